@@ -1,0 +1,104 @@
+//! SMTP.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use domain::customer::Customer;
+use lettre::{
+    AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    message::{Mailbox, MultiPart, header},
+    transport::smtp::PoolConfig,
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::template::Text;
+
+const TIMEOUT: Duration = Duration::from_secs(6);
+/// Mails on their way at once. Each holds a database connection while the mail server is asked.
+const MAX_AT_ONCE: usize = 8;
+
+/// Where mails go and from whom they come.
+#[derive(Debug, Clone)]
+pub struct MailerConfig {
+    /// `smtp://user:password@host:port`, or `smtps://...`.
+    pub smtp_url: String,
+    /// `Shop <orders@example.org>`.
+    pub from: String,
+}
+
+pub struct Mailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Mailbox,
+    turns: Semaphore,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the mail cannot be written: {0}")]
+    Compose(#[from] lettre::error::Error),
+    #[error("the address is not one: {0}")]
+    Address(#[from] lettre::address::AddressError),
+    #[error("mail server: {0}")]
+    Smtp(#[from] lettre::transport::smtp::Error),
+}
+
+impl Error {
+    /// Trying again cannot help.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Compose(_) | Self::Address(_) => true,
+            Self::Smtp(error) => error.is_permanent(),
+        }
+    }
+
+    /// Why, without what the server said: it may quote the address.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Compose(_) => "cannot be written".to_owned(),
+            Self::Address(_) => "bad address".to_owned(),
+            Self::Smtp(error) => match error.status() {
+                Some(code) => format!("mail server answered {code}"),
+                None => "mail server did not answer".to_owned(),
+            },
+        }
+    }
+}
+
+impl Mailer {
+    pub fn new(config: &MailerConfig) -> anyhow::Result<Self> {
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&config.smtp_url)
+            .context("HOLDFAST_SMTP_URL must look like smtp://host:port")?
+            .timeout(Some(TIMEOUT))
+            .pool_config(PoolConfig::new().max_size(MAX_AT_ONCE as u32))
+            .build();
+        let from = config.from.parse().context("HOLDFAST_MAIL_FROM must look like Shop <orders@example.org>")?;
+        Ok(Self { transport, from, turns: Semaphore::new(MAX_AT_ONCE) })
+    }
+
+    /// Waits for a free place among the mails on their way.
+    pub async fn turn(&self) -> anyhow::Result<SemaphorePermit<'_>> {
+        Ok(self.turns.acquire().await?)
+    }
+
+    /// The Message-ID header: `id` at the sender's domain.
+    pub fn full_message_id(&self, id: &str) -> String {
+        format!("<{id}@{}>", self.from.email.domain())
+    }
+
+    pub fn compose(&self, text: &Text, to: &Customer, id: &str) -> Result<Message, Error> {
+        let to = Mailbox::new(to.name.clone(), to.email.parse()?);
+        let message = Message::builder()
+            .from(self.from.clone())
+            .to(to)
+            .subject(&text.subject)
+            .message_id(Some(self.full_message_id(id)))
+            .header(header::MIME_VERSION_1_0)
+            .multipart(MultiPart::alternative_plain_html(text.plain.clone(), text.html.clone()))?;
+        Ok(message)
+    }
+
+    pub async fn send(&self, message: Message) -> Result<(), Error> {
+        self.transport.send(message).await?;
+        Ok(())
+    }
+}

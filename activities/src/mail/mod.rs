@@ -1,0 +1,76 @@
+//! Mails to customers: at most one of each kind per order, never a reminder after payment.
+
+mod mailer;
+mod template;
+
+use domain::{OrderId, mail::MailKind};
+use store::{
+    Db, Error,
+    mails::{self, Unneeded},
+    orders,
+};
+use workflows::contract::{MailOutcome, SendMailInput};
+
+pub use mailer::{Mailer, MailerConfig};
+
+/// Sends one mail, unless the order no longer wants it. The order is looked at again under the
+/// mail's lock, at the last moment before the mail server is asked.
+pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
+    let SendMailInput { order: id, at, kind } = input;
+    let order = orders::get(db, id).await?;
+    let message = match mailer.compose(&template::render(&order, kind)?, &order.customer, &message_id(id, kind)) {
+        Ok(message) => message,
+        Err(error) => return Ok(rejected(id, kind, &error)),
+    };
+    let _turn = mailer.turn().await?;
+    let slot = match mails::claim(db, id, kind, &mailer.full_message_id(&message_id(id, kind))).await? {
+        Ok(slot) => slot,
+        Err(Unneeded::AlreadySent) => return Ok(MailOutcome::AlreadySent),
+        Err(Unneeded::Moot) => return Ok(skipped(id, kind)),
+    };
+    match mailer.send(message).await {
+        Ok(()) => {}
+        Err(error) if error.is_permanent() => return Ok(rejected(id, kind, &error)),
+        Err(error) => return Err(error.into()),
+    }
+    note_sent(slot, id, kind, at).await?;
+    Ok(MailOutcome::Sent)
+}
+
+/// The mail server has it: from here on only the database can fail us, so it is asked more than once.
+/// (A crash in this moment is the one way to send a mail twice; its Message-ID is the same.)
+async fn note_sent(slot: mails::Slot, id: OrderId, kind: MailKind, at: domain::Timestamp) -> Result<(), Error> {
+    slot.sent(at).await?;
+    telemetry::metrics().mails.with_label_values(&[label(kind), "sent"]).inc();
+    tracing::info!(order = %id, kind = kind.name(), "mail sent");
+    Ok(())
+}
+
+fn skipped(id: OrderId, kind: MailKind) -> MailOutcome {
+    telemetry::metrics().mails.with_label_values(&[label(kind), "moot"]).inc();
+    tracing::info!(order = %id, kind = kind.name(), "mail not needed any more");
+    MailOutcome::Moot
+}
+
+/// Says which order, never to whom: the address is in the database.
+fn rejected(id: OrderId, kind: MailKind, error: &mailer::Error) -> MailOutcome {
+    telemetry::metrics().mails.with_label_values(&[label(kind), "rejected"]).inc();
+    tracing::error!(order = %id, kind = kind.name(), reason = error.reason(), "mail rejected for good");
+    MailOutcome::Rejected
+}
+
+/// Stable, so that a mail that is sent again is recognised as the same one.
+fn message_id(order: OrderId, kind: MailKind) -> String {
+    format!("{order}.{}", kind.name())
+}
+
+/// Metric labels must be few: all reminders are one.
+fn label(kind: MailKind) -> &'static str {
+    match kind {
+        MailKind::Reminder(_) => "reminder",
+        MailKind::Paid => "paid",
+        MailKind::Completed => "completed",
+        MailKind::Expired => "expired",
+        MailKind::Cancelled => "cancelled",
+    }
+}

@@ -1,0 +1,119 @@
+//! What the mails say. The texts stand in `activities/templates`, checked when this crate is built.
+
+use askama::Template;
+use domain::{Timestamp, customer::Customer, mail::MailKind, money::Money, order::Order};
+use jiff::tz::TimeZone;
+
+/// A mail, ready to be addressed.
+#[derive(Debug)]
+pub(super) struct Text {
+    pub subject: String,
+    pub plain: String,
+    pub html: String,
+}
+
+/// Everything a template may show.
+struct Facts {
+    greeting: String,
+    order: String,
+    lines: Vec<Line>,
+    total: Money,
+    /// In the customer's time zone, with its name.
+    due: String,
+    /// The sentences that differ from mail to mail.
+    headline: &'static str,
+    message: String,
+}
+
+struct Line {
+    quantity: i64,
+    name: String,
+    amount: Money,
+}
+
+#[derive(Template)]
+#[template(path = "order.txt", escape = "none")]
+struct Plain<'a>(&'a Facts);
+
+#[derive(Template)]
+#[template(path = "order.html")]
+struct Html<'a>(&'a Facts);
+
+pub(super) fn render(order: &Order, kind: MailKind) -> Result<Text, askama::Error> {
+    let due = local_time(order.payment_due_at, &order.customer);
+    let (headline, message) = words(kind, &due, order);
+    let facts = Facts {
+        greeting: order.customer.name.as_ref().map_or("Hello,".to_owned(), |name| format!("Hello {name},")),
+        order: order.id.to_string(),
+        lines: lines(order),
+        total: order.total(),
+        due,
+        headline,
+        message,
+    };
+    Ok(Text {
+        subject: format!("{headline}: {}", order.id),
+        plain: Plain(&facts).render()?,
+        html: Html(&facts).render()?,
+    })
+}
+
+fn lines(order: &Order) -> Vec<Line> {
+    let line = |line: &domain::order::Line| Line {
+        quantity: line.quantity,
+        name: line.name.clone(),
+        amount: Money::new(line.amount(), order.currency),
+    };
+    order.lines.iter().map(line).collect()
+}
+
+fn words(kind: MailKind, due: &str, order: &Order) -> (&'static str, String) {
+    let total = order.total();
+    match kind {
+        MailKind::Reminder(_) => (
+            "Please pay your order",
+            format!("We are holding your order for you, but have not received your payment of {total} yet. \
+                     Please pay until {due}; after that the order expires."),
+        ),
+        MailKind::Paid => ("We have received your payment", format!("Thank you! Your payment of {total} has arrived.")),
+        MailKind::Completed => ("Your order is complete", "Everything you ordered has been handed over.".to_owned()),
+        MailKind::Expired => (
+            "Your order has expired",
+            format!("No payment reached us until {due}, so we have released what we held for you. \
+                     You are welcome to order again."),
+        ),
+        MailKind::Cancelled => (
+            "Your order was cancelled",
+            "Your order has been cancelled and nothing is due any more.".to_owned(),
+        ),
+    }
+}
+
+/// `Sunday, 22 November 2026, 14:05 (Europe/Vienna)`.
+fn local_time(at: Timestamp, customer: &Customer) -> String {
+    let name = customer.time_zone.as_deref().unwrap_or("UTC");
+    // Checked when the order was placed; UTC if the zone has left the database since.
+    let zone = TimeZone::get(name).unwrap_or(TimeZone::UTC);
+    let zoned = at.to_zoned(zone);
+    format!("{} ({name})", zoned.strftime("%A, %-d %B %Y, %H:%M"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn due_dates_are_in_the_customers_time_zone() {
+        let customer = |time_zone: Option<&str>| Customer {
+            id: "c1".into(),
+            email: "ann@example.org".into(),
+            name: None,
+            locale: None,
+            time_zone: time_zone.map(Into::into),
+        };
+        let at: Timestamp = "2026-07-01T22:30:00Z".parse().expect("a time");
+        assert_eq!(local_time(at, &customer(None)), "Wednesday, 1 July 2026, 22:30 (UTC)");
+        let vienna = customer(Some("Europe/Vienna"));
+        assert_eq!(local_time(at, &vienna), "Thursday, 2 July 2026, 00:30 (Europe/Vienna)");
+    }
+}

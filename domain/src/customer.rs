@@ -1,0 +1,110 @@
+//! Whom an order is for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Invalid, Invalids, text};
+
+/// A customer as the shop knows them. `id` is visible in the Temporal UI; everything else is
+/// personal data and stays in PostgreSQL.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    /// The shop's own id for the customer. Never an e-mail address.
+    pub id: String,
+    pub email: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// BCP 47, such as `de-AT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locale: Option<String>,
+    /// IANA name, such as `Europe/Vienna`. Due dates in mails are written in it; UTC if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+/// Shows the id alone: a customer can be logged by accident without telling who it is.
+impl std::fmt::Debug for Customer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Customer")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Customer {
+    /// Checks every field; complaints name the field below `customer`.
+    pub fn parse(self) -> Result<Self, Vec<Invalid>> {
+        let mut invalids = Invalids::default();
+        let id = invalids.check_in("customer", text::token("id", &self.id, 64, "_.:-"));
+        let email = invalids.check_in("customer", email(&self.email));
+        let name = optional(&mut invalids, self.name, |t| text::line("name", t, 200));
+        let locale = optional(&mut invalids, self.locale, |t| {
+            text::token("locale", t, 35, "-")
+        });
+        let time_zone = optional(&mut invalids, self.time_zone, time_zone);
+        match (id, email) {
+            (Some(id), Some(email)) if invalids.is_empty() => Ok(Self {
+                id,
+                email,
+                name,
+                locale,
+                time_zone,
+            }),
+            _ => Err(invalids.into_vec()),
+        }
+    }
+}
+
+fn optional(
+    invalids: &mut Invalids,
+    value: Option<String>,
+    parse: impl FnOnce(&str) -> Result<String, Invalid>,
+) -> Option<String> {
+    value.and_then(|value| invalids.check_in("customer", parse(&value)))
+}
+
+fn email(text: &str) -> Result<String, Invalid> {
+    let plain = text.len() <= 254 && text.is_ascii() && !text.contains(char::is_whitespace);
+    if plain && email_address::EmailAddress::is_valid(text) && !text.contains(['<', '"']) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new(
+        "email",
+        "must be an e-mail address such as ann@example.org",
+    ))
+}
+
+fn time_zone(name: &str) -> Result<String, Invalid> {
+    jiff::tz::TimeZone::get(name)
+        .map(|_| name.to_owned())
+        .map_err(|_| {
+            Invalid::new(
+                "time_zone",
+                "must be an IANA time zone such as Europe/Vienna",
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bad_field_is_named() {
+        let bad = Customer {
+            id: "ann@example.org".into(),
+            email: "ann".into(),
+            name: Some("a\nb".into()),
+            locale: Some("de AT".into()),
+            time_zone: Some("Mars/Olympus".into()),
+        };
+        let fields: Vec<String> = bad
+            .parse()
+            .expect_err("all bad")
+            .into_iter()
+            .map(|i| i.field)
+            .collect();
+        let expected =
+            ["id", "email", "name", "locale", "time_zone"].map(|f| format!("customer.{f}"));
+        assert_eq!(fields, expected);
+    }
+}

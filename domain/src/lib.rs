@@ -1,0 +1,20 @@
+//! The rules of Holdfast: ids, money, orders, stock, payments, policy.
+//!
+//! Pure by construction: no I/O, no async, no clock and no randomness. Callers bring the time and
+//! the random bytes. Everything that enters through [`Invalid`]-returning constructors is valid from
+//! then on and is not checked again.
+
+pub mod customer;
+pub mod id;
+mod invalid;
+pub mod mail;
+pub mod money;
+pub mod order;
+pub mod payment;
+pub mod policy;
+pub mod stock;
+mod text;
+
+pub use id::{ExceptionId, OrderId, PaymentId};
+pub use invalid::{Invalid, Invalids};
+pub use jiff::{SignedDuration, Timestamp};

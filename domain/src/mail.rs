@@ -1,0 +1,34 @@
+//! The mails a customer can get about an order.
+
+use serde::{Deserialize, Serialize};
+
+/// Each kind is sent at most once per order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MailKind {
+    /// Payment reminder number 1, 2, 3...
+    Reminder(u8),
+    /// Payment received; the order is paid, and completed if nothing is left to do.
+    Paid,
+    /// Fulfilled by the shop (only orders with manual fulfilment).
+    Completed,
+    Expired,
+    Cancelled,
+}
+
+impl MailKind {
+    /// Stable name: part of the Message-ID and of the row that keeps a kind from being sent twice.
+    pub fn name(self) -> String {
+        match self {
+            Self::Reminder(number) => format!("reminder_{number}"),
+            Self::Paid => "paid".to_owned(),
+            Self::Completed => "completed".to_owned(),
+            Self::Expired => "expired".to_owned(),
+            Self::Cancelled => "cancelled".to_owned(),
+        }
+    }
+
+    pub const fn is_reminder(self) -> bool {
+        matches!(self, Self::Reminder(_))
+    }
+}

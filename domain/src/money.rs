@@ -1,0 +1,111 @@
+//! Money: integer minor units of an ISO 4217 currency. Never a float.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
+
+/// The largest unit price, in minor units. With 100 lines of 10,000 pieces a total stays far inside
+/// an `i64`, so sums of valid lines cannot overflow.
+pub const MAX_UNIT_PRICE: i64 = 10_000_000_000;
+
+/// An ISO 4217 currency by its three capital letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "&'static str", try_from = "String")]
+pub struct Currency(iso_currency::Currency);
+
+impl Currency {
+    pub fn parse(code: &str) -> Result<Self, Invalid> {
+        iso_currency::Currency::from_code(code)
+            .map(Self)
+            .ok_or_else(|| Invalid::new("currency", "must be an ISO 4217 code such as EUR"))
+    }
+
+    pub fn code(self) -> &'static str {
+        self.0.code()
+    }
+
+    /// How many decimal places the minor unit stands for: EUR 2, JPY 0.
+    fn decimals(self) -> usize {
+        usize::from(self.0.exponent().unwrap_or(0))
+    }
+}
+
+impl From<Currency> for &'static str {
+    fn from(currency: Currency) -> Self {
+        currency.code()
+    }
+}
+
+impl TryFrom<String> for Currency {
+    type Error = Invalid;
+
+    fn try_from(code: String) -> Result<Self, Invalid> {
+        Self::parse(&code)
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// An amount in minor units with its currency, shown as `12.50 EUR`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Money {
+    /// Minor units: cents for EUR, yen for JPY.
+    pub amount: i64,
+    pub currency: Currency,
+}
+
+impl Money {
+    pub const fn new(amount: i64, currency: Currency) -> Self {
+        Self { amount, currency }
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let decimals = self.currency.decimals();
+        let sign = if self.amount < 0 { "-" } else { "" };
+        let digits = format!(
+            "{:0>width$}",
+            self.amount.unsigned_abs(),
+            width = decimals + 1
+        );
+        let (whole, fraction) = digits.split_at(digits.len() - decimals);
+        let point = if decimals > 0 { "." } else { "" };
+        write!(f, "{sign}{whole}{point}{fraction} {}", self.currency)
+    }
+}
+
+/// A price of one piece: 1 to [`MAX_UNIT_PRICE`] minor units.
+pub fn unit_price(amount: i64) -> Result<i64, Invalid> {
+    match amount {
+        1..=MAX_UNIT_PRICE => Ok(amount),
+        _ => Err(Invalid::new(
+            "unit_price",
+            format!("must be 1 to {MAX_UNIT_PRICE} minor units"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_shows_the_decimals_of_its_currency() {
+        let show =
+            |amount, code| Money::new(amount, Currency::parse(code).expect("known")).to_string();
+        assert_eq!(show(1250, "EUR"), "12.50 EUR");
+        assert_eq!(show(5, "EUR"), "0.05 EUR");
+        assert_eq!(show(-5, "EUR"), "-0.05 EUR");
+        assert_eq!(show(1250, "JPY"), "1250 JPY");
+        assert_eq!(show(1250, "KWD"), "1.250 KWD");
+        assert!(Currency::parse("eur").is_err());
+        assert!(Currency::parse("XXY").is_err());
+    }
+}

@@ -1,0 +1,233 @@
+//! Orders: what a client may ask for, and the states an order passes through.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Invalid, Invalids, OrderId,
+    customer::Customer,
+    money::{Currency, Money},
+    policy::Policy,
+    stock::{self, Sku},
+};
+
+pub const MAX_LINES: usize = 100;
+const MAX_METADATA_BYTES: usize = 16 * 1024;
+
+/// Where an order stands. It reaches exactly one terminal state and never leaves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    AwaitingPayment,
+    /// Paid, and waiting to be fulfilled by hand.
+    Paid,
+    Completed,
+    Cancelled,
+    Expired,
+}
+
+impl Status {
+    pub const ALL: [Self; 5] = [
+        Self::AwaitingPayment,
+        Self::Paid,
+        Self::Completed,
+        Self::Cancelled,
+        Self::Expired,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AwaitingPayment => "awaiting_payment",
+            Self::Paid => "paid",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+        }
+    }
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        Self::ALL
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or_else(|| {
+                Invalid::new(
+                    "status",
+                    "must be awaiting_payment, paid, completed, cancelled or expired",
+                )
+            })
+    }
+
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Cancelled | Self::Expired)
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a client asks for: SKUs and quantities, no prices. Valid by construction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Placement {
+    pub customer: Customer,
+    pub currency: Currency,
+    /// Pieces per SKU. A SKU named twice is summed, and a map is walked in SKU order, which is
+    /// the order in which stock is locked.
+    pub lines: BTreeMap<Sku, i64>,
+    pub policy: Policy,
+    #[serde(default)]
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Placement {
+    pub fn new(
+        customer: Customer,
+        currency: Currency,
+        lines: &[(Sku, i64)],
+        policy: Policy,
+        metadata: serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Self, Vec<Invalid>> {
+        let mut invalids = Invalids::default();
+        let lines = sum_lines(lines, &mut invalids);
+        invalids.check(check_metadata(&metadata));
+        if !invalids.is_empty() {
+            return Err(invalids.into_vec());
+        }
+        Ok(Self {
+            customer,
+            currency,
+            lines,
+            policy,
+            metadata,
+        })
+    }
+}
+
+fn sum_lines(lines: &[(Sku, i64)], invalids: &mut Invalids) -> BTreeMap<Sku, i64> {
+    if lines.is_empty() || lines.len() > MAX_LINES {
+        invalids.push(Invalid::new(
+            "lines",
+            format!("must have 1 to {MAX_LINES} entries"),
+        ));
+    }
+    let mut sum: BTreeMap<Sku, i64> = BTreeMap::new();
+    for (i, (sku, pieces)) in lines.iter().enumerate() {
+        let total = sum.entry(sku.clone()).or_default();
+        *total = total.saturating_add(*pieces);
+        invalids.check_in(
+            &format!("lines[{i}]"),
+            stock::quantity(*pieces).and(stock::quantity(*total)),
+        );
+    }
+    sum
+}
+
+fn check_metadata(metadata: &serde_json::Map<String, serde_json::Value>) -> Result<(), Invalid> {
+    // A map of JSON values always serialises.
+    let text = serde_json::to_string(metadata).unwrap_or_default();
+    if text.len() > MAX_METADATA_BYTES {
+        return Err(Invalid::new(
+            "metadata",
+            format!("must be at most {MAX_METADATA_BYTES} bytes"),
+        ));
+    }
+    if text.contains("\\u0000") {
+        return Err(Invalid::new("metadata", "must not contain NUL characters"));
+    }
+    Ok(())
+}
+
+/// A line with its price snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub sku: Sku,
+    pub name: String,
+    pub quantity: i64,
+    pub unit_price: i64,
+}
+
+impl Line {
+    /// Minor units. Cannot overflow: see [`crate::money::MAX_UNIT_PRICE`].
+    pub const fn amount(&self) -> i64 {
+        self.quantity * self.unit_price
+    }
+}
+
+/// An order as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Order {
+    pub id: OrderId,
+    pub status: Status,
+    pub payment_status: PaymentStatus,
+    pub currency: Currency,
+    pub total: i64,
+    pub lines: Vec<Line>,
+    pub customer: Customer,
+    pub policy: Policy,
+    pub placed_at: Timestamp,
+    pub payment_due_at: Timestamp,
+    pub paid_at: Option<Timestamp>,
+    pub closed_at: Option<Timestamp>,
+    pub close_reason: Option<String>,
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Order {
+    pub const fn total(&self) -> Money {
+        Money::new(self.total, self.currency)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    Unpaid,
+    Paid,
+    RefundPending,
+    Refunded,
+    PartiallyRefunded,
+}
+
+impl PaymentStatus {
+    pub const ALL: [Self; 5] = [
+        Self::Unpaid,
+        Self::Paid,
+        Self::RefundPending,
+        Self::Refunded,
+        Self::PartiallyRefunded,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unpaid => "unpaid",
+            Self::Paid => "paid",
+            Self::RefundPending => "refund_pending",
+            Self::Refunded => "refunded",
+            Self::PartiallyRefunded => "partially_refunded",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_sku_are_summed_and_bounded_together() {
+        let tea = Sku::parse("tea").expect("valid");
+        let mut invalids = Invalids::default();
+        let lines = [(tea.clone(), 6_000), (tea.clone(), 4_000)];
+        assert_eq!(
+            sum_lines(&lines, &mut invalids),
+            BTreeMap::from([(tea.clone(), 10_000)])
+        );
+        assert!(invalids.is_empty());
+
+        sum_lines(&[(tea.clone(), 6_000), (tea, 4_001)], &mut invalids);
+        assert_eq!(invalids.into_vec()[0].field, "lines[1].quantity");
+    }
+}

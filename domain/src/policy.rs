@@ -1,0 +1,156 @@
+//! When an order is reminded of and when it ends. A snapshot travels with the order, so a change
+//! of defaults never touches an order already placed.
+
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::Invalid;
+
+const MIN_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_secs(1);
+const MAX_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
+const MAX_REMINDERS: usize = 10;
+
+/// What happens once an order is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fulfilment {
+    /// Completed at once.
+    #[default]
+    Immediate,
+    /// Waits as `paid` until the shop calls `fulfil`.
+    Manual,
+}
+
+/// Offsets count from the moment the order was placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    pub payment_window: SignedDuration,
+    /// Ascending, each shorter than the payment window.
+    pub reminders: Vec<SignedDuration>,
+    #[serde(default)]
+    pub fulfilment: Fulfilment,
+}
+
+impl Default for Policy {
+    /// 24 hours to pay, reminders after 4, 12 and 22.
+    fn default() -> Self {
+        Self {
+            payment_window: SignedDuration::from_hours(24),
+            reminders: [4, 12, 22].map(SignedDuration::from_hours).to_vec(),
+            fulfilment: Fulfilment::Immediate,
+        }
+    }
+}
+
+impl Policy {
+    /// A policy out of what a client sent; what is absent takes its default. Default reminders that
+    /// a shorter window leaves no room for are dropped; reminders the client named must fit.
+    pub fn parse(
+        payment_window: Option<&str>,
+        reminders: Option<&[String]>,
+        fulfilment: Option<Fulfilment>,
+    ) -> Result<Self, Invalid> {
+        let default = Self::default();
+        let payment_window = match payment_window {
+            Some(text) => window(text)?,
+            None => default.payment_window,
+        };
+        let reminders = match reminders {
+            Some(texts) => parse_reminders(texts, payment_window)?,
+            None => default
+                .reminders
+                .into_iter()
+                .filter(|r| *r < payment_window)
+                .collect(),
+        };
+        Ok(Self {
+            payment_window,
+            reminders,
+            fulfilment: fulfilment.unwrap_or_default(),
+        })
+    }
+
+    pub fn payment_due_at(&self, placed_at: Timestamp) -> Timestamp {
+        // A window is at most 90 days: only a clock in the year 9999 could overflow.
+        placed_at
+            .saturating_add(self.payment_window)
+            .unwrap_or(placed_at)
+    }
+
+    /// Absolute times of the reminders, ascending.
+    pub fn reminders_at(&self, placed_at: Timestamp) -> Vec<Timestamp> {
+        let at = |r: &SignedDuration| placed_at.saturating_add(*r).unwrap_or(placed_at);
+        self.reminders.iter().map(at).collect()
+    }
+}
+
+fn window(text: &str) -> Result<SignedDuration, Invalid> {
+    let window = duration("payment_window", text)?;
+    if !(MIN_PAYMENT_WINDOW..=MAX_PAYMENT_WINDOW).contains(&window) {
+        return Err(Invalid::new("payment_window", "must be from PT1S to P90D"));
+    }
+    Ok(window)
+}
+
+fn parse_reminders(
+    texts: &[String],
+    window: SignedDuration,
+) -> Result<Vec<SignedDuration>, Invalid> {
+    if texts.len() > MAX_REMINDERS {
+        return Err(Invalid::new(
+            "reminders",
+            format!("must be at most {MAX_REMINDERS}"),
+        ));
+    }
+    let mut reminders = Vec::with_capacity(texts.len());
+    for (i, text) in texts.iter().enumerate() {
+        let field = format!("reminders[{i}]");
+        let offset = duration(&field, text)?;
+        if !offset.is_positive() || offset >= window {
+            return Err(Invalid::new(
+                field,
+                "must lie between zero and the payment window",
+            ));
+        }
+        reminders.push(offset);
+    }
+    reminders.sort_unstable();
+    reminders.dedup();
+    Ok(reminders)
+}
+
+/// An ISO 8601 duration without months or years: `PT4H`, `PT90M`, `P1D` (24 hours).
+pub fn duration(field: &str, text: &str) -> Result<SignedDuration, Invalid> {
+    let bad = || Invalid::new(field, "must be an ISO 8601 duration such as PT4H");
+    if !text.starts_with('P') {
+        return Err(bad());
+    }
+    let span: Span = text.parse().map_err(|_| bad())?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_window_drops_default_reminders_but_refuses_named_ones() {
+        let policy = Policy::parse(Some("PT10H"), None, None).expect("valid");
+        assert_eq!(policy.reminders, [SignedDuration::from_hours(4)]);
+        let named = ["PT4H".to_owned(), "PT12H".to_owned()];
+        let refused = Policy::parse(Some("PT10H"), Some(&named), None).expect_err("12 h > 10 h");
+        assert_eq!(refused.field, "reminders[1]");
+    }
+
+    #[test]
+    fn durations_are_iso_8601_and_bounded() {
+        assert_eq!(duration("f", "P1DT1H"), Ok(SignedDuration::from_hours(25)));
+        for bad in ["", "4h", "PT", "P1M", "P1Y", "-PT4H", "PT4X"] {
+            assert!(duration("f", bad).is_err(), "{bad}");
+        }
+        for bad in ["PT0S", "P91D"] {
+            assert!(Policy::parse(Some(bad), None, None).is_err(), "{bad}");
+        }
+    }
+}

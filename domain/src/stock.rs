@@ -1,0 +1,117 @@
+//! Stock: levels are the sum of an append-only ledger of movements.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Invalid, text};
+
+pub const MAX_QUANTITY: i64 = 10_000;
+pub const MAX_ADJUSTMENT: i64 = 1_000_000_000;
+
+/// A stock keeping unit: 1-64 characters out of letters, digits, `.`, `_` and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sku(String);
+
+impl Sku {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        text::token("sku", text, 64, "._-").map(Self)
+    }
+
+    /// Trusts the store: a SKU that was stored had been parsed.
+    pub fn from_store(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Sku {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Checks a quantity of one order line.
+pub fn quantity(quantity: i64) -> Result<i64, Invalid> {
+    match quantity {
+        1..=MAX_QUANTITY => Ok(quantity),
+        _ => Err(Invalid::new(
+            "quantity",
+            format!("must be 1 to {MAX_QUANTITY}"),
+        )),
+    }
+}
+
+/// Checks the delta of a manual adjustment.
+pub fn adjustment(delta: i64) -> Result<i64, Invalid> {
+    match delta {
+        0 => Err(Invalid::new("delta", "must not be zero")),
+        d if d.abs() > MAX_ADJUSTMENT => Err(Invalid::new(
+            "delta",
+            format!("must be within ±{MAX_ADJUSTMENT}"),
+        )),
+        d => Ok(d),
+    }
+}
+
+/// Checks the reason of an adjustment.
+pub fn reason(reason: &str) -> Result<String, Invalid> {
+    text::line("reason", reason, 200)
+}
+
+/// What there is of a SKU. `available + held = on_hand`, none negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Level {
+    pub on_hand: i64,
+    pub held: i64,
+}
+
+impl Level {
+    pub const fn available(self) -> i64 {
+        self.on_hand - self.held
+    }
+}
+
+/// A kind of ledger entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Movement {
+    /// Counted, delivered or written off by hand; `quantity` is signed.
+    Adjusted,
+    /// Set aside for an order.
+    Held,
+    /// Sold: leaves the house.
+    Committed,
+    /// No longer set aside.
+    Released,
+}
+
+impl Movement {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Adjusted => "adjusted",
+            Self::Held => "held",
+            Self::Committed => "committed",
+            Self::Released => "released",
+        }
+    }
+
+    /// What the movement adds to (on hand, held).
+    pub const fn deltas(self, quantity: i64) -> (i64, i64) {
+        match self {
+            Self::Adjusted => (quantity, 0),
+            Self::Held => (0, quantity),
+            Self::Committed => (-quantity, -quantity),
+            Self::Released => (0, -quantity),
+        }
+    }
+}
+
+/// Why a hold was refused: one entry per SKU that fell short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    pub sku: Sku,
+    pub requested: i64,
+    pub available: i64,
+}

@@ -1,0 +1,80 @@
+//! The invariants, as queries that must find nothing. See ARCHITECTURE.md for their meaning.
+
+use sqlx::Row as _;
+
+use crate::{Db, Result};
+
+/// One invariant and the rows that break it, each as one line of text (at most [`SHOWN`]).
+#[derive(Debug)]
+pub struct Finding {
+    pub invariant: &'static str,
+    pub broken: Vec<String>,
+}
+
+pub const SHOWN: i64 = 20;
+
+const CHECKS: [(&str, &str); 6] = [
+    (
+        "1. levels are the sum of the ledger, and never negative",
+        "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
+                       coalesce(sum(m.on_hand_delta), 0), s.held, coalesce(sum(m.held_delta), 0))
+         FROM stock_levels s LEFT JOIN stock_movements m USING (sku)
+         GROUP BY s.sku
+         HAVING s.on_hand <> coalesce(sum(m.on_hand_delta), 0)
+             OR s.held <> coalesce(sum(m.held_delta), 0)
+             OR s.on_hand < 0 OR s.held < 0 OR s.held > s.on_hand",
+    ),
+    (
+        "1. held stock is the sum of the open holds",
+        "SELECT format('%s: held %s, open holds %s', s.sku, s.held, coalesce(sum(h.quantity), 0))
+         FROM stock_levels s LEFT JOIN holds h ON h.sku = s.sku AND h.state = 'held'
+         GROUP BY s.sku HAVING s.held <> coalesce(sum(h.quantity), 0)",
+    ),
+    (
+        "2. every line has its hold, open exactly while the order is unpaid",
+        "SELECT format('%s %s: order %s, hold %s', o.id, l.sku, o.status, coalesce(h.state, 'none'))
+         FROM orders o JOIN order_lines l ON l.order_id = o.id
+         LEFT JOIN holds h ON h.order_id = l.order_id AND h.sku = l.sku
+         WHERE h.state IS DISTINCT FROM CASE o.status
+                   WHEN 'awaiting_payment' THEN 'held'
+                   WHEN 'paid' THEN 'committed' WHEN 'completed' THEN 'committed'
+                   ELSE 'released' END
+            OR h.quantity <> l.quantity",
+    ),
+    (
+        "3. every captured payment paid its order or has an exception",
+        "SELECT format('%s %s: %s %s, order %s', p.order_id, p.provider_payment_id, p.amount,
+                       p.currency, o.status)
+         FROM payments p JOIN orders o ON o.id = p.order_id
+         WHERE p.state = 'succeeded'
+           AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.order_id = p.order_id
+                           AND e.data->>'payment_id' = p.provider_payment_id)
+           AND NOT (o.payment_status <> 'unpaid' AND p.amount = o.total AND p.currency = o.currency)",
+    ),
+    (
+        "3. every paid order was paid by exactly one payment",
+        "SELECT format('%s: %s matching payments', o.id, count(p.id))
+         FROM orders o LEFT JOIN payments p ON p.order_id = o.id AND p.state = 'succeeded'
+              AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.order_id = p.order_id
+                              AND e.data->>'payment_id' = p.provider_payment_id)
+         WHERE o.paid_at IS NOT NULL GROUP BY o.id HAVING count(p.id) <> 1",
+    ),
+    (
+        "4. an order has at most one end",
+        "SELECT format('%s: %s', order_id, string_agg(type, ', ' ORDER BY id))
+         FROM timeline WHERE type IN ('order.completed', 'order.cancelled', 'order.expired')
+         GROUP BY order_id HAVING count(*) > 1",
+    ),
+];
+
+/// Checks every invariant on the whole database.
+pub async fn run(db: &Db) -> Result<Vec<Finding>> {
+    let mut findings = Vec::with_capacity(CHECKS.len());
+    for (invariant, query) in CHECKS {
+        let rows = sqlx::query(query).fetch_all(db.pool()).await?;
+        let shown = usize::try_from(SHOWN).unwrap_or(usize::MAX);
+        let broken = rows.iter().take(shown).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        findings.push(Finding { invariant, broken });
+    }
+    Ok(findings)
+}

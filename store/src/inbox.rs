@@ -1,0 +1,110 @@
+//! Provider events, stored before they are answered. Whoever stored one tries to hand it to the
+//! engine at once; the sweeper hands over what a crash or an outage left.
+
+use domain::{
+    OrderId, Timestamp,
+    money::{Currency, Money},
+    payment::{Outcome, PaymentReport},
+};
+
+use crate::{Db, Error, Result, Tx, sql};
+
+/// A verified event.
+#[derive(Debug, Clone)]
+pub struct Event {
+    pub provider: String,
+    pub event_id: String,
+    pub kind: String,
+    pub body: Vec<u8>,
+    /// The order and payment it concerns, if it is about one.
+    pub payment: Option<(OrderId, PaymentReport)>,
+}
+
+/// A stored event that the engine has not got yet.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    pub id: i64,
+    pub order: OrderId,
+    pub report: PaymentReport,
+}
+
+/// Stores an event. Gives what is to be handed over, or nothing if the event was known already or
+/// concerns no order.
+pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Option<Pending>> {
+    let payment = event.payment.as_ref();
+    let id: Option<i64> = sqlx::query_scalar(
+        "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
+                            amount, currency, dispatched_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $6 IS NULL THEN $5 END)
+         ON CONFLICT (provider, event_id) DO NOTHING RETURNING id",
+    )
+    .bind(&event.provider)
+    .bind(&event.event_id)
+    .bind(&event.kind)
+    .bind(&event.body)
+    .bind(sql(at))
+    .bind(payment.map(|(order, _)| order.uuid()))
+    .bind(payment.map(|(_, report)| &report.payment_id))
+    .bind(payment.map(|(_, report)| report.outcome.as_str()))
+    .bind(payment.map(|(_, report)| report.money.amount))
+    .bind(payment.map(|(_, report)| report.money.currency.code()))
+    .fetch_optional(db.pool())
+    .await?;
+    let pending = |id, (order, report): &(OrderId, PaymentReport)| Pending {
+        id,
+        order: *order,
+        report: report.clone(),
+    };
+    Ok(id.and_then(|id| payment.map(|payment| pending(id, payment))))
+}
+
+type Row = (i64, uuid::Uuid, String, String, String, String, i64, String);
+
+/// Takes events that wait since before `received_before`, hidden from other sweepers until the
+/// transaction ends.
+pub async fn claim_pending(
+    db: &Db,
+    received_before: Timestamp,
+    limit: i64,
+) -> Result<(Tx<'static>, Vec<Pending>)> {
+    let mut tx = db.begin().await?;
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, order_id, provider, event_id, payment_id, outcome, amount, currency
+         FROM inbox WHERE dispatched_at IS NULL AND received_at < $1
+         ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
+    )
+    .bind(sql(received_before))
+    .bind(limit)
+    .fetch_all(&mut *tx)
+    .await?;
+    let pending = rows.into_iter().map(pending).collect::<Result<_>>()?;
+    Ok((tx, pending))
+}
+
+fn pending(row: Row) -> Result<Pending> {
+    let (id, order, provider, event_id, payment_id, outcome, amount, currency) = row;
+    let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
+    let report = PaymentReport {
+        provider,
+        event_id,
+        payment_id,
+        outcome: Outcome::from_store(&outcome),
+        money: Money::new(amount, currency),
+    };
+    Ok(Pending { id, order: OrderId::from_uuid(order), report })
+}
+
+/// Notes that the engine has these events.
+pub async fn mark_dispatched(tx: Option<Tx<'static>>, db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
+    let mut tx = match tx {
+        Some(tx) => tx,
+        None => db.begin().await?,
+    };
+    sqlx::query("UPDATE inbox SET dispatched_at = $2 WHERE id = ANY($1)")
+        .bind(ids)
+        .bind(sql(at))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
+}

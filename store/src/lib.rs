@@ -1,0 +1,44 @@
+//! All SQL of Holdfast, one file per aggregate. Nothing outside this crate writes a query.
+//!
+//! Every change of an order is one transaction that locks the order's row, checks its status, and
+//! writes the change together with its timeline entries and outbox rows.
+
+pub mod audit;
+mod error;
+pub mod exceptions;
+pub mod inbox;
+pub mod mails;
+pub mod orders;
+pub mod outbox;
+pub mod payments;
+mod pool;
+pub mod products;
+pub mod stock;
+pub mod timeline;
+
+pub use error::{Error, Result};
+pub use pool::{Db, Tx};
+
+use domain::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+
+/// A time as PostgreSQL stores it.
+type SqlTime = jiff_sqlx::Timestamp;
+
+fn sql(at: Timestamp) -> SqlTime {
+    at.to_sqlx()
+}
+
+/// Ten random bytes for an id, from the operating system.
+pub fn random() -> [u8; 10] {
+    let mut bytes = [0; 10];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness once it runs programs");
+    bytes
+}
+
+/// Which request this is: the client's key, and a hash of what it asked for.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    pub key: String,
+    pub request_hash: Vec<u8>,
+}

@@ -1,0 +1,86 @@
+//! Which mails an order's customer has got.
+
+use domain::{OrderId, Timestamp, mail::MailKind, order::Status};
+use serde_json::json;
+
+use crate::{Db, Error, Result, Tx, sql, timeline};
+
+/// The right to send one mail. Its row stays locked while the mail server is asked, so two workers
+/// never send the same mail side by side, and a crash frees it.
+pub struct Slot {
+    tx: Tx<'static>,
+    order: OrderId,
+    kind: MailKind,
+}
+
+/// Why a mail is not to be sent (any more).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unneeded {
+    AlreadySent,
+    /// A reminder after the money came, or after the order ended.
+    Moot,
+}
+
+/// Checks the order again and claims the mail, to be sent under `message_id`.
+pub async fn claim(
+    db: &Db,
+    order: OrderId,
+    kind: MailKind,
+    message_id: &str,
+) -> Result<Result<Slot, Unneeded>> {
+    let mut tx = db.begin().await?;
+    sqlx::query("INSERT INTO mails (order_id, kind, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+        .bind(order.uuid())
+        .bind(kind.name())
+        .bind(message_id)
+        .execute(&mut *tx)
+        .await?;
+    let sent: bool = sqlx::query_scalar(
+        "SELECT sent_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE",
+    )
+    .bind(order.uuid())
+    .bind(kind.name())
+    .fetch_one(&mut *tx)
+    .await?;
+    if sent {
+        return Ok(Err(Unneeded::AlreadySent));
+    }
+    if kind.is_reminder() && !awaits_payment(&mut tx, order).await? {
+        return Ok(Err(Unneeded::Moot));
+    }
+    Ok(Ok(Slot { tx, order, kind }))
+}
+
+/// Money counts from the moment its webhook was stored, before the workflow has seen it.
+async fn awaits_payment(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+    let row: Option<(String, bool)> = sqlx::query_as(
+        "SELECT status, EXISTS (SELECT 1 FROM inbox
+                                WHERE order_id = $1 AND outcome = 'succeeded'
+                                  AND amount = o.total AND inbox.currency = o.currency)
+         FROM orders o WHERE id = $1",
+    )
+    .bind(order.uuid())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let (status, paid) = row.ok_or(Error::NotFound)?;
+    Ok(status == Status::AwaitingPayment.as_str() && !paid)
+}
+
+impl Slot {
+    /// Notes that the mail server has accepted the mail.
+    pub async fn sent(mut self, at: Timestamp) -> Result<()> {
+        sqlx::query("UPDATE mails SET sent_at = $3 WHERE order_id = $1 AND kind = $2")
+            .bind(self.order.uuid())
+            .bind(self.kind.name())
+            .bind(sql(at))
+            .execute(&mut *self.tx)
+            .await?;
+        let entry = match self.kind {
+            MailKind::Reminder(number) => ("reminder.sent", json!({"number": number})),
+            other => ("mail.sent", json!({"kind": other.name()})),
+        };
+        timeline::append(&mut self.tx, self.order, at, &[entry]).await?;
+        self.tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! The ends of an order. Each gives back or hands out "whatever this order holds", so repeating a
+//! step, or running it after a crash in the middle, changes nothing.
+
+use domain::{OrderId, Timestamp, order::Status, stock::Movement};
+use serde_json::json;
+
+use super::{Locked, lock, set_status};
+use crate::{Db, Error, Result, Tx, outbox, stock, timeline};
+
+/// What a step that ends an order found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closed {
+    /// The order is in the state that was asked for, by this step or by an earlier run of it.
+    Done,
+    /// Not due yet: the deadline was moved to this time.
+    NotDue(Timestamp),
+    /// The order is in another state that forbids this end.
+    Refused(Status),
+}
+
+/// Expires an unpaid order whose deadline has passed at `at`, and restocks.
+pub async fn expire(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
+    let mut tx = db.begin().await?;
+    let order = lock(&mut tx, id).await?;
+    match order.status {
+        Status::Expired => return Ok(Closed::Done),
+        Status::AwaitingPayment if at < order.payment_due_at => {
+            return Ok(Closed::NotDue(order.payment_due_at));
+        }
+        Status::AwaitingPayment => {}
+        other => return Ok(Closed::Refused(other)),
+    }
+    give_back(&mut tx, &order, Status::Expired, "payment_overdue", at).await?;
+    tx.commit().await?;
+    Ok(Closed::Done)
+}
+
+/// Cancels an unpaid order and restocks.
+pub async fn cancel(db: &Db, id: OrderId, reason: &str, at: Timestamp) -> Result<Closed> {
+    let mut tx = db.begin().await?;
+    let order = lock(&mut tx, id).await?;
+    match order.status {
+        Status::Cancelled => return Ok(Closed::Done),
+        Status::AwaitingPayment => {}
+        other => return Ok(Closed::Refused(other)),
+    }
+    give_back(&mut tx, &order, Status::Cancelled, reason, at).await?;
+    tx.commit().await?;
+    Ok(Closed::Done)
+}
+
+/// The compensation: status, stock, timeline and outbox together.
+async fn give_back(
+    tx: &mut Tx<'_>,
+    order: &Locked,
+    status: Status,
+    reason: &str,
+    at: Timestamp,
+) -> Result<()> {
+    let kind = match status {
+        Status::Expired => "order.expired",
+        _ => "order.cancelled",
+    };
+    set_status(tx, order, status, Some(reason), at).await?;
+    stock::end_holds(tx, order.id, Movement::Released, at).await?;
+    let entries = [(kind, json!({"reason": reason})), ("stock.released", json!({}))];
+    timeline::append(tx, order.id, at, &entries).await?;
+    let event = json!({"customer_id": order.customer_id, "reason": reason});
+    outbox::append(tx, order.id, at, kind, event).await
+}
+
+/// Completes a paid order that was waiting for the shop.
+pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
+    let mut tx = db.begin().await?;
+    let order = lock(&mut tx, id).await?;
+    match order.status {
+        Status::Completed => return Ok(Closed::Done),
+        Status::Paid => {}
+        other => return Ok(Closed::Refused(other)),
+    }
+    if !order.manual_fulfilment {
+        return Err(Error::corrupt(format!("order {id} is paid but has nothing to fulfil")));
+    }
+    set_status(&mut tx, &order, Status::Completed, None, at).await?;
+    timeline::append(&mut tx, id, at, &[("order.completed", json!({}))]).await?;
+    let event = json!({"customer_id": order.customer_id});
+    outbox::append(&mut tx, id, at, "order.completed", event).await?;
+    tx.commit().await?;
+    Ok(Closed::Done)
+}

@@ -1,0 +1,26 @@
+use domain::{OrderId, Timestamp, order::Status};
+use serde_json::json;
+
+use super::lock;
+use crate::{Db, Error, Result, sql, timeline};
+
+/// Moves the payment deadline of an unpaid order to a later time. Safe to repeat.
+pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let order = lock(&mut tx, id).await?;
+    if order.status != Status::AwaitingPayment {
+        return Err(Error::WrongStatus(order.status));
+    }
+    if due <= order.payment_due_at {
+        return Ok(()); // an earlier run of this step did it
+    }
+    sqlx::query("UPDATE orders SET payment_due_at = $2 WHERE id = $1")
+        .bind(id.uuid())
+        .bind(sql(due))
+        .execute(&mut *tx)
+        .await?;
+    let data = json!({"from": order.payment_due_at, "to": due});
+    timeline::append(&mut tx, id, at, &[("order.extended", data)]).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Orders: placing, reading, and each change of status, one file each.
+
+mod close;
+mod extend;
+mod pay;
+mod place;
+mod read;
+mod start;
+
+pub use close::{Closed, cancel, expire, fulfil};
+pub use extend::extend;
+pub use pay::{Settlement, raise_unknown_order, settle};
+pub use place::{Placed, place};
+pub use read::{Filter, get, list, placed_under};
+pub use start::{Start, claim_unstarted, mark_started};
+
+use domain::{OrderId, Timestamp, money::Currency, order::Status};
+
+use crate::{Error, Result, SqlTime, Tx, sql};
+
+/// The part of an order that decisions need, its row locked until the transaction ends.
+struct Locked {
+    id: OrderId,
+    status: Status,
+    version: i32,
+    total: i64,
+    currency: Currency,
+    customer_id: String,
+    manual_fulfilment: bool,
+    payment_due_at: Timestamp,
+}
+
+type LockedRow = (String, i32, i64, String, String, bool, SqlTime);
+
+async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
+    let row: Option<LockedRow> = sqlx::query_as(
+        "SELECT status, version, total, currency, customer_id,
+                policy->>'fulfilment' = 'manual', payment_due_at
+         FROM orders WHERE id = $1 FOR NO KEY UPDATE",
+    )
+    .bind(id.uuid())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let (status, version, total, currency, customer_id, manual_fulfilment, due) =
+        row.ok_or(Error::NotFound)?;
+    Ok(Locked {
+        id,
+        status: Status::parse(&status).map_err(Error::corrupt)?,
+        version,
+        total,
+        currency: Currency::parse(&currency).map_err(Error::corrupt)?,
+        customer_id,
+        manual_fulfilment,
+        payment_due_at: due.to_jiff(),
+    })
+}
+
+/// Writes a new status. The version makes a lost update impossible even if a lock were forgotten.
+async fn set_status(
+    tx: &mut Tx<'_>,
+    order: &Locked,
+    status: Status,
+    close_reason: Option<&str>,
+    at: Timestamp,
+) -> Result<()> {
+    let written = sqlx::query(
+        "UPDATE orders SET status = $3, version = version + 1,
+                closed_at = CASE WHEN $4 THEN $5 END, close_reason = coalesce($6, close_reason)
+         WHERE id = $1 AND version = $2",
+    )
+    .bind(order.id.uuid())
+    .bind(order.version)
+    .bind(status.as_str())
+    .bind(status.is_terminal())
+    .bind(sql(at))
+    .bind(close_reason)
+    .execute(&mut **tx)
+    .await?;
+    match written.rows_affected() {
+        1 => Ok(()),
+        _ => Err(Error::corrupt(format!("order {} changed under its lock", order.id))),
+    }
+}

@@ -1,0 +1,129 @@
+//! Reading orders. Always from PostgreSQL, so it works with every worker stopped.
+
+use std::collections::HashMap;
+
+use domain::{
+    OrderId, Timestamp,
+    customer::Customer,
+    money::Currency,
+    order::{Line, Order, PaymentStatus, Status},
+    policy::Policy,
+    stock::Sku,
+};
+use sqlx::{Postgres, QueryBuilder, types::Json};
+
+use crate::{Db, Error, Result, SqlTime, sql};
+
+/// Which orders to list; absent fields do not filter.
+#[derive(Debug, Default, Clone)]
+pub struct Filter {
+    pub status: Option<Status>,
+    pub customer_id: Option<String>,
+    pub placed_from: Option<Timestamp>,
+    /// Exclusive.
+    pub placed_to: Option<Timestamp>,
+    /// Only orders older than this one: the last id of the page before.
+    pub after: Option<OrderId>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: uuid::Uuid,
+    status: String,
+    payment_status: String,
+    currency: String,
+    total: i64,
+    customer: Json<Customer>,
+    policy: Json<Policy>,
+    metadata: Json<serde_json::Map<String, serde_json::Value>>,
+    placed_at: SqlTime,
+    payment_due_at: SqlTime,
+    paid_at: Option<SqlTime>,
+    closed_at: Option<SqlTime>,
+    close_reason: Option<String>,
+}
+
+const SELECT: &str = "SELECT id, status, payment_status, currency, total, customer, policy, metadata,
+    placed_at, payment_due_at, paid_at, closed_at, close_reason FROM orders";
+
+pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
+    let mut query = QueryBuilder::<Postgres>::new(SELECT);
+    query.push(" WHERE id = ").push_bind(id.uuid());
+    let row: Option<Row> = query.build_query_as().fetch_optional(db.pool()).await?;
+    let row = row.ok_or(Error::NotFound)?;
+    let mut lines = lines_of(db, &[id.uuid()]).await?;
+    order(row, &mut lines)
+}
+
+/// The order that was placed under an idempotency key.
+pub async fn placed_under(db: &Db, key: &str) -> Result<OrderId> {
+    let id: Option<uuid::Uuid> = sqlx::query_scalar("SELECT id FROM orders WHERE idempotency_key = $1")
+        .bind(key)
+        .fetch_optional(db.pool())
+        .await?;
+    id.map(OrderId::from_uuid).ok_or(Error::NotFound)
+}
+
+/// Newest first.
+pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
+    let mut query = QueryBuilder::<Postgres>::new(SELECT);
+    query.push(" WHERE true");
+    if let Some(status) = filter.status {
+        query.push(" AND status = ").push_bind(status.as_str());
+    }
+    if let Some(customer) = &filter.customer_id {
+        query.push(" AND customer_id = ").push_bind(customer.clone());
+    }
+    if let Some(from) = filter.placed_from {
+        query.push(" AND placed_at >= ").push_bind(sql(from));
+    }
+    if let Some(to) = filter.placed_to {
+        query.push(" AND placed_at < ").push_bind(sql(to));
+    }
+    if let Some(after) = filter.after {
+        query.push(" AND id < ").push_bind(after.uuid());
+    }
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+    let rows: Vec<Row> = query.build_query_as().fetch_all(db.pool()).await?;
+    let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut lines = lines_of(db, &ids).await?;
+    rows.into_iter().map(|row| order(row, &mut lines)).collect()
+}
+
+type Lines = HashMap<uuid::Uuid, Vec<Line>>;
+
+async fn lines_of(db: &Db, orders: &[uuid::Uuid]) -> Result<Lines> {
+    let rows: Vec<(uuid::Uuid, String, String, i64, i64)> = sqlx::query_as(
+        "SELECT order_id, sku, name, quantity, unit_price
+         FROM order_lines WHERE order_id = ANY($1) ORDER BY order_id, sku",
+    )
+    .bind(orders)
+    .fetch_all(db.pool())
+    .await?;
+    let mut lines = Lines::new();
+    for (order, sku, name, quantity, unit_price) in rows {
+        let line = Line { sku: Sku::from_store(sku), name, quantity, unit_price };
+        lines.entry(order).or_default().push(line);
+    }
+    Ok(lines)
+}
+
+fn order(row: Row, lines: &mut Lines) -> Result<Order> {
+    let payment_status = PaymentStatus::ALL.into_iter().find(|s| s.as_str() == row.payment_status);
+    Ok(Order {
+        id: OrderId::from_uuid(row.id),
+        status: Status::parse(&row.status).map_err(Error::corrupt)?,
+        payment_status: payment_status.ok_or_else(|| Error::corrupt(row.payment_status))?,
+        currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
+        total: row.total,
+        lines: lines.remove(&row.id).unwrap_or_default(),
+        customer: row.customer.0,
+        policy: row.policy.0,
+        placed_at: row.placed_at.to_jiff(),
+        payment_due_at: row.payment_due_at.to_jiff(),
+        paid_at: row.paid_at.map(|t| t.to_jiff()),
+        closed_at: row.closed_at.map(|t| t.to_jiff()),
+        close_reason: row.close_reason,
+        metadata: row.metadata.0,
+    })
+}

@@ -1,0 +1,74 @@
+//! Which orders have their workflow. An order is accepted before its workflow starts, so a crash or
+//! an engine outage can leave one without; the sweeper finds it here.
+
+use domain::{OrderId, SignedDuration, Timestamp};
+
+use crate::{Db, Result, SqlTime, Tx, sql};
+
+/// What the engine needs to start an order's workflow and describe it. No personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    pub id: OrderId,
+    pub customer_id: String,
+}
+
+/// An open order this long past its deadline has lost its workflow (somebody terminated it).
+const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
+
+/// Takes orders that want a (re)start, placed before `placed_before`, hidden from other sweepers until
+/// the transaction ends.
+pub async fn claim_unstarted(
+    db: &Db,
+    now: Timestamp,
+    placed_before: Timestamp,
+    limit: i64,
+) -> Result<(Tx<'static>, Vec<Start>)> {
+    let mut tx = db.begin().await?;
+    let overdue = now.saturating_sub(OVERDUE).unwrap_or(now);
+    let rows: Vec<(uuid::Uuid, String)> = sqlx::query_as(
+        "SELECT id, customer_id FROM orders
+         WHERE id IN (
+             (SELECT id FROM orders
+              WHERE workflow_started_at IS NULL AND placed_at < $1 ORDER BY placed_at LIMIT $3)
+             UNION ALL
+             (SELECT id FROM orders
+              WHERE status = 'awaiting_payment' AND payment_due_at < $2 ORDER BY payment_due_at LIMIT $3))
+         LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED",
+    )
+    .bind(sql(placed_before))
+    .bind(sql(overdue))
+    .bind(limit)
+    .fetch_all(&mut *tx)
+    .await?;
+    let starts = rows
+        .into_iter()
+        .map(|(id, customer_id)| Start { id: OrderId::from_uuid(id), customer_id })
+        .collect();
+    Ok((tx, starts))
+}
+
+/// Notes that these workflows run, with one timeline entry each, the first time only.
+pub async fn mark_started(tx: Option<Tx<'static>>, db: &Db, ids: &[OrderId], at: Timestamp) -> Result<()> {
+    let mut tx = match tx {
+        Some(tx) => tx,
+        None => db.begin().await?,
+    };
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let started: SqlTime = sql(at);
+    sqlx::query(
+        "WITH started AS (
+             UPDATE orders SET workflow_started_at = $2
+             WHERE id = ANY($1) AND workflow_started_at IS NULL RETURNING id
+         )
+         INSERT INTO timeline (order_id, at, type, data)
+         SELECT started.id, greatest($2, (SELECT max(at) FROM timeline t WHERE t.order_id = started.id)),
+                'workflow.started', '{}'
+         FROM started",
+    )
+    .bind(ids)
+    .bind(started)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(())
+}

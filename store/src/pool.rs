@@ -1,0 +1,69 @@
+//! The connection pool: limits, timeouts, migrations.
+
+use std::time::Duration;
+
+use sqlx::{
+    PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::Result;
+
+pub type Tx<'a> = Transaction<'a, Postgres>;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+
+/// How long a caller waits for a free connection, and a statement or a lock may take.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const STATEMENT_TIMEOUT: &str = "10s";
+const LOCK_TIMEOUT: &str = "5s";
+
+/// PostgreSQL, by a bounded pool. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Db(PgPool);
+
+impl Db {
+    /// Prepares a pool. Connects on first use, so a service starts while PostgreSQL is down.
+    pub fn open(url: &str, max_connections: u32) -> Result<Self> {
+        let options: PgConnectOptions = url.parse()?;
+        let options = options.application_name("holdfast").options([
+            ("statement_timeout", STATEMENT_TIMEOUT),
+            ("lock_timeout", LOCK_TIMEOUT),
+            ("idle_in_transaction_session_timeout", "30s"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options);
+        Ok(Self(pool))
+    }
+
+    pub async fn migrate(&self) -> Result<()> {
+        Ok(MIGRATIONS.run(&self.0).await?)
+    }
+
+    /// Answers, and knows every migration this program was built with.
+    pub async fn ready(&self) -> Result<()> {
+        let newest = MIGRATIONS.iter().map(|m| m.version).max();
+        let applied: Option<i64> =
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+                .fetch_one(&self.0)
+                .await?;
+        match applied >= newest {
+            true => Ok(()),
+            false => Err(crate::Error::corrupt("the schema is older than this program: run `holdfast migrate`")),
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.0
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx<'static>> {
+        Ok(self.0.begin().await?)
+    }
+
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
+}

@@ -1,0 +1,174 @@
+//! Stock: levels, and the ledger they are the sum of. Both are written in one transaction, always
+//! with the level's row locked and SKUs taken in ascending order, so no two writers deadlock.
+
+use domain::{
+    OrderId, Timestamp,
+    stock::{Level, Movement, Sku},
+};
+
+use crate::{Db, Error, Idempotency, Result, Tx, sql};
+
+pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
+    let row: Option<(i64, i64)> =
+        sqlx::query_as("SELECT on_hand, held FROM stock_levels WHERE sku = $1")
+            .bind(sku.as_str())
+            .fetch_optional(db.pool())
+            .await?;
+    let (on_hand, held) = row.ok_or(Error::NotFound)?;
+    Ok(Level { on_hand, held })
+}
+
+/// Moves the stock on hand by `delta`. The same key and request gives the first answer again.
+pub async fn adjust(
+    db: &Db,
+    sku: &Sku,
+    delta: i64,
+    reason: &str,
+    idempotency: Option<&Idempotency>,
+    at: Timestamp,
+) -> Result<(Level, Replayed)> {
+    let mut tx = db.begin().await?;
+    let level = lock(&mut tx, sku).await?;
+    if let Some(idempotency) = idempotency
+        && let Some(level) = replay(&mut tx, idempotency).await?
+    {
+        return Ok((level, true));
+    }
+    let after = Level { on_hand: level.on_hand + delta, ..level };
+    if after.available() < 0 {
+        return Err(Error::BelowHeld);
+    }
+    sqlx::query("UPDATE stock_levels SET on_hand = $2 WHERE sku = $1")
+        .bind(sku.as_str())
+        .bind(after.on_hand)
+        .execute(&mut *tx)
+        .await?;
+    let (on_hand_delta, held_delta) = Movement::Adjusted.deltas(delta);
+    let inserted = sqlx::query(
+        "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
+                                      reason, idempotency_key, request_hash, at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (idempotency_key) DO NOTHING",
+    )
+    .bind(sku.as_str())
+    .bind(Movement::Adjusted.as_str())
+    .bind(on_hand_delta)
+    .bind(held_delta)
+    .bind(after.on_hand)
+    .bind(after.held)
+    .bind(reason)
+    .bind(idempotency.map(|i| &i.key))
+    .bind(idempotency.map(|i| &i.request_hash))
+    .bind(sql(at))
+    .execute(&mut *tx)
+    .await?;
+    if inserted.rows_affected() == 0 {
+        return Err(Error::KeyReused); // by an adjustment of another SKU, a moment ago
+    }
+    tx.commit().await?;
+    Ok((after, false))
+}
+
+/// Whether an answer repeats an earlier one.
+pub type Replayed = bool;
+
+async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Level> {
+    let row: Option<(i64, i64)> =
+        sqlx::query_as("SELECT on_hand, held FROM stock_levels WHERE sku = $1 FOR NO KEY UPDATE")
+            .bind(sku.as_str())
+            .fetch_optional(&mut **tx)
+            .await?;
+    let (on_hand, held) = row.ok_or(Error::NotFound)?;
+    Ok(Level { on_hand, held })
+}
+
+async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Level>> {
+    let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT on_hand_after, held_after, request_hash FROM stock_movements WHERE idempotency_key = $1",
+    )
+    .bind(&idempotency.key)
+    .fetch_optional(&mut **tx)
+    .await?;
+    match row {
+        None => Ok(None),
+        Some((_, _, hash)) if hash != idempotency.request_hash => Err(Error::KeyReused),
+        Some((on_hand, held, _)) => Ok(Some(Level { on_hand, held })),
+    }
+}
+
+/// Puts all lines of a new order on hold: levels, holds and ledger. The caller has locked the
+/// levels and made sure that there is enough.
+pub(crate) async fn hold(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    lines: impl Iterator<Item = (&Sku, i64)>,
+    at: Timestamp,
+) -> Result<()> {
+    let (skus, quantities): (Vec<&str>, Vec<i64>) = lines.map(|(sku, q)| (sku.as_str(), q)).unzip();
+    sqlx::query(
+        "WITH line AS (
+             SELECT * FROM unnest($2::text[], $3::bigint[]) AS l (sku, quantity)
+         ), level AS (
+             UPDATE stock_levels s SET held = s.held + line.quantity
+             FROM line WHERE s.sku = line.sku
+             RETURNING s.sku, s.on_hand, s.held
+         ), hold AS (
+             INSERT INTO holds (order_id, sku, quantity, state)
+             SELECT $1, sku, quantity, 'held' FROM line
+         )
+         INSERT INTO stock_movements (order_id, sku, kind, on_hand_delta, held_delta,
+                                      on_hand_after, held_after, at)
+         SELECT $1, sku, 'held', 0, line.quantity, level.on_hand, level.held, $4
+         FROM line JOIN level USING (sku)",
+    )
+    .bind(order.uuid())
+    .bind(skus)
+    .bind(quantities)
+    .bind(sql(at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends every open hold of an order: committed (sold) or released (given back). Safe to repeat: a
+/// hold moves once, and what is not `held` is left alone. Gives the number of holds moved.
+pub(crate) async fn end_holds(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    movement: Movement,
+    at: Timestamp,
+) -> Result<u64> {
+    // Lock in SKU order first, as every writer does.
+    sqlx::query(
+        "SELECT 1 FROM stock_levels
+         WHERE sku IN (SELECT sku FROM holds WHERE order_id = $1 AND state = 'held')
+         ORDER BY sku FOR NO KEY UPDATE",
+    )
+    .bind(order.uuid())
+    .execute(&mut **tx)
+    .await?;
+    let (on_hand_sign, held_sign) = movement.deltas(1);
+    let moved = sqlx::query(
+        "WITH hold AS (
+             UPDATE holds SET state = $2 WHERE order_id = $1 AND state = 'held'
+             RETURNING sku, quantity
+         ), level AS (
+             UPDATE stock_levels s
+             SET on_hand = s.on_hand + $3 * hold.quantity, held = s.held + $4 * hold.quantity
+             FROM hold WHERE s.sku = hold.sku
+             RETURNING s.sku, s.on_hand, s.held
+         )
+         INSERT INTO stock_movements (order_id, sku, kind, on_hand_delta, held_delta,
+                                      on_hand_after, held_after, at)
+         SELECT $1, sku, $2, $3 * hold.quantity, $4 * hold.quantity, level.on_hand, level.held, $5
+         FROM hold JOIN level USING (sku)",
+    )
+    .bind(order.uuid())
+    .bind(movement.as_str())
+    .bind(on_hand_sign)
+    .bind(held_sign)
+    .bind(sql(at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(moved.rows_affected())
+}

@@ -1,0 +1,13 @@
+//! The stories: what happens to an order, and to money that comes too late, told as durable
+//! workflows. This crate knows no database, no HTTP and no mail server; it names the steps it needs
+//! in [`contract`], and the `activities` crate does them.
+
+pub mod contract;
+mod late_payment;
+pub mod names;
+mod order;
+mod step;
+pub mod timeouts;
+
+pub use late_payment::{LatePaymentInput, LatePaymentWorkflow};
+pub use order::{OrderInput, OrderState, OrderWorkflow, requests};

@@ -1,0 +1,22 @@
+//! Ids and names that are visible in the Temporal UI. None of them may hold personal data: they
+//! are stored in clear.
+
+use domain::{OrderId, payment::PaymentReport};
+use temporalio_common::search_attributes::SearchAttributeKey;
+
+pub const DEFAULT_TASK_QUEUE: &str = "holdfast";
+
+/// Where the order stands, as in the API: `awaiting_payment`, `completed`...
+pub const ORDER_STATUS: SearchAttributeKey<String> = SearchAttributeKey::keyword("HoldfastOrderStatus");
+/// The shop's own id for the customer.
+pub const CUSTOMER_ID: SearchAttributeKey<String> = SearchAttributeKey::keyword("HoldfastCustomerId");
+
+/// The workflow of an order has the order's id.
+pub fn order_workflow(order: OrderId) -> String {
+    order.to_string()
+}
+
+/// One workflow per provider payment that arrived after its order had ended.
+pub fn late_payment_workflow(order: OrderId, report: &PaymentReport) -> String {
+    format!("{order}/late-payment/{}/{}", report.provider, report.payment_id)
+}

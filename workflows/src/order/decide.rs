@@ -1,0 +1,103 @@
+//! Decisions. Each is one step that looks at the stored order under its lock, so that repeating it
+//! after a crash changes nothing.
+
+use domain::{Timestamp, mail::MailKind, order::Status, payment::PaymentReport};
+use temporalio_workflow::{WorkflowContext, WorkflowTermination};
+
+use super::{Event, OrderWorkflow, requests::Request};
+use crate::{
+    contract::{At, CancelInput, ExtendInput, OrderSteps, Outcome, SettlePaymentInput, Settled},
+    names,
+    step::{now, step},
+    timeouts::DATABASE,
+};
+
+type Decided<T = ()> = Result<T, WorkflowTermination>;
+
+impl OrderWorkflow {
+    pub(crate) async fn decide(ctx: &WorkflowContext<Self>, event: Event) -> Decided {
+        match event {
+            Event::Payment(report) => Self::settle(ctx, report).await,
+            Event::WorkflowCancelled => {
+                Self::cancel_order(ctx, "workflow_cancelled".to_owned()).await.map(|_| ())
+            }
+            Event::Request(ticket, request) => {
+                let outcome = match request {
+                    Request::Cancel(cancel) => Self::cancel_order(ctx, cancel.reason).await?,
+                    Request::Extend(extend) => Self::extend_order(ctx, extend.payment_due_at).await?,
+                    Request::Fulfil => Self::fulfil_order(ctx).await?,
+                };
+                ctx.state_mut(|s| s.answers.insert(ticket, outcome));
+                Ok(())
+            }
+        }
+    }
+
+    /// Money came. At any time: what does not fit the order becomes an exception.
+    async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
+        let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
+        let settled = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
+        if let Settled::Paid(status) = settled {
+            Self::enter(ctx, status, Some(MailKind::Paid));
+        }
+        Ok(())
+    }
+
+    /// The deadline passed. Compensates: the stock goes back, the customer is told.
+    pub(crate) async fn expire(ctx: &WorkflowContext<Self>) -> Decided {
+        let input = At { order: ctx.state(Self::order), at: now(ctx) };
+        match step(ctx, OrderSteps::expire, input, DATABASE, "expire and restock").await? {
+            Outcome::Done => Self::enter(ctx, Status::Expired, Some(MailKind::Expired)),
+            Outcome::NotDue(due) => Self::set_due(ctx, due),
+            Outcome::Refused(status) => Self::enter(ctx, status, None),
+        }
+        Ok(())
+    }
+
+    async fn cancel_order(ctx: &WorkflowContext<Self>, reason: String) -> Decided<Outcome> {
+        let input = CancelInput { order: ctx.state(Self::order), at: now(ctx), reason };
+        let outcome = step(ctx, OrderSteps::cancel, input, DATABASE, "cancel and restock").await?;
+        if outcome == Outcome::Done && ctx.state(Self::status) == Status::AwaitingPayment {
+            Self::enter(ctx, Status::Cancelled, Some(MailKind::Cancelled));
+        }
+        Ok(outcome)
+    }
+
+    async fn extend_order(ctx: &WorkflowContext<Self>, due: Timestamp) -> Decided<Outcome> {
+        let input = ExtendInput { order: ctx.state(Self::order), at: now(ctx), payment_due_at: due };
+        let outcome = step(ctx, OrderSteps::extend, input, DATABASE, "extend the deadline").await?;
+        if outcome == Outcome::Done {
+            Self::set_due(ctx, due);
+        }
+        Ok(outcome)
+    }
+
+    async fn fulfil_order(ctx: &WorkflowContext<Self>) -> Decided<Outcome> {
+        let input = At { order: ctx.state(Self::order), at: now(ctx) };
+        let outcome = step(ctx, OrderSteps::fulfil, input, DATABASE, "complete the order").await?;
+        if outcome == Outcome::Done && ctx.state(Self::status) == Status::Paid {
+            Self::enter(ctx, Status::Completed, Some(MailKind::Completed));
+        }
+        Ok(outcome)
+    }
+
+    /// The order has a new status: say so in the UI, drop reminders that are moot, queue the mail.
+    fn enter(ctx: &WorkflowContext<Self>, status: Status, mail: Option<MailKind>) {
+        ctx.upsert_search_attributes([names::ORDER_STATUS.value_set(status.to_string())]);
+        ctx.state_mut(|s| {
+            if let Some(facts) = &mut s.facts {
+                facts.status = status;
+            }
+            s.mails.retain(|mail| !mail.is_reminder());
+            s.mails.extend(mail);
+        });
+    }
+
+    fn set_due(ctx: &WorkflowContext<Self>, due: Timestamp) {
+        ctx.state_mut(|s| {
+            if let Some(facts) = &mut s.facts {
+                facts.payment_due_at = due;
+            }
+        });
+    }
+}

@@ -1,0 +1,56 @@
+//! Telling the customer. Reminders, and the mail that ends the story.
+
+use std::time::Duration;
+
+use domain::{Timestamp, mail::MailKind};
+use futures_util::FutureExt as _;
+use temporalio_workflow::{WorkflowCancellationToken, WorkflowContext, select};
+
+use super::OrderWorkflow;
+use crate::{
+    contract::{OrderSteps, SendMailInput},
+    step::now,
+    timeouts::{Effort, MAIL},
+};
+
+impl OrderWorkflow {
+    /// Sends one mail: a quick local try, then durable. A mail server that is down must not keep
+    /// the order from its decisions, so the durable try gives way to any event, and is taken up
+    /// again afterwards if there is still something to tell.
+    pub(crate) async fn mail(ctx: &WorkflowContext<Self>, kind: MailKind) {
+        let Some(effort) = Self::effort(ctx, kind) else {
+            return; // a reminder that the next deadline overtook
+        };
+        let input = SendMailInput { order: ctx.state(Self::order), at: now(ctx), kind };
+        let summary = format!("mail: {}", kind.name());
+        let token = WorkflowCancellationToken::new();
+        let local = effort.local(&token, &summary);
+        if ctx.execute_local_activity(OrderSteps::send_mail, input.clone(), local).await.is_ok() {
+            return;
+        }
+        ctx.set_current_details(format!("The mail server does not take the mail `{}`: trying again.", kind.name()));
+        let mut durable = ctx.execute_activity(OrderSteps::send_mail, input, effort.durable(&token, &summary));
+        select! {
+            () = Self::event(ctx).fuse() => {
+                token.cancel();
+                ctx.state_mut(|s| s.mails.push_front(kind));
+            }
+            // Sent, or given up after days: the activity's own failure shows in the history.
+            _ = &mut durable => {}
+        }
+    }
+
+    fn effort(ctx: &WorkflowContext<Self>, kind: MailKind) -> Option<Effort> {
+        if !kind.is_reminder() {
+            return Some(MAIL);
+        }
+        let left = ctx.state(Self::reminder_worth_until).duration_since(now(ctx));
+        let left = Duration::try_from(left).ok().filter(|left| !left.is_zero())?;
+        Some(MAIL.within(left))
+    }
+
+    /// A reminder is worth sending until the next one, or the deadline.
+    fn reminder_worth_until(&self) -> Timestamp {
+        self.next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at)
+    }
+}

@@ -1,0 +1,221 @@
+//! The order workflow: one per order, from the hold to its end.
+//!
+//! One thing is decided at a time. Payments, cancellations and so on queue up as [`Event`]s; the
+//! main loop takes what [`OrderWorkflow::next`] says is due (an event, a mail, a deadline) and deals
+//! with it before it looks again. So payment and expiry cannot race.
+
+mod decide;
+mod mail;
+mod next;
+pub mod requests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use domain::{OrderId, Timestamp, mail::MailKind, order::{Placement, Status}, payment::PaymentReport};
+use serde::{Deserialize, Serialize};
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_workflow::{
+    SyncWorkflowContext, WaitConditionOptions, WorkflowCancellationToken, WorkflowContext,
+    WorkflowContextView, WorkflowResult,
+};
+
+use crate::{
+    contract::{Facts, OrderSteps, Outcome, ReserveInput, Reserved},
+    names,
+    step::{now, step},
+    timeouts,
+};
+use next::Todo;
+use requests::{CancelRequest, ExtendRequest, Request};
+
+/// `{"order": "ord_..."}` for an order that was placed through the API. Started by hand with a
+/// `placement`, the workflow places the order itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderInput {
+    pub order: OrderId,
+    #[serde(default)]
+    pub placement: Option<Placement>,
+}
+
+/// What the `state` query answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrderState {
+    pub status: Status,
+    pub payment_due_at: Timestamp,
+    pub next_reminder_at: Option<Timestamp>,
+    /// In words.
+    pub details: String,
+}
+
+/// Something that happened to the order and wants a decision.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    Payment(PaymentReport),
+    Request(Ticket, Request),
+    /// Somebody pressed "cancel" in the Temporal UI.
+    WorkflowCancelled,
+}
+
+/// Numbers a request, so that its caller finds the answer.
+pub(crate) type Ticket = u64;
+
+#[workflow]
+#[derive(Default)]
+pub struct OrderWorkflow {
+    order: Option<OrderId>,
+    facts: Option<Facts>,
+    events: VecDeque<Event>,
+    tickets: Ticket,
+    answers: BTreeMap<Ticket, Outcome>,
+    /// Mails that are due now, in order.
+    mails: VecDeque<MailKind>,
+    reminders_begun: usize,
+    cancel_seen: bool,
+    details: String,
+}
+
+#[workflow_methods]
+impl OrderWorkflow {
+    #[run(name = "order")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>, input: OrderInput) -> WorkflowResult<String> {
+        if let Err(why) = Self::reserve(ctx, input).await? {
+            Self::refuse_all(ctx).await;
+            return Ok(why);
+        }
+        while let Some(todo) = Self::next(ctx).await {
+            match todo {
+                Todo::Decide(event) => Self::decide(ctx, event).await?,
+                Todo::Mail(kind) => Self::mail(ctx, kind).await,
+                Todo::Expire => Self::expire(ctx).await?,
+            }
+        }
+        Ok(ctx.state(|s| s.status().to_string()))
+    }
+
+    /// A provider reported money. Deduplicated by payment when it is settled.
+    #[signal(name = "payment")]
+    pub fn payment(&mut self, _ctx: &mut SyncWorkflowContext<Self>, report: PaymentReport) {
+        self.events.push_back(Event::Payment(report));
+    }
+
+    #[update(name = "cancel")]
+    pub async fn cancel(ctx: &mut WorkflowContext<Self>, request: CancelRequest) -> Outcome {
+        Self::ask(ctx, Request::Cancel(request)).await
+    }
+
+    #[update_validator(cancel)]
+    fn validate_cancel(&self, _ctx: &WorkflowContextView, _: &CancelRequest) -> requests::Verdict {
+        self.must_be(Status::AwaitingPayment)
+    }
+
+    #[update(name = "extend")]
+    pub async fn extend(ctx: &mut WorkflowContext<Self>, request: ExtendRequest) -> Outcome {
+        Self::ask(ctx, Request::Extend(request)).await
+    }
+
+    #[update_validator(extend)]
+    fn validate_extend(&self, _ctx: &WorkflowContextView, request: &ExtendRequest) -> requests::Verdict {
+        self.must_be(Status::AwaitingPayment)?;
+        self.must_be_later(request.payment_due_at)
+    }
+
+    #[update(name = "fulfil")]
+    pub async fn fulfil(ctx: &mut WorkflowContext<Self>, _request: requests::FulfilRequest) -> Outcome {
+        Self::ask(ctx, Request::Fulfil).await
+    }
+
+    #[update_validator(fulfil)]
+    fn validate_fulfil(&self, _ctx: &WorkflowContextView, _: &requests::FulfilRequest) -> requests::Verdict {
+        self.must_be(Status::Paid)
+    }
+
+    #[query(name = "state")]
+    pub fn state(&self, _ctx: &WorkflowContextView) -> Option<OrderState> {
+        let facts = self.facts.as_ref()?;
+        Some(OrderState {
+            status: facts.status,
+            payment_due_at: facts.payment_due_at,
+            next_reminder_at: self.next_reminder().map(|(_, at)| at),
+            details: self.details.clone(),
+        })
+    }
+}
+
+impl OrderWorkflow {
+    /// The first step: the order exists and holds its stock, by the door or by us.
+    async fn reserve(ctx: &WorkflowContext<Self>, input: OrderInput) -> WorkflowResult<Result<(), String>> {
+        let OrderInput { order, placement } = input;
+        let input = ReserveInput { order, at: now(ctx), placement };
+        let facts = match step(ctx, OrderSteps::reserve, input, timeouts::DATABASE, "hold the stock").await? {
+            Reserved::Refused(why) => return Ok(Err(why)),
+            Reserved::Held(facts) => facts,
+        };
+        if ctx.search_attributes().get(&names::ORDER_STATUS).is_none() {
+            // Started by hand: say who and how far, as the API does when it starts us.
+            let status = names::ORDER_STATUS.value_set(facts.status.to_string());
+            ctx.upsert_search_attributes([status, names::CUSTOMER_ID.value_set(facts.customer_id.clone())]);
+        }
+        ctx.state_mut(|s| {
+            s.order = Some(order);
+            s.facts = Some(facts);
+        });
+        Ok(Ok(()))
+    }
+
+    /// Without an order there is nothing to decide: whoever asked meanwhile is told so.
+    async fn refuse_all(ctx: &WorkflowContext<Self>) {
+        ctx.state_mut(|s| {
+            for event in std::mem::take(&mut s.events) {
+                if let Event::Request(ticket, _) = event {
+                    s.answers.insert(ticket, Outcome::Refused(Status::Cancelled));
+                }
+            }
+        });
+        Self::handlers_finished(ctx).await;
+    }
+
+    /// Queues a request for the main loop and waits for its answer.
+    async fn ask(ctx: &WorkflowContext<Self>, request: Request) -> Outcome {
+        let ticket = ctx.state_mut(|s| {
+            s.tickets += 1;
+            s.events.push_back(Event::Request(s.tickets, request));
+            s.tickets
+        });
+        Self::until(ctx, move |s| s.answers.contains_key(&ticket)).await;
+        ctx.state_mut(|s| s.answers.remove(&ticket)).expect("waited until there is an answer")
+    }
+
+    /// Waits for a condition, also in a workflow that was cancelled.
+    async fn until(ctx: &WorkflowContext<Self>, condition: impl FnMut(&Self) -> bool) {
+        let detached = WaitConditionOptions::builder()
+            .cancellation_token(WorkflowCancellationToken::new())
+            .build();
+        // A token that nobody holds is never cancelled, so the wait ends only with the condition.
+        let _ = ctx.wait_condition_with_options(condition, detached).await;
+    }
+
+    async fn handlers_finished(ctx: &WorkflowContext<Self>) {
+        let same = ctx.clone();
+        Self::until(ctx, move |_| same.all_handlers_finished()).await;
+    }
+
+    fn order(&self) -> OrderId {
+        self.order.expect("set by reserve, before the main loop")
+    }
+
+    fn facts(&self) -> &Facts {
+        self.facts.as_ref().expect("set by reserve, before the main loop")
+    }
+
+    fn status(&self) -> Status {
+        self.facts().status
+    }
+
+    /// Number (from 1) and time of the reminder that comes next, if one is left before the deadline.
+    fn next_reminder(&self) -> Option<(u8, Timestamp)> {
+        let facts = self.facts.as_ref()?;
+        let at = *facts.reminders_at.get(self.reminders_begun)?;
+        let number = u8::try_from(self.reminders_begun + 1).ok()?;
+        (facts.status == Status::AwaitingPayment && at < facts.payment_due_at).then_some((number, at))
+    }
+}

@@ -1,0 +1,135 @@
+//! What an order does next, and the one timer it sleeps on.
+
+use std::time::Duration;
+
+use domain::{Timestamp, mail::MailKind, order::Status};
+use futures_util::FutureExt as _;
+use temporalio_workflow::{TimerOptions, WorkflowCancellationToken, WorkflowContext, select};
+
+use super::{Event, OrderWorkflow};
+use crate::step::now;
+
+pub(crate) enum Todo {
+    Decide(Event),
+    Mail(MailKind),
+    Expire,
+}
+
+enum Wake {
+    Event,
+    Alarm,
+}
+
+impl OrderWorkflow {
+    /// The next thing to do: events first, then mails, then whatever time brings. `None` when the
+    /// order has ended and everything is said and answered.
+    pub(crate) async fn next(ctx: &WorkflowContext<Self>) -> Option<Todo> {
+        loop {
+            if let Some(todo) = ctx.state_mut(Self::at_hand) {
+                return Some(todo);
+            }
+            if ctx.state(|s| s.status().is_terminal()) {
+                Self::handlers_finished(ctx).await;
+                if ctx.state(|s| s.events.is_empty()) {
+                    return None;
+                }
+                continue;
+            }
+            ctx.set_current_details(ctx.state_mut(Self::describe));
+            let alarm = ctx.state(Self::alarm);
+            if let Wake::Alarm = Self::sleep(ctx, alarm).await
+                && let Some(todo) = ctx.state_mut(Self::on_alarm)
+            {
+                return Some(todo);
+            }
+        }
+    }
+
+    fn at_hand(&mut self) -> Option<Todo> {
+        let event = self.events.pop_front().map(Todo::Decide);
+        event.or_else(|| self.mails.pop_front().map(Todo::Mail))
+    }
+
+    /// The next reminder or the deadline; a paid order waits for the shop without one.
+    fn alarm(&self) -> Option<Timestamp> {
+        (self.status() == Status::AwaitingPayment)
+            .then(|| self.next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at))
+    }
+
+    fn on_alarm(&mut self) -> Option<Todo> {
+        match self.next_reminder() {
+            Some((number, _)) => {
+                self.reminders_begun += 1;
+                self.mails.push_back(MailKind::Reminder(number));
+                None // the loop takes it from the queue
+            }
+            None => Some(Todo::Expire),
+        }
+    }
+
+    /// Sleeps until something happens or the alarm rings. The loser of the race is cancelled: a timer
+    /// left behind would fire later and wake the workflow for nothing.
+    async fn sleep(ctx: &WorkflowContext<Self>, alarm: Option<Timestamp>) -> Wake {
+        let Some(alarm) = alarm else {
+            Self::event(ctx).await;
+            return Wake::Event;
+        };
+        let left = alarm.duration_since(now(ctx));
+        let Ok(left) = Duration::try_from(left) else {
+            return Wake::Alarm; // it is past already
+        };
+        if left.is_zero() {
+            return Wake::Alarm;
+        }
+        let token = WorkflowCancellationToken::new();
+        let summary = ctx.state(Self::alarm_summary);
+        let timer = TimerOptions::builder(left).cancellation_token(token.clone()).summary(summary).build();
+        select! {
+            () = Self::event(ctx).fuse() => {
+                token.cancel();
+                Wake::Event
+            }
+            _ = ctx.timer(timer) => Wake::Alarm,
+        }
+    }
+
+    /// Waits for an event; a cancellation of the workflow itself becomes one, once.
+    pub(crate) async fn event(ctx: &WorkflowContext<Self>) {
+        if ctx.state(|s| s.cancel_seen) {
+            return Self::until(ctx, |s| !s.events.is_empty()).await;
+        }
+        if ctx.wait_condition(|s| !s.events.is_empty()).await.is_err() {
+            ctx.state_mut(|s| {
+                s.cancel_seen = true;
+                s.events.push_back(Event::WorkflowCancelled);
+            });
+        }
+    }
+
+    fn alarm_summary(&self) -> String {
+        match self.next_reminder() {
+            Some((number, _)) => format!("payment reminder {number}"),
+            None => "payment due".to_owned(),
+        }
+    }
+
+    /// What the Temporal UI shows: what the order waits for, until when.
+    fn describe(&mut self) -> String {
+        let facts = self.facts();
+        let details = match (facts.status, self.next_reminder()) {
+            (Status::AwaitingPayment, Some((number, at))) => format!(
+                "Waiting for a payment of {} until {}. Reminder {number} goes out at {at}.",
+                facts.total, facts.payment_due_at
+            ),
+            (Status::AwaitingPayment, None) => format!(
+                "Waiting for a payment of {} until {}. No reminder is left; then the order expires and its \
+                 stock is released.",
+                facts.total, facts.payment_due_at
+            ),
+            (Status::Paid, _) => "Paid. Waiting for the shop to call fulfil.".to_owned(),
+            (status, _) => format!("The order is {status}."),
+        };
+        self.details.clone_from(&details);
+        details
+    }
+}
