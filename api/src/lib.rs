@@ -1,1 +1,87 @@
+//! HTTP in and out. Handlers parse, call `store` or `engine`, and answer; they decide nothing.
 
+mod auth;
+mod error;
+mod extract;
+mod inventory;
+mod list;
+mod openapi;
+mod operations;
+mod orders;
+mod products;
+mod request;
+mod sandbox;
+mod signature;
+mod webhooks;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use engine::{Dispatcher, Engine};
+use jiff::{Timestamp, Unit};
+use store::Db;
+use telemetry::SdkMetrics;
+use tokio::net::TcpListener;
+
+pub use auth::ApiKey;
+use error::Problem;
+pub use signature::Secret;
+
+/// The largest request body. An order of 100 lines with full metadata is about 30 KB.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub db: Db,
+    pub engine: Arc<Engine>,
+    pub dispatcher: Dispatcher,
+    pub api_key: ApiKey,
+    /// With a secret there is a sandbox provider, and routes to play with it. Never in production.
+    pub sandbox: Option<sandbox::Sandbox>,
+    pub sdk_metrics: Option<SdkMetrics>,
+}
+
+impl App {
+    pub fn new(db: Db, engine: Arc<Engine>, api_key: ApiKey, sdk_metrics: Option<SdkMetrics>) -> Self {
+        let dispatcher = Dispatcher::new(db.clone(), engine.clone());
+        Self { db, engine, dispatcher, api_key, sandbox: None, sdk_metrics }
+    }
+
+    /// Adds the sandbox payment provider, which sends its webhooks to the API at `base_url`.
+    pub fn with_sandbox(self, secret: Secret, base_url: String) -> anyhow::Result<Self> {
+        Ok(Self { sandbox: Some(sandbox::Sandbox::new(secret, base_url)?), ..self })
+    }
+}
+
+/// Now, as PostgreSQL can store it: an answer must show the same time as a later read.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    now.round(Unit::Microsecond).unwrap_or(now)
+}
+
+pub fn router(app: App) -> Router {
+    let (documented, openapi) = openapi::routes(app.sandbox.is_some()).split_for_parts();
+    documented
+        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+        .merge(openapi::pages(openapi))
+        .merge(webhooks::routes())
+        .merge(operations::routes())
+        .fallback(|| async { Problem::not_found("route_not_found", "There is nothing at this address.") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(request::frame))
+        .with_state(app)
+}
+
+/// Serves until `stop` resolves, then lets what is under way finish: answers first, then hand-overs.
+pub async fn serve(
+    app: App,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let dispatcher = app.dispatcher.clone();
+    axum::serve(listener, router(app)).with_graceful_shutdown(stop).await?;
+    dispatcher.drain().await;
+    Ok(())
+}

@@ -12,6 +12,7 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod policy;
+pub mod product;
 pub mod stock;
 mod text;
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::money::Money;
+use crate::{Invalid, money::Money, text};
 
 /// What a provider reports about one payment attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,4 +74,19 @@ pub fn judge(total: Money, paid: Money) -> Result<(), Mismatch> {
         return Err(Mismatch::WrongAmount);
     }
     Ok(())
+}
+
+/// Checks a provider's id of a payment.
+pub fn provider_id(id: &str) -> Result<String, Invalid> {
+    text::line("payment_id", id, 255)
+}
+
+/// Checks the type of a provider's event.
+pub fn event_type(kind: &str) -> Result<String, Invalid> {
+    text::line("type", kind, 100)
+}
+
+/// Checks a provider's id of an event: it travels in a header.
+pub fn event_id(id: &str) -> Result<String, Invalid> {
+    text::token("event_id", id, 255, "_-.:")
 }

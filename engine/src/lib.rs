@@ -1,1 +1,78 @@
+//! Temporal, seen from its client's side: start an order's workflow, tell it of money, ask it for a
+//! change, and hand over what a crash left behind. The worker's side is in `worker`.
 
+mod codec;
+mod config;
+mod dispatch;
+mod error;
+mod fast_forward;
+mod orders;
+mod sweep;
+
+use std::time::Duration;
+
+use temporalio_client::{Client, Connection, tonic::Request};
+use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
+use tokio::sync::OnceCell;
+
+pub use codec::PayloadKey;
+pub use config::Config;
+pub use dispatch::Dispatcher;
+pub use error::Error;
+pub use sweep::Sweeper;
+
+/// How long one call to the engine may take, retries of the client included.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection to Temporal, made on first use: the API takes orders while the engine is down.
+pub struct Engine {
+    config: Config,
+    client: OnceCell<Client>,
+}
+
+impl Engine {
+    pub fn new(config: Config) -> Self {
+        Self { config, client: OnceCell::new() }
+    }
+
+    /// The client; connects if that has not succeeded yet.
+    pub async fn client(&self) -> Result<&Client, Error> {
+        self.client.get_or_try_init(|| self.connect()).await
+    }
+
+    async fn connect(&self) -> Result<Client, Error> {
+        let connection = within(CALL_TIMEOUT, Connection::connect(self.config.connection.clone())).await?;
+        let client = Client::new(connection, self.config.client.clone()).map_err(Error::unavailable)?;
+        config::ensure_search_attributes(&client).await?;
+        Ok(client)
+    }
+
+    /// Answers, or says what is wrong.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let client = self.client().await?;
+        let mut service = client.connection().workflow_service();
+        within(Duration::from_secs(2), service.get_system_info(Request::new(GetSystemInfoRequest {}))).await?;
+        Ok(())
+    }
+
+    pub fn task_queue(&self) -> &str {
+        &self.config.task_queue
+    }
+
+    /// Where the Temporal UI shows a workflow, if it is known where the UI is.
+    pub fn ui_link(&self, workflow_id: &str) -> Option<String> {
+        let base = self.config.ui_url.as_deref()?;
+        Some(format!("{base}/namespaces/{}/workflows/{workflow_id}", self.config.client.namespace))
+    }
+}
+
+/// Puts a limit on a call that crosses to the engine.
+async fn within<T, E: Into<Error>>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(result) => result.map_err(Into::into),
+        Err(_) => Err(Error::Unavailable(format!("no answer within {} s", limit.as_secs()))),
+    }
+}

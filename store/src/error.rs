@@ -19,6 +19,9 @@ pub enum Error {
     WrongStatus(Status),
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
+    /// The engine did not take what was handed to it; it is handed over again.
+    #[error("{0}")]
+    Engine(String),
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     #[error("migration: {0}")]
@@ -26,6 +29,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// The database is away or too busy; the same call may work later.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+            Self::Database(sqlx::Error::Database(error)) => {
+                // 08 connection, 53 resources, 55P03 lock timeout, 57 operator intervention
+                let code = error.code().unwrap_or_default();
+                code.starts_with("08") || code.starts_with("53") || code.starts_with("57") || code == "55P03"
+            }
+            _ => false,
+        }
+    }
+
     /// A value that this crate wrote and cannot read back.
     pub(crate) fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt(what.to_string())

@@ -4,10 +4,10 @@
 use domain::{
     OrderId, Timestamp,
     money::{Currency, Money},
-    payment::{Outcome, PaymentReport},
+    payment::{Mismatch, Outcome, PaymentReport},
 };
 
-use crate::{Db, Error, Result, Tx, sql};
+use crate::{Db, Error, Result, Tx, exceptions, sql};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -16,8 +16,15 @@ pub struct Event {
     pub event_id: String,
     pub kind: String,
     pub body: Vec<u8>,
-    /// The order and payment it concerns, if it is about one.
-    pub payment: Option<(OrderId, PaymentReport)>,
+    /// What it says about a payment, if it does.
+    pub payment: Option<Payment>,
+}
+
+/// A payment report and the order it names, if that is an order's id at all.
+#[derive(Debug, Clone)]
+pub struct Payment {
+    pub order: Option<OrderId>,
+    pub report: PaymentReport,
 }
 
 /// A stored event that the engine has not got yet.
@@ -28,10 +35,22 @@ pub struct Pending {
     pub report: PaymentReport,
 }
 
-/// Stores an event. Gives what is to be handed over, or nothing if the event was known already or
-/// concerns no order.
-pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Option<Pending>> {
-    let payment = event.payment.as_ref();
+/// What became of an event.
+#[derive(Debug)]
+pub enum Stored {
+    /// Known already; nothing was done.
+    Repeated,
+    /// Kept; nothing is to be done about it (any more).
+    Kept,
+    /// Kept, and to be handed to the engine.
+    Pending(Pending),
+}
+
+/// Stores an event. Money that names no order of ours becomes an exception at once.
+pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
+    let order = event.payment.as_ref().and_then(|payment| payment.order);
+    let report = event.payment.as_ref().map(|payment| &payment.report);
+    let mut tx = db.begin().await?;
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
                             amount, currency, dispatched_at)
@@ -43,19 +62,26 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Option<Pendi
     .bind(&event.kind)
     .bind(&event.body)
     .bind(sql(at))
-    .bind(payment.map(|(order, _)| order.uuid()))
-    .bind(payment.map(|(_, report)| &report.payment_id))
-    .bind(payment.map(|(_, report)| report.outcome.as_str()))
-    .bind(payment.map(|(_, report)| report.money.amount))
-    .bind(payment.map(|(_, report)| report.money.currency.code()))
-    .fetch_optional(db.pool())
+    .bind(order.map(OrderId::uuid))
+    .bind(report.map(|report| &report.payment_id))
+    .bind(report.map(|report| report.outcome.as_str()))
+    .bind(report.map(|report| report.money.amount))
+    .bind(report.map(|report| report.money.currency.code()))
+    .fetch_optional(&mut *tx)
     .await?;
-    let pending = |id, (order, report): &(OrderId, PaymentReport)| Pending {
-        id,
-        order: *order,
-        report: report.clone(),
+    let Some(id) = id else {
+        return Ok(Stored::Repeated);
     };
-    Ok(id.and_then(|id| payment.map(|payment| pending(id, payment))))
+    let stored = match (order, report) {
+        (Some(order), Some(report)) => Stored::Pending(Pending { id, order, report: report.clone() }),
+        (None, Some(report)) if report.outcome == Outcome::Succeeded => {
+            exceptions::raise(&mut tx, None, Mismatch::UnknownOrder, report, at).await?;
+            Stored::Kept
+        }
+        _ => Stored::Kept,
+    };
+    tx.commit().await?;
+    Ok(stored)
 }
 
 type Row = (i64, uuid::Uuid, String, String, String, String, i64, String);

@@ -5,7 +5,9 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use temporalio_common::telemetry::{
-    PrometheusExporterOptions, metrics::CoreMeter, start_prometheus_metric_exporter,
+    PrometheusExporterOptions, TelemetryOptions,
+    metrics::{CoreMeter, TemporalMeter},
+    start_prometheus_metric_exporter, telemetry_init,
 };
 
 #[derive(Clone)]
@@ -27,9 +29,16 @@ impl SdkMetrics {
         Ok(Self { meter: server.meter, address: server.bound_addr, http })
     }
 
-    /// What the SDK's runtime and client record to.
+    /// What the SDK's workers record to.
     pub fn meter(&self) -> Arc<dyn CoreMeter> {
         self.meter.clone()
+    }
+
+    /// What the SDK's client records to.
+    pub fn temporal_meter(&self) -> anyhow::Result<TemporalMeter> {
+        let options = TelemetryOptions::builder().metrics(self.meter()).build();
+        let meter = telemetry_init(options)?.get_temporal_metric_meter();
+        meter.ok_or_else(|| anyhow::anyhow!("the SDK has no meter though it was given one"))
     }
 
     pub(crate) async fn render(&self) -> String {

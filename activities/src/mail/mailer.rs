@@ -85,7 +85,7 @@ impl Mailer {
         format!("<{id}@{}>", self.from.email.domain())
     }
 
-    pub fn compose(&self, text: &Text, to: &Customer, id: &str) -> Result<Message, Error> {
+    pub(super) fn compose(&self, text: &Text, to: &Customer, id: &str) -> Result<Message, Error> {
         let to = Mailbox::new(to.name.clone(), to.email.parse()?);
         let message = Message::builder()
             .from(self.from.clone())

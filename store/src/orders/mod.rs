@@ -12,7 +12,7 @@ pub use extend::extend;
 pub use pay::{Settlement, raise_unknown_order, settle};
 pub use place::{Placed, place};
 pub use read::{Filter, get, list, placed_under};
-pub use start::{Start, claim_unstarted, mark_started};
+pub use start::{Start, claim_unstarted, mark_started, start_of};
 
 use domain::{OrderId, Timestamp, money::Currency, order::Status};
 

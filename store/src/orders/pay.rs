@@ -102,6 +102,9 @@ async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settlemen
 
 /// Money for an order that we do not know: kept, and shown as an exception.
 pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp) -> Result<()> {
+    if report.outcome == Outcome::Failed {
+        return Ok(()); // no money came
+    }
     let mut tx = db.begin().await?;
     exceptions::raise(&mut tx, None, Mismatch::UnknownOrder, report, at).await?;
     Ok(tx.commit().await?)

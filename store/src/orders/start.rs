@@ -1,15 +1,42 @@
 //! Which orders have their workflow. An order is accepted before its workflow starts, so a crash or
 //! an engine outage can leave one without; the sweeper finds it here.
 
-use domain::{OrderId, SignedDuration, Timestamp};
+use domain::{
+    OrderId, SignedDuration, Timestamp,
+    money::{Currency, Money},
+    order::Order,
+};
 
-use crate::{Db, Result, SqlTime, Tx, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, sql};
 
 /// What the engine needs to start an order's workflow and describe it. No personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     pub id: OrderId,
     pub customer_id: String,
+    pub total: Money,
+}
+
+impl From<&Order> for Start {
+    fn from(order: &Order) -> Self {
+        Self { id: order.id, customer_id: order.customer.id.clone(), total: order.total() }
+    }
+}
+
+type Row = (uuid::Uuid, String, i64, String);
+
+fn start((id, customer_id, total, currency): Row) -> Result<Start> {
+    let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
+    Ok(Start { id: OrderId::from_uuid(id), customer_id, total: Money::new(total, currency) })
+}
+
+pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
+    let row: Option<Row> =
+        sqlx::query_as("SELECT id, customer_id, total, currency FROM orders WHERE id = $1")
+            .bind(id.uuid())
+            .fetch_optional(db.pool())
+            .await?;
+    start(row.ok_or(Error::NotFound)?)
 }
 
 /// An open order this long past its deadline has lost its workflow (somebody terminated it).
@@ -25,8 +52,8 @@ pub async fn claim_unstarted(
 ) -> Result<(Tx<'static>, Vec<Start>)> {
     let mut tx = db.begin().await?;
     let overdue = now.saturating_sub(OVERDUE).unwrap_or(now);
-    let rows: Vec<(uuid::Uuid, String)> = sqlx::query_as(
-        "SELECT id, customer_id FROM orders
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT id, customer_id, total, currency FROM orders
          WHERE id IN (
              (SELECT id FROM orders
               WHERE workflow_started_at IS NULL AND placed_at < $1 ORDER BY placed_at LIMIT $3)
@@ -40,10 +67,7 @@ pub async fn claim_unstarted(
     .bind(limit)
     .fetch_all(&mut *tx)
     .await?;
-    let starts = rows
-        .into_iter()
-        .map(|(id, customer_id)| Start { id: OrderId::from_uuid(id), customer_id })
-        .collect();
+    let starts = rows.into_iter().map(start).collect::<Result<_>>()?;
     Ok((tx, starts))
 }
 

@@ -1,0 +1,41 @@
+//! The API key: everything but health, metrics, docs and webhooks wants it.
+
+use axum::{
+    extract::{Request, State},
+    http::header,
+    middleware::Next,
+    response::Response,
+};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::{App, Problem};
+
+/// Kept as a hash: the key itself is not in memory to be leaked, and hashes have one length.
+#[derive(Clone)]
+pub struct ApiKey([u8; 32]);
+
+impl ApiKey {
+    pub fn new(key: &str) -> Self {
+        Self(Sha256::digest(key).into())
+    }
+
+    /// In constant time.
+    fn is(&self, candidate: &str) -> bool {
+        self.0.ct_eq(&Self::new(candidate).0).into()
+    }
+}
+
+pub async fn require_key(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+    let header = request.headers().get(header::AUTHORIZATION);
+    let candidate = header.and_then(|value| value.to_str().ok()).and_then(bearer);
+    match candidate {
+        Some(key) if app.api_key.is(key) => Ok(next.run(request).await),
+        _ => Err(Problem::unauthorized()),
+    }
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, key) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}

@@ -1,0 +1,193 @@
+//! Errors as RFC 9457 `application/problem+json`. One type at the edge; `code` is stable.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use domain::{Invalid, order::Status};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+/// What a client gets to see of an error. `request_id` is added on the way out.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    more: Map<String, Value>,
+    retry_after_s: Option<u32>,
+}
+
+/// The documented shape of every error.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemDocument {
+    /// `urn:holdfast:problem:` and the code.
+    r#type: String,
+    /// The meaning of the status.
+    title: String,
+    status: u16,
+    /// What went wrong this time, for a person.
+    detail: String,
+    /// Stable, for a program.
+    code: String,
+    request_id: String,
+    /// With `invalid_request`: each field that broke a rule.
+    errors: Option<Vec<FieldError>>,
+    /// With `insufficient_stock`: each SKU that fell short.
+    shortages: Option<Vec<ShortageDocument>>,
+    /// With `order_not_...`: where the order stands.
+    current_status: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct FieldError {
+    /// As the client wrote it: `lines[2].quantity`.
+    field: String,
+    message: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Shortage)]
+pub struct ShortageDocument {
+    sku: String,
+    requested: i64,
+    available: i64,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), more: Map::new(), retry_after_s: None }
+    }
+
+    fn with(mut self, name: &str, value: Value) -> Self {
+        self.more.insert(name.to_owned(), value);
+        self
+    }
+
+    pub fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    pub fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This address does not take that method.")
+    }
+
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    /// 422 with every field that broke a rule.
+    pub fn invalid(errors: Vec<Invalid>) -> Self {
+        let detail = match errors.as_slice() {
+            [one] => one.to_string(),
+            many => format!("{} fields are not as they should be.", many.len()),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail).with("errors", json!(errors))
+    }
+
+    pub fn unauthorized() -> Self {
+        let detail = "Send your API key as `Authorization: Bearer <key>`.";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// The order's status forbids what was asked.
+    pub fn wrong_status(code: &'static str, status: Status) -> Self {
+        Self::new(StatusCode::CONFLICT, code, format!("The order is {status}."))
+            .with("current_status", json!(status))
+    }
+
+    /// Something we need is away; nothing was done, and asking again may help.
+    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Self { retry_after_s: Some(2), ..problem }
+    }
+
+    pub fn timeout() -> Self {
+        Self::unavailable("timeout", "The request took too long and was given up.")
+    }
+
+    pub fn internal() -> Self {
+        let detail = "Something went wrong on our side; it is in the log under this request id.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
+
+    /// The finished answer.
+    pub fn render(&self, request_id: &str) -> Response {
+        let mut body = self.more.clone();
+        body.insert("type".into(), json!(format!("urn:holdfast:problem:{}", self.code)));
+        body.insert("title".into(), json!(self.status.canonical_reason()));
+        body.insert("status".into(), json!(self.status.as_u16()));
+        body.insert("detail".into(), json!(self.detail));
+        body.insert("code".into(), json!(self.code));
+        body.insert("request_id".into(), json!(request_id));
+        let json = HeaderValue::from_static("application/problem+json");
+        let body = Value::Object(body).to_string();
+        let mut response = (self.status, [(header::CONTENT_TYPE, json)], body).into_response();
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// Carries the problem to [`crate::request::frame`], which knows the request id and renders it.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Vec<Invalid>> for Problem {
+    fn from(errors: Vec<Invalid>) -> Self {
+        Self::invalid(errors)
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(error: Invalid) -> Self {
+        Self::invalid(vec![error])
+    }
+}
+
+/// Answers of the store become client errors; faults are logged here, once, with their chain.
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        use store::Error;
+        match error {
+            Error::NotFound => Self::not_found("not_found", "There is nothing with this id."),
+            Error::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "This Idempotency-Key was used before with another request.",
+            ),
+            Error::Invalid(errors) => Self::invalid(errors),
+            Error::Shortage(shortages) => Self::new(
+                StatusCode::CONFLICT,
+                "insufficient_stock",
+                "There is not enough stock for this order; nothing was held.",
+            )
+            .with("shortages", json!(shortages)),
+            Error::BelowHeld => Self::new(
+                StatusCode::CONFLICT,
+                "stock_below_held",
+                "That would leave less stock than is held for orders.",
+            ),
+            fault if fault.is_outage() => {
+                tracing::error!(error = %fault, "the database does not answer");
+                Self::unavailable("database_unavailable", "The database does not answer; nothing was done.")
+            }
+            fault => {
+                tracing::error!(error = %fault, "request failed");
+                Self::internal()
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Stock levels and their adjustment by hand.
+
+use axum::{extract::State, http::{HeaderName, StatusCode}};
+use domain::{Invalid, Invalids, stock as rules, stock::Level};
+use serde::{Deserialize, Serialize};
+use store::stock;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App, Problem,
+    error::ProblemDocument,
+    extract::{IdempotencyKey, Json, SkuPath, idempotency, product_not_found},
+    now,
+};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(get)).routes(routes!(adjust))
+}
+
+/// Set on answers that repeat an earlier one.
+pub const REPLAYED: (HeaderName, &str) = (HeaderName::from_static("idempotent-replayed"), "true");
+
+/// `available + held = on_hand`, none negative.
+#[derive(Serialize, ToSchema)]
+struct Inventory {
+    sku: String,
+    on_hand: i64,
+    /// Set aside for orders that are not paid yet.
+    held: i64,
+    available: i64,
+}
+
+impl Inventory {
+    fn new(sku: &rules::Sku, level: Level) -> Self {
+        let Level { on_hand, held } = level;
+        Self { sku: sku.to_string(), on_hand, held, available: level.available() }
+    }
+}
+
+/// Read a stock level.
+#[utoipa::path(
+    get, path = "/v1/inventory/{sku}", tag = "Stock", params(("sku" = String, Path)),
+    responses((status = 200, body = Inventory), (status = 404, body = ProblemDocument)),
+)]
+async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Inventory>, Problem> {
+    let sku = sku.existing()?;
+    let level = stock::level(&app.db, &sku).await.map_err(unknown_sku)?;
+    Ok(axum::Json(Inventory::new(&sku, level)))
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Adjustment {
+    /// Pieces to add, or to take away if negative.
+    delta: i64,
+    /// Why, for the ledger.
+    reason: String,
+}
+
+/// Adjust the stock on hand.
+#[utoipa::path(
+    post, path = "/v1/inventory/{sku}/adjustments", tag = "Stock",
+    params(("sku" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
+    responses(
+        (status = 201, body = Inventory),
+        (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument, description = "`stock_below_held`"),
+        (status = 422, body = ProblemDocument),
+    ),
+)]
+async fn adjust(
+    State(app): State<App>,
+    sku: SkuPath,
+    key: IdempotencyKey,
+    Json(request): Json<Adjustment>,
+) -> Result<axum::response::Response, Problem> {
+    let sku = sku.existing()?;
+    let reason = parse(&request)?;
+    let idempotency = key.0.map(|key| idempotency(key, &(&sku, &request)));
+    let adjusted = stock::adjust(&app.db, &sku, request.delta, &reason, idempotency.as_ref(), now()).await;
+    let (level, replayed) = adjusted.map_err(unknown_sku)?;
+    let answer = (StatusCode::CREATED, axum::Json(Inventory::new(&sku, level)));
+    Ok(with_replayed(replayed, answer))
+}
+
+fn parse(request: &Adjustment) -> Result<String, Vec<Invalid>> {
+    let mut invalids = Invalids::default();
+    let delta = invalids.check(rules::adjustment(request.delta));
+    let reason = invalids.check(rules::reason(&request.reason));
+    match (delta, reason) {
+        (Some(_), Some(reason)) => Ok(reason),
+        _ => Err(invalids.into_vec()),
+    }
+}
+
+fn unknown_sku(error: store::Error) -> Problem {
+    match error {
+        store::Error::NotFound => product_not_found(),
+        other => other.into(),
+    }
+}
+
+/// Marks an answer that repeats an earlier one.
+pub fn with_replayed(replayed: bool, answer: impl axum::response::IntoResponse) -> axum::response::Response {
+    use axum::response::IntoResponse as _;
+    match replayed {
+        true => ([REPLAYED], answer).into_response(),
+        false => answer.into_response(),
+    }
+}

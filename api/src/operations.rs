@@ -1,0 +1,49 @@
+//! For those who run Holdfast: alive, ready, figures. No key: they hold nothing private.
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use serde_json::{Value, json};
+
+use crate::App;
+
+pub fn routes() -> Router<App> {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
+}
+
+/// The process runs.
+async fn healthz() -> axum::Json<Value> {
+    axum::Json(json!({"status": "ok"}))
+}
+
+/// Whether requests should be sent here. Without PostgreSQL nothing works: 503. Without Temporal
+/// orders are still accepted and their workflows start later: ready, and it says what is missing.
+async fn readyz(State(app): State<App>) -> (StatusCode, axum::Json<Value>) {
+    let database = app.db.ready().await.map_err(|error| error.to_string());
+    let temporal = app.engine.ready().await.map_err(|error| error.to_string());
+    let (status, word) = match (&database, &temporal) {
+        (Err(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        (Ok(()), Err(_)) => (StatusCode::OK, "degraded"),
+        (Ok(()), Ok(())) => (StatusCode::OK, "ok"),
+    };
+    let missing: Vec<&str> = [("postgresql", database.is_err()), ("temporal", temporal.is_err())]
+        .into_iter()
+        .filter_map(|(name, is_missing)| is_missing.then_some(name))
+        .collect();
+    let checks = json!({"postgresql": word_for(&database), "temporal": word_for(&temporal)});
+    (status, axum::Json(json!({"status": word, "missing": missing, "checks": checks})))
+}
+
+fn word_for(check: &Result<(), String>) -> &str {
+    check.as_ref().map_or_else(String::as_str, |()| "ok")
+}
+
+/// Prometheus text.
+async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    let text = telemetry::render(app.sdk_metrics.as_ref()).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}

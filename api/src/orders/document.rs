@@ -1,0 +1,114 @@
+//! An order as clients see it.
+
+use domain::{OrderId, Timestamp, customer::Customer, order::Order};
+use engine::Engine;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Order)]
+pub struct OrderDocument {
+    /// Always `order`.
+    object: &'static str,
+    #[schema(value_type = String)]
+    pub id: OrderId,
+    /// `awaiting_payment`, `paid`, `completed`, `cancelled` or `expired`.
+    status: &'static str,
+    /// `unpaid`, `paid`, `refund_pending`, `refunded` or `partially_refunded`.
+    payment_status: &'static str,
+    currency: &'static str,
+    /// Minor units.
+    total: i64,
+    lines: Vec<LineDocument>,
+    customer: CustomerDocument,
+    #[schema(value_type = String, format = DateTime)]
+    placed_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    payment_due_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    paid_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    closed_at: Option<Timestamp>,
+    close_reason: Option<String>,
+    #[schema(value_type = Object)]
+    metadata: serde_json::Map<String, serde_json::Value>,
+    workflow: WorkflowDocument,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Line)]
+struct LineDocument {
+    sku: String,
+    name: String,
+    quantity: i64,
+    /// Minor units, as it was when the order was placed.
+    unit_price: i64,
+    amount: i64,
+}
+
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Customer)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerDocument {
+    /// Your id for the customer: 1-64 characters out of letters, digits, `_ . : -`. Visible in the
+    /// Temporal UI, so never an e-mail address.
+    pub id: String,
+    pub email: String,
+    pub name: Option<String>,
+    /// BCP 47, such as `de-AT`.
+    pub locale: Option<String>,
+    /// IANA name, such as `Europe/Vienna`; due dates in mails are written in it. Default UTC.
+    pub time_zone: Option<String>,
+}
+
+impl From<CustomerDocument> for Customer {
+    fn from(document: CustomerDocument) -> Self {
+        let CustomerDocument { id, email, name, locale, time_zone } = document;
+        Self { id, email, name, locale, time_zone }
+    }
+}
+
+/// The workflow that looks after the order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Workflow)]
+struct WorkflowDocument {
+    id: String,
+    /// In the Temporal UI, where it is known.
+    url: Option<String>,
+}
+
+impl OrderDocument {
+    pub fn new(order: Order, engine: &Engine) -> Self {
+        let workflow_id = workflows::names::order_workflow(order.id);
+        let Customer { id, email, name, locale, time_zone } = order.customer;
+        Self {
+            object: "order",
+            id: order.id,
+            status: order.status.as_str(),
+            payment_status: order.payment_status.as_str(),
+            currency: order.currency.code(),
+            total: order.total,
+            lines: order.lines.into_iter().map(LineDocument::from).collect(),
+            customer: CustomerDocument { id, email, name, locale, time_zone },
+            placed_at: order.placed_at,
+            payment_due_at: order.payment_due_at,
+            paid_at: order.paid_at,
+            closed_at: order.closed_at,
+            close_reason: order.close_reason,
+            metadata: order.metadata,
+            workflow: WorkflowDocument { url: engine.ui_link(&workflow_id), id: workflow_id },
+        }
+    }
+}
+
+impl From<domain::order::Line> for LineDocument {
+    fn from(line: domain::order::Line) -> Self {
+        Self {
+            amount: line.amount(),
+            sku: line.sku.to_string(),
+            name: line.name,
+            quantity: line.quantity,
+            unit_price: line.unit_price,
+        }
+    }
+}

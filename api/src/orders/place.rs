@@ -1,0 +1,160 @@
+//! `POST /v1/orders`: parse, one transaction, answer; the workflow starts behind the answer's back.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::Response,
+};
+use domain::{
+    Invalid, Invalids, OrderId,
+    customer::Customer,
+    money::Currency,
+    order::{Order, PaymentStatus, Placement, Status},
+    policy::{Fulfilment, Policy},
+    stock::Sku,
+};
+use serde::{Deserialize, Serialize};
+use store::orders::{self, Placed, Start};
+use utoipa::ToSchema;
+
+use super::{OrderDocument, document::CustomerDocument};
+use crate::{
+    App, Problem,
+    error::ProblemDocument,
+    extract::{IdempotencyKey, Json, idempotency},
+    inventory::with_replayed,
+    now,
+};
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceOrder {
+    customer: CustomerDocument,
+    /// ISO 4217. Every product of the order must be sold in it.
+    currency: String,
+    /// 1 to 100.
+    lines: Vec<PlaceLine>,
+    policy: Option<PlacePolicy>,
+    /// Anything you like to find on the order again; at most 16 KB.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PlaceLine {
+    sku: String,
+    /// 1 to 10,000. Lines of one SKU are summed.
+    quantity: i64,
+}
+
+/// When to remind, and when to give up.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PlacePolicy {
+    /// ISO 8601, default `PT24H`.
+    payment_window: Option<String>,
+    /// ISO 8601, counted from the placement; default `PT4H`, `PT12H`, `PT22H`.
+    reminders: Option<Vec<String>>,
+    /// `immediate` (default): completed when paid. `manual`: waits for `fulfil`.
+    #[schema(value_type = Option<String>)]
+    fulfilment: Option<Fulfilment>,
+}
+
+/// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine.
+#[utoipa::path(
+    post, path = "/v1/orders", tag = "Orders", request_body = PlaceOrder,
+    params(("Idempotency-Key" = String, Header, description = "New for each order; a repeat gets the first answer again")),
+    responses(
+        (status = 201, body = OrderDocument, headers(("Location" = String), ("Idempotent-Replayed" = Option<String>))),
+        (status = 409, body = ProblemDocument, description = "`insufficient_stock`, with `shortages`"),
+        (status = 422, body = ProblemDocument, description = "`invalid_request` or `idempotency_key_reused`"),
+    ),
+)]
+pub async fn place(
+    State(app): State<App>,
+    key: IdempotencyKey,
+    Json(request): Json<PlaceOrder>,
+) -> Result<Response, Problem> {
+    let idempotency = idempotency(key.required()?, &request);
+    let skus: Vec<String> = request.lines.iter().map(|line| line.sku.clone()).collect();
+    let placement = parse(request)?;
+    let at = now();
+    let id = OrderId::new(at, store::random());
+    let placed = orders::place(&app.db, id, &placement, &idempotency, at).await;
+    let (order, replayed) = match placed.map_err(|error| refuse(error, &skus))? {
+        Placed::New(order) => {
+            telemetry::metrics().orders.with_label_values(&["placed"]).inc();
+            telemetry::metrics().holds.with_label_values(&["held"]).inc();
+            tracing::Span::current().record("order_id", tracing::field::display(id));
+            app.dispatcher.start(Start::from(&order));
+            (order, false)
+        }
+        Placed::Replayed(id) => (as_placed(orders::get(&app.db, id).await?), true),
+    };
+    let location = format!("/v1/orders/{}", order.id);
+    let document = axum::Json(OrderDocument::new(order, &app.engine));
+    Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
+}
+
+/// The first answer again: the order as it was the moment it was placed.
+fn as_placed(order: Order) -> Order {
+    Order {
+        status: Status::AwaitingPayment,
+        payment_status: PaymentStatus::Unpaid,
+        payment_due_at: order.policy.payment_due_at(order.placed_at),
+        paid_at: None,
+        closed_at: None,
+        close_reason: None,
+        ..order
+    }
+}
+
+fn parse(request: PlaceOrder) -> Result<Placement, Vec<Invalid>> {
+    let mut invalids = Invalids::default();
+    let customer = Customer::from(request.customer).parse();
+    let customer = customer.map_err(|errors| errors.into_iter().for_each(|e| invalids.push(e))).ok();
+    let currency = invalids.check(Currency::parse(&request.currency));
+    let lines = lines(&request.lines, &mut invalids);
+    let policy = invalids.check_in("policy", policy(request.policy));
+    match (customer, currency, policy) {
+        (Some(customer), Some(currency), Some(policy)) if invalids.is_empty() => {
+            Placement::new(customer, currency, &lines, policy, request.metadata)
+        }
+        _ => Err(invalids.into_vec()),
+    }
+}
+
+fn lines(lines: &[PlaceLine], invalids: &mut Invalids) -> Vec<(Sku, i64)> {
+    let parse = |(i, line): (usize, &PlaceLine)| {
+        let sku = invalids.check_in(&format!("lines[{i}]"), Sku::parse(&line.sku))?;
+        Some((sku, line.quantity))
+    };
+    // More than the limit are refused by `Placement`; no need to complain about each.
+    lines.iter().take(domain::order::MAX_LINES + 1).enumerate().filter_map(parse).collect()
+}
+
+fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
+    let Some(policy) = policy else { return Ok(Policy::default()) };
+    Policy::parse(policy.payment_window.as_deref(), policy.reminders.as_deref(), policy.fulfilment)
+}
+
+/// The store names a line by its SKU; the client wrote it at an index.
+fn refuse(error: store::Error, skus: &[String]) -> Problem {
+    match error {
+        store::Error::Shortage(_) => telemetry::metrics().holds.with_label_values(&["refused"]).inc(),
+        store::Error::Invalid(errors) => {
+            let indexed = |error: Invalid| {
+                let at = skus.iter().position(|sku| error.field == format!("lines[{sku}].sku"));
+                match at {
+                    Some(i) => Invalid::new(format!("lines[{i}].sku"), error.message),
+                    None => error,
+                }
+            };
+            return Problem::invalid(errors.into_iter().map(indexed).collect());
+        }
+        _ => {}
+    }
+    error.into()
+}

@@ -1,0 +1,107 @@
+//! The frame around every request: its id, its span, its time limit, its log line, its metrics, and
+//! the last word on errors.
+
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use futures_util::FutureExt as _;
+use opentelemetry::{global, propagation::Extractor};
+use tracing::{Instrument as _, Span, field::Empty};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::Problem;
+
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Skipping an order's time takes about a second per timer.
+const SANDBOX_TIME_LIMIT: Duration = Duration::from_secs(90);
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+pub async fn frame(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let traceparent = request.headers().get(&TRACEPARENT).cloned();
+    let method = request.method().to_string();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let limit = if route.starts_with("/v1/sandbox") { SANDBOX_TIME_LIMIT } else { TIME_LIMIT };
+    let span = tracing::info_span!(
+        "http",
+        "otel.name" = format!("{method} {route}"),
+        "otel.kind" = "server",
+        request_id = id,
+        order_id = Empty
+    );
+    // Fails only where traces are not exported.
+    let _ = span.set_parent(global::get_text_map_propagator(|p| p.extract(&Headers(request.headers()))));
+
+    let mut response = run(request, next, limit).instrument(span.clone()).await;
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        response = problem.render(&id);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID.clone(), value);
+    }
+    if let Some(value) = traceparent {
+        response.headers_mut().insert(TRACEPARENT.clone(), value);
+    }
+    span.in_scope(|| record(&method, &route, &response, started.elapsed()));
+    response
+}
+
+async fn run(request: Request, next: Next, limit: Duration) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(response)) => response,
+        // The panic's message went to stderr by the panic hook.
+        Ok(Err(_)) => Problem::internal().into_response(),
+        Err(_) => Problem::timeout().into_response(),
+    }
+}
+
+/// The caller's id if it is a decent one, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let decent = |text: &&str| {
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(decent);
+    given.map_or_else(|| format!("req_{}", uuid::Uuid::new_v4().simple()), str::to_owned)
+}
+
+/// One line and two figures per request. Probes and scrapes are counted, not logged.
+fn record(method: &str, route: &str, response: &Response, took: Duration) {
+    let status = response.status().as_u16();
+    let metrics = telemetry::metrics();
+    metrics.http_requests.with_label_values(&[route, method, &status.to_string()]).inc();
+    metrics.http_seconds.with_label_values(&[route, method]).observe(took.as_secs_f64());
+    if matches!(route, "/healthz" | "/readyz" | "/metrics") {
+        return;
+    }
+    let took_ms = took.as_secs_f64() * 1000.0;
+    tracing::info!(method, route, status, took_ms, "request");
+    if status >= 500 {
+        // Marks the span for the trace view; the cause was logged where it happened.
+        Span::current().set_attribute("error", true);
+    }
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(|value| value.to_str().ok())
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(HeaderName::as_str).collect()
+    }
+}

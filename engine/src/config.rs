@@ -1,0 +1,72 @@
+//! Where Temporal is, and how to speak to it: the SDK's own environment variables (`TEMPORAL_ADDRESS`,
+//! `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`, profiles).
+
+use std::{collections::HashMap, time::Duration};
+
+use temporalio_client::{
+    Client, ClientOptions, ConnectionOptions, GrpcCompression, NamespacedClient as _,
+    envconfig::LoadClientConfigProfileOptions,
+    tonic::Request,
+};
+use temporalio_common::{
+    protos::temporal::api::{
+        enums::v1::IndexedValueType,
+        operatorservice::v1::{AddSearchAttributesRequest, ListSearchAttributesRequest},
+    },
+};
+use temporalio_sdk::opentelemetry::OpenTelemetryPlugin;
+use workflows::names;
+
+use crate::{CALL_TIMEOUT, Error, PayloadKey, within};
+
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) connection: ConnectionOptions,
+    pub(crate) client: ClientOptions,
+    pub(crate) task_queue: String,
+    pub(crate) ui_url: Option<String>,
+}
+
+impl Config {
+    /// Reads the SDK's environment. Without a `key`, payloads travel in clear.
+    pub fn load(
+        key: Option<&PayloadKey>,
+        task_queue: String,
+        ui_url: Option<String>,
+        metrics: Option<&telemetry::SdkMetrics>,
+    ) -> Result<Self, Error> {
+        let (mut connection, client) =
+            ClientOptions::load_from_config(LoadClientConfigProfileOptions::default())
+                .map_err(Error::unavailable)?;
+        connection.connect_timeout = Some(Duration::from_secs(3));
+        connection.grpc_compression = GrpcCompression::None;
+        connection.metrics_meter = metrics.map(telemetry::SdkMetrics::temporal_meter).transpose().map_err(Error::unavailable)?;
+        let mut client = ClientOptions::new(client.namespace)
+            .plugin(OpenTelemetryPlugin::builder().build())
+            .build();
+        if let Some(key) = key {
+            client.data_converter = key.data_converter();
+        }
+        Ok(Self { connection, client, task_queue, ui_url })
+    }
+}
+
+/// Orders are found in the Temporal UI by status and customer. Registering again does no harm.
+pub(crate) async fn ensure_search_attributes(client: &Client) -> Result<(), Error> {
+    let mut operator = client.connection().operator_service();
+    let wanted = [names::ORDER_STATUS.name(), names::CUSTOMER_ID.name()];
+    let list = ListSearchAttributesRequest { namespace: client.namespace() };
+    let known = within(CALL_TIMEOUT, operator.list_search_attributes(Request::new(list))).await?;
+    let known = known.into_inner().custom_attributes;
+    let missing: HashMap<String, i32> = wanted
+        .into_iter()
+        .filter(|name| !known.contains_key(*name))
+        .map(|name| (name.to_owned(), IndexedValueType::Keyword as i32))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let add = AddSearchAttributesRequest { search_attributes: missing, namespace: client.namespace() };
+    within(CALL_TIMEOUT, operator.add_search_attributes(Request::new(add))).await?;
+    Ok(())
+}

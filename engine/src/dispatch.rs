@@ -1,0 +1,88 @@
+//! Hands stored things to the engine: an order to start, an event to report. Whoever stored one calls
+//! this right after its commit; what fails here is found by the [`crate::Sweeper`].
+
+use std::sync::Arc;
+
+use domain::Timestamp;
+use store::{
+    Db,
+    inbox::{self, Pending},
+    orders::{self, Start},
+};
+use tokio::sync::Semaphore;
+use tracing::Instrument as _;
+
+use crate::{Engine, Error};
+
+/// Hand-overs under way at once. More are left to the sweeper: a queue in memory would only grow
+/// while the engine is down.
+const MAX_UNDER_WAY: usize = 512;
+
+#[derive(Clone)]
+pub struct Dispatcher {
+    db: Db,
+    engine: Arc<Engine>,
+    places: Arc<Semaphore>,
+}
+
+impl Dispatcher {
+    pub fn new(db: Db, engine: Arc<Engine>) -> Self {
+        Self { db, engine, places: Arc::new(Semaphore::new(MAX_UNDER_WAY)) }
+    }
+
+    /// Starts an order's workflow behind the answer's back. The workflow itself notes that it runs.
+    pub fn start(&self, start: Start) {
+        let engine = self.engine.clone();
+        self.spawn(async move {
+            if let Err(error @ Error::Unavailable(_)) = engine.start_order(&start).await {
+                tracing::warn!(order = %start.id, %error, "order accepted, its workflow starts later");
+            }
+        });
+    }
+
+    /// Reports a stored event behind the answer's back.
+    pub fn report(&self, pending: Pending) {
+        let (db, engine) = (self.db.clone(), self.engine.clone());
+        self.spawn(async move {
+            let handed_over = hand_over(&db, &engine, &pending).await;
+            let noted = match handed_over {
+                Ok(()) => inbox::mark_dispatched(None, &db, &[pending.id], Timestamp::now()).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = noted {
+                tracing::warn!(order = %pending.order, %error, "event stored, it is reported later");
+            }
+        });
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            let task = async move {
+                task.await;
+                drop(place);
+            };
+            tokio::spawn(task.in_current_span());
+        }
+    }
+
+    /// Waits until everything under way is handed over. For shutdown.
+    pub async fn drain(&self) {
+        // Closed nowhere, so this cannot fail; it waits for every place to be free.
+        let _ = self.places.acquire_many(MAX_UNDER_WAY as u32).await;
+    }
+}
+
+/// Gives an event to the workflow of its order, or, if that has ended, to one of its own.
+pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Result<(), store::Error> {
+    let start = match orders::start_of(db, pending.order).await {
+        Err(store::Error::NotFound) => {
+            return orders::raise_unknown_order(db, &pending.report, Timestamp::now()).await;
+        }
+        start => start?,
+    };
+    let reported = match engine.report_payment(&start, &pending.report).await {
+        Err(Error::Closed) => engine.report_late_payment(pending.order, &pending.report).await,
+        reported => reported,
+    };
+    reported.map_err(|error| store::Error::Engine(error.to_string()))
+}

@@ -1,0 +1,71 @@
+use temporalio_client::errors::{
+    ClientConnectError, WorkflowStartError, WorkflowUpdateError, WorkflowUpdateWithStartError,
+};
+use temporalio_client::tonic::{Code, Status};
+
+/// Why the engine did not do as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It may work later.
+    #[error("Temporal: {0}")]
+    Unavailable(String),
+    /// The order's workflow has ended.
+    #[error("the order's workflow has ended")]
+    Closed,
+    /// The workflow's validator said no.
+    #[error("the order's workflow refused: {0}")]
+    Refused(String),
+}
+
+impl Error {
+    pub(crate) fn unavailable(error: impl std::fmt::Display) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::AlreadyExists | Code::NotFound => Self::Closed,
+            code => Self::Unavailable(format!("{code:?}: {}", status.message())),
+        }
+    }
+}
+
+impl From<ClientConnectError> for Error {
+    fn from(error: ClientConnectError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl From<WorkflowStartError> for Error {
+    fn from(error: WorkflowStartError) -> Self {
+        match error {
+            WorkflowStartError::AlreadyStarted { .. } => Self::Closed,
+            WorkflowStartError::Rpc(status) => status.into(),
+            other => Self::unavailable(other),
+        }
+    }
+}
+
+impl From<WorkflowUpdateError> for Error {
+    fn from(error: WorkflowUpdateError) -> Self {
+        match error {
+            WorkflowUpdateError::NotFound(_) => Self::Closed,
+            WorkflowUpdateError::Failed(failure) => Self::Refused(failure.message),
+            WorkflowUpdateError::Rpc(status) => status.into(),
+            other => Self::unavailable(other),
+        }
+    }
+}
+
+impl From<WorkflowUpdateWithStartError> for Error {
+    fn from(error: WorkflowUpdateWithStartError) -> Self {
+        match error {
+            WorkflowUpdateWithStartError::Start(error) => error.into(),
+            WorkflowUpdateWithStartError::Update(error) => error.into(),
+            WorkflowUpdateWithStartError::Rpc(status) => status.into(),
+            other => Self::unavailable(other),
+        }
+    }
+}

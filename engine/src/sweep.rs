@@ -1,0 +1,92 @@
+//! The two sweepers: orders without a workflow, and events the engine has not got. They find work
+//! only after a crash or an outage. Several may run side by side (`FOR UPDATE SKIP LOCKED`).
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{SignedDuration, Timestamp};
+use futures_util::future::join_all;
+use store::{Db, inbox, orders};
+
+use crate::{Engine, Error, dispatch::hand_over};
+
+const EVERY: Duration = Duration::from_secs(2);
+/// Younger rows are still on their way by the ordinary road.
+const GRACE: SignedDuration = SignedDuration::from_secs(3);
+const BATCH: i64 = 100;
+
+pub struct Sweeper {
+    db: Db,
+    engine: Arc<Engine>,
+}
+
+impl Sweeper {
+    pub fn new(db: Db, engine: Arc<Engine>) -> Self {
+        Self { db, engine }
+    }
+
+    /// Sweeps until the program ends. A fault is logged when it appears and when it is gone, not
+    /// at every round in between.
+    pub async fn run(self) {
+        let mut failing = false;
+        loop {
+            let swept = self.sweep().await;
+            match &swept {
+                Err(error) if !failing => tracing::warn!(%error, "sweeping fails, trying on"),
+                Ok(_) if failing => tracing::info!("sweeping works again"),
+                _ => {}
+            }
+            failing = swept.is_err();
+            if !matches!(swept, Ok(n) if n >= BATCH) {
+                tokio::time::sleep(EVERY).await;
+            }
+        }
+    }
+
+    /// One round. Gives the size of the larger batch, to go on at once while there is more.
+    async fn sweep(&self) -> Result<i64, store::Error> {
+        let now = Timestamp::now();
+        let before = now.saturating_sub(GRACE).unwrap_or(now);
+        Ok(self.start_orders(now, before).await?.max(self.report_events(now, before).await?))
+    }
+
+    async fn start_orders(&self, now: Timestamp, before: Timestamp) -> Result<i64, store::Error> {
+        let (tx, starts) = orders::claim_unstarted(&self.db, now, before, BATCH).await?;
+        if starts.is_empty() {
+            return Ok(0);
+        }
+        let started = join_all(starts.iter().map(|start| self.engine.start_order(start))).await;
+        let mut ids = Vec::with_capacity(starts.len());
+        let mut fault = None;
+        for (start, result) in starts.iter().zip(started) {
+            match result {
+                Ok(()) | Err(Error::Closed) => ids.push(start.id),
+                Err(error) => fault = Some(error),
+            }
+        }
+        orders::mark_started(Some(tx), &self.db, &ids, now).await?;
+        telemetry::metrics().swept.with_label_values(&["order"]).inc_by(ids.len() as u64);
+        match fault {
+            Some(fault) => Err(store::Error::Engine(fault.to_string())),
+            None => Ok(starts.len() as i64),
+        }
+    }
+
+    async fn report_events(&self, now: Timestamp, before: Timestamp) -> Result<i64, store::Error> {
+        let (tx, events) = inbox::claim_pending(&self.db, before, BATCH).await?;
+        if events.is_empty() {
+            return Ok(0);
+        }
+        let reported = join_all(events.iter().map(|event| hand_over(&self.db, &self.engine, event))).await;
+        let mut ids = Vec::with_capacity(events.len());
+        let mut fault = None;
+        for (event, result) in events.iter().zip(reported) {
+            match result {
+                Ok(()) => ids.push(event.id),
+                Err(error) => fault = Some(error),
+            }
+        }
+        inbox::mark_dispatched(Some(tx), &self.db, &ids, now).await?;
+        telemetry::metrics().swept.with_label_values(&["payment"]).inc_by(ids.len() as u64);
+        fault.map_or(Ok(events.len() as i64), Err)
+    }
+}
