@@ -14,7 +14,7 @@ mod sandbox;
 mod signature;
 mod webhooks;
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
@@ -72,6 +72,19 @@ pub fn router(app: App) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(request::frame))
         .with_state(app)
+}
+
+/// Health and metrics alone, for a process that has no other HTTP.
+pub async fn serve_operations(app: App, listener: TcpListener) -> anyhow::Result<()> {
+    Ok(axum::serve(listener, operations::routes().with_state(app)).await?)
+}
+
+/// Where a process on this machine reaches a listener that may be bound to every address.
+pub fn loopback(address: SocketAddr) -> SocketAddr {
+    match address.ip().is_unspecified() {
+        true => SocketAddr::from(([127, 0, 0, 1], address.port())),
+        false => address,
+    }
 }
 
 /// Serves until `stop` resolves, then lets what is under way finish: answers first, then hand-overs.

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use temporalio_client::{
-    Client, ClientOptions, ConnectionOptions, GrpcCompression, NamespacedClient as _,
+    Client, ClientOptions, ConnectionOptions, GrpcCompression, NamespacedClient as _, Url,
     envconfig::LoadClientConfigProfileOptions,
     tonic::Request,
 };
@@ -27,27 +27,39 @@ pub struct Config {
     pub(crate) ui_url: Option<String>,
 }
 
+/// What the SDK's environment does not say.
+pub struct Options<'a> {
+    /// `host:port`, instead of `TEMPORAL_ADDRESS`.
+    pub address: Option<&'a str>,
+    /// Without a key, payloads travel in clear.
+    pub payload_key: Option<&'a PayloadKey>,
+    pub task_queue: String,
+    /// Where people find the Temporal UI.
+    pub ui_url: Option<String>,
+    pub metrics: Option<&'a telemetry::SdkMetrics>,
+}
+
 impl Config {
-    /// Reads the SDK's environment. Without a `key`, payloads travel in clear.
-    pub fn load(
-        key: Option<&PayloadKey>,
-        task_queue: String,
-        ui_url: Option<String>,
-        metrics: Option<&telemetry::SdkMetrics>,
-    ) -> Result<Self, Error> {
+    /// Reads the SDK's environment.
+    pub fn load(options: Options<'_>) -> Result<Self, Error> {
         let (mut connection, client) =
             ClientOptions::load_from_config(LoadClientConfigProfileOptions::default())
                 .map_err(Error::unavailable)?;
+        if let Some(address) = options.address {
+            connection.target = Url::parse(&format!("http://{address}")).map_err(Error::unavailable)?;
+        }
         connection.connect_timeout = Some(Duration::from_secs(3));
         connection.grpc_compression = GrpcCompression::None;
-        connection.metrics_meter = metrics.map(telemetry::SdkMetrics::temporal_meter).transpose().map_err(Error::unavailable)?;
+        let meter = options.metrics.map(telemetry::SdkMetrics::temporal_meter).transpose();
+        connection.metrics_meter = meter.map_err(Error::unavailable)?;
         let mut client = ClientOptions::new(client.namespace)
             .plugin(OpenTelemetryPlugin::builder().build())
             .build();
-        if let Some(key) = key {
+        if let Some(key) = options.payload_key {
             client.data_converter = key.data_converter();
         }
-        Ok(Self { connection, client, task_queue, ui_url })
+        let ui_url = options.ui_url.map(|url| url.trim_end_matches('/').to_owned());
+        Ok(Self { connection, client, task_queue: options.task_queue, ui_url })
     }
 }
 

@@ -16,10 +16,11 @@ use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfo
 use tokio::sync::OnceCell;
 
 pub use codec::PayloadKey;
-pub use config::Config;
+pub use config::{Config, Options};
 pub use dispatch::Dispatcher;
 pub use error::Error;
 pub use sweep::Sweeper;
+pub use workflows::names::DEFAULT_TASK_QUEUE;
 
 /// How long one call to the engine may take, retries of the client included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

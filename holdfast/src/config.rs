@@ -1,0 +1,106 @@
+//! Configuration: from the environment alone, one small struct per concern. Secrets have no flags, so
+//! they never show in a list of processes.
+
+use std::env;
+
+use activities::mail::MailerConfig;
+use anyhow::Context as _;
+use engine::PayloadKey;
+
+const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
+const DEFAULT_MAIL_FROM: &str = "Holdfast <orders@holdfast.localhost>";
+const DEFAULT_MAX_CONNECTIONS: u32 = 20;
+
+/// `DATABASE_URL`, `HOLDFAST_DATABASE_MAX_CONNECTIONS`.
+pub struct Database {
+    pub url: String,
+    pub max_connections: u32,
+}
+
+impl Database {
+    pub fn load() -> anyhow::Result<Self> {
+        let max_connections = match optional("HOLDFAST_DATABASE_MAX_CONNECTIONS") {
+            Some(text) => text.parse().context("HOLDFAST_DATABASE_MAX_CONNECTIONS must be a number")?,
+            None => DEFAULT_MAX_CONNECTIONS,
+        };
+        Ok(Self { url: required("DATABASE_URL", "postgres://user:password@host/database")?, max_connections })
+    }
+
+    pub fn open(&self) -> anyhow::Result<store::Db> {
+        store::Db::open(&self.url, self.max_connections)
+            .context("DATABASE_URL must look like postgres://user:password@host/database")
+    }
+}
+
+/// What `TEMPORAL_*` does not say: `HOLDFAST_TASK_QUEUE`, `HOLDFAST_PAYLOAD_KEY`,
+/// `HOLDFAST_TEMPORAL_UI_URL`.
+pub struct Temporal {
+    /// Instead of `TEMPORAL_ADDRESS`.
+    pub address: Option<String>,
+    pub payload_key: Option<PayloadKey>,
+    pub task_queue: String,
+    pub ui_url: Option<String>,
+}
+
+impl Temporal {
+    pub fn load() -> anyhow::Result<Self> {
+        let payload_key = optional("HOLDFAST_PAYLOAD_KEY")
+            .map(|text| PayloadKey::parse(&text).map_err(|why| anyhow::anyhow!("HOLDFAST_PAYLOAD_KEY: {why}")))
+            .transpose()?;
+        Ok(Self {
+            address: None,
+            payload_key,
+            task_queue: optional("HOLDFAST_TASK_QUEUE").unwrap_or_else(|| engine::DEFAULT_TASK_QUEUE.to_owned()),
+            ui_url: optional("HOLDFAST_TEMPORAL_UI_URL"),
+        })
+    }
+
+    pub fn open(&self, metrics: &telemetry::SdkMetrics) -> anyhow::Result<engine::Engine> {
+        if self.payload_key.is_none() {
+            tracing::warn!("HOLDFAST_PAYLOAD_KEY is not set: Temporal stores payloads in clear");
+        }
+        let config = engine::Config::load(engine::Options {
+            address: self.address.as_deref(),
+            payload_key: self.payload_key.as_ref(),
+            task_queue: self.task_queue.clone(),
+            ui_url: self.ui_url.clone(),
+            metrics: Some(metrics),
+        })?;
+        Ok(engine::Engine::new(config))
+    }
+}
+
+/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`.
+pub struct Http {
+    pub listen: String,
+    pub api_key: String,
+    pub sandbox_secret: Option<String>,
+}
+
+impl Http {
+    pub fn load() -> anyhow::Result<Self> {
+        Ok(Self {
+            listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
+            api_key: required("HOLDFAST_API_KEY", "the key your shop will send")?,
+            sandbox_secret: optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET"),
+        })
+    }
+}
+
+/// `HOLDFAST_SMTP_URL`, `HOLDFAST_MAIL_FROM`.
+pub fn mail() -> anyhow::Result<MailerConfig> {
+    Ok(MailerConfig { smtp_url: required("HOLDFAST_SMTP_URL", "smtp://host:port")?, from: mail_from() })
+}
+
+pub fn mail_from() -> String {
+    optional("HOLDFAST_MAIL_FROM").unwrap_or_else(|| DEFAULT_MAIL_FROM.to_owned())
+}
+
+/// A variable that is set and not empty.
+pub fn optional(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+fn required(name: &str, example: &str) -> anyhow::Result<String> {
+    optional(name).with_context(|| format!("{name} is not set; it should be {example}"))
+}
