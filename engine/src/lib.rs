@@ -51,6 +51,11 @@ impl Engine {
         Ok(client)
     }
 
+    /// Makes sure that the server knows our search attributes; without them it refuses every start.
+    pub(crate) async fn introduce(&self) -> Result<(), Error> {
+        config::ensure_search_attributes(self.client().await?).await
+    }
+
     /// Answers, or says what is wrong.
     pub async fn ready(&self) -> Result<(), Error> {
         let ask = async {

@@ -27,17 +27,23 @@ impl Sweeper {
     /// Sweeps until the program ends. A fault is logged when it appears and when it is gone, not
     /// at every round in between.
     pub async fn run(self) {
-        let mut failing = false;
+        let mut fault: Option<String> = None;
         loop {
             let swept = self.sweep().await;
-            match &swept {
-                Err(error) if !failing => tracing::warn!(%error, "sweeping fails, trying on"),
-                Ok(_) if failing => tracing::info!("sweeping works again"),
+            let now = swept.as_ref().err().map(ToString::to_string);
+            match &now {
+                Some(error) if now != fault => tracing::warn!(error, "sweeping fails, trying on"),
+                None if fault.is_some() => tracing::info!("sweeping works again"),
                 _ => {}
             }
-            failing = swept.is_err();
+            fault = now;
             if !matches!(swept, Ok(n) if n >= BATCH) {
                 tokio::time::sleep(EVERY).await;
+            }
+            if fault.is_some() {
+                // Perhaps the server is another one than before, and does not know us yet. If this
+                // fails, too, the next round says why.
+                let _ = self.engine.introduce().await;
             }
         }
     }

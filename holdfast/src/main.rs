@@ -51,7 +51,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     };
     let _guard = telemetry::init("holdfast", format)?;
     match command {
-        Command::Dev(args) => dev::run(args).await,
+        Command::Dev(args) => dev::execute(args).await,
         Command::Api => run::api().await,
         Command::Worker => run::worker().await,
         Command::Migrate => run::migrate().await,

@@ -47,6 +47,7 @@ pub enum Stored {
 }
 
 /// Stores an event. Money that names no order of ours becomes an exception at once.
+#[tracing::instrument(name = "sql inbox.store", skip_all, err(level = "debug"))]
 pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
     let order = event.payment.as_ref().and_then(|payment| payment.order);
     let report = event.payment.as_ref().map(|payment| &payment.report);

@@ -22,6 +22,7 @@ pub enum Unneeded {
 }
 
 /// Checks the order again and claims the mail, to be sent under `message_id`.
+#[tracing::instrument(name = "sql mails.claim", skip_all, err(level = "debug"))]
 pub async fn claim(
     db: &Db,
     order: OrderId,

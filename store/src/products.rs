@@ -47,6 +47,7 @@ impl TryFrom<Row> for Product {
 
 /// Creates or replaces a product; a new one starts with no stock. Gives the product as stored, and
 /// whether it is new.
+#[tracing::instrument(name = "sql products.put", skip_all, err(level = "debug"))]
 pub async fn put(db: &Db, product: &Product) -> Result<(Product, bool)> {
     let mut tx = db.begin().await?;
     let (created, created_at): (bool, SqlTime) = sqlx::query_as(
@@ -84,6 +85,7 @@ pub async fn get(db: &Db, sku: &Sku) -> Result<Product> {
 }
 
 /// Products in SKU order whose name or description contains `q`, after the SKU `after`.
+#[tracing::instrument(name = "sql products.list", skip_all, err(level = "debug"))]
 pub async fn list(db: &Db, q: Option<&str>, after: Option<&str>, limit: i64) -> Result<Vec<Product>> {
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT * FROM products

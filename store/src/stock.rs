@@ -8,6 +8,7 @@ use domain::{
 
 use crate::{Db, Error, Idempotency, Result, Tx, sql};
 
+#[tracing::instrument(name = "sql stock.level", skip_all, err(level = "debug"))]
 pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
     let row: Option<(i64, i64)> = sqlx::query_as("SELECT on_hand, held FROM stock_levels WHERE sku = $1")
         .bind(sku.as_str())
@@ -18,6 +19,7 @@ pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
 }
 
 /// Moves the stock on hand by `delta`. The same key and request gives the first answer again.
+#[tracing::instrument(name = "sql stock.adjust", skip_all, err(level = "debug"))]
 pub async fn adjust(
     db: &Db,
     sku: &Sku,

@@ -44,6 +44,7 @@ pub(crate) async fn append(
     Ok(())
 }
 
+#[tracing::instrument(name = "sql timeline.of_order", skip_all, err(level = "debug"))]
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Entry>> {
     let entries: Vec<Entry> =
         sqlx::query_as("SELECT at, type, data FROM timeline WHERE order_id = $1 ORDER BY id")

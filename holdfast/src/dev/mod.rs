@@ -38,7 +38,7 @@ pub struct Args {
     data_dir: PathBuf,
 }
 
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub async fn execute(args: Args) -> anyhow::Result<()> {
     let stop = Stop::on_signal()?;
     let http = http(&args);
     let listener = run::listen(&http.listen).await.context("choose another with --port")?;

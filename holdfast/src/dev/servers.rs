@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 
 use anyhow::Context as _;
 use devstack::{
-    MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, free_port, port_is_free,
+    MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, free_port,
+    port_is_free,
 };
 use engine::PayloadKey;
 
@@ -51,7 +52,8 @@ impl Servers {
             Place::Given(_) => None, // the SDK reads TEMPORAL_* itself, TLS and all
             Place::Own((temporal, _)) => Some(temporal.address()),
         };
-        let payload_key = PayloadKey::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key {why}"))?;
+        let payload_key =
+            PayloadKey::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key {why}"))?;
         let ui_url = config::optional("HOLDFAST_TEMPORAL_UI_URL").or_else(|| self.temporal_ui());
         Ok(config::Temporal { address, payload_key: Some(payload_key), ui_url, ..config::Temporal::load()? })
     }
@@ -122,7 +124,12 @@ impl Servers {
 
     /// Leaves `env` in the data folder: with it, `holdfast api`, `worker` and `audit` run against
     /// these servers from another terminal.
-    pub fn write_environment(&self, args: &Args, http: &config::Http, payload_key: &str) -> anyhow::Result<()> {
+    pub fn write_environment(
+        &self,
+        args: &Args,
+        http: &config::Http,
+        payload_key: &str,
+    ) -> anyhow::Result<()> {
         let variables = [
             ("DATABASE_URL", self.database().url),
             ("TEMPORAL_ADDRESS", self.temporal_address()),
@@ -205,14 +212,20 @@ async fn exited_temporal(place: &mut Place<(Temporal, TemporalOptions)>) -> std:
     }
 }
 
-async fn restart_postgres(tools: &Tools, place: &mut Place<(Postgres, PostgresOptions)>) -> anyhow::Result<()> {
+async fn restart_postgres(
+    tools: &Tools,
+    place: &mut Place<(Postgres, PostgresOptions)>,
+) -> anyhow::Result<()> {
     if let Place::Own((server, options)) = place {
         *server = Postgres::start(tools, options.clone()).await?;
     }
     Ok(())
 }
 
-async fn restart_temporal(tools: &Tools, place: &mut Place<(Temporal, TemporalOptions)>) -> anyhow::Result<()> {
+async fn restart_temporal(
+    tools: &Tools,
+    place: &mut Place<(Temporal, TemporalOptions)>,
+) -> anyhow::Result<()> {
     if let Place::Own((server, options)) = place {
         *server = Temporal::start(tools, options.clone()).await?;
     }

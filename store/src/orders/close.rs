@@ -19,6 +19,7 @@ pub enum Closed {
 }
 
 /// Expires an unpaid order whose deadline has passed at `at`, and restocks.
+#[tracing::instrument(name = "sql orders.expire", skip_all, err(level = "debug"))]
 pub async fn expire(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
@@ -36,6 +37,7 @@ pub async fn expire(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
 }
 
 /// Cancels an unpaid order and restocks.
+#[tracing::instrument(name = "sql orders.cancel", skip_all, err(level = "debug"))]
 pub async fn cancel(db: &Db, id: OrderId, reason: &str, at: Timestamp) -> Result<Closed> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
@@ -70,6 +72,7 @@ async fn give_back(
 }
 
 /// Completes a paid order that was waiting for the shop.
+#[tracing::instrument(name = "sql orders.fulfil", skip_all, err(level = "debug"))]
 pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;

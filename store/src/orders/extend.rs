@@ -5,6 +5,7 @@ use super::lock;
 use crate::{Db, Error, Result, sql, timeline};
 
 /// Moves the payment deadline of an unpaid order to a later time. Safe to repeat.
+#[tracing::instrument(name = "sql orders.extend", skip_all, err(level = "debug"))]
 pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Result<()> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;

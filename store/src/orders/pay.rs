@@ -26,6 +26,7 @@ pub enum Settlement {
 }
 
 /// Records a payment report, and pays the order if the money fits. Safe to repeat.
+#[tracing::instrument(name = "sql orders.settle", skip_all, err(level = "debug"))]
 pub async fn settle(db: &Db, id: OrderId, report: &PaymentReport, at: Timestamp) -> Result<Settlement> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;

@@ -26,6 +26,7 @@ pub enum Placed {
 ///
 /// The key is looked up after the stock is locked: of twenty equal requests for the last piece, the
 /// nineteen that waited for the lock must find the first one's order, not an empty shelf.
+#[tracing::instrument(name = "sql orders.place", skip_all, err(level = "debug"))]
 pub async fn place(
     db: &Db,
     id: OrderId,

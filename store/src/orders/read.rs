@@ -46,6 +46,7 @@ struct Row {
 const SELECT: &str = "SELECT id, status, payment_status, currency, total, customer, policy, metadata,
     placed_at, payment_due_at, paid_at, closed_at, close_reason FROM orders";
 
+#[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
 pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT);
     query.push(" WHERE id = ").push_bind(id.uuid());
@@ -65,6 +66,7 @@ pub async fn placed_under(db: &Db, key: &str) -> Result<OrderId> {
 }
 
 /// Newest first.
+#[tracing::instrument(name = "sql orders.list", skip_all, err(level = "debug"))]
 pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
     let mut query = QueryBuilder::<Postgres>::new(SELECT);
     query.push(" WHERE true");
