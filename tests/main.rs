@@ -1,0 +1,18 @@
+//! The black-box tests: the real program, as its users run it, against real servers.
+//!
+//! One PostgreSQL, one Temporal server (with time skipping) and one mail catcher are started per run
+//! and end with it, however it ends; see `harness/servers.rs`. Each test opens a [`harness::Shop`]: a
+//! database of its own, a task queue of its own, and its own `holdfast api` and `holdfast worker`
+//! processes on free ports. So tests run side by side, may kill whatever they started, and skip the
+//! hours of their own orders only. A failing test prints the end of its processes' logs.
+//!
+//! `Shop::close` ends each test: it proves the invariants with `holdfast audit` and that no personal
+//! data reached a log.
+//!
+//! Rules: tests speak HTTP, SMTP, SQL-free as a client would (Temporal's client where the Temporal
+//! view itself is the subject); they wait for conditions with a deadline, never for a time.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+mod happy_path;
