@@ -14,8 +14,8 @@ use store::{
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contract::{
-    At, CancelInput, ExtendInput, MailOutcome, Outcome, ReserveInput, Reserved, SendMailInput, Settled,
-    SettlePaymentInput,
+    At, CancelInput, ExtendInput, MailOutcome, Outcome, ReserveInput, Reserved, SendMailInput,
+    SettlePaymentInput, Settled,
 };
 
 use mail::Mailer;
@@ -35,7 +35,11 @@ impl Activities {
 #[activities]
 impl Activities {
     #[activity(definition = workflows::contract::Reserve)]
-    pub async fn reserve(self: Arc<Self>, _ctx: ActivityContext, input: ReserveInput) -> Result<Reserved, ActivityError> {
+    pub async fn reserve(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ReserveInput,
+    ) -> Result<Reserved, ActivityError> {
         Ok(reserve::reserve(&self.db, input).await?)
     }
 
@@ -66,7 +70,11 @@ impl Activities {
     }
 
     #[activity(definition = workflows::contract::Extend)]
-    pub async fn extend(self: Arc<Self>, _ctx: ActivityContext, input: ExtendInput) -> Result<Outcome, ActivityError> {
+    pub async fn extend(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ExtendInput,
+    ) -> Result<Outcome, ActivityError> {
         match orders::extend(&self.db, input.order, input.payment_due_at, input.at).await {
             Ok(()) => Ok(Outcome::Done),
             Err(store::Error::WrongStatus(status)) => Ok(Outcome::Refused(status)),
@@ -75,7 +83,11 @@ impl Activities {
     }
 
     #[activity(definition = workflows::contract::Cancel)]
-    pub async fn cancel(self: Arc<Self>, _ctx: ActivityContext, input: CancelInput) -> Result<Outcome, ActivityError> {
+    pub async fn cancel(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: CancelInput,
+    ) -> Result<Outcome, ActivityError> {
         let closed = orders::cancel(&self.db, input.order, &input.reason, input.at).await?;
         Ok(released(&input.order, closed, Status::Cancelled))
     }
@@ -97,7 +109,11 @@ impl Activities {
     }
 
     #[activity(definition = workflows::contract::SendMail)]
-    pub async fn send_mail(self: Arc<Self>, _ctx: ActivityContext, input: SendMailInput) -> Result<MailOutcome, ActivityError> {
+    pub async fn send_mail(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: SendMailInput,
+    ) -> Result<MailOutcome, ActivityError> {
         Ok(mail::send(&self.db, &self.mailer, input).await?)
     }
 }

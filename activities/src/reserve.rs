@@ -1,7 +1,10 @@
 //! The workflow's first step. An order that came through the door has its hold already; one that
 //! was started by hand is placed here, by the same operation under the same key.
 
-use domain::order::Placement;
+use domain::{
+    Invalids,
+    order::{self, Placement},
+};
 use store::{
     Db, Error, Idempotency,
     orders::{self, Placed},
@@ -18,7 +21,7 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
             };
             let key = Idempotency { key: id.to_string(), request_hash: Vec::new() };
             match orders::place(db, id, &placement, &key, at).await {
-                Ok(Placed::New(order)) => order,
+                Ok(Placed::New(order)) => *order,
                 Ok(Placed::Replayed(id)) => orders::get(db, id).await?,
                 Err(error) => return refusal(error),
             }
@@ -38,13 +41,15 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
 
 /// What came by hand was not parsed at the door: parse it here.
 fn check(placement: Placement) -> Result<Placement, String> {
-    let say = |invalids: Vec<domain::Invalid>| {
-        invalids.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    };
-    let Placement { customer, currency, lines, policy, metadata } = placement;
-    let customer = customer.parse().map_err(say)?;
-    let lines: Vec<_> = lines.into_iter().collect();
-    Placement::new(customer, currency, &lines, policy, metadata).map_err(say)
+    let mut invalids = Invalids::default();
+    let customer = placement.customer.clone().parse();
+    customer.map_err(|errors| errors.into_iter().for_each(|e| invalids.push(e))).ok();
+    order::lines(placement.lines.iter().map(|(sku, quantity)| (sku.as_str(), *quantity)), &mut invalids);
+    invalids.check(order::metadata(&placement.metadata));
+    match invalids.is_empty() {
+        true => Ok(placement),
+        false => Err(invalids.into_vec().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")),
+    }
 }
 
 /// An answer ends the workflow; a fault is tried again.

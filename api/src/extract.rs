@@ -55,15 +55,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
 
 /// The raw body, within the size limit.
 pub async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| {
-        match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                format!("A body may have at most {} bytes.", crate::MAX_BODY_BYTES),
-            ),
-            _ => Problem::bad_request("unreadable_body", "The body could not be read to its end."),
-        }
+    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            format!("A body may have at most {} bytes.", crate::MAX_BODY_BYTES),
+        ),
+        _ => Problem::bad_request("unreadable_body", "The body could not be read to its end."),
     })
 }
 
@@ -148,8 +146,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match axum::extract::Query::<T>::from_request_parts(parts, state).await {
             Ok(query) => Ok(Self(query.0)),
-            Err(rejection) => Err(Invalid::new("query", rejection.body_text()).into()),
+            Err(rejection) => Err(bad_query(&rejection.body_text()).into()),
         }
+    }
+}
+
+/// "Failed to deserialize query string: foo: unknown field `foo`", as the library says it.
+fn bad_query(text: &str) -> Invalid {
+    let mut parts = text.splitn(3, ": ").skip(1);
+    match (parts.next(), parts.next()) {
+        (Some(field), Some(message)) => Invalid::new(field, message),
+        _ => Invalid::new("query", text),
     }
 }
 
@@ -163,9 +170,14 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
         let Some(value) = parts.headers.get("idempotency-key") else {
             return Ok(Self(None));
         };
-        let valid = |text: &&str| !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        let valid = |text: &&str| {
+            !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+        };
         let key = value.to_str().ok().filter(valid).ok_or_else(|| {
-            Problem::bad_request("idempotency_key_invalid", "An Idempotency-Key has 1-255 printable ASCII characters.")
+            Problem::bad_request(
+                "idempotency_key_invalid",
+                "An Idempotency-Key has 1-255 printable ASCII characters.",
+            )
         })?;
         Ok(Self(Some(key.to_owned())))
     }
@@ -174,7 +186,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 impl IdempotencyKey {
     pub fn required(self) -> Result<String, Problem> {
         self.0.ok_or_else(|| {
-            Problem::bad_request("idempotency_key_required", "Send an Idempotency-Key header, new for each order.")
+            Problem::bad_request(
+                "idempotency_key_required",
+                "Send an Idempotency-Key header, new for each order.",
+            )
         })
     }
 }

@@ -1,6 +1,9 @@
 //! Stock levels and their adjustment by hand.
 
-use axum::{extract::State, http::{HeaderName, StatusCode}};
+use axum::{
+    extract::State,
+    http::{HeaderName, StatusCode},
+};
 use domain::{Invalid, Invalids, stock as rules, stock::Level};
 use serde::{Deserialize, Serialize};
 use store::stock;

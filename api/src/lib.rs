@@ -61,12 +61,14 @@ fn now() -> Timestamp {
 }
 
 pub fn router(app: App) -> Router {
-    let (documented, openapi) = openapi::routes(app.sandbox.is_some()).split_for_parts();
-    documented
-        .route_layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
-        .merge(openapi::pages(openapi))
+    let with_key = middleware::from_fn_with_state(app.clone(), auth::require_key);
+    let (documented, openapi) = openapi::routes(app.sandbox.is_some())
+        .route_layer(with_key)
         .merge(webhooks::routes())
         .merge(operations::routes())
+        .split_for_parts();
+    documented
+        .merge(openapi::pages(openapi))
         .fallback(|| async { Problem::not_found("route_not_found", "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -76,7 +78,8 @@ pub fn router(app: App) -> Router {
 
 /// Health and metrics alone, for a process that has no other HTTP.
 pub async fn serve_operations(app: App, listener: TcpListener) -> anyhow::Result<()> {
-    Ok(axum::serve(listener, operations::routes().with_state(app)).await?)
+    let (routes, _) = operations::routes().with_state(app).split_for_parts();
+    Ok(axum::serve(listener, routes).await?)
 }
 
 /// Where a process on this machine reaches a listener that may be bound to every address.

@@ -1,6 +1,8 @@
 //! The OpenAPI document, made from the handlers themselves, and a page to try it.
 
-use axum::Router;
+use std::sync::Arc;
+
+use axum::{Router, response::Html, routing::get};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -11,7 +13,7 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{App, error::ProblemDocument, inventory, orders, products, sandbox};
+use crate::{App, Problem, error::ProblemDocument, inventory, orders, products, sandbox};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -47,10 +49,20 @@ pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
     }
 }
 
-/// `/openapi.json`, and `/docs` to try it (served from the program itself, nothing is loaded from elsewhere).
+/// `/openapi.json`, and `/docs` to try it, served from the program itself.
 pub fn pages(document: Document) -> Router<App> {
-    SwaggerUi::new("/docs")
+    let files = SwaggerUi::new(FILES)
         .url("/openapi.json", document)
-        .config(Config::default().persist_authorization(true).try_it_out_enabled(true))
-        .into()
+        .config(Config::default().persist_authorization(true).try_it_out_enabled(true));
+    Router::from(files).route("/docs", get(page))
+}
+
+const FILES: &str = "/docs/files";
+
+/// The page at its own address, without a redirect; its files are found below [`FILES`].
+async fn page() -> Result<Html<String>, Problem> {
+    let file = utoipa_swagger_ui::serve("index.html", Arc::new(Config::default()));
+    let page = file.ok().flatten().and_then(|file| String::from_utf8(file.bytes.into_owned()).ok());
+    let page = page.ok_or_else(Problem::internal)?; // it is compiled into this program
+    Ok(Html(page.replacen("<head>", &format!("<head><base href=\"{FILES}/\">"), 1)))
 }

@@ -1,27 +1,31 @@
 //! For those who run Holdfast: alive, ready, figures. No key: they hold nothing private.
 
 use axum::{
-    Router,
     extract::State,
     http::{StatusCode, header},
     response::IntoResponse,
-    routing::get,
 };
 use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::App;
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
 /// The process runs.
+#[utoipa::path(get, path = "/healthz", tag = "Operations", security(()), responses((status = 200, body = Value)))]
 async fn healthz() -> axum::Json<Value> {
     axum::Json(json!({"status": "ok"}))
 }
 
 /// Whether requests should be sent here. Without PostgreSQL nothing works: 503. Without Temporal
 /// orders are still accepted and their workflows start later: ready, and it says what is missing.
+#[utoipa::path(
+    get, path = "/readyz", tag = "Operations", security(()),
+    responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away")),
+)]
 async fn readyz(State(app): State<App>) -> (StatusCode, axum::Json<Value>) {
     let database = app.db.ready().await.map_err(|error| error.to_string());
     let temporal = app.engine.ready().await.map_err(|error| error.to_string());
@@ -43,6 +47,7 @@ fn word_for(check: &Result<(), String>) -> &str {
 }
 
 /// Prometheus text.
+#[utoipa::path(get, path = "/metrics", tag = "Operations", security(()), responses((status = 200, body = String)))]
 async fn metrics(State(app): State<App>) -> impl IntoResponse {
     let text = telemetry::render(app.sdk_metrics.as_ref()).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)

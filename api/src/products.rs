@@ -90,16 +90,18 @@ fn parse(sku: SkuPath, request: PutProduct) -> Result<products::Product, Vec<Inv
     let unit_price = invalids.check(money::unit_price(request.unit_price));
     let currency = invalids.check(Currency::parse(&request.currency));
     match (sku, name, description, unit_price, currency) {
-        (Some(sku), Some(name), Some(description), Some(unit_price), Some(currency)) => Ok(products::Product {
-            sku,
-            name,
-            description,
-            unit_price,
-            currency,
-            active: request.active.unwrap_or(true),
-            created_at: at,
-            updated_at: at,
-        }),
+        (Some(sku), Some(name), Some(description), Some(unit_price), Some(currency)) => {
+            Ok(products::Product {
+                sku,
+                name,
+                description,
+                unit_price,
+                currency,
+                active: request.active.unwrap_or(true),
+                created_at: at,
+                updated_at: at,
+            })
+        }
         _ => Err(invalids.into_vec()),
     }
 }

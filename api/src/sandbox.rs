@@ -135,7 +135,8 @@ fn event(paid: &Paid) -> String {
         PayOutcome::Failed => "payment.failed",
     };
     let Paid { order_id, payment_id, amount, currency, .. } = paid;
-    let data = json!({"order_id": order_id, "payment_id": payment_id, "amount": amount, "currency": currency});
+    let data =
+        json!({"order_id": order_id, "payment_id": payment_id, "amount": amount, "currency": currency});
     json!({"type": kind, "data": data}).to_string()
 }
 

@@ -21,7 +21,8 @@ pub struct Secret(Vec<u8>);
 impl Secret {
     pub fn parse(text: &str) -> Result<Self, String> {
         let base64 = text.strip_prefix("whsec_").unwrap_or(text);
-        let key = BASE64_STANDARD.decode(base64).map_err(|error| format!("must be whsec_ and base64: {error}"))?;
+        let key =
+            BASE64_STANDARD.decode(base64).map_err(|error| format!("must be whsec_ and base64: {error}"))?;
         match key.is_empty() {
             true => Err("must not be empty".to_owned()),
             false => Ok(Self(key)),
@@ -43,8 +44,10 @@ impl Secret {
     /// The id of a genuine event. Several signatures may be sent while a secret is rotated.
     pub fn verify(&self, headers: &HeaderMap, body: &[u8], now_s: i64) -> Result<String, &'static str> {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let id = header(ID).filter(|id| (1..=MAX_ID_BYTES).contains(&id.len())).ok_or("webhook-id is missing")?;
-        let sent_s: i64 = header(TIMESTAMP).and_then(|text| text.parse().ok()).ok_or("webhook-timestamp is missing")?;
+        let id =
+            header(ID).filter(|id| (1..=MAX_ID_BYTES).contains(&id.len())).ok_or("webhook-id is missing")?;
+        let sent_s: i64 =
+            header(TIMESTAMP).and_then(|text| text.parse().ok()).ok_or("webhook-timestamp is missing")?;
         let signatures = header(SIGNATURE).ok_or("webhook-signature is missing")?;
         if now_s.abs_diff(sent_s) > TOLERANCE_S {
             return Err("webhook-timestamp is too far from now");
@@ -68,7 +71,8 @@ mod tests {
     #[test]
     fn signs_as_the_reference_libraries_do() {
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("valid");
-        let signature = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
+        let signature =
+            secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 

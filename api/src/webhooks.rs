@@ -1,11 +1,7 @@
 //! `POST /v1/webhooks/{provider}`: verify over the raw bytes, parse, store, answer; then tell the
 //! engine behind the answer's back.
 
-use axum::{
-    Router,
-    extract::{Path, Request, State},
-    routing::post,
-};
+use axum::extract::{Path, Request, State};
 use domain::{
     OrderId,
     money::{Currency, Money},
@@ -14,13 +10,32 @@ use domain::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use store::inbox::{self, Event, Payment, Stored};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, Problem, extract, now, sandbox};
+use crate::{App, Problem, error::ProblemDocument, extract, now, sandbox};
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/v1/webhooks/{provider}", post(receive))
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(receive))
 }
 
+/// Take a payment provider's event. Signed by Standard Webhooks 1.0 over the raw body; answered once
+/// it is stored, and a repeat is answered in the same way.
+#[utoipa::path(
+    post, path = "/v1/webhooks/{provider}", tag = "Webhooks",
+    params(
+        ("provider" = String, Path, description = "`sandbox`"),
+        ("webhook-id" = String, Header), ("webhook-timestamp" = i64, Header), ("webhook-signature" = String, Header),
+    ),
+    request_body = WebhookEvent,
+    security(()),
+    responses(
+        (status = 200, description = "Stored", body = Value),
+        (status = 400, body = ProblemDocument, description = "`bad_signature` or `malformed_event`; not stored"),
+        (status = 404, body = ProblemDocument),
+        (status = 503, body = ProblemDocument, description = "Not stored: send it again"),
+    ),
+)]
 async fn receive(
     State(app): State<App>,
     Path(provider): Path<String>,
@@ -59,14 +74,16 @@ fn count(provider: &str, result: &str) {
 }
 
 /// The sandbox's event. Unlike our own clients', a provider's unknown fields are none of our business.
-#[derive(Deserialize)]
-struct Body {
+#[derive(Deserialize, ToSchema)]
+struct WebhookEvent {
+    /// `payment.succeeded` or `payment.failed`; other types are kept and left alone.
     r#type: String,
     #[serde(default)]
+    #[schema(value_type = PaymentData)]
     data: Value,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct PaymentData {
     order_id: String,
     payment_id: String,
@@ -75,8 +92,9 @@ struct PaymentData {
 }
 
 fn parse(provider: &str, event_id: String, body: &[u8]) -> Result<Event, Problem> {
-    let bad = |why: String| Problem::bad_request("malformed_event", format!("The event cannot be read: {why}."));
-    let parsed: Body = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
+    let bad =
+        |why: String| Problem::bad_request("malformed_event", format!("The event cannot be read: {why}."));
+    let parsed: WebhookEvent = serde_json::from_slice(body).map_err(|error| bad(error.to_string()))?;
     let outcome = match parsed.r#type.as_str() {
         "payment.succeeded" => Some(Outcome::Succeeded),
         "payment.failed" => Some(Outcome::Failed),
@@ -85,7 +103,8 @@ fn parse(provider: &str, event_id: String, body: &[u8]) -> Result<Event, Problem
     let payment = match outcome {
         None => None,
         Some(outcome) => {
-            let data: PaymentData = serde_json::from_value(parsed.data).map_err(|error| bad(format!("data: {error}")))?;
+            let data: PaymentData =
+                serde_json::from_value(parsed.data).map_err(|error| bad(format!("data: {error}")))?;
             Some(payment(provider, &event_id, outcome, data).map_err(|why| bad(format!("data: {why}")))?)
         }
     };

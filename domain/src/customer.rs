@@ -24,9 +24,7 @@ pub struct Customer {
 /// Shows the id alone: a customer can be logged by accident without telling who it is.
 impl std::fmt::Debug for Customer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Customer")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Customer").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -37,18 +35,10 @@ impl Customer {
         let id = invalids.check_in("customer", id("id", &self.id));
         let email = invalids.check_in("customer", email(&self.email));
         let name = optional(&mut invalids, self.name, |t| text::line("name", t, 200));
-        let locale = optional(&mut invalids, self.locale, |t| {
-            text::token("locale", t, 35, "-")
-        });
+        let locale = optional(&mut invalids, self.locale, |t| text::token("locale", t, 35, "-"));
         let time_zone = optional(&mut invalids, self.time_zone, time_zone);
         match (id, email) {
-            (Some(id), Some(email)) if invalids.is_empty() => Ok(Self {
-                id,
-                email,
-                name,
-                locale,
-                time_zone,
-            }),
+            (Some(id), Some(email)) if invalids.is_empty() => Ok(Self { id, email, name, locale, time_zone }),
             _ => Err(invalids.into_vec()),
         }
     }
@@ -72,21 +62,13 @@ fn email(text: &str) -> Result<String, Invalid> {
     if plain && email_address::EmailAddress::is_valid(text) && !text.contains(['<', '"']) {
         return Ok(text.to_owned());
     }
-    Err(Invalid::new(
-        "email",
-        "must be an e-mail address such as ann@example.org",
-    ))
+    Err(Invalid::new("email", "must be an e-mail address such as ann@example.org"))
 }
 
 fn time_zone(name: &str) -> Result<String, Invalid> {
     jiff::tz::TimeZone::get(name)
         .map(|_| name.to_owned())
-        .map_err(|_| {
-            Invalid::new(
-                "time_zone",
-                "must be an IANA time zone such as Europe/Vienna",
-            )
-        })
+        .map_err(|_| Invalid::new("time_zone", "must be an IANA time zone such as Europe/Vienna"))
 }
 
 #[cfg(test)]
@@ -102,14 +84,8 @@ mod tests {
             locale: Some("de AT".into()),
             time_zone: Some("Mars/Olympus".into()),
         };
-        let fields: Vec<String> = bad
-            .parse()
-            .expect_err("all bad")
-            .into_iter()
-            .map(|i| i.field)
-            .collect();
-        let expected =
-            ["id", "email", "name", "locale", "time_zone"].map(|f| format!("customer.{f}"));
+        let fields: Vec<String> = bad.parse().expect_err("all bad").into_iter().map(|i| i.field).collect();
+        let expected = ["id", "email", "name", "locale", "time_zone"].map(|f| format!("customer.{f}"));
         assert_eq!(fields, expected);
     }
 }

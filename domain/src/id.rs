@@ -97,14 +97,8 @@ mod tests {
 
     #[test]
     fn ids_round_trip_sort_by_time_and_refuse_other_types() {
-        let early = OrderId::new(
-            Timestamp::from_second(1_700_000_000).expect("in range"),
-            [9; 10],
-        );
-        let late = OrderId::new(
-            Timestamp::from_second(1_700_000_001).expect("in range"),
-            [0; 10],
-        );
+        let early = OrderId::new(Timestamp::from_second(1_700_000_000).expect("in range"), [9; 10]);
+        let late = OrderId::new(Timestamp::from_second(1_700_000_001).expect("in range"), [0; 10]);
         assert!(early < late && early.to_string() < late.to_string());
         assert_eq!(early.to_string().parse::<OrderId>(), Ok(early));
         let as_payment = early.to_string().replace("ord_", "pay_");

@@ -70,11 +70,7 @@ impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let decimals = self.currency.decimals();
         let sign = if self.amount < 0 { "-" } else { "" };
-        let digits = format!(
-            "{:0>width$}",
-            self.amount.unsigned_abs(),
-            width = decimals + 1
-        );
+        let digits = format!("{:0>width$}", self.amount.unsigned_abs(), width = decimals + 1);
         let (whole, fraction) = digits.split_at(digits.len() - decimals);
         let point = if decimals > 0 { "." } else { "" };
         write!(f, "{sign}{whole}{point}{fraction} {}", self.currency)
@@ -85,10 +81,7 @@ impl fmt::Display for Money {
 pub fn unit_price(amount: i64) -> Result<i64, Invalid> {
     match amount {
         1..=MAX_UNIT_PRICE => Ok(amount),
-        _ => Err(Invalid::new(
-            "unit_price",
-            format!("must be 1 to {MAX_UNIT_PRICE} minor units"),
-        )),
+        _ => Err(Invalid::new("unit_price", format!("must be 1 to {MAX_UNIT_PRICE} minor units"))),
     }
 }
 
@@ -98,8 +91,7 @@ mod tests {
 
     #[test]
     fn money_shows_the_decimals_of_its_currency() {
-        let show =
-            |amount, code| Money::new(amount, Currency::parse(code).expect("known")).to_string();
+        let show = |amount, code| Money::new(amount, Currency::parse(code).expect("known")).to_string();
         assert_eq!(show(1250, "EUR"), "12.50 EUR");
         assert_eq!(show(5, "EUR"), "0.05 EUR");
         assert_eq!(show(-5, "EUR"), "-0.05 EUR");

@@ -29,13 +29,8 @@ pub enum Status {
 }
 
 impl Status {
-    pub const ALL: [Self; 5] = [
-        Self::AwaitingPayment,
-        Self::Paid,
-        Self::Completed,
-        Self::Cancelled,
-        Self::Expired,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::AwaitingPayment, Self::Paid, Self::Completed, Self::Cancelled, Self::Expired];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,15 +43,9 @@ impl Status {
     }
 
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Self::ALL
-            .into_iter()
-            .find(|s| s.as_str() == text)
-            .ok_or_else(|| {
-                Invalid::new(
-                    "status",
-                    "must be awaiting_payment, paid, completed, cancelled or expired",
-                )
-            })
+        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
+            Invalid::new("status", "must be awaiting_payment, paid, completed, cancelled or expired")
+        })
     }
 
     pub const fn is_terminal(self) -> bool {
@@ -70,7 +59,8 @@ impl std::fmt::Display for Status {
     }
 }
 
-/// What a client asks for: SKUs and quantities, no prices. Valid by construction.
+/// What a client asks for: SKUs and quantities, no prices. Its parts are parsed by [`Customer::parse`],
+/// [`lines`], [`Policy::parse`] and [`metadata`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     pub customer: Customer,
@@ -83,57 +73,37 @@ pub struct Placement {
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
 
-impl Placement {
-    pub fn new(
-        customer: Customer,
-        currency: Currency,
-        lines: &[(Sku, i64)],
-        policy: Policy,
-        metadata: serde_json::Map<String, serde_json::Value>,
-    ) -> Result<Self, Vec<Invalid>> {
-        let mut invalids = Invalids::default();
-        let lines = sum_lines(lines, &mut invalids);
-        invalids.check(check_metadata(&metadata));
-        if !invalids.is_empty() {
-            return Err(invalids.into_vec());
+/// Reads order lines as (SKU, quantity), and sums those of one SKU.
+pub fn lines<'a>(
+    entries: impl ExactSizeIterator<Item = (&'a str, i64)>,
+    invalids: &mut Invalids,
+) -> BTreeMap<Sku, i64> {
+    let mut lines = BTreeMap::new();
+    if entries.len() == 0 || entries.len() > MAX_LINES {
+        invalids.push(Invalid::new("lines", format!("must have 1 to {MAX_LINES} entries")));
+        return lines;
+    }
+    for (i, (sku, quantity)) in entries.enumerate() {
+        let line = format!("lines[{i}]");
+        let sku = invalids.check_in(&line, Sku::parse(sku));
+        let quantity = invalids.check_in(&line, stock::quantity(quantity));
+        if let (Some(sku), Some(quantity)) = (sku, quantity) {
+            let sum = lines.entry(sku).or_insert(0);
+            *sum += quantity; // at most 100 times 10,000
+            if *sum > stock::MAX_QUANTITY {
+                invalids.check_in(&line, stock::quantity(*sum));
+            }
         }
-        Ok(Self {
-            customer,
-            currency,
-            lines,
-            policy,
-            metadata,
-        })
     }
+    lines
 }
 
-fn sum_lines(lines: &[(Sku, i64)], invalids: &mut Invalids) -> BTreeMap<Sku, i64> {
-    if lines.is_empty() || lines.len() > MAX_LINES {
-        invalids.push(Invalid::new(
-            "lines",
-            format!("must have 1 to {MAX_LINES} entries"),
-        ));
-    }
-    let mut sum: BTreeMap<Sku, i64> = BTreeMap::new();
-    for (i, (sku, pieces)) in lines.iter().enumerate() {
-        let total = sum.entry(sku.clone()).or_default();
-        *total = total.saturating_add(*pieces);
-        invalids.check_in(
-            &format!("lines[{i}]"),
-            stock::quantity(*pieces).and(stock::quantity(*total)),
-        );
-    }
-    sum
-}
-
-fn check_metadata(metadata: &serde_json::Map<String, serde_json::Value>) -> Result<(), Invalid> {
+/// Checks what a shop wants to find on the order again.
+pub fn metadata(metadata: &serde_json::Map<String, serde_json::Value>) -> Result<(), Invalid> {
     // A map of JSON values always serialises.
     let text = serde_json::to_string(metadata).unwrap_or_default();
     if text.len() > MAX_METADATA_BYTES {
-        return Err(Invalid::new(
-            "metadata",
-            format!("must be at most {MAX_METADATA_BYTES} bytes"),
-        ));
+        return Err(Invalid::new("metadata", format!("must be at most {MAX_METADATA_BYTES} bytes")));
     }
     if text.contains("\\u0000") {
         return Err(Invalid::new("metadata", "must not contain NUL characters"));
@@ -193,13 +163,8 @@ pub enum PaymentStatus {
 }
 
 impl PaymentStatus {
-    pub const ALL: [Self; 5] = [
-        Self::Unpaid,
-        Self::Paid,
-        Self::RefundPending,
-        Self::Refunded,
-        Self::PartiallyRefunded,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Unpaid, Self::Paid, Self::RefundPending, Self::Refunded, Self::PartiallyRefunded];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -218,16 +183,19 @@ mod tests {
 
     #[test]
     fn lines_of_one_sku_are_summed_and_bounded_together() {
-        let tea = Sku::parse("tea").expect("valid");
-        let mut invalids = Invalids::default();
-        let lines = [(tea.clone(), 6_000), (tea.clone(), 4_000)];
+        let read = |entries: &[(&'static str, i64)]| {
+            let mut invalids = Invalids::default();
+            let lines = lines(entries.iter().copied(), &mut invalids);
+            let fields: Vec<String> = invalids.into_vec().into_iter().map(|i| i.field).collect();
+            (lines.into_values().collect::<Vec<_>>(), fields)
+        };
+        assert_eq!(read(&[("tea", 6_000), ("mug", 1), ("tea", 4_000)]), (vec![1, 10_000], vec![]));
+        assert_eq!(read(&[("tea", 6_000), ("tea", 4_001)]).1, ["lines[1].quantity"]);
         assert_eq!(
-            sum_lines(&lines, &mut invalids),
-            BTreeMap::from([(tea.clone(), 10_000)])
+            read(&[("t a", 0), ("tea", -1)]).1,
+            ["lines[0].sku", "lines[0].quantity", "lines[1].quantity"]
         );
-        assert!(invalids.is_empty());
-
-        sum_lines(&[(tea.clone(), 6_000), (tea, 4_001)], &mut invalids);
-        assert_eq!(invalids.into_vec()[0].field, "lines[1].quantity");
+        assert_eq!(read(&[]).1, ["lines"]);
+        assert_eq!(read(&[("tea", 1); 101]).1, ["lines"]);
     }
 }

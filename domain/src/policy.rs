@@ -57,24 +57,14 @@ impl Policy {
         };
         let reminders = match reminders {
             Some(texts) => parse_reminders(texts, payment_window)?,
-            None => default
-                .reminders
-                .into_iter()
-                .filter(|r| *r < payment_window)
-                .collect(),
+            None => default.reminders.into_iter().filter(|r| *r < payment_window).collect(),
         };
-        Ok(Self {
-            payment_window,
-            reminders,
-            fulfilment: fulfilment.unwrap_or_default(),
-        })
+        Ok(Self { payment_window, reminders, fulfilment: fulfilment.unwrap_or_default() })
     }
 
     pub fn payment_due_at(&self, placed_at: Timestamp) -> Timestamp {
         // A window is at most 90 days: only a clock in the year 9999 could overflow.
-        placed_at
-            .saturating_add(self.payment_window)
-            .unwrap_or(placed_at)
+        placed_at.saturating_add(self.payment_window).unwrap_or(placed_at)
     }
 
     /// Absolute times of the reminders, ascending.
@@ -92,25 +82,16 @@ fn window(text: &str) -> Result<SignedDuration, Invalid> {
     Ok(window)
 }
 
-fn parse_reminders(
-    texts: &[String],
-    window: SignedDuration,
-) -> Result<Vec<SignedDuration>, Invalid> {
+fn parse_reminders(texts: &[String], window: SignedDuration) -> Result<Vec<SignedDuration>, Invalid> {
     if texts.len() > MAX_REMINDERS {
-        return Err(Invalid::new(
-            "reminders",
-            format!("must be at most {MAX_REMINDERS}"),
-        ));
+        return Err(Invalid::new("reminders", format!("must be at most {MAX_REMINDERS}")));
     }
     let mut reminders = Vec::with_capacity(texts.len());
     for (i, text) in texts.iter().enumerate() {
         let field = format!("reminders[{i}]");
         let offset = duration(&field, text)?;
         if !offset.is_positive() || offset >= window {
-            return Err(Invalid::new(
-                field,
-                "must lie between zero and the payment window",
-            ));
+            return Err(Invalid::new(field, "must lie between zero and the payment window"));
         }
         reminders.push(offset);
     }
@@ -126,8 +107,7 @@ pub fn duration(field: &str, text: &str) -> Result<SignedDuration, Invalid> {
         return Err(bad());
     }
     let span: Span = text.parse().map_err(|_| bad())?;
-    span.to_duration(SpanRelativeTo::days_are_24_hours())
-        .map_err(|_| bad())
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())
 }
 
 #[cfg(test)]

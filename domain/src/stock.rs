@@ -37,10 +37,7 @@ impl std::fmt::Display for Sku {
 pub fn quantity(quantity: i64) -> Result<i64, Invalid> {
     match quantity {
         1..=MAX_QUANTITY => Ok(quantity),
-        _ => Err(Invalid::new(
-            "quantity",
-            format!("must be 1 to {MAX_QUANTITY}"),
-        )),
+        _ => Err(Invalid::new("quantity", format!("must be 1 to {MAX_QUANTITY}"))),
     }
 }
 
@@ -48,10 +45,9 @@ pub fn quantity(quantity: i64) -> Result<i64, Invalid> {
 pub fn adjustment(delta: i64) -> Result<i64, Invalid> {
     match delta {
         0 => Err(Invalid::new("delta", "must not be zero")),
-        d if d.abs() > MAX_ADJUSTMENT => Err(Invalid::new(
-            "delta",
-            format!("must be within ±{MAX_ADJUSTMENT}"),
-        )),
+        d if d.abs() > MAX_ADJUSTMENT => {
+            Err(Invalid::new("delta", format!("must be within ±{MAX_ADJUSTMENT}")))
+        }
         d => Ok(d),
     }
 }

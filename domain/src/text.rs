@@ -15,10 +15,7 @@ pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Invali
 /// The same, but may be empty.
 pub(crate) fn optional_line(field: &str, text: &str, max: usize) -> Result<String, Invalid> {
     if text.chars().count() > max {
-        return Err(Invalid::new(
-            field,
-            format!("must be at most {max} characters"),
-        ));
+        return Err(Invalid::new(field, format!("must be at most {max} characters")));
     }
     if text.chars().any(char::is_control) {
         return Err(Invalid::new(field, "must not contain control characters"));
@@ -33,10 +30,7 @@ pub(crate) fn token(field: &str, text: &str, max: usize, extra: &str) -> Result<
         let extra: Vec<String> = extra.chars().map(String::from).collect();
         return Err(Invalid::new(
             field,
-            format!(
-                "must be 1-{max} characters out of A-Z a-z 0-9 {}",
-                extra.join(" ")
-            ),
+            format!("must be 1-{max} characters out of A-Z a-z 0-9 {}", extra.join(" ")),
         ));
     }
     Ok(text.to_owned())

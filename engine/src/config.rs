@@ -5,14 +5,11 @@ use std::{collections::HashMap, time::Duration};
 
 use temporalio_client::{
     Client, ClientOptions, ConnectionOptions, GrpcCompression, NamespacedClient as _, Url,
-    envconfig::LoadClientConfigProfileOptions,
-    tonic::Request,
+    envconfig::LoadClientConfigProfileOptions, tonic::Request,
 };
-use temporalio_common::{
-    protos::temporal::api::{
-        enums::v1::IndexedValueType,
-        operatorservice::v1::{AddSearchAttributesRequest, ListSearchAttributesRequest},
-    },
+use temporalio_common::protos::temporal::api::{
+    enums::v1::IndexedValueType,
+    operatorservice::v1::{AddSearchAttributesRequest, ListSearchAttributesRequest},
 };
 use temporalio_sdk::opentelemetry::OpenTelemetryPlugin;
 use workflows::names;
@@ -52,9 +49,8 @@ impl Config {
         connection.grpc_compression = GrpcCompression::None;
         let meter = options.metrics.map(telemetry::SdkMetrics::temporal_meter).transpose();
         connection.metrics_meter = meter.map_err(Error::unavailable)?;
-        let mut client = ClientOptions::new(client.namespace)
-            .plugin(OpenTelemetryPlugin::builder().build())
-            .build();
+        let mut client =
+            ClientOptions::new(client.namespace).plugin(OpenTelemetryPlugin::builder().build()).build();
         if let Some(key) = options.payload_key {
             client.data_converter = key.data_converter();
         }

@@ -63,10 +63,8 @@ impl Engine {
                 workflow_execution: Some(execution(order)),
                 fast_forward_id: id.to_owned(),
             };
-            let answer = service
-                .poll_workflow_execution_time_skipping(Request::new(request))
-                .await?
-                .into_inner();
+            let answer =
+                service.poll_workflow_execution_time_skipping(Request::new(request)).await?.into_inner();
             match answer.fast_forward_polling_result() {
                 FastForwardPollingResult::PollTimeout => {}
                 // "Failed": the order ended before the time was reached.

@@ -24,6 +24,8 @@ pub use workflows::names::DEFAULT_TASK_QUEUE;
 
 /// How long one call to the engine may take, retries of the client included.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a readiness probe waits for the engine.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection to Temporal, made on first use: the API takes orders while the engine is down.
 pub struct Engine {
@@ -38,7 +40,8 @@ impl Engine {
 
     /// The client; connects if that has not succeeded yet.
     pub async fn client(&self) -> Result<&Client, Error> {
-        self.client.get_or_try_init(|| self.connect()).await
+        // Boxed: connecting is large, and happens once; every other call would carry its space along.
+        within(CALL_TIMEOUT, self.client.get_or_try_init(|| Box::pin(self.connect()))).await
     }
 
     async fn connect(&self) -> Result<Client, Error> {
@@ -50,10 +53,12 @@ impl Engine {
 
     /// Answers, or says what is wrong.
     pub async fn ready(&self) -> Result<(), Error> {
-        let client = self.client().await?;
-        let mut service = client.connection().workflow_service();
-        within(Duration::from_secs(2), service.get_system_info(Request::new(GetSystemInfoRequest {}))).await?;
-        Ok(())
+        let ask = async {
+            let mut service = self.client().await?.connection().workflow_service();
+            service.get_system_info(Request::new(GetSystemInfoRequest {})).await?;
+            Ok::<_, Error>(())
+        };
+        within(READY_TIMEOUT, ask).await
     }
 
     pub fn task_queue(&self) -> &str {

@@ -72,7 +72,13 @@ impl Engine {
 
     /// Asks the workflow and waits for its decision. Asked again under the same `call_id`, the
     /// workflow answers what it answered before.
-    async fn ask<U>(&self, start: &Start, update: U, request: U::Input, call_id: &str) -> Result<Outcome, Error>
+    async fn ask<U>(
+        &self,
+        start: &Start,
+        update: U,
+        request: U::Input,
+        call_id: &str,
+    ) -> Result<Outcome, Error>
     where
         U: UpdateDefinition<Workflow = <OrderWorkflow as HasWorkflowDefinition>::Run, Output = Outcome>,
         U::Input: Send,

@@ -45,12 +45,15 @@ pub struct Temporal {
 impl Temporal {
     pub fn load() -> anyhow::Result<Self> {
         let payload_key = optional("HOLDFAST_PAYLOAD_KEY")
-            .map(|text| PayloadKey::parse(&text).map_err(|why| anyhow::anyhow!("HOLDFAST_PAYLOAD_KEY: {why}")))
+            .map(|text| {
+                PayloadKey::parse(&text).map_err(|why| anyhow::anyhow!("HOLDFAST_PAYLOAD_KEY: {why}"))
+            })
             .transpose()?;
         Ok(Self {
             address: None,
             payload_key,
-            task_queue: optional("HOLDFAST_TASK_QUEUE").unwrap_or_else(|| engine::DEFAULT_TASK_QUEUE.to_owned()),
+            task_queue: optional("HOLDFAST_TASK_QUEUE")
+                .unwrap_or_else(|| engine::DEFAULT_TASK_QUEUE.to_owned()),
             ui_url: optional("HOLDFAST_TEMPORAL_UI_URL"),
         })
     }

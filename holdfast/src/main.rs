@@ -5,6 +5,8 @@ mod dev;
 mod run;
 mod stop;
 
+use std::{io::Write as _, process::ExitCode};
+
 use clap::{Parser, Subcommand};
 use telemetry::Format;
 
@@ -31,8 +33,18 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let command = Cli::parse().command;
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // One sentence with its causes; where in our code it arose helps nobody at a terminal.
+            let _ = writeln!(std::io::stderr(), "holdfast: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
     let format = match command {
         Command::Dev(_) => Format::Text,
         _ => Format::Json,

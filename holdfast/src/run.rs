@@ -37,7 +37,9 @@ pub fn api_app(
     let Some(secret) = &http.sandbox_secret else { return Ok(app) };
     let secret = api::Secret::parse(secret)
         .map_err(|why| anyhow::anyhow!("HOLDFAST_SANDBOX_WEBHOOK_SECRET: {why}"))?;
-    tracing::warn!("the sandbox payment provider is on: anyone with the API key can pay orders with play money");
+    tracing::warn!(
+        "the sandbox payment provider is on: anyone with the API key can pay orders with play money"
+    );
     app.with_sandbox(secret, format!("http://{}", api::loopback(listener.local_addr()?)))
 }
 

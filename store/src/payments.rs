@@ -57,15 +57,16 @@ pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
     .bind(order.uuid())
     .fetch_all(db.pool())
     .await?;
-    let payment = |(id, provider, provider_payment_id, state, amount, currency, created, updated): Row| Payment {
-        id: PaymentId::from_uuid(id),
-        provider,
-        provider_payment_id,
-        state,
-        amount,
-        currency,
-        created_at: created.to_jiff(),
-        updated_at: updated.to_jiff(),
-    };
+    let payment =
+        |(id, provider, provider_payment_id, state, amount, currency, created, updated): Row| Payment {
+            id: PaymentId::from_uuid(id),
+            provider,
+            provider_payment_id,
+            state,
+            amount,
+            currency,
+            created_at: created.to_jiff(),
+            updated_at: updated.to_jiff(),
+        };
     Ok(rows.into_iter().map(payment).collect())
 }

@@ -51,7 +51,9 @@ impl Db {
                 .await?;
         match applied >= newest {
             true => Ok(()),
-            false => Err(crate::Error::corrupt("the schema is older than this program: run `holdfast migrate`")),
+            false => {
+                Err(crate::Error::corrupt("the schema is older than this program: run `holdfast migrate`"))
+            }
         }
     }
 

@@ -9,11 +9,10 @@ use domain::{
 use crate::{Db, Error, Idempotency, Result, Tx, sql};
 
 pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
-    let row: Option<(i64, i64)> =
-        sqlx::query_as("SELECT on_hand, held FROM stock_levels WHERE sku = $1")
-            .bind(sku.as_str())
-            .fetch_optional(db.pool())
-            .await?;
+    let row: Option<(i64, i64)> = sqlx::query_as("SELECT on_hand, held FROM stock_levels WHERE sku = $1")
+        .bind(sku.as_str())
+        .fetch_optional(db.pool())
+        .await?;
     let (on_hand, held) = row.ok_or(Error::NotFound)?;
     Ok(Level { on_hand, held })
 }

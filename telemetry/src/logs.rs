@@ -37,15 +37,15 @@ impl Drop for Guard {
 pub fn init(service: &'static str, format: Format) -> anyhow::Result<Guard> {
     global::set_text_map_propagator(TraceContextPropagator::new());
     let provider = tracer_provider(service)?;
-    let traces = provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer().with_tracer(provider.tracer("holdfast"))
-    });
+    let traces = provider
+        .as_ref()
+        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("holdfast")));
     if let Some(provider) = &provider {
         global::set_tracer_provider(provider.clone());
     }
     let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let text = match format {
-        Format::Json => text.json().flatten_event(true).with_current_span(true).boxed(),
+        Format::Json => text.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         Format::Text => text.compact().boxed(),
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));

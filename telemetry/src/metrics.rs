@@ -2,9 +2,7 @@
 
 use std::sync::LazyLock;
 
-use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// The counters of this process.
 pub struct Metrics {
@@ -46,13 +44,25 @@ impl Metrics {
             counter
         };
         Self {
-            http_requests: counter("holdfast_http_requests_total", "HTTP requests answered", &["route", "method", "status"]),
+            http_requests: counter(
+                "holdfast_http_requests_total",
+                "HTTP requests answered",
+                &["route", "method", "status"],
+            ),
             orders: counter("holdfast_orders_total", "Orders by outcome", &["outcome"]),
             holds: counter("holdfast_holds_total", "Stock holds by result", &["result"]),
             mails: counter("holdfast_mails_total", "Mails by kind and result", &["kind", "result"]),
-            webhooks: counter("holdfast_webhooks_total", "Provider events by result", &["provider", "result"]),
+            webhooks: counter(
+                "holdfast_webhooks_total",
+                "Provider events by result",
+                &["provider", "result"],
+            ),
             exceptions: counter("holdfast_exceptions_total", "Exceptions raised", &["kind"]),
-            swept: counter("holdfast_swept_total", "Left behind by a crash or an outage, and handed over later", &["kind"]),
+            swept: counter(
+                "holdfast_swept_total",
+                "Left behind by a crash or an outage, and handed over later",
+                &["kind"],
+            ),
             http_seconds,
             registry,
         }

@@ -90,7 +90,8 @@ impl Worker {
 
     async fn poll(self, stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
         let telemetry = TelemetryOptions::builder().metrics(self.metrics.meter()).build();
-        let options = RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(anyhow::Error::msg)?;
+        let options =
+            RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(anyhow::Error::msg)?;
         let runtime = Runtime::from_current_tokio(options)?;
         let client = self.engine.client().await?.clone();
         let options = WorkerOptions::new(self.engine.task_queue())

@@ -71,7 +71,8 @@ impl Mailer {
             .timeout(Some(TIMEOUT))
             .pool_config(PoolConfig::new().max_size(MAX_AT_ONCE as u32))
             .build();
-        let from = config.from.parse().context("HOLDFAST_MAIL_FROM must look like Shop <orders@example.org>")?;
+        let from =
+            config.from.parse().context("HOLDFAST_MAIL_FROM must look like Shop <orders@example.org>")?;
         Ok(Self { transport, from, turns: Semaphore::new(MAX_AT_ONCE) })
     }
 

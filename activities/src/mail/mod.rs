@@ -18,10 +18,11 @@ pub use mailer::{Mailer, MailerConfig};
 pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
     let order = orders::get(db, id).await?;
-    let message = match mailer.compose(&template::render(&order, kind)?, &order.customer, &message_id(id, kind)) {
-        Ok(message) => message,
-        Err(error) => return Ok(rejected(id, kind, &error)),
-    };
+    let message =
+        match mailer.compose(&template::render(&order, kind)?, &order.customer, &message_id(id, kind)) {
+            Ok(message) => message,
+            Err(error) => return Ok(rejected(id, kind, &error)),
+        };
     let _turn = mailer.turn().await?;
     let slot = match mails::claim(db, id, kind, &mailer.full_message_id(&message_id(id, kind))).await? {
         Ok(slot) => slot,
@@ -39,7 +40,12 @@ pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
 
 /// The mail server has it: from here on only the database can fail us, so it is asked more than once.
 /// (A crash in this moment is the one way to send a mail twice; its Message-ID is the same.)
-async fn note_sent(slot: mails::Slot, id: OrderId, kind: MailKind, at: domain::Timestamp) -> Result<(), Error> {
+async fn note_sent(
+    slot: mails::Slot,
+    id: OrderId,
+    kind: MailKind,
+    at: domain::Timestamp,
+) -> Result<(), Error> {
     slot.sent(at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "sent"]).inc();
     tracing::info!(order = %id, kind = kind.name(), "mail sent");

@@ -72,15 +72,23 @@ fn words(kind: MailKind, due: &str, order: &Order) -> (&'static str, String) {
     match kind {
         MailKind::Reminder(_) => (
             "Please pay your order",
-            format!("We are holding your order for you, but have not received your payment of {total} yet. \
-                     Please pay until {due}; after that the order expires."),
+            format!(
+                "We are holding your order for you, but have not received your payment of {total} yet. \
+                     Please pay until {due}; after that the order expires."
+            ),
         ),
-        MailKind::Paid => ("We have received your payment", format!("Thank you! Your payment of {total} has arrived.")),
-        MailKind::Completed => ("Your order is complete", "Everything you ordered has been handed over.".to_owned()),
+        MailKind::Paid => {
+            ("We have received your payment", format!("Thank you! Your payment of {total} has arrived."))
+        }
+        MailKind::Completed => {
+            ("Your order is complete", "Everything you ordered has been handed over.".to_owned())
+        }
         MailKind::Expired => (
             "Your order has expired",
-            format!("No payment reached us until {due}, so we have released what we held for you. \
-                     You are welcome to order again."),
+            format!(
+                "No payment reached us until {due}, so we have released what we held for you. \
+                     You are welcome to order again."
+            ),
         ),
         MailKind::Cancelled => (
             "Your order was cancelled",

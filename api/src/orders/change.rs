@@ -1,7 +1,10 @@
 //! Changes of an order. The workflow decides; we ask it and report what it said.
 
 use axum::extract::State;
-use domain::{Invalid, OrderId, SignedDuration, Timestamp, order::{Order, Status}};
+use domain::{
+    Invalid, OrderId, SignedDuration, Timestamp,
+    order::{Order, Status},
+};
 use engine::Error;
 use serde::Deserialize;
 use store::orders::Start;

@@ -9,9 +9,8 @@ use domain::{
     Invalid, Invalids, OrderId,
     customer::Customer,
     money::Currency,
-    order::{Order, PaymentStatus, Placement, Status},
+    order::{self, Order, PaymentStatus, Placement, Status},
     policy::{Fulfilment, Policy},
-    stock::Sku,
 };
 use serde::{Deserialize, Serialize};
 use store::orders::{self, Placed, Start};
@@ -88,8 +87,8 @@ pub async fn place(
             telemetry::metrics().orders.with_label_values(&["placed"]).inc();
             telemetry::metrics().holds.with_label_values(&["held"]).inc();
             tracing::Span::current().record("order_id", tracing::field::display(id));
-            app.dispatcher.start(Start::from(&order));
-            (order, false)
+            app.dispatcher.start(Start::from(&*order));
+            (*order, false)
         }
         Placed::Replayed(id) => (as_placed(orders::get(&app.db, id).await?), true),
     };
@@ -116,23 +115,15 @@ fn parse(request: PlaceOrder) -> Result<Placement, Vec<Invalid>> {
     let customer = Customer::from(request.customer).parse();
     let customer = customer.map_err(|errors| errors.into_iter().for_each(|e| invalids.push(e))).ok();
     let currency = invalids.check(Currency::parse(&request.currency));
-    let lines = lines(&request.lines, &mut invalids);
+    let lines = order::lines(request.lines.iter().map(|l| (l.sku.as_str(), l.quantity)), &mut invalids);
     let policy = invalids.check_in("policy", policy(request.policy));
+    invalids.check(order::metadata(&request.metadata));
     match (customer, currency, policy) {
         (Some(customer), Some(currency), Some(policy)) if invalids.is_empty() => {
-            Placement::new(customer, currency, &lines, policy, request.metadata)
+            Ok(Placement { customer, currency, lines, policy, metadata: request.metadata })
         }
         _ => Err(invalids.into_vec()),
     }
-}
-
-fn lines(lines: &[PlaceLine], invalids: &mut Invalids) -> Vec<(Sku, i64)> {
-    let parse = |(i, line): (usize, &PlaceLine)| {
-        let sku = invalids.check_in(&format!("lines[{i}]"), Sku::parse(&line.sku))?;
-        Some((sku, line.quantity))
-    };
-    // More than the limit are refused by `Placement`; no need to complain about each.
-    lines.iter().take(domain::order::MAX_LINES + 1).enumerate().filter_map(parse).collect()
 }
 
 fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {

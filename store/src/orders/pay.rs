@@ -26,12 +26,7 @@ pub enum Settlement {
 }
 
 /// Records a payment report, and pays the order if the money fits. Safe to repeat.
-pub async fn settle(
-    db: &Db,
-    id: OrderId,
-    report: &PaymentReport,
-    at: Timestamp,
-) -> Result<Settlement> {
+pub async fn settle(db: &Db, id: OrderId, report: &PaymentReport, at: Timestamp) -> Result<Settlement> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
     if !payments::record(&mut tx, id, report, at).await? {

@@ -17,7 +17,7 @@ use crate::{Db, Error, Idempotency, Result, Tx, outbox, sql, stock, timeline};
 /// The answer to a placement.
 #[derive(Debug)]
 pub enum Placed {
-    New(Order),
+    New(Box<Order>),
     /// The key was used before for the same request; this is the order of then.
     Replayed(OrderId),
 }
@@ -47,14 +47,15 @@ pub async fn place(
         };
     }
     stock::hold(&mut tx, id, order.lines.iter().map(|l| (&l.sku, l.quantity)), at).await?;
-    let lines = json!(order.lines.iter().map(|l| json!({"sku": l.sku, "quantity": l.quantity})).collect::<Vec<_>>());
+    let lines =
+        json!(order.lines.iter().map(|l| json!({"sku": l.sku, "quantity": l.quantity})).collect::<Vec<_>>());
     let placed = json!({"total": order.total, "currency": order.currency});
     let entries = [("order.placed", placed), ("stock.held", json!({"lines": lines}))];
     timeline::append(&mut tx, id, at, &entries).await?;
     let event = json!({"customer_id": order.customer.id, "total": order.total, "currency": order.currency, "lines": lines});
     outbox::append(&mut tx, id, at, "order.placed", event).await?;
     tx.commit().await?;
-    Ok(Placed::New(order))
+    Ok(Placed::New(Box::new(order)))
 }
 
 /// What the catalogue and the shelf say about one SKU, its level locked.

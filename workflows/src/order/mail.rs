@@ -28,8 +28,12 @@ impl OrderWorkflow {
         if ctx.execute_local_activity(OrderSteps::send_mail, input.clone(), local).await.is_ok() {
             return;
         }
-        ctx.set_current_details(format!("The mail server does not take the mail `{}`: trying again.", kind.name()));
-        let mut durable = ctx.execute_activity(OrderSteps::send_mail, input, effort.durable(&token, &summary));
+        ctx.set_current_details(format!(
+            "The mail server does not take the mail `{}`: trying again.",
+            kind.name()
+        ));
+        let mut durable =
+            ctx.execute_activity(OrderSteps::send_mail, input, effort.durable(&token, &summary));
         select! {
             () = Self::event(ctx).fuse() => {
                 token.cancel();

@@ -11,7 +11,12 @@ pub mod requests;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use domain::{OrderId, Timestamp, mail::MailKind, order::{Placement, Status}, payment::PaymentReport};
+use domain::{
+    OrderId, Timestamp,
+    mail::MailKind,
+    order::{Placement, Status},
+    payment::PaymentReport,
+};
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
@@ -187,9 +192,8 @@ impl OrderWorkflow {
 
     /// Waits for a condition, also in a workflow that was cancelled.
     async fn until(ctx: &WorkflowContext<Self>, condition: impl FnMut(&Self) -> bool) {
-        let detached = WaitConditionOptions::builder()
-            .cancellation_token(WorkflowCancellationToken::new())
-            .build();
+        let detached =
+            WaitConditionOptions::builder().cancellation_token(WorkflowCancellationToken::new()).build();
         // A token that nobody holds is never cancelled, so the wait ends only with the condition.
         let _ = ctx.wait_condition_with_options(condition, detached).await;
     }

@@ -1,0 +1,94 @@
+//! `holdfast dev`: everything on one machine. What is given in the environment is used; what is
+//! missing is started here, its data kept in `.holdfast/`.
+
+mod banner;
+mod secrets;
+mod seed;
+mod servers;
+
+use std::{path::PathBuf, sync::Arc};
+
+use activities::mail::{Mailer, MailerConfig};
+use anyhow::Context as _;
+use telemetry::SdkMetrics;
+use tokio::net::TcpListener;
+
+use crate::{config, run, stop::Stop};
+use servers::Servers;
+
+const API_KEY: &str = "dev-key";
+const WEBHOOK_SECRET: &str = "whsec_ZGV2LXNlY3JldC1kZXYtc2VjcmV0";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Port of the HTTP API [default: 8080, or that of HOLDFAST_LISTEN]
+    #[arg(long)]
+    port: Option<u16>,
+    /// Port of the Temporal server
+    #[arg(long, default_value_t = 7233)]
+    temporal_port: u16,
+    /// Port of the Temporal web UI
+    #[arg(long, default_value_t = 8233)]
+    temporal_ui_port: u16,
+    /// Port of the mail catcher's web page
+    #[arg(long, default_value_t = 8025)]
+    mail_port: u16,
+    /// Where data and fetched programs are kept
+    #[arg(long, default_value = ".holdfast")]
+    data_dir: PathBuf,
+}
+
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let stop = Stop::on_signal()?;
+    let http = http(&args);
+    let listener = run::listen(&http.listen).await.context("choose another with --port")?;
+    let servers = tokio::select! {
+        servers = Servers::start(&args) => servers?,
+        // Ctrl-C before everything is up: what runs already ends with us.
+        () = stop.clone().wait() => return Ok(()),
+    };
+    up(&args, http, listener, servers, stop).await
+}
+
+async fn up(
+    args: &Args,
+    http: config::Http,
+    listener: TcpListener,
+    mut servers: Servers,
+    stop: Stop,
+) -> anyhow::Result<()> {
+    let payload_key = secrets::payload_key(&args.data_dir)?;
+    servers.write_environment(args, &http, &payload_key)?;
+
+    let db = servers.database().open()?;
+    db.migrate().await.context("the database cannot be brought up to date")?;
+    seed::seed(&db).await?;
+    let metrics = SdkMetrics::start()?;
+    let engine = Arc::new(servers.temporal(&payload_key)?.open(&metrics)?);
+    let mail = MailerConfig { smtp_url: servers.smtp_url(), from: config::mail_from() };
+    let worker = worker::Worker::new(db.clone(), engine.clone(), Mailer::new(&mail)?, metrics.clone());
+    let address = listener.local_addr()?;
+    let app = run::api_app(&http, db, engine, metrics, &listener)?;
+    banner::print(&servers, address, &http.api_key, &args.data_dir);
+
+    let work = async {
+        tokio::try_join!(api::serve(app, listener, stop.clone().wait()), worker.run(stop.clone().wait()))
+    };
+    let result = tokio::select! {
+        result = work => result.map(|_| ()),
+        error = servers.supervise() => Err(error),
+    };
+    servers.stop().await;
+    result
+}
+
+fn http(args: &Args) -> config::Http {
+    let given = config::optional("HOLDFAST_LISTEN").filter(|_| args.port.is_none());
+    config::Http {
+        listen: given.unwrap_or_else(|| format!("127.0.0.1:{}", args.port.unwrap_or(8080))),
+        api_key: config::optional("HOLDFAST_API_KEY").unwrap_or_else(|| API_KEY.to_owned()),
+        sandbox_secret: Some(
+            config::optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET").unwrap_or_else(|| WEBHOOK_SECRET.to_owned()),
+        ),
+    }
+}

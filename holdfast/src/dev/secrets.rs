@@ -1,0 +1,40 @@
+//! The key that encrypts payloads: given, or made once and kept.
+
+use std::{
+    fs,
+    io::{ErrorKind, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+};
+
+use anyhow::Context as _;
+use engine::PayloadKey;
+
+use crate::config;
+
+/// `HOLDFAST_PAYLOAD_KEY`, or the key in `payload.key` of the data folder, made at the first start.
+pub fn payload_key(data_dir: &Path) -> anyhow::Result<String> {
+    if let Some(key) = config::optional("HOLDFAST_PAYLOAD_KEY") {
+        return Ok(key);
+    }
+    let file = data_dir.join("payload.key");
+    match fs::read_to_string(&file) {
+        Ok(key) => Ok(key.trim().to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let key = PayloadKey::generate();
+            write_private(&file, &key)?;
+            Ok(key)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+/// Writes a file that only its owner may read.
+pub fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.create(true).truncate(true).write(true).mode(0o600);
+    options
+        .open(file)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {}", file.display()))
+}

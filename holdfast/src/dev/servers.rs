@@ -1,0 +1,220 @@
+//! The servers `dev` needs: those that are given, and those that it starts, watches and stops.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use devstack::{
+    MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, free_port, port_is_free,
+};
+use engine::PayloadKey;
+
+use super::{Args, secrets};
+use crate::config;
+
+const SMTP_PORT: u16 = 1025;
+const DATABASE: &str = "postgres";
+const MAX_CONNECTIONS: u32 = 20;
+
+/// A server that was given to us by its address, or one of our own.
+enum Place<T> {
+    Given(String),
+    Own(T),
+}
+
+pub struct Servers {
+    tools: Tools,
+    postgres: Place<(Postgres, PostgresOptions)>,
+    temporal: Place<(Temporal, TemporalOptions)>,
+    mail: Place<MailCatcher>,
+}
+
+impl Servers {
+    pub async fn start(args: &Args) -> anyhow::Result<Self> {
+        fs::create_dir_all(&args.data_dir)
+            .with_context(|| format!("cannot make the data folder {}", args.data_dir.display()))?;
+        let tools = Tools::new(args.data_dir.join("bin"));
+        let (postgres, temporal, mail) =
+            tokio::try_join!(postgres(&tools, args), temporal(&tools, args), mail(args))?;
+        Ok(Self { tools, postgres, temporal, mail })
+    }
+
+    pub fn database(&self) -> config::Database {
+        let url = match &self.postgres {
+            Place::Given(url) => url.clone(),
+            Place::Own((postgres, _)) => postgres.url(DATABASE),
+        };
+        config::Database { url, max_connections: MAX_CONNECTIONS }
+    }
+
+    pub fn temporal(&self, payload_key: &str) -> anyhow::Result<config::Temporal> {
+        let address = match &self.temporal {
+            Place::Given(_) => None, // the SDK reads TEMPORAL_* itself, TLS and all
+            Place::Own((temporal, _)) => Some(temporal.address()),
+        };
+        let payload_key = PayloadKey::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key {why}"))?;
+        let ui_url = config::optional("HOLDFAST_TEMPORAL_UI_URL").or_else(|| self.temporal_ui());
+        Ok(config::Temporal { address, payload_key: Some(payload_key), ui_url, ..config::Temporal::load()? })
+    }
+
+    pub fn temporal_address(&self) -> String {
+        match &self.temporal {
+            Place::Given(address) => address.clone(),
+            Place::Own((temporal, _)) => temporal.address(),
+        }
+    }
+
+    pub fn temporal_ui(&self) -> Option<String> {
+        match &self.temporal {
+            Place::Given(_) => None,
+            Place::Own((temporal, _)) => temporal.ui_url(),
+        }
+    }
+
+    pub fn smtp_url(&self) -> String {
+        match &self.mail {
+            Place::Given(url) => url.clone(),
+            Place::Own(mail) => mail.smtp_url(),
+        }
+    }
+
+    pub fn mail_page(&self) -> Option<String> {
+        match &self.mail {
+            Place::Given(_) => None,
+            Place::Own(mail) => Some(mail.http_url()),
+        }
+    }
+
+    /// Starts again what dies, on the same port and data. Returns only if that fails.
+    pub async fn supervise(&mut self) -> anyhow::Error {
+        loop {
+            let restarted = tokio::select! {
+                status = exited_postgres(&mut self.postgres) => {
+                    tracing::warn!(%status, "PostgreSQL ended, starting it again");
+                    restart_postgres(&self.tools, &mut self.postgres).await
+                }
+                status = exited_temporal(&mut self.temporal) => {
+                    tracing::warn!(%status, "Temporal ended, starting it again");
+                    restart_temporal(&self.tools, &mut self.temporal).await
+                }
+            };
+            if let Err(error) = restarted {
+                return error;
+            }
+        }
+    }
+
+    /// Stops what was started here, in the order that loses nothing.
+    pub async fn stop(self) {
+        if let Place::Own((temporal, _)) = self.temporal
+            && let Err(error) = temporal.stop().await
+        {
+            tracing::warn!(%error, "Temporal did not stop well");
+        }
+        if let Place::Own((postgres, _)) = self.postgres
+            && let Err(error) = postgres.stop().await
+        {
+            tracing::warn!(%error, "PostgreSQL did not stop well");
+        }
+        if let Place::Own(mail) = self.mail {
+            mail.stop().await;
+        }
+    }
+
+    /// Leaves `env` in the data folder: with it, `holdfast api`, `worker` and `audit` run against
+    /// these servers from another terminal.
+    pub fn write_environment(&self, args: &Args, http: &config::Http, payload_key: &str) -> anyhow::Result<()> {
+        let variables = [
+            ("DATABASE_URL", self.database().url),
+            ("TEMPORAL_ADDRESS", self.temporal_address()),
+            ("HOLDFAST_TEMPORAL_UI_URL", self.temporal_ui().unwrap_or_default()),
+            ("HOLDFAST_API_KEY", http.api_key.clone()),
+            ("HOLDFAST_PAYLOAD_KEY", payload_key.to_owned()),
+            ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", http.sandbox_secret.clone().unwrap_or_default()),
+            ("HOLDFAST_SMTP_URL", self.smtp_url()),
+            ("HOLDFAST_MAIL_FROM", config::mail_from()),
+        ];
+        let mut text = String::from("# Written by `holdfast dev`. Use: . .holdfast/env\n");
+        for (name, value) in variables {
+            text.push_str(&format!("export {name}='{}'\n", value.replace('\'', r"'\''")));
+        }
+        secrets::write_private(&args.data_dir.join("env"), &text)
+    }
+}
+
+async fn postgres(tools: &Tools, args: &Args) -> anyhow::Result<Place<(Postgres, PostgresOptions)>> {
+    if let Some(url) = config::optional("DATABASE_URL") {
+        return Ok(Place::Given(url));
+    }
+    // A port of its own choice, kept when it has to be started again.
+    let port = Some(free_port());
+    let options = PostgresOptions { data_dir: args.data_dir.join("postgres"), port, durable: true };
+    let server = Postgres::start(tools, options.clone()).await?;
+    Ok(Place::Own((server, options)))
+}
+
+async fn temporal(tools: &Tools, args: &Args) -> anyhow::Result<Place<(Temporal, TemporalOptions)>> {
+    if let Some(address) = config::optional("TEMPORAL_ADDRESS") {
+        return Ok(Place::Given(address));
+    }
+    let options = TemporalOptions {
+        port: Some(args.temporal_port),
+        ui_port: Some(args.temporal_ui_port),
+        db_file: Some(args.data_dir.join("temporal.db")),
+        log_file: args.data_dir.join("temporal.log"),
+    };
+    let server = Temporal::start(tools, options.clone()).await.map_err(name_flag)?;
+    Ok(Place::Own((server, options)))
+}
+
+async fn mail(args: &Args) -> anyhow::Result<Place<MailCatcher>> {
+    if let Some(url) = config::optional("HOLDFAST_SMTP_URL") {
+        return Ok(Place::Given(url));
+    }
+    let smtp_port = port_is_free(SMTP_PORT).then_some(SMTP_PORT);
+    let folder = mail_folder(&args.data_dir);
+    let catcher = MailCatcher::start(smtp_port, Some(args.mail_port), Some(folder)).await;
+    Ok(Place::Own(catcher.map_err(name_flag)?))
+}
+
+fn mail_folder(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join("mails")
+}
+
+/// A port that is taken: say which flag chooses another.
+fn name_flag(error: anyhow::Error) -> anyhow::Error {
+    let flag = match error.downcast_ref::<PortTaken>().map(|taken| taken.what) {
+        Some("Temporal") => "--temporal-port",
+        Some("Temporal UI") => "--temporal-ui-port",
+        Some(_) => "--mail-port",
+        None => return error,
+    };
+    anyhow::anyhow!("{error:#}; choose another with {flag}")
+}
+
+async fn exited_postgres(place: &mut Place<(Postgres, PostgresOptions)>) -> std::process::ExitStatus {
+    match place {
+        Place::Given(_) => std::future::pending().await,
+        Place::Own((server, _)) => server.exited().await,
+    }
+}
+
+async fn exited_temporal(place: &mut Place<(Temporal, TemporalOptions)>) -> std::process::ExitStatus {
+    match place {
+        Place::Given(_) => std::future::pending().await,
+        Place::Own((server, _)) => server.exited().await,
+    }
+}
+
+async fn restart_postgres(tools: &Tools, place: &mut Place<(Postgres, PostgresOptions)>) -> anyhow::Result<()> {
+    if let Place::Own((server, options)) = place {
+        *server = Postgres::start(tools, options.clone()).await?;
+    }
+    Ok(())
+}
+
+async fn restart_temporal(tools: &Tools, place: &mut Place<(Temporal, TemporalOptions)>) -> anyhow::Result<()> {
+    if let Place::Own((server, options)) = place {
+        *server = Temporal::start(tools, options.clone()).await?;
+    }
+    Ok(())
+}
