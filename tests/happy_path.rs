@@ -1,8 +1,9 @@
 //! One order from the shelf to its end.
 
-use serde_json::json;
+use prost::Message as _;
+use serde_json::{Value, json};
 
-use crate::harness::{Shop, eventually, time};
+use crate::harness::{Mail, NAME, Setup, Shop, time};
 
 #[tokio::test]
 async fn an_order_is_placed_paid_and_completed() {
@@ -17,12 +18,41 @@ async fn an_order_is_placed_paid_and_completed() {
     let id = order["id"].as_str().unwrap();
     assert_eq!(placed.header("location"), Some(format!("/v1/orders/{id}").as_str()));
     assert_eq!(placed.header("idempotent-replayed"), None);
+    assert_eq!(order, expected(&order, &body));
     assert_eq!(shop.level("tea").await, (10, 2));
-    let (placed_at, due) = (time(&order, "placed_at"), time(&order, "payment_due_at"));
+    shop.until_told(id, "workflow.started").await;
+
+    shop.pay(id).await;
+    let paid = shop.until(id, "completed").await;
+    assert_eq!(paid["payment_status"], "paid");
+    assert!(time(&paid, "paid_at") >= time(&order, "placed_at"));
+    assert_eq!(paid["closed_at"], paid["paid_at"]);
+    assert_eq!((shop.level("tea").await, shop.level("mug").await), ((8, 0), (9, 0)));
+    let story = shop.until_told(id, "mail.sent").await;
+    let expected = [
+        "order.placed",
+        "stock.held",
+        "workflow.started",
+        "payment.received",
+        "order.paid",
+        "stock.committed",
+        "order.completed",
+        "mail.sent",
+    ];
+    assert_eq!(story, expected);
+    let mails = shop.mails(id).await;
+    assert_eq!(mails.len(), 1);
+    check_paid_mail(&shop, &mails[0], &paid);
+    shop.close();
+}
+
+/// The whole document, but for what only the server can know.
+fn expected(order: &Value, body: &Value) -> Value {
+    let (id, placed_at, due) = (&order["id"], time(order, "placed_at"), time(order, "payment_due_at"));
     assert_eq!(due.duration_since(placed_at).as_hours(), 24);
     let mut customer = body["customer"].clone();
     customer["locale"] = json!(null);
-    let expected = json!({
+    json!({
         "object": "order",
         "id": id,
         "status": "awaiting_payment",
@@ -40,17 +70,47 @@ async fn an_order_is_placed_paid_and_completed() {
         "closed_at": null,
         "close_reason": null,
         "metadata": {"basket": "b-7"},
-        "workflow": {"id": id, "url": format!("http://ui.test/namespaces/default/workflows/{id}")},
-    });
-    assert_eq!(order, expected);
-    shop.until_told(id, "workflow.started").await;
-    assert_eq!(shop.order(id).await, expected);
+        "workflow": {
+            "id": id,
+            "url": format!("http://ui.test/namespaces/default/workflows/{}", id.as_str().unwrap()),
+        },
+    })
+}
 
-    shop.pay(id).await;
-    let order = shop.until(id, "completed").await;
-    assert_eq!(order["payment_status"], "paid");
-    assert!(time(&order, "paid_at") >= placed_at && time(&order, "closed_at") >= time(&order, "paid_at"));
-    assert_eq!(shop.level("tea").await, (8, 0));
-    assert_eq!(shop.level("mug").await, (9, 0));
+fn check_paid_mail(shop: &Shop, mail: &Mail, order: &Value) {
+    let id = order["id"].as_str().unwrap();
+    assert_eq!(mail.to, shop.email);
+    assert_eq!(mail.message_id, format!("{id}.paid@shop.test"));
+    assert!(mail.subject.contains(id), "{}", mail.subject);
+    let vienna = time(order, "payment_due_at").in_tz("Europe/Vienna").unwrap();
+    let due = vienna.strftime("%A, %-d %B %Y, %H:%M (Europe/Vienna)").to_string();
+    for part in [&mail.text, &mail.html] {
+        for said in [NAME, id, "Nice tea", "25.00 EUR", "Nice mug", "9.90 EUR", "34.90 EUR", &due] {
+            assert!(part.contains(said), "`{said}` is missing in:\n{part}");
+        }
+    }
+}
+
+/// With payloads in clear, so that nothing hides in them.
+#[tokio::test]
+async fn the_engine_keeps_few_events_and_nothing_personal() {
+    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.until_told(&id, "workflow.started").await;
+    shop.pay(&id).await;
+    shop.temporal.until_closed(&id).await;
+
+    let history = shop.temporal.history(&id).await;
+    assert!(history.len() <= 16, "{} events", history.len());
+    let mut kept = shop.temporal.describe(&id).await.into_raw().encode_to_vec();
+    history.iter().for_each(|event| kept.extend(event.encode_to_vec()));
+    let kept = String::from_utf8_lossy(&kept);
+    for personal in [&shop.email, NAME, "Zaphod"] {
+        assert!(!kept.contains(personal), "`{personal}` is in:\n{kept}");
+    }
+    for needed in ["cust-42", "sandbox", "completed"] {
+        assert!(kept.contains(needed), "`{needed}` is not in:\n{kept}");
+    }
     shop.close();
 }

@@ -15,4 +15,10 @@
 
 mod harness;
 
+mod day;
 mod happy_path;
+mod idempotency;
+mod payments;
+mod policy;
+mod stock;
+mod webhooks;

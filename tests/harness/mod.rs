@@ -1,20 +1,22 @@
 //! What the tests stand on.
 
 mod http;
+mod mail;
 mod orders;
 mod process;
 mod servers;
 mod shop;
-pub mod temporal;
+mod temporal;
 pub mod webhook;
 
 use std::time::Duration;
 
+pub use http::{Answer, Api, send};
+pub use mail::{Mail, mails};
 pub use orders::time;
-pub use http::{Answer, Api};
 pub use process::Holdfast;
 pub use servers::{database, servers, test_dir, tools};
-pub use shop::{Setup, Shop};
+pub use shop::{NAME, Setup, Shop};
 
 /// Nothing in these tests takes this long unless it never comes.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -7,8 +7,10 @@ use super::{Answer, Shop, eventually, shop::NAME};
 impl Shop {
     /// A valid body for `POST /v1/orders`.
     pub fn order_body(&self, lines: &[(&str, i64)]) -> Value {
-        let lines: Vec<Value> = lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect();
-        let customer = json!({"id": "cust-42", "email": self.email, "name": NAME, "time_zone": "Europe/Vienna"});
+        let lines: Vec<Value> =
+            lines.iter().map(|(sku, quantity)| json!({"sku": sku, "quantity": quantity})).collect();
+        let customer =
+            json!({"id": "cust-42", "email": self.email, "name": NAME, "time_zone": "Europe/Vienna"});
         json!({"customer": customer, "currency": "EUR", "lines": lines})
     }
 

@@ -7,7 +7,7 @@ use std::{
     sync::LazyLock,
 };
 
-use devstack::{Postgres, PostgresOptions, Temporal, TemporalOptions, Tools};
+use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
@@ -16,6 +16,7 @@ use super::unique;
 pub struct Servers {
     pub postgres: Postgres,
     pub temporal: Temporal,
+    pub mail: MailCatcher,
 }
 
 /// The database that each test's own is copied from.
@@ -64,12 +65,17 @@ pub async fn shared_database() -> String {
 async fn start() -> Servers {
     let (tools, dir) = (tools(), &RUN.0);
     let postgres = PostgresOptions { data_dir: dir.join("postgres"), port: None, durable: false };
-    let temporal = TemporalOptions { port: None, ui_port: None, db_file: None, log_file: dir.join("temporal.log") };
-    let (postgres, temporal) =
-        tokio::try_join!(Postgres::start(&tools, postgres), Temporal::start(&tools, temporal)).unwrap();
+    let temporal =
+        TemporalOptions { port: None, ui_port: None, db_file: None, log_file: dir.join("temporal.log") };
+    let (postgres, temporal, mail) = tokio::try_join!(
+        Postgres::start(&tools, postgres),
+        Temporal::start(&tools, temporal),
+        MailCatcher::start(None, None, None)
+    )
+    .unwrap();
     create(&postgres, TEMPLATE, "template1").await;
     migrate(&postgres.url(TEMPLATE));
-    Servers { postgres, temporal }
+    Servers { postgres, temporal, mail }
 }
 
 async fn create(postgres: &Postgres, name: &str, template: &str) {
@@ -79,7 +85,11 @@ async fn create(postgres: &Postgres, name: &str, template: &str) {
 }
 
 fn migrate(url: &str) {
-    let migrate = Command::new(env!("CARGO_BIN_EXE_holdfast")).arg("migrate").env("DATABASE_URL", url).output().unwrap();
+    let migrate = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+        .arg("migrate")
+        .env("DATABASE_URL", url)
+        .output()
+        .unwrap();
     assert!(migrate.status.success(), "{}", String::from_utf8_lossy(&migrate.stderr));
 }
 

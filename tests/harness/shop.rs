@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
 
 use super::{
     Answer, Api, Holdfast,
@@ -60,12 +61,17 @@ impl Shop {
             Some(address) => address,
             None => servers().await.temporal.address(),
         };
+        let smtp_url = match setup.smtp_url {
+            Some(url) => url,
+            None => servers().await.mail.smtp_url(),
+        };
         let mut env: Env = vec![
             ("DATABASE_URL", database_url.clone()),
             ("TEMPORAL_ADDRESS", temporal_address.clone()),
             ("HOLDFAST_LISTEN", "127.0.0.1:0".into()),
             ("HOLDFAST_API_KEY", API_KEY.into()),
-            ("HOLDFAST_SMTP_URL", setup.smtp_url.unwrap_or_else(|| "smtp://127.0.0.1:1".into())),
+            ("HOLDFAST_SMTP_URL", smtp_url),
+            ("HOLDFAST_MAIL_FROM", "Shop <orders@shop.test>".into()),
             ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", webhook::SECRET.into()),
             ("HOLDFAST_TASK_QUEUE", task_queue.clone()),
             ("HOLDFAST_TEMPORAL_UI_URL", "http://ui.test/".into()),
@@ -115,11 +121,18 @@ impl Shop {
 
     /// Puts a product on sale at this price (in cents), with this much on the shelf.
     pub async fn stock(&self, sku: &str, unit_price: i64, on_hand: i64) {
-        let product = serde_json::json!({"name": format!("Nice {sku}"), "unit_price": unit_price, "currency": "EUR"});
+        let product =
+            serde_json::json!({"name": format!("Nice {sku}"), "unit_price": unit_price, "currency": "EUR"});
         self.api.put(&format!("/v1/products/{sku}"), &product).await.is(201);
         if on_hand > 0 {
             self.adjust(sku, on_hand).await.is(201);
         }
+    }
+
+    /// Gives a product on sale another price.
+    pub async fn reprice(&self, sku: &str, unit_price: i64) {
+        let product = serde_json::json!({"name": "Renamed", "unit_price": unit_price, "currency": "EUR"});
+        self.api.put(&format!("/v1/products/{sku}"), &product).await.is(200);
     }
 
     pub async fn adjust(&self, sku: &str, delta: i64) -> Answer {
@@ -133,6 +146,14 @@ impl Shop {
         let number = |field: &str| level[field].as_i64().unwrap();
         assert_eq!(number("available"), number("on_hand") - number("held"), "{level}");
         (number("on_hand"), number("held"))
+    }
+
+    /// The kinds of the open exceptions, also of those that belong to no order. No route shows them yet.
+    pub async fn open_exceptions(&self) -> Vec<String> {
+        let mut connection = PgConnection::connect(&self.database_url).await.unwrap();
+        let kinds =
+            sqlx::query_scalar("SELECT kind FROM exceptions WHERE state = 'open' ORDER BY raised_at, id");
+        kinds.fetch_all(&mut connection).await.unwrap()
     }
 
     /// Runs `holdfast audit`, which must find every invariant whole.

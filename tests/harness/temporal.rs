@@ -1,13 +1,15 @@
 //! The Temporal server's own view of the orders, by its ordinary client.
 
 use temporalio_client::{
-    Client, ClientOptions, Connection, ConnectionOptions, Url, WorkflowCountOptions, WorkflowFetchHistoryOptions,
-    WorkflowHandle,
+    Client, ClientOptions, Connection, ConnectionOptions, Url, WorkflowCountOptions, WorkflowDescribeOptions,
+    WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowFetchHistoryOptions, WorkflowHandle,
 };
 use temporalio_common::HasWorkflowDefinition;
 use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
 use tokio::sync::OnceCell;
 use workflows::OrderWorkflow;
+
+use super::eventually;
 
 pub struct Temporal {
     address: String,
@@ -30,13 +32,29 @@ impl Temporal {
         Client::new(connection, ClientOptions::new("default").build()).unwrap()
     }
 
-    pub async fn order(&self, id: &str) -> WorkflowHandle<Client, <OrderWorkflow as HasWorkflowDefinition>::Run> {
+    pub async fn order(
+        &self,
+        id: &str,
+    ) -> WorkflowHandle<Client, <OrderWorkflow as HasWorkflowDefinition>::Run> {
         self.client().await.get_workflow_handle(id)
     }
 
     pub async fn history(&self, id: &str) -> Vec<HistoryEvent> {
         let handle = self.order(id).await;
         handle.fetch_history(WorkflowFetchHistoryOptions::default()).into_events().await.unwrap()
+    }
+
+    pub async fn describe(&self, id: &str) -> WorkflowExecutionDescription {
+        self.order(id).await.describe(WorkflowDescribeOptions::default()).await.unwrap()
+    }
+
+    /// Waits until the workflow has ended; gives how.
+    pub async fn until_closed(&self, id: &str) -> WorkflowExecutionStatus {
+        eventually(&format!("the workflow {id} ends"), async || {
+            let status = self.describe(id).await.status();
+            (status != WorkflowExecutionStatus::Running).then_some(status)
+        })
+        .await
     }
 
     /// How many workflows a query finds.
