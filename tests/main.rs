@@ -15,10 +15,18 @@
 
 mod harness;
 
+mod crashes;
 mod day;
+mod errors;
+mod fuzz;
 mod happy_path;
 mod idempotency;
+mod operations;
+mod outages;
 mod payments;
 mod policy;
+mod reads;
+mod replay;
 mod stock;
+mod temporal_view;
 mod webhooks;

@@ -26,6 +26,10 @@ impl Api {
         Self { base: format!("http://{address}"), client: Client::builder().no_proxy().build().unwrap() }
     }
 
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// A request with the API key.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.bare(method, path).bearer_auth(API_KEY)

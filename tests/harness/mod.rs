@@ -11,7 +11,7 @@ pub mod webhook;
 
 use std::time::Duration;
 
-pub use http::{Answer, Api, send};
+pub use http::{Answer, Api, send, try_send};
 pub use mail::{Mail, mails};
 pub use orders::time;
 pub use process::Holdfast;
