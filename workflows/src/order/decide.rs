@@ -37,7 +37,10 @@ impl OrderWorkflow {
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
         let settled = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
-        if let Settled::Paid(status) = settled {
+        // Said again about a payment that we have heard of, it is no news.
+        if let Settled::Paid(status) = settled
+            && ctx.state(Self::status) == Status::AwaitingPayment
+        {
             Self::enter(ctx, status, Some(MailKind::Paid));
         }
         Ok(())

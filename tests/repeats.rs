@@ -1,0 +1,82 @@
+//! A step that was done, by a worker that died before it could say so, is done again. It must change
+//! nothing and give the same answer: that answer is what the order's workflow goes on with.
+
+use domain::{
+    OrderId,
+    money::{Currency, Money},
+    order::Status,
+    payment::{Outcome, PaymentReport},
+};
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::json;
+use store::{
+    Db,
+    orders::{self, Closed, Settlement},
+};
+
+use crate::harness::{Setup, Shop, time};
+
+/// A shop without a worker, and its database: the test is the worker.
+async fn by_hand() -> (Shop, Db) {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 10).await;
+    let db = Db::open(&shop.database_url, 2).unwrap();
+    (shop, db)
+}
+
+fn report(payment_id: &str, amount: i64) -> PaymentReport {
+    PaymentReport {
+        provider: "sandbox".into(),
+        event_id: "evt_1".into(),
+        payment_id: payment_id.into(),
+        outcome: Outcome::Succeeded,
+        money: Money::new(amount, Currency::parse("EUR").unwrap()),
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
+    let (shop, db) = by_hand().await;
+    let now = Timestamp::now();
+    for (policy, status) in
+        [(json!(null), Status::Completed), (json!({"fulfilment": "manual"}), Status::Paid)]
+    {
+        let id = shop.place_with(&[("tea", 1)], policy).await;
+        let order: OrderId = id.parse().unwrap();
+        let settle = async |payment: &str, amount| orders::settle(&db, order, &report(payment, amount), now).await.unwrap();
+        assert!(matches!(settle("wrong", 1).await, Settlement::Unmatched(_)));
+        assert_eq!(settle("right", 1250).await, Settlement::Paid { completed: status == Status::Completed });
+        let story = shop.story(&id).await;
+        assert_eq!(settle("right", 1250).await, Settlement::Known(Some(status)));
+        assert_eq!(settle("wrong", 1).await, Settlement::Known(None));
+        assert!(matches!(settle("second", 1250).await, Settlement::Unmatched(_)));
+        assert_eq!(settle("second", 1250).await, Settlement::Known(None));
+        assert_eq!(shop.story(&id).await[..story.len()], story);
+        assert_eq!(shop.order(&id).await["status"], status.as_str());
+    }
+    assert_eq!(shop.level("tea").await, (8, 0));
+    shop.close();
+}
+
+#[tokio::test]
+async fn an_end_is_the_same_end_when_it_is_repeated() {
+    let (shop, db) = by_hand().await;
+    let place = async || shop.place(&[("tea", 2)]).await;
+    let (cancelled, expired, extended) = (place().await, place().await, place().await);
+    let id = |text: &str| text.parse::<OrderId>().unwrap();
+    let due = time(&shop.order(&expired).await, "payment_due_at");
+    let placed_at = due - 24.hours();
+    assert_eq!(orders::expire(&db, id(&expired), placed_at).await.unwrap(), Closed::NotDue(due));
+    for _ in 0..3 {
+        assert_eq!(orders::cancel(&db, id(&cancelled), "x", due).await.unwrap(), Closed::Done);
+        assert_eq!(orders::expire(&db, id(&expired), due).await.unwrap(), Closed::Done);
+        orders::extend(&db, id(&extended), due + 9.hours(), placed_at).await.unwrap();
+    }
+    assert_eq!(orders::expire(&db, id(&cancelled), due).await.unwrap(), Closed::Refused(Status::Cancelled));
+    assert_eq!(orders::cancel(&db, id(&expired), "x", due).await.unwrap(), Closed::Refused(Status::Expired));
+    assert_eq!(shop.story(&cancelled).await[2..], ["order.cancelled", "stock.released"]);
+    assert_eq!(shop.story(&expired).await[2..], ["order.expired", "stock.released"]);
+    assert_eq!(shop.story(&extended).await[2..], ["order.extended"]);
+    assert_eq!(shop.level("tea").await, (10, 2));
+    shop.close();
+}
