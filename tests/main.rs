@@ -26,6 +26,7 @@ mod outages;
 mod payments;
 mod policy;
 mod reads;
+mod repeats;
 mod replay;
 mod stock;
 mod temporal_view;

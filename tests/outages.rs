@@ -103,8 +103,9 @@ async fn kinds(catcher: &MailCatcher) -> Vec<String> {
 #[tokio::test]
 async fn the_mail_server_is_away_when_orders_end() {
     let (shop, port) = without_mail().await;
-    let (expired, paid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
-    shop.fast_forward(&expired, "PT24H30M").await;
+    let policy = json!({"payment_window": "PT1H", "reminders": ["PT30M"]});
+    let (expired, paid) = (shop.place_with(&[("tea", 1)], policy).await, shop.place(&[("tea", 1)]).await);
+    shop.fast_forward(&expired, "PT65M").await;
     shop.pay(&paid).await;
     // Reminders and mails do not go out, and nothing waits for them.
     shop.until(&expired, "expired").await;

@@ -5,10 +5,7 @@ use temporalio_client::{
     UntypedQuery, UntypedWorkflow, WorkflowCancelOptions, WorkflowExecutionStatus, WorkflowQueryOptions,
     WorkflowStartOptions, WorkflowTerminateOptions,
 };
-use temporalio_common::{
-    data_converters::RawValue,
-    protos::temporal::api::sdk::v1::WorkflowMetadata,
-};
+use temporalio_common::data_converters::RawValue;
 use workflows::{OrderInput, OrderWorkflow};
 
 use crate::harness::{NAME, Setup, Shop, eventually, time};
@@ -57,8 +54,8 @@ async fn current_details(shop: &Shop, id: &str) -> String {
     let workflow = shop.temporal.client().await.get_workflow_handle::<UntypedWorkflow>(id);
     let query = UntypedQuery::new("__temporal_workflow_metadata");
     let answer = workflow.query(query, RawValue::empty(), WorkflowQueryOptions::default()).await.unwrap();
-    let metadata: WorkflowMetadata = serde_json::from_slice(&answer.payloads[0].data).unwrap();
-    metadata.current_details
+    let metadata: Value = serde_json::from_slice(&answer.payloads[0].data).unwrap();
+    metadata["currentDetails"].as_str().unwrap_or_else(|| panic!("{metadata}")).to_owned()
 }
 
 /// Starts an order as from the Temporal CLI: with a `placement`, without our API.

@@ -23,7 +23,10 @@ pub struct Answer {
 
 impl Api {
     pub fn new(address: &str) -> Self {
-        Self { base: format!("http://{address}"), client: Client::builder().no_proxy().build().unwrap() }
+        // A server closes a connection whose request it refused unread, and a client that is about to
+        // use it again cannot know: each request gets a connection of its own.
+        let client = Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+        Self { base: format!("http://{address}"), client }
     }
 
     pub fn address(&self) -> &str {
