@@ -14,7 +14,10 @@ use store::{
     orders::{self, Closed, Settlement},
 };
 
-use crate::harness::{Setup, Shop, time};
+use crate::harness::{
+    Setup, Shop, eventually, time,
+    webhook::{Webhook, paid},
+};
 
 /// A shop without a worker, and its database: the test is the worker.
 async fn by_hand() -> (Shop, Db) {
@@ -55,6 +58,26 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         assert_eq!(shop.order(&id).await["status"], status.as_str());
     }
     assert_eq!(shop.level("tea").await, (8, 0));
+    shop.close();
+}
+
+/// Placement and payment come so close that one workflow task does both, and its worker dies with the
+/// payment settled: the next worker finds a completed order, and a customer who was not told.
+#[tokio::test]
+async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
+    let (mut shop, db) = by_hand().await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let event = paid(&id, 1250);
+    Webhook::new(&event).send(&shop.api).await.is(200);
+    let report = report(event["data"]["payment_id"].as_str().unwrap(), 1250);
+    let settled = orders::settle(&db, id.parse().unwrap(), &report, Timestamp::now()).await.unwrap();
+    assert_eq!(settled, Settlement::Paid { completed: true });
+
+    shop.start_worker();
+    assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
+    shop.temporal.until_closed(&id).await;
+    let query = format!("WorkflowId = '{id}' AND HoldfastOrderStatus = 'completed'");
+    eventually(&query, async || (shop.temporal.count(&query).await == 1).then_some(())).await;
     shop.close();
 }
 

@@ -37,10 +37,7 @@ impl OrderWorkflow {
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
         let settled = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
-        // Said again about a payment that we have heard of, it is no news.
-        if let Settled::Paid(status) = settled
-            && ctx.state(Self::status) == Status::AwaitingPayment
-        {
+        if let Settled::Paid(status) = settled {
             Self::enter(ctx, status, Some(MailKind::Paid));
         }
         Ok(())
@@ -60,7 +57,7 @@ impl OrderWorkflow {
     async fn cancel_order(ctx: &WorkflowContext<Self>, reason: String) -> Decided<Outcome> {
         let input = CancelInput { order: ctx.state(Self::order), at: now(ctx), reason };
         let outcome = step(ctx, OrderSteps::cancel, input, DATABASE, "cancel and restock").await?;
-        if outcome == Outcome::Done && ctx.state(Self::status) == Status::AwaitingPayment {
+        if outcome == Outcome::Done {
             Self::enter(ctx, Status::Cancelled, Some(MailKind::Cancelled));
         }
         Ok(outcome)
@@ -78,14 +75,19 @@ impl OrderWorkflow {
     async fn fulfil_order(ctx: &WorkflowContext<Self>) -> Decided<Outcome> {
         let input = At { order: ctx.state(Self::order), at: now(ctx) };
         let outcome = step(ctx, OrderSteps::fulfil, input, DATABASE, "complete the order").await?;
-        if outcome == Outcome::Done && ctx.state(Self::status) == Status::Paid {
+        if outcome == Outcome::Done {
             Self::enter(ctx, Status::Completed, Some(MailKind::Completed));
         }
         Ok(outcome)
     }
 
     /// The order has a new status: say so in the UI, drop reminders that are moot, queue the mail.
+    /// Whether it is new is judged by what was said, not by what is stored: after a crash in our first
+    /// task, `reserve` finds the order as a step that was already done had left it.
     fn enter(ctx: &WorkflowContext<Self>, status: Status, mail: Option<MailKind>) {
+        if ctx.state_mut(|s| s.entered.replace(status)) == Some(status) {
+            return;
+        }
         ctx.upsert_search_attributes([names::ORDER_STATUS.value_set(status.to_string())]);
         ctx.state_mut(|s| {
             if let Some(facts) = &mut s.facts {
