@@ -114,3 +114,25 @@ async fn the_engine_keeps_few_events_and_nothing_personal() {
     }
     shop.close();
 }
+
+/// Names come from outside: in HTML they are text, in plain text they are themselves.
+#[tokio::test]
+async fn a_mail_shows_names_as_they_are() {
+    let shop = Shop::open().await;
+    let product = json!({"name": "<b>Tea</b> & \"co\"", "unit_price": 100, "currency": "JPY"});
+    shop.api.put("/v1/products/tea", &product).await.is(201);
+    shop.adjust("tea", 1).await.is(201);
+    let mut body = shop.order_body(&[("tea", 1)]);
+    body["currency"] = json!("JPY");
+    body["customer"]["name"] = json!("Zoë <script>");
+    body["customer"]["time_zone"] = json!(null);
+    let order = shop.try_place(&body).await.is(201);
+    let id = order["id"].as_str().unwrap();
+    shop.pay(id).await;
+    shop.until_mailed(id, "paid").await;
+    let mail = &shop.mails(id).await[0];
+    assert!(mail.text.contains("Hello Zoë <script>") && mail.text.contains("<b>Tea</b> & \"co\": 100 JPY"));
+    assert!(!mail.html.contains("<script>") && !mail.html.contains("<b>Tea"), "{}", mail.html);
+    assert!(mail.html.contains("Zoë ") && mail.html.contains("100 JPY") && mail.html.contains("(UTC)"));
+    shop.close();
+}

@@ -1,9 +1,11 @@
 //! Money: what pays an order, what does not, and what then becomes of it.
 
+use futures_util::future::join_all;
+use jiff::ToSpan as _;
 use serde_json::json;
 
 use crate::harness::{
-    Setup, Shop,
+    Setup, Shop, eventually, time,
     webhook::{Webhook, paid, payment},
 };
 
@@ -48,7 +50,7 @@ async fn a_failed_attempt_keeps_the_hold_and_a_later_one_may_succeed() {
     let id = shop.place(&[("tea", 1)]).await;
     let mut event = payment("payment.failed", &id, 1250);
     Webhook::new(&event).send(&shop.api).await.is(200);
-    crate::harness::eventually("the failed attempt is listed", async || {
+    eventually("the failed attempt is listed", async || {
         (shop.payments(&id).await.first()?["state"] == "failed").then_some(())
     })
     .await;
@@ -91,6 +93,35 @@ async fn money_for_an_order_that_has_ended_is_an_exception() {
     }
     assert_eq!(shop.open_exceptions().await.len(), 3);
     assert_eq!(shop.level("tea").await, (9, 0));
+    shop.close();
+}
+
+/// Payment, cancellation and extension at once: one of them comes first, and none is lost.
+#[tokio::test]
+async fn payment_and_cancellation_at_once_have_one_winner() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 100).await;
+    let ids = join_all((0..12).map(|_| shop.place(&[("tea", 1)]))).await;
+    let due = time(&shop.order(&ids[0]).await, "payment_due_at") + 1.hour();
+    let at_once = ids.iter().map(|id| async { tokio::join!(shop.pay(id), shop.cancel(id), shop.extend(id, due)) });
+    let mut completed = 0;
+    for (id, ((), cancel, extend)) in ids.iter().zip(join_all(at_once).await) {
+        assert!(extend.status == 200 || extend.status == 409, "{extend:?}");
+        shop.temporal.until_closed(id).await;
+        let order = shop.order(id).await;
+        if order["status"] == "cancelled" {
+            assert!(cancel.status == 200 || cancel.json()["current_status"] == "cancelled", "{cancel:?}");
+            shop.until_told(id, "exception.raised").await;
+            assert_eq!(shop.exceptions(id).await, ["order_closed"]);
+            assert_eq!(shop.until_mailed(id, "cancelled").await, ["cancelled"]);
+        } else {
+            assert_eq!(cancel.problem(409, "order_not_cancellable")["current_status"], "completed");
+            assert_eq!(order["status"], "completed");
+            assert_eq!(shop.until_mailed(id, "paid").await, ["paid"]);
+            completed += 1;
+        }
+    }
+    assert_eq!(shop.level("tea").await, (100 - completed, 0));
     shop.close();
 }
 

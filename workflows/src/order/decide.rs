@@ -1,7 +1,12 @@
 //! Decisions. Each is one step that looks at the stored order under its lock, so that repeating it
 //! after a crash changes nothing.
 
-use domain::{Timestamp, mail::MailKind, order::Status, payment::PaymentReport};
+use domain::{
+    Timestamp,
+    mail::MailKind,
+    order::Status,
+    payment::{Mismatch, PaymentReport},
+};
 use temporalio_workflow::{WorkflowContext, WorkflowTermination};
 
 use super::{Event, OrderWorkflow, requests::Request};
@@ -37,8 +42,13 @@ impl OrderWorkflow {
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
         let settled = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
-        if let Settled::Paid(status) = settled {
-            Self::enter(ctx, status, Some(MailKind::Paid));
+        match settled {
+            Settled::Paid(status) => Self::enter(ctx, status, Some(MailKind::Paid)),
+            // An end of which we do not know: it was decided in a task that was thrown away.
+            Settled::Unmatched(Mismatch::OrderClosed) if !ctx.state(Self::status).is_terminal() => {
+                Self::expire(ctx).await?;
+            }
+            Settled::Unmatched(_) | Settled::AttemptFailed | Settled::Known => {}
         }
         Ok(())
     }
@@ -49,7 +59,8 @@ impl OrderWorkflow {
         match step(ctx, OrderSteps::expire, input, DATABASE, "expire and restock").await? {
             Outcome::Done => Self::enter(ctx, Status::Expired, Some(MailKind::Expired)),
             Outcome::NotDue(due) => Self::set_due(ctx, due),
-            Outcome::Refused(status) => Self::enter(ctx, status, None),
+            // It ended otherwise, in a task that was thrown away before the customer was told.
+            Outcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
         }
         Ok(())
     }
@@ -104,5 +115,15 @@ impl OrderWorkflow {
                 facts.payment_due_at = due;
             }
         });
+    }
+}
+
+/// What the customer hears of an order that has come to this.
+fn mail_of(status: Status) -> Option<MailKind> {
+    match status {
+        Status::AwaitingPayment => None,
+        Status::Paid | Status::Completed => Some(MailKind::Paid),
+        Status::Cancelled => Some(MailKind::Cancelled),
+        Status::Expired => Some(MailKind::Expired),
     }
 }
