@@ -9,7 +9,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{Shop, eventually, try_send, unique, webhook::{Webhook, paid}};
+use crate::harness::{
+    Shop, eventually, try_send, unique,
+    webhook::{Webhook, paid},
+};
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -99,7 +102,8 @@ async fn an_api_dies_among_its_answers() {
     let mut shop = Shop::open().await;
     shop.stock("tea", 1250, 1000).await;
     let body = shop.order_body(&[("tea", 1)]);
-    let request = || shop.api.request(reqwest::Method::POST, "/v1/orders").header("idempotency-key", unique());
+    let request =
+        || shop.api.request(reqwest::Method::POST, "/v1/orders").header("idempotency-key", unique());
     let under_way: Vec<_> = (0..40).map(|_| tokio::spawn(try_send(request().json(&body)))).collect();
     eventually("some are answered", async || {
         (under_way.iter().filter(|answer| answer.is_finished()).count() >= 5).then_some(())

@@ -54,7 +54,9 @@ async fn what_is_not_there_and_what_is_not_understood() {
     let nobody = "ord_01920000000070008000000000000000";
     let request = |method: Method, path: &str| shop.api.request(method, path).header("idempotency-key", "k");
     let post = |path: &str| request(Method::POST, path);
-    let json = |request: RequestBuilder, body: &str| request.header("content-type", "application/json").body(body.to_owned());
+    let json = |request: RequestBuilder, body: &str| {
+        request.header("content-type", "application/json").body(body.to_owned())
+    };
     let order = |suffix: &str| format!("/v1/orders/{nobody}{suffix}");
     let table = [
         (request(Method::GET, "/v1/nothing"), 404, "route_not_found"),
@@ -66,19 +68,38 @@ async fn what_is_not_there_and_what_is_not_understood() {
         (request(Method::GET, &order("/payments")), 404, "order_not_found"),
         (post(&order("/cancel")), 404, "order_not_found"),
         (post(&order("/fulfil")), 404, "order_not_found"),
-        (json(post(&order("/extend")), r#"{"payment_due_at":"2030-01-01T00:00:00Z"}"#), 404, "order_not_found"),
+        (
+            json(post(&order("/extend")), r#"{"payment_due_at":"2030-01-01T00:00:00Z"}"#),
+            404,
+            "order_not_found",
+        ),
         (post(&format!("/v1/sandbox/orders/{nobody}/pay")), 404, "order_not_found"),
-        (json(post(&format!("/v1/sandbox/orders/{nobody}/fast-forward")), r#"{"duration":"PT1H"}"#), 404, "order_not_found"),
+        (
+            json(post(&format!("/v1/sandbox/orders/{nobody}/fast-forward")), r#"{"duration":"PT1H"}"#),
+            404,
+            "order_not_found",
+        ),
         (request(Method::GET, "/v1/products/none"), 404, "product_not_found"),
         (request(Method::GET, "/v1/products/%00"), 404, "product_not_found"),
         (request(Method::GET, "/v1/inventory/none"), 404, "product_not_found"),
-        (json(post("/v1/inventory/none/adjustments"), r#"{"delta":1,"reason":"x"}"#), 404, "product_not_found"),
+        (
+            json(post("/v1/inventory/none/adjustments"), r#"{"delta":1,"reason":"x"}"#),
+            404,
+            "product_not_found",
+        ),
         (request(Method::DELETE, "/v1/orders"), 405, "method_not_allowed"),
         (request(Method::PATCH, "/v1/products/tea"), 405, "method_not_allowed"),
         (request(Method::GET, "/v1/webhooks/sandbox"), 405, "method_not_allowed"),
         (json(post("/v1/orders"), "{"), 400, "malformed_json"),
         (json(post("/v1/orders"), ""), 400, "malformed_json"),
-        (json(request(Method::PUT, "/v1/products/tea"), r#"{"name":"x","unit_price":1,"currency":"EUR"} {}"#), 400, "malformed_json"),
+        (
+            json(
+                request(Method::PUT, "/v1/products/tea"),
+                r#"{"name":"x","unit_price":1,"currency":"EUR"} {}"#,
+            ),
+            400,
+            "malformed_json",
+        ),
         (post("/v1/orders").header("content-type", "text/plain").body("{}"), 415, "unsupported_media_type"),
         (post("/v1/orders").body("{}"), 415, "unsupported_media_type"),
         (json(post("/v1/orders"), &" ".repeat(300 * 1024)), 413, "payload_too_large"),
@@ -150,8 +171,14 @@ async fn a_bad_order_is_told_which_fields_are_wrong() {
     body["customer"]["email"] = json!("x");
     body["currency"] = json!("xxx");
     body["policy"] = json!({"payment_window": "x"});
-    let expected =
-        ["customer.email", "currency", "lines[0].sku", "lines[0].quantity", "lines[1].quantity", "policy.payment_window"];
+    let expected = [
+        "customer.email",
+        "currency",
+        "lines[0].sku",
+        "lines[0].quantity",
+        "lines[1].quantity",
+        "policy.payment_window",
+    ];
     assert_eq!(shop.try_place(&body).await.bad_fields(), expected);
     assert_eq!(shop.level("tea").await, (1000, 0));
     shop.close();
@@ -178,7 +205,10 @@ async fn other_bad_requests_name_their_fields_too() {
     ] {
         assert_eq!(shop.api.put("/v1/products/x", &product(field, value)).await.bad_fields(), [field]);
     }
-    assert_eq!(shop.api.put("/v1/products/no%20sku", &product("name", json!("x"))).await.bad_fields(), ["sku"]);
+    assert_eq!(
+        shop.api.put("/v1/products/no%20sku", &product("name", json!("x"))).await.bad_fields(),
+        ["sku"]
+    );
     let adjustments = "/v1/inventory/tea/adjustments";
     for (body, field) in [
         (json!({"delta": 0, "reason": "x"}), "delta"),
@@ -220,7 +250,11 @@ async fn ids_of_requests_and_traces_come_back() {
     let shop = Shop::open().await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for path in ["/v1/orders", "/v1/orders/none", "/healthz"] {
-        let request = shop.api.request(Method::GET, path).header("x-request-id", "my-id.7").header("traceparent", trace);
+        let request = shop
+            .api
+            .request(Method::GET, path)
+            .header("x-request-id", "my-id.7")
+            .header("traceparent", trace);
         let answer = send(request).await;
         assert_eq!(answer.header("x-request-id"), Some("my-id.7"));
         assert_eq!(answer.header("traceparent"), Some(trace));

@@ -36,8 +36,21 @@ impl Dice {
 }
 
 fn nasty_value(dice: &mut Dice) -> Value {
-    let texts = ["", "\0", "a\0b", " ", "\u{202e}", "💥", "'; DROP TABLE orders; --", "-PT1S", "P9999999999D", "PT1S", "PT0.1S"];
-    let times = ["9999-12-31T23:59:59Z", "-009999-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2999-01-01T00:00:00Z"];
+    let texts = [
+        "",
+        "\0",
+        "a\0b",
+        " ",
+        "\u{202e}",
+        "💥",
+        "'; DROP TABLE orders; --",
+        "-PT1S",
+        "P9999999999D",
+        "PT1S",
+        "PT0.1S",
+    ];
+    let times =
+        ["9999-12-31T23:59:59Z", "-009999-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2999-01-01T00:00:00Z"];
     match dice.below(14) {
         0 => Value::Null,
         1 => json!(true),
@@ -94,7 +107,17 @@ fn nasty_bytes(dice: &mut Dice, near: &Value) -> Vec<u8> {
 }
 
 fn segment(dice: &mut Dice, real: &str) -> String {
-    let nasty = ["%00", "%ff%fe", "%2e%2e", "%2F", "ord_", "ord_0", "%F0%9F%92%A5", "a%0ab", "ORD_01920000000070008000000000000000"];
+    let nasty = [
+        "%00",
+        "%ff%fe",
+        "%2e%2e",
+        "%2F",
+        "ord_",
+        "ord_0",
+        "%F0%9F%92%A5",
+        "a%0ab",
+        "ORD_01920000000070008000000000000000",
+    ];
     match dice.below(4) {
         0 => (*dice.pick(&nasty)).to_owned(),
         1 => "x".repeat(1 + dice.below(5_000)),
@@ -103,17 +126,47 @@ fn segment(dice: &mut Dice, real: &str) -> String {
 }
 
 fn query(dice: &mut Dice) -> String {
-    let names = ["limit", "status", "customer", "placed_from", "placed_to", "starting_after", "q", "%00", "limit[]"];
-    let values = ["", "0", "-1", "99999999999999999999", "%00", "%ff", "100", "completed", "%25", "_", "a%5C", "2026-01-01T00:00:00Z",
-        "-009999-01-02T01:59:59Z", "9999-12-30T22:00:00Z", "ord_ffffffffffffffffffffffffffffffff", "💥"];
-    let pairs: Vec<String> = (0..dice.below(4)).map(|_| format!("{}={}", dice.pick(&names), dice.pick(&values))).collect();
+    let names =
+        ["limit", "status", "customer", "placed_from", "placed_to", "starting_after", "q", "%00", "limit[]"];
+    let values = [
+        "",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "%00",
+        "%ff",
+        "100",
+        "completed",
+        "%25",
+        "_",
+        "a%5C",
+        "2026-01-01T00:00:00Z",
+        "-009999-01-02T01:59:59Z",
+        "9999-12-30T22:00:00Z",
+        "ord_ffffffffffffffffffffffffffffffff",
+        "💥",
+    ];
+    let pairs: Vec<String> =
+        (0..dice.below(4)).map(|_| format!("{}={}", dice.pick(&names), dice.pick(&values))).collect();
     format!("?{}", pairs.join("&"))
 }
 
 fn headers(mut request: RequestBuilder, dice: &mut Dice) -> RequestBuilder {
-    let values: [&[u8]; 6] = [b"", b"\xff\xfe", b"00-zz-yy-01", b"v1,", b"-9223372036854775808", &[b'x'; 3_000]];
-    let names = ["idempotency-key", "traceparent", "tracestate", "x-request-id", "content-type", "accept-encoding", "webhook-id",
-        "webhook-timestamp", "webhook-signature", "authorization", "baggage"];
+    let values: [&[u8]; 6] =
+        [b"", b"\xff\xfe", b"00-zz-yy-01", b"v1,", b"-9223372036854775808", &[b'x'; 3_000]];
+    let names = [
+        "idempotency-key",
+        "traceparent",
+        "tracestate",
+        "x-request-id",
+        "content-type",
+        "accept-encoding",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "authorization",
+        "baggage",
+    ];
     for _ in 0..dice.below(3) {
         let value: &[u8] = values[dice.below(values.len())];
         let value = reqwest::header::HeaderValue::from_bytes(value).unwrap();
@@ -124,7 +177,8 @@ fn headers(mut request: RequestBuilder, dice: &mut Dice) -> RequestBuilder {
 
 /// A request that was sensible once.
 fn nonsense(shop: &Shop, order: &str, dice: &mut Dice) -> RequestBuilder {
-    let product = json!({"name": "Tea", "description": "green", "unit_price": 5, "currency": "EUR", "active": true});
+    let product =
+        json!({"name": "Tea", "description": "green", "unit_price": 5, "currency": "EUR", "active": true});
     let mut placement = shop.order_body(&[("tea", 1), ("mug", 1)]);
     placement["policy"] = json!({"payment_window": "PT24H", "reminders": ["PT4H"], "fulfilment": "manual"});
     placement["metadata"] = json!({"a": {"b": [1, "c"]}});
@@ -140,9 +194,27 @@ fn nonsense(shop: &Shop, order: &str, dice: &mut Dice) -> RequestBuilder {
         (Method::GET, "/v1/orders/", order, "/timeline", Value::Null),
         (Method::POST, "/v1/orders/", order, "/extend", json!({"payment_due_at": "2030-01-01T00:00:00Z"})),
         (Method::POST, "/v1/orders/", order, "/fulfil", json!({})),
-        (Method::POST, "/v1/orders/", "ord_01920000000070008000000000000000", "/cancel", json!({"reason": "r"})),
-        (Method::POST, "/v1/webhooks/", "sandbox", "", json!({"type": "payment.succeeded", "data": {"order_id": order}})),
-        (Method::POST, "/v1/sandbox/orders/", order, "/pay", json!({"amount": 1, "currency": "USD", "outcome": "failed", "event_id": "e"})),
+        (
+            Method::POST,
+            "/v1/orders/",
+            "ord_01920000000070008000000000000000",
+            "/cancel",
+            json!({"reason": "r"}),
+        ),
+        (
+            Method::POST,
+            "/v1/webhooks/",
+            "sandbox",
+            "",
+            json!({"type": "payment.succeeded", "data": {"order_id": order}}),
+        ),
+        (
+            Method::POST,
+            "/v1/sandbox/orders/",
+            order,
+            "/pay",
+            json!({"amount": 1, "currency": "USD", "outcome": "failed", "event_id": "e"}),
+        ),
     ];
     let (method, prefix, real, suffix, mut body) = dice.pick(&routes).clone();
     let segment = if real.is_empty() { String::new() } else { segment(dice, real) };
@@ -172,12 +244,17 @@ async fn nonsense_is_never_our_fault() {
     let refused = stream::iter(requests).map(async |request| {
         let shown = format!("{request:?}");
         let sent = request.try_clone().unwrap().build().unwrap();
-        let body = String::from_utf8_lossy(sent.body().and_then(|body| body.as_bytes()).unwrap_or_default()).into_owned();
+        let body = String::from_utf8_lossy(sent.body().and_then(|body| body.as_bytes()).unwrap_or_default())
+            .into_owned();
         let answer = send(request).await;
         let start = body.chars().take(2_000).collect::<String>();
         assert!(answer.status.as_u16() < 500, "{answer:?}\nto {shown}\n{start}");
         if answer.status.is_client_error() {
-            assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}\nto {shown}");
+            assert_eq!(
+                answer.header("content-type"),
+                Some("application/problem+json"),
+                "{answer:?}\nto {shown}"
+            );
         }
         usize::from(answer.status.is_client_error())
     });

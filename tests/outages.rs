@@ -68,7 +68,8 @@ async fn postgresql_is_away_while_orders_wait() {
     shop.api.post_as("k-1", "/v1/orders", &body).await.problem(503, "database_unavailable");
 
     let _postgres = Postgres::start(&tools(), options(Some(port))).await.unwrap();
-    eventually("it is ready again", async || (shop.api.get("/readyz").await.status == 200).then_some(())).await;
+    eventually("it is ready again", async || (shop.api.get("/readyz").await.status == 200).then_some(()))
+        .await;
     shop.api.post_as("k-1", "/v1/orders", &body).await.is(201);
     shop.pay(&paid).await;
     shop.until(&paid, "completed").await;

@@ -103,7 +103,8 @@ async fn payment_and_cancellation_at_once_have_one_winner() {
     shop.stock("tea", 1250, 100).await;
     let ids = join_all((0..12).map(|_| shop.place(&[("tea", 1)]))).await;
     let due = time(&shop.order(&ids[0]).await, "payment_due_at") + 1.hour();
-    let at_once = ids.iter().map(|id| async { tokio::join!(shop.pay(id), shop.cancel(id), shop.extend(id, due)) });
+    let at_once =
+        ids.iter().map(|id| async { tokio::join!(shop.pay(id), shop.cancel(id), shop.extend(id, due)) });
     let mut completed = 0;
     for (id, ((), cancel, extend)) in ids.iter().zip(join_all(at_once).await) {
         assert!(extend.status == 200 || extend.status == 409, "{extend:?}");

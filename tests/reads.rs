@@ -39,7 +39,10 @@ async fn pages_of_orders_newest_first() {
     assert_eq!(read, newest_first);
 
     let whole = shop.api.get("/v1/orders?limit=100").await.is(200);
-    assert_eq!((ids(&whole).len(), &whole["has_more"], &whole["next_cursor"]), (47, &json!(false), &Value::Null));
+    assert_eq!(
+        (ids(&whole).len(), &whole["has_more"], &whole["next_cursor"]),
+        (47, &json!(false), &Value::Null)
+    );
     assert_eq!(ids(&shop.api.get("/v1/orders").await.is(200)).len(), 20);
     // An id is as good as a cursor.
     let rest = shop.api.get(&format!("/v1/orders?starting_after={}", newest_first[43])).await.is(200);
@@ -97,25 +100,38 @@ async fn an_order_is_read_whole_while_no_worker_runs() {
     let payments = shop.payments(&id).await;
     let payment = &payments[0];
     assert!(payment["id"].as_str().unwrap().starts_with("pay_"));
-    assert_eq!((&payment["object"], &payment["amount"], &payment["currency"]), (&json!("payment"), &json!(1250), &json!("EUR")));
+    assert_eq!(
+        (&payment["object"], &payment["amount"], &payment["currency"]),
+        (&json!("payment"), &json!(1250), &json!("EUR"))
+    );
     shop.close();
 }
 
 #[tokio::test]
 async fn products_are_put_read_listed_and_searched() {
     let shop = Shop::open().await;
-    let green = json!({"name": "Green tea", "description": "from Uji 100%", "unit_price": 1250, "currency": "EUR"});
+    let green =
+        json!({"name": "Green tea", "description": "from Uji 100%", "unit_price": 1250, "currency": "EUR"});
     let created = shop.api.put("/v1/products/tea-green", &green).await.is(201);
-    assert_eq!((&created["object"], &created["sku"], &created["active"]), (&json!("product"), &json!("tea-green"), &json!(true)));
+    assert_eq!(
+        (&created["object"], &created["sku"], &created["active"]),
+        (&json!("product"), &json!("tea-green"), &json!(true))
+    );
     assert_eq!(shop.api.get("/v1/products/tea-green").await.is(200), created);
     assert_eq!(shop.level("tea-green").await, (0, 0));
     let dearer = json!({"name": "Green tea", "unit_price": 1300, "currency": "EUR", "active": false});
     let replaced = shop.api.put("/v1/products/tea-green", &dearer).await.is(200);
-    assert_eq!((&replaced["unit_price"], &replaced["description"], &replaced["active"]), (&json!(1300), &json!(""), &json!(false)));
+    assert_eq!(
+        (&replaced["unit_price"], &replaced["description"], &replaced["active"]),
+        (&json!(1300), &json!(""), &json!(false))
+    );
     assert_eq!(replaced["created_at"], created["created_at"]);
 
     shop.stock("mug", 990, 1).await;
-    shop.api.put("/v1/products/zzz_1", &json!({"name": "Under_score", "unit_price": 1, "currency": "JPY"})).await.is(201);
+    shop.api
+        .put("/v1/products/zzz_1", &json!({"name": "Under_score", "unit_price": 1, "currency": "JPY"}))
+        .await
+        .is(201);
     for (query, found) in [
         ("", vec!["mug", "tea-green", "zzz_1"]),
         ("?q=GREEN", vec!["tea-green"]),
@@ -126,7 +142,8 @@ async fn products_are_put_read_listed_and_searched() {
         ("?limit=1&starting_after=mug", vec!["tea-green"]),
     ] {
         let list = shop.api.get(&format!("/v1/products{query}")).await.is(200);
-        let skus: Vec<&str> = list["data"].as_array().unwrap().iter().map(|product| product["sku"].as_str().unwrap()).collect();
+        let skus: Vec<&str> =
+            list["data"].as_array().unwrap().iter().map(|product| product["sku"].as_str().unwrap()).collect();
         assert_eq!(skus, found, "{query}");
     }
     shop.close();

@@ -46,7 +46,9 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
     {
         let id = shop.place_with(&[("tea", 1)], policy).await;
         let order: OrderId = id.parse().unwrap();
-        let settle = async |payment: &str, amount| orders::settle(&db, order, &report(payment, amount), now).await.unwrap();
+        let settle = async |payment: &str, amount| {
+            orders::settle(&db, order, &report(payment, amount), now).await.unwrap()
+        };
         assert!(matches!(settle("wrong", 1).await, Settlement::Unmatched(_)));
         assert_eq!(settle("right", 1250).await, Settlement::Paid { completed: status == Status::Completed });
         let story = shop.story(&id).await;
@@ -78,6 +80,30 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     shop.temporal.until_closed(&id).await;
     let query = format!("WorkflowId = '{id}' AND HoldfastOrderStatus = 'completed'");
     eventually(&query, async || (shop.temporal.count(&query).await == 1).then_some(())).await;
+    shop.close();
+}
+
+/// A cancellation is decided, and the task that decided it is thrown away: the workflow sleeps on and
+/// learns of the end when money comes, or at the deadline. Either way the customer is told.
+#[tokio::test]
+async fn a_decision_that_the_engine_lost_is_found_again() {
+    let (mut shop, db) = by_hand().await;
+    shop.start_worker();
+    let policy = json!({"reminders": []});
+    let ids =
+        [shop.place_with(&[("tea", 1)], policy.clone()).await, shop.place_with(&[("tea", 1)], policy).await];
+    for id in &ids {
+        shop.until_told(id, "workflow.started").await;
+        orders::cancel(&db, id.parse().unwrap(), "lost", Timestamp::now()).await.unwrap();
+    }
+    shop.pay(&ids[0]).await;
+    shop.fast_forward(&ids[1], "PT25H").await;
+    for id in &ids {
+        assert_eq!(shop.until_mailed(id, "cancelled").await, ["cancelled"]);
+        shop.temporal.until_closed(id).await;
+        assert_eq!(shop.order(id).await["close_reason"], "lost");
+    }
+    assert_eq!(shop.exceptions(&ids[0]).await, ["order_closed"]);
     shop.close();
 }
 

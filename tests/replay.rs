@@ -62,7 +62,13 @@ async fn record_histories() {
     shop.extend(&mixed, due + jiff::SignedDuration::from_hours(12)).await.is(200);
     shop.fast_forward(&mixed, "PT13H").await;
     shop.pay(&mixed).await;
-    for (name, id) in [("happy", happy), ("expired", expired), ("cancelled", cancelled), ("manual", manual), ("mixed", mixed)] {
+    for (name, id) in [
+        ("happy", happy),
+        ("expired", expired),
+        ("cancelled", cancelled),
+        ("manual", manual),
+        ("mixed", mixed),
+    ] {
         record(&shop, name, &id).await;
     }
     let waiting = placed(json!(null)).await;

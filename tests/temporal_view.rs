@@ -40,11 +40,15 @@ async fn orders_are_found_and_say_what_they_wait_for() {
 
     let due = time(&shop.order(&waiting).await, "payment_due_at").to_string();
     let state = shop.temporal.order(&waiting).await;
-    let state = state.query(OrderWorkflow::state, (), WorkflowQueryOptions::default()).await.unwrap().unwrap();
+    let state =
+        state.query(OrderWorkflow::state, (), WorkflowQueryOptions::default()).await.unwrap().unwrap();
     assert_eq!(state.payment_due_at.to_string(), due);
     assert!(state.next_reminder_at.unwrap() < state.payment_due_at);
     for details in [state.details, current_details(&shop, &waiting).await] {
-        assert!(details.contains("Waiting for a payment of 25.00 EUR") && details.contains(&due), "{details}");
+        assert!(
+            details.contains("Waiting for a payment of 25.00 EUR") && details.contains(&due),
+            "{details}"
+        );
     }
     shop.close();
 }
@@ -63,7 +67,8 @@ async fn start_by_hand(shop: &Shop, pieces: i64) -> String {
     let id = format!("ord_{:032x}", 0x0192_0000_0000_7000_8000_0000_0000_0000_u128 + pieces as u128);
     let customer = json!({"id": "cust-42", "email": shop.email, "name": NAME});
     let policy = json!({"payment_window": "PT24H", "reminders": ["PT4H"]});
-    let placement = json!({"customer": customer, "currency": "EUR", "lines": {"tea": pieces}, "policy": policy});
+    let placement =
+        json!({"customer": customer, "currency": "EUR", "lines": {"tea": pieces}, "policy": policy});
     let input: OrderInput = serde_json::from_value(json!({"order": id, "placement": placement})).unwrap();
     let options = WorkflowStartOptions::new(&shop.task_queue, &id).build();
     shop.temporal.client().await.start_workflow(OrderWorkflow::run, input, options).await.unwrap();
@@ -148,7 +153,8 @@ async fn payloads_are_sealed_with_a_key() {
     // Base64 of the payload's own metadata; the event's id would be readable in clear payloads.
     assert!(text.contains("YmluYXJ5L2VuY3J5cHRlZA"), "{text}");
     use prost::Message as _;
-    let bytes: Vec<u8> = shop.temporal.history(&id).await.iter().flat_map(|event| event.encode_to_vec()).collect();
+    let bytes: Vec<u8> =
+        shop.temporal.history(&id).await.iter().flat_map(|event| event.encode_to_vec()).collect();
     assert!(!String::from_utf8_lossy(&bytes).contains("recognisable"));
     shop.close();
 }
