@@ -39,9 +39,7 @@ async fn figures_of_our_own_and_of_the_engine() {
     shop.until_told(&id, "workflow.started").await;
     shop.pay(&id).await;
     shop.until(&id, "completed").await;
-    let answer = send(shop.api.bare(Method::GET, "/metrics")).await;
-    assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
-    let figures = String::from_utf8(answer.body).unwrap();
+    let figures = shop.figures().await;
     for line in [
         "holdfast_orders_total{outcome=\"placed\"} 1",
         "holdfast_holds_total{result=\"held\"} 1",

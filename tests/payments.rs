@@ -146,6 +146,11 @@ async fn an_event_that_is_sent_three_times_counts_once() {
     assert_eq!(shop.payments(&id).await.len(), 2);
     let story = shop.story(&id).await;
     assert_eq!(story.iter().filter(|told| *told == "payment.received").count(), 2, "{story:?}");
+    let figures = shop.figures().await;
+    for (result, times) in [("stored", 3), ("repeated", 2)] {
+        let line = format!("holdfast_webhooks_total{{provider=\"sandbox\",result=\"{result}\"}} {times}");
+        assert!(figures.contains(&line), "{line}:\n{figures}");
+    }
     shop.close();
 }
 

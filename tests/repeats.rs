@@ -3,6 +3,7 @@
 
 use domain::{
     OrderId,
+    mail::MailKind,
     money::{Currency, Money},
     order::Status,
     payment::{Outcome, PaymentReport},
@@ -11,6 +12,7 @@ use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use store::{
     Db,
+    mails::{self, Unneeded},
     orders::{self, Closed, Settlement},
 };
 
@@ -80,6 +82,29 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     shop.temporal.until_closed(&id).await;
     let query = format!("WorkflowId = '{id}' AND HoldfastOrderStatus = 'completed'");
     eventually(&query, async || (shop.temporal.count(&query).await == 1).then_some(())).await;
+    shop.close();
+}
+
+/// At the last moment before the mail server is asked, the order is looked at again.
+#[tokio::test]
+async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
+    let (shop, db) = by_hand().await;
+    let (first, second) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    let claim = async |id: &str, kind| mails::claim(&db, id.parse().unwrap(), kind, "<id>").await.unwrap();
+    let now = Timestamp::now();
+    drop(claim(&first, MailKind::Reminder(1)).await.unwrap()); // a try that failed
+    claim(&first, MailKind::Reminder(1)).await.unwrap().sent(now).await.unwrap();
+    assert_eq!(claim(&first, MailKind::Reminder(1)).await.err(), Some(Unneeded::AlreadySent));
+    assert!(claim(&first, MailKind::Reminder(2)).await.is_ok());
+
+    // Money counts from the moment its webhook was stored, also before the workflow has seen it.
+    shop.pay_with(&first, json!({"amount": 1})).await;
+    assert!(claim(&first, MailKind::Reminder(2)).await.is_ok());
+    shop.pay(&first).await;
+    assert_eq!(claim(&first, MailKind::Reminder(2)).await.err(), Some(Unneeded::Moot));
+    assert!(claim(&first, MailKind::Paid).await.is_ok());
+    orders::cancel(&db, second.parse().unwrap(), "x", now).await.unwrap();
+    assert_eq!(claim(&second, MailKind::Reminder(1)).await.err(), Some(Unneeded::Moot));
     shop.close();
 }
 

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::Command};
 
+use reqwest::Method;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
@@ -9,6 +10,7 @@ use super::{
     Answer, Api, Holdfast,
     http::API_KEY,
     process::Env,
+    send,
     servers::{servers, shared_database, test_dir},
     temporal::Temporal,
     unique, webhook,
@@ -154,6 +156,13 @@ impl Shop {
         let kinds =
             sqlx::query_scalar("SELECT kind FROM exceptions WHERE state = 'open' ORDER BY raised_at, id");
         kinds.fetch_all(&mut connection).await.unwrap()
+    }
+
+    /// What `/metrics` shows, to anybody.
+    pub async fn figures(&self) -> String {
+        let answer = send(self.api.bare(Method::GET, "/metrics")).await;
+        assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
+        String::from_utf8(answer.body).unwrap()
     }
 
     /// Runs `holdfast audit`, which must find every invariant whole.
