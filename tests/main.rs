@@ -9,8 +9,9 @@
 //! `Shop::close` ends each test: it proves the invariants with `holdfast audit` and that no personal
 //! data reached a log.
 //!
-//! Rules: tests speak HTTP, SMTP, SQL-free as a client would (Temporal's client where the Temporal
-//! view itself is the subject); they wait for conditions with a deadline, never for a time.
+//! Rules: tests speak to Holdfast as its users do, by HTTP and mail, and by Temporal's client where its
+//! view is the subject. `repeats.rs` alone plays a crashed worker and calls `store`. Tests wait for
+//! conditions with a deadline, never for a time, and nothing is tried twice to make it pass.
 #![allow(clippy::unwrap_used)]
 
 mod harness;

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
+use sqlx::Executor as _;
 
 use crate::harness::{Shop, send};
 
@@ -100,4 +101,35 @@ async fn the_sandbox_is_there_only_with_its_secret() {
     api.post(&format!("/v1/sandbox/orders/{id}/pay"), &json!({})).await.problem(404, "route_not_found");
     api.post("/v1/webhooks/sandbox", &json!({})).await.problem(404, "provider_not_found");
     shop.close();
+}
+
+/// Every test ends with an audit; here it is audited itself. Each statement breaks one invariant.
+#[tokio::test]
+async fn the_audit_finds_what_is_wrong() {
+    let breaks = [
+        ("UPDATE stock_levels SET on_hand = on_hand + 1", "1. levels are the sum"),
+        ("UPDATE stock_levels SET held = 0", "1. held stock"),
+        ("UPDATE holds SET state = 'released'", "2. every line has its hold"),
+        (
+            "UPDATE orders SET payment_status = 'unpaid' WHERE status = 'completed'",
+            "3. every captured payment",
+        ),
+        ("DELETE FROM payments", "3. every paid order"),
+        (
+            "INSERT INTO timeline (order_id, at, type, data) SELECT id, placed_at, 'order.expired', '{}' FROM orders",
+            "4. ",
+        ),
+    ];
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let (paid, _unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    shop.pay(&paid).await;
+    shop.until_told(&paid, "mail.sent").await;
+    shop.audit();
+    for (statement, invariant) in breaks {
+        shop.sql().await.execute(statement).await.unwrap();
+        let (whole, report) = shop.run_audit();
+        let found = report.lines().any(|line| line.starts_with(&format!("BROKEN {invariant}")));
+        assert!(!whole && found, "{statement}:\n{report}");
+    }
 }
