@@ -59,7 +59,8 @@ impl Activities {
                 Settled::Paid(status)
             }
             Settlement::AttemptFailed => Settled::AttemptFailed,
-            Settlement::Known => Settled::Known,
+            Settlement::Known(Some(status)) => Settled::Paid(status),
+            Settlement::Known(None) => Settled::Known,
             Settlement::Unmatched(why) => {
                 telemetry::metrics().exceptions.with_label_values(&[why.as_str()]).inc();
                 tracing::warn!(%order, why = why.as_str(), payment_id = report.payment_id, "exception raised");

@@ -1,7 +1,7 @@
 //! `POST /v1/webhooks/{provider}`: verify over the raw bytes, parse, store, answer; then tell the
 //! engine behind the answer's back.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Request, State, rejection::PathRejection};
 use domain::{
     OrderId,
     money::{Currency, Money},
@@ -38,11 +38,11 @@ pub fn routes() -> OpenApiRouter<App> {
 )]
 async fn receive(
     State(app): State<App>,
-    Path(provider): Path<String>,
+    provider: Result<Path<String>, PathRejection>, // fails if it is not UTF-8: then it is none of ours
     request: Request,
 ) -> Result<axum::Json<Value>, Problem> {
-    let secret = match &app.sandbox {
-        Some(sandbox) if provider == sandbox::PROVIDER => &sandbox.secret,
+    let (provider, secret) = match (provider, &app.sandbox) {
+        (Ok(Path(provider)), Some(sandbox)) if provider == sandbox::PROVIDER => (provider, &sandbox.secret),
         _ => return Err(Problem::not_found("provider_not_found", "There is no such payment provider.")),
     };
     let headers = request.headers().clone();

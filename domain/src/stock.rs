@@ -45,7 +45,7 @@ pub fn quantity(quantity: i64) -> Result<i64, Invalid> {
 pub fn adjustment(delta: i64) -> Result<i64, Invalid> {
     match delta {
         0 => Err(Invalid::new("delta", "must not be zero")),
-        d if d.abs() > MAX_ADJUSTMENT => {
+        d if d.unsigned_abs() > MAX_ADJUSTMENT.unsigned_abs() => {
             Err(Invalid::new("delta", format!("must be within ±{MAX_ADJUSTMENT}")))
         }
         d => Ok(d),

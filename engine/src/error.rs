@@ -9,6 +9,10 @@ pub enum Error {
     /// It may work later.
     #[error("Temporal: {0}")]
     Unavailable(String),
+    /// The workflow's task was thrown away with our question in it (an event came in between). Nothing
+    /// is wrong: ask again.
+    #[error("Temporal: {0}")]
+    Interrupted(String),
     /// The order's workflow has ended.
     #[error("the order's workflow has ended")]
     Closed,
@@ -27,6 +31,7 @@ impl From<Status> for Error {
     fn from(status: Status) -> Self {
         match status.code() {
             Code::AlreadyExists | Code::NotFound => Self::Closed,
+            Code::FailedPrecondition => Self::Interrupted(status.message().to_owned()),
             code => Self::Unavailable(format!("{code:?}: {}", status.message())),
         }
     }

@@ -18,6 +18,8 @@ use crate::{CALL_TIMEOUT, Engine, Error, within};
 
 /// An ended order is never started anew, unless its workflow was terminated or failed.
 const REUSE: WorkflowIdReusePolicy = WorkflowIdReusePolicy::AllowDuplicateFailedOnly;
+/// How often a question that was interrupted is asked.
+const MAX_TRIES: u32 = 5;
 const CONFLICT: WorkflowIdConflictPolicy = WorkflowIdConflictPolicy::UseExisting;
 
 impl Engine {
@@ -59,46 +61,57 @@ impl Engine {
     }
 
     pub async fn cancel_order(&self, start: &Start, reason: String, call_id: &str) -> Result<Outcome, Error> {
-        self.ask(start, OrderWorkflow::cancel, CancelRequest { reason }, call_id).await
+        self.ask(start, || OrderWorkflow::cancel, CancelRequest { reason }, call_id).await
     }
 
     pub async fn extend_order(&self, start: &Start, due: Timestamp, call_id: &str) -> Result<Outcome, Error> {
-        self.ask(start, OrderWorkflow::extend, ExtendRequest { payment_due_at: due }, call_id).await
+        self.ask(start, || OrderWorkflow::extend, ExtendRequest { payment_due_at: due }, call_id).await
     }
 
     pub async fn fulfil_order(&self, start: &Start, call_id: &str) -> Result<Outcome, Error> {
-        self.ask(start, OrderWorkflow::fulfil, FulfilRequest {}, call_id).await
+        self.ask(start, || OrderWorkflow::fulfil, FulfilRequest {}, call_id).await
     }
 
     /// Asks the workflow and waits for its decision. Asked again under the same `call_id`, the
-    /// workflow answers what it answered before.
+    /// workflow answers what it answered before; a decision that was lost on the way is made again.
     async fn ask<U>(
         &self,
         start: &Start,
-        update: U,
+        update: impl Fn() -> U,
         request: U::Input,
         call_id: &str,
     ) -> Result<Outcome, Error>
     where
         U: UpdateDefinition<Workflow = <OrderWorkflow as HasWorkflowDefinition>::Run, Output = Outcome>,
-        U::Input: Send,
+        U::Input: Send + Clone,
     {
         let client = self.client().await?;
+        let mut tries_left = MAX_TRIES;
+        loop {
+            let call = client.execute_update_with_start_workflow(
+                OrderWorkflow::run,
+                input(start),
+                update(),
+                request.clone(),
+                self.update_options(start, call_id),
+            );
+            tries_left -= 1;
+            match within(CALL_TIMEOUT, call).await {
+                Err(Error::Interrupted(_)) if tries_left > 0 => {}
+                Err(Error::Interrupted(why)) => return Err(Error::Unavailable(why)),
+                answer => return answer,
+            }
+        }
+    }
+
+    fn update_options(&self, start: &Start, call_id: &str) -> WorkflowUpdateWithStartOptions {
         let id = names::order_workflow(start.id);
-        let options = WorkflowUpdateWithStartOptions::new(self.task_queue(), id, CONFLICT)
+        WorkflowUpdateWithStartOptions::new(self.task_queue(), id, CONFLICT)
             .id_reuse_policy(REUSE)
             .search_attributes(search_attributes(start))
             .static_summary(summary(start))
             .update_id(call_id.to_owned())
-            .build();
-        let call = client.execute_update_with_start_workflow(
-            OrderWorkflow::run,
-            input(start),
-            update,
-            request,
-            options,
-        );
-        within(CALL_TIMEOUT, call).await
+            .build()
     }
 
     fn start_options(&self, start: &Start) -> WorkflowStartOptions {

@@ -44,6 +44,12 @@ pub(crate) async fn raise(
     Ok(())
 }
 
+/// Whether an exception was raised about a payment.
+pub(crate) async fn is_about(tx: &mut Tx<'_>, order: OrderId, report: &PaymentReport) -> Result<bool> {
+    let exists = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM exceptions WHERE source = $1)");
+    Ok(exists.bind(source(Some(order), report)).fetch_one(&mut **tx).await?)
+}
+
 /// What the exception is about: one provider payment, for one order.
 fn source(order: Option<OrderId>, report: &PaymentReport) -> String {
     let order = order.map_or_else(|| "unknown".to_owned(), |id| id.to_string());

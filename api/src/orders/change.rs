@@ -146,7 +146,7 @@ impl Asked {
             Ok(Outcome::Refused(status)) => Err(Problem::wrong_status(self.refusal, status)),
             Ok(Outcome::NotDue(_)) => Err(Problem::internal()), // said only to the deadline itself
             Err(Error::Closed | Error::Refused(_)) => self.refused(app).await,
-            Err(error @ Error::Unavailable(_)) => {
+            Err(error @ (Error::Unavailable(_) | Error::Interrupted(_))) => {
                 tracing::warn!(%error, "the engine does not answer");
                 let detail = "The order is safe, but cannot be changed right now. Try again.";
                 Err(Problem::unavailable("engine_unavailable", detail))

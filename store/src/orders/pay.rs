@@ -19,8 +19,8 @@ pub enum Settlement {
     Paid { completed: bool },
     /// The attempt failed. The hold stays and the customer may try again.
     AttemptFailed,
-    /// This very payment was recorded before.
-    Known,
+    /// This very payment was recorded before. If it is the one that paid the order: the order's status.
+    Known(Option<Status>),
     /// The money does not settle the order; an exception is open.
     Unmatched(Mismatch),
 }
@@ -31,7 +31,7 @@ pub async fn settle(db: &Db, id: OrderId, report: &PaymentReport, at: Timestamp)
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
     if !payments::record(&mut tx, id, report, at).await? {
-        return Ok(Settlement::Known);
+        return Ok(Settlement::Known(paid_before(&mut tx, &order, report).await?));
     }
     let settlement = match report.outcome {
         Outcome::Failed => Settlement::AttemptFailed,
@@ -39,6 +39,16 @@ pub async fn settle(db: &Db, id: OrderId, report: &PaymentReport, at: Timestamp)
     };
     tx.commit().await?;
     Ok(settlement)
+}
+
+/// A worker that died right after it paid the order asks again, and must hear that it is paid: else
+/// the order's workflow would sleep on and the customer would never be told.
+async fn paid_before(tx: &mut Tx<'_>, order: &Locked, report: &PaymentReport) -> Result<Option<Status>> {
+    let is_paid = matches!(order.status, Status::Paid | Status::Completed);
+    let paid = is_paid
+        && report.outcome == Outcome::Succeeded
+        && !exceptions::is_about(tx, order.id, report).await?;
+    Ok(paid.then_some(order.status))
 }
 
 async fn receive(

@@ -1,7 +1,12 @@
 //! Decisions. Each is one step that looks at the stored order under its lock, so that repeating it
 //! after a crash changes nothing.
 
-use domain::{Timestamp, mail::MailKind, order::Status, payment::PaymentReport};
+use domain::{
+    Timestamp,
+    mail::MailKind,
+    order::Status,
+    payment::{Mismatch, PaymentReport},
+};
 use temporalio_workflow::{WorkflowContext, WorkflowTermination};
 
 use super::{Event, OrderWorkflow, requests::Request};
@@ -37,8 +42,13 @@ impl OrderWorkflow {
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
         let settled = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
-        if let Settled::Paid(status) = settled {
-            Self::enter(ctx, status, Some(MailKind::Paid));
+        match settled {
+            Settled::Paid(status) => Self::enter(ctx, status, Some(MailKind::Paid)),
+            // An end of which we do not know: it was decided in a task that was thrown away.
+            Settled::Unmatched(Mismatch::OrderClosed) if !ctx.state(Self::status).is_terminal() => {
+                Self::expire(ctx).await?;
+            }
+            Settled::Unmatched(_) | Settled::AttemptFailed | Settled::Known => {}
         }
         Ok(())
     }
@@ -49,7 +59,8 @@ impl OrderWorkflow {
         match step(ctx, OrderSteps::expire, input, DATABASE, "expire and restock").await? {
             Outcome::Done => Self::enter(ctx, Status::Expired, Some(MailKind::Expired)),
             Outcome::NotDue(due) => Self::set_due(ctx, due),
-            Outcome::Refused(status) => Self::enter(ctx, status, None),
+            // It ended otherwise, in a task that was thrown away before the customer was told.
+            Outcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
         }
         Ok(())
     }
@@ -57,7 +68,7 @@ impl OrderWorkflow {
     async fn cancel_order(ctx: &WorkflowContext<Self>, reason: String) -> Decided<Outcome> {
         let input = CancelInput { order: ctx.state(Self::order), at: now(ctx), reason };
         let outcome = step(ctx, OrderSteps::cancel, input, DATABASE, "cancel and restock").await?;
-        if outcome == Outcome::Done && ctx.state(Self::status) == Status::AwaitingPayment {
+        if outcome == Outcome::Done {
             Self::enter(ctx, Status::Cancelled, Some(MailKind::Cancelled));
         }
         Ok(outcome)
@@ -75,14 +86,19 @@ impl OrderWorkflow {
     async fn fulfil_order(ctx: &WorkflowContext<Self>) -> Decided<Outcome> {
         let input = At { order: ctx.state(Self::order), at: now(ctx) };
         let outcome = step(ctx, OrderSteps::fulfil, input, DATABASE, "complete the order").await?;
-        if outcome == Outcome::Done && ctx.state(Self::status) == Status::Paid {
+        if outcome == Outcome::Done {
             Self::enter(ctx, Status::Completed, Some(MailKind::Completed));
         }
         Ok(outcome)
     }
 
     /// The order has a new status: say so in the UI, drop reminders that are moot, queue the mail.
+    /// Whether it is new is judged by what was said, not by what is stored: after a crash in our first
+    /// task, `reserve` finds the order as a step that was already done had left it.
     fn enter(ctx: &WorkflowContext<Self>, status: Status, mail: Option<MailKind>) {
+        if ctx.state_mut(|s| s.entered.replace(status)) == Some(status) {
+            return;
+        }
         ctx.upsert_search_attributes([names::ORDER_STATUS.value_set(status.to_string())]);
         ctx.state_mut(|s| {
             if let Some(facts) = &mut s.facts {
@@ -99,5 +115,15 @@ impl OrderWorkflow {
                 facts.payment_due_at = due;
             }
         });
+    }
+}
+
+/// What the customer hears of an order that has come to this.
+fn mail_of(status: Status) -> Option<MailKind> {
+    match status {
+        Status::AwaitingPayment => None,
+        Status::Paid | Status::Completed => Some(MailKind::Paid),
+        Status::Cancelled => Some(MailKind::Cancelled),
+        Status::Expired => Some(MailKind::Expired),
     }
 }

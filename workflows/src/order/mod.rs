@@ -69,6 +69,8 @@ pub(crate) type Ticket = u64;
 pub struct OrderWorkflow {
     order: Option<OrderId>,
     facts: Option<Facts>,
+    /// The status that was entered last, with its mail.
+    entered: Option<Status>,
     events: VecDeque<Event>,
     tickets: Ticket,
     answers: BTreeMap<Ticket, Outcome>,

@@ -1,0 +1,266 @@
+//! Every error of the contract, in its one shape.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::harness::{Shop, send};
+
+/// Every route that wants the API key.
+const ROUTES: [(&str, &str); 15] = [
+    ("PUT", "/v1/products/tea"),
+    ("GET", "/v1/products/tea"),
+    ("GET", "/v1/products"),
+    ("POST", "/v1/inventory/tea/adjustments"),
+    ("GET", "/v1/inventory/tea"),
+    ("POST", "/v1/orders"),
+    ("GET", "/v1/orders"),
+    ("GET", "/v1/orders/{id}"),
+    ("POST", "/v1/orders/{id}/cancel"),
+    ("POST", "/v1/orders/{id}/extend"),
+    ("POST", "/v1/orders/{id}/fulfil"),
+    ("GET", "/v1/orders/{id}/timeline"),
+    ("GET", "/v1/orders/{id}/payments"),
+    ("POST", "/v1/sandbox/orders/{id}/pay"),
+    ("POST", "/v1/sandbox/orders/{id}/fast-forward"),
+];
+
+#[tokio::test]
+async fn every_route_wants_the_key() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    for (method, path) in ROUTES {
+        let request = || shop.api.bare(method.parse().unwrap(), &path.replace("{id}", &id));
+        let strangers = [
+            request(),
+            request().bearer_auth("wrong"),
+            request().bearer_auth(""),
+            request().header("authorization", "test-key"),
+            request().basic_auth("test-key", Some("test-key")),
+        ];
+        for stranger in strangers {
+            let answer = send(stranger).await;
+            answer.problem(401, "unauthorized");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{method} {path}");
+        }
+    }
+    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    shop.close();
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_is_not_understood() {
+    let shop = Shop::open().await;
+    let nobody = "ord_01920000000070008000000000000000";
+    let request = |method: Method, path: &str| shop.api.request(method, path).header("idempotency-key", "k");
+    let post = |path: &str| request(Method::POST, path);
+    let json = |request: RequestBuilder, body: &str| {
+        request.header("content-type", "application/json").body(body.to_owned())
+    };
+    let order = |suffix: &str| format!("/v1/orders/{nobody}{suffix}");
+    let table = [
+        (request(Method::GET, "/v1/nothing"), 404, "route_not_found"),
+        (request(Method::GET, "/v1/orders/"), 404, "route_not_found"),
+        (request(Method::GET, &order("")), 404, "order_not_found"),
+        (request(Method::GET, "/v1/orders/7"), 404, "order_not_found"),
+        (request(Method::GET, "/v1/orders/%ff"), 404, "order_not_found"),
+        (request(Method::GET, &order("/timeline")), 404, "order_not_found"),
+        (request(Method::GET, &order("/payments")), 404, "order_not_found"),
+        (post(&order("/cancel")), 404, "order_not_found"),
+        (post(&order("/fulfil")), 404, "order_not_found"),
+        (
+            json(post(&order("/extend")), r#"{"payment_due_at":"2030-01-01T00:00:00Z"}"#),
+            404,
+            "order_not_found",
+        ),
+        (post(&format!("/v1/sandbox/orders/{nobody}/pay")), 404, "order_not_found"),
+        (
+            json(post(&format!("/v1/sandbox/orders/{nobody}/fast-forward")), r#"{"duration":"PT1H"}"#),
+            404,
+            "order_not_found",
+        ),
+        (request(Method::GET, "/v1/products/none"), 404, "product_not_found"),
+        (request(Method::GET, "/v1/products/%00"), 404, "product_not_found"),
+        (request(Method::GET, "/v1/inventory/none"), 404, "product_not_found"),
+        (
+            json(post("/v1/inventory/none/adjustments"), r#"{"delta":1,"reason":"x"}"#),
+            404,
+            "product_not_found",
+        ),
+        (request(Method::DELETE, "/v1/orders"), 405, "method_not_allowed"),
+        (request(Method::PATCH, "/v1/products/tea"), 405, "method_not_allowed"),
+        (request(Method::GET, "/v1/webhooks/sandbox"), 405, "method_not_allowed"),
+        (json(post("/v1/orders"), "{"), 400, "malformed_json"),
+        (json(post("/v1/orders"), ""), 400, "malformed_json"),
+        (
+            json(
+                request(Method::PUT, "/v1/products/tea"),
+                r#"{"name":"x","unit_price":1,"currency":"EUR"} {}"#,
+            ),
+            400,
+            "malformed_json",
+        ),
+        (post("/v1/orders").header("content-type", "text/plain").body("{}"), 415, "unsupported_media_type"),
+        (post("/v1/orders").body("{}"), 415, "unsupported_media_type"),
+        (json(post("/v1/orders"), &" ".repeat(300 * 1024)), 413, "payload_too_large"),
+    ];
+    for (request, status, code) in table {
+        send(request).await.problem(status, code);
+    }
+    shop.close();
+}
+
+/// (where in a valid order, what stands there instead, which fields the answer complains about)
+fn bad_orders() -> Vec<(&'static str, Value, Vec<&'static str>)> {
+    let lines = |n: usize| json!(vec![json!({"sku": "tea", "quantity": 1}); n]);
+    vec![
+        ("/customer/email", json!("zaphod"), vec!["customer.email"]),
+        ("/customer/email", json!("a\0b@example.org"), vec!["customer.email"]),
+        ("/customer/id", json!("zaphod@example.org"), vec!["customer.id"]),
+        ("/customer/name", json!("two\nlines"), vec!["customer.name"]),
+        ("/customer/time_zone", json!("Mars/Olympus"), vec!["customer.time_zone"]),
+        ("/customer/locale", json!("de AT"), vec!["customer.locale"]),
+        ("/customer", json!({"id": ""}), vec!["customer"]),
+        ("/customer/id", json!(7), vec!["customer.id"]),
+        ("/customer/shoe_size", json!(44), vec!["customer.shoe_size"]),
+        ("/currency", json!("EURO"), vec!["currency"]),
+        ("/currency", json!("USD"), vec!["currency", "currency"]), // once for each product
+        ("/lines", json!([]), vec!["lines"]),
+        ("/lines", lines(101), vec!["lines"]),
+        ("/lines/1/quantity", json!(0), vec!["lines[1].quantity"]),
+        ("/lines/1/quantity", json!(-3), vec!["lines[1].quantity"]),
+        ("/lines/1/quantity", json!(10_001), vec!["lines[1].quantity"]),
+        ("/lines/1/quantity", json!(1.5), vec!["lines[1].quantity"]),
+        ("/lines/1/quantity", json!("1"), vec!["lines[1].quantity"]),
+        ("/lines/1/sku", json!("none"), vec!["lines[1].sku"]),
+        ("/lines/1/sku", json!("old"), vec!["lines[1].sku"]),
+        ("/lines/1/sku", json!("not a sku"), vec!["lines[1].sku"]),
+        ("/lines/1/colour", json!("red"), vec!["lines[1].colour"]),
+        ("/policy", json!({"payment_window": "4h"}), vec!["policy.payment_window"]),
+        ("/policy", json!({"payment_window": "PT0S"}), vec!["policy.payment_window"]),
+        ("/policy", json!({"payment_window": "P91D"}), vec!["policy.payment_window"]),
+        ("/policy", json!({"payment_window": "P1M"}), vec!["policy.payment_window"]),
+        ("/policy", json!({"reminders": ["PT25H"]}), vec!["policy.reminders[0]"]),
+        ("/policy", json!({"reminders": ["PT4H", "-PT4H"]}), vec!["policy.reminders[1]"]),
+        ("/policy", json!({"reminders": vec!["PT1H"; 11]}), vec!["policy.reminders"]),
+        ("/policy", json!({"fulfilment": "magic"}), vec!["policy.fulfilment"]),
+        ("/policy", json!({"grace": "PT1H"}), vec!["policy.grace"]),
+        ("/metadata", json!({"big": "x".repeat(17 * 1024)}), vec!["metadata"]),
+        ("/metadata", json!({"nul": "\0"}), vec!["metadata"]),
+        ("/metadata", json!([]), vec!["metadata"]),
+        ("/coupon", json!("X"), vec!["coupon"]),
+    ]
+}
+
+#[tokio::test]
+async fn a_bad_order_is_told_which_fields_are_wrong() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 1000).await;
+    shop.stock("mug", 990, 10).await;
+    let old = json!({"name": "Old", "unit_price": 1, "currency": "EUR", "active": false});
+    shop.api.put("/v1/products/old", &old).await.is(201);
+    for (at, value, fields) in bad_orders() {
+        let mut body = shop.order_body(&[("tea", 1), ("mug", 1)]);
+        body["metadata"] = json!({});
+        let (parent, name) = at.rsplit_once('/').unwrap();
+        body.pointer_mut(parent).unwrap()[name] = value.clone();
+        assert_eq!(shop.try_place(&body).await.bad_fields(), fields, "{at} = {value}");
+    }
+    // All at once.
+    let mut body = shop.order_body(&[("t a", 0), ("tea", 0)]);
+    body["customer"]["email"] = json!("x");
+    body["currency"] = json!("xxx");
+    body["policy"] = json!({"payment_window": "x"});
+    let expected = [
+        "customer.email",
+        "currency",
+        "lines[0].sku",
+        "lines[0].quantity",
+        "lines[1].quantity",
+        "policy.payment_window",
+    ];
+    assert_eq!(shop.try_place(&body).await.bad_fields(), expected);
+    assert_eq!(shop.level("tea").await, (1000, 0));
+    shop.close();
+}
+
+#[tokio::test]
+async fn other_bad_requests_name_their_fields_too() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let product = |field: &str, value: Value| {
+        let mut product = json!({"name": "Tea", "unit_price": 1, "currency": "EUR"});
+        product[field] = value;
+        product
+    };
+    for (field, value) in [
+        ("name", json!("")),
+        ("name", json!("a\0b")),
+        ("description", json!("x".repeat(100_000))),
+        ("unit_price", json!(0)),
+        ("unit_price", json!(i64::MAX)),
+        ("currency", json!("eur")),
+        ("colour", json!("red")),
+    ] {
+        assert_eq!(shop.api.put("/v1/products/x", &product(field, value)).await.bad_fields(), [field]);
+    }
+    assert_eq!(
+        shop.api.put("/v1/products/no%20sku", &product("name", json!("x"))).await.bad_fields(),
+        ["sku"]
+    );
+    let adjustments = "/v1/inventory/tea/adjustments";
+    for (body, field) in [
+        (json!({"delta": 0, "reason": "x"}), "delta"),
+        (json!({"delta": i64::MIN, "reason": "x"}), "delta"),
+        (json!({"delta": 1, "reason": " "}), "reason"),
+    ] {
+        assert_eq!(shop.api.post(adjustments, &body).await.bad_fields(), [field]);
+    }
+    let order = |verb: &str| format!("/v1/orders/{id}/{verb}");
+    let sandbox = |verb: &str| format!("/v1/sandbox/orders/{id}/{verb}");
+    for (path, body, field) in [
+        (order("cancel"), json!({"reason": "x".repeat(201)}), "reason"),
+        (order("extend"), json!({"payment_due_at": "tomorrow"}), "payment_due_at"),
+        (sandbox("pay"), json!({"currency": "x"}), "currency"),
+        (sandbox("pay"), json!({"event_id": "a b"}), "event_id"),
+        (sandbox("fast-forward"), json!({"duration": "-PT1H"}), "duration"),
+        (sandbox("fast-forward"), json!({"duration": "P500D"}), "duration"),
+    ] {
+        assert_eq!(shop.api.post(&path, &body).await.bad_fields(), [field], "{path}");
+    }
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("status=lost", "status"),
+        ("customer=a%40b", "customer"),
+        ("placed_from=yesterday", "placed_from"),
+        ("placed_to=7", "placed_to"),
+        ("starting_after=x", "starting_after"),
+        ("colour=red", "colour"),
+    ] {
+        assert_eq!(shop.api.get(&format!("/v1/orders?{query}")).await.bad_fields(), [field], "{query}");
+    }
+    shop.close();
+}
+
+#[tokio::test]
+async fn ids_of_requests_and_traces_come_back() {
+    let shop = Shop::open().await;
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for path in ["/v1/orders", "/v1/orders/none", "/healthz"] {
+        let request = shop
+            .api
+            .request(Method::GET, path)
+            .header("x-request-id", "my-id.7")
+            .header("traceparent", trace);
+        let answer = send(request).await;
+        assert_eq!(answer.header("x-request-id"), Some("my-id.7"));
+        assert_eq!(answer.header("traceparent"), Some(trace));
+    }
+    let request = shop.api.request(Method::GET, "/v1/orders/none").header("x-request-id", "not decent!");
+    let made = send(request).await.problem(404, "order_not_found");
+    assert!(made["request_id"].as_str().unwrap().starts_with("req_"));
+    shop.close();
+}

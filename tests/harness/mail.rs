@@ -1,0 +1,65 @@
+//! The mails that customers got, as the mail catcher shows them.
+
+use devstack::MailCatcher;
+use serde_json::Value;
+
+use super::{Api, Shop, eventually};
+
+#[derive(Debug, Clone)]
+pub struct Mail {
+    pub to: String,
+    pub subject: String,
+    /// Without the angle brackets.
+    pub message_id: String,
+    pub text: String,
+    pub html: String,
+}
+
+impl Mail {
+    /// `ord_….paid@example.org` is the mail `paid` of that order.
+    pub fn kind(&self) -> &str {
+        let (id, _) = self.message_id.split_once('@').expect("a Message-ID has a domain");
+        id.split_once('.').expect("ours have a kind").1
+    }
+}
+
+/// The mails that a catcher has got about an order (`ord_`: any order), oldest first.
+pub async fn mails(catcher: &MailCatcher, order: &str) -> Vec<Mail> {
+    let api = Api::new(catcher.http_url().trim_start_matches("http://"));
+    let list = api.get("/api/v1/messages").await.is(200);
+    let about = |mail: &&Value| mail["MessageID"].as_str().is_some_and(|id| id.starts_with(order));
+    let mut mails = Vec::new();
+    for listed in list["messages"].as_array().unwrap().iter().rev().filter(about) {
+        let id = listed["ID"].as_str().unwrap();
+        mails.push(mail(&api.get(&format!("/api/v1/message/{id}")).await.is(200)));
+    }
+    mails
+}
+
+fn mail(message: &Value) -> Mail {
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text in {message}")).to_owned();
+    Mail {
+        to: text(&message["To"][0]["Address"]),
+        subject: text(&message["Subject"]),
+        message_id: text(&message["MessageID"]),
+        text: text(&message["Text"]),
+        html: text(&message["HTML"]),
+    }
+}
+
+impl Shop {
+    /// The mails about an order, oldest first.
+    pub async fn mails(&self, order: &str) -> Vec<Mail> {
+        mails(&super::servers().await.mail, order).await
+    }
+
+    /// Waits until the customer has got this mail about the order; gives the kinds of all so far.
+    pub async fn until_mailed(&self, order: &str, kind: &str) -> Vec<String> {
+        eventually(&format!("the mail `{kind}` about {order}"), async || {
+            let kinds: Vec<String> =
+                self.mails(order).await.iter().map(|mail| mail.kind().to_owned()).collect();
+            kinds.iter().any(|mailed| mailed == kind).then_some(kinds)
+        })
+        .await
+    }
+}

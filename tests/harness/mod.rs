@@ -1,0 +1,46 @@
+//! What the tests stand on.
+
+mod http;
+mod mail;
+mod orders;
+mod process;
+mod servers;
+mod shop;
+mod temporal;
+pub mod webhook;
+
+use std::time::Duration;
+
+pub use http::{Answer, Api, send, try_send};
+pub use mail::{Mail, mails};
+pub use orders::time;
+pub use process::Holdfast;
+pub use servers::{database, servers, test_dir, tools};
+pub use shop::{NAME, Setup, Shop};
+
+/// Nothing in these tests takes this long unless it never comes.
+const DEADLINE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(40);
+
+/// Asks again and again until there is an answer. Panics with `what` at the deadline.
+pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A word nobody else uses: for names, keys and addresses.
+pub fn unique() -> String {
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        time::{SystemTime, UNIX_EPOCH},
+    };
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    format!("{:x}x{:x}", now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+}

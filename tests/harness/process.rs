@@ -1,0 +1,99 @@
+//! A `holdfast` process: started, watched by its log, killed or asked to stop.
+
+use std::{
+    fs::{self, File},
+    io::{PipeWriter, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use serde_json::Value;
+
+use super::eventually;
+
+/// What a process gets as its environment, and nothing else.
+pub type Env = Vec<(&'static str, String)>;
+
+/// Becomes the program (same process id) and leaves a guard behind that kills it when our end of the
+/// pipe closes: no process outlives the tests, however they end.
+const GUARD: &str = r#"exec 3<&0
+( ( trap '' HUP INT TERM QUIT; exec >/dev/null 2>&1; read -r line <&3 || kill -s KILL $$ ) & )
+exec "$@" </dev/null 3<&-"#;
+
+/// Lines of a log that are printed when a test fails.
+const LAST_WORDS: usize = 80;
+
+pub struct Holdfast {
+    name: String,
+    child: Child,
+    leash: PipeWriter,
+    log: PathBuf,
+}
+
+impl Holdfast {
+    /// Starts `holdfast <command>`; its log becomes a file in `dir`.
+    pub fn start(command: &str, env: &Env, dir: &Path) -> Self {
+        let name = format!("{command}-{}", super::unique());
+        let log = dir.join(format!("{name}.log"));
+        let file = File::create(&log).unwrap();
+        let (end, leash) = std::io::pipe().unwrap();
+        let child = Command::new("/bin/sh")
+            .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_holdfast"), command])
+            .env_clear()
+            .env("HOME", dir)
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .stdin(end)
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        Self { name, child, leash, log }
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// Waits for the log line with this message.
+    pub async fn says(&mut self, message: &str) -> Value {
+        let what = format!("{} says `{message}`", self.name);
+        eventually(&what, async || {
+            assert!(self.child.try_wait().unwrap().is_none(), "{} has ended:\n{}", self.name, self.log());
+            let log = self.log();
+            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.into_iter().find(|line| line["message"] == message)
+        })
+        .await
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+        let _ = self.leash.write_all(b"\n");
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) {
+        let kill = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+    }
+
+    pub async fn ended(&mut self) -> ExitStatus {
+        let what = format!("{} ends", self.name);
+        eventually(&what, async || self.child.try_wait().unwrap()).await
+    }
+}
+
+impl Drop for Holdfast {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_WORDS)..];
+            eprintln!("---- log of {}\n{}", self.name, last.join("\n"));
+        }
+    }
+}

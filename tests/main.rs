@@ -1,0 +1,34 @@
+//! The black-box tests: the real program, as its users run it, against real servers.
+//!
+//! One PostgreSQL, one Temporal server (with time skipping) and one mail catcher are started per run
+//! and end with it, however it ends; see `harness/servers.rs`. Each test opens a [`harness::Shop`]: a
+//! database of its own, a task queue of its own, and its own `holdfast api` and `holdfast worker`
+//! processes on free ports. So tests run side by side, may kill whatever they started, and skip the
+//! hours of their own orders only. A failing test prints the end of its processes' logs.
+//!
+//! `Shop::close` ends each test: it proves the invariants with `holdfast audit` and that no personal
+//! data reached a log.
+//!
+//! Rules: tests speak to Holdfast as its users do, by HTTP and mail, and by Temporal's client where its
+//! view is the subject. `repeats.rs` alone plays a crashed worker and calls `store`. Tests wait for
+//! conditions with a deadline, never for a time, and nothing is tried twice to make it pass.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+mod crashes;
+mod day;
+mod errors;
+mod fuzz;
+mod happy_path;
+mod idempotency;
+mod operations;
+mod outages;
+mod payments;
+mod policy;
+mod reads;
+mod repeats;
+mod replay;
+mod stock;
+mod temporal_view;
+mod webhooks;

@@ -1,0 +1,135 @@
+//! For those who run Holdfast: health, readiness, figures, documentation.
+
+use reqwest::Method;
+use serde_json::json;
+use sqlx::Executor as _;
+
+use crate::harness::{Shop, send};
+
+/// Nobody listens there.
+const NOWHERE: &str = "127.0.0.1:1";
+
+#[tokio::test]
+async fn readiness_names_what_is_missing() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.api.get("/healthz").await.is(200)["status"], "ok");
+    let ready = shop.api.get("/readyz").await.is(200);
+    assert_eq!((&ready["status"], &ready["missing"]), (&json!("ok"), &json!([])));
+
+    let dead_database = ("DATABASE_URL", format!("postgres://x:x@{NOWHERE}/x"));
+    let (api, _process) = shop.start_api(&[dead_database]).await;
+    assert_eq!(api.get("/healthz").await.is(200)["status"], "ok");
+    let ready = api.get("/readyz").await.is(503);
+    assert_eq!((&ready["status"], &ready["missing"]), (&json!("unavailable"), &json!(["postgresql"])));
+    let answer = api.get("/v1/orders").await;
+    answer.problem(503, "database_unavailable");
+    assert!(answer.header("retry-after").is_some());
+
+    let (api, _process) = shop.start_api(&[("TEMPORAL_ADDRESS", NOWHERE.into())]).await;
+    let ready = api.get("/readyz").await.is(200);
+    assert_eq!((&ready["status"], &ready["missing"]), (&json!("degraded"), &json!(["temporal"])));
+    shop.close();
+}
+
+#[tokio::test]
+async fn figures_of_our_own_and_of_the_engine() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 1).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.try_place(&shop.order_body(&[("tea", 1)])).await.problem(409, "insufficient_stock");
+    shop.until_told(&id, "workflow.started").await;
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    let figures = shop.figures().await;
+    for line in [
+        "holdfast_orders_total{outcome=\"placed\"} 1",
+        "holdfast_holds_total{result=\"held\"} 1",
+        "holdfast_holds_total{result=\"refused\"} 1",
+        "holdfast_webhooks_total{provider=\"sandbox\",result=\"stored\"} 1",
+        "holdfast_http_requests_total{method=\"POST\",route=\"/v1/orders\",status=\"201\"} 1",
+    ] {
+        assert!(figures.contains(line), "`{line}` is missing in:\n{figures}");
+    }
+    assert!(figures.contains("\ntemporal_request_total{"), "{figures}");
+    assert!(!figures.contains(&id) && !figures.contains("cust-42"), "labels must be few:\n{figures}");
+    shop.close();
+}
+
+#[tokio::test]
+async fn the_contract_is_served_and_can_be_tried() {
+    let shop = Shop::open().await;
+    let document = send(shop.api.bare(Method::GET, "/openapi.json")).await.is(200);
+    for (path, methods) in [
+        ("/v1/products/{sku}", vec!["get", "put"]),
+        ("/v1/products", vec!["get"]),
+        ("/v1/inventory/{sku}/adjustments", vec!["post"]),
+        ("/v1/inventory/{sku}", vec!["get"]),
+        ("/v1/orders", vec!["get", "post"]),
+        ("/v1/orders/{id}", vec!["get"]),
+        ("/v1/orders/{id}/cancel", vec!["post"]),
+        ("/v1/orders/{id}/extend", vec!["post"]),
+        ("/v1/orders/{id}/fulfil", vec!["post"]),
+        ("/v1/orders/{id}/timeline", vec!["get"]),
+        ("/v1/orders/{id}/payments", vec!["get"]),
+        ("/v1/webhooks/{provider}", vec!["post"]),
+        ("/healthz", vec!["get"]),
+        ("/readyz", vec!["get"]),
+        ("/metrics", vec!["get"]),
+        ("/v1/sandbox/orders/{id}/pay", vec!["post"]),
+        ("/v1/sandbox/orders/{id}/fast-forward", vec!["post"]),
+    ] {
+        for method in methods {
+            assert!(document["paths"][path][method]["responses"].is_object(), "{method} {path}");
+        }
+    }
+    let page = send(shop.api.bare(Method::GET, "/docs")).await;
+    assert_eq!(page.status, 200);
+    let html = String::from_utf8(page.body).unwrap();
+    assert!(html.contains("swagger-ui"), "{html}");
+    let script = send(shop.api.bare(Method::GET, "/docs/files/swagger-initializer.js")).await;
+    assert!(String::from_utf8_lossy(&script.body).contains("/openapi.json"));
+    shop.close();
+}
+
+/// Without its secret there is no sandbox: nobody pays with play money in production.
+#[tokio::test]
+async fn the_sandbox_is_there_only_with_its_secret() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 1).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let (api, _process) = shop.start_api(&[("HOLDFAST_SANDBOX_WEBHOOK_SECRET", String::new())]).await;
+    api.post(&format!("/v1/sandbox/orders/{id}/pay"), &json!({})).await.problem(404, "route_not_found");
+    api.post("/v1/webhooks/sandbox", &json!({})).await.problem(404, "provider_not_found");
+    shop.close();
+}
+
+/// Every test ends with an audit; here it is audited itself. Each statement breaks one invariant.
+#[tokio::test]
+async fn the_audit_finds_what_is_wrong() {
+    let breaks = [
+        ("UPDATE stock_levels SET on_hand = on_hand + 1", "1. levels are the sum"),
+        ("UPDATE stock_levels SET held = 0", "1. held stock"),
+        ("UPDATE holds SET state = 'released'", "2. every line has its hold"),
+        (
+            "UPDATE orders SET payment_status = 'unpaid' WHERE status = 'completed'",
+            "3. every captured payment",
+        ),
+        ("DELETE FROM payments", "3. every paid order"),
+        (
+            "INSERT INTO timeline (order_id, at, type, data) SELECT id, placed_at, 'order.expired', '{}' FROM orders",
+            "4. ",
+        ),
+    ];
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let (paid, _unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    shop.pay(&paid).await;
+    shop.until_told(&paid, "mail.sent").await;
+    shop.audit();
+    for (statement, invariant) in breaks {
+        shop.sql().await.execute(statement).await.unwrap();
+        let (whole, report) = shop.run_audit();
+        let found = report.lines().any(|line| line.starts_with(&format!("BROKEN {invariant}")));
+        assert!(!whole && found, "{statement}:\n{report}");
+    }
+}

@@ -1,0 +1,154 @@
+//! What Holdfast needs goes away, and comes back.
+
+use std::path::Path;
+
+use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions, free_port};
+use serde_json::json;
+
+use crate::harness::{Setup, Shop, database, eventually, mails, test_dir, tools};
+
+async fn temporal(dir: &Path, port: u16) -> Temporal {
+    let options = TemporalOptions {
+        port: Some(port),
+        ui_port: None,
+        db_file: Some(dir.join("temporal.db")),
+        log_file: dir.join("temporal.log"),
+    };
+    Temporal::start(&tools(), options).await.unwrap()
+}
+
+#[tokio::test]
+async fn temporal_is_away_and_orders_are_taken_all_the_same() {
+    let (dir, port) = (test_dir(), free_port());
+    let setup = Setup { temporal_address: Some(format!("127.0.0.1:{port}")), ..Setup::default() };
+    let shop = Shop::with(setup).await;
+    shop.stock("tea", 1250, 10).await;
+    let (first, unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    shop.pay(&first).await;
+    shop.cancel(&unpaid).await.problem(503, "engine_unavailable");
+    assert_eq!(shop.api.get("/readyz").await.is(200)["missing"], json!(["temporal"]));
+    assert_eq!(shop.level("tea").await, (10, 2));
+
+    let mut server = temporal(&dir, port).await;
+    shop.until(&first, "completed").await;
+    shop.until_told(&unpaid, "workflow.started").await;
+
+    // A crash of the engine, with its data.
+    server.kill().await;
+    let second = shop.place(&[("tea", 1)]).await;
+    shop.pay(&second).await;
+    shop.pay(&unpaid).await;
+    let _server = temporal(&dir, port).await;
+    for id in [&second, &unpaid] {
+        shop.until(id, "completed").await;
+        assert_eq!(shop.until_mailed(id, "paid").await, ["paid"]);
+    }
+    assert_eq!(shop.open_exceptions().await, [""; 0]);
+    assert_eq!(shop.level("tea").await, (7, 0));
+    shop.close();
+}
+
+#[tokio::test]
+async fn postgresql_is_away_while_orders_wait() {
+    let data_dir = test_dir().join("postgres");
+    let options = |port| PostgresOptions { data_dir: data_dir.clone(), port, durable: true };
+    let mut postgres = Postgres::start(&tools(), options(None)).await.unwrap();
+    let port = postgres.port();
+    let database_url = Some(database(&postgres).await);
+    let shop = Shop::with(Setup { database_url, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 10).await;
+    let (paid, unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    shop.until_told(&paid, "workflow.started").await;
+    shop.until_told(&unpaid, "workflow.started").await;
+
+    postgres.kill().await;
+    shop.api.get(&format!("/v1/orders/{paid}")).await.problem(503, "database_unavailable");
+    assert_eq!(shop.api.get("/readyz").await.is(503)["missing"], json!(["postgresql"]));
+    let body = shop.order_body(&[("tea", 1)]);
+    shop.api.post_as("k-1", "/v1/orders", &body).await.problem(503, "database_unavailable");
+
+    let _postgres = Postgres::start(&tools(), options(Some(port))).await.unwrap();
+    eventually("it is ready again", async || (shop.api.get("/readyz").await.status == 200).then_some(()))
+        .await;
+    shop.api.post_as("k-1", "/v1/orders", &body).await.is(201);
+    shop.pay(&paid).await;
+    shop.until(&paid, "completed").await;
+    shop.fast_forward(&unpaid, "PT25H").await;
+    shop.until(&unpaid, "expired").await;
+    assert_eq!(shop.level("tea").await, (9, 1));
+    shop.close();
+}
+
+/// A shop with a mail catcher of its own, which is down at first.
+async fn without_mail() -> (Shop, u16) {
+    let port = free_port();
+    let smtp_url = Some(format!("smtp://127.0.0.1:{port}"));
+    let shop = Shop::with(Setup { smtp_url, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 10).await;
+    (shop, port)
+}
+
+async fn catch_mails(port: u16) -> MailCatcher {
+    MailCatcher::start(Some(port), None, None).await.unwrap()
+}
+
+/// Waits until the catcher has got a mail; gives the kinds of all.
+async fn kinds(catcher: &MailCatcher) -> Vec<String> {
+    eventually("a mail", async || {
+        let kinds: Vec<String> =
+            mails(catcher, "ord_").await.iter().map(|mail| mail.kind().to_owned()).collect();
+        (!kinds.is_empty()).then_some(kinds)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn the_mail_server_is_away_when_orders_end() {
+    let (shop, port) = without_mail().await;
+    let policy = json!({"payment_window": "PT1H", "reminders": ["PT30M"]});
+    let (expired, paid) = (shop.place_with(&[("tea", 1)], policy).await, shop.place(&[("tea", 1)]).await);
+    shop.fast_forward(&expired, "PT65M").await;
+    shop.pay(&paid).await;
+    // Reminders and mails do not go out, and nothing waits for them.
+    shop.until(&expired, "expired").await;
+    shop.until(&paid, "completed").await;
+    assert_eq!(shop.level("tea").await, (9, 0));
+    for id in [&expired, &paid] {
+        let story = shop.story(id).await;
+        assert!(!story.iter().any(|told| told.ends_with(".sent")), "{story:?}");
+    }
+
+    let catcher = catch_mails(port).await;
+    for id in [&expired, &paid] {
+        shop.fast_forward(id, "PT20M").await; // the next try is up to ten minutes away
+        shop.until_told(id, "mail.sent").await;
+        shop.temporal.until_closed(id).await;
+    }
+    let mut kinds = kinds(&catcher).await;
+    kinds.sort();
+    assert_eq!(kinds, ["expired", "paid"]);
+    catcher.stop().await;
+    shop.close();
+}
+
+#[tokio::test]
+async fn the_mail_server_is_away_when_a_reminder_is_due() {
+    let (shop, port) = without_mail().await;
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.fast_forward(&id, "PT5H").await;
+    let catcher = catch_mails(port).await;
+    shop.fast_forward(&id, "PT20M").await;
+    shop.until_told(&id, "reminder.sent").await;
+    assert_eq!(kinds(&catcher).await, ["reminder_1"]);
+    // Money that comes while a reminder is tried pays at once, and the reminder is forgotten.
+    catcher.stop().await;
+    shop.fast_forward(&id, "PT7H").await;
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    let catcher = catch_mails(port).await;
+    shop.fast_forward(&id, "PT20M").await;
+    shop.temporal.until_closed(&id).await;
+    assert_eq!(kinds(&catcher).await, ["paid"]);
+    catcher.stop().await;
+    shop.close();
+}

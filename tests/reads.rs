@@ -1,0 +1,150 @@
+//! Reading: lists, filters, pages; also while every worker is stopped.
+
+use futures_util::future::join_all;
+use jiff::ToSpan as _;
+use serde_json::{Value, json};
+
+use crate::harness::{Shop, time};
+
+fn ids(list: &Value) -> Vec<String> {
+    list["data"].as_array().unwrap().iter().map(|order| order["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn pages_of_orders_newest_first() {
+    let mut shop = Shop::open().await;
+    shop.stock("tea", 1250, 100).await;
+    let mut placed = Vec::new();
+    for _ in 0..9 {
+        placed.extend(join_all((0..5).map(|_| shop.place(&[("tea", 1)]))).await);
+    }
+    shop.kill_worker();
+    let mut pages: Vec<Vec<String>> = Vec::new();
+    let mut after = String::new();
+    loop {
+        let list = shop.api.get(&format!("/v1/orders?limit=20{after}")).await.is(200);
+        assert_eq!(list["object"], "list");
+        pages.push(ids(&list));
+        assert_eq!(list["has_more"], !list["next_cursor"].is_null());
+        let Some(cursor) = list["next_cursor"].as_str() else { break };
+        after = format!("&starting_after={cursor}");
+        // What is placed meanwhile is newer: it moves no page.
+        shop.place(&[("tea", 1)]).await;
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [20, 20, 5]);
+    let read = pages.concat();
+    let mut newest_first = placed.clone();
+    newest_first.sort();
+    newest_first.reverse();
+    assert_eq!(read, newest_first);
+
+    let whole = shop.api.get("/v1/orders?limit=100").await.is(200);
+    assert_eq!(
+        (ids(&whole).len(), &whole["has_more"], &whole["next_cursor"]),
+        (47, &json!(false), &Value::Null)
+    );
+    assert_eq!(ids(&shop.api.get("/v1/orders").await.is(200)).len(), 20);
+    // An id is as good as a cursor.
+    let rest = shop.api.get(&format!("/v1/orders?starting_after={}", newest_first[43])).await.is(200);
+    assert_eq!(ids(&rest), newest_first[44..]);
+    shop.close();
+}
+
+#[tokio::test]
+async fn orders_are_filtered_by_status_customer_and_time() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 100).await;
+    let mut other = shop.order_body(&[("tea", 1)]);
+    other["customer"]["id"] = json!("cust-7");
+    let (a, b) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    let c = shop.try_place(&other).await.is(201)["id"].as_str().unwrap().to_owned();
+    shop.cancel(&a).await.is(200);
+    shop.pay(&b).await;
+    shop.until(&b, "completed").await;
+
+    let b_placed = time(&shop.order(&b).await, "placed_at");
+    let just_after = b_placed + 1.microsecond();
+    let tomorrow = b_placed + 24.hours();
+    for (query, found) in [
+        ("status=cancelled".to_owned(), vec![&a]),
+        ("status=completed".into(), vec![&b]),
+        ("status=awaiting_payment".into(), vec![&c]),
+        ("status=expired".into(), vec![]),
+        ("customer=cust-42".into(), vec![&b, &a]),
+        ("customer=cust-7".into(), vec![&c]),
+        ("customer=cust-42&status=cancelled".into(), vec![&a]),
+        (format!("placed_from={b_placed}"), vec![&c, &b]),
+        (format!("placed_from={just_after}"), vec![&c]),
+        (format!("placed_to={b_placed}"), vec![&a]),
+        (format!("placed_from={b_placed}&placed_to={just_after}"), vec![&b]),
+        (format!("placed_from={tomorrow}"), vec![]),
+        (format!("limit=1&customer=cust-42&starting_after={b}"), vec![&a]),
+    ] {
+        let list = shop.api.get(&format!("/v1/orders?{query}")).await.is(200);
+        assert_eq!(ids(&list), found.into_iter().cloned().collect::<Vec<_>>(), "{query}");
+    }
+    shop.close();
+}
+
+#[tokio::test]
+async fn an_order_is_read_whole_while_no_worker_runs() {
+    let mut shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.pay(&id).await;
+    shop.until_told(&id, "mail.sent").await;
+    shop.kill_worker();
+    assert_eq!(shop.order(&id).await["status"], "completed");
+    let timeline = shop.timeline(&id).await;
+    assert!(timeline.is_sorted_by_key(|entry| time(entry, "at")), "{timeline:?}");
+    let payments = shop.payments(&id).await;
+    let payment = &payments[0];
+    assert!(payment["id"].as_str().unwrap().starts_with("pay_"));
+    assert_eq!(
+        (&payment["object"], &payment["amount"], &payment["currency"]),
+        (&json!("payment"), &json!(1250), &json!("EUR"))
+    );
+    shop.close();
+}
+
+#[tokio::test]
+async fn products_are_put_read_listed_and_searched() {
+    let shop = Shop::open().await;
+    let green =
+        json!({"name": "Green tea", "description": "from Uji 100%", "unit_price": 1250, "currency": "EUR"});
+    let created = shop.api.put("/v1/products/tea-green", &green).await.is(201);
+    assert_eq!(
+        (&created["object"], &created["sku"], &created["active"]),
+        (&json!("product"), &json!("tea-green"), &json!(true))
+    );
+    assert_eq!(shop.api.get("/v1/products/tea-green").await.is(200), created);
+    assert_eq!(shop.level("tea-green").await, (0, 0));
+    let dearer = json!({"name": "Green tea", "unit_price": 1300, "currency": "EUR", "active": false});
+    let replaced = shop.api.put("/v1/products/tea-green", &dearer).await.is(200);
+    assert_eq!(
+        (&replaced["unit_price"], &replaced["description"], &replaced["active"]),
+        (&json!(1300), &json!(""), &json!(false))
+    );
+    assert_eq!(replaced["created_at"], created["created_at"]);
+
+    shop.stock("mug", 990, 1).await;
+    shop.api
+        .put("/v1/products/zzz_1", &json!({"name": "Under_score", "unit_price": 1, "currency": "JPY"}))
+        .await
+        .is(201);
+    for (query, found) in [
+        ("", vec!["mug", "tea-green", "zzz_1"]),
+        ("?q=GREEN", vec!["tea-green"]),
+        ("?q=mug", vec!["mug"]),
+        ("?q=_", vec!["zzz_1"]),
+        ("?q=%25", vec![]),
+        ("?q=nothing", vec![]),
+        ("?limit=1&starting_after=mug", vec!["tea-green"]),
+    ] {
+        let list = shop.api.get(&format!("/v1/products{query}")).await.is(200);
+        let skus: Vec<&str> =
+            list["data"].as_array().unwrap().iter().map(|product| product["sku"].as_str().unwrap()).collect();
+        assert_eq!(skus, found, "{query}");
+    }
+    shop.close();
+}

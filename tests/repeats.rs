@@ -1,0 +1,156 @@
+//! A step that was done, by a worker that died before it could say so, is done again. It must change
+//! nothing and give the same answer: that answer is what the order's workflow goes on with.
+
+use domain::{
+    OrderId,
+    mail::MailKind,
+    money::{Currency, Money},
+    order::Status,
+    payment::{Outcome, PaymentReport},
+};
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::json;
+use store::{
+    Db,
+    mails::{self, Unneeded},
+    orders::{self, Closed, Settlement},
+};
+
+use crate::harness::{
+    Setup, Shop, eventually, time,
+    webhook::{Webhook, paid},
+};
+
+/// A shop without a worker, and its database: the test is the worker.
+async fn by_hand() -> (Shop, Db) {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 10).await;
+    let db = Db::open(&shop.database_url, 2).unwrap();
+    (shop, db)
+}
+
+fn report(payment_id: &str, amount: i64) -> PaymentReport {
+    PaymentReport {
+        provider: "sandbox".into(),
+        event_id: "evt_1".into(),
+        payment_id: payment_id.into(),
+        outcome: Outcome::Succeeded,
+        money: Money::new(amount, Currency::parse("EUR").unwrap()),
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
+    let (shop, db) = by_hand().await;
+    let now = Timestamp::now();
+    for (policy, status) in
+        [(json!(null), Status::Completed), (json!({"fulfilment": "manual"}), Status::Paid)]
+    {
+        let id = shop.place_with(&[("tea", 1)], policy).await;
+        let order: OrderId = id.parse().unwrap();
+        let settle = async |payment: &str, amount| {
+            orders::settle(&db, order, &report(payment, amount), now).await.unwrap()
+        };
+        assert!(matches!(settle("wrong", 1).await, Settlement::Unmatched(_)));
+        assert_eq!(settle("right", 1250).await, Settlement::Paid { completed: status == Status::Completed });
+        let story = shop.story(&id).await;
+        assert_eq!(settle("right", 1250).await, Settlement::Known(Some(status)));
+        assert_eq!(settle("wrong", 1).await, Settlement::Known(None));
+        assert!(matches!(settle("second", 1250).await, Settlement::Unmatched(_)));
+        assert_eq!(settle("second", 1250).await, Settlement::Known(None));
+        assert_eq!(shop.story(&id).await[..story.len()], story);
+        assert_eq!(shop.order(&id).await["status"], status.as_str());
+    }
+    assert_eq!(shop.level("tea").await, (8, 0));
+    shop.close();
+}
+
+/// Placement and payment come so close that one workflow task does both, and its worker dies with the
+/// payment settled: the next worker finds a completed order, and a customer who was not told.
+#[tokio::test]
+async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
+    let (mut shop, db) = by_hand().await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let event = paid(&id, 1250);
+    Webhook::new(&event).send(&shop.api).await.is(200);
+    let report = report(event["data"]["payment_id"].as_str().unwrap(), 1250);
+    let settled = orders::settle(&db, id.parse().unwrap(), &report, Timestamp::now()).await.unwrap();
+    assert_eq!(settled, Settlement::Paid { completed: true });
+
+    shop.start_worker();
+    assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
+    shop.temporal.until_closed(&id).await;
+    let query = format!("WorkflowId = '{id}' AND HoldfastOrderStatus = 'completed'");
+    eventually(&query, async || (shop.temporal.count(&query).await == 1).then_some(())).await;
+    shop.close();
+}
+
+/// At the last moment before the mail server is asked, the order is looked at again.
+#[tokio::test]
+async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
+    let (shop, db) = by_hand().await;
+    let (first, second) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    let claim = async |id: &str, kind| mails::claim(&db, id.parse().unwrap(), kind, "<id>").await.unwrap();
+    let now = Timestamp::now();
+    drop(claim(&first, MailKind::Reminder(1)).await.unwrap()); // a try that failed
+    claim(&first, MailKind::Reminder(1)).await.unwrap().sent(now).await.unwrap();
+    assert_eq!(claim(&first, MailKind::Reminder(1)).await.err(), Some(Unneeded::AlreadySent));
+    assert!(claim(&first, MailKind::Reminder(2)).await.is_ok());
+
+    // Money counts from the moment its webhook was stored, also before the workflow has seen it.
+    shop.pay_with(&first, json!({"amount": 1})).await;
+    assert!(claim(&first, MailKind::Reminder(2)).await.is_ok());
+    shop.pay(&first).await;
+    assert_eq!(claim(&first, MailKind::Reminder(2)).await.err(), Some(Unneeded::Moot));
+    assert!(claim(&first, MailKind::Paid).await.is_ok());
+    orders::cancel(&db, second.parse().unwrap(), "x", now).await.unwrap();
+    assert_eq!(claim(&second, MailKind::Reminder(1)).await.err(), Some(Unneeded::Moot));
+    shop.close();
+}
+
+/// A cancellation is decided, and the task that decided it is thrown away: the workflow sleeps on and
+/// learns of the end when money comes, or at the deadline. Either way the customer is told.
+#[tokio::test]
+async fn a_decision_that_the_engine_lost_is_found_again() {
+    let (mut shop, db) = by_hand().await;
+    shop.start_worker();
+    let policy = json!({"reminders": []});
+    let ids =
+        [shop.place_with(&[("tea", 1)], policy.clone()).await, shop.place_with(&[("tea", 1)], policy).await];
+    for id in &ids {
+        shop.until_told(id, "workflow.started").await;
+        orders::cancel(&db, id.parse().unwrap(), "lost", Timestamp::now()).await.unwrap();
+    }
+    shop.pay(&ids[0]).await;
+    shop.fast_forward(&ids[1], "PT25H").await;
+    for id in &ids {
+        assert_eq!(shop.until_mailed(id, "cancelled").await, ["cancelled"]);
+        shop.temporal.until_closed(id).await;
+        assert_eq!(shop.order(id).await["close_reason"], "lost");
+    }
+    assert_eq!(shop.exceptions(&ids[0]).await, ["order_closed"]);
+    shop.close();
+}
+
+#[tokio::test]
+async fn an_end_is_the_same_end_when_it_is_repeated() {
+    let (shop, db) = by_hand().await;
+    let place = async || shop.place(&[("tea", 2)]).await;
+    let (cancelled, expired, extended) = (place().await, place().await, place().await);
+    let id = |text: &str| text.parse::<OrderId>().unwrap();
+    let due = time(&shop.order(&expired).await, "payment_due_at");
+    let placed_at = due - 24.hours();
+    assert_eq!(orders::expire(&db, id(&expired), placed_at).await.unwrap(), Closed::NotDue(due));
+    for _ in 0..3 {
+        assert_eq!(orders::cancel(&db, id(&cancelled), "x", due).await.unwrap(), Closed::Done);
+        assert_eq!(orders::expire(&db, id(&expired), due).await.unwrap(), Closed::Done);
+        orders::extend(&db, id(&extended), due + 9.hours(), placed_at).await.unwrap();
+    }
+    assert_eq!(orders::expire(&db, id(&cancelled), due).await.unwrap(), Closed::Refused(Status::Cancelled));
+    assert_eq!(orders::cancel(&db, id(&expired), "x", due).await.unwrap(), Closed::Refused(Status::Expired));
+    assert_eq!(shop.story(&cancelled).await[2..], ["order.cancelled", "stock.released"]);
+    assert_eq!(shop.story(&expired).await[2..], ["order.expired", "stock.released"]);
+    assert_eq!(shop.story(&extended).await[2..], ["order.extended"]);
+    assert_eq!(shop.level("tea").await, (10, 2));
+    shop.close();
+}

@@ -1,0 +1,160 @@
+//! What people see and do in Temporal itself.
+
+use serde_json::{Value, json};
+use temporalio_client::{
+    UntypedQuery, UntypedWorkflow, WorkflowCancelOptions, WorkflowExecutionStatus, WorkflowQueryOptions,
+    WorkflowStartOptions, WorkflowTerminateOptions,
+};
+use temporalio_common::data_converters::RawValue;
+use workflows::{OrderInput, OrderWorkflow};
+
+use crate::harness::{NAME, Setup, Shop, eventually, time};
+
+/// Payloads in clear, as a person with the CLI sees them.
+async fn open_shop() -> Shop {
+    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 10).await;
+    shop
+}
+
+#[tokio::test]
+async fn orders_are_found_and_say_what_they_wait_for() {
+    let shop = open_shop().await;
+    let (paid, waiting) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 2)]).await);
+    for id in [&paid, &waiting] {
+        shop.until_told(id, "workflow.started").await;
+    }
+    shop.pay(&paid).await;
+    shop.until(&paid, "completed").await;
+    for (filter, found) in [
+        ("HoldfastCustomerId = 'cust-42'", 2),
+        ("HoldfastCustomerId = 'cust-43'", 0),
+        ("HoldfastCustomerId = 'cust-42' AND HoldfastOrderStatus = 'awaiting_payment'", 1),
+        ("HoldfastOrderStatus = 'completed' AND ExecutionStatus = 'Completed'", 1),
+    ] {
+        let query = format!("TaskQueue = '{}' AND {filter}", shop.task_queue);
+        eventually(&query, async || (shop.temporal.count(&query).await == found).then_some(())).await;
+    }
+    let description = shop.temporal.describe(&waiting).await;
+    assert_eq!(description.static_summary(), Some("Order of 25.00 EUR for customer cust-42"));
+
+    let due = time(&shop.order(&waiting).await, "payment_due_at").to_string();
+    let state = shop.temporal.order(&waiting).await;
+    let state =
+        state.query(OrderWorkflow::state, (), WorkflowQueryOptions::default()).await.unwrap().unwrap();
+    assert_eq!(state.payment_due_at.to_string(), due);
+    assert!(state.next_reminder_at.unwrap() < state.payment_due_at);
+    for details in [state.details, current_details(&shop, &waiting).await] {
+        assert!(
+            details.contains("Waiting for a payment of 25.00 EUR") && details.contains(&due),
+            "{details}"
+        );
+    }
+    shop.close();
+}
+
+/// What the Temporal UI shows as the workflow's current details.
+async fn current_details(shop: &Shop, id: &str) -> String {
+    let workflow = shop.temporal.client().await.get_workflow_handle::<UntypedWorkflow>(id);
+    let query = UntypedQuery::new("__temporal_workflow_metadata");
+    let answer = workflow.query(query, RawValue::empty(), WorkflowQueryOptions::default()).await.unwrap();
+    let metadata: Value = serde_json::from_slice(&answer.payloads[0].data).unwrap();
+    metadata["currentDetails"].as_str().unwrap_or_else(|| panic!("{metadata}")).to_owned()
+}
+
+/// Starts an order as from the Temporal CLI: with a `placement`, without our API.
+async fn start_by_hand(shop: &Shop, pieces: i64) -> String {
+    let id = format!("ord_{:032x}", 0x0192_0000_0000_7000_8000_0000_0000_0000_u128 + pieces as u128);
+    let customer = json!({"id": "cust-42", "email": shop.email, "name": NAME});
+    let policy = json!({"payment_window": "PT24H", "reminders": ["PT4H"]});
+    let placement =
+        json!({"customer": customer, "currency": "EUR", "lines": {"tea": pieces}, "policy": policy});
+    let input: OrderInput = serde_json::from_value(json!({"order": id, "placement": placement})).unwrap();
+    let options = WorkflowStartOptions::new(&shop.task_queue, &id).build();
+    shop.temporal.client().await.start_workflow(OrderWorkflow::run, input, options).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn an_order_started_by_hand_reserves_by_itself() {
+    let shop = open_shop().await;
+    let id = start_by_hand(&shop, 3).await;
+    eventually("the order is there", async || {
+        (shop.api.get(&format!("/v1/orders/{id}")).await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(shop.level("tea").await, (10, 3));
+    let query = format!("TaskQueue = '{}' AND HoldfastOrderStatus = 'awaiting_payment'", shop.task_queue);
+    eventually(&query, async || (shop.temporal.count(&query).await == 1).then_some(())).await;
+    shop.fast_forward(&id, "PT25H").await;
+    shop.until(&id, "expired").await;
+    assert_eq!(shop.until_mailed(&id, "expired").await, ["reminder_1", "expired"]);
+    assert_eq!(shop.level("tea").await, (10, 0));
+    shop.close();
+}
+
+#[tokio::test]
+async fn an_order_started_by_hand_for_too_much_ends_without_a_hold() {
+    let shop = open_shop().await;
+    let id = start_by_hand(&shop, 11).await;
+    assert_eq!(shop.temporal.until_closed(&id).await, WorkflowExecutionStatus::Completed);
+    let result = String::from_utf8_lossy(&result_of(&shop, &id).await).into_owned();
+    assert!(result.contains("not enough stock"), "{result}");
+    shop.api.get(&format!("/v1/orders/{id}")).await.problem(404, "order_not_found");
+    assert_eq!(shop.level("tea").await, (10, 0));
+    shop.close();
+}
+
+async fn result_of(shop: &Shop, id: &str) -> Vec<u8> {
+    use prost::Message as _;
+    shop.temporal.history(id).await.last().unwrap().encode_to_vec()
+}
+
+#[tokio::test]
+async fn cancel_pressed_in_the_temporal_ui_gives_the_stock_back() {
+    let shop = open_shop().await;
+    let id = shop.place(&[("tea", 4)]).await;
+    shop.until_told(&id, "workflow.started").await;
+    shop.temporal.order(&id).await.cancel(WorkflowCancelOptions::default()).await.unwrap();
+    let order = shop.until(&id, "cancelled").await;
+    assert_eq!(order["close_reason"], "workflow_cancelled");
+    assert_eq!(shop.until_mailed(&id, "cancelled").await, ["cancelled"]);
+    shop.temporal.until_closed(&id).await;
+    assert_eq!(shop.level("tea").await, (10, 0));
+    shop.close();
+}
+
+#[tokio::test]
+async fn an_order_whose_workflow_was_terminated_takes_money_all_the_same() {
+    let shop = open_shop().await;
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.until_told(&id, "workflow.started").await;
+    shop.temporal.order(&id).await.terminate(WorkflowTerminateOptions::default()).await.unwrap();
+    assert_eq!(shop.temporal.until_closed(&id).await, WorkflowExecutionStatus::Terminated);
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
+    shop.close();
+}
+
+/// With a payload key even what is not personal is sealed.
+#[tokio::test]
+async fn payloads_are_sealed_with_a_key() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.until_told(&id, "workflow.started").await;
+    shop.pay_with(&id, json!({"event_id": "evt_recognisable"})).await;
+    shop.until(&id, "completed").await;
+    shop.temporal.until_closed(&id).await;
+    let history = shop.temporal.history(&id).await;
+    let history: Value = serde_json::to_value(&history).unwrap();
+    let text = history.to_string();
+    // Base64 of the payload's own metadata; the event's id would be readable in clear payloads.
+    assert!(text.contains("YmluYXJ5L2VuY3J5cHRlZA"), "{text}");
+    use prost::Message as _;
+    let bytes: Vec<u8> =
+        shop.temporal.history(&id).await.iter().flat_map(|event| event.encode_to_vec()).collect();
+    assert!(!String::from_utf8_lossy(&bytes).contains("recognisable"));
+    shop.close();
+}
