@@ -1,6 +1,7 @@
 //! What people see and do in Temporal itself.
 
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use temporalio_client::{
     UntypedQuery, UntypedWorkflow, WorkflowCancelOptions, WorkflowExecutionStatus, WorkflowQueryOptions,
     WorkflowStartOptions, WorkflowTerminateOptions,
@@ -134,6 +135,40 @@ async fn an_order_whose_workflow_was_terminated_takes_money_all_the_same() {
     shop.pay(&id).await;
     shop.until(&id, "completed").await;
     assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
+    shop.close();
+}
+
+/// The signal is in the history of a workflow that somebody terminated before it acted on it, and the
+/// order would be swept up as overdue at its deadline: both come back by themselves.
+#[tokio::test]
+async fn money_and_orders_that_a_terminated_workflow_took_with_it_come_back() {
+    let mut shop = open_shop().await;
+    let (paid, overdue) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    for id in [&paid, &overdue] {
+        shop.until_told(id, "workflow.started").await;
+    }
+    shop.kill_worker();
+    shop.pay(&paid).await;
+    let mut database = shop.sql().await;
+    eventually("the engine has the event", async || {
+        let query = sqlx::query_scalar("SELECT bool_and(dispatched_at IS NOT NULL) FROM inbox");
+        let noted: bool = query.fetch_one(&mut database).await.unwrap();
+        noted.then_some(())
+    })
+    .await;
+    for id in [&paid, &overdue] {
+        shop.temporal.order(id).await.terminate(WorkflowTerminateOptions::default()).await.unwrap();
+    }
+    // Time passes: the sweepers have patience with what the engine has.
+    let later = "WITH i AS (UPDATE inbox SET dispatched_at = dispatched_at - interval '11 minutes')
+                 UPDATE orders SET payment_due_at = now() - interval '11 minutes',
+                                   workflow_started_at = workflow_started_at - interval '1 day'
+                 WHERE id NOT IN (SELECT order_id FROM inbox)";
+    database.execute(later).await.unwrap();
+    shop.start_worker();
+    shop.until(&paid, "completed").await;
+    shop.until(&overdue, "expired").await;
+    assert_eq!(shop.level("tea").await, (9, 0));
     shop.close();
 }
 
