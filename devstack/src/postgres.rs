@@ -167,7 +167,7 @@ async fn initialise(bin: &PgBin, data_dir: &Path, run_as: &RunAs, durable: bool)
     let output = timeout(INITDB_LIMIT, command.output())
         .await
         .context("initdb did not finish in time: start again")?
-        .context("could not run initdb")?;
+        .with_context(|| format!("could not run initdb in {}{}", part.display(), run_as.hint()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("initdb could not make {}: {}", data_dir.display(), said.trim().replace('\n', "; "));
