@@ -2,8 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use devstack::{
-    MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, free_port,
-    port_is_free,
+    MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, port_is_free,
 };
 use engine::PayloadKey;
 
@@ -175,10 +174,10 @@ async fn postgres(tools: &Tools, args: &Args) -> anyhow::Result<Place<(Postgres,
     if let Some(url) = config::optional("DATABASE_URL") {
         return Ok(Place::Given(url));
     }
-    // A port of its own choice, kept when it has to be started again.
-    let port = Some(free_port());
-    let options = PostgresOptions { data_dir: args.data_dir.join("postgres"), port, durable: true };
+    let mut options = PostgresOptions { data_dir: args.data_dir.join("postgres"), port: None, durable: true };
     let server = Postgres::start(tools, options.clone()).await?;
+    // A port of its own choice, kept when it has to be started again.
+    options.port = Some(server.port());
     Ok(Place::Own((server, options)))
 }
 
