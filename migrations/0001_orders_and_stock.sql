@@ -130,10 +130,11 @@ CREATE TABLE inbox (
     outcome       text CHECK (outcome IN ('succeeded', 'failed')),
     amount        bigint,
     currency      char(3),
-    dispatched_at timestamptz,                         -- handed to the engine
+    dispatched_at timestamptz,                         -- last handed to the engine
+    settled_at    timestamptz,                         -- what it says was acted on, or asks for nothing
     UNIQUE (provider, event_id)
 );
-CREATE INDEX inbox_undispatched ON inbox (id) WHERE dispatched_at IS NULL;
+CREATE INDEX inbox_unsettled    ON inbox (id) WHERE settled_at IS NULL;
 CREATE INDEX inbox_by_order     ON inbox (order_id) WHERE order_id IS NOT NULL;
 
 -- One row per try to collect money.
@@ -168,6 +169,6 @@ CREATE TABLE mails (
     order_id   uuid NOT NULL REFERENCES orders,
     kind       text NOT NULL,
     message_id text NOT NULL,
-    sent_at    timestamptz,                            -- NULL: being sent, or not accepted yet
+    sent_at    timestamptz,                            -- NULL only within the sender's own transaction
     PRIMARY KEY (order_id, kind)
 );

@@ -11,6 +11,7 @@ async fn temporal(dir: &Path, port: u16) -> Temporal {
     let options = TemporalOptions {
         port: Some(port),
         ui_port: None,
+        ui_codec: None,
         db_file: Some(dir.join("temporal.db")),
         log_file: dir.join("temporal.log"),
     };

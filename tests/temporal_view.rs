@@ -1,6 +1,7 @@
 //! What people see and do in Temporal itself.
 
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use temporalio_client::{
     UntypedQuery, UntypedWorkflow, WorkflowCancelOptions, WorkflowExecutionStatus, WorkflowQueryOptions,
     WorkflowStartOptions, WorkflowTerminateOptions,
@@ -8,7 +9,7 @@ use temporalio_client::{
 use temporalio_common::data_converters::RawValue;
 use workflows::{OrderInput, OrderWorkflow};
 
-use crate::harness::{NAME, Setup, Shop, eventually, time};
+use crate::harness::{Api, NAME, Setup, Shop, eventually, time};
 
 /// Payloads in clear, as a person with the CLI sees them.
 async fn open_shop() -> Shop {
@@ -137,7 +138,41 @@ async fn an_order_whose_workflow_was_terminated_takes_money_all_the_same() {
     shop.close();
 }
 
-/// With a payload key even what is not personal is sealed.
+/// The signal is in the history of a workflow that somebody terminated before it acted on it, and the
+/// order would be swept up as overdue at its deadline: both come back by themselves.
+#[tokio::test]
+async fn money_and_orders_that_a_terminated_workflow_took_with_it_come_back() {
+    let mut shop = open_shop().await;
+    let (paid, overdue) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    for id in [&paid, &overdue] {
+        shop.until_told(id, "workflow.started").await;
+    }
+    shop.kill_worker();
+    shop.pay(&paid).await;
+    let mut database = shop.sql().await;
+    eventually("the engine has the event", async || {
+        let query = sqlx::query_scalar("SELECT bool_and(dispatched_at IS NOT NULL) FROM inbox");
+        let noted: bool = query.fetch_one(&mut database).await.unwrap();
+        noted.then_some(())
+    })
+    .await;
+    for id in [&paid, &overdue] {
+        shop.temporal.order(id).await.terminate(WorkflowTerminateOptions::default()).await.unwrap();
+    }
+    // Time passes: the sweepers have patience with what the engine has.
+    let later = "WITH i AS (UPDATE inbox SET dispatched_at = dispatched_at - interval '11 minutes')
+                 UPDATE orders SET payment_due_at = now() - interval '11 minutes',
+                                   workflow_started_at = workflow_started_at - interval '1 day'
+                 WHERE id NOT IN (SELECT order_id FROM inbox)";
+    database.execute(later).await.unwrap();
+    shop.start_worker();
+    shop.until(&paid, "completed").await;
+    shop.until(&overdue, "expired").await;
+    assert_eq!(shop.level("tea").await, (9, 0));
+    shop.close();
+}
+
+/// With a payload key even what is not personal is sealed, except what people read in the Temporal UI.
 #[tokio::test]
 async fn payloads_are_sealed_with_a_key() {
     let shop = Shop::open().await;
@@ -156,5 +191,26 @@ async fn payloads_are_sealed_with_a_key() {
     let bytes: Vec<u8> =
         shop.temporal.history(&id).await.iter().flat_map(|event| event.encode_to_vec()).collect();
     assert!(!String::from_utf8_lossy(&bytes).contains("recognisable"));
+    let waiting = shop.place(&[("tea", 1)]).await;
+    shop.until_told(&waiting, "workflow.started").await;
+    assert!(current_details(&shop, &waiting).await.contains("Waiting for a payment of 12.50 EUR"));
+    shop.close();
+}
+
+/// The Temporal UI and CLI read payloads by asking a worker, on an address of its own.
+#[tokio::test]
+async fn a_worker_opens_and_seals_payloads_for_operators() {
+    let shop = Shop::open().await;
+    let address = format!("127.0.0.1:{}", devstack::free_port());
+    let worker = shop.another_worker(&[("HOLDFAST_CODEC_LISTEN", address.clone())]).await;
+    let codec = Api::new(&address);
+    let payload = |data: &str| json!({"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": data});
+    let clear = json!({"payloads": [payload("IjQyIg=="), payload("")]});
+    let sealed = codec.post("/encode", &clear).await.is(200);
+    assert_eq!(sealed["payloads"][0]["metadata"]["encoding"], "YmluYXJ5L2VuY3J5cHRlZA==");
+    assert_eq!(codec.post("/decode", &sealed).await.is(200), clear);
+    let forged = json!({"payloads": [{"metadata": sealed["payloads"][0]["metadata"], "data": "AAAA"}]});
+    assert_eq!(codec.post("/decode", &forged).await.status, 400);
+    drop(worker);
     shop.close();
 }

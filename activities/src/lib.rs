@@ -55,7 +55,7 @@ impl Activities {
                 let status = if completed { Status::Completed } else { Status::Paid };
                 telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
                 telemetry::metrics().holds.with_label_values(&["committed"]).inc();
-                tracing::info!(%order, %status, payment_id = report.payment_id, "order paid");
+                tracing::info!(order_id = %order, %status, payment_id = report.payment_id, "order paid");
                 Settled::Paid(status)
             }
             Settlement::AttemptFailed => Settled::AttemptFailed,
@@ -63,7 +63,7 @@ impl Activities {
             Settlement::Known(None) => Settled::Known,
             Settlement::Unmatched(why) => {
                 telemetry::metrics().exceptions.with_label_values(&[why.as_str()]).inc();
-                tracing::warn!(%order, why = why.as_str(), payment_id = report.payment_id, "exception raised");
+                tracing::warn!(order_id = %order, why = why.as_str(), payment_id = report.payment_id, "exception raised");
                 Settled::Unmatched(why)
             }
         };
@@ -104,7 +104,7 @@ impl Activities {
         let closed = orders::fulfil(&self.db, input.order, input.at).await?;
         if closed == Closed::Done {
             telemetry::metrics().orders.with_label_values(&[Status::Completed.as_str()]).inc();
-            tracing::info!(order = %input.order, status = %Status::Completed, "order fulfilled");
+            tracing::info!(order_id = %input.order, status = %Status::Completed, "order fulfilled");
         }
         Ok(outcome(closed))
     }
@@ -123,7 +123,7 @@ fn released(order: &domain::OrderId, closed: Closed, status: Status) -> Outcome 
     if closed == Closed::Done {
         telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
         telemetry::metrics().holds.with_label_values(&["released"]).inc();
-        tracing::info!(%order, %status, "order closed, stock released");
+        tracing::info!(order_id = %order, %status, "order closed, stock released");
     }
     outcome(closed)
 }

@@ -1,6 +1,7 @@
 //! HTTP in and out. Handlers parse, call `store` or `engine`, and answer; they decide nothing.
 
 mod auth;
+mod codec;
 mod error;
 mod extract;
 mod inventory;
@@ -24,6 +25,7 @@ use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
 pub use auth::ApiKey;
+pub use codec::serve_codec;
 use error::Problem;
 pub use signature::Secret;
 

@@ -22,6 +22,10 @@ use crate::{App, Problem, error::ProblemDocument, inventory, orders, products, s
         description = "Holds stock until the money arrives. Amounts are integer minor units; times are RFC 3339 UTC; \
                        durations ISO 8601. Errors are RFC 9457 problem details with a stable `code`."
     ),
+    tags(
+        (name = "Orders"), (name = "Catalogue"), (name = "Stock"), (name = "Webhooks"), (name = "Sandbox"),
+        (name = "Operations")
+    ),
     components(schemas(ProblemDocument)),
     modifiers(&BearerKey)
 )]

@@ -27,8 +27,11 @@ async fn healthz() -> axum::Json<Value> {
     responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away")),
 )]
 async fn readyz(State(app): State<App>) -> (StatusCode, axum::Json<Value>) {
-    let database = app.db.ready().await.map_err(|error| error.to_string());
-    let temporal = app.engine.ready().await.map_err(|error| error.to_string());
+    let database = app.db.ready().await.map_err(|error| match error {
+        store::Error::Corrupt(why) => why,
+        error => silent("PostgreSQL", &error),
+    });
+    let temporal = app.engine.ready().await.map_err(|error| silent("Temporal", &error));
     let (status, word) = match (&database, &temporal) {
         (Err(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         (Ok(()), Err(_)) => (StatusCode::OK, "degraded"),
@@ -40,6 +43,12 @@ async fn readyz(State(app): State<App>) -> (StatusCode, axum::Json<Value>) {
         .collect();
     let checks = json!({"postgresql": word_for(&database), "temporal": word_for(&temporal)});
     (status, axum::Json(json!({"status": word, "missing": missing, "checks": checks})))
+}
+
+/// The reason may name hosts and users: it is for our log, at a level that probes do not flood.
+fn silent(what: &str, error: &dyn std::error::Error) -> String {
+    tracing::debug!(%error, "{what} is not ready");
+    "does not answer".to_owned()
 }
 
 fn word_for(check: &Result<(), String>) -> &str {

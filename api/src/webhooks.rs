@@ -5,7 +5,7 @@ use axum::extract::{Path, Request, State, rejection::PathRejection};
 use domain::{
     OrderId,
     money::{Currency, Money},
-    payment::{Outcome, PaymentReport},
+    payment::{Mismatch, Outcome, PaymentReport},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -60,6 +60,11 @@ async fn receive(
     match inbox::store(&app.db, &event, at).await? {
         Stored::Repeated => count(&provider, "repeated"),
         Stored::Kept => count(&provider, "stored"),
+        Stored::UnknownOrder => {
+            count(&provider, "stored");
+            telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnknownOrder.as_str()]).inc();
+            tracing::warn!(provider, event_id = event.event_id, "payment for an unknown order");
+        }
         Stored::Pending(pending) => {
             count(&provider, "stored");
             tracing::Span::current().record("order_id", tracing::field::display(pending.order));

@@ -37,6 +37,8 @@ pub struct TemporalOptions {
     pub port: Option<u16>,
     /// The port of the web UI; `None` starts without it.
     pub ui_port: Option<u16>,
+    /// Where the web UI, in the browser, asks for payloads in clear.
+    pub ui_codec: Option<String>,
     /// Keeps workflows across restarts; `None` keeps them in memory only.
     pub db_file: Option<PathBuf>,
     /// Takes what the server prints. Without a `db_file`, one server per log file.
@@ -57,7 +59,7 @@ impl Temporal {
     /// [`PortTaken`](crate::PortTaken) when a port asked for is in use.
     pub async fn start(tools: &Tools, options: TemporalOptions) -> Result<Temporal> {
         let log = std::path::absolute(&options.log_file)?;
-        let db_file = options.db_file.map(std::path::absolute).transpose()?;
+        let db_file = options.db_file.as_ref().map(std::path::absolute).transpose()?;
         let data = db_file.as_ref().unwrap_or(&log);
         for file in [data, &log] {
             let dir = file.parent().context("a file of Temporal cannot be the root folder")?;
@@ -90,7 +92,7 @@ impl Temporal {
             }
             let http_port = free_port();
             launch.argv.truncate(1);
-            launch.argv.extend(arguments(port, http_port, options.ui_port));
+            launch.argv.extend(arguments(port, http_port, &options));
             if let Some(file) = &db_file {
                 launch.argv.extend(["--db-filename".into(), file.into()]);
             }
@@ -138,7 +140,7 @@ impl Temporal {
     }
 }
 
-fn arguments(port: u16, http_port: u16, ui_port: Option<u16>) -> Vec<OsString> {
+fn arguments(port: u16, http_port: u16, options: &TemporalOptions) -> Vec<OsString> {
     let mut arguments = vec!["server".to_owned(), "start-dev".to_owned()];
     let mut add = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
     add("--ip", "127.0.0.1".to_owned());
@@ -148,7 +150,10 @@ fn arguments(port: u16, http_port: u16, ui_port: Option<u16>) -> Vec<OsString> {
     for setting in DYNAMIC_CONFIG {
         add("--dynamic-config-value", setting.to_owned());
     }
-    match ui_port {
+    if let Some(codec) = &options.ui_codec {
+        add("--ui-codec-endpoint", codec.clone());
+    }
+    match options.ui_port {
         Some(ui_port) => add("--ui-port", ui_port.to_string()),
         None => arguments.push("--headless".to_owned()),
     }

@@ -22,6 +22,7 @@ pub struct Config {
     pub(crate) client: ClientOptions,
     pub(crate) task_queue: String,
     pub(crate) ui_url: Option<String>,
+    pub(crate) payload_key: Option<PayloadKey>,
 }
 
 /// What the SDK's environment does not say.
@@ -55,7 +56,8 @@ impl Config {
             client.data_converter = key.data_converter();
         }
         let ui_url = options.ui_url.map(|url| url.trim_end_matches('/').to_owned());
-        Ok(Self { connection, client, task_queue: options.task_queue, ui_url })
+        let payload_key = options.payload_key.cloned();
+        Ok(Self { connection, client, task_queue: options.task_queue, ui_url, payload_key })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::{Timestamp, payment::Mismatch};
 use store::{
     Db,
     inbox::{self, Pending},
@@ -35,7 +35,7 @@ impl Dispatcher {
         let engine = self.engine.clone();
         self.spawn(async move {
             if let Err(error @ Error::Unavailable(_)) = engine.start_order(&start).await {
-                tracing::warn!(order = %start.id, %error, "order accepted, its workflow starts later");
+                tracing::warn!(order_id = %start.id, %error, "order accepted, its workflow starts later");
             }
         });
     }
@@ -50,7 +50,7 @@ impl Dispatcher {
                 Err(error) => Err(error),
             };
             if let Err(error) = noted {
-                tracing::warn!(order = %pending.order, %error, "event stored, it is reported later");
+                tracing::warn!(order_id = %pending.order, %error, "event stored, it is reported later");
             }
         });
     }
@@ -76,7 +76,10 @@ impl Dispatcher {
 pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Result<(), store::Error> {
     let start = match orders::start_of(db, pending.order).await {
         Err(store::Error::NotFound) => {
-            return orders::raise_unknown_order(db, &pending.report, Timestamp::now()).await;
+            orders::raise_unknown_order(db, &pending.report, Timestamp::now()).await?;
+            telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnknownOrder.as_str()]).inc();
+            tracing::warn!(order_id = %pending.order, payment_id = pending.report.payment_id, "payment for an unknown order");
+            return Ok(());
         }
         start => start?,
     };

@@ -7,6 +7,7 @@ mod dispatch;
 mod error;
 mod fast_forward;
 mod orders;
+mod remote_codec;
 mod sweep;
 
 use std::time::Duration;
@@ -19,6 +20,7 @@ pub use codec::PayloadKey;
 pub use config::{Config, Options};
 pub use dispatch::Dispatcher;
 pub use error::Error;
+pub use remote_codec::Payloads;
 pub use sweep::Sweeper;
 pub use workflows::names::DEFAULT_TASK_QUEUE;
 

@@ -78,7 +78,7 @@ impl Sweeper {
     }
 
     async fn report_events(&self, now: Timestamp, before: Timestamp) -> Result<i64, store::Error> {
-        let (tx, events) = inbox::claim_pending(&self.db, before, BATCH).await?;
+        let (tx, events) = inbox::claim_pending(&self.db, now, before, BATCH).await?;
         if events.is_empty() {
             return Ok(0);
         }

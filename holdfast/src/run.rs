@@ -56,6 +56,13 @@ pub async fn worker() -> anyhow::Result<()> {
         let app = api::App::new(db.clone(), engine.clone(), api::ApiKey::none(), Some(metrics.clone()));
         tokio::spawn(api::serve_operations(app, listener));
     }
+    if let Some(address) = config::optional("HOLDFAST_CODEC_LISTEN") {
+        let listener = TcpListener::bind(&address)
+            .await
+            .with_context(|| format!("cannot listen on {address} (HOLDFAST_CODEC_LISTEN)"))?;
+        let (engine, ui_url) = (engine.clone(), config::optional("HOLDFAST_TEMPORAL_UI_URL"));
+        tokio::spawn(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
+    }
     worker::Worker::new(db, engine, mailer, metrics).run(stop.wait()).await
 }
 

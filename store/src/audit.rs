@@ -13,7 +13,7 @@ pub struct Finding {
 
 pub const SHOWN: i64 = 20;
 
-const CHECKS: [(&str, &str); 6] = [
+const CHECKS: [(&str, &str); 7] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -58,6 +58,18 @@ const CHECKS: [(&str, &str); 6] = [
               AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.order_id = p.order_id
                               AND e.data->>'payment_id' = p.provider_payment_id)
          WHERE o.paid_at IS NOT NULL GROUP BY o.id HAVING count(p.id) <> 1",
+    ),
+    (
+        "3. every capture that was reported over an hour ago was settled",
+        "SELECT format('%s: event %s of %s, received %s', i.order_id, i.event_id, i.provider, i.received_at)
+         FROM inbox i
+         WHERE i.outcome = 'succeeded' AND i.order_id IS NOT NULL
+           AND CASE WHEN i.settled_at IS NULL THEN i.received_at < now() - interval '1 hour'
+               ELSE NOT EXISTS (SELECT 1 FROM payments p
+                                WHERE p.order_id = i.order_id AND p.provider = i.provider
+                                  AND p.provider_payment_id = i.payment_id)
+                AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.data->>'payment_id' = i.payment_id)
+               END",
     ),
     (
         "4. an order has at most one end",

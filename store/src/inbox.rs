@@ -2,7 +2,7 @@
 //! engine at once; the sweeper hands over what a crash or an outage left.
 
 use domain::{
-    OrderId, Timestamp,
+    OrderId, SignedDuration, Timestamp,
     money::{Currency, Money},
     payment::{Mismatch, Outcome, PaymentReport},
 };
@@ -40,8 +40,10 @@ pub struct Pending {
 pub enum Stored {
     /// Known already; nothing was done.
     Repeated,
-    /// Kept; nothing is to be done about it (any more).
+    /// Kept; nothing is to be done about it.
     Kept,
+    /// Kept. It tells of money for no order of ours, which is an exception now.
+    UnknownOrder,
     /// Kept, and to be handed to the engine.
     Pending(Pending),
 }
@@ -54,7 +56,7 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
     let mut tx = db.begin().await?;
     let id: Option<i64> = sqlx::query_scalar(
         "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
-                            amount, currency, dispatched_at)
+                            amount, currency, settled_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $6 IS NULL THEN $5 END)
          ON CONFLICT (provider, event_id) DO NOTHING RETURNING id",
     )
@@ -77,7 +79,7 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
         (Some(order), Some(report)) => Stored::Pending(Pending { id, order, report: report.clone() }),
         (None, Some(report)) if report.outcome == Outcome::Succeeded => {
             exceptions::raise(&mut tx, None, Mismatch::UnknownOrder, report, at).await?;
-            Stored::Kept
+            Stored::UnknownOrder
         }
         _ => Stored::Kept,
     };
@@ -87,20 +89,27 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
 
 type Row = (i64, uuid::Uuid, String, String, String, String, i64, String);
 
+/// An event that the engine had for this long without settling it was lost there: somebody terminated
+/// the workflow that should have done so.
+const LOST: SignedDuration = SignedDuration::from_mins(10);
+
 /// Takes events that wait since before `received_before`, hidden from other sweepers until the
 /// transaction ends.
 pub async fn claim_pending(
     db: &Db,
+    now: Timestamp,
     received_before: Timestamp,
     limit: i64,
 ) -> Result<(Tx<'static>, Vec<Pending>)> {
     let mut tx = db.begin().await?;
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, order_id, provider, event_id, payment_id, outcome, amount, currency
-         FROM inbox WHERE dispatched_at IS NULL AND received_at < $1
-         ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED",
+         FROM inbox
+         WHERE settled_at IS NULL AND received_at < $1 AND (dispatched_at IS NULL OR dispatched_at < $2)
+         ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED",
     )
     .bind(sql(received_before))
+    .bind(sql(now.saturating_sub(LOST).unwrap_or(now)))
     .bind(limit)
     .fetch_all(&mut *tx)
     .await?;
@@ -133,5 +142,18 @@ pub async fn mark_dispatched(tx: Option<Tx<'static>>, db: &Db, ids: &[i64], at: 
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
+    Ok(())
+}
+
+/// Notes that what an event says was acted on. A report that came by another way has no event.
+pub(crate) async fn mark_settled(tx: &mut Tx<'_>, report: &PaymentReport, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE inbox SET settled_at = $3 WHERE provider = $1 AND event_id = $2 AND settled_at IS NULL",
+    )
+    .bind(&report.provider)
+    .bind(&report.event_id)
+    .bind(sql(at))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }

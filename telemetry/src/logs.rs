@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal as _;
 
+use anyhow::Context as _;
 use opentelemetry::{global, trace::TracerProvider as _};
 use opentelemetry_sdk::{
     Resource,
@@ -55,14 +56,19 @@ pub fn init(service: &'static str, format: Format) -> anyhow::Result<Guard> {
         Format::Json => text.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         Format::Text => text.compact().boxed(),
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(filter) if !filter.is_empty() => {
+            EnvFilter::try_new(filter).context("RUST_LOG must look like info,holdfast=debug")?
+        }
+        _ => EnvFilter::new(DEFAULT_FILTER),
+    };
     tracing_subscriber::registry().with(filter).with(traces).with(text).try_init()?;
     Ok(Guard(provider))
 }
 
 fn tracer_provider(service: &'static str) -> anyhow::Result<Option<SdkTracerProvider>> {
     let endpoint = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
-    if !endpoint.iter().any(|name| std::env::var_os(name).is_some()) {
+    if !endpoint.iter().any(|name| std::env::var(name).is_ok_and(|url| !url.is_empty())) {
         return Ok(None);
     }
     // The endpoint, headers and timeout are read from OTEL_* by the exporter itself.

@@ -69,8 +69,13 @@ pub async fn shared_database() -> String {
 async fn start() -> Servers {
     let (tools, dir) = (tools(), &RUN.0);
     let postgres = PostgresOptions { data_dir: dir.join("postgres"), port: None, durable: false };
-    let temporal =
-        TemporalOptions { port: None, ui_port: None, db_file: None, log_file: dir.join("temporal.log") };
+    let temporal = TemporalOptions {
+        port: None,
+        ui_port: None,
+        ui_codec: None,
+        db_file: None,
+        log_file: dir.join("temporal.log"),
+    };
     let (postgres, temporal, mail) = tokio::try_join!(
         Postgres::start(&tools, postgres),
         Temporal::start(&tools, temporal),

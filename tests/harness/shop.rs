@@ -106,6 +106,15 @@ impl Shop {
         self.worker.take().expect("a worker runs").kill();
     }
 
+    /// One more worker process of this shop, with some of its environment changed.
+    pub async fn another_worker(&self, changes: &[(&'static str, String)]) -> Holdfast {
+        let mut env = self.env.clone();
+        env.extend(changes.iter().cloned());
+        let mut process = Holdfast::start("worker", &env, &self.dir);
+        process.says("worker started").await;
+        process
+    }
+
     /// One more API process of this shop, with some of its environment changed.
     pub async fn start_api(&self, changes: &[(&'static str, String)]) -> (Api, Holdfast) {
         let mut env = self.env.clone();

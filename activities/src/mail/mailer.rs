@@ -13,7 +13,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::template::Text;
 
+/// For each command of the dialogue, and for all of it: a mail under way holds its row locked, and
+/// PostgreSQL ends a transaction that idles for 30 s.
 const TIMEOUT: Duration = Duration::from_secs(6);
+const TIMEOUT_IN_ALL: Duration = Duration::from_secs(20);
 /// Mails on their way at once. Each holds a database connection while the mail server is asked.
 const MAX_AT_ONCE: usize = 8;
 
@@ -40,6 +43,8 @@ pub enum Error {
     Address(#[from] lettre::address::AddressError),
     #[error("mail server: {0}")]
     Smtp(#[from] lettre::transport::smtp::Error),
+    #[error("mail server: no answer within {} s", TIMEOUT_IN_ALL.as_secs())]
+    TooSlow,
 }
 
 impl Error {
@@ -48,6 +53,7 @@ impl Error {
         match self {
             Self::Compose(_) | Self::Address(_) => true,
             Self::Smtp(error) => error.is_permanent(),
+            Self::TooSlow => false,
         }
     }
 
@@ -60,6 +66,7 @@ impl Error {
                 Some(code) => format!("mail server answered {code}"),
                 None => "mail server did not answer".to_owned(),
             },
+            Self::TooSlow => "mail server is too slow".to_owned(),
         }
     }
 }
@@ -99,7 +106,8 @@ impl Mailer {
     }
 
     pub async fn send(&self, message: Message) -> Result<(), Error> {
-        self.transport.send(message).await?;
+        let sent = tokio::time::timeout(TIMEOUT_IN_ALL, self.transport.send(message));
+        sent.await.map_err(|_| Error::TooSlow)??;
         Ok(())
     }
 }

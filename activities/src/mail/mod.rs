@@ -38,8 +38,8 @@ pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
     Ok(MailOutcome::Sent)
 }
 
-/// The mail server has it: from here on only the database can fail us, so it is asked more than once.
-/// (A crash in this moment is the one way to send a mail twice; its Message-ID is the same.)
+/// The mail server has it. If we or the database fail right here, the mail is sent once more, under the
+/// same Message-ID: the one way to a second mail.
 async fn note_sent(
     slot: mails::Slot,
     id: OrderId,
@@ -48,20 +48,20 @@ async fn note_sent(
 ) -> Result<(), Error> {
     slot.sent(at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "sent"]).inc();
-    tracing::info!(order = %id, kind = kind.name(), "mail sent");
+    tracing::info!(order_id = %id, kind = kind.name(), "mail sent");
     Ok(())
 }
 
 fn skipped(id: OrderId, kind: MailKind) -> MailOutcome {
     telemetry::metrics().mails.with_label_values(&[label(kind), "moot"]).inc();
-    tracing::info!(order = %id, kind = kind.name(), "mail not needed any more");
+    tracing::info!(order_id = %id, kind = kind.name(), "mail not needed any more");
     MailOutcome::Moot
 }
 
 /// Says which order, never to whom: the address is in the database.
 fn rejected(id: OrderId, kind: MailKind, error: &mailer::Error) -> MailOutcome {
     telemetry::metrics().mails.with_label_values(&[label(kind), "rejected"]).inc();
-    tracing::error!(order = %id, kind = kind.name(), reason = error.reason(), "mail rejected for good");
+    tracing::error!(order_id = %id, kind = kind.name(), reason = error.reason(), "mail rejected for good");
     MailOutcome::Rejected
 }
 

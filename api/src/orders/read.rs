@@ -144,7 +144,7 @@ pub struct PaymentDocument {
 
 /// The payment attempts of an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/payments", tag = "Payments", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/payments", tag = "Orders", params(("id" = String, Path)),
     responses((status = 200, body = List<PaymentDocument>), (status = 404, body = ProblemDocument)),
 )]
 pub async fn payments(

@@ -96,6 +96,7 @@ async fn up(
     seed::seed(&db).await?;
     let metrics = SdkMetrics::start()?;
     let engine = Arc::new(servers.temporal(&payload_key)?.open(&metrics)?);
+    servers.serve_codec(engine.clone());
     let mail = MailerConfig { smtp_url: servers.smtp_url(), from: config::mail_from() };
     let worker = worker::Worker::new(db.clone(), engine.clone(), Mailer::new(&mail)?, metrics.clone());
     let address = listener.local_addr()?;

@@ -1,10 +1,13 @@
 //! The servers `dev` needs: those that are given, and those that it starts, watches and stops.
 
+use std::{net::Ipv4Addr, sync::Arc};
+
 use anyhow::{Context as _, ensure};
 use devstack::{
     MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, port_is_free,
 };
-use engine::PayloadKey;
+use engine::{Engine, PayloadKey};
+use tokio::net::TcpListener;
 
 use super::{Args, secrets};
 use crate::config;
@@ -24,6 +27,8 @@ pub struct Servers {
     postgres: Place<(Postgres, PostgresOptions)>,
     temporal: Place<(Temporal, TemporalOptions)>,
     mail: Place<MailCatcher>,
+    /// Where our Temporal UI asks for payloads in clear.
+    codec: Option<TcpListener>,
 }
 
 impl Servers {
@@ -32,9 +37,11 @@ impl Servers {
             check_database(url).await?;
         }
         let tools = Tools::new(args.data_dir.join("bin"));
+        let codec = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let codec_port = codec.local_addr()?.port();
         let (postgres, temporal, mail) =
-            tokio::try_join!(postgres(&tools, args), temporal(&tools, args), mail(args))?;
-        Ok(Self { tools, postgres, temporal, mail })
+            tokio::try_join!(postgres(&tools, args), temporal(&tools, args, codec_port), mail(args))?;
+        Ok(Self { tools, postgres, temporal, mail, codec: Some(codec) })
     }
 
     pub fn database(&self) -> config::Database {
@@ -67,6 +74,13 @@ impl Servers {
         match &self.temporal {
             Place::Given(_) => None,
             Place::Own((temporal, _)) => temporal.ui_url(),
+        }
+    }
+
+    /// Starts to decrypt for our Temporal UI, which cannot read payloads by itself.
+    pub fn serve_codec(&mut self, engine: Arc<Engine>) {
+        if let (Some(ui), Some(listener)) = (self.temporal_ui(), self.codec.take()) {
+            tokio::spawn(async move { api::serve_codec(engine, Some(&ui), listener).await });
         }
     }
 
@@ -181,13 +195,18 @@ async fn postgres(tools: &Tools, args: &Args) -> anyhow::Result<Place<(Postgres,
     Ok(Place::Own((server, options)))
 }
 
-async fn temporal(tools: &Tools, args: &Args) -> anyhow::Result<Place<(Temporal, TemporalOptions)>> {
+async fn temporal(
+    tools: &Tools,
+    args: &Args,
+    codec_port: u16,
+) -> anyhow::Result<Place<(Temporal, TemporalOptions)>> {
     if let Some(address) = config::optional("TEMPORAL_ADDRESS") {
         return Ok(Place::Given(address));
     }
     let options = TemporalOptions {
         port: Some(args.temporal_port),
         ui_port: Some(args.temporal_ui_port),
+        ui_codec: Some(format!("http://127.0.0.1:{codec_port}")),
         db_file: Some(args.data_dir.join("temporal.db")),
         log_file: args.data_dir.join("temporal.log"),
     };

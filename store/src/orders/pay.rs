@@ -10,7 +10,7 @@ use domain::{
 use serde_json::json;
 
 use super::{Locked, lock, set_status};
-use crate::{Db, Result, Tx, exceptions, outbox, payments, sql, stock, timeline};
+use crate::{Db, Result, Tx, exceptions, inbox, outbox, payments, sql, stock, timeline};
 
 /// What a payment report did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +30,12 @@ pub enum Settlement {
 pub async fn settle(db: &Db, id: OrderId, report: &PaymentReport, at: Timestamp) -> Result<Settlement> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
-    if !payments::record(&mut tx, id, report, at).await? {
-        return Ok(Settlement::Known(paid_before(&mut tx, &order, report).await?));
-    }
-    let settlement = match report.outcome {
-        Outcome::Failed => Settlement::AttemptFailed,
-        Outcome::Succeeded => receive(&mut tx, &order, report, at).await?,
+    let settlement = match (payments::record(&mut tx, id, report, at).await?, report.outcome) {
+        (false, _) => Settlement::Known(paid_before(&mut tx, &order, report).await?),
+        (true, Outcome::Failed) => Settlement::AttemptFailed,
+        (true, Outcome::Succeeded) => receive(&mut tx, &order, report, at).await?,
     };
+    inbox::mark_settled(&mut tx, report, at).await?;
     tx.commit().await?;
     Ok(settlement)
 }
@@ -108,10 +107,10 @@ async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settlemen
 
 /// Money for an order that we do not know: kept, and shown as an exception.
 pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp) -> Result<()> {
-    if report.outcome == Outcome::Failed {
-        return Ok(()); // no money came
-    }
     let mut tx = db.begin().await?;
-    exceptions::raise(&mut tx, None, Mismatch::UnknownOrder, report, at).await?;
+    if report.outcome == Outcome::Succeeded {
+        exceptions::raise(&mut tx, None, Mismatch::UnknownOrder, report, at).await?;
+    }
+    inbox::mark_settled(&mut tx, report, at).await?;
     Ok(tx.commit().await?)
 }

@@ -39,7 +39,8 @@ pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
     start(row.ok_or(Error::NotFound)?)
 }
 
-/// An open order this long past its deadline has lost its workflow (somebody terminated it).
+/// An open order this long past its deadline has lost its workflow (somebody terminated it). It is
+/// started anew, and if that does not help, again after as long.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Takes orders that want a (re)start, placed before `placed_before`, hidden from other sweepers until
@@ -59,8 +60,9 @@ pub async fn claim_unstarted(
               WHERE workflow_started_at IS NULL AND placed_at < $1 ORDER BY placed_at LIMIT $3)
              UNION ALL
              (SELECT id FROM orders
-              WHERE status = 'awaiting_payment' AND payment_due_at < $2 ORDER BY payment_due_at LIMIT $3))
-         LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED",
+              WHERE status = 'awaiting_payment' AND payment_due_at < $2 AND workflow_started_at < $2
+              ORDER BY payment_due_at LIMIT $3))
+         FOR NO KEY UPDATE SKIP LOCKED",
     )
     .bind(sql(placed_before))
     .bind(sql(overdue))
@@ -71,7 +73,7 @@ pub async fn claim_unstarted(
     Ok((tx, starts))
 }
 
-/// Notes that these workflows run, with one timeline entry each, the first time only.
+/// Notes that these workflows were started, on the timeline the first time only.
 pub async fn mark_started(tx: Option<Tx<'static>>, db: &Db, ids: &[OrderId], at: Timestamp) -> Result<()> {
     let mut tx = match tx {
         Some(tx) => tx,
@@ -80,14 +82,15 @@ pub async fn mark_started(tx: Option<Tx<'static>>, db: &Db, ids: &[OrderId], at:
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let started: SqlTime = sql(at);
     sqlx::query(
-        "WITH started AS (
-             UPDATE orders SET workflow_started_at = $2
-             WHERE id = ANY($1) AND workflow_started_at IS NULL RETURNING id
+        "WITH before AS (
+             SELECT id, workflow_started_at FROM orders WHERE id = ANY($1) FOR NO KEY UPDATE
+         ), started AS (
+             UPDATE orders SET workflow_started_at = $2 WHERE id IN (SELECT id FROM before)
          )
          INSERT INTO timeline (order_id, at, type, data)
-         SELECT started.id, greatest($2, (SELECT max(at) FROM timeline t WHERE t.order_id = started.id)),
+         SELECT id, greatest($2, (SELECT max(at) FROM timeline t WHERE t.order_id = before.id)),
                 'workflow.started', '{}'
-         FROM started",
+         FROM before WHERE workflow_started_at IS NULL",
     )
     .bind(ids)
     .bind(started)
