@@ -92,7 +92,10 @@ async fn up(
     servers.write_environment(args, &http, &payload_key)?;
 
     let db = servers.database().open()?;
-    db.migrate().await.context("the database cannot be brought up to date")?;
+    db.migrate().await.with_context(|| {
+        let data_dir = args.data_dir.display();
+        format!("the database cannot be brought up to date; start afresh without {data_dir}, or see why")
+    })?;
     seed::seed(&db).await?;
     let metrics = SdkMetrics::start()?;
     let engine = Arc::new(servers.temporal(&payload_key)?.open(&metrics)?);
