@@ -5,6 +5,7 @@ use domain::{
     payment::{Outcome, PaymentReport},
 };
 use providers::{AttemptRef, AttemptState, Error, NewAttempt, Provider, Providers};
+use serde_json::Value;
 use store::{
     Db,
     payments::{self, Payment},
@@ -82,14 +83,9 @@ async fn reference(
         Err(Error::Refused { .. }) => return Err(Error::NotFound),
         opened => opened?.attempt,
     };
-    let noted = payments::opened(db, payment.id, &opened.provider_payment_id, &opened.state_text, &opened_client(), at);
+    let noted = payments::opened(db, payment.id, &opened.provider_payment_id, &opened.state_text, &Value::Null, at);
     noted.await.map_err(|error| Error::Unavailable(error.to_string()))?;
     Ok(AttemptRef { payment: payment.id, provider_payment_id: opened.provider_payment_id })
-}
-
-/// An attempt that is about to be closed has nothing for a client.
-fn opened_client() -> serde_json::Value {
-    serde_json::Value::Null
 }
 
 /// What to ask of a provider. The same for every try: providers compare.

@@ -221,14 +221,14 @@ impl Action {
     }
 }
 
-/// Checks the name of a payment provider as clients and paths give it.
-pub fn provider_name(field: &str, name: &str) -> Result<String, Invalid> {
-    text::token(field, name, 32, "_")
-}
-
 /// Checks a provider's id of a payment.
 pub fn provider_id(id: &str) -> Result<String, Invalid> {
     text::line("payment_id", id, 255)
+}
+
+/// Checks a provider's id of a payer.
+pub fn payer(id: &str) -> Result<String, Invalid> {
+    text::token("payer", id, 128, "_-.:")
 }
 
 /// Checks the type of a provider's event.
