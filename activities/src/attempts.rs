@@ -83,7 +83,8 @@ async fn reference(
         Err(Error::Refused { .. }) => return Err(Error::NotFound),
         opened => opened?.attempt,
     };
-    let noted = payments::opened(db, payment.id, &opened.provider_payment_id, &opened.state_text, &Value::Null, at);
+    let noted =
+        payments::opened(db, payment.id, &opened.provider_payment_id, &opened.state_text, &Value::Null, at);
     noted.await.map_err(|error| Error::Unavailable(error.to_string()))?;
     Ok(AttemptRef { payment: payment.id, provider_payment_id: opened.provider_payment_id })
 }

@@ -63,7 +63,11 @@ async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp)
     Ok(match inbox::store(db, &event, now).await? {
         Stored::Repeated => Booked::Contradicted,
         Stored::Kept | Stored::UnknownOrder | Stored::Pending(_) => {
-            tracing::warn!(provider = provider.name(), event_id = event.event_id, "a webhook was lost: taken up now");
+            tracing::warn!(
+                provider = provider.name(),
+                event_id = event.event_id,
+                "a webhook was lost: taken up now"
+            );
             Booked::Healed
         }
     })

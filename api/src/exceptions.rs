@@ -147,8 +147,8 @@ async fn resolve(
 ) -> Result<axum::Json<ExceptionDocument>, Problem> {
     let unknown = || Problem::not_found("exception_not_found", "There is no exception with this id.");
     let id: ExceptionId = path.ok().and_then(|path| path.0.parse().ok()).ok_or_else(unknown)?;
-    let note = domain::stock::reason(&request.note)
-        .map_err(|invalid| Invalid::new("note", invalid.message))?;
+    let note =
+        domain::stock::reason(&request.note).map_err(|invalid| Invalid::new("note", invalid.message))?;
     match exceptions::resolve(&app.db, id, request.action, &note, now()).await {
         Ok(exception) => {
             tracing::info!(exception_id = %id, action = request.action.as_str(), "exception resolved");

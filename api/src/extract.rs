@@ -120,7 +120,8 @@ impl<S: Send + Sync, T: std::str::FromStr> FromRequestParts<S> for OrderPartPath
         let (order, part) = path.map_err(|_| order_not_found())?.0;
         let order: OrderId = order.parse().map_err(|_| order_not_found())?;
         tracing::Span::current().record("order_id", tracing::field::display(order));
-        let part = part.parse().map_err(|_| Problem::not_found("not_found", "There is nothing with this id."))?;
+        let part =
+            part.parse().map_err(|_| Problem::not_found("not_found", "There is nothing with this id."))?;
         Ok(Self(order, part))
     }
 }

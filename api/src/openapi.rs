@@ -14,8 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    App, Problem, error::ProblemDocument, exceptions, inventory, orders, payments, products, refunds, sandbox,
-    settlements,
+    App, Problem, error::ProblemDocument, exceptions, inventory, orders, payments, products, refunds,
+    sandbox, settlements,
 };
 
 #[derive(OpenApi)]

@@ -153,14 +153,8 @@ async fn ask(
     match provider.create(&new).await {
         Ok(opened) => {
             let Attempt { provider_payment_id, state_text, .. } = &opened.attempt;
-            let noted = payments::opened(
-                &app.db,
-                begun.id,
-                provider_payment_id,
-                state_text,
-                &opened.client,
-                now(),
-            );
+            let noted =
+                payments::opened(&app.db, begun.id, provider_payment_id, state_text, &opened.client, now());
             Ok(noted.await?)
         }
         Err(Error::Refused { code, detail }) => {
@@ -220,9 +214,7 @@ async fn learn(app: &App, payment: &Payment, attempt: Attempt) -> Result<(), sto
     let at = now();
     match attempt.state {
         AttemptState::Open => payments::note_state_text(&app.db, payment.id, &attempt.state_text, at).await,
-        AttemptState::Failed => {
-            payments::close(&app.db, payment.id, "failed", &attempt.state_text, at).await
-        }
+        AttemptState::Failed => payments::close(&app.db, payment.id, "failed", &attempt.state_text, at).await,
         AttemptState::Cancelled => {
             payments::close(&app.db, payment.id, "cancelled", &attempt.state_text, at).await
         }

@@ -109,10 +109,9 @@ async fn pay(
     })?;
     match status {
         StatusCode::OK => serde_json::from_value(answer).map(axum::Json).map_err(|_| Problem::internal()),
-        StatusCode::BAD_GATEWAY => Err(Problem::unavailable(
-            "webhook_not_sent",
-            "The webhook endpoint did not answer the sandbox.",
-        )),
+        StatusCode::BAD_GATEWAY => {
+            Err(Problem::unavailable("webhook_not_sent", "The webhook endpoint did not answer the sandbox."))
+        }
         _ => {
             let why = answer["message"].as_str().or(answer["detail"].as_str()).unwrap_or("refused");
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_refused", why))

@@ -37,9 +37,8 @@ async fn receive(
     request: Request,
 ) -> Result<axum::Json<Value>, Problem> {
     let provider = provider.ok().and_then(|Path(name)| app.providers.get(&name));
-    let provider = provider.ok_or_else(|| {
-        Problem::not_found("provider_not_found", "There is no such payment provider.")
-    })?;
+    let provider = provider
+        .ok_or_else(|| Problem::not_found("provider_not_found", "There is no such payment provider."))?;
     let headers = request.headers().clone();
     let body = extract::body(request, &app).await?;
     let at = now();
@@ -50,7 +49,11 @@ async fn receive(
         Stored::Kept => "stored",
         Stored::UnknownOrder => {
             telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnknownOrder.as_str()]).inc();
-            tracing::warn!(provider = provider.name(), event_id = event.event_id, "payment for an unknown order");
+            tracing::warn!(
+                provider = provider.name(),
+                event_id = event.event_id,
+                "payment for an unknown order"
+            );
             "stored"
         }
         Stored::Pending(pending) => {

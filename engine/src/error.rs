@@ -1,5 +1,6 @@
 use temporalio_client::errors::{
-    ClientConnectError, WorkflowInteractionError, WorkflowStartError, WorkflowUpdateError, WorkflowUpdateWithStartError,
+    ClientConnectError, WorkflowInteractionError, WorkflowStartError, WorkflowUpdateError,
+    WorkflowUpdateWithStartError,
 };
 use temporalio_client::tonic::{Code, Status};
 

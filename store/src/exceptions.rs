@@ -194,7 +194,13 @@ pub async fn get(db: &Db, id: ExceptionId) -> Result<Exception> {
 
 /// A person's decision. Money that goes back does so by a refund of its own.
 #[tracing::instrument(name = "sql exceptions.resolve", skip_all, err(level = "debug"))]
-pub async fn resolve(db: &Db, id: ExceptionId, action: Action, note: &str, at: Timestamp) -> Result<Exception> {
+pub async fn resolve(
+    db: &Db,
+    id: ExceptionId,
+    action: Action,
+    note: &str,
+    at: Timestamp,
+) -> Result<Exception> {
     let mut tx = db.begin().await?;
     let exception: Option<Exception> = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1 FOR UPDATE")
         .bind(id.uuid())

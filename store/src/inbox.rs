@@ -69,7 +69,8 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
             Stored::Pending(Pending { id, what: What::Payment(*order, report.clone()) })
         }
         Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
-            exceptions::raise(&mut tx, Mismatch::UnknownOrder, &About::report(None, None, report), at).await?;
+            exceptions::raise(&mut tx, Mismatch::UnknownOrder, &About::report(None, None, report), at)
+                .await?;
             Stored::UnknownOrder
         }
         Some(Notice::Refund { report, .. }) => {

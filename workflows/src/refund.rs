@@ -58,7 +58,8 @@ impl RefundWorkflow {
     async fn sleep(ctx: &WorkflowContext<Self>, patience: std::time::Duration) {
         let token = WorkflowCancellationToken::new();
         let summary = "ask the provider again".to_owned();
-        let timer = TimerOptions::builder(patience).cancellation_token(token.clone()).summary(summary).build();
+        let timer =
+            TimerOptions::builder(patience).cancellation_token(token.clone()).summary(summary).build();
         select! {
             _ = ctx.wait_condition(|s| s.news).fuse() => token.cancel(),
             _ = ctx.timer(timer) => {}

@@ -63,7 +63,8 @@ pub const BOOKS: Effort = Effort {
 };
 
 /// How long to wait before a pending refund is asked about again.
-pub const REFUND_POLL: std::ops::RangeInclusive<Duration> = Duration::from_secs(30)..=Duration::from_secs(6 * 3600);
+pub const REFUND_POLL: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(30)..=Duration::from_secs(6 * 3600);
 
 impl Effort {
     /// The same, but given up after `in_all`.

@@ -22,11 +22,14 @@ pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
         MailKind::Refunded(refund) => Some(refunds::get(db, refund).await?.money),
         _ => None,
     };
-    let message =
-        match mailer.compose(&template::render(&order, kind, refunded)?, &order.customer, &message_id(id, kind)) {
-            Ok(message) => message,
-            Err(error) => return Ok(rejected(id, kind, &error)),
-        };
+    let message = match mailer.compose(
+        &template::render(&order, kind, refunded)?,
+        &order.customer,
+        &message_id(id, kind),
+    ) {
+        Ok(message) => message,
+        Err(error) => return Ok(rejected(id, kind, &error)),
+    };
     let _turn = mailer.turn().await?;
     let slot = match mails::claim(db, id, kind, &mailer.full_message_id(&message_id(id, kind))).await? {
         Ok(slot) => slot,

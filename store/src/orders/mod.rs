@@ -15,7 +15,12 @@ pub use place::{Placed, place};
 pub use read::{Filter, get, list, placed_under};
 pub use start::{Start, claim_unstarted, mark_started, start_of};
 
-use domain::{OrderId, Timestamp, money::Currency, order::Status, policy::{Fulfilment, Policy}};
+use domain::{
+    OrderId, Timestamp,
+    money::Currency,
+    order::Status,
+    policy::{Fulfilment, Policy},
+};
 use sqlx::types::Json;
 
 use crate::{Error, Result, SqlTime, Tx, sql};
@@ -53,8 +58,7 @@ pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
     .bind(id.uuid())
     .fetch_optional(&mut **tx)
     .await?;
-    let (status, version, total, currency, customer_id, Json(policy), due) =
-        row.ok_or(Error::NotFound)?;
+    let (status, version, total, currency, customer_id, Json(policy), due) = row.ok_or(Error::NotFound)?;
     Ok(Locked {
         id,
         status: Status::parse(&status).map_err(Error::corrupt)?,

@@ -26,8 +26,14 @@ pub(super) async fn reinstate(
                           "amount": about.money.amount, "currency": about.money.currency});
     let entries = [("order.placed", placed), ("stock.held", json!({})), ("payment.received", received)];
     timeline::append(tx, id, at, &entries).await?;
-    outbox::append(tx, id, at, "order.placed", json!({"customer_id": ended.customer_id, "in_place_of": ended.id}))
-        .await?;
+    outbox::append(
+        tx,
+        id,
+        at,
+        "order.placed",
+        json!({"customer_id": ended.customer_id, "in_place_of": ended.id}),
+    )
+    .await?;
     payments::apply(tx, payment, ended.total, Some(id)).await?;
     pay_successor(tx, id, at).await?;
     timeline::append(tx, ended.id, at, &[("order.reinstated", json!({"as": id}))]).await?;

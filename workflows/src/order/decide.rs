@@ -52,8 +52,7 @@ impl OrderWorkflow {
     /// Money came. At any time: what does not fit the order becomes an exception.
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
-        let settlement =
-            step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
+        let settlement = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
         ctx.state_mut(|s| s.attempts_open = settlement.attempts_open);
         match settlement.settled {
             Settled::Paid(status) => Self::enter(ctx, status, Some(MailKind::Paid)),
