@@ -4,6 +4,8 @@
 //! answers; nothing here decides about orders. Calls that move money are safe to repeat: each carries an
 //! id of ours by which the provider knows a repeat.
 
+pub mod wechatpay;
+
 use async_trait::async_trait;
 use domain::{OrderId, PaymentId, RefundId, Timestamp, money::Money, payment::PaymentReport};
 use http::HeaderMap;
@@ -76,7 +78,7 @@ pub struct Attempt {
     pub state: AttemptState,
     /// The provider's own word for the state, such as `requires_action` or `USERPAYING`.
     pub state_text: String,
-    /// What was captured, or is to be.
+    /// What was captured, or is to be. Zero if nothing is captured and the provider does not say what is to be.
     pub money: Money,
     pub captured_at: Option<Timestamp>,
 }
