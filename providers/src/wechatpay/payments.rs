@@ -59,6 +59,8 @@ impl WechatPay {
         };
         match self.find_attempt(&out_trade_no).await {
             Ok(attempt) if attempt.state != AttemptState::Open => Ok(Opened { attempt, client: Value::Null }),
+            // It may have been paid: no final word.
+            Err(error @ Error::Unavailable(_)) => Err(error),
             _ => Err(without_payer(refused, new.payer.as_deref())),
         }
     }
