@@ -5,6 +5,7 @@
 //! id of ours by which the provider knows a repeat.
 
 mod registry;
+pub mod wechatpay;
 
 pub use registry::Providers;
 
@@ -80,7 +81,7 @@ pub struct Attempt {
     pub state: AttemptState,
     /// The provider's own word for the state, such as `requires_action` or `USERPAYING`.
     pub state_text: String,
-    /// What was captured, or is to be.
+    /// What was captured, or is to be. Zero if nothing is captured and the provider does not say what is to be.
     pub money: Money,
     pub captured_at: Option<Timestamp>,
 }
