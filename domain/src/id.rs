@@ -86,6 +86,11 @@ id!(
     "pay_"
 );
 id!(
+    /// One refund, as we number it.
+    RefundId,
+    "re_"
+);
+id!(
     /// Something a person must look at.
     ExceptionId,
     "exc_"
