@@ -4,6 +4,9 @@
 //! answers; nothing here decides about orders. Calls that move money are safe to repeat: each carries an
 //! id of ours by which the provider knows a repeat.
 
+pub mod sandbox;
+pub mod standard_webhooks;
+
 use async_trait::async_trait;
 use domain::{OrderId, PaymentId, RefundId, Timestamp, money::Money, payment::PaymentReport};
 use http::HeaderMap;
