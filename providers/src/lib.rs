@@ -5,6 +5,8 @@
 //! id of ours by which the provider knows a repeat.
 
 mod registry;
+pub mod sandbox;
+pub mod standard_webhooks;
 pub mod wechatpay;
 
 pub use registry::Providers;
