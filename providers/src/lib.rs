@@ -4,6 +4,8 @@
 //! answers; nothing here decides about orders. Calls that move money are safe to repeat: each carries an
 //! id of ours by which the provider knows a repeat.
 
+pub mod stripe;
+
 use async_trait::async_trait;
 use domain::{OrderId, PaymentId, RefundId, Timestamp, money::Money, payment::PaymentReport};
 use http::HeaderMap;
