@@ -210,9 +210,11 @@ mod tests {
 
     #[test]
     fn failures_are_sorted_by_whether_asking_again_helps() {
-        let missing = r#"{"error":{"type":"invalid_request_error","code":"resource_missing","param":"intent"}}"#;
+        let missing =
+            r#"{"error":{"type":"invalid_request_error","code":"resource_missing","param":"intent"}}"#;
         assert!(matches!(fail(404, missing), Error::NotFound));
-        let no_such_url = r#"{"error":{"type":"invalid_request_error","message":"Unrecognized request URL"}}"#;
+        let no_such_url =
+            r#"{"error":{"type":"invalid_request_error","message":"Unrecognized request URL"}}"#;
         assert!(matches!(fail(404, no_such_url), Error::Unavailable(_)));
         assert!(matches!(fail(404, "<html>"), Error::Unavailable(_)));
         assert!(matches!(fail(400, "<html>"), Error::Unavailable(_)));
@@ -228,7 +230,10 @@ mod tests {
         let refusal = r#"{"error":{"type":"invalid_request_error","code":"amount_too_large",
             "param":"amount","message":"jane@example.com may not pay with sk_live_1"}}"#;
         let said = fail(400, refusal).to_string();
-        assert_eq!(said, "the provider refused (amount_too_large): HTTP 400, parameter amount, request req_1");
+        assert_eq!(
+            said,
+            "the provider refused (amount_too_large): HTTP 400, parameter amount, request req_1"
+        );
     }
 
     #[test]

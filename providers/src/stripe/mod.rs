@@ -25,8 +25,8 @@ use uuid::Uuid;
 use self::client::Client;
 use self::types::{List, PaymentIntent, Refund as StripeRefund, metadata};
 use crate::{
-    Attempt, AttemptRef, AttemptState, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider, Refund,
-    RefundRef, WebhookError,
+    Attempt, AttemptRef, AttemptState, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider,
+    Refund, RefundRef, WebhookError,
 };
 
 /// Where Stripe itself answers.

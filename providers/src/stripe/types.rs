@@ -188,7 +188,9 @@ pub(super) fn path_id(id: &str) -> Result<&str, Error> {
 }
 
 pub(super) fn unreadable() -> Error {
-    Error::Unavailable("an object that we cannot read: an amount or a reference is not as ours are".to_owned())
+    Error::Unavailable(
+        "an object that we cannot read: an amount or a reference is not as ours are".to_owned(),
+    )
 }
 
 /// Stripe writes null for empty metadata of some objects.
