@@ -142,3 +142,19 @@ fn debug_shows_no_secret_and_an_unsafe_configuration_is_refused() {
         assert!(Stripe::new(Config::new("sk_live_abc", secrets)).is_err());
     }
 }
+
+#[tokio::test]
+async fn an_endless_answer_and_a_redirect_are_no_answer() {
+    let endless = axum::routing::any(async || vec![b' '; 9 * 1024 * 1024]);
+    let elsewhere = axum::routing::any(async || axum::response::Redirect::temporary("/endless"));
+    let app = axum::Router::new()
+        .route("/endless/v1/payment_intents", endless)
+        .route("/moved/v1/payment_intents", elsewhere);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    for (path, reason) in [("endless", "more than"), ("moved/", "HTTP 307")] {
+        let failed = stripe_at(&format!("{url}/{path}"), KEY).create(&new_attempt(euros(1000))).await;
+        assert!(matches!(&failed, Err(Error::Unavailable(why)) if why.contains(reason)), "{failed:?}");
+    }
+}
