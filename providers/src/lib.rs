@@ -7,6 +7,7 @@
 mod registry;
 pub mod sandbox;
 pub mod standard_webhooks;
+pub mod stripe;
 pub mod wechatpay;
 
 pub use registry::Providers;
