@@ -1,9 +1,9 @@
 //! Standard Webhooks 1.0: HMAC-SHA256 over `id.timestamp.body`, compared in constant time.
 //! <https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>
 
-use axum::http::HeaderMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::HeaderMap;
 use sha2::Sha256;
 
 pub const ID: &str = "webhook-id";

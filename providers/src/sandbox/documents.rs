@@ -1,0 +1,176 @@
+//! The sandbox's JSON, and what it says in our words. Its unknown fields are none of our business.
+
+use domain::{
+    Timestamp,
+    money::{Currency, Money},
+};
+use serde::{Deserialize, Serialize};
+
+use super::PaidDirectly;
+use crate::{Attempt, AttemptState, Movement, MovementKind, Refund, RefundState};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PaymentDocument {
+    pub id: String,
+    amount: i64,
+    currency: Currency,
+    state: PaymentState,
+    captured: Option<Captured>,
+    /// Not in a refusal.
+    pub pay_url: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum PaymentState {
+    Open,
+    Succeeded,
+    Failed,
+    Cancelled,
+    Expired,
+}
+
+#[derive(Debug, Deserialize)]
+struct Captured {
+    amount: i64,
+    currency: Currency,
+    at: Timestamp,
+}
+
+impl From<PaymentDocument> for Attempt {
+    fn from(payment: PaymentDocument) -> Self {
+        let (state, text) = match payment.state {
+            PaymentState::Open => (AttemptState::Open, "open"),
+            PaymentState::Succeeded => (AttemptState::Succeeded, "succeeded"),
+            PaymentState::Failed => (AttemptState::Failed, "failed"),
+            PaymentState::Cancelled => (AttemptState::Cancelled, "cancelled"),
+            PaymentState::Expired => (AttemptState::Cancelled, "expired"),
+        };
+        let captured = payment.captured;
+        let asked = (payment.amount, payment.currency);
+        let (amount, currency) = captured.as_ref().map_or(asked, |it| (it.amount, it.currency));
+        Self {
+            provider_payment_id: payment.id,
+            state,
+            state_text: text.to_owned(),
+            money: Money::new(amount, currency),
+            captured_at: captured.map(|it| it.at),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RefundDocument {
+    id: String,
+    key: Option<String>,
+    payment_id: String,
+    amount: i64,
+    currency: Currency,
+    state: SettledState,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum SettledState {
+    Pending,
+    Succeeded,
+    Failed,
+}
+
+impl From<RefundDocument> for Refund {
+    fn from(refund: RefundDocument) -> Self {
+        let (state, text) = match refund.state {
+            SettledState::Pending => (RefundState::Pending, "pending"),
+            SettledState::Succeeded => (RefundState::Succeeded, "succeeded"),
+            SettledState::Failed => (RefundState::Failed, "failed"),
+        };
+        Self {
+            refund: refund.key.and_then(|key| key.parse().ok()),
+            provider_refund_id: refund.id,
+            provider_payment_id: refund.payment_id,
+            state,
+            state_text: text.to_owned(),
+            money: Money::new(refund.amount, refund.currency),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Page {
+    pub data: Vec<MovementDocument>,
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct MovementDocument {
+    r#type: MovementType,
+    id: String,
+    payment_id: String,
+    order_id: String,
+    refund_id: Option<String>,
+    amount: i64,
+    currency: Currency,
+    fee: Option<i64>,
+    at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MovementType {
+    Captured,
+    Refunded,
+}
+
+impl From<MovementDocument> for Movement {
+    fn from(movement: MovementDocument) -> Self {
+        let provider_payment_id = movement.payment_id;
+        let kind = match movement.r#type {
+            MovementType::Captured => MovementKind::Captured { provider_payment_id },
+            MovementType::Refunded => MovementKind::Refunded {
+                refund: movement.refund_id.and_then(|id| id.parse().ok()),
+                provider_refund_id: movement.id,
+                provider_payment_id,
+            },
+        };
+        Self {
+            kind,
+            order: movement.order_id.parse().ok(),
+            money: Money::new(movement.amount, movement.currency),
+            fee: movement.fee,
+            at: movement.at,
+        }
+    }
+}
+
+/// How a payment without an attempt ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    #[default]
+    Succeeded,
+    Failed,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Paid {
+    order_id: String,
+    event_id: String,
+    payment_id: String,
+    amount: i64,
+    currency: Currency,
+    outcome: Outcome,
+    webhook_status: Option<u16>,
+}
+
+impl From<Paid> for PaidDirectly {
+    fn from(paid: Paid) -> Self {
+        Self {
+            order_id: paid.order_id,
+            event_id: paid.event_id,
+            provider_payment_id: paid.payment_id,
+            money: Money::new(paid.amount, paid.currency),
+            outcome: paid.outcome,
+            webhook_status: paid.webhook_status,
+        }
+    }
+}

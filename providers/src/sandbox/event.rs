@@ -1,0 +1,81 @@
+//! A webhook's body: `{type, data}`. Types we do not know are kept for a version of us that does.
+
+use domain::{
+    money::{Currency, Money},
+    payment::{Outcome, PaymentReport},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::NAME;
+use crate::{Event, Notice, Refund, RefundState};
+
+#[derive(Deserialize)]
+struct Body {
+    r#type: String,
+    #[serde(default)]
+    data: Value,
+}
+
+#[derive(Deserialize)]
+struct PaymentData {
+    order_id: String,
+    payment_id: String,
+    amount: i64,
+    currency: String,
+}
+
+#[derive(Deserialize)]
+struct RefundData {
+    order_id: String,
+    payment_id: String,
+    amount: i64,
+    currency: String,
+    refund_id: Option<String>,
+    provider_refund_id: String,
+}
+
+pub(super) fn parse(id: String, body: &[u8]) -> Result<Event, String> {
+    let body: Body = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let notice = match body.r#type.as_str() {
+        "payment.succeeded" => Some(payment(&id, Outcome::Succeeded, read(body.data)?)),
+        "payment.failed" => Some(payment(&id, Outcome::Failed, read(body.data)?)),
+        "refund.pending" => Some(refund(RefundState::Pending, "pending", read(body.data)?)),
+        "refund.succeeded" => Some(refund(RefundState::Succeeded, "succeeded", read(body.data)?)),
+        "refund.failed" => Some(refund(RefundState::Failed, "failed", read(body.data)?)),
+        _ => None,
+    };
+    let notice = notice.transpose().map_err(|invalid| format!("data: {invalid}"))?;
+    let kind = domain::payment::event_type(&body.r#type).map_err(|invalid| invalid.to_string())?;
+    Ok(Event { id, kind, notice })
+}
+
+fn read<T: DeserializeOwned>(data: Value) -> Result<T, String> {
+    serde_json::from_value(data).map_err(|error| format!("data: {error}"))
+}
+
+fn payment(event_id: &str, outcome: Outcome, data: PaymentData) -> Result<Notice, domain::Invalid> {
+    let report = PaymentReport {
+        provider: NAME.to_owned(),
+        event_id: event_id.to_owned(),
+        payment_id: domain::payment::provider_id(&data.payment_id)?,
+        outcome,
+        money: Money::new(data.amount, Currency::parse(&data.currency)?),
+    };
+    Ok(Notice::Payment { order: data.order_id.parse().ok(), report })
+}
+
+fn refund(state: RefundState, state_text: &str, data: RefundData) -> Result<Notice, domain::Invalid> {
+    let provider_id = |field: &str, id: &str| {
+        domain::payment::provider_id(id).map_err(|invalid| domain::Invalid::new(field, invalid.message))
+    };
+    let refund = Refund {
+        refund: data.refund_id.and_then(|id| id.parse().ok()),
+        provider_refund_id: provider_id("provider_refund_id", &data.provider_refund_id)?,
+        provider_payment_id: provider_id("payment_id", &data.payment_id)?,
+        state,
+        state_text: state_text.to_owned(),
+        money: Money::new(data.amount, Currency::parse(&data.currency)?),
+    };
+    Ok(Notice::Refund { order: data.order_id.parse().ok(), refund })
+}
