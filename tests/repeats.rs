@@ -13,7 +13,7 @@ use serde_json::json;
 use store::{
     Db,
     mails::{self, Unneeded},
-    orders::{self, Closed, Settlement},
+    orders::{self, Closed, Settled},
 };
 
 use crate::harness::{
@@ -51,13 +51,13 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         let settle = async |payment: &str, amount| {
             orders::settle(&db, order, &report(payment, amount), now).await.unwrap()
         };
-        assert!(matches!(settle("wrong", 1).await, Settlement::Unmatched(_)));
-        assert_eq!(settle("right", 1250).await, Settlement::Paid { completed: status == Status::Completed });
+        assert!(matches!(settle("wrong", 1).await, Settled::Unmatched(_)));
+        assert_eq!(settle("right", 1250).await, Settled::Paid { completed: status == Status::Completed });
         let story = shop.story(&id).await;
-        assert_eq!(settle("right", 1250).await, Settlement::Known(Some(status)));
-        assert_eq!(settle("wrong", 1).await, Settlement::Known(None));
-        assert!(matches!(settle("second", 1250).await, Settlement::Unmatched(_)));
-        assert_eq!(settle("second", 1250).await, Settlement::Known(None));
+        assert_eq!(settle("right", 1250).await, Settled::Known(Some(status)));
+        assert_eq!(settle("wrong", 1).await, Settled::Known(None));
+        assert!(matches!(settle("second", 1250).await, Settled::Unmatched(_)));
+        assert_eq!(settle("second", 1250).await, Settled::Known(None));
         assert_eq!(shop.story(&id).await[..story.len()], story);
         assert_eq!(shop.order(&id).await["status"], status.as_str());
     }
@@ -75,7 +75,7 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     Webhook::new(&event).send(&shop.api).await.is(200);
     let report = report(event["data"]["payment_id"].as_str().unwrap(), 1250);
     let settled = orders::settle(&db, id.parse().unwrap(), &report, Timestamp::now()).await.unwrap();
-    assert_eq!(settled, Settlement::Paid { completed: true });
+    assert_eq!(settled, Settled::Paid { completed: true });
 
     shop.start_worker();
     assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
@@ -103,7 +103,7 @@ async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
     shop.pay(&first).await;
     assert_eq!(claim(&first, MailKind::Reminder(2)).await.err(), Some(Unneeded::Moot));
     assert!(claim(&first, MailKind::Paid).await.is_ok());
-    orders::cancel(&db, second.parse().unwrap(), "x", now).await.unwrap();
+    orders::cancel(&db, second.parse().unwrap(), "x", false, now).await.unwrap();
     assert_eq!(claim(&second, MailKind::Reminder(1)).await.err(), Some(Unneeded::Moot));
     shop.close();
 }
@@ -119,7 +119,7 @@ async fn a_decision_that_the_engine_lost_is_found_again() {
         [shop.place_with(&[("tea", 1)], policy.clone()).await, shop.place_with(&[("tea", 1)], policy).await];
     for id in &ids {
         shop.until_told(id, "workflow.started").await;
-        orders::cancel(&db, id.parse().unwrap(), "lost", Timestamp::now()).await.unwrap();
+        orders::cancel(&db, id.parse().unwrap(), "lost", false, Timestamp::now()).await.unwrap();
     }
     shop.pay(&ids[0]).await;
     shop.fast_forward(&ids[1], "PT25H").await;
@@ -140,14 +140,14 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
     let id = |text: &str| text.parse::<OrderId>().unwrap();
     let due = time(&shop.order(&expired).await, "payment_due_at");
     let placed_at = due - 24.hours();
-    assert_eq!(orders::expire(&db, id(&expired), placed_at).await.unwrap(), Closed::NotDue(due));
+    assert_eq!(orders::expire(&db, id(&expired), false, placed_at).await.unwrap(), Closed::NotDue(due));
     for _ in 0..3 {
-        assert_eq!(orders::cancel(&db, id(&cancelled), "x", due).await.unwrap(), Closed::Done);
-        assert_eq!(orders::expire(&db, id(&expired), due).await.unwrap(), Closed::Done);
+        assert_eq!(orders::cancel(&db, id(&cancelled), "x", false, due).await.unwrap(), Closed::Done);
+        assert_eq!(orders::expire(&db, id(&expired), false, due).await.unwrap(), Closed::Done);
         orders::extend(&db, id(&extended), due + 9.hours(), placed_at).await.unwrap();
     }
-    assert_eq!(orders::expire(&db, id(&cancelled), due).await.unwrap(), Closed::Refused(Status::Cancelled));
-    assert_eq!(orders::cancel(&db, id(&expired), "x", due).await.unwrap(), Closed::Refused(Status::Expired));
+    assert_eq!(orders::expire(&db, id(&cancelled), false, due).await.unwrap(), Closed::Refused(Status::Cancelled));
+    assert_eq!(orders::cancel(&db, id(&expired), "x", false, due).await.unwrap(), Closed::Refused(Status::Expired));
     assert_eq!(shop.story(&cancelled).await[2..], ["order.cancelled", "stock.released"]);
     assert_eq!(shop.story(&expired).await[2..], ["order.expired", "stock.released"]);
     assert_eq!(shop.story(&extended).await[2..], ["order.extended"]);
