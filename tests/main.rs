@@ -18,6 +18,7 @@ mod harness;
 
 mod crashes;
 mod day;
+mod dev;
 mod errors;
 mod fuzz;
 mod happy_path;

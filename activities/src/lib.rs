@@ -1,34 +1,41 @@
 //! Does what `workflows::contract` names: each activity translates and calls, the SQL stands in
 //! `store`, the mails in [`mail`].
 
+mod attempts;
 pub mod mail;
+mod reconcile;
+mod refund;
 mod reserve;
 
 use std::sync::Arc;
 
 use domain::order::Status;
+use domain::payment::{PaymentReport, RefundState};
+use providers::Providers;
 use store::{
     Db,
-    orders::{self, Closed, Settlement},
+    orders::{self, Closed},
 };
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contract::{
-    At, CancelInput, ExtendInput, MailOutcome, Outcome, ReserveInput, Reserved, SendMailInput,
-    SettlePaymentInput, Settled,
+    At, CancelInput, ExpireInput, ExtendInput, MailOutcome, Outcome, ReconcileStep, Reconciled, RefundStep,
+    ReserveInput, Reserved, SendMailInput, SettlePaymentInput, Settled, Settlement,
 };
 
+pub use attempts::new_attempt;
 use mail::Mailer;
 
 /// What the activities work on.
 pub struct Activities {
     db: Db,
     mailer: Mailer,
+    providers: Providers,
 }
 
 impl Activities {
-    pub fn new(db: Db, mailer: Mailer) -> Self {
-        Self { db, mailer }
+    pub fn new(db: Db, mailer: Mailer, providers: Providers) -> Self {
+        Self { db, mailer, providers }
     }
 }
 
@@ -48,26 +55,32 @@ impl Activities {
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: SettlePaymentInput,
-    ) -> Result<Settled, ActivityError> {
+    ) -> Result<Settlement, ActivityError> {
         let SettlePaymentInput { order, at, report } = input;
-        let settled = match orders::settle(&self.db, order, &report, at).await? {
-            Settlement::Paid { completed } => {
+        let settlement = orders::settle(&self.db, order, &report, at).await?;
+        let settled = match settlement.settled {
+            orders::Settled::Paid { completed } => {
                 let status = if completed { Status::Completed } else { Status::Paid };
                 telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
                 telemetry::metrics().holds.with_label_values(&["committed"]).inc();
                 tracing::info!(order_id = %order, %status, payment_id = report.payment_id, "order paid");
                 Settled::Paid(status)
             }
-            Settlement::AttemptFailed => Settled::AttemptFailed,
-            Settlement::Known(Some(status)) => Settled::Paid(status),
-            Settlement::Known(None) => Settled::Known,
-            Settlement::Unmatched(why) => {
+            orders::Settled::AttemptFailed => Settled::AttemptFailed,
+            orders::Settled::Known(Some(status)) => Settled::Paid(status),
+            orders::Settled::Known(None) => Settled::Known,
+            orders::Settled::Reinstated(successor) => {
+                telemetry::metrics().orders.with_label_values(&["reinstated"]).inc();
+                tracing::info!(order_id = %order, %successor, payment_id = report.payment_id, "order taken back");
+                Settled::Reinstated(successor)
+            }
+            orders::Settled::Unmatched(why) => {
                 telemetry::metrics().exceptions.with_label_values(&[why.as_str()]).inc();
                 tracing::warn!(order_id = %order, why = why.as_str(), payment_id = report.payment_id, "exception raised");
                 Settled::Unmatched(why)
             }
         };
-        Ok(settled)
+        Ok(Settlement { settled, attempts_open: settlement.attempts_open })
     }
 
     #[activity(definition = workflows::contract::Extend)]
@@ -89,13 +102,18 @@ impl Activities {
         _ctx: ActivityContext,
         input: CancelInput,
     ) -> Result<Outcome, ActivityError> {
-        let closed = orders::cancel(&self.db, input.order, &input.reason, input.at).await?;
-        Ok(released(&input.order, closed, Status::Cancelled))
+        let CancelInput { order, at, reason, unclear } = input;
+        let closed = orders::cancel(&self.db, order, &reason, unclear, at).await?;
+        Ok(released(&order, closed, Status::Cancelled))
     }
 
     #[activity(definition = workflows::contract::Expire)]
-    pub async fn expire(self: Arc<Self>, _ctx: ActivityContext, input: At) -> Result<Outcome, ActivityError> {
-        let closed = orders::expire(&self.db, input.order, input.at).await?;
+    pub async fn expire(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ExpireInput,
+    ) -> Result<Outcome, ActivityError> {
+        let closed = orders::expire(&self.db, input.order, input.unclear, input.at).await?;
         Ok(released(&input.order, closed, Status::Expired))
     }
 
@@ -107,6 +125,41 @@ impl Activities {
             tracing::info!(order_id = %input.order, status = %Status::Completed, "order fulfilled");
         }
         Ok(outcome(closed))
+    }
+
+    #[activity(definition = workflows::contract::CloseAttempts)]
+    pub async fn close_attempts(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: At,
+    ) -> Result<Vec<PaymentReport>, ActivityError> {
+        Ok(attempts::close(&self.db, &self.providers, input).await?)
+    }
+
+    #[activity(definition = workflows::contract::DriveRefund)]
+    pub async fn drive_refund(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: RefundStep,
+    ) -> Result<RefundState, ActivityError> {
+        Ok(refund::drive(&self.db, &self.providers, input).await?)
+    }
+
+    #[activity(definition = workflows::contract::ReconcileProvider)]
+    pub async fn reconcile_provider(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ReconcileStep,
+    ) -> Result<Reconciled, ActivityError> {
+        Ok(reconcile::reconcile(&self.db, &self.providers, input).await?)
+    }
+
+    #[activity(definition = workflows::contract::ListProviders)]
+    pub async fn list_providers(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+    ) -> Result<Vec<String>, ActivityError> {
+        Ok(self.providers.names().map(str::to_owned).collect())
     }
 
     #[activity(definition = workflows::contract::SendMail)]
@@ -132,6 +185,7 @@ fn outcome(closed: Closed) -> Outcome {
     match closed {
         Closed::Done => Outcome::Done,
         Closed::NotDue(due) => Outcome::NotDue(due),
+        Closed::AttemptsOpen => Outcome::AttemptsOpen,
         Closed::Refused(status) => Outcome::Refused(status),
     }
 }

@@ -35,6 +35,7 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
         total: order.total(),
         payment_due_at: order.payment_due_at,
         reminders_at: order.policy.reminders_at(order.placed_at),
+        grace: order.policy.money.grace,
         customer_id: order.customer.id,
     }))
 }

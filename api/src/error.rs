@@ -39,6 +39,8 @@ pub struct ProblemDocument {
     shortages: Option<Vec<ShortageDocument>>,
     /// With `order_not_...`: where the order stands.
     current_status: Option<String>,
+    /// With `refund_exceeds_captured`: what can still go back, in minor units.
+    refundable: Option<i64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -179,6 +181,17 @@ impl From<store::Error> for Problem {
                 "There is not enough stock for this order; nothing was held.",
             )
             .with("shortages", json!(shortages)),
+            Error::AlreadyResolved => Self::new(
+                StatusCode::CONFLICT,
+                "exception_resolved",
+                "Somebody has decided about this exception before.",
+            ),
+            Error::BeyondCaptured(refundable) => Self::new(
+                StatusCode::CONFLICT,
+                "refund_exceeds_captured",
+                format!("At most {refundable} minor units can still go back."),
+            )
+            .with("refundable", json!(refundable)),
             Error::BelowHeld => Self::new(
                 StatusCode::CONFLICT,
                 "stock_below_held",

@@ -109,6 +109,23 @@ pub fn order_not_found() -> Problem {
     Problem::not_found("order_not_found", "There is no order with this id.")
 }
 
+/// An order's id in the path, and then the id of something of it.
+pub struct OrderPartPath<T>(pub OrderId, pub T);
+
+impl<S: Send + Sync, T: std::str::FromStr> FromRequestParts<S> for OrderPartPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, state).await;
+        let (order, part) = path.map_err(|_| order_not_found())?.0;
+        let order: OrderId = order.parse().map_err(|_| order_not_found())?;
+        tracing::Span::current().record("order_id", tracing::field::display(order));
+        let part =
+            part.parse().map_err(|_| Problem::not_found("not_found", "There is nothing with this id."))?;
+        Ok(Self(order, part))
+    }
+}
+
 /// The SKU in the path, or what is wrong with it.
 pub struct SkuPath(pub Result<Sku, Invalid>);
 

@@ -3,16 +3,19 @@
 mod auth;
 mod codec;
 mod error;
+mod exceptions;
 mod extract;
 mod inventory;
 mod list;
 mod openapi;
 mod operations;
 mod orders;
+mod payments;
 mod products;
+mod refunds;
 mod request;
 mod sandbox;
-mod signature;
+mod settlements;
 mod webhooks;
 
 use std::{net::SocketAddr, sync::Arc};
@@ -20,6 +23,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
 use jiff::{Timestamp, Unit};
+use providers::Providers;
 use store::Db;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
@@ -27,7 +31,6 @@ use tokio::net::TcpListener;
 pub use auth::ApiKey;
 pub use codec::serve_codec;
 use error::Problem;
-pub use signature::Secret;
 
 /// The largest request body. An order of 100 lines with full metadata is about 30 KB.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -39,20 +42,27 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub dispatcher: Dispatcher,
     pub api_key: ApiKey,
-    /// With a secret there is a sandbox provider, and routes to play with it. Never in production.
+    /// Routes to play with the sandbox provider. Never in production.
     pub sandbox: Option<sandbox::Sandbox>,
     pub sdk_metrics: Option<SdkMetrics>,
+    pub providers: Providers,
 }
 
 impl App {
-    pub fn new(db: Db, engine: Arc<Engine>, api_key: ApiKey, sdk_metrics: Option<SdkMetrics>) -> Self {
+    pub fn new(
+        db: Db,
+        engine: Arc<Engine>,
+        api_key: ApiKey,
+        providers: Providers,
+        sdk_metrics: Option<SdkMetrics>,
+    ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
-        Self { db, engine, dispatcher, api_key, sandbox: None, sdk_metrics }
+        Self { db, engine, dispatcher, api_key, sandbox: None, sdk_metrics, providers }
     }
 
-    /// Adds the sandbox payment provider, which sends its webhooks to the API at `base_url`.
-    pub fn with_sandbox(self, secret: Secret, base_url: String) -> anyhow::Result<Self> {
-        Ok(Self { sandbox: Some(sandbox::Sandbox::new(secret, base_url)?), ..self })
+    /// Adds the routes to play with the sandbox payment provider, whose service is at `url`.
+    pub fn with_sandbox(self, url: String) -> anyhow::Result<Self> {
+        Ok(Self { sandbox: Some(sandbox::Sandbox::new(url)?), ..self })
     }
 }
 

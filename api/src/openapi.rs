@@ -13,7 +13,10 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{App, Problem, error::ProblemDocument, inventory, orders, products, sandbox};
+use crate::{
+    App, Problem, error::ProblemDocument, exceptions, inventory, orders, payments, products, refunds,
+    sandbox, settlements,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,7 +26,7 @@ use crate::{App, Problem, error::ProblemDocument, inventory, orders, products, s
                        durations ISO 8601. Errors are RFC 9457 problem details with a stable `code`."
     ),
     tags(
-        (name = "Orders"), (name = "Catalogue"), (name = "Stock"), (name = "Webhooks"), (name = "Sandbox"),
+        (name = "Orders"), (name = "Payments"), (name = "Catalogue"), (name = "Stock"), (name = "Webhooks"), (name = "Sandbox"),
         (name = "Operations")
     ),
     components(schemas(ProblemDocument)),
@@ -46,7 +49,11 @@ pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::with_openapi(Api::openapi())
         .merge(products::routes())
         .merge(inventory::routes())
-        .merge(orders::routes());
+        .merge(orders::routes())
+        .merge(payments::routes())
+        .merge(refunds::routes())
+        .merge(exceptions::routes())
+        .merge(settlements::routes());
     match with_sandbox {
         true => routes.merge(sandbox::routes()),
         false => routes,

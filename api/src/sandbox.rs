@@ -1,59 +1,47 @@
-//! The sandbox payment provider and the clock of an order, for development and tests. It pays as a
-//! real provider does: by a signed webhook to our own public endpoint.
+//! Routes to play with: pay an order as the sandbox provider's payer would, and skip an order's time. The
+//! sandbox itself is a service of its own (`sandbox/`), asked over HTTP as any provider is.
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::{extract::State, http::StatusCode};
 use domain::{OrderId, SignedDuration, money::Currency, policy};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::orders::Start;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
-use uuid::Uuid;
 
 use crate::{
     App, Problem,
     error::ProblemDocument,
     extract::{Json, OptionalJson, OrderPath},
-    now,
     orders::{OrderDocument, load},
-    signature::{self, Secret},
 };
 
-pub const PROVIDER: &str = "sandbox";
-const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_SKIP: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(pay)).routes(routes!(fast_forward))
 }
 
-/// The provider: a secret it shares with us, and where it sends its webhooks.
+/// Where the sandbox provider is.
 #[derive(Clone)]
 pub struct Sandbox {
-    pub(crate) secret: Secret,
-    base_url: String,
+    url: String,
     http: reqwest::Client,
 }
 
 impl Sandbox {
-    pub(crate) fn new(secret: Secret, base_url: String) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(WEBHOOK_TIMEOUT).no_proxy().build()?;
-        Ok(Self { secret, base_url, http })
+    pub(crate) fn new(url: String) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        Ok(Self { url, http })
     }
 
-    /// Signs an event and sends it; gives the status it was answered with.
-    async fn send(&self, event_id: &str, body: String) -> Result<u16, reqwest::Error> {
-        let timestamp_s = now().as_second();
-        let request = self
-            .http
-            .post(format!("{}/v1/webhooks/{PROVIDER}", self.base_url))
-            .header("content-type", "application/json")
-            .header(signature::ID, event_id)
-            .header(signature::TIMESTAMP, timestamp_s)
-            .header(signature::SIGNATURE, self.secret.sign(event_id, timestamp_s, body.as_bytes()));
-        Ok(request.body(body).send().await?.status().as_u16())
+    /// Pays an order without an attempt; the provider has sent its webhook when this answers.
+    async fn pay(&self, body: &Value) -> Result<(StatusCode, Value), reqwest::Error> {
+        let answer = self.http.post(format!("{}/payer/pay", self.url)).json(body).send().await?;
+        Ok((answer.status(), answer.json().await?))
     }
 }
 
@@ -77,20 +65,20 @@ enum PayOutcome {
     Failed,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 struct Paid {
     /// Always `sandbox_payment`.
-    object: &'static str,
+    object: String,
     #[schema(value_type = String)]
     order_id: OrderId,
     event_id: String,
     /// The provider's id of the payment.
     payment_id: String,
     amount: i64,
-    currency: &'static str,
+    currency: String,
     outcome: PayOutcome,
-    /// What our webhook endpoint answered.
-    webhook_status: u16,
+    /// What our webhook endpoint answered; none if the sandbox was told to lose or hold it.
+    webhook_status: Option<u16>,
 }
 
 /// Pay an order as the sandbox provider: sends a real signed webhook to our own endpoint.
@@ -107,37 +95,28 @@ async fn pay(
     let sandbox = app.sandbox.as_ref().ok_or_else(Problem::internal)?; // the route exists only with it
     let order = load(&app, id).await?;
     let currency = request.currency.as_deref().map(Currency::parse).transpose()?.unwrap_or(order.currency);
-    let event_id = match request.event_id {
-        Some(id) => domain::payment::event_id(&id)?,
-        None => format!("evt_{}", Uuid::new_v4().simple()),
-    };
-    let mut paid = Paid {
-        object: "sandbox_payment",
-        order_id: id,
-        // One event, one payment: the same event again tells of the same money.
-        payment_id: format!("sandbox_{}", event_id.trim_start_matches("evt_")),
-        event_id,
-        amount: request.amount.unwrap_or(order.total),
-        currency: currency.code(),
-        outcome: request.outcome.unwrap_or_default(),
-        webhook_status: 0,
-    };
-    paid.webhook_status = sandbox.send(&paid.event_id, event(&paid)).await.map_err(|error| {
-        tracing::error!(%error, "the sandbox could not send its webhook");
-        Problem::unavailable("webhook_not_sent", "The webhook endpoint did not answer the sandbox.")
+    let event_id = request.event_id.as_deref().map(domain::payment::event_id).transpose()?;
+    let ask = json!({
+        "order_id": id,
+        "amount": request.amount.unwrap_or(order.total),
+        "currency": currency,
+        "event_id": event_id,
+        "outcome": request.outcome.unwrap_or_default(),
+    });
+    let (status, answer) = sandbox.pay(&ask).await.map_err(|error| {
+        tracing::error!(%error, "the sandbox provider does not answer");
+        Problem::unavailable("provider_unavailable", "The sandbox provider does not answer.")
     })?;
-    Ok(axum::Json(paid))
-}
-
-fn event(paid: &Paid) -> String {
-    let kind = match paid.outcome {
-        PayOutcome::Succeeded => "payment.succeeded",
-        PayOutcome::Failed => "payment.failed",
-    };
-    let Paid { order_id, payment_id, amount, currency, .. } = paid;
-    let data =
-        json!({"order_id": order_id, "payment_id": payment_id, "amount": amount, "currency": currency});
-    json!({"type": kind, "data": data}).to_string()
+    match status {
+        StatusCode::OK => serde_json::from_value(answer).map(axum::Json).map_err(|_| Problem::internal()),
+        StatusCode::BAD_GATEWAY => {
+            Err(Problem::unavailable("webhook_not_sent", "The webhook endpoint did not answer the sandbox."))
+        }
+        _ => {
+            let why = answer["message"].as_str().or(answer["detail"].as_str()).unwrap_or("refused");
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_refused", why))
+        }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -18,15 +18,27 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// An exclusive claim on a server's data, held by a lock file beside it. The system drops the lock
 /// when the holder dies, so a lock that is free while the server lives means: a leftover.
-pub(crate) struct Claim {
+#[derive(Debug)]
+pub struct Claim {
     file: File,
 }
 
 impl Claim {
+    /// Claims a whole folder, which must exist, for the program `what`.
+    ///
+    /// # Errors
+    /// When another program has it.
+    pub async fn folder(dir: &Path, what: &str) -> Result<Claim> {
+        Claim::lock(&dir.join("lock"), dir, what).await
+    }
+
     /// Claims `data` (a file or folder, which need not exist yet).
     pub(crate) async fn take(data: &Path, what: &str) -> Result<Claim> {
-        let path = beside(data, "lock");
-        let open = || File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        Claim::lock(&beside(data, "lock"), data, what).await
+    }
+
+    async fn lock(path: &Path, data: &Path, what: &str) -> Result<Claim> {
+        let open = || File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file = open().with_context(|| format!("could not open {}", path.display()))?;
         let deadline = Instant::now() + HANDOVER;
         loop {

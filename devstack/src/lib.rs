@@ -21,6 +21,7 @@
 
 mod claim;
 mod fetch;
+mod leash;
 mod mail;
 mod ports;
 mod postgres;
@@ -29,8 +30,10 @@ mod server;
 mod temporal;
 mod tools;
 
+pub use claim::Claim;
 pub use mail::MailCatcher;
 pub use ports::{PortTaken, free_port, port_is_free};
 pub use postgres::{Postgres, PostgresOptions};
+pub use server::wait_for_dropped;
 pub use temporal::{Temporal, TemporalOptions};
 pub use tools::Tools;

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::claim::{Claim, beside, command_line, evict};
+use crate::leash::leash;
 use crate::ports;
 use crate::run_as::RunAs;
 use crate::server::{self, Launch, Server};
@@ -79,13 +80,13 @@ impl Postgres {
         let mut server = server::start(async || {
             port = ports::choose(options.port, WHAT)?;
             launch.argv = command(&bin, &data_dir, port, options.durable);
-            let mut server = Server::launch(&launch)?;
+            let mut server = Server::launch(&launch, &mut claim)?;
             let pid = server.pid();
             server.wait_until(async || is_ready(&data_dir, pid)).await?;
             Ok(server)
         })
         .await?;
-        server.hold(claim)?;
+        server.hold(claim);
         Ok(Postgres { server, port, password })
     }
 
@@ -158,14 +159,15 @@ async fn initialise(bin: &PgBin, data_dir: &Path, run_as: &RunAs, durable: bool)
     argv.push(pwfile);
 
     let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]).current_dir(&part).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(&argv[1..]).current_dir(&part);
+    let (mut command, _leash) = leash(&command)?;
     if let Some((uid, gid)) = run_as.ids {
         command.uid(uid).gid(gid);
     }
     let output = timeout(INITDB_LIMIT, command.output())
         .await
         .context("initdb did not finish in time: start again")?
-        .context("could not run initdb")?;
+        .with_context(|| format!("could not run initdb in {}{}", part.display(), run_as.hint()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("initdb could not make {}: {}", data_dir.display(), said.trim().replace('\n', "; "));

@@ -35,6 +35,17 @@ impl RunAs {
         Ok(RunAs { owner: Some((uid, gid)), prefix: setpriv, ids })
     }
 
+    /// For an error's end: what may be wrong with running as that user.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self.ids {
+            Some(_) => {
+                " as a user who is not root, but may not enter all folders above: \
+                 use another data folder or install setpriv (util-linux)"
+            }
+            None => "",
+        }
+    }
+
     /// Makes `path` belong to that user.
     pub(crate) fn own(&self, path: &Path) -> Result<()> {
         let Some((uid, gid)) = self.owner else {

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{PipeWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::claim::{Claim, beside};
+use crate::claim::{Claim, beside, command_line};
 use crate::run_as::RunAs;
 
 /// Time for a server to stop in order before it is killed.
@@ -23,6 +24,9 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(20);
 /// A log longer than this is moved aside at the next start.
 const LOG_LIMIT_BYTES: u64 = 10 * 1024 * 1024;
+
+/// Servers that were dropped while they ran: their guards are stopping them.
+static DROPPED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// Becomes the server (same process id) after leaving a guard behind. The guard reads our end of a
 /// pipe: a line means "all is well, go away"; its end means that we died, so the guard stops the
@@ -68,8 +72,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the process; it may not answer yet.
-    pub(crate) fn launch(launch: &Launch) -> Result<Server> {
+    /// Starts the process and notes it in the claim; it may not answer yet.
+    pub(crate) fn launch(launch: &Launch, claim: &mut Claim) -> Result<Server> {
         let (end, leash) = std::io::pipe()?;
         let log = open_log(&launch.log)?;
         let log_start = log.metadata()?.len();
@@ -89,6 +93,9 @@ impl Server {
             command.uid(uid).gid(gid);
         }
         let child = command.spawn().with_context(|| format!("could not start {}", launch.what))?;
+        if let Some(pid) = child.id() {
+            claim.record(pid)?;
+        }
         Ok(Server {
             what: launch.what,
             stop: launch.stop,
@@ -124,12 +131,8 @@ impl Server {
     }
 
     /// Keeps the claim on the server's data for as long as the server runs.
-    pub(crate) fn hold(&mut self, mut claim: Claim) -> Result<()> {
-        if let Some(pid) = self.child.id() {
-            claim.record(pid)?;
-        }
+    pub(crate) fn hold(&mut self, claim: Claim) {
         self.claim = Some(claim);
-        Ok(())
     }
 
     /// The process id, until its end was seen.
@@ -185,6 +188,24 @@ impl Server {
             let _ = log.read_to_end(&mut text);
         }
         String::from_utf8_lossy(&text).trim().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let (Some(_), Some(pid)) = (&self.leash, self.child.id()) {
+            DROPPED.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
+        }
+    }
+}
+
+/// Waits until the servers have ended that were dropped while they ran, such as those whose start
+/// was given up: whoever exits after this leaves nothing behind.
+pub async fn wait_for_dropped() {
+    let dropped = std::mem::take(&mut *DROPPED.lock().unwrap_or_else(PoisonError::into_inner));
+    let deadline = Instant::now() + STOP_LIMIT + Duration::from_secs(1);
+    while dropped.iter().any(|pid| command_line(*pid).is_some()) && Instant::now() < deadline {
+        sleep(POLL).await;
     }
 }
 

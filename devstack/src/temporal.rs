@@ -19,6 +19,7 @@ use crate::server::{self, Launch, Server};
 use crate::tools::Tools;
 
 const WHAT: &str = "Temporal";
+const UI: &str = "Temporal UI";
 const STOP: Signal = Signal::TERM;
 
 /// The server throttles itself to about 20 hand-overs a second without the last three.
@@ -70,6 +71,10 @@ impl Temporal {
             evict(pid, &["server start-dev", &db], STOP).await?;
         }
         ports::choose(options.port, WHAT)?;
+        // Before the server is fetched, which takes long.
+        if let Some(ui_port) = options.ui_port {
+            ports::choose(Some(ui_port), UI)?;
+        }
 
         let mut launch = Launch {
             what: WHAT,
@@ -83,7 +88,7 @@ impl Temporal {
         let mut server = server::start(async || {
             port = ports::choose(options.port, WHAT)?;
             if let Some(ui_port) = options.ui_port {
-                ports::choose(Some(ui_port), "Temporal UI")?;
+                ports::choose(Some(ui_port), UI)?;
             }
             let http_port = free_port();
             launch.argv.truncate(1);
@@ -91,12 +96,12 @@ impl Temporal {
             if let Some(file) = &db_file {
                 launch.argv.extend(["--db-filename".into(), file.into()]);
             }
-            let mut server = Server::launch(&launch)?;
+            let mut server = Server::launch(&launch, &mut claim)?;
             server.wait_until(async || is_ready(http_port).await).await?;
             Ok(server)
         })
         .await?;
-        server.hold(claim)?;
+        server.hold(claim);
         Ok(Temporal { server, port, ui_port: options.ui_port })
     }
 

@@ -3,15 +3,20 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::fetch;
 
 /// Older ones lack what we start the server with.
 const OLDEST_TEMPORAL: Version = (1, 9);
 const OLDEST_POSTGRES_MAJOR: u32 = 14;
+/// Something else may bear the name on PATH and never answer.
+const VERSION_LIMIT: Duration = Duration::from_secs(20);
 
 /// Folders with one folder per installed PostgreSQL, and how the names of those begin.
 const POSTGRES_HOMES: [(&str, &str); 5] = [
@@ -60,6 +65,11 @@ impl Tools {
         if !fetched.is_file() {
             fetch::temporal(&dir).await?;
         }
+        ensure!(
+            version_of(&fetched).await.is_some(),
+            "the fetched Temporal does not run here: remove {} and start again, or install its CLI",
+            dir.display()
+        );
         Ok(fetched)
     }
 
@@ -145,7 +155,9 @@ fn on_path(name: &str) -> impl Iterator<Item = PathBuf> {
 
 /// What the binary answers to `--version`; none if it does not run.
 async fn version_of(binary: &Path) -> Option<Version> {
-    let output = Command::new(binary).arg("--version").kill_on_drop(true).output().await.ok()?;
+    let mut command = Command::new(binary);
+    command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(VERSION_LIMIT, command.output()).await.ok()?.ok()?;
     parse_version(&String::from_utf8_lossy(&output.stdout))
 }
 

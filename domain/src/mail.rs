@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::RefundId;
+
 /// Each kind is sent at most once per order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -14,6 +16,8 @@ pub enum MailKind {
     Completed,
     Expired,
     Cancelled,
+    /// Money went back.
+    Refunded(RefundId),
 }
 
 impl MailKind {
@@ -25,6 +29,7 @@ impl MailKind {
             Self::Completed => "completed".to_owned(),
             Self::Expired => "expired".to_owned(),
             Self::Cancelled => "cancelled".to_owned(),
+            Self::Refunded(refund) => format!("refund_{}", refund.uuid().simple()),
         }
     }
 

@@ -69,6 +69,9 @@ pub struct Placement {
     /// the order in which stock is locked.
     pub lines: BTreeMap<Sku, i64>,
     pub policy: Policy,
+    /// The provider that collects the money, if we do that for the shop.
+    #[serde(default)]
+    pub payment_method: Option<String>,
     #[serde(default)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
 }
@@ -138,6 +141,7 @@ pub struct Order {
     pub lines: Vec<Line>,
     pub customer: Customer,
     pub policy: Policy,
+    pub payment_method: Option<String>,
     pub placed_at: Timestamp,
     pub payment_due_at: Timestamp,
     pub paid_at: Option<Timestamp>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, money::Money, text};
+use crate::{Invalid, RefundId, money::Money, policy::MoneyRules, text};
 
 /// What a provider reports about one payment attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,57 @@ impl Outcome {
     }
 }
 
-/// Why captured money did not pay the order it named. Each becomes an open exception.
+/// What a provider reports about money that goes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundReport {
+    pub provider: String,
+    pub event_id: String,
+    /// Ours, if we made it; none if it was made at the provider.
+    pub refund: Option<RefundId>,
+    pub provider_refund_id: String,
+    /// The provider's own id of the payment.
+    pub payment_id: String,
+    pub state: RefundState,
+    /// The provider's own word for the state.
+    pub state_text: String,
+    pub money: Money,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundState {
+    /// Ours alone so far: the provider has not confirmed it.
+    Requested,
+    /// On its way.
+    Pending,
+    Succeeded,
+    /// The money is still with the provider.
+    Failed,
+}
+
+impl RefundState {
+    pub const ALL: [Self; 4] = [Self::Requested, Self::Pending, Self::Succeeded, Self::Failed];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Pending => "pending",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub fn from_store(text: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).unwrap_or(Self::Failed)
+    }
+
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// Why captured money is not simply an order's. Each becomes an exception, which a rule of the order's policy
+/// settles at once, or a person later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mismatch {
@@ -51,6 +101,14 @@ pub enum Mismatch {
     OrderClosed,
     /// No order has the id the provider named.
     UnknownOrder,
+    /// What an accepted payment brought beyond the order's total.
+    Overpaid,
+    /// A refund that the provider could not make: the money is still ours.
+    RefundFailed,
+    /// More went back at the provider than we know a reason for.
+    RefundUnexplained,
+    /// The provider did not say in time whether an attempt was captured; the order expired all the same.
+    AttemptUncertain,
 }
 
 impl Mismatch {
@@ -61,24 +119,116 @@ impl Mismatch {
             Self::PaidTwice => "paid_twice",
             Self::OrderClosed => "order_closed",
             Self::UnknownOrder => "unknown_order",
+            Self::Overpaid => "overpaid",
+            Self::RefundFailed => "refund_failed",
+            Self::RefundUnexplained => "refund_unexplained",
+            Self::AttemptUncertain => "attempt_uncertain",
         }
     }
 }
 
-/// Does `paid` settle an order of `total` that awaits payment?
-pub fn judge(total: Money, paid: Money) -> Result<(), Mismatch> {
+/// Does `paid` settle an order of `total` that awaits payment? Gives what it brings too much.
+pub fn judge(total: Money, paid: Money, rules: &MoneyRules) -> Result<i64, Mismatch> {
     if paid.currency != total.currency {
         return Err(Mismatch::WrongCurrency);
     }
-    if paid.amount != total.amount {
-        return Err(Mismatch::WrongAmount);
+    match paid.amount.checked_sub(total.amount) {
+        Some(0) => Ok(0),
+        Some(excess) if excess > 0 && rules.overpayment == Overpayment::RefundDifference => Ok(excess),
+        _ => Err(Mismatch::WrongAmount),
     }
-    Ok(())
+}
+
+/// What becomes of money without anybody being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// It goes back.
+    Refund,
+    /// It pays a new order in place of the one that had ended, if the stock is there; else it goes back.
+    Reinstate,
+    /// A person looks.
+    Leave,
+}
+
+/// What an order's rules say about money that does not simply pay it.
+pub fn resolution(mismatch: Mismatch, too_little: bool, rules: &MoneyRules) -> Resolution {
+    let refund_if = |refund: bool| if refund { Resolution::Refund } else { Resolution::Leave };
+    match mismatch {
+        Mismatch::WrongAmount if !too_little => Resolution::Leave,
+        Mismatch::WrongAmount | Mismatch::WrongCurrency => refund_if(rules.underpayment == Settle::Refund),
+        Mismatch::PaidTwice => refund_if(rules.duplicate_payment == Settle::Refund),
+        Mismatch::Overpaid => Resolution::Refund,
+        Mismatch::OrderClosed => match rules.late_payment {
+            LatePayment::Reinstate => Resolution::Reinstate,
+            LatePayment::Refund => Resolution::Refund,
+            LatePayment::Exception => Resolution::Leave,
+        },
+        Mismatch::UnknownOrder
+        | Mismatch::RefundFailed
+        | Mismatch::RefundUnexplained
+        | Mismatch::AttemptUncertain => Resolution::Leave,
+    }
+}
+
+/// Money for an order that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatePayment {
+    Reinstate,
+    #[default]
+    Refund,
+    Exception,
+}
+
+/// More money than the order costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overpayment {
+    /// Pays the order; the difference goes back.
+    RefundDifference,
+    /// Does not pay the order; a person looks.
+    #[default]
+    Exception,
+}
+
+/// Money that cannot be the order's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settle {
+    Refund,
+    Exception,
+}
+
+/// What a person decides about an exception.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// The money goes back.
+    Refund,
+    /// The money is kept, for a reason that the note gives.
+    Accept,
+    /// There is nothing to do, for a reason that the note gives.
+    Dismiss,
+}
+
+impl Action {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refund => "refund",
+            Self::Accept => "accept",
+            Self::Dismiss => "dismiss",
+        }
+    }
 }
 
 /// Checks a provider's id of a payment.
 pub fn provider_id(id: &str) -> Result<String, Invalid> {
     text::line("payment_id", id, 255)
+}
+
+/// Checks a provider's id of a payer.
+pub fn payer(id: &str) -> Result<String, Invalid> {
+    text::token("payer", id, 128, "_-.:")
 }
 
 /// Checks the type of a provider's event.

@@ -4,11 +4,15 @@
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::Invalid;
+use crate::{
+    Invalid,
+    payment::{LatePayment, Overpayment, Settle},
+};
 
 const MIN_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_secs(1);
 const MAX_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
 const MAX_REMINDERS: usize = 10;
+const MAX_GRACE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What happens once an order is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,6 +33,34 @@ pub struct Policy {
     pub reminders: Vec<SignedDuration>,
     #[serde(default)]
     pub fulfilment: Fulfilment,
+    #[serde(default)]
+    pub money: MoneyRules,
+}
+
+/// What happens to money that does not simply pay the order, and how long an ended window stays open for
+/// money that is on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MoneyRules {
+    /// Between the deadline and the expiry.
+    pub grace: SignedDuration,
+    pub late_payment: LatePayment,
+    pub overpayment: Overpayment,
+    /// Too little, or in a wrong currency.
+    pub underpayment: Settle,
+    pub duplicate_payment: Settle,
+}
+
+impl Default for MoneyRules {
+    fn default() -> Self {
+        Self {
+            grace: SignedDuration::ZERO,
+            late_payment: LatePayment::default(),
+            overpayment: Overpayment::default(),
+            underpayment: Settle::Exception,
+            duplicate_payment: Settle::Refund,
+        }
+    }
 }
 
 impl Default for Policy {
@@ -38,6 +70,7 @@ impl Default for Policy {
             payment_window: SignedDuration::from_hours(24),
             reminders: [4, 12, 22].map(SignedDuration::from_hours).to_vec(),
             fulfilment: Fulfilment::Immediate,
+            money: MoneyRules::default(),
         }
     }
 }
@@ -49,6 +82,7 @@ impl Policy {
         payment_window: Option<&str>,
         reminders: Option<&[String]>,
         fulfilment: Option<Fulfilment>,
+        money: MoneyRules,
     ) -> Result<Self, Invalid> {
         let default = Self::default();
         let payment_window = match payment_window {
@@ -59,7 +93,7 @@ impl Policy {
             Some(texts) => parse_reminders(texts, payment_window)?,
             None => default.reminders.into_iter().filter(|r| *r < payment_window).collect(),
         };
-        Ok(Self { payment_window, reminders, fulfilment: fulfilment.unwrap_or_default() })
+        Ok(Self { payment_window, reminders, fulfilment: fulfilment.unwrap_or_default(), money })
     }
 
     pub fn payment_due_at(&self, placed_at: Timestamp) -> Timestamp {
@@ -80,6 +114,15 @@ fn window(text: &str) -> Result<SignedDuration, Invalid> {
         return Err(Invalid::new("payment_window", "must be from PT1S to P90D"));
     }
     Ok(window)
+}
+
+/// A grace out of what a client sent.
+pub fn grace(text: &str) -> Result<SignedDuration, Invalid> {
+    let grace = duration("grace", text)?;
+    match (SignedDuration::ZERO..=MAX_GRACE).contains(&grace) {
+        true => Ok(grace),
+        false => Err(Invalid::new("grace", "must be from PT0S to PT24H")),
+    }
 }
 
 fn parse_reminders(texts: &[String], window: SignedDuration) -> Result<Vec<SignedDuration>, Invalid> {
@@ -116,10 +159,11 @@ mod tests {
 
     #[test]
     fn a_short_window_drops_default_reminders_but_refuses_named_ones() {
-        let policy = Policy::parse(Some("PT10H"), None, None).expect("valid");
+        let policy = Policy::parse(Some("PT10H"), None, None, MoneyRules::default()).expect("valid");
         assert_eq!(policy.reminders, [SignedDuration::from_hours(4)]);
         let named = ["PT4H".to_owned(), "PT12H".to_owned()];
-        let refused = Policy::parse(Some("PT10H"), Some(&named), None).expect_err("12 h > 10 h");
+        let refused =
+            Policy::parse(Some("PT10H"), Some(&named), None, MoneyRules::default()).expect_err("12 h > 10 h");
         assert_eq!(refused.field, "reminders[1]");
     }
 
@@ -130,7 +174,7 @@ mod tests {
             assert!(duration("f", bad).is_err(), "{bad}");
         }
         for bad in ["PT0S", "P91D"] {
-            assert!(Policy::parse(Some(bad), None, None).is_err(), "{bad}");
+            assert!(Policy::parse(Some(bad), None, None, MoneyRules::default()).is_err(), "{bad}");
         }
     }
 }

@@ -81,6 +81,8 @@ pub enum Movement {
     Committed,
     /// No longer set aside.
     Released,
+    /// Sold, and back on the shelf.
+    Returned,
 }
 
 impl Movement {
@@ -90,6 +92,7 @@ impl Movement {
             Self::Held => "held",
             Self::Committed => "committed",
             Self::Released => "released",
+            Self::Returned => "returned",
         }
     }
 
@@ -100,6 +103,7 @@ impl Movement {
             Self::Held => (0, quantity),
             Self::Committed => (-quantity, -quantity),
             Self::Released => (0, -quantity),
+            Self::Returned => (quantity, 0),
         }
     }
 }

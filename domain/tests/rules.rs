@@ -81,7 +81,7 @@ proptest! {
     ) {
         let text = |seconds: &i64| format!("PT{seconds}S");
         let reminders: Option<Vec<String>> = reminders_s.as_ref().map(|all| all.iter().map(text).collect());
-        if let Ok(policy) = Policy::parse(Some(&text(&window_s)), reminders.as_deref(), None) {
+        if let Ok(policy) = Policy::parse(Some(&text(&window_s)), reminders.as_deref(), None, Default::default()) {
             let placed_at = Timestamp::from_second(placed_s).unwrap();
             let due = policy.payment_due_at(placed_at);
             prop_assert_eq!(due.duration_since(placed_at), SignedDuration::from_secs(window_s));

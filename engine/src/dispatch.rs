@@ -3,11 +3,15 @@
 
 use std::sync::Arc;
 
-use domain::{Timestamp, payment::Mismatch};
+use domain::{
+    OrderId, RefundId, Timestamp,
+    payment::{Mismatch, PaymentReport},
+};
 use store::{
     Db,
-    inbox::{self, Pending},
+    inbox::{self, Pending, What},
     orders::{self, Start},
+    refunds,
 };
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -50,7 +54,17 @@ impl Dispatcher {
                 Err(error) => Err(error),
             };
             if let Err(error) = noted {
-                tracing::warn!(order_id = %pending.order, %error, "event stored, it is reported later");
+                tracing::warn!(inbox_id = pending.id, %error, "event stored, it is reported later");
+            }
+        });
+    }
+
+    /// Starts the workflow of a refund behind the answer's back. The sweeper starts it if this fails.
+    pub fn refund(&self, refund: RefundId, order: Option<OrderId>) {
+        let engine = self.engine.clone();
+        self.spawn(async move {
+            if let Err(error @ Error::Unavailable(_)) = engine.start_refund(refund, order).await {
+                tracing::warn!(refund_id = %refund, %error, "refund accepted, its workflow starts later");
             }
         });
     }
@@ -72,19 +86,37 @@ impl Dispatcher {
     }
 }
 
-/// Gives an event to the workflow of its order, or, if that has ended, to one of its own.
+/// Gives an event to whom it is for.
 pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Result<(), store::Error> {
-    let start = match orders::start_of(db, pending.order).await {
+    match &pending.what {
+        What::Payment(order, report) => hand_over_payment(db, engine, *order, report).await,
+        What::Refund(report) => {
+            refunds::report(db, report, Timestamp::now()).await?;
+            let Some(refund) = report.refund else { return Ok(()) };
+            // The news is stored; its workflow looks by itself, only later.
+            engine.tell_refund(refund).await.map_err(|error| store::Error::Engine(error.to_string()))
+        }
+    }
+}
+
+/// Money goes to the workflow of its order, or, if that has ended, to one of its own.
+async fn hand_over_payment(
+    db: &Db,
+    engine: &Engine,
+    order: OrderId,
+    report: &PaymentReport,
+) -> Result<(), store::Error> {
+    let start = match orders::start_of(db, order).await {
         Err(store::Error::NotFound) => {
-            orders::raise_unknown_order(db, &pending.report, Timestamp::now()).await?;
+            orders::raise_unknown_order(db, report, Timestamp::now()).await?;
             telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnknownOrder.as_str()]).inc();
-            tracing::warn!(order_id = %pending.order, payment_id = pending.report.payment_id, "payment for an unknown order");
+            tracing::warn!(order_id = %order, payment_id = report.payment_id, "payment for an unknown order");
             return Ok(());
         }
         start => start?,
     };
-    let reported = match engine.report_payment(&start, &pending.report).await {
-        Err(Error::Closed) => engine.report_late_payment(pending.order, &pending.report).await,
+    let reported = match engine.report_payment(&start, report).await {
+        Err(Error::Closed) => engine.report_late_payment(order, report).await,
         reported => reported,
     };
     reported.map_err(|error| store::Error::Engine(error.to_string()))

@@ -1,5 +1,6 @@
 use temporalio_client::errors::{
-    ClientConnectError, WorkflowStartError, WorkflowUpdateError, WorkflowUpdateWithStartError,
+    ClientConnectError, WorkflowInteractionError, WorkflowStartError, WorkflowUpdateError,
+    WorkflowUpdateWithStartError,
 };
 use temporalio_client::tonic::{Code, Status};
 
@@ -48,6 +49,16 @@ impl From<WorkflowStartError> for Error {
         match error {
             WorkflowStartError::AlreadyStarted { .. } => Self::Closed,
             WorkflowStartError::Rpc(status) => status.into(),
+            other => Self::unavailable(other),
+        }
+    }
+}
+
+impl From<WorkflowInteractionError> for Error {
+    fn from(error: WorkflowInteractionError) -> Self {
+        match error {
+            WorkflowInteractionError::NotFound(_) => Self::Closed,
+            WorkflowInteractionError::Rpc(status) => status.into(),
             other => Self::unavailable(other),
         }
     }

@@ -6,6 +6,7 @@ mod config;
 mod dispatch;
 mod error;
 mod fast_forward;
+mod money;
 mod orders;
 mod remote_codec;
 mod sweep;

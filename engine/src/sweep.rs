@@ -1,11 +1,11 @@
-//! The two sweepers: orders without a workflow, and events the engine has not got. They find work
-//! only after a crash or an outage. Several may run side by side (`FOR UPDATE SKIP LOCKED`).
+//! The sweepers: orders without a workflow, and events the engine has not got (both only after a crash or an
+//! outage), and refunds that a rule decided on. Several may run side by side (`FOR UPDATE SKIP LOCKED`).
 
 use std::{sync::Arc, time::Duration};
 
 use domain::{SignedDuration, Timestamp};
 use futures_util::future::join_all;
-use store::{Db, inbox, orders};
+use store::{Db, inbox, orders, refunds};
 
 use crate::{Engine, Error, dispatch::hand_over};
 
@@ -52,7 +52,9 @@ impl Sweeper {
     async fn sweep(&self) -> Result<i64, store::Error> {
         let now = Timestamp::now();
         let before = now.saturating_sub(GRACE).unwrap_or(now);
-        Ok(self.start_orders(now, before).await?.max(self.report_events(now, before).await?))
+        let orders = self.start_orders(now, before).await?;
+        let events = self.report_events(now, before).await?;
+        Ok(orders.max(events).max(self.start_refunds(now).await?))
     }
 
     async fn start_orders(&self, now: Timestamp, before: Timestamp) -> Result<i64, store::Error> {
@@ -94,5 +96,27 @@ impl Sweeper {
         inbox::mark_dispatched(Some(tx), &self.db, &ids, now).await?;
         telemetry::metrics().swept.with_label_values(&["payment"]).inc_by(ids.len() as u64);
         fault.map_or(Ok(events.len() as i64), Err)
+    }
+
+    async fn start_refunds(&self, now: Timestamp) -> Result<i64, store::Error> {
+        let (tx, unstarted) = refunds::claim_unstarted(&self.db, BATCH).await?;
+        if unstarted.is_empty() {
+            return Ok(0);
+        }
+        let started =
+            join_all(unstarted.iter().map(|(refund, order)| self.engine.start_refund(*refund, *order))).await;
+        let mut ids = Vec::with_capacity(unstarted.len());
+        let mut fault = None;
+        for ((refund, _), result) in unstarted.iter().zip(started) {
+            match result {
+                Ok(()) => ids.push(*refund),
+                Err(error) => fault = Some(error),
+            }
+        }
+        refunds::mark_started(tx, &ids, now).await?;
+        match fault {
+            Some(fault) => Err(store::Error::Engine(fault.to_string())),
+            None => Ok(unstarted.len() as i64),
+        }
     }
 }

@@ -37,11 +37,22 @@ async fn main() -> ExitCode {
     match run(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // One sentence with its causes; where in our code it arose helps nobody at a terminal.
-            let _ = writeln!(std::io::stderr(), "holdfast: {error:#}");
+            let _ = writeln!(std::io::stderr(), "holdfast: {}", sentence(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error with its causes, each said once: many libraries repeat their cause in their own words.
+/// Where in our code it arose helps nobody at a terminal.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {

@@ -1,28 +1,37 @@
-//! When to stop: Ctrl-C or SIGTERM.
+//! When to stop: Ctrl-C or SIGTERM, and at once at the second one.
 
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
 
+/// The exit code by which shells know a program that was interrupted.
+const ENDED_BY_INTERRUPT: i32 = 130;
+
 /// A stop that several parts can wait for.
 #[derive(Clone)]
 pub struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    /// Stops at the first signal. A second one is left to the operating system's default only after
-    /// the drain, which has a deadline of its own.
+    /// Stops at the first signal. A second one ends the process where it is: what that leaves undone
+    /// is picked up at the next start, as after a crash.
     pub fn on_signal() -> anyhow::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+            let mut signal = async || {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+            };
+            signal().await;
             tracing::info!("stopping");
             stop.send_replace(true);
+            signal().await;
+            tracing::warn!("told twice to stop: ending at once");
+            std::process::exit(ENDED_BY_INTERRUPT);
         });
         Ok(Self(stopped))
     }

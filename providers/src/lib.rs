@@ -4,8 +4,12 @@
 //! answers; nothing here decides about orders. Calls that move money are safe to repeat: each carries an
 //! id of ours by which the provider knows a repeat.
 
+mod registry;
 pub mod sandbox;
 pub mod standard_webhooks;
+pub mod wechatpay;
+
+pub use registry::Providers;
 
 use async_trait::async_trait;
 use domain::{OrderId, PaymentId, RefundId, Timestamp, money::Money, payment::PaymentReport};
@@ -79,7 +83,7 @@ pub struct Attempt {
     pub state: AttemptState,
     /// The provider's own word for the state, such as `requires_action` or `USERPAYING`.
     pub state_text: String,
-    /// What was captured, or is to be.
+    /// What was captured, or is to be. Zero if nothing is captured and the provider does not say what is to be.
     pub money: Money,
     pub captured_at: Option<Timestamp>,
 }
@@ -137,6 +141,32 @@ pub enum RefundState {
     Succeeded,
     /// The money is still with the provider's merchant.
     Failed,
+}
+
+impl From<RefundState> for domain::payment::RefundState {
+    fn from(state: RefundState) -> Self {
+        match state {
+            RefundState::Pending => Self::Pending,
+            RefundState::Succeeded => Self::Succeeded,
+            RefundState::Failed => Self::Failed,
+        }
+    }
+}
+
+impl Refund {
+    /// What an event says of it.
+    pub fn report(self, provider: &str, event_id: &str) -> domain::payment::RefundReport {
+        domain::payment::RefundReport {
+            provider: provider.to_owned(),
+            event_id: event_id.to_owned(),
+            refund: self.refund,
+            provider_refund_id: self.provider_refund_id,
+            payment_id: self.provider_payment_id,
+            state: self.state.into(),
+            state_text: self.state_text,
+            money: self.money,
+        }
+    }
 }
 
 /// A genuine webhook.

@@ -13,7 +13,7 @@ pub struct Finding {
 
 pub const SHOWN: i64 = 20;
 
-const CHECKS: [(&str, &str); 7] = [
+const CHECKS: [(&str, &str); 10] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -42,22 +42,49 @@ const CHECKS: [(&str, &str); 7] = [
             OR h.quantity <> l.quantity",
     ),
     (
-        "3. every captured payment paid its order or has an exception",
-        "SELECT format('%s %s: %s %s, order %s', p.order_id, p.provider_payment_id, p.amount,
-                       p.currency, o.status)
-         FROM payments p JOIN orders o ON o.id = p.order_id
+        "3. every captured cent is an order's, or an exception's",
+        "SELECT format('%s: captured %s %s by %s, applied %s, exceptions %s', p.order_id, p.amount, p.currency,
+                       p.provider_payment_id, p.applied, coalesce(sum(e.amount), 0))
+         FROM payments p LEFT JOIN exceptions e ON e.payment_id = p.id
+              AND e.kind NOT IN ('refund_failed', 'refund_unexplained')
          WHERE p.state = 'succeeded'
-           AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.order_id = p.order_id
-                           AND e.data->>'payment_id' = p.provider_payment_id)
-           AND NOT (o.payment_status <> 'unpaid' AND p.amount = o.total AND p.currency = o.currency)",
+         GROUP BY p.id HAVING p.amount <> p.applied + coalesce(sum(e.amount), 0)",
     ),
     (
-        "3. every paid order was paid by exactly one payment",
-        "SELECT format('%s: %s matching payments', o.id, count(p.id))
-         FROM orders o LEFT JOIN payments p ON p.order_id = o.id AND p.state = 'succeeded'
-              AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.order_id = p.order_id
-                              AND e.data->>'payment_id' = p.provider_payment_id)
-         WHERE o.paid_at IS NOT NULL GROUP BY o.id HAVING count(p.id) <> 1",
+        "3. every paid order was paid once, by exactly what it costs",
+        "SELECT format('%s: costs %s, paid %s by %s payments', o.id, o.total, coalesce(sum(p.applied), 0),
+                       count(p.id))
+         FROM orders o LEFT JOIN payments p ON coalesce(p.pays_order, p.order_id) = o.id AND p.applied > 0
+         GROUP BY o.id
+         HAVING CASE WHEN o.paid_at IS NULL THEN count(p.id) > 0
+                     ELSE count(p.id) <> 1 OR sum(p.applied) <> o.total
+                          OR bool_or(p.currency <> o.currency) END",
+    ),
+    (
+        "3. every exception that was settled by a refund has one, of its amount",
+        "SELECT format('%s: %s %s, refunds %s', e.id, e.amount, e.currency, coalesce(sum(r.amount), 0))
+         FROM exceptions e LEFT JOIN refunds r ON r.exception_id = e.id
+         WHERE e.action = 'refund' OR r.id IS NOT NULL
+         GROUP BY e.id HAVING coalesce(sum(r.amount), 0) <> e.amount OR bool_or(r.currency <> e.currency)",
+    ),
+    (
+        "3. no more goes back than was paid, and a refund that failed is an exception",
+        "SELECT format('%s: applied %s, refunds %s', p.id, p.applied, sum(r.amount))
+         FROM payments p JOIN refunds r ON r.payment_id = p.id AND r.exception_id IS NULL
+         GROUP BY p.id HAVING sum(r.amount) > p.applied
+         UNION ALL
+         SELECT format('%s: failed without an exception', r.id) FROM refunds r
+         WHERE r.state = 'failed' AND NOT EXISTS (
+             SELECT 1 FROM exceptions e
+             WHERE e.kind = 'refund_failed' AND e.source LIKE '%/re_' || replace(r.id::text, '-', ''))",
+    ),
+    (
+        "3. an order's payment status is what its payments and refunds add up to",
+        "SELECT format('%s: %s', o.id, o.payment_status) FROM orders o
+         WHERE o.payment_status <> 'unpaid' AND NOT EXISTS (
+                   SELECT 1 FROM payments p WHERE p.state = 'succeeded' AND (p.order_id = o.id OR p.pays_order = o.id))
+            OR (o.payment_status = 'refund_pending') <> EXISTS (
+                   SELECT 1 FROM refunds r WHERE r.order_id = o.id AND r.state IN ('requested', 'pending'))",
     ),
     (
         "3. every capture that was reported over an hour ago was settled",

@@ -17,6 +17,11 @@ pub enum Error {
     BelowHeld,
     #[error("the order is {0}")]
     WrongStatus(Status),
+    #[error("the exception was resolved before")]
+    AlreadyResolved,
+    /// At most this much can still go back, in minor units.
+    #[error("at most {0} can be refunded")]
+    BeyondCaptured(i64),
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
     /// The engine did not take what was handed to it; it is handed over again.

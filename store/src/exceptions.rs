@@ -1,57 +1,222 @@
-//! Exceptions: money that no rule could settle. Never silent, raised once.
+//! Exceptions: money that no rule has settled (yet). Never silent, raised once, resolved once.
 
 use domain::{
-    ExceptionId, OrderId, Timestamp,
-    payment::{Mismatch, PaymentReport},
+    ExceptionId, OrderId, PaymentId, Timestamp,
+    money::Money,
+    payment::{Action, Mismatch, PaymentReport},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{Result, Tx, random, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, random, refunds, sql, timeline};
 
-/// Raises an exception about a payment, and shows it on the order's timeline. Repeats do nothing.
+/// Money that an exception is about.
+#[derive(Debug, Clone)]
+pub(crate) struct About<'a> {
+    /// None: the provider named no order of ours.
+    pub order: Option<OrderId>,
+    /// None for an unknown order.
+    pub payment: Option<PaymentId>,
+    pub provider: &'a str,
+    pub provider_payment_id: &'a str,
+    /// How much of it is in question.
+    pub money: Money,
+    /// What was captured in all.
+    pub captured: i64,
+    /// Tells several exceptions of one kind about one payment apart.
+    pub part: &'a str,
+}
+
+impl<'a> About<'a> {
+    pub(crate) fn report(
+        order: Option<OrderId>,
+        payment: Option<PaymentId>,
+        report: &'a PaymentReport,
+    ) -> Self {
+        Self {
+            order,
+            payment,
+            provider: &report.provider,
+            provider_payment_id: &report.payment_id,
+            money: report.money,
+            captured: report.money.amount,
+            part: "",
+        }
+    }
+}
+
+/// An exception that was raised just now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Raised(pub ExceptionId);
+
+/// Raises an exception, and shows it on the order's timeline. None if it was raised before.
 pub(crate) async fn raise(
     tx: &mut Tx<'_>,
-    order: Option<OrderId>,
     kind: Mismatch,
-    report: &PaymentReport,
+    about: &About<'_>,
     at: Timestamp,
-) -> Result<()> {
+) -> Result<Option<Raised>> {
     let id = ExceptionId::new(at, random());
-    let data = json!({
+    let mut data = json!({
         "kind": kind,
-        "provider": report.provider,
-        "payment_id": report.payment_id,
-        "amount": report.money.amount,
-        "currency": report.money.currency,
+        "provider": about.provider,
+        "payment_id": about.provider_payment_id,
+        "amount": about.money.amount,
+        "currency": about.money.currency,
     });
     let raised = sqlx::query(
-        "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at)
-         VALUES ($1, $2, $3, $4, $5, 'open', $6) ON CONFLICT (kind, source) DO NOTHING",
+        "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at, provider,
+                                 provider_payment_id, payment_id, amount, currency)
+         VALUES ($1, $2, $3, $4, $5, 'open', $6, $7, $8, $9, $10, $11)
+         ON CONFLICT (kind, source) DO NOTHING",
     )
     .bind(id.uuid())
-    .bind(order.map(OrderId::uuid))
+    .bind(about.order.map(OrderId::uuid))
     .bind(kind.as_str())
-    .bind(source(order, report))
+    .bind(source(about))
     .bind(&data)
     .bind(sql(at))
+    .bind(about.provider)
+    .bind(about.provider_payment_id)
+    .bind(about.payment.map(PaymentId::uuid))
+    .bind(about.money.amount)
+    .bind(about.money.currency.code())
     .execute(&mut **tx)
     .await?;
-    if let (1, Some(order)) = (raised.rows_affected(), order) {
-        let mut data = data;
+    if raised.rows_affected() == 0 {
+        return Ok(None);
+    }
+    if let Some(order) = about.order {
         data["exception_id"] = json!(id);
         timeline::append(tx, order, at, &[("exception.raised", data)]).await?;
     }
-    Ok(())
+    Ok(Some(Raised(id)))
 }
 
-/// Whether an exception was raised about a payment.
-pub(crate) async fn is_about(tx: &mut Tx<'_>, order: OrderId, report: &PaymentReport) -> Result<bool> {
-    let exists = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM exceptions WHERE source = $1)");
-    Ok(exists.bind(source(Some(order), report)).fetch_one(&mut **tx).await?)
+/// What the exception is about: one provider payment (or a part of it), for one order.
+fn source(about: &About<'_>) -> String {
+    let order = about.order.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+    let part = if about.part.is_empty() { String::new() } else { format!("/{}", about.part) };
+    format!("{order}/{}/{}{part}", about.provider, about.provider_payment_id)
 }
 
-/// What the exception is about: one provider payment, for one order.
-fn source(order: Option<OrderId>, report: &PaymentReport) -> String {
-    let order = order.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
-    format!("{order}/{}/{}", report.provider, report.payment_id)
+/// Marks an open exception as settled. False if somebody else was faster.
+pub(crate) async fn settle(
+    tx: &mut Tx<'_>,
+    id: ExceptionId,
+    action: Action,
+    note: &str,
+    by: &str,
+    at: Timestamp,
+) -> Result<bool> {
+    let settled = sqlx::query(
+        "UPDATE exceptions SET state = 'resolved', action = $2, note = $3, resolved_by = $4, resolved_at = $5
+         WHERE id = $1 AND state = 'open'",
+    )
+    .bind(id.uuid())
+    .bind(action.as_str())
+    .bind(note)
+    .bind(by)
+    .bind(sql(at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(settled.rows_affected() == 1)
+}
+
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Exception {
+    id: uuid::Uuid,
+    order_id: Option<uuid::Uuid>,
+    pub kind: String,
+    pub state: String,
+    pub provider: Option<String>,
+    pub provider_payment_id: Option<String>,
+    payment_id: Option<uuid::Uuid>,
+    pub amount: i64,
+    pub currency: Option<String>,
+    pub action: Option<String>,
+    pub note: Option<String>,
+    pub resolved_by: Option<String>,
+    raised_at: SqlTime,
+    resolved_at: Option<SqlTime>,
+    pub data: Value,
+}
+
+impl Exception {
+    pub fn id(&self) -> ExceptionId {
+        ExceptionId::from_uuid(self.id)
+    }
+
+    pub fn order(&self) -> Option<OrderId> {
+        self.order_id.map(OrderId::from_uuid)
+    }
+
+    pub fn payment(&self) -> Option<PaymentId> {
+        self.payment_id.map(PaymentId::from_uuid)
+    }
+
+    pub fn raised_at(&self) -> Timestamp {
+        self.raised_at.to_jiff()
+    }
+
+    pub fn resolved_at(&self) -> Option<Timestamp> {
+        self.resolved_at.map(|t| t.to_jiff())
+    }
+}
+
+/// Newest first, those before `before`.
+#[tracing::instrument(name = "sql exceptions.list", skip_all, err(level = "debug"))]
+pub async fn list(
+    db: &Db,
+    state: Option<&str>,
+    order: Option<OrderId>,
+    before: Option<ExceptionId>,
+    limit: i64,
+) -> Result<Vec<Exception>> {
+    let exceptions = sqlx::query_as(
+        "SELECT * FROM exceptions
+         WHERE ($1::text IS NULL OR state = $1) AND ($2::uuid IS NULL OR order_id = $2)
+           AND ($3::uuid IS NULL OR id < $3)
+         ORDER BY id DESC LIMIT $4",
+    )
+    .bind(state)
+    .bind(order.map(OrderId::uuid))
+    .bind(before.map(ExceptionId::uuid))
+    .bind(limit)
+    .fetch_all(db.pool())
+    .await?;
+    Ok(exceptions)
+}
+
+pub async fn get(db: &Db, id: ExceptionId) -> Result<Exception> {
+    let found = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1").bind(id.uuid());
+    found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
+}
+
+/// A person's decision. Money that goes back does so by a refund of its own.
+#[tracing::instrument(name = "sql exceptions.resolve", skip_all, err(level = "debug"))]
+pub async fn resolve(
+    db: &Db,
+    id: ExceptionId,
+    action: Action,
+    note: &str,
+    at: Timestamp,
+) -> Result<Exception> {
+    let mut tx = db.begin().await?;
+    let exception: Option<Exception> = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1 FOR UPDATE")
+        .bind(id.uuid())
+        .fetch_optional(&mut *tx)
+        .await?;
+    let exception = exception.ok_or(Error::NotFound)?;
+    if !settle(&mut tx, id, action, note, "api", at).await? {
+        return Err(Error::AlreadyResolved);
+    }
+    if action == Action::Refund {
+        refunds::of_exception(&mut tx, &exception, note, at).await?;
+    }
+    if let Some(order) = exception.order() {
+        let data = json!({"exception_id": id, "action": action, "note": note});
+        timeline::append(&mut tx, order, at, &[("exception.resolved", data)]).await?;
+    }
+    tx.commit().await?;
+    get(db, id).await
 }

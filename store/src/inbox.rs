@@ -2,12 +2,16 @@
 //! engine at once; the sweeper hands over what a crash or an outage left.
 
 use domain::{
-    OrderId, SignedDuration, Timestamp,
+    OrderId, RefundId, SignedDuration, Timestamp,
     money::{Currency, Money},
-    payment::{Mismatch, Outcome, PaymentReport},
+    payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundState},
 };
 
-use crate::{Db, Error, Result, Tx, exceptions, sql};
+use crate::{
+    Db, Error, Result, Tx,
+    exceptions::{self, About},
+    sql,
+};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -16,23 +20,28 @@ pub struct Event {
     pub event_id: String,
     pub kind: String,
     pub body: Vec<u8>,
-    /// What it says about a payment, if it does.
-    pub payment: Option<Payment>,
+    /// What it says about money, if it does.
+    pub notice: Option<Notice>,
 }
 
-/// A payment report and the order it names, if that is an order's id at all.
+/// What an event says. `order` is what the provider names, if that is an order's id at all.
 #[derive(Debug, Clone)]
-pub struct Payment {
-    pub order: Option<OrderId>,
-    pub report: PaymentReport,
+pub enum Notice {
+    Payment { order: Option<OrderId>, report: PaymentReport },
+    Refund { order: Option<OrderId>, report: RefundReport },
 }
 
-/// A stored event that the engine has not got yet.
+/// A stored event that nobody has acted on yet.
 #[derive(Debug, Clone)]
 pub struct Pending {
     pub id: i64,
-    pub order: OrderId,
-    pub report: PaymentReport,
+    pub what: What,
+}
+
+#[derive(Debug, Clone)]
+pub enum What {
+    Payment(OrderId, PaymentReport),
+    Refund(RefundReport),
 }
 
 /// What became of an event.
@@ -51,35 +60,21 @@ pub enum Stored {
 /// Stores an event. Money that names no order of ours becomes an exception at once.
 #[tracing::instrument(name = "sql inbox.store", skip_all, err(level = "debug"))]
 pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
-    let order = event.payment.as_ref().and_then(|payment| payment.order);
-    let report = event.payment.as_ref().map(|payment| &payment.report);
     let mut tx = db.begin().await?;
-    let id: Option<i64> = sqlx::query_scalar(
-        "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
-                            amount, currency, settled_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $6 IS NULL THEN $5 END)
-         ON CONFLICT (provider, event_id) DO NOTHING RETURNING id",
-    )
-    .bind(&event.provider)
-    .bind(&event.event_id)
-    .bind(&event.kind)
-    .bind(&event.body)
-    .bind(sql(at))
-    .bind(order.map(OrderId::uuid))
-    .bind(report.map(|report| &report.payment_id))
-    .bind(report.map(|report| report.outcome.as_str()))
-    .bind(report.map(|report| report.money.amount))
-    .bind(report.map(|report| report.money.currency.code()))
-    .fetch_optional(&mut *tx)
-    .await?;
-    let Some(id) = id else {
+    let Some(id) = insert(&mut tx, event, at).await? else {
         return Ok(Stored::Repeated);
     };
-    let stored = match (order, report) {
-        (Some(order), Some(report)) => Stored::Pending(Pending { id, order, report: report.clone() }),
-        (None, Some(report)) if report.outcome == Outcome::Succeeded => {
-            exceptions::raise(&mut tx, None, Mismatch::UnknownOrder, report, at).await?;
+    let stored = match &event.notice {
+        Some(Notice::Payment { order: Some(order), report }) => {
+            Stored::Pending(Pending { id, what: What::Payment(*order, report.clone()) })
+        }
+        Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
+            exceptions::raise(&mut tx, Mismatch::UnknownOrder, &About::report(None, None, report), at)
+                .await?;
             Stored::UnknownOrder
+        }
+        Some(Notice::Refund { report, .. }) => {
+            Stored::Pending(Pending { id, what: What::Refund(report.clone()) })
         }
         _ => Stored::Kept,
     };
@@ -87,7 +82,95 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
     Ok(stored)
 }
 
-type Row = (i64, uuid::Uuid, String, String, String, String, i64, String);
+/// None if the event is known already.
+async fn insert(tx: &mut Tx<'_>, event: &Event, at: Timestamp) -> Result<Option<i64>> {
+    let columns = Columns::of(event.notice.as_ref());
+    let id = sqlx::query_scalar(
+        "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
+                            amount, currency, settled_at, refund_id, provider_refund_id, state_text)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN $5 END, $12, $13, $14)
+         ON CONFLICT (provider, event_id) DO NOTHING RETURNING id",
+    )
+    .bind(&event.provider)
+    .bind(&event.event_id)
+    .bind(&event.kind)
+    .bind(&event.body)
+    .bind(sql(at))
+    .bind(columns.order.map(OrderId::uuid))
+    .bind(columns.payment_id)
+    .bind(columns.outcome)
+    .bind(columns.money.map(|money| money.amount))
+    .bind(columns.money.map(|money| money.currency.code()))
+    .bind(columns.asks_for_nothing)
+    .bind(columns.refund.map(RefundId::uuid))
+    .bind(columns.provider_refund_id)
+    .bind(columns.state_text)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id)
+}
+
+/// An event's notice, as the table has it.
+#[derive(Default)]
+struct Columns<'a> {
+    order: Option<OrderId>,
+    payment_id: Option<&'a str>,
+    outcome: Option<&'static str>,
+    money: Option<Money>,
+    asks_for_nothing: bool,
+    refund: Option<RefundId>,
+    provider_refund_id: Option<&'a str>,
+    state_text: Option<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(notice: Option<&'a Notice>) -> Self {
+        match notice {
+            None => Self { asks_for_nothing: true, ..Self::default() },
+            Some(Notice::Payment { order, report }) => Self {
+                order: *order,
+                payment_id: Some(&report.payment_id),
+                outcome: Some(report.outcome.as_str()),
+                money: Some(report.money),
+                asks_for_nothing: order.is_none(),
+                ..Self::default()
+            },
+            Some(Notice::Refund { order, report }) => Self {
+                order: *order,
+                payment_id: Some(&report.payment_id),
+                outcome: Some(refund_outcome(report.state)),
+                money: Some(report.money),
+                asks_for_nothing: false,
+                refund: report.refund,
+                provider_refund_id: Some(&report.provider_refund_id),
+                state_text: Some(&report.state_text),
+            },
+        }
+    }
+}
+
+fn refund_outcome(state: RefundState) -> &'static str {
+    match state {
+        RefundState::Requested | RefundState::Pending => "refund_pending",
+        RefundState::Succeeded => "refund_succeeded",
+        RefundState::Failed => "refund_failed",
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: i64,
+    order_id: Option<uuid::Uuid>,
+    provider: String,
+    event_id: String,
+    payment_id: String,
+    outcome: String,
+    amount: i64,
+    currency: String,
+    refund_id: Option<uuid::Uuid>,
+    provider_refund_id: Option<String>,
+    state_text: Option<String>,
+}
 
 /// An event that the engine had for this long without settling it was lost there: somebody terminated
 /// the workflow that should have done so.
@@ -103,7 +186,8 @@ pub async fn claim_pending(
 ) -> Result<(Tx<'static>, Vec<Pending>)> {
     let mut tx = db.begin().await?;
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, order_id, provider, event_id, payment_id, outcome, amount, currency
+        "SELECT id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
+                provider_refund_id, state_text
          FROM inbox
          WHERE settled_at IS NULL AND received_at < $1 AND (dispatched_at IS NULL OR dispatched_at < $2)
          ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED",
@@ -118,16 +202,28 @@ pub async fn claim_pending(
 }
 
 fn pending(row: Row) -> Result<Pending> {
-    let (id, order, provider, event_id, payment_id, outcome, amount, currency) = row;
-    let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
-    let report = PaymentReport {
-        provider,
-        event_id,
-        payment_id,
-        outcome: Outcome::from_store(&outcome),
-        money: Money::new(amount, currency),
+    let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
+    let money = Money::new(row.amount, currency);
+    let what = match (row.outcome.strip_prefix("refund_"), row.order_id) {
+        (Some(state), _) => What::Refund(RefundReport {
+            provider: row.provider,
+            event_id: row.event_id,
+            refund: row.refund_id.map(RefundId::from_uuid),
+            provider_refund_id: row.provider_refund_id.unwrap_or_default(),
+            payment_id: row.payment_id,
+            state: RefundState::from_store(state),
+            state_text: row.state_text.unwrap_or_default(),
+            money,
+        }),
+        (None, Some(order)) => {
+            let outcome = Outcome::from_store(&row.outcome);
+            let (provider, event_id, payment_id) = (row.provider, row.event_id, row.payment_id);
+            let report = PaymentReport { provider, event_id, payment_id, outcome, money };
+            What::Payment(OrderId::from_uuid(order), report)
+        }
+        (None, None) => return Err(Error::corrupt("an event without an order waits for one")),
     };
-    Ok(Pending { id, order: OrderId::from_uuid(order), report })
+    Ok(Pending { id: row.id, what })
 }
 
 /// Notes that the engine has these events.
@@ -146,12 +242,17 @@ pub async fn mark_dispatched(tx: Option<Tx<'static>>, db: &Db, ids: &[i64], at: 
 }
 
 /// Notes that what an event says was acted on. A report that came by another way has no event.
-pub(crate) async fn mark_settled(tx: &mut Tx<'_>, report: &PaymentReport, at: Timestamp) -> Result<()> {
+pub(crate) async fn mark_settled(
+    tx: &mut Tx<'_>,
+    provider: &str,
+    event_id: &str,
+    at: Timestamp,
+) -> Result<()> {
     sqlx::query(
         "UPDATE inbox SET settled_at = $3 WHERE provider = $1 AND event_id = $2 AND settled_at IS NULL",
     )
-    .bind(&report.provider)
-    .bind(&report.event_id)
+    .bind(provider)
+    .bind(event_id)
     .bind(sql(at))
     .execute(&mut **tx)
     .await?;

@@ -13,6 +13,8 @@ pub mod outbox;
 pub mod payments;
 mod pool;
 pub mod products;
+pub mod refunds;
+pub mod settlements;
 pub mod stock;
 pub mod timeline;
 

@@ -1,39 +1,96 @@
-//! Payment attempts, one row per try to collect money.
+//! Payment attempts, one row per try to collect money: those we open at a provider, and those a provider
+//! tells us of.
 
-use domain::{OrderId, PaymentId, Timestamp, payment::PaymentReport};
+use domain::{
+    OrderId, PaymentId, Timestamp,
+    money::{Currency, Money},
+    order::Status,
+    payment::PaymentReport,
+};
+use serde_json::Value;
 
-use crate::{Db, Result, SqlTime, Tx, random, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, orders, random, sql};
 
 #[derive(Debug, Clone)]
 pub struct Payment {
     pub id: PaymentId,
+    pub order: OrderId,
     pub provider: String,
-    pub provider_payment_id: String,
+    /// Not known while the provider is being asked.
+    pub provider_payment_id: Option<String>,
+    /// `opening`, `open`, `closing`, `succeeded`, `failed` or `cancelled`.
     pub state: String,
-    pub amount: i64,
-    pub currency: String,
+    /// The provider's own word for it.
+    pub state_text: String,
+    pub money: Money,
+    /// What of it pays the order.
+    pub applied: i64,
+    pub expires_at: Option<Timestamp>,
+    pub captured_at: Option<Timestamp>,
+    /// What the payer's client needs, while the attempt is open.
+    pub client: Option<Value>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
 
-type Row = (uuid::Uuid, String, String, String, i64, String, SqlTime, SqlTime);
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: uuid::Uuid,
+    order_id: uuid::Uuid,
+    provider: String,
+    provider_payment_id: Option<String>,
+    state: String,
+    state_text: String,
+    amount: i64,
+    currency: String,
+    applied: i64,
+    expires_at: Option<SqlTime>,
+    captured_at: Option<SqlTime>,
+    client: Option<Value>,
+    created_at: SqlTime,
+    updated_at: SqlTime,
+}
 
-/// Records what a provider reported. A failed attempt may still succeed, never the other way round.
-/// False if nothing new was learnt.
+impl TryFrom<Row> for Payment {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
+        Ok(Self {
+            id: PaymentId::from_uuid(row.id),
+            order: OrderId::from_uuid(row.order_id),
+            provider: row.provider,
+            provider_payment_id: row.provider_payment_id,
+            state: row.state,
+            state_text: row.state_text,
+            money: Money::new(row.amount, currency),
+            applied: row.applied,
+            expires_at: row.expires_at.map(|t| t.to_jiff()),
+            captured_at: row.captured_at.map(|t| t.to_jiff()),
+            client: row.client,
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+        })
+    }
+}
+
+/// Records what a provider reported. Only success is news about an attempt that we know. Gives the payment
+/// if something new was learnt.
 pub(crate) async fn record(
     tx: &mut Tx<'_>,
     order: OrderId,
     report: &PaymentReport,
     at: Timestamp,
-) -> Result<bool> {
-    let recorded = sqlx::query(
+) -> Result<Option<PaymentId>> {
+    let id: Option<uuid::Uuid> = sqlx::query_scalar(
         "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, amount, currency,
-                               created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+                               created_at, updated_at, captured_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, CASE WHEN $5 = 'succeeded' THEN $8 END)
          ON CONFLICT (order_id, provider, provider_payment_id) DO UPDATE
              SET state = excluded.state, amount = excluded.amount, currency = excluded.currency,
-                 updated_at = excluded.updated_at
-             WHERE payments.state = 'failed' AND excluded.state = 'succeeded'",
+                 captured_at = excluded.captured_at, updated_at = excluded.updated_at, client = NULL
+             WHERE payments.state <> 'succeeded' AND excluded.state = 'succeeded'
+         RETURNING id",
     )
     .bind(PaymentId::new(at, random()).uuid())
     .bind(order.uuid())
@@ -43,30 +100,200 @@ pub(crate) async fn record(
     .bind(report.money.amount)
     .bind(report.money.currency.code())
     .bind(sql(at))
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(recorded.rows_affected() == 1)
+    Ok(id.map(PaymentId::from_uuid))
 }
 
-/// All attempts of an order, oldest first.
-pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
+/// Notes that captured money pays an order: its own, or the one that took its place.
+pub(crate) async fn apply(
+    tx: &mut Tx<'_>,
+    id: PaymentId,
+    amount: i64,
+    instead: Option<OrderId>,
+) -> Result<()> {
+    sqlx::query("UPDATE payments SET applied = $2, pays_order = $3 WHERE id = $1")
+        .bind(id.uuid())
+        .bind(amount)
+        .bind(instead.map(OrderId::uuid))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Begins an attempt for all that an unpaid order costs, before its provider is asked. An attempt that was open
+/// is superseded: it is `closing` from here on. The same key gives the same attempt.
+#[tracing::instrument(name = "sql payments.begin", skip_all, err(level = "debug"))]
+pub async fn begin(
+    db: &Db,
+    order: OrderId,
+    provider: &str,
+    key: Option<&str>,
+    at: Timestamp,
+) -> Result<Payment> {
+    let mut tx = db.begin().await?;
+    let locked = orders::lock(&mut tx, order).await?;
+    if let Some(key) = key
+        && let Some(payment) = replay(&mut tx, order, key).await?
+    {
+        return Ok(payment);
+    }
+    if locked.status != Status::AwaitingPayment {
+        return Err(Error::WrongStatus(locked.status));
+    }
+    sqlx::query(
+        "UPDATE payments SET state = 'closing', client = NULL, updated_at = $2
+         WHERE order_id = $1 AND state IN ('opening', 'open')",
+    )
+    .bind(order.uuid())
+    .bind(sql(at))
+    .execute(&mut *tx)
+    .await?;
+    let row: Row = sqlx::query_as(
+        "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at, idempotency_key,
+                               created_at, updated_at)
+         VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8) RETURNING *",
+    )
+    .bind(PaymentId::new(at, random()).uuid())
+    .bind(order.uuid())
+    .bind(provider)
+    .bind(locked.total)
+    .bind(locked.currency.code())
+    .bind(sql(locked.payment_due_at))
+    .bind(key)
+    .bind(sql(at))
+    .fetch_one(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    row.try_into()
+}
+
+async fn replay(tx: &mut Tx<'_>, order: OrderId, key: &str) -> Result<Option<Payment>> {
+    let row: Option<Row> = sqlx::query_as("SELECT * FROM payments WHERE idempotency_key = $1")
+        .bind(key)
+        .fetch_optional(&mut **tx)
+        .await?;
+    match row.map(Payment::try_from).transpose()? {
+        Some(payment) if payment.order != order => Err(Error::KeyReused),
+        payment => Ok(payment),
+    }
+}
+
+/// Notes that the provider has opened an attempt. One that was superseded meanwhile stays `closing`.
+pub async fn opened(
+    db: &Db,
+    id: PaymentId,
+    provider_payment_id: &str,
+    state_text: &str,
+    client: &Value,
+    at: Timestamp,
+) -> Result<Payment> {
+    let row: Row = sqlx::query_as(
+        "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
+                state = CASE state WHEN 'opening' THEN 'open' ELSE state END,
+                client = CASE state WHEN 'opening' THEN $4 ELSE client END
+         WHERE id = $1 RETURNING *",
+    )
+    .bind(id.uuid())
+    .bind(provider_payment_id)
+    .bind(state_text)
+    .bind(client)
+    .bind(sql(at))
+    .fetch_one(db.pool())
+    .await?;
+    row.try_into()
+}
+
+/// Notes that an attempt will bring no money: `failed` or `cancelled`. What was captured stays captured.
+pub async fn close(db: &Db, id: PaymentId, state: &str, state_text: &str, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE payments SET state = $2, state_text = $3, client = NULL, updated_at = $4
+         WHERE id = $1 AND state IN ('opening', 'open', 'closing')",
+    )
+    .bind(id.uuid())
+    .bind(state)
+    .bind(state_text)
+    .bind(sql(at))
+    .execute(db.pool())
+    .await?;
+    Ok(())
+}
+
+/// Notes the provider's own word for the state of an attempt.
+pub async fn note_state_text(db: &Db, id: PaymentId, text: &str, at: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE payments SET state_text = $2, updated_at = $3 WHERE id = $1 AND state_text <> $2")
+        .bind(id.uuid())
+        .bind(text)
+        .bind(sql(at))
+        .execute(db.pool())
+        .await?;
+    Ok(())
+}
+
+/// The attempts of an order that could still bring money.
+pub async fn unfinished(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, provider, provider_payment_id, state, amount, currency, created_at, updated_at
-         FROM payments WHERE order_id = $1 ORDER BY id",
+        "SELECT * FROM payments WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') ORDER BY id",
     )
     .bind(order.uuid())
     .fetch_all(db.pool())
     .await?;
-    let payment =
-        |(id, provider, provider_payment_id, state, amount, currency, created, updated): Row| Payment {
-            id: PaymentId::from_uuid(id),
-            provider,
-            provider_payment_id,
-            state,
-            amount,
-            currency,
-            created_at: created.to_jiff(),
-            updated_at: updated.to_jiff(),
-        };
-    Ok(rows.into_iter().map(payment).collect())
+    rows.into_iter().map(Payment::try_from).collect()
+}
+
+/// Whether this very payment pays the order.
+pub(crate) async fn pays(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    provider: &str,
+    provider_payment_id: &str,
+) -> Result<bool> {
+    let query = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM payments
+                        WHERE order_id = $1 AND provider = $2 AND provider_payment_id = $3
+                          AND applied > 0 AND pays_order IS NULL)",
+    );
+    let query = query.bind(order.uuid()).bind(provider).bind(provider_payment_id);
+    Ok(query.fetch_one(&mut **tx).await?)
+}
+
+pub(crate) async fn has_unfinished(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+    let query = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM payments
+                        WHERE order_id = $1 AND state IN ('opening', 'open', 'closing'))",
+    );
+    Ok(query.bind(order.uuid()).fetch_one(&mut **tx).await?)
+}
+
+/// Gives up the attempts of which the provider does not say what became.
+pub(crate) async fn give_up(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<Vec<Payment>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "UPDATE payments SET state = 'failed', state_text = 'the provider did not say', client = NULL,
+                updated_at = $2
+         WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') RETURNING *",
+    )
+    .bind(order.uuid())
+    .bind(sql(at))
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter().map(Payment::try_from).collect()
+}
+
+pub async fn get(db: &Db, order: OrderId, id: PaymentId) -> Result<Payment> {
+    let row: Option<Row> = sqlx::query_as("SELECT * FROM payments WHERE id = $1 AND order_id = $2")
+        .bind(id.uuid())
+        .bind(order.uuid())
+        .fetch_optional(db.pool())
+        .await?;
+    row.ok_or(Error::NotFound)?.try_into()
+}
+
+/// All attempts of an order, and what paid it in place of another, oldest first.
+pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
+    let rows: Vec<Row> =
+        sqlx::query_as("SELECT * FROM payments WHERE order_id = $1 OR pays_order = $1 ORDER BY id")
+            .bind(order.uuid())
+            .fetch_all(db.pool())
+            .await?;
+    rows.into_iter().map(Payment::try_from).collect()
 }

@@ -131,6 +131,39 @@ pub(crate) async fn hold(
     Ok(())
 }
 
+/// Puts what was sold with an order back on the shelf, once. Gives the number of lines.
+pub(crate) async fn give_back(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<u64> {
+    sqlx::query(
+        "SELECT 1 FROM stock_levels WHERE sku IN (SELECT sku FROM holds WHERE order_id = $1)
+         ORDER BY sku FOR NO KEY UPDATE",
+    )
+    .bind(order.uuid())
+    .execute(&mut **tx)
+    .await?;
+    let moved = sqlx::query(
+        "WITH sold AS (
+             SELECT sku, quantity FROM holds h
+             WHERE order_id = $1 AND state = 'committed'
+               AND NOT EXISTS (SELECT 1 FROM stock_movements m
+                               WHERE m.order_id = $1 AND m.sku = h.sku AND m.kind = $2)
+         ), level AS (
+             UPDATE stock_levels s SET on_hand = s.on_hand + sold.quantity
+             FROM sold WHERE s.sku = sold.sku
+             RETURNING s.sku, s.on_hand, s.held
+         )
+         INSERT INTO stock_movements (order_id, sku, kind, on_hand_delta, held_delta,
+                                      on_hand_after, held_after, at)
+         SELECT $1, sku, $2, sold.quantity, 0, level.on_hand, level.held, $3
+         FROM sold JOIN level USING (sku)",
+    )
+    .bind(order.uuid())
+    .bind(Movement::Returned.as_str())
+    .bind(sql(at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(moved.rows_affected())
+}
+
 /// Ends every open hold of an order: committed (sold) or released (given back). Safe to repeat: a
 /// hold moves once, and what is not `held` is left alone. Gives the number of holds moved.
 pub(crate) async fn end_holds(

@@ -1,6 +1,8 @@
 //! Structured logs to stderr, and traces to an OpenTelemetry collector if `OTEL_EXPORTER_OTLP_ENDPOINT`
 //! names one.
 
+use std::io::IsTerminal as _;
+
 use anyhow::Context as _;
 use opentelemetry::{global, trace::TracerProvider as _};
 use opentelemetry_sdk::{
@@ -12,7 +14,8 @@ use temporalio_sdk::opentelemetry::{WorkflowIdGenerator, WorkflowSpanProcessor};
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str = "info,temporalio_sdk_core=error,temporalio_client=error,temporalio_sdk=error";
+const DEFAULT_FILTER: &str =
+    "info,sqlx::postgres::notice=warn,temporalio_sdk_core=error,temporalio_client=error,temporalio_sdk=error";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -44,7 +47,11 @@ pub fn init(service: &'static str, format: Format) -> anyhow::Result<Guard> {
     if let Some(provider) = &provider {
         global::set_tracer_provider(provider.clone());
     }
-    let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    // Colours are for a terminal: in a file or another program they are rubbish.
+    let text = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
     let text = match format {
         Format::Json => text.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         Format::Text => text.compact().boxed(),

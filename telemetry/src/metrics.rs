@@ -21,6 +21,8 @@ pub struct Metrics {
     pub webhooks: IntCounterVec,
     /// Exceptions by kind.
     pub exceptions: IntCounterVec,
+    /// Refunds by provider and how they ended: succeeded, failed.
+    pub refunds: IntCounterVec,
     /// What the sweepers had to hand to the engine, by kind: order, payment.
     pub swept: IntCounterVec,
 }
@@ -57,6 +59,7 @@ impl Metrics {
                 "Provider events by result",
                 &["provider", "result"],
             ),
+            refunds: counter("holdfast_refunds_total", "Refunds by their end", &["provider", "result"]),
             exceptions: counter("holdfast_exceptions_total", "Exceptions raised", &["kind"]),
             swept: counter(
                 "holdfast_swept_total",

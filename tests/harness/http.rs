@@ -10,6 +10,7 @@ pub const API_KEY: &str = "test-key";
 #[derive(Clone)]
 pub struct Api {
     base: String,
+    key: &'static str,
     client: Client,
 }
 
@@ -23,10 +24,14 @@ pub struct Answer {
 
 impl Api {
     pub fn new(address: &str) -> Self {
+        Self::with_key(address, API_KEY)
+    }
+
+    pub fn with_key(address: &str, key: &'static str) -> Self {
         // A server closes a connection whose request it refused unread, and a client that is about to
         // use it again cannot know: each request gets a connection of its own.
         let client = Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
-        Self { base: format!("http://{address}"), client }
+        Self { base: format!("http://{address}"), key, client }
     }
 
     pub fn address(&self) -> &str {
@@ -35,7 +40,7 @@ impl Api {
 
     /// A request with the API key.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.bare(method, path).bearer_auth(API_KEY)
+        self.bare(method, path).bearer_auth(self.key)
     }
 
     /// A request without it.

@@ -25,7 +25,11 @@ impl Mail {
 
 /// The mails that a catcher has got about an order (`ord_`: any order), oldest first.
 pub async fn mails(catcher: &MailCatcher, order: &str) -> Vec<Mail> {
-    let api = Api::new(catcher.http_url().trim_start_matches("http://"));
+    mails_at(&Api::new(catcher.http_url().trim_start_matches("http://")), order).await
+}
+
+/// The same of a catcher known by its page.
+pub async fn mails_at(api: &Api, order: &str) -> Vec<Mail> {
     let list = api.get("/api/v1/messages").await.is(200);
     let about = |mail: &&Value| mail["MessageID"].as_str().is_some_and(|id| id.starts_with(order));
     let mut mails = Vec::new();

@@ -12,10 +12,10 @@ pub mod webhook;
 use std::time::Duration;
 
 pub use http::{Answer, Api, send, try_send};
-pub use mail::{Mail, mails};
+pub use mail::{Mail, mails, mails_at};
 pub use orders::time;
 pub use process::Holdfast;
-pub use servers::{database, servers, test_dir, tools};
+pub use servers::{database, servers, test_dir, tools, tools_dir};
 pub use shop::{NAME, Setup, Shop};
 
 /// Nothing in these tests takes this long unless it never comes.

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{PipeWriter, Write as _},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus},
 };
 
 use serde_json::Value;
@@ -31,19 +31,24 @@ pub struct Holdfast {
 }
 
 impl Holdfast {
-    /// Starts `holdfast <command>`; its log becomes a file in `dir`.
+    /// Starts `holdfast <command>`; what it prints and logs becomes a file in `dir`.
     pub fn start(command: &str, env: &Env, dir: &Path) -> Self {
+        Self::start_with(command, &[], env, dir)
+    }
+
+    pub fn start_with(command: &str, arguments: &[String], env: &Env, dir: &Path) -> Self {
         let name = format!("{command}-{}", super::unique());
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).unwrap();
         let (end, leash) = std::io::pipe().unwrap();
         let child = Command::new("/bin/sh")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_holdfast"), command])
+            .args(arguments)
             .env_clear()
             .env("HOME", dir)
             .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(end)
-            .stdout(Stdio::null())
+            .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()
             .unwrap();
@@ -66,6 +71,16 @@ impl Holdfast {
         .await
     }
 
+    /// Waits until it has printed this, for a program that speaks to people.
+    pub async fn prints(&mut self, text: &str) {
+        let what = format!("{} prints `{text}`", self.name);
+        eventually(&what, async || {
+            assert!(self.child.try_wait().unwrap().is_none(), "{} has ended:\n{}", self.name, self.log());
+            self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         // Fails only if it has ended already.
@@ -76,7 +91,16 @@ impl Holdfast {
 
     /// SIGTERM, without waiting.
     pub fn terminate(&self) {
-        let kill = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();
+        self.signal("TERM");
+    }
+
+    /// Ctrl-C, without waiting.
+    pub fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(kill.success());
     }
 

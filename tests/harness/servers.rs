@@ -36,7 +36,11 @@ pub async fn servers() -> &'static Servers {
 
 /// Where server programs are kept that this machine does not have.
 pub fn tools() -> Tools {
-    Tools::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.holdfast/bin"))
+    Tools::new(tools_dir())
+}
+
+pub fn tools_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.holdfast/bin")
 }
 
 /// A new folder for a test's files.

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 use activities::{Activities, mail::Mailer};
 use anyhow::Context as _;
 use engine::{Engine, Sweeper};
+use providers::Providers;
 use store::Db;
 use telemetry::SdkMetrics;
 use temporalio_common::telemetry::TelemetryOptions;
 use temporalio_sdk::{Runtime, WorkerOptions, runtime::RuntimeOptions};
 use tokio::{sync::oneshot, task::LocalSet};
-use workflows::{LatePaymentWorkflow, OrderWorkflow};
+use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
 
 /// Sleeping orders kept in memory. One that was evicted is replayed from its history when it wakes.
 const MAX_CACHED_WORKFLOWS: usize = 10_000;
@@ -25,11 +26,18 @@ pub struct Worker {
     engine: Arc<Engine>,
     mailer: Mailer,
     metrics: SdkMetrics,
+    providers: Providers,
 }
 
 impl Worker {
-    pub fn new(db: Db, engine: Arc<Engine>, mailer: Mailer, metrics: SdkMetrics) -> Self {
-        Self { db, engine, mailer, metrics }
+    pub fn new(
+        db: Db,
+        engine: Arc<Engine>,
+        mailer: Mailer,
+        providers: Providers,
+        metrics: SdkMetrics,
+    ) -> Self {
+        Self { db, engine, mailer, metrics, providers }
     }
 
     /// Works until `stop` resolves and everything under way is done, or the drain's deadline.
@@ -45,6 +53,9 @@ impl Worker {
         tokio::select! {
             () = self.connected() => {}
             () = &mut stop => return Ok(()),
+        }
+        if let Err(error) = self.engine.schedule_reconciliation().await {
+            tracing::warn!(%error, "the providers' books are not read by themselves until a worker starts again");
         }
         let (running, mut done) = self.spawn()?;
         tracing::info!("worker started");
@@ -97,7 +108,9 @@ impl Worker {
         let options = WorkerOptions::new(self.engine.task_queue())
             .register_workflow::<OrderWorkflow>()?
             .register_workflow::<LatePaymentWorkflow>()?
-            .register_activities(Activities::new(self.db, self.mailer))
+            .register_workflow::<RefundWorkflow>()?
+            .register_workflow::<ReconcileWorkflow>()?
+            .register_activities(Activities::new(self.db, self.mailer, self.providers))
             .max_cached_workflows(MAX_CACHED_WORKFLOWS)
             .graceful_shutdown_period(GRACE)
             .build();

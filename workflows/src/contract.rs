@@ -8,11 +8,11 @@
 #![expect(clippy::unimplemented)]
 
 use domain::{
-    OrderId, Timestamp,
+    OrderId, RefundId, SignedDuration, Timestamp,
     mail::MailKind,
     money::Money,
     order::{Placement, Status},
-    payment::{Mismatch, PaymentReport},
+    payment::{Mismatch, PaymentReport, RefundState},
 };
 use serde::{Deserialize, Serialize};
 use temporalio_common::ActivityError;
@@ -31,7 +31,7 @@ impl OrderSteps {
 
     /// Records money, and pays the order if it fits.
     #[activity(name = "settle-payment")]
-    pub fn settle_payment(_: SettlePaymentInput) -> Result<Settled, ActivityError> {
+    pub fn settle_payment(_: SettlePaymentInput) -> Result<Settlement, ActivityError> {
         unimplemented!()
     }
 
@@ -49,7 +49,13 @@ impl OrderSteps {
 
     /// Ends the unpaid order at its deadline and gives its stock back.
     #[activity(name = "expire")]
-    pub fn expire(_: At) -> Result<Outcome, ActivityError> {
+    pub fn expire(_: ExpireInput) -> Result<Outcome, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Closes every attempt to pay at its provider. Gives what turned out to be captured.
+    #[activity(name = "close-attempts")]
+    pub fn close_attempts(_: At) -> Result<Vec<PaymentReport>, ActivityError> {
         unimplemented!()
     }
 
@@ -66,7 +72,32 @@ impl OrderSteps {
     }
 }
 
-pub use order_steps::{Cancel, Expire, Extend, Fulfil, Reserve, SendMail, SettlePayment};
+/// What moves money at providers, outside of an order's own story.
+pub struct MoneySteps;
+
+#[activity_definitions]
+impl MoneySteps {
+    /// Asks the provider for the refund, or what became of it. Money goes back once, however often.
+    #[activity(name = "drive-refund")]
+    pub fn drive_refund(_: RefundStep) -> Result<RefundState, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Reads a provider's books since the last time, matches them with ours, and heals what is missing.
+    #[activity(name = "reconcile-provider")]
+    pub fn reconcile_provider(_: ReconcileStep) -> Result<Reconciled, ActivityError> {
+        unimplemented!()
+    }
+
+    /// The providers whose books there are to read.
+    #[activity(name = "list-providers")]
+    pub fn list_providers() -> Result<Vec<String>, ActivityError> {
+        unimplemented!()
+    }
+}
+
+pub use money_steps::{DriveRefund, ListProviders, ReconcileProvider};
+pub use order_steps::{Cancel, CloseAttempts, Expire, Extend, Fulfil, Reserve, SendMail, SettlePayment};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReserveInput {
@@ -93,6 +124,16 @@ pub struct Facts {
     pub total: Money,
     pub payment_due_at: Timestamp,
     pub reminders_at: Vec<Timestamp>,
+    /// Between the deadline and the expiry.
+    #[serde(default)]
+    pub grace: SignedDuration,
+}
+
+impl Facts {
+    /// From here on an unpaid order expires.
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        self.payment_due_at.saturating_add(self.grace).unwrap_or(self.payment_due_at)
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -102,6 +143,14 @@ pub struct SettlePaymentInput {
     pub report: PaymentReport,
 }
 
+/// How money was matched.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Settlement {
+    pub settled: Settled,
+    /// Another attempt could still bring money.
+    pub attempts_open: bool,
+}
+
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Settled {
@@ -109,6 +158,8 @@ pub enum Settled {
     Paid(Status),
     AttemptFailed,
     Known,
+    /// The order had ended; this new one took its place.
+    Reinstated(OrderId),
     Unmatched(Mismatch),
 }
 
@@ -123,6 +174,18 @@ pub struct CancelInput {
     pub order: OrderId,
     pub at: Timestamp,
     pub reason: String,
+    /// Nobody could tell what became of an attempt: end the order all the same.
+    #[serde(default)]
+    pub unclear: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExpireInput {
+    pub order: OrderId,
+    pub at: Timestamp,
+    /// As for [`CancelInput`].
+    #[serde(default)]
+    pub unclear: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -140,6 +203,8 @@ pub enum Outcome {
     Done,
     /// Not yet: payment is due only then.
     NotDue(Timestamp),
+    /// An attempt to pay is not closed at its provider yet.
+    AttemptsOpen,
     /// The order's status forbids it.
     Refused(Status),
 }
@@ -160,4 +225,27 @@ pub enum MailOutcome {
     Moot,
     /// The mail server refused it for good.
     Rejected,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefundStep {
+    pub refund: RefundId,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReconcileStep {
+    pub provider: String,
+    pub at: Timestamp,
+}
+
+/// What a reconciliation found in a provider's books.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconciled {
+    /// Lines read.
+    pub lines: u64,
+    /// Captures and refunds that we had not heard of: taken up now, as if their webhook had come.
+    pub healed: u64,
+    /// Lines that our books contradict.
+    pub unmatched: u64,
 }

@@ -6,7 +6,7 @@ use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{WorkflowContext, WorkflowResult};
 
 use crate::{
-    contract::{OrderSteps, SettlePaymentInput, Settled},
+    contract::{OrderSteps, SettlePaymentInput, Settlement},
     step::{now, step},
     timeouts,
 };
@@ -24,7 +24,7 @@ pub struct LatePaymentWorkflow;
 #[workflow_methods]
 impl LatePaymentWorkflow {
     #[run(name = "late-payment")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>, input: LatePaymentInput) -> WorkflowResult<Settled> {
+    pub async fn run(ctx: &mut WorkflowContext<Self>, input: LatePaymentInput) -> WorkflowResult<Settlement> {
         let LatePaymentInput { order, report } = input;
         let input = SettlePaymentInput { order, at: now(ctx), report };
         let settled =

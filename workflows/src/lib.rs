@@ -6,8 +6,12 @@ pub mod contract;
 mod late_payment;
 pub mod names;
 mod order;
+mod reconcile;
+mod refund;
 mod step;
 pub mod timeouts;
 
 pub use late_payment::{LatePaymentInput, LatePaymentWorkflow};
 pub use order::{OrderInput, OrderState, OrderWorkflow, requests};
+pub use reconcile::ReconcileWorkflow;
+pub use refund::{RefundInput, RefundWorkflow};

@@ -1,7 +1,7 @@
 //! Ids and names that are visible in the Temporal UI. None of them may hold personal data: they
 //! are stored in clear.
 
-use domain::{OrderId, payment::PaymentReport};
+use domain::{OrderId, RefundId, payment::PaymentReport};
 use temporalio_common::search_attributes::SearchAttributeKey;
 
 pub const DEFAULT_TASK_QUEUE: &str = "holdfast";
@@ -19,4 +19,14 @@ pub fn order_workflow(order: OrderId) -> String {
 /// One workflow per provider payment that arrived after its order had ended.
 pub fn late_payment_workflow(order: OrderId, report: &PaymentReport) -> String {
     format!("{order}/late-payment/{}/{}", report.provider, report.payment_id)
+}
+
+/// The workflow of a refund has the refund's id.
+pub fn refund_workflow(refund: RefundId) -> String {
+    refund.to_string()
+}
+
+/// The schedule of the reconciliation, one per task queue: several Holdfasts may share a namespace.
+pub fn reconcile_schedule(task_queue: &str) -> String {
+    format!("{task_queue}-reconcile")
 }

@@ -5,6 +5,8 @@
 //! | touches PostgreSQL | 5 s             | each try 15 s, backoff 1 s to 1 min, for ever  |
 //! | sends a mail      | 8 s             | each try 30 s, backoff 5 s to 10 min, 3 days   |
 //! | sends a reminder  | 8 s             | the same, but only until the next deadline     |
+//! | asks a provider   | 8 s             | each try 40 s, backoff 2 s to 5 min; about open attempts for 1 h, refunds for ever |
+//! | reads a provider's books |          | each try 10 min, backoff 10 s to 10 min, 6 tries' worth: 1 h |
 
 use std::time::Duration;
 
@@ -38,6 +40,31 @@ pub const MAIL: Effort = Effort {
     first_backoff: Duration::from_secs(5),
     longest_backoff: Duration::from_secs(600),
 };
+
+/// A provider that does not answer is asked again; nothing is lost by it.
+pub const PROVIDER: Effort = Effort {
+    local_try: Duration::from_secs(8),
+    each_try: Duration::from_secs(40),
+    in_all: None,
+    first_backoff: Duration::from_secs(2),
+    longest_backoff: Duration::from_secs(300),
+};
+
+/// How long an order past its end waits for a provider that does not say whether money came.
+pub const PROVIDER_PATIENCE: Duration = Duration::from_secs(3600);
+
+/// Reading a provider's books may take long; the next run reads what this one did not.
+pub const BOOKS: Effort = Effort {
+    local_try: Duration::from_secs(8),
+    each_try: Duration::from_secs(600),
+    in_all: Some(Duration::from_secs(3600)),
+    first_backoff: Duration::from_secs(10),
+    longest_backoff: Duration::from_secs(600),
+};
+
+/// How long to wait before a pending refund is asked about again.
+pub const REFUND_POLL: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(30)..=Duration::from_secs(6 * 3600);
 
 impl Effort {
     /// The same, but given up after `in_all`.

@@ -7,7 +7,7 @@ use domain::{OrderId, mail::MailKind};
 use store::{
     Db, Error,
     mails::{self, Unneeded},
-    orders,
+    orders, refunds,
 };
 use workflows::contract::{MailOutcome, SendMailInput};
 
@@ -18,11 +18,18 @@ pub use mailer::{Mailer, MailerConfig};
 pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
     let order = orders::get(db, id).await?;
-    let message =
-        match mailer.compose(&template::render(&order, kind)?, &order.customer, &message_id(id, kind)) {
-            Ok(message) => message,
-            Err(error) => return Ok(rejected(id, kind, &error)),
-        };
+    let refunded = match kind {
+        MailKind::Refunded(refund) => Some(refunds::get(db, refund).await?.money),
+        _ => None,
+    };
+    let message = match mailer.compose(
+        &template::render(&order, kind, refunded)?,
+        &order.customer,
+        &message_id(id, kind),
+    ) {
+        Ok(message) => message,
+        Err(error) => return Ok(rejected(id, kind, &error)),
+    };
     let _turn = mailer.turn().await?;
     let slot = match mails::claim(db, id, kind, &mailer.full_message_id(&message_id(id, kind))).await? {
         Ok(slot) => slot,
@@ -78,5 +85,6 @@ fn label(kind: MailKind) -> &'static str {
         MailKind::Completed => "completed",
         MailKind::Expired => "expired",
         MailKind::Cancelled => "cancelled",
+        MailKind::Refunded(_) => "refunded",
     }
 }

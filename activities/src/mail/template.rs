@@ -39,9 +39,10 @@ struct Plain<'a>(&'a Facts);
 #[template(path = "order.html")]
 struct Html<'a>(&'a Facts);
 
-pub(super) fn render(order: &Order, kind: MailKind) -> Result<Text, askama::Error> {
+/// `refunded` is how much went back, in a mail that says so.
+pub(super) fn render(order: &Order, kind: MailKind, refunded: Option<Money>) -> Result<Text, askama::Error> {
     let due = local_time(order.payment_due_at, &order.customer);
-    let (headline, message) = words(kind, &due, order);
+    let (headline, message) = words(kind, &due, order, refunded);
     let facts = Facts {
         greeting: order.customer.name.as_ref().map_or("Hello,".to_owned(), |name| format!("Hello {name},")),
         order: order.id.to_string(),
@@ -67,7 +68,7 @@ fn lines(order: &Order) -> Vec<Line> {
     order.lines.iter().map(line).collect()
 }
 
-fn words(kind: MailKind, due: &str, order: &Order) -> (&'static str, String) {
+fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (&'static str, String) {
     let total = order.total();
     match kind {
         MailKind::Reminder(_) => (
@@ -93,6 +94,13 @@ fn words(kind: MailKind, due: &str, order: &Order) -> (&'static str, String) {
         MailKind::Cancelled => (
             "Your order was cancelled",
             "Your order has been cancelled and nothing is due any more.".to_owned(),
+        ),
+        MailKind::Refunded(_) => (
+            "Your money is on its way back",
+            match refunded {
+                Some(money) => format!("We have sent {money} back to you, the way it came."),
+                None => "We have sent your money back to you, the way it came.".to_owned(),
+            },
         ),
     }
 }

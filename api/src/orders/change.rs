@@ -144,7 +144,8 @@ impl Asked {
                 Ok(axum::Json(OrderDocument::new(order, &app.engine)))
             }
             Ok(Outcome::Refused(status)) => Err(Problem::wrong_status(self.refusal, status)),
-            Ok(Outcome::NotDue(_)) => Err(Problem::internal()), // said only to the deadline itself
+            // Said to the deadline, and within the workflow.
+            Ok(Outcome::NotDue(_) | Outcome::AttemptsOpen) => Err(Problem::internal()),
             Err(Error::Closed | Error::Refused(_)) => self.refused(app).await,
             Err(error @ (Error::Unavailable(_) | Error::Interrupted(_))) => {
                 tracing::warn!(%error, "the engine does not answer");

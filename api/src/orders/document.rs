@@ -30,6 +30,8 @@ pub struct OrderDocument {
     #[schema(value_type = Option<String>, format = DateTime)]
     closed_at: Option<Timestamp>,
     close_reason: Option<String>,
+    /// The provider that collects the money, if the order has one.
+    payment_method: Option<String>,
     #[schema(value_type = Object)]
     metadata: serde_json::Map<String, serde_json::Value>,
     workflow: WorkflowDocument,
@@ -95,6 +97,7 @@ impl OrderDocument {
             paid_at: order.paid_at,
             closed_at: order.closed_at,
             close_reason: order.close_reason,
+            payment_method: order.payment_method,
             metadata: order.metadata,
             workflow: WorkflowDocument { url: engine.ui_link(&workflow_id), id: workflow_id },
         }

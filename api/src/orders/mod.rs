@@ -10,14 +10,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::App;
 
 pub use document::OrderDocument;
-pub use read::load;
+pub use read::{load, unknown_order};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(place::place, read::list))
         .routes(routes!(read::get))
         .routes(routes!(read::timeline))
-        .routes(routes!(read::payments))
         .routes(routes!(change::cancel))
         .routes(routes!(change::extend))
         .routes(routes!(change::fulfil))

@@ -10,8 +10,10 @@ use domain::{
     customer::Customer,
     money::Currency,
     order::{self, Order, PaymentStatus, Placement, Status},
-    policy::{Fulfilment, Policy},
+    payment::{LatePayment, Overpayment, Settle},
+    policy::{Fulfilment, MoneyRules, Policy},
 };
+use providers::Providers;
 use serde::{Deserialize, Serialize};
 use store::orders::{self, Placed, Start};
 use utoipa::ToSchema;
@@ -34,6 +36,8 @@ pub struct PlaceOrder {
     /// 1 to 100.
     lines: Vec<PlaceLine>,
     policy: Option<PlacePolicy>,
+    /// The provider that is to collect the money, such as `stripe`; default by configuration.
+    payment_method: Option<String>,
     /// Anything you like to find on the order again; at most 16 KB.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -59,6 +63,21 @@ struct PlacePolicy {
     /// `immediate` (default): completed when paid. `manual`: waits for `fulfil`.
     #[schema(value_type = Option<String>)]
     fulfilment: Option<Fulfilment>,
+    /// ISO 8601, default `PT0S`: how long after the deadline the order still waits for money on its way.
+    grace: Option<String>,
+    /// Money for an order that has ended. `refund` (default), `reinstate` (a new order takes its place if the
+    /// stock is there, else refund), or `exception`: a person looks.
+    #[schema(value_type = Option<String>)]
+    late_payment: Option<LatePayment>,
+    /// More than the order costs. `exception` (default), or `refund_difference`: it pays the order.
+    #[schema(value_type = Option<String>)]
+    overpayment: Option<Overpayment>,
+    /// Less than the order costs, or another currency: never pays it. `exception` (default) or `refund`.
+    #[schema(value_type = Option<String>)]
+    underpayment: Option<Settle>,
+    /// A second payment. `refund` (default) or `exception`.
+    #[schema(value_type = Option<String>)]
+    duplicate_payment: Option<Settle>,
 }
 
 /// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine.
@@ -78,7 +97,7 @@ pub async fn place(
 ) -> Result<Response, Problem> {
     let idempotency = idempotency(key.required()?, &request);
     let skus: Vec<String> = request.lines.iter().map(|line| line.sku.clone()).collect();
-    let placement = parse(request)?;
+    let placement = parse(request, &app.providers)?;
     let at = now();
     let id = OrderId::new(at, store::random());
     let placed = orders::place(&app.db, id, &placement, &idempotency, at).await;
@@ -110,17 +129,19 @@ fn as_placed(order: Order) -> Order {
     }
 }
 
-fn parse(request: PlaceOrder) -> Result<Placement, Vec<Invalid>> {
+fn parse(request: PlaceOrder, providers: &Providers) -> Result<Placement, Vec<Invalid>> {
     let mut invalids = Invalids::default();
     let customer = Customer::from(request.customer).parse();
     let customer = customer.map_err(|errors| errors.into_iter().for_each(|e| invalids.push(e))).ok();
     let currency = invalids.check(Currency::parse(&request.currency));
     let lines = order::lines(request.lines.iter().map(|l| (l.sku.as_str(), l.quantity)), &mut invalids);
     let policy = invalids.check_in("policy", policy(request.policy));
+    let payment_method = invalids.check(payment_method(request.payment_method, providers)).flatten();
     invalids.check(order::metadata(&request.metadata));
     match (customer, currency, policy) {
         (Some(customer), Some(currency), Some(policy)) if invalids.is_empty() => {
-            Ok(Placement { customer, currency, lines, policy, metadata: request.metadata })
+            let metadata = request.metadata;
+            Ok(Placement { customer, currency, lines, policy, payment_method, metadata })
         }
         _ => Err(invalids.into_vec()),
     }
@@ -128,7 +149,28 @@ fn parse(request: PlaceOrder) -> Result<Placement, Vec<Invalid>> {
 
 fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
     let Some(policy) = policy else { return Ok(Policy::default()) };
-    Policy::parse(policy.payment_window.as_deref(), policy.reminders.as_deref(), policy.fulfilment)
+    let default = MoneyRules::default();
+    let money = MoneyRules {
+        grace: policy.grace.as_deref().map(domain::policy::grace).transpose()?.unwrap_or(default.grace),
+        late_payment: policy.late_payment.unwrap_or(default.late_payment),
+        overpayment: policy.overpayment.unwrap_or(default.overpayment),
+        underpayment: policy.underpayment.unwrap_or(default.underpayment),
+        duplicate_payment: policy.duplicate_payment.unwrap_or(default.duplicate_payment),
+    };
+    let (window, reminders) = (policy.payment_window.as_deref(), policy.reminders.as_deref());
+    Policy::parse(window, reminders, policy.fulfilment, money)
+}
+
+/// The provider that was asked for, or the default one.
+fn payment_method(asked: Option<String>, providers: &Providers) -> Result<Option<String>, Invalid> {
+    match asked {
+        None => Ok(providers.default_name().map(str::to_owned)),
+        Some(name) if providers.get(&name).is_some() => Ok(Some(name)),
+        Some(_) => {
+            let known: Vec<&str> = providers.names().collect();
+            Err(Invalid::new("payment_method", format!("must be one of: {}", known.join(", "))))
+        }
+    }
 }
 
 /// The store names a line by its SKU; the client wrote it at an index.

@@ -5,7 +5,7 @@ use domain::{Invalid, Invalids, OrderId, Timestamp, order::Status};
 use serde::{Deserialize, Serialize};
 use store::{
     orders::{self, Filter},
-    payments, timeline,
+    timeline,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -17,7 +17,7 @@ use crate::{
     list::{self, List},
 };
 
-fn unknown_order(error: store::Error) -> Problem {
+pub fn unknown_order(error: store::Error) -> Problem {
     match error {
         store::Error::NotFound => order_not_found(),
         other => other.into(),
@@ -121,50 +121,4 @@ pub async fn timeline(
     let entry =
         |entry: timeline::Entry| TimelineEntry { at: entry.at(), r#type: entry.kind, data: entry.data };
     Ok(axum::Json(List::whole(entries.into_iter().map(entry).collect())))
-}
-
-/// One try to collect money.
-#[derive(Serialize, ToSchema)]
-pub struct PaymentDocument {
-    /// Always `payment`.
-    object: &'static str,
-    id: String,
-    provider: String,
-    /// The provider's own id.
-    provider_payment_id: String,
-    /// `succeeded` or `failed`.
-    state: String,
-    amount: i64,
-    currency: String,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
-}
-
-/// The payment attempts of an order, oldest first.
-#[utoipa::path(
-    get, path = "/v1/orders/{id}/payments", tag = "Orders", params(("id" = String, Path)),
-    responses((status = 200, body = List<PaymentDocument>), (status = 404, body = ProblemDocument)),
-)]
-pub async fn payments(
-    State(app): State<App>,
-    OrderPath(id): OrderPath,
-) -> Result<axum::Json<List<PaymentDocument>>, Problem> {
-    let payments = payments::of_order(&app.db, id).await?;
-    if payments.is_empty() {
-        load(&app, id).await?; // an unknown order is a 404, not an empty list
-    }
-    let document = |payment: payments::Payment| PaymentDocument {
-        object: "payment",
-        id: payment.id.to_string(),
-        provider: payment.provider,
-        provider_payment_id: payment.provider_payment_id,
-        state: payment.state,
-        amount: payment.amount,
-        currency: payment.currency,
-        created_at: payment.created_at,
-        updated_at: payment.updated_at,
-    };
-    Ok(axum::Json(List::whole(payments.into_iter().map(document).collect())))
 }

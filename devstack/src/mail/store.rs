@@ -76,7 +76,10 @@ impl Store {
         inner.added += 1;
         let id = format!("{now_ms:013}-{:06}", inner.added % 1_000_000);
         if let Some(dir) = &self.dir {
-            fs::write(dir.join(format!("{id}.eml")), &raw)?;
+            // Appears under its name only when complete, in case we are killed meanwhile.
+            let part = dir.join(format!("{id}.part"));
+            fs::write(&part, &raw)?;
+            fs::rename(part, dir.join(format!("{id}.eml")))?;
         }
         inner.push(Mail::new(id, raw));
         self.drop_oldest(&mut inner);

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use super::servers::Servers;
+use super::servers::{Servers, quoted};
 
 #[expect(clippy::print_stdout, reason = "this is what the person at the terminal waits for")]
 pub fn print(servers: &Servers, address: SocketAddr, api_key: &str, data_dir: &Path) {
@@ -20,15 +20,15 @@ Holdfast is up.
   Temporal UI  {ui}        server: {temporal}
   Mails        {mails}        {smtp}
   PostgreSQL   {database}
-  Data         {data}        in another terminal: . {data}/env
+  Data         {data}        in another terminal: . {environment}
 
 Place an order, let five hours pass (a reminder is mailed), pay:
 
-  ORDER=$(curl -s {api}/v1/orders {auth} {json} -H \"Idempotency-Key: try-$(date +%s)\" -d '{place}' | tee /dev/stderr | grep -o 'ord_[0-9a-f]*' | head -1)
-  curl -s {api}/v1/sandbox/orders/$ORDER/fast-forward {auth} {json} -d '{{\"duration\":\"PT5H\"}}'
-  curl -s -X POST {api}/v1/sandbox/orders/$ORDER/pay {auth}
+  ORDER=$(curl -s -w '\\n' {api}/v1/orders {auth} {json} -H \"Idempotency-Key: try-$(date +%s)\" -d '{place}' | tee -a /dev/stderr | grep -o 'ord_[0-9a-f]*' | head -1)
+  curl -s -w '\\n' {api}/v1/sandbox/orders/$ORDER/fast-forward {auth} {json} -d '{{\"duration\":\"PT5H\"}}'
+  curl -s -w '\\n' -X POST {api}/v1/sandbox/orders/$ORDER/pay {auth}
 
-Then look at its timeline: curl -s {api}/v1/orders/$ORDER/timeline {auth}
+Then look at its timeline: curl -s -w '\\n' {api}/v1/orders/$ORDER/timeline {auth}
 Ctrl-C stops everything that was started here.
 ",
         ui = servers.temporal_ui().unwrap_or_else(given),
@@ -37,5 +37,6 @@ Ctrl-C stops everything that was started here.
         smtp = servers.smtp_url(),
         database = servers.database().url,
         data = data_dir.display(),
+        environment = quoted(&data_dir.join("env").to_string_lossy()),
     );
 }

@@ -6,10 +6,11 @@ mod secrets;
 mod seed;
 mod servers;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf, sync::Arc};
 
 use activities::mail::{Mailer, MailerConfig};
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use devstack::Claim;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
@@ -25,43 +26,76 @@ pub struct Args {
     #[arg(long)]
     port: Option<u16>,
     /// Port of the Temporal server
-    #[arg(long, default_value_t = 7233)]
+    #[arg(long, default_value_t = 7233, value_parser = clap::value_parser!(u16).range(1..))]
     temporal_port: u16,
     /// Port of the Temporal web UI
-    #[arg(long, default_value_t = 8233)]
+    #[arg(long, default_value_t = 8233, value_parser = clap::value_parser!(u16).range(1..))]
     temporal_ui_port: u16,
     /// Port of the mail catcher's web page
-    #[arg(long, default_value_t = 8025)]
+    #[arg(long, default_value_t = 8025, value_parser = clap::value_parser!(u16).range(1..))]
     mail_port: u16,
     /// Where data and fetched programs are kept
     #[arg(long, default_value = ".holdfast")]
     data_dir: PathBuf,
 }
 
-pub async fn execute(args: Args) -> anyhow::Result<()> {
+pub async fn execute(mut args: Args) -> anyhow::Result<()> {
     let stop = Stop::on_signal()?;
     let http = http(&args);
-    let listener = run::listen(&http.listen).await.context("choose another with --port")?;
+    let listener = run::listen(&http.listen)
+        .await
+        .map_err(|error| anyhow::anyhow!("{error:#}; choose another with --port"))?;
+    let _claim = claim_data_dir(&mut args).await?;
     let servers = tokio::select! {
-        servers = Servers::start(&args) => servers?,
-        // Ctrl-C before everything is up: what runs already ends with us.
-        () = stop.clone().wait() => return Ok(()),
+        servers = Servers::start(&args) => servers,
+        // Ctrl-C before everything is up.
+        () = stop.clone().wait() => {
+            devstack::wait_for_dropped().await;
+            return Ok(());
+        }
     };
-    up(&args, http, listener, servers, stop).await
+    let result = match servers {
+        Ok(mut servers) => {
+            let result = up(&args, http, listener, &mut servers, stop).await;
+            servers.stop().await;
+            result
+        }
+        Err(error) => Err(error),
+    };
+    devstack::wait_for_dropped().await;
+    result
+}
+
+/// Makes the data folder ours alone, and its path absolute.
+async fn claim_data_dir(args: &mut Args) -> anyhow::Result<Claim> {
+    let ports = [args.temporal_port, args.temporal_ui_port, args.mail_port];
+    ensure!(
+        ports[0] != ports[1] && ports[0] != ports[2] && ports[1] != ports[2],
+        "--temporal-port, --temporal-ui-port and --mail-port must differ"
+    );
+    args.data_dir = fs::create_dir_all(&args.data_dir)
+        .and_then(|()| args.data_dir.canonicalize())
+        .with_context(|| format!("cannot make the data folder {} (--data-dir)", args.data_dir.display()))?;
+    Claim::folder(&args.data_dir, "`holdfast dev`")
+        .await
+        .map_err(|error| anyhow::anyhow!("{error:#} (--data-dir)"))
 }
 
 async fn up(
     args: &Args,
     http: config::Http,
     listener: TcpListener,
-    mut servers: Servers,
+    servers: &mut Servers,
     stop: Stop,
 ) -> anyhow::Result<()> {
     let payload_key = secrets::payload_key(&args.data_dir)?;
     servers.write_environment(args, &http, &payload_key)?;
 
     let db = servers.database().open()?;
-    db.migrate().await.context("the database cannot be brought up to date")?;
+    db.migrate().await.with_context(|| {
+        let data_dir = args.data_dir.display();
+        format!("the database cannot be brought up to date; start afresh without {data_dir}, or see why")
+    })?;
     seed::seed(&db).await?;
     let metrics = SdkMetrics::start()?;
     let engine = Arc::new(servers.temporal(&payload_key)?.open(&metrics)?);
@@ -70,17 +104,15 @@ async fn up(
     let worker = worker::Worker::new(db.clone(), engine.clone(), Mailer::new(&mail)?, metrics.clone());
     let address = listener.local_addr()?;
     let app = run::api_app(&http, db, engine, metrics, &listener)?;
-    banner::print(&servers, address, &http.api_key, &args.data_dir);
+    banner::print(servers, address, &http.api_key, &args.data_dir);
 
     let work = async {
         tokio::try_join!(api::serve(app, listener, stop.clone().wait()), worker.run(stop.clone().wait()))
     };
-    let result = tokio::select! {
+    tokio::select! {
         result = work => result.map(|_| ()),
         error = servers.supervise() => Err(error),
-    };
-    servers.stop().await;
-    result
+    }
 }
 
 fn http(args: &Args) -> config::Http {

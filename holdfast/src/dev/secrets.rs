@@ -15,11 +15,11 @@ use crate::config;
 /// `HOLDFAST_PAYLOAD_KEY`, or the key in `payload.key` of the data folder, made at the first start.
 pub fn payload_key(data_dir: &Path) -> anyhow::Result<String> {
     if let Some(key) = config::optional("HOLDFAST_PAYLOAD_KEY") {
-        return Ok(key);
+        return checked(key, "HOLDFAST_PAYLOAD_KEY");
     }
     let file = data_dir.join("payload.key");
     match fs::read_to_string(&file) {
-        Ok(key) => Ok(key.trim().to_owned()),
+        Ok(key) => checked(key.trim().to_owned(), &file.display().to_string()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let key = PayloadKey::generate();
             write_private(&file, &key)?;
@@ -29,12 +29,21 @@ pub fn payload_key(data_dir: &Path) -> anyhow::Result<String> {
     }
 }
 
-/// Writes a file that only its owner may read.
+fn checked(key: String, place: &str) -> anyhow::Result<String> {
+    match PayloadKey::parse(&key) {
+        Ok(_) => Ok(key),
+        Err(why) => anyhow::bail!("the payload key in {place} is no 32 bytes in base64: {why}"),
+    }
+}
+
+/// Writes a file that only its owner may read. It is whole or not there, also if we are killed now.
 pub fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
+    let part = file.with_added_extension("part");
     let mut options = fs::OpenOptions::new();
     options.create(true).truncate(true).write(true).mode(0o600);
     options
-        .open(file)
+        .open(&part)
         .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| fs::rename(&part, file))
         .with_context(|| format!("cannot write {}", file.display()))
 }

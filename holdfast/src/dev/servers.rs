@@ -1,11 +1,10 @@
 //! The servers `dev` needs: those that are given, and those that it starts, watches and stops.
 
-use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
+use std::{net::Ipv4Addr, sync::Arc};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use devstack::{
-    MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, free_port,
-    port_is_free,
+    MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, port_is_free,
 };
 use engine::{Engine, PayloadKey};
 use tokio::net::TcpListener;
@@ -34,8 +33,9 @@ pub struct Servers {
 
 impl Servers {
     pub async fn start(args: &Args) -> anyhow::Result<Self> {
-        fs::create_dir_all(&args.data_dir)
-            .with_context(|| format!("cannot make the data folder {}", args.data_dir.display()))?;
+        if let Some(url) = config::optional("DATABASE_URL") {
+            check_database(url).await?;
+        }
         let tools = Tools::new(args.data_dir.join("bin"));
         let codec = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let codec_port = codec.local_addr()?.port();
@@ -58,7 +58,7 @@ impl Servers {
             Place::Own((temporal, _)) => Some(temporal.address()),
         };
         let payload_key =
-            PayloadKey::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key {why}"))?;
+            PayloadKey::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key: {why}"))?;
         let ui_url = config::optional("HOLDFAST_TEMPORAL_UI_URL").or_else(|| self.temporal_ui());
         Ok(config::Temporal { address, payload_key: Some(payload_key), ui_url, ..config::Temporal::load()? })
     }
@@ -152,11 +152,35 @@ impl Servers {
             ("HOLDFAST_SMTP_URL", self.smtp_url()),
             ("HOLDFAST_MAIL_FROM", config::mail_from()),
         ];
-        let mut text = String::from("# Written by `holdfast dev`. Use: . .holdfast/env\n");
+        let file = args.data_dir.join("env");
+        let mut text = format!("# Written by `holdfast dev`. Use: . {}\n", quoted(&file.to_string_lossy()));
         for (name, value) in variables {
-            text.push_str(&format!("export {name}='{}'\n", value.replace('\'', r"'\''")));
+            text.push_str(&format!("export {name}={}\n", quoted(&value)));
         }
-        secrets::write_private(&args.data_dir.join("env"), &text)
+        secrets::write_private(&file, &text)
+    }
+}
+
+/// Says in one sentence why a database that was given cannot be used, before anything is started.
+async fn check_database(url: String) -> anyhow::Result<()> {
+    ensure!(
+        url.starts_with("postgres://") || url.starts_with("postgresql://"),
+        "DATABASE_URL must look like postgres://user:password@host/database"
+    );
+    let db = config::Database { url, max_connections: 1 }.open()?;
+    match db.ready().await {
+        // Pools hide why no connection came, and it is no matter here: an old schema is no fault yet.
+        Err(error) if error.is_outage() => Err(error).context("no PostgreSQL answers at DATABASE_URL"),
+        _ => db.migrate().await.context("the database of DATABASE_URL cannot be used"),
+    }
+}
+
+/// As a shell reads it back.
+pub fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=+@%,".contains(c);
+    match !text.is_empty() && text.chars().all(plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
     }
 }
 
@@ -164,10 +188,10 @@ async fn postgres(tools: &Tools, args: &Args) -> anyhow::Result<Place<(Postgres,
     if let Some(url) = config::optional("DATABASE_URL") {
         return Ok(Place::Given(url));
     }
-    // A port of its own choice, kept when it has to be started again.
-    let port = Some(free_port());
-    let options = PostgresOptions { data_dir: args.data_dir.join("postgres"), port, durable: true };
+    let mut options = PostgresOptions { data_dir: args.data_dir.join("postgres"), port: None, durable: true };
     let server = Postgres::start(tools, options.clone()).await?;
+    // A port of its own choice, kept when it has to be started again.
+    options.port = Some(server.port());
     Ok(Place::Own((server, options)))
 }
 
@@ -195,13 +219,9 @@ async fn mail(args: &Args) -> anyhow::Result<Place<MailCatcher>> {
         return Ok(Place::Given(url));
     }
     let smtp_port = port_is_free(SMTP_PORT).then_some(SMTP_PORT);
-    let folder = mail_folder(&args.data_dir);
+    let folder = args.data_dir.join("mails");
     let catcher = MailCatcher::start(smtp_port, Some(args.mail_port), Some(folder)).await;
     Ok(Place::Own(catcher.map_err(name_flag)?))
-}
-
-fn mail_folder(data_dir: &Path) -> std::path::PathBuf {
-    data_dir.join("mails")
 }
 
 /// A port that is taken: say which flag chooses another.

@@ -1,11 +1,15 @@
 //! The ends of an order. Each gives back or hands out "whatever this order holds", so repeating a
 //! step, or running it after a crash in the middle, changes nothing.
 
-use domain::{OrderId, Timestamp, order::Status, stock::Movement};
+use domain::{OrderId, Timestamp, money::Money, order::Status, payment::Mismatch, stock::Movement};
 use serde_json::json;
 
 use super::{Locked, lock, set_status};
-use crate::{Db, Error, Result, Tx, outbox, stock, timeline};
+use crate::{
+    Db, Error, Result, Tx,
+    exceptions::{self, About},
+    outbox, payments, stock, timeline,
+};
 
 /// What a step that ends an order found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,31 +18,37 @@ pub enum Closed {
     Done,
     /// Not due yet: the deadline was moved to this time.
     NotDue(Timestamp),
+    /// An attempt to pay is not closed at its provider yet: money may still come.
+    AttemptsOpen,
     /// The order is in another state that forbids this end.
     Refused(Status),
 }
 
-/// Expires an unpaid order whose deadline has passed at `at`, and restocks.
+/// Expires an unpaid order whose deadline (with its grace) has passed at `at`, and restocks. While an attempt to
+/// pay could still bring money it does not, unless nobody can tell (`unclear`): that is an exception.
 #[tracing::instrument(name = "sql orders.expire", skip_all, err(level = "debug"))]
-pub async fn expire(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
+pub async fn expire(db: &Db, id: OrderId, unclear: bool, at: Timestamp) -> Result<Closed> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
     match order.status {
         Status::Expired => return Ok(Closed::Done),
-        Status::AwaitingPayment if at < order.payment_due_at => {
+        Status::AwaitingPayment if at < order.expires_at() => {
             return Ok(Closed::NotDue(order.payment_due_at));
         }
         Status::AwaitingPayment => {}
         other => return Ok(Closed::Refused(other)),
+    }
+    if !attempts_closed(&mut tx, &order, unclear, at).await? {
+        return Ok(Closed::AttemptsOpen);
     }
     give_back(&mut tx, &order, Status::Expired, "payment_overdue", at).await?;
     tx.commit().await?;
     Ok(Closed::Done)
 }
 
-/// Cancels an unpaid order and restocks.
+/// Cancels an unpaid order and restocks; about attempts, see [`expire`].
 #[tracing::instrument(name = "sql orders.cancel", skip_all, err(level = "debug"))]
-pub async fn cancel(db: &Db, id: OrderId, reason: &str, at: Timestamp) -> Result<Closed> {
+pub async fn cancel(db: &Db, id: OrderId, reason: &str, unclear: bool, at: Timestamp) -> Result<Closed> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
     match order.status {
@@ -46,9 +56,34 @@ pub async fn cancel(db: &Db, id: OrderId, reason: &str, at: Timestamp) -> Result
         Status::AwaitingPayment => {}
         other => return Ok(Closed::Refused(other)),
     }
+    if !attempts_closed(&mut tx, &order, unclear, at).await? {
+        return Ok(Closed::AttemptsOpen);
+    }
     give_back(&mut tx, &order, Status::Cancelled, reason, at).await?;
     tx.commit().await?;
     Ok(Closed::Done)
+}
+
+/// Whether no attempt to pay can bring money any more. What is unclear is given up with an exception.
+async fn attempts_closed(tx: &mut Tx<'_>, order: &Locked, unclear: bool, at: Timestamp) -> Result<bool> {
+    if !payments::has_unfinished(tx, order.id).await? {
+        return Ok(true);
+    }
+    if unclear {
+        for payment in payments::give_up(tx, order.id, at).await? {
+            let about = About {
+                order: Some(order.id),
+                payment: Some(payment.id),
+                provider: &payment.provider,
+                provider_payment_id: payment.provider_payment_id.as_deref().unwrap_or_default(),
+                money: Money::new(0, order.currency), // none that we know of
+                captured: 0,
+                part: &payment.id.to_string(),
+            };
+            exceptions::raise(tx, Mismatch::AttemptUncertain, &about, at).await?;
+        }
+    }
+    Ok(unclear)
 }
 
 /// The compensation: status, stock, timeline and outbox together.
@@ -81,7 +116,7 @@ pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
         Status::Paid => {}
         other => return Ok(Closed::Refused(other)),
     }
-    if !order.manual_fulfilment {
+    if !order.manual_fulfilment() {
         return Err(Error::corrupt(format!("order {id} is paid but has nothing to fulfil")));
     }
     set_status(&mut tx, &order, Status::Completed, None, at).await?;

@@ -5,44 +5,60 @@ mod extend;
 mod pay;
 mod place;
 mod read;
+mod reinstate;
 mod start;
 
 pub use close::{Closed, cancel, expire, fulfil};
 pub use extend::extend;
-pub use pay::{Settlement, raise_unknown_order, settle};
+pub use pay::{Settled, Settlement, raise_unknown_order, settle};
 pub use place::{Placed, place};
 pub use read::{Filter, get, list, placed_under};
 pub use start::{Start, claim_unstarted, mark_started, start_of};
 
-use domain::{OrderId, Timestamp, money::Currency, order::Status};
+use domain::{
+    OrderId, Timestamp,
+    money::Currency,
+    order::Status,
+    policy::{Fulfilment, Policy},
+};
+use sqlx::types::Json;
 
 use crate::{Error, Result, SqlTime, Tx, sql};
 
 /// The part of an order that decisions need, its row locked until the transaction ends.
-struct Locked {
+pub(crate) struct Locked {
     id: OrderId,
-    status: Status,
+    pub(crate) status: Status,
     version: i32,
-    total: i64,
-    currency: Currency,
+    pub(crate) total: i64,
+    pub(crate) currency: Currency,
     customer_id: String,
-    manual_fulfilment: bool,
-    payment_due_at: Timestamp,
+    policy: Policy,
+    pub(crate) payment_due_at: Timestamp,
 }
 
-type LockedRow = (String, i32, i64, String, String, bool, SqlTime);
+impl Locked {
+    fn manual_fulfilment(&self) -> bool {
+        self.policy.fulfilment == Fulfilment::Manual
+    }
 
-async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
+    /// From here on the order may expire.
+    fn expires_at(&self) -> Timestamp {
+        self.payment_due_at.saturating_add(self.policy.money.grace).unwrap_or(self.payment_due_at)
+    }
+}
+
+type LockedRow = (String, i32, i64, String, String, Json<Policy>, SqlTime);
+
+pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
     let row: Option<LockedRow> = sqlx::query_as(
-        "SELECT status, version, total, currency, customer_id,
-                policy->>'fulfilment' = 'manual', payment_due_at
+        "SELECT status, version, total, currency, customer_id, policy, payment_due_at
          FROM orders WHERE id = $1 FOR NO KEY UPDATE",
     )
     .bind(id.uuid())
     .fetch_optional(&mut **tx)
     .await?;
-    let (status, version, total, currency, customer_id, manual_fulfilment, due) =
-        row.ok_or(Error::NotFound)?;
+    let (status, version, total, currency, customer_id, Json(policy), due) = row.ok_or(Error::NotFound)?;
     Ok(Locked {
         id,
         status: Status::parse(&status).map_err(Error::corrupt)?,
@@ -50,7 +66,7 @@ async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
         total,
         currency: Currency::parse(&currency).map_err(Error::corrupt)?,
         customer_id,
-        manual_fulfilment,
+        policy,
         payment_due_at: due.to_jiff(),
     })
 }

@@ -1,27 +1,41 @@
-//! Money for an order: recorded always, and judged against the order as it stands under its lock.
+//! Money for an order: recorded always, judged against the order as it stands under its lock, and matched: it
+//! pays the order, or is an exception that the order's rules settle at once, or a person later.
 
 use domain::{
-    OrderId, Timestamp,
+    OrderId, PaymentId, Timestamp,
     money::Money,
     order::Status,
-    payment::{self, Mismatch, Outcome, PaymentReport},
+    payment::{self, Mismatch, Outcome, PaymentReport, Resolution},
     stock::Movement,
 };
 use serde_json::json;
 
-use super::{Locked, lock, set_status};
-use crate::{Db, Result, Tx, exceptions, inbox, outbox, payments, sql, stock, timeline};
+use super::{Locked, lock, reinstate::reinstate, set_status};
+use crate::{
+    Db, Result, Tx,
+    exceptions::{self, About},
+    inbox, outbox, payments, refunds, sql, stock, timeline,
+};
 
 /// What a payment report did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settlement {
+pub struct Settlement {
+    pub settled: Settled,
+    /// Another attempt could still bring money.
+    pub attempts_open: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
     /// It paid the order; with immediate fulfilment the order is completed, too.
     Paid { completed: bool },
     /// The attempt failed. The hold stays and the customer may try again.
     AttemptFailed,
     /// This very payment was recorded before. If it is the one that paid the order: the order's status.
     Known(Option<Status>),
-    /// The money does not settle the order; an exception is open.
+    /// The order had ended; this new one took its place and is paid.
+    Reinstated(OrderId),
+    /// The money does not settle the order: an exception, which a rule may have settled already.
     Unmatched(Mismatch),
 }
 
@@ -30,14 +44,15 @@ pub enum Settlement {
 pub async fn settle(db: &Db, id: OrderId, report: &PaymentReport, at: Timestamp) -> Result<Settlement> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
-    let settlement = match (payments::record(&mut tx, id, report, at).await?, report.outcome) {
-        (false, _) => Settlement::Known(paid_before(&mut tx, &order, report).await?),
-        (true, Outcome::Failed) => Settlement::AttemptFailed,
-        (true, Outcome::Succeeded) => receive(&mut tx, &order, report, at).await?,
+    let settled = match (payments::record(&mut tx, id, report, at).await?, report.outcome) {
+        (None, _) => Settled::Known(paid_before(&mut tx, &order, report).await?),
+        (Some(_), Outcome::Failed) => Settled::AttemptFailed,
+        (Some(payment), Outcome::Succeeded) => receive(&mut tx, &order, payment, report, at).await?,
     };
-    inbox::mark_settled(&mut tx, report, at).await?;
+    inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
+    let attempts_open = payments::has_unfinished(&mut tx, id).await?;
     tx.commit().await?;
-    Ok(settlement)
+    Ok(Settlement { settled, attempts_open })
 }
 
 /// A worker that died right after it paid the order asks again, and must hear that it is paid: else
@@ -46,16 +61,17 @@ async fn paid_before(tx: &mut Tx<'_>, order: &Locked, report: &PaymentReport) ->
     let is_paid = matches!(order.status, Status::Paid | Status::Completed);
     let paid = is_paid
         && report.outcome == Outcome::Succeeded
-        && !exceptions::is_about(tx, order.id, report).await?;
+        && payments::pays(tx, order.id, &report.provider, &report.payment_id).await?;
     Ok(paid.then_some(order.status))
 }
 
 async fn receive(
     tx: &mut Tx<'_>,
     order: &Locked,
+    payment: PaymentId,
     report: &PaymentReport,
     at: Timestamp,
-) -> Result<Settlement> {
+) -> Result<Settled> {
     let data = json!({
         "provider": report.provider,
         "payment_id": report.payment_id,
@@ -63,31 +79,65 @@ async fn receive(
         "currency": report.money.currency,
     });
     timeline::append(tx, order.id, at, &[("payment.received", data)]).await?;
+    let about = About::report(Some(order.id), Some(payment), report);
     match judge(order, report) {
-        Ok(()) => pay(tx, order, at).await,
-        Err(mismatch) => {
-            exceptions::raise(tx, Some(order.id), mismatch, report, at).await?;
-            Ok(Settlement::Unmatched(mismatch))
+        Ok(excess) => {
+            payments::apply(tx, payment, order.total, None).await?;
+            let paid = pay(tx, order, at).await?;
+            if excess > 0 {
+                let excess = Money::new(excess, order.currency);
+                follow(tx, order, Mismatch::Overpaid, &About { money: excess, ..about }, at).await?;
+            }
+            Ok(paid)
         }
+        Err(mismatch) => follow(tx, order, mismatch, &about, at).await,
     }
 }
 
-fn judge(order: &Locked, report: &PaymentReport) -> Result<(), Mismatch> {
+/// What of the payment is too much, or why it does not pay the order.
+fn judge(order: &Locked, report: &PaymentReport) -> Result<i64, Mismatch> {
     match order.status {
-        Status::AwaitingPayment => payment::judge(Money::new(order.total, order.currency), report.money),
+        Status::AwaitingPayment => {
+            payment::judge(Money::new(order.total, order.currency), report.money, &order.policy.money)
+        }
         Status::Paid | Status::Completed => Err(Mismatch::PaidTwice),
         Status::Cancelled | Status::Expired => Err(Mismatch::OrderClosed),
     }
 }
 
-async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settlement> {
+/// Money that does not simply pay the order becomes an exception, and the order's rules may settle it.
+async fn follow(
+    tx: &mut Tx<'_>,
+    order: &Locked,
+    mismatch: Mismatch,
+    about: &About<'_>,
+    at: Timestamp,
+) -> Result<Settled> {
+    let too_little = about.money.amount < order.total;
+    let resolution = match about.money.amount > 0 {
+        true => payment::resolution(mismatch, too_little, &order.policy.money),
+        false => Resolution::Leave, // nothing that could go back
+    };
+    if resolution == Resolution::Reinstate
+        && let Some(successor) = reinstate(tx, order, about, at).await?
+    {
+        return Ok(Settled::Reinstated(successor));
+    }
+    let raised = exceptions::raise(tx, mismatch, about, at).await?;
+    if let (Some(raised), Resolution::Refund | Resolution::Reinstate) = (raised, resolution) {
+        refunds::by_rule(tx, raised.0, about, mismatch, at).await?;
+    }
+    Ok(Settled::Unmatched(mismatch))
+}
+
+async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settled> {
     sqlx::query("UPDATE orders SET payment_status = 'paid', paid_at = $2 WHERE id = $1")
         .bind(order.id.uuid())
         .bind(sql(at))
         .execute(&mut **tx)
         .await?;
     stock::end_holds(tx, order.id, Movement::Committed, at).await?;
-    let status = match order.manual_fulfilment {
+    let status = match order.manual_fulfilment() {
         true => Status::Paid,
         false => Status::Completed,
     };
@@ -102,15 +152,21 @@ async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settlemen
         outbox::append(tx, order.id, at, "order.completed", json!({"customer_id": order.customer_id}))
             .await?;
     }
-    Ok(Settlement::Paid { completed: status.is_terminal() })
+    Ok(Settled::Paid { completed: status.is_terminal() })
+}
+
+/// Pays a new order that took the place of an ended one.
+pub(super) async fn pay_successor(tx: &mut Tx<'_>, id: OrderId, at: Timestamp) -> Result<()> {
+    let order = lock(tx, id).await?;
+    pay(tx, &order, at).await.map(|_| ())
 }
 
 /// Money for an order that we do not know: kept, and shown as an exception.
 pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp) -> Result<()> {
     let mut tx = db.begin().await?;
     if report.outcome == Outcome::Succeeded {
-        exceptions::raise(&mut tx, None, Mismatch::UnknownOrder, report, at).await?;
+        exceptions::raise(&mut tx, Mismatch::UnknownOrder, &About::report(None, None, report), at).await?;
     }
-    inbox::mark_settled(&mut tx, report, at).await?;
+    inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
     Ok(tx.commit().await?)
 }

@@ -138,6 +138,7 @@ fn decide(
         lines,
         customer: placement.customer.clone(),
         policy: placement.policy.clone(),
+        payment_method: placement.payment_method.clone(),
         placed_at: at,
         payment_due_at: placement.policy.payment_due_at(at),
         paid_at: None,
@@ -170,8 +171,8 @@ fn on_sale<'a>(
 async fn insert(tx: &mut Tx<'_>, order: &Order, idempotency: &Idempotency) -> Result<bool> {
     let inserted = sqlx::query(
         "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer,
-                             policy, metadata, placed_at, payment_due_at, idempotency_key, request_hash)
-         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                             policy, metadata, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
+         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT (idempotency_key) DO NOTHING",
     )
     .bind(order.id.uuid())
@@ -187,6 +188,7 @@ async fn insert(tx: &mut Tx<'_>, order: &Order, idempotency: &Idempotency) -> Re
     .bind(sql(order.payment_due_at))
     .bind(&idempotency.key)
     .bind(&idempotency.request_hash)
+    .bind(&order.payment_method)
     .execute(&mut **tx)
     .await?;
     if inserted.rows_affected() == 0 {

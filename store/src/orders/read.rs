@@ -41,10 +41,11 @@ struct Row {
     paid_at: Option<SqlTime>,
     closed_at: Option<SqlTime>,
     close_reason: Option<String>,
+    payment_method: Option<String>,
 }
 
 const SELECT: &str = "SELECT id, status, payment_status, currency, total, customer, policy, metadata,
-    placed_at, payment_due_at, paid_at, closed_at, close_reason FROM orders";
+    placed_at, payment_due_at, paid_at, closed_at, close_reason, payment_method FROM orders";
 
 #[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
 pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
@@ -121,6 +122,7 @@ fn order(row: Row, lines: &mut Lines) -> Result<Order> {
         lines: lines.remove(&row.id).unwrap_or_default(),
         customer: row.customer.0,
         policy: row.policy.0,
+        payment_method: row.payment_method,
         placed_at: row.placed_at.to_jiff(),
         payment_due_at: row.payment_due_at.to_jiff(),
         paid_at: row.paid_at.map(|t| t.to_jiff()),

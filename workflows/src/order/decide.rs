@@ -9,9 +9,9 @@ use domain::{
 };
 use temporalio_workflow::{WorkflowContext, WorkflowTermination};
 
-use super::{Event, OrderWorkflow, requests::Request};
+use super::{Event, OrderWorkflow, attempts::Asked, requests::Request};
 use crate::{
-    contract::{At, CancelInput, ExtendInput, OrderSteps, Outcome, SettlePaymentInput, Settled},
+    contract::{At, CancelInput, ExpireInput, ExtendInput, OrderSteps, Outcome, SettlePaymentInput, Settled},
     names,
     step::{now, step},
     timeouts::DATABASE,
@@ -24,15 +24,26 @@ impl OrderWorkflow {
         match event {
             Event::Payment(report) => Self::settle(ctx, report).await,
             Event::WorkflowCancelled => {
-                Self::cancel_order(ctx, "workflow_cancelled".to_owned()).await.map(|_| ())
+                let outcome = Self::cancel_order(ctx, "workflow_cancelled".to_owned()).await?;
+                if outcome == Outcome::AttemptsOpen {
+                    Self::close_attempts_before(ctx, Event::WorkflowCancelled).await;
+                }
+                Ok(())
             }
             Event::Request(ticket, request) => {
-                let outcome = match request {
+                let outcome = match request.clone() {
                     Request::Cancel(cancel) => Self::cancel_order(ctx, cancel.reason).await?,
                     Request::Extend(extend) => Self::extend_order(ctx, extend.payment_due_at).await?,
                     Request::Fulfil => Self::fulfil_order(ctx).await?,
                 };
-                ctx.state_mut(|s| s.answers.insert(ticket, outcome));
+                match outcome {
+                    Outcome::AttemptsOpen => {
+                        Self::close_attempts_before(ctx, Event::Request(ticket, request)).await;
+                    }
+                    decided => {
+                        ctx.state_mut(|s| s.answers.insert(ticket, decided));
+                    }
+                }
                 Ok(())
             }
         }
@@ -41,24 +52,31 @@ impl OrderWorkflow {
     /// Money came. At any time: what does not fit the order becomes an exception.
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
-        let settled = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
-        match settled {
+        let settlement = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
+        ctx.state_mut(|s| s.attempts_open = settlement.attempts_open);
+        match settlement.settled {
             Settled::Paid(status) => Self::enter(ctx, status, Some(MailKind::Paid)),
             // An end of which we do not know: it was decided in a task that was thrown away.
             Settled::Unmatched(Mismatch::OrderClosed) if !ctx.state(Self::status).is_terminal() => {
                 Self::expire(ctx).await?;
             }
-            Settled::Unmatched(_) | Settled::AttemptFailed | Settled::Known => {}
+            Settled::Unmatched(_) | Settled::Reinstated(_) | Settled::AttemptFailed | Settled::Known => {}
         }
         Ok(())
     }
 
     /// The deadline passed. Compensates: the stock goes back, the customer is told.
     pub(crate) async fn expire(ctx: &WorkflowContext<Self>) -> Decided {
-        let input = At { order: ctx.state(Self::order), at: now(ctx) };
+        let (order, unclear) = ctx.state(|s| (s.order(), s.unclear));
+        let input = ExpireInput { order, at: now(ctx), unclear };
         match step(ctx, OrderSteps::expire, input, DATABASE, "expire and restock").await? {
             Outcome::Done => Self::enter(ctx, Status::Expired, Some(MailKind::Expired)),
             Outcome::NotDue(due) => Self::set_due(ctx, due),
+            // Then we come here again: the deadline stays past.
+            Outcome::AttemptsOpen => {
+                let unclear = Self::close_attempts(ctx).await == Asked::Unclear;
+                ctx.state_mut(|s| s.unclear |= unclear);
+            }
             // It ended otherwise, in a task that was thrown away before the customer was told.
             Outcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
         }
@@ -66,7 +84,8 @@ impl OrderWorkflow {
     }
 
     async fn cancel_order(ctx: &WorkflowContext<Self>, reason: String) -> Decided<Outcome> {
-        let input = CancelInput { order: ctx.state(Self::order), at: now(ctx), reason };
+        let (order, unclear) = ctx.state(|s| (s.order(), s.unclear));
+        let input = CancelInput { order, at: now(ctx), reason, unclear };
         let outcome = step(ctx, OrderSteps::cancel, input, DATABASE, "cancel and restock").await?;
         if outcome == Outcome::Done {
             Self::enter(ctx, Status::Cancelled, Some(MailKind::Cancelled));

@@ -4,6 +4,7 @@
 //! main loop takes what [`OrderWorkflow::next`] says is due (an event, a mail, a deadline) and deals
 //! with it before it looks again. So payment and expiry cannot race.
 
+mod attempts;
 mod decide;
 mod mail;
 mod next;
@@ -78,6 +79,12 @@ pub struct OrderWorkflow {
     mails: VecDeque<MailKind>,
     reminders_begun: usize,
     cancel_seen: bool,
+    /// An attempt to pay is not closed at its provider.
+    attempts_open: bool,
+    /// Since when we ask the provider what became of attempts.
+    asking_since: Option<Timestamp>,
+    /// The provider did not say in time: the order may end all the same.
+    unclear: bool,
     details: String,
 }
 
@@ -93,6 +100,7 @@ impl OrderWorkflow {
             match todo {
                 Todo::Decide(event) => Self::decide(ctx, event).await?,
                 Todo::Mail(kind) => Self::mail(ctx, kind).await,
+                Todo::CloseAttempts => Self::close_other_attempts(ctx).await,
                 Todo::Expire => Self::expire(ctx).await?,
             }
         }

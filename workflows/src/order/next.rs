@@ -12,6 +12,7 @@ use crate::step::now;
 pub(crate) enum Todo {
     Decide(Event),
     Mail(MailKind),
+    CloseAttempts,
     Expire,
 }
 
@@ -47,13 +48,15 @@ impl OrderWorkflow {
 
     fn at_hand(&mut self) -> Option<Todo> {
         let event = self.events.pop_front().map(Todo::Decide);
-        event.or_else(|| self.mails.pop_front().map(Todo::Mail))
+        let todo = event.or_else(|| self.mails.pop_front().map(Todo::Mail));
+        let paid_otherwise = self.attempts_open && self.status() != Status::AwaitingPayment;
+        todo.or_else(|| paid_otherwise.then_some(Todo::CloseAttempts))
     }
 
     /// The next reminder or the deadline; a paid order waits for the shop without one.
     fn alarm(&self) -> Option<Timestamp> {
         (self.status() == Status::AwaitingPayment)
-            .then(|| self.next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at))
+            .then(|| self.next_reminder().map_or_else(|| self.facts().expires_at(), |(_, at)| at))
     }
 
     fn on_alarm(&mut self) -> Option<Todo> {

@@ -1,0 +1,77 @@
+//! Refunds, driven at their providers.
+
+use domain::{
+    Timestamp,
+    payment::{RefundReport, RefundState},
+};
+use providers::{AttemptRef, Error, NewRefund, Providers, RefundRef};
+use store::{
+    Db,
+    refunds::{self, Refund},
+};
+use workflows::contract::RefundStep;
+
+/// Asks the provider for the refund, or what became of it, and notes the answer. The provider knows a repeat by
+/// our id, so a crash between its answer and our note gives nothing back twice.
+pub(crate) async fn drive(db: &Db, providers: &Providers, step: RefundStep) -> anyhow::Result<RefundState> {
+    let refund = refunds::get(db, step.refund).await?;
+    if refund.state.is_final() {
+        return Ok(refund.state);
+    }
+    let Some(provider) = providers.get(&refund.provider) else {
+        anyhow::bail!("the payment provider {} is not configured", refund.provider);
+    };
+    let answer = match &refund.provider_refund_id {
+        None => provider.refund(&new_refund(&refund)).await,
+        Some(id) => {
+            let id = RefundRef { refund: Some(refund.id), provider_refund_id: id.clone() };
+            provider.look_up_refund(&id).await
+        }
+    };
+    let seen = match answer {
+        Ok(seen) => seen.report(&refund.provider, ""),
+        Err(Error::Refused { code, detail }) => refused(&refund, &format!("{code}: {detail}")),
+        Err(Error::NotFound) => refused(&refund, "unknown to the provider"),
+        Err(error @ Error::Unavailable(_)) => return Err(error.into()),
+    };
+    note(db, &refund, &seen, step.at).await
+}
+
+async fn note(db: &Db, refund: &Refund, seen: &RefundReport, at: Timestamp) -> anyhow::Result<RefundState> {
+    let (state, is_news) = refunds::record(db, refund.id, seen, at).await?;
+    if is_news && state.is_final() {
+        telemetry::metrics().refunds.with_label_values(&[&refund.provider, state.as_str()]).inc();
+        tracing::info!(refund_id = %refund.id, order_id = refund.order.map(tracing::field::display),
+                       state = state.as_str(), "refund ended");
+    }
+    Ok(state)
+}
+
+fn new_refund(refund: &Refund) -> NewRefund {
+    // A refund belongs to no order only if its money named none; the provider then hears the refund's own id.
+    let order = refund.order.unwrap_or_else(|| domain::OrderId::from_uuid(refund.id.uuid()));
+    NewRefund {
+        order,
+        refund: refund.id,
+        attempt: AttemptRef {
+            payment: refund.payment.unwrap_or_else(|| domain::PaymentId::from_uuid(refund.id.uuid())),
+            provider_payment_id: refund.provider_payment_id.clone(),
+        },
+        money: refund.money,
+        captured: domain::money::Money::new(refund.captured, refund.money.currency),
+        reason: refund.reason.clone(),
+    }
+}
+
+fn refused(refund: &Refund, why: &str) -> RefundReport {
+    RefundReport {
+        provider: refund.provider.clone(),
+        event_id: String::new(),
+        refund: Some(refund.id),
+        provider_refund_id: String::new(),
+        payment_id: refund.provider_payment_id.clone(),
+        state: RefundState::Failed,
+        state_text: why.chars().take(200).collect(),
+        money: refund.money,
+    }
+}

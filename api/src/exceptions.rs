@@ -1,0 +1,160 @@
+//! Exceptions: money that no rule has settled, for a person to look at.
+
+use axum::extract::{Path, State};
+use domain::{ExceptionId, Invalid, Invalids, OrderId, Timestamp, payment::Action};
+use serde::{Deserialize, Serialize};
+use store::exceptions::{self, Exception};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App, Problem,
+    error::ProblemDocument,
+    extract::{Json, Query},
+    list::{self, List},
+    now,
+};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(resolve))
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Exception)]
+struct ExceptionDocument {
+    /// Always `exception`.
+    object: &'static str,
+    id: String,
+    /// None: the provider named no order of ours.
+    order_id: Option<String>,
+    payment_id: Option<String>,
+    /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`, `refund_failed`,
+    /// `refund_unexplained` or `attempt_uncertain`.
+    kind: String,
+    /// `open` or `resolved`.
+    state: String,
+    provider: Option<String>,
+    provider_payment_id: Option<String>,
+    /// The money in question, in minor units.
+    amount: i64,
+    currency: Option<String>,
+    /// `refund`, `accept` or `dismiss`, once resolved.
+    action: Option<String>,
+    note: Option<String>,
+    /// `rule` (the order's policy), `api` (a person) or `provider` (refunded there).
+    resolved_by: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    raised_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    resolved_at: Option<Timestamp>,
+}
+
+impl From<Exception> for ExceptionDocument {
+    fn from(exception: Exception) -> Self {
+        Self {
+            object: "exception",
+            id: exception.id().to_string(),
+            order_id: exception.order().map(|id| id.to_string()),
+            payment_id: exception.payment().map(|id| id.to_string()),
+            raised_at: exception.raised_at(),
+            resolved_at: exception.resolved_at(),
+            kind: exception.kind,
+            state: exception.state,
+            provider: exception.provider,
+            provider_payment_id: exception.provider_payment_id,
+            amount: exception.amount,
+            currency: exception.currency,
+            action: exception.action,
+            note: exception.note,
+            resolved_by: exception.resolved_by,
+        }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListExceptions {
+    /// `open` or `resolved`; default both.
+    state: Option<String>,
+    /// An order's id.
+    order: Option<String>,
+    /// 1-100, default 20.
+    limit: Option<String>,
+    /// An exception's id; the page starts after it.
+    starting_after: Option<String>,
+}
+
+/// List exceptions, newest first.
+#[utoipa::path(
+    get, path = "/v1/exceptions", tag = "Payments", params(ListExceptions),
+    responses((status = 200, body = List<ExceptionDocument>), (status = 422, body = ProblemDocument)),
+)]
+async fn list(
+    State(app): State<App>,
+    Query(query): Query<ListExceptions>,
+) -> Result<axum::Json<List<ExceptionDocument>>, Problem> {
+    let mut invalids = Invalids::default();
+    let limit = invalids.check(list::limit(query.limit.as_deref())).unwrap_or_default();
+    let state = query.state.as_deref().and_then(|state| invalids.check(known_state(state)));
+    let order = query.order.as_deref().and_then(|text| {
+        invalids.check(text.parse::<OrderId>().map_err(|_| Invalid::new("order", "must be an order id")))
+    });
+    let before = query.starting_after.as_deref().and_then(|text| {
+        let bad = |_| Invalid::new("starting_after", "must be an exception id or a next_cursor");
+        invalids.check(text.parse::<ExceptionId>().map_err(bad))
+    });
+    if !invalids.is_empty() {
+        return Err(invalids.into_vec().into());
+    }
+    let found = exceptions::list(&app.db, state, order, before, limit + 1).await?;
+    let documents = found.into_iter().map(ExceptionDocument::from).collect();
+    Ok(axum::Json(List::page(documents, limit, |exception| exception.id.clone())))
+}
+
+fn known_state(state: &str) -> Result<&str, Invalid> {
+    match state {
+        "open" | "resolved" => Ok(state),
+        _ => Err(Invalid::new("state", "must be open or resolved")),
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Resolve {
+    /// `refund`: the money goes back. `accept`: it is kept. `dismiss`: there is nothing to do.
+    #[schema(value_type = String)]
+    action: Action,
+    /// Why; at most 200 characters.
+    note: String,
+}
+
+/// Decide about an exception. What was decided, and why, stays on record.
+#[utoipa::path(
+    post, path = "/v1/exceptions/{id}/resolve", tag = "Payments", params(("id" = String, Path)),
+    request_body = Resolve,
+    responses(
+        (status = 200, body = ExceptionDocument),
+        (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument, description = "`exception_resolved`; `refund_exceeds_captured`: there is no money to send back"),
+        (status = 422, body = ProblemDocument),
+    ),
+)]
+async fn resolve(
+    State(app): State<App>,
+    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    Json(request): Json<Resolve>,
+) -> Result<axum::Json<ExceptionDocument>, Problem> {
+    let unknown = || Problem::not_found("exception_not_found", "There is no exception with this id.");
+    let id: ExceptionId = path.ok().and_then(|path| path.0.parse().ok()).ok_or_else(unknown)?;
+    let note =
+        domain::stock::reason(&request.note).map_err(|invalid| Invalid::new("note", invalid.message))?;
+    match exceptions::resolve(&app.db, id, request.action, &note, now()).await {
+        Ok(exception) => {
+            tracing::info!(exception_id = %id, action = request.action.as_str(), "exception resolved");
+            Ok(axum::Json(exception.into()))
+        }
+        Err(store::Error::NotFound) => Err(unknown()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,315 @@
+//! Payment attempts: open one at the order's provider, list them, ask the provider for the truth.
+
+use std::time::Duration;
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+    response::Response,
+};
+use domain::{
+    OrderId, PaymentId, Timestamp,
+    payment::{Outcome, PaymentReport},
+};
+use providers::{Attempt, AttemptRef, AttemptState, Error, NewAttempt, Provider};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::{
+    inbox::{self, Event, Notice, Stored},
+    payments::{self, Payment},
+};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App, Problem,
+    error::ProblemDocument,
+    extract::{IdempotencyKey, OptionalJson, OrderPartPath, OrderPath},
+    inventory::with_replayed,
+    list::List,
+    now,
+    orders::{load, unknown_order},
+};
+
+/// How long a refresh waits until what the provider said is settled.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(3);
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(open, list)).routes(routes!(refresh))
+}
+
+/// One try to collect money.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Payment)]
+struct PaymentDocument {
+    /// Always `payment`.
+    object: &'static str,
+    id: String,
+    provider: String,
+    /// The provider's own id; none until it has answered.
+    provider_payment_id: Option<String>,
+    /// `opening`, `open`, `closing` (superseded, about to be cancelled), `succeeded`, `failed` or `cancelled`.
+    state: String,
+    /// The provider's own word for the state.
+    state_text: String,
+    /// Minor units.
+    amount: i64,
+    currency: &'static str,
+    /// What of it pays the order; the rest is an exception, or went back.
+    applied: i64,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    captured_at: Option<Timestamp>,
+    /// While it is open: what the payer's client needs to pay, as the provider's libraries want it.
+    #[schema(value_type = Option<Object>)]
+    client: Option<Value>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+impl From<Payment> for PaymentDocument {
+    fn from(payment: Payment) -> Self {
+        Self {
+            object: "payment",
+            id: payment.id.to_string(),
+            provider: payment.provider,
+            provider_payment_id: payment.provider_payment_id,
+            state: payment.state,
+            state_text: payment.state_text,
+            amount: payment.money.amount,
+            currency: payment.money.currency.code(),
+            applied: payment.applied,
+            expires_at: payment.expires_at,
+            captured_at: payment.captured_at,
+            client: payment.client.filter(|client| !client.is_null()),
+            created_at: payment.created_at,
+            updated_at: payment.updated_at,
+        }
+    }
+}
+
+#[derive(Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct OpenPayment {
+    /// The provider's own id of the payer, where it wants one (WeChat Pay in its own browser: the `openid`).
+    payer: Option<String>,
+}
+
+/// Open an attempt to pay an order, at the order's provider. One that was open is superseded and cancelled.
+#[utoipa::path(
+    post, path = "/v1/orders/{id}/payments", tag = "Payments",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
+    request_body = Option<OpenPayment>,
+    responses(
+        (status = 201, body = PaymentDocument, headers(("Location" = String), ("Idempotent-Replayed" = Option<String>))),
+        (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument, description = "`order_not_payable`, with `current_status`; `no_payment_method`"),
+        (status = 422, body = ProblemDocument, description = "`provider_refused`"),
+        (status = 503, body = ProblemDocument, description = "`provider_unavailable`: try again with the same key"),
+    ),
+)]
+async fn open(
+    State(app): State<App>,
+    OrderPath(id): OrderPath,
+    key: IdempotencyKey,
+    OptionalJson(request): OptionalJson<OpenPayment>,
+) -> Result<Response, Problem> {
+    let payer = request.payer.as_deref().map(domain::payment::payer).transpose()?;
+    let order = load(&app, id).await?;
+    let provider = order.payment_method.as_deref().and_then(|name| app.providers.get(name));
+    let provider = provider.ok_or_else(no_payment_method)?;
+    let begun = payments::begin(&app.db, id, provider.name(), key.0.as_deref(), now()).await;
+    let begun = begun.map_err(not_payable)?;
+    let replayed = begun.state != "opening";
+    let payment = match replayed {
+        true => begun,
+        false => ask(&app, provider, begun, payer).await?,
+    };
+    close_superseded(&app, id);
+    let location = format!("/v1/orders/{id}/payments");
+    let document = axum::Json(PaymentDocument::from(payment));
+    Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
+}
+
+/// Opens the attempt at the provider. If we die before its answer is noted, a repeat under the same key, or the
+/// order's end, asks again: the provider knows our id.
+async fn ask(
+    app: &App,
+    provider: &dyn Provider,
+    begun: Payment,
+    payer: Option<String>,
+) -> Result<Payment, Problem> {
+    let new = NewAttempt {
+        order: begun.order,
+        payment: begun.id,
+        money: begun.money,
+        expires_at: begun.expires_at.unwrap_or(begun.created_at),
+        description: format!("Order {}", begun.order),
+        payer,
+    };
+    match provider.create(&new).await {
+        Ok(opened) => {
+            let Attempt { provider_payment_id, state_text, .. } = &opened.attempt;
+            let noted =
+                payments::opened(&app.db, begun.id, provider_payment_id, state_text, &opened.client, now());
+            Ok(noted.await?)
+        }
+        Err(Error::Refused { code, detail }) => {
+            let why = format!("{code}: {detail}");
+            payments::close(&app.db, begun.id, "failed", &why, now()).await?;
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_refused", why))
+        }
+        Err(error @ (Error::Unavailable(_) | Error::NotFound)) => Err(unavailable(provider, &error)),
+    }
+}
+
+fn no_payment_method() -> Problem {
+    let detail = "The order has no payment method that is configured here.";
+    Problem::new(StatusCode::CONFLICT, "no_payment_method", detail)
+}
+
+fn not_payable(error: store::Error) -> Problem {
+    match error {
+        store::Error::WrongStatus(status) => Problem::wrong_status("order_not_payable", status),
+        other => unknown_order(other),
+    }
+}
+
+fn unavailable(provider: &dyn Provider, error: &Error) -> Problem {
+    tracing::warn!(provider = provider.name(), %error, "the payment provider does not answer");
+    Problem::unavailable("provider_unavailable", "The payment provider does not answer. Try again.")
+}
+
+/// Cancels superseded attempts behind the answer's back. What this does not reach is closed at the order's end.
+fn close_superseded(app: &App, order: OrderId) {
+    let app = app.clone();
+    tokio::spawn(async move {
+        let unfinished = payments::unfinished(&app.db, order).await.unwrap_or_default();
+        for payment in unfinished.into_iter().filter(|payment| payment.state == "closing") {
+            let (Some(provider), Some(id)) =
+                (app.providers.get(&payment.provider), payment.provider_payment_id.clone())
+            else {
+                continue;
+            };
+            let attempt = AttemptRef { payment: payment.id, provider_payment_id: id };
+            let told = match provider.cancel(&attempt).await {
+                Ok(attempt) => learn(&app, &payment, attempt).await,
+                Err(error) => {
+                    tracing::warn!(order_id = %order, %error, "a superseded attempt is closed later");
+                    Ok(())
+                }
+            };
+            if let Err(error) = told {
+                tracing::warn!(order_id = %order, %error, "a superseded attempt is closed later");
+            }
+        }
+    });
+}
+
+/// Takes up what a provider said of an attempt. Money is taken up as if its webhook had come.
+async fn learn(app: &App, payment: &Payment, attempt: Attempt) -> Result<(), store::Error> {
+    let at = now();
+    match attempt.state {
+        AttemptState::Open => payments::note_state_text(&app.db, payment.id, &attempt.state_text, at).await,
+        AttemptState::Failed => payments::close(&app.db, payment.id, "failed", &attempt.state_text, at).await,
+        AttemptState::Cancelled => {
+            payments::close(&app.db, payment.id, "cancelled", &attempt.state_text, at).await
+        }
+        AttemptState::Succeeded if payment.state == "succeeded" => {
+            payments::note_state_text(&app.db, payment.id, &attempt.state_text, at).await
+        }
+        AttemptState::Succeeded => {
+            let event = captured(payment, attempt);
+            if let Stored::Pending(pending) = inbox::store(&app.db, &event, at).await? {
+                app.dispatcher.report(pending);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The event that would have told of the capture.
+fn captured(payment: &Payment, attempt: Attempt) -> Event {
+    let event_id = format!("asked-{}", payment.id);
+    let report = PaymentReport {
+        provider: payment.provider.clone(),
+        event_id: event_id.clone(),
+        payment_id: attempt.provider_payment_id,
+        outcome: Outcome::Succeeded,
+        money: attempt.money,
+    };
+    Event {
+        provider: payment.provider.clone(),
+        event_id,
+        kind: "asked.captured".to_owned(),
+        body: json!({"state": attempt.state_text, "amount": attempt.money.amount}).to_string().into_bytes(),
+        notice: Some(Notice::Payment { order: Some(payment.order), report }),
+    }
+}
+
+/// The payment attempts of an order, oldest first.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}/payments", tag = "Payments", params(("id" = String, Path)),
+    responses((status = 200, body = List<PaymentDocument>), (status = 404, body = ProblemDocument)),
+)]
+async fn list(
+    State(app): State<App>,
+    OrderPath(id): OrderPath,
+) -> Result<axum::Json<List<PaymentDocument>>, Problem> {
+    let payments = payments::of_order(&app.db, id).await?;
+    if payments.is_empty() {
+        load(&app, id).await?; // an unknown order is a 404, not an empty list
+    }
+    Ok(axum::Json(List::whole(payments.into_iter().map(PaymentDocument::from).collect())))
+}
+
+/// Ask the provider for the truth about an attempt. Money it has captured is taken up.
+#[utoipa::path(
+    post, path = "/v1/orders/{id}/payments/{payment_id}/refresh", tag = "Payments",
+    params(("id" = String, Path), ("payment_id" = String, Path)),
+    responses(
+        (status = 200, body = PaymentDocument),
+        (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument, description = "`no_payment_method`"),
+        (status = 503, body = ProblemDocument, description = "`provider_unavailable`"),
+    ),
+)]
+async fn refresh(
+    State(app): State<App>,
+    OrderPartPath(order, id): OrderPartPath<PaymentId>,
+) -> Result<axum::Json<PaymentDocument>, Problem> {
+    let payment = payments::get(&app.db, order, id).await?;
+    let provider = app.providers.get(&payment.provider).ok_or_else(no_payment_method)?;
+    let Some(provider_payment_id) = payment.provider_payment_id.clone() else {
+        return Ok(axum::Json(payment.into())); // the provider has not heard of it yet
+    };
+    let attempt = AttemptRef { payment: id, provider_payment_id };
+    let attempt = match provider.look_up(&attempt).await {
+        Ok(attempt) => attempt,
+        Err(Error::NotFound) => return Ok(axum::Json(payment.into())),
+        Err(error) => return Err(unavailable(provider, &error)),
+    };
+    let is_news = attempt.state == AttemptState::Succeeded && payment.state != "succeeded";
+    learn(&app, &payment, attempt).await?;
+    if is_news {
+        settled(&app, order, id).await?;
+    }
+    Ok(axum::Json(payments::get(&app.db, order, id).await?.into()))
+}
+
+/// Waits a moment for the workflow to match the money; it goes on without us.
+async fn settled(app: &App, order: OrderId, id: PaymentId) -> Result<(), Problem> {
+    let settled = async {
+        while payments::get(&app.db, order, id).await?.state != "succeeded" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok::<_, store::Error>(())
+    };
+    match tokio::time::timeout(SETTLE_PATIENCE, settled).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,77 @@
+//! Workflows about money that are not an order's own: refunds, and the reconciliation.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use domain::{OrderId, RefundId};
+use temporalio_client::{
+    WorkflowGetResultOptions, WorkflowSignalOptions, WorkflowStartOptions,
+    schedules::{CreateScheduleOptions, ScheduleAction, ScheduleError, ScheduleSpec},
+    tonic::Code,
+};
+use workflows::{ReconcileWorkflow, RefundInput, RefundWorkflow, contract::Reconciled, names};
+
+use crate::{CALL_TIMEOUT, Engine, Error, within};
+
+/// How often the providers' books are read.
+const EVERY: Duration = Duration::from_secs(3600);
+/// How long somebody who asked for a reconciliation waits for its result.
+const PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+impl Engine {
+    /// Starts a refund's workflow. Told twice, it runs once.
+    pub async fn start_refund(&self, refund: RefundId, order: Option<OrderId>) -> Result<(), Error> {
+        let client = self.client().await?;
+        let summary = match order {
+            Some(order) => format!("Refund for {order}"),
+            None => "Refund of money for no order of ours".to_owned(),
+        };
+        let options = WorkflowStartOptions::new(self.task_queue(), names::refund_workflow(refund))
+            .static_summary(summary)
+            .build();
+        let call = client.start_workflow(RefundWorkflow::run, RefundInput { refund, order }, options);
+        match within(CALL_TIMEOUT, call).await {
+            Ok(_) | Err(Error::Closed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Wakes a refund's workflow: there is news of it. One that has ended needs none.
+    pub async fn tell_refund(&self, refund: RefundId) -> Result<(), Error> {
+        let client = self.client().await?;
+        let handle = client.get_workflow_handle::<RefundWorkflow>(names::refund_workflow(refund));
+        let call = handle.signal(RefundWorkflow::news, (), WorkflowSignalOptions::default());
+        match within(CALL_TIMEOUT, call).await {
+            Ok(()) | Err(Error::Closed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes sure that the providers' books are read every hour.
+    pub async fn schedule_reconciliation(&self) -> Result<(), Error> {
+        let client = self.client().await?;
+        let id = names::reconcile_schedule(self.task_queue());
+        let action = ScheduleAction::start_workflow(ReconcileWorkflow::run, (), self.task_queue(), &id);
+        let options =
+            CreateScheduleOptions::builder().action(action).spec(ScheduleSpec::from_interval(EVERY)).build();
+        match tokio::time::timeout(CALL_TIMEOUT, client.create_schedule(id, options)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(ScheduleError::Rpc(status))) if status.code() == Code::AlreadyExists => Ok(()),
+            Ok(Err(error)) => Err(Error::unavailable(error)),
+            Err(_) => Err(Error::unavailable("no answer")),
+        }
+    }
+
+    /// Reads the providers' books now, and tells what was found.
+    pub async fn reconcile(&self, call_id: &str) -> Result<BTreeMap<String, Reconciled>, Error> {
+        let client = self.client().await?;
+        let id = format!("{}-{call_id}", names::reconcile_schedule(self.task_queue()));
+        let options = WorkflowStartOptions::new(self.task_queue(), id).build();
+        let started = client.start_workflow(ReconcileWorkflow::run, (), options);
+        let handle = within(CALL_TIMEOUT, started).await?;
+        let result = handle.get_result(WorkflowGetResultOptions::default());
+        match tokio::time::timeout(PATIENCE, result).await {
+            Ok(result) => result.map_err(Error::unavailable),
+            Err(_) => Err(Error::unavailable("the reconciliation takes long; its workflow goes on")),
+        }
+    }
+}

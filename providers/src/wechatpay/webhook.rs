@@ -1,0 +1,106 @@
+//! Webhooks: signed over the raw body, their facts encrypted with the APIv3 key.
+
+use domain::{
+    Timestamp,
+    payment::{Outcome, PaymentReport, event_id, event_type, provider_id},
+};
+use http::HeaderMap;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{
+    NAME, WechatPay,
+    types::{RefundAnswer, Transaction},
+};
+use crate::{AttemptState, Event, Notice, WebhookError};
+
+const ALGORITHM: &str = "AEAD_AES_256_GCM";
+
+#[derive(Deserialize)]
+struct Notification {
+    id: String,
+    event_type: String,
+    resource: Resource,
+}
+
+#[derive(Deserialize)]
+struct Resource {
+    algorithm: String,
+    ciphertext: String,
+    nonce: String,
+    #[serde(default)]
+    associated_data: String,
+}
+
+impl WechatPay {
+    pub(super) fn read_webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<Event, WebhookError> {
+        self.client.verify(headers, body, now).map_err(WebhookError::NotGenuine)?;
+        let Notification { id, event_type: kind, resource } =
+            serde_json::from_slice(body).map_err(|_| malformed("the notification is not as documented"))?;
+        let id = event_id(&id).map_err(|_| malformed("the notification has no usable id"))?;
+        let kind = event_type(&kind).map_err(|_| malformed("the notification has no usable type"))?;
+        let notice = match kind.split_once('.') {
+            Some(("TRANSACTION", _)) => self.payment(&id, self.open(&resource)?)?,
+            Some(("REFUND", _)) => Some(self.refund_notice(self.open(&resource)?)?),
+            _ => None,
+        };
+        Ok(Event { id, kind, notice })
+    }
+
+    fn open<T: DeserializeOwned>(&self, resource: &Resource) -> Result<T, WebhookError> {
+        let Resource { algorithm, ciphertext, nonce, associated_data } = resource;
+        if algorithm != ALGORITHM {
+            return Err(malformed("the resource is encrypted in an unknown way"));
+        }
+        let text = self
+            .resource_key
+            .open(nonce, associated_data, ciphertext)
+            .ok_or_else(|| malformed("the resource does not open with the APIv3 key"))?;
+        serde_json::from_slice(&text).map_err(|_| malformed("the resource is not as documented"))
+    }
+
+    fn payment(&self, event_id: &str, transaction: Transaction) -> Result<Option<Notice>, WebhookError> {
+        self.for_us(&transaction.mchid)?;
+        let order = transaction.order();
+        let attempt = transaction.attempt().ok_or_else(|| malformed("the payment is not understood"))?;
+        let outcome = match (attempt.state, attempt.state_text.as_str()) {
+            (AttemptState::Succeeded, _) => Outcome::Succeeded,
+            (AttemptState::Open, "PAYERROR") => Outcome::Failed,
+            (AttemptState::Open, _) => return Ok(None),
+            (AttemptState::Failed | AttemptState::Cancelled, _) => Outcome::Failed,
+        };
+        let payment_id = provider_id(&attempt.provider_payment_id)
+            .map_err(|_| malformed("the payment has no usable id"))?;
+        let report = PaymentReport {
+            provider: NAME.to_owned(),
+            event_id: event_id.to_owned(),
+            payment_id,
+            outcome,
+            money: attempt.money,
+        };
+        Ok(Some(Notice::Payment { order, report }))
+    }
+
+    /// A refund does not say the order.
+    fn refund_notice(&self, answer: RefundAnswer) -> Result<Notice, WebhookError> {
+        self.for_us(answer.mchid.as_deref().unwrap_or_default())?;
+        let refund = answer.refund().ok_or_else(|| malformed("the refund is not understood"))?;
+        Ok(Notice::Refund { order: None, refund })
+    }
+
+    fn for_us(&self, merchant_id: &str) -> Result<(), WebhookError> {
+        match merchant_id == self.client.merchant().id {
+            true => Ok(()),
+            false => Err(malformed("the notification is about another merchant")),
+        }
+    }
+}
+
+/// Never with a parser's words: they quote what they could not read, and that may be the payer's.
+fn malformed(why: &str) -> WebhookError {
+    WebhookError::Malformed(why.to_owned())
+}

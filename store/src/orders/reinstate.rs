@@ -1,0 +1,82 @@
+//! Taking an order back whose money came too late. An ended order stays ended: a new one takes its place, at
+//! the prices of then, if everything it needs is still on the shelf.
+
+use domain::{OrderId, Timestamp, stock::Sku};
+use serde_json::json;
+
+use super::{Locked, pay::pay_successor};
+use crate::{Result, Tx, exceptions::About, outbox, payments, random, sql, stock, timeline};
+
+/// The new order, paid by this very money. None if the money is not exactly what the order cost, or a line is
+/// not on the shelf any more.
+pub(super) async fn reinstate(
+    tx: &mut Tx<'_>,
+    ended: &Locked,
+    about: &About<'_>,
+    at: Timestamp,
+) -> Result<Option<OrderId>> {
+    let fits = about.money.amount == ended.total && about.money.currency == ended.currency;
+    let (true, Some(payment)) = (fits, about.payment) else { return Ok(None) };
+    let Some(lines) = lines_on_the_shelf(tx, ended.id).await? else { return Ok(None) };
+    let id = OrderId::new(at, random());
+    copy(tx, ended.id, id, at).await?;
+    stock::hold(tx, id, lines.iter().map(|(sku, quantity)| (sku, *quantity)), at).await?;
+    let placed = json!({"total": ended.total, "currency": ended.currency, "in_place_of": ended.id});
+    let received = json!({"provider": about.provider, "payment_id": about.provider_payment_id,
+                          "amount": about.money.amount, "currency": about.money.currency});
+    let entries = [("order.placed", placed), ("stock.held", json!({})), ("payment.received", received)];
+    timeline::append(tx, id, at, &entries).await?;
+    outbox::append(
+        tx,
+        id,
+        at,
+        "order.placed",
+        json!({"customer_id": ended.customer_id, "in_place_of": ended.id}),
+    )
+    .await?;
+    payments::apply(tx, payment, ended.total, Some(id)).await?;
+    pay_successor(tx, id, at).await?;
+    timeline::append(tx, ended.id, at, &[("order.reinstated", json!({"as": id}))]).await?;
+    Ok(Some(id))
+}
+
+/// The order's lines, their levels locked in SKU order; none if one of them falls short.
+async fn lines_on_the_shelf(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Vec<(Sku, i64)>>> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
+        "SELECT s.sku, l.quantity, s.available
+         FROM stock_levels s JOIN order_lines l ON l.sku = s.sku AND l.order_id = $1
+         ORDER BY s.sku FOR NO KEY UPDATE OF s",
+    )
+    .bind(order.uuid())
+    .fetch_all(&mut **tx)
+    .await?;
+    let enough = rows.iter().all(|(_, quantity, available)| available >= quantity);
+    let lines = rows.into_iter().map(|(sku, quantity, _)| (Sku::from_store(sku), quantity));
+    Ok(enough.then(|| lines.collect()))
+}
+
+/// The same order under another id, placed now. One ended order is taken back once per payment.
+async fn copy(tx: &mut Tx<'_>, from: OrderId, to: OrderId, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer, policy,
+                             metadata, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
+         SELECT $2, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer, policy,
+                metadata, $3, greatest($3, payment_due_at), 'in place of ' || $4, '', payment_method
+         FROM orders WHERE id = $1",
+    )
+    .bind(from.uuid())
+    .bind(to.uuid())
+    .bind(sql(at))
+    .bind(format!("{from}/{to}"))
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price)
+         SELECT $2, sku, name, quantity, unit_price FROM order_lines WHERE order_id = $1",
+    )
+    .bind(from.uuid())
+    .bind(to.uuid())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

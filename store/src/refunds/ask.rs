@@ -1,0 +1,186 @@
+//! Asking for refunds: of an order's own money, and of an exception's.
+
+use domain::{
+    ExceptionId, OrderId, PaymentId, Timestamp,
+    money::{Currency, Money},
+    payment::{Action, Mismatch, RefundState},
+};
+
+use super::{New, Refund, Row, insert};
+use crate::{
+    Db, Error, Idempotency, Result, Tx,
+    exceptions::{self, About, Exception},
+    orders, stock,
+};
+
+/// What a shop asks to give back of an order's own money.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Minor units; all that is left if absent.
+    pub amount: Option<i64>,
+    pub reason: String,
+    /// Put the order's pieces back on the shelf once the money is back.
+    pub restock: bool,
+}
+
+/// Asks for a refund of what an order was paid with. The same key gives the same refund.
+#[tracing::instrument(name = "sql refunds.request", skip_all, err(level = "debug"))]
+pub async fn request(
+    db: &Db,
+    order: OrderId,
+    request: &Request,
+    idempotency: Option<&Idempotency>,
+    at: Timestamp,
+) -> Result<(Refund, stock::Replayed)> {
+    let mut tx = db.begin().await?;
+    orders::lock(&mut tx, order).await?;
+    if let Some(idempotency) = idempotency
+        && let Some(refund) = replay(&mut tx, idempotency).await?
+    {
+        return Ok((refund, true));
+    }
+    let paid = paid_with(&mut tx, order).await?.ok_or(Error::BeyondCaptured(0))?;
+    let amount = request.amount.unwrap_or(paid.left);
+    if amount < 1 || amount > paid.left {
+        return Err(Error::BeyondCaptured(paid.left));
+    }
+    let refund = insert(
+        &mut tx,
+        &New {
+            order: Some(order),
+            payment: Some(paid.payment),
+            exception: None,
+            provider: &paid.provider,
+            provider_payment_id: &paid.provider_payment_id,
+            provider_refund_id: None,
+            money: Money::new(amount, paid.currency),
+            captured: paid.captured,
+            reason: &request.reason,
+            restock: request.restock,
+            source: "api",
+            state: RefundState::Requested,
+            state_text: "",
+            idempotency,
+        },
+        at,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok((refund, false))
+}
+
+async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Refund>> {
+    let hash: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT request_hash FROM refunds WHERE idempotency_key = $1")
+            .bind(&idempotency.key)
+            .fetch_optional(&mut **tx)
+            .await?;
+    match hash {
+        None => Ok(None),
+        Some(hash) if hash != idempotency.request_hash => Err(Error::KeyReused),
+        Some(_) => {
+            let row: Row = sqlx::query_as("SELECT * FROM refunds WHERE idempotency_key = $1")
+                .bind(&idempotency.key)
+                .fetch_one(&mut **tx)
+                .await?;
+            row.try_into().map(Some)
+        }
+    }
+}
+
+/// The payment that paid an order, and what of it has not been asked back yet.
+struct Paid {
+    payment: PaymentId,
+    provider: String,
+    provider_payment_id: String,
+    captured: i64,
+    left: i64,
+    currency: Currency,
+}
+
+async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Paid>> {
+    let row: Option<(uuid::Uuid, String, String, i64, i64, String)> = sqlx::query_as(
+        "SELECT p.id, p.provider, p.provider_payment_id, p.amount,
+                (p.applied - coalesce((SELECT sum(r.amount) FROM refunds r
+                                       WHERE r.payment_id = p.id AND r.exception_id IS NULL), 0))::bigint,
+                p.currency
+         FROM payments p
+         WHERE coalesce(p.pays_order, p.order_id) = $1 AND p.applied > 0
+           AND (p.order_id = $1 OR p.pays_order = $1)",
+    )
+    .bind(order.uuid())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some((payment, provider, provider_payment_id, captured, left, currency)) = row else {
+        return Ok(None);
+    };
+    let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
+    let payment = PaymentId::from_uuid(payment);
+    Ok(Some(Paid { payment, provider, provider_payment_id, captured, left, currency }))
+}
+
+/// Sends the money of an exception back, by a rule. The exception is settled by it.
+pub(crate) async fn by_rule(
+    tx: &mut Tx<'_>,
+    exception: ExceptionId,
+    about: &About<'_>,
+    why: Mismatch,
+    at: Timestamp,
+) -> Result<()> {
+    exceptions::settle(tx, exception, Action::Refund, "by the order's policy", "rule", at).await?;
+    let new = New {
+        order: about.order,
+        payment: about.payment,
+        exception: Some(exception),
+        provider: about.provider,
+        provider_payment_id: about.provider_payment_id,
+        provider_refund_id: None,
+        money: about.money,
+        captured: about.captured,
+        reason: why.as_str(),
+        restock: false,
+        source: "rule",
+        state: RefundState::Requested,
+        state_text: "",
+        idempotency: None,
+    };
+    insert(tx, &new, at).await.map(|_| ())
+}
+
+/// Sends the money of an exception back, because a person said so.
+pub(crate) async fn of_exception(
+    tx: &mut Tx<'_>,
+    exception: &Exception,
+    note: &str,
+    at: Timestamp,
+) -> Result<()> {
+    let (Some(provider), Some(provider_payment_id), Some(currency)) =
+        (&exception.provider, &exception.provider_payment_id, &exception.currency)
+    else {
+        return Err(Error::BeyondCaptured(0));
+    };
+    if exception.amount < 1 {
+        return Err(Error::BeyondCaptured(0));
+    }
+    let captured: Option<i64> = sqlx::query_scalar("SELECT amount FROM payments WHERE id = $1")
+        .bind(exception.payment().map(PaymentId::uuid))
+        .fetch_optional(&mut **tx)
+        .await?;
+    let new = New {
+        order: exception.order(),
+        payment: exception.payment(),
+        exception: Some(exception.id()),
+        provider,
+        provider_payment_id,
+        provider_refund_id: None,
+        money: Money::new(exception.amount, Currency::parse(currency).map_err(Error::corrupt)?),
+        captured: captured.unwrap_or(exception.amount),
+        reason: note,
+        restock: false,
+        source: "api",
+        state: RefundState::Requested,
+        state_text: "",
+        idempotency: None,
+    };
+    insert(tx, &new, at).await.map(|_| ())
+}

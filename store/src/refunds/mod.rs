@@ -1,0 +1,213 @@
+//! Refunds: money that goes back. A refund is asked for in the transaction that decides on it ([`ask`]); a
+//! workflow of its own then drives the provider, and what the provider says is taken up in [`tell`].
+
+mod ask;
+mod tell;
+
+pub use ask::{Request, request};
+pub(crate) use ask::{by_rule, of_exception};
+pub use tell::{record, report};
+
+use domain::{
+    ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
+    money::{Currency, Money},
+    payment::RefundState,
+};
+use serde_json::json;
+
+use crate::{Db, Error, Idempotency, Result, SqlTime, Tx, random, sql, timeline};
+
+#[derive(Debug, Clone)]
+pub struct Refund {
+    pub id: RefundId,
+    pub order: Option<OrderId>,
+    pub payment: Option<PaymentId>,
+    /// Whose money goes back: that of an exception, or (none) the order's.
+    pub exception: Option<ExceptionId>,
+    pub provider: String,
+    pub provider_payment_id: String,
+    pub provider_refund_id: Option<String>,
+    pub money: Money,
+    /// What the payment had captured in all, in minor units.
+    pub captured: i64,
+    pub reason: String,
+    pub restock: bool,
+    /// `api`, `rule` or `provider`.
+    pub source: String,
+    pub state: RefundState,
+    pub state_text: String,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: uuid::Uuid,
+    order_id: Option<uuid::Uuid>,
+    payment_id: Option<uuid::Uuid>,
+    exception_id: Option<uuid::Uuid>,
+    provider: String,
+    provider_payment_id: String,
+    provider_refund_id: Option<String>,
+    amount: i64,
+    currency: String,
+    captured: i64,
+    reason: String,
+    restock: bool,
+    source: String,
+    state: String,
+    state_text: String,
+    created_at: SqlTime,
+    updated_at: SqlTime,
+}
+
+impl TryFrom<Row> for Refund {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
+        Ok(Self {
+            id: RefundId::from_uuid(row.id),
+            order: row.order_id.map(OrderId::from_uuid),
+            payment: row.payment_id.map(PaymentId::from_uuid),
+            exception: row.exception_id.map(ExceptionId::from_uuid),
+            provider: row.provider,
+            provider_payment_id: row.provider_payment_id,
+            provider_refund_id: row.provider_refund_id,
+            money: Money::new(row.amount, currency),
+            captured: row.captured,
+            reason: row.reason,
+            restock: row.restock,
+            source: row.source,
+            state: RefundState::from_store(&row.state),
+            state_text: row.state_text,
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+        })
+    }
+}
+
+struct New<'a> {
+    order: Option<OrderId>,
+    payment: Option<PaymentId>,
+    exception: Option<ExceptionId>,
+    provider: &'a str,
+    provider_payment_id: &'a str,
+    provider_refund_id: Option<&'a str>,
+    money: Money,
+    captured: i64,
+    reason: &'a str,
+    restock: bool,
+    source: &'a str,
+    state: RefundState,
+    state_text: &'a str,
+    idempotency: Option<&'a Idempotency>,
+}
+
+async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund> {
+    let row: Row = sqlx::query_as(
+        "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
+                              provider_refund_id, amount, currency, captured, reason, restock, source, state,
+                              state_text, created_at, updated_at, idempotency_key, request_hash,
+                              workflow_started_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18,
+                 CASE WHEN $13 = 'provider' THEN $16 END)
+         RETURNING *",
+    )
+    .bind(RefundId::new(at, random()).uuid())
+    .bind(new.order.map(OrderId::uuid))
+    .bind(new.payment.map(PaymentId::uuid))
+    .bind(new.exception.map(ExceptionId::uuid))
+    .bind(new.provider)
+    .bind(new.provider_payment_id)
+    .bind(new.provider_refund_id)
+    .bind(new.money.amount)
+    .bind(new.money.currency.code())
+    .bind(new.captured)
+    .bind(new.reason)
+    .bind(new.restock)
+    .bind(new.source)
+    .bind(new.state.as_str())
+    .bind(new.state_text)
+    .bind(sql(at))
+    .bind(new.idempotency.map(|i| &i.key))
+    .bind(new.idempotency.map(|i| &i.request_hash))
+    .fetch_one(&mut **tx)
+    .await?;
+    let refund: Refund = row.try_into()?;
+    if let Some(order) = refund.order {
+        let data = json!({"refund_id": refund.id, "amount": refund.money.amount,
+                          "currency": refund.money.currency, "reason": refund.reason, "source": refund.source});
+        timeline::append(tx, order, at, &[("refund.requested", data)]).await?;
+        refresh_payment_status(tx, order).await?;
+    }
+    Ok(refund)
+}
+
+pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
+    let row: Option<Row> = sqlx::query_as("SELECT * FROM refunds WHERE id = $1")
+        .bind(id.uuid())
+        .fetch_optional(db.pool())
+        .await?;
+    row.ok_or(Error::NotFound)?.try_into()
+}
+
+/// All refunds of an order, oldest first.
+pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Refund>> {
+    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM refunds WHERE order_id = $1 ORDER BY id")
+        .bind(order.uuid())
+        .fetch_all(db.pool())
+        .await?;
+    rows.into_iter().map(Refund::try_from).collect()
+}
+
+/// Takes refunds that have no workflow yet, hidden from other sweepers until the transaction ends.
+pub async fn claim_unstarted(db: &Db, limit: i64) -> Result<(Tx<'static>, Vec<(RefundId, Option<OrderId>)>)> {
+    let mut tx = db.begin().await?;
+    let rows: Vec<(uuid::Uuid, Option<uuid::Uuid>)> = sqlx::query_as(
+        "SELECT id, order_id FROM refunds WHERE workflow_started_at IS NULL
+         ORDER BY created_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED",
+    )
+    .bind(limit)
+    .fetch_all(&mut *tx)
+    .await?;
+    let refunds =
+        rows.into_iter().map(|(id, order)| (RefundId::from_uuid(id), order.map(OrderId::from_uuid)));
+    Ok((tx, refunds.collect()))
+}
+
+pub async fn mark_started(mut tx: Tx<'static>, ids: &[RefundId], at: Timestamp) -> Result<()> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query("UPDATE refunds SET workflow_started_at = $2 WHERE id = ANY($1)")
+        .bind(ids)
+        .bind(sql(at))
+        .execute(&mut *tx)
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Writes what an order's payments and refunds add up to.
+pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+    sqlx::query(
+        "WITH paid AS (
+             SELECT coalesce(sum(amount), 0) AS captured, coalesce(sum(applied), 0) AS applied
+             FROM payments WHERE state = 'succeeded' AND (order_id = $1 OR pays_order = $1)
+         ), back AS (
+             SELECT count(*) FILTER (WHERE state IN ('requested', 'pending')) AS under_way,
+                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded'), 0) AS refunded,
+                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded' AND exception_id IS NULL), 0) AS own
+             FROM refunds WHERE order_id = $1
+         )
+         UPDATE orders SET payment_status = CASE
+             WHEN under_way > 0 THEN 'refund_pending'
+             WHEN refunded > 0 AND refunded >= captured THEN 'refunded'
+             WHEN applied > 0 AND own > 0 THEN 'partially_refunded'
+             WHEN applied > 0 THEN 'paid'
+             ELSE 'unpaid' END
+         FROM paid, back WHERE id = $1",
+    )
+    .bind(order.uuid())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The providers' books, as far as they were read, matched with ours.
+
+use domain::{OrderId, Timestamp};
+
+use crate::{Db, Result, SqlTime, sql};
+
+/// One line of a provider's books.
+#[derive(Debug, Clone)]
+pub struct Movement {
+    pub provider: String,
+    pub kind: Kind,
+    /// The provider's id of the payment or the refund.
+    pub reference: String,
+    /// The provider's id of the payment.
+    pub payment: String,
+    pub order: Option<OrderId>,
+    /// Minor units.
+    pub amount: i64,
+    pub currency: String,
+    pub fee: Option<i64>,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Captured,
+    Refunded,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Captured => "captured",
+            Self::Refunded => "refunded",
+        }
+    }
+}
+
+/// Writes a line down. True if our books say the same: the payment (or refund) is known, with that amount.
+pub async fn book(db: &Db, movement: &Movement) -> Result<bool> {
+    let matched = sqlx::query_scalar(
+        "INSERT INTO provider_movements (provider, kind, reference, payment, order_id, amount, currency, fee, at,
+                                         matched)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
+                CASE $2 WHEN 'captured' THEN EXISTS (
+                    SELECT 1 FROM payments WHERE provider = $1 AND provider_payment_id = $4
+                        AND state = 'succeeded' AND amount = $6 AND currency = $7)
+                    OR EXISTS (SELECT 1 FROM exceptions WHERE provider = $1 AND provider_payment_id = $4
+                        AND kind = 'unknown_order' AND amount = $6 AND currency = $7)
+                ELSE EXISTS (
+                    SELECT 1 FROM refunds WHERE provider = $1 AND provider_refund_id = $3
+                        AND state = 'succeeded' AND amount = $6 AND currency = $7)
+                END
+         ON CONFLICT (provider, kind, reference) DO UPDATE
+             SET fee = coalesce(excluded.fee, provider_movements.fee), matched = excluded.matched
+         RETURNING matched",
+    )
+    .bind(&movement.provider)
+    .bind(movement.kind.as_str())
+    .bind(&movement.reference)
+    .bind(&movement.payment)
+    .bind(movement.order.map(OrderId::uuid))
+    .bind(movement.amount)
+    .bind(&movement.currency)
+    .bind(movement.fee)
+    .bind(sql(movement.at))
+    .fetch_one(db.pool())
+    .await?;
+    Ok(matched)
+}
+
+/// Up to when a provider's books were read.
+pub async fn read_until(db: &Db, provider: &str) -> Result<Option<Timestamp>> {
+    let until: Option<SqlTime> = sqlx::query_scalar("SELECT until FROM reconciliations WHERE provider = $1")
+        .bind(provider)
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(until.map(|t| t.to_jiff()))
+}
+
+pub async fn note_read(db: &Db, provider: &str, until: Timestamp) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO reconciliations (provider, until) VALUES ($1, $2)
+         ON CONFLICT (provider) DO UPDATE SET until = greatest(reconciliations.until, excluded.until)",
+    )
+    .bind(provider)
+    .bind(sql(until))
+    .execute(db.pool())
+    .await?;
+    Ok(())
+}
+
+/// What a provider settled on one day (UTC) in one currency. Minor units.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Settlement {
+    pub day: String,
+    pub provider: String,
+    pub currency: String,
+    pub captured: i64,
+    pub refunded: i64,
+    /// None if the provider does not say.
+    pub fees: Option<i64>,
+    /// Lines that our books do not have (yet).
+    pub unmatched: i64,
+    /// Captured that day, and still an open exception.
+    pub open: i64,
+}
+
+/// Newest day first, those before the given (day, provider, currency).
+pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64) -> Result<Vec<Settlement>> {
+    let (day, provider, currency) = match before {
+        Some((day, provider, currency)) => (Some(day), Some(provider), Some(currency)),
+        None => (None, None, None),
+    };
+    let settlements = sqlx::query_as(
+        "WITH line AS (
+             SELECT m.*, to_char(m.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
+                    (SELECT sum(e.amount) FROM exceptions e
+                     WHERE m.kind = 'captured' AND e.state = 'open' AND e.provider = m.provider
+                       AND e.provider_payment_id = m.payment) AS open
+             FROM provider_movements m
+         ), settlement AS (
+             SELECT day, provider, currency::text AS currency,
+                    coalesce(sum(amount) FILTER (WHERE kind = 'captured'), 0)::bigint AS captured,
+                    coalesce(sum(amount) FILTER (WHERE kind = 'refunded'), 0)::bigint AS refunded,
+                    sum(fee)::bigint AS fees,
+                    count(*) FILTER (WHERE NOT matched) AS unmatched,
+                    coalesce(sum(open), 0)::bigint AS open
+             FROM line GROUP BY day, provider, currency
+         )
+         SELECT * FROM settlement
+         WHERE $1::text IS NULL OR (day, provider, currency) < ($1, $2, $3)
+         ORDER BY day DESC, provider DESC, currency DESC LIMIT $4",
+    )
+    .bind(day)
+    .bind(provider)
+    .bind(currency)
+    .bind(limit)
+    .fetch_all(db.pool())
+    .await?;
+    Ok(settlements)
+}

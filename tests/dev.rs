@@ -1,0 +1,137 @@
+//! `holdfast dev`: servers of its own on one machine, started, killed, started again and stopped.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use devstack::port_is_free;
+use serde_json::{Value, json};
+
+use crate::harness::{Api, Holdfast, eventually, mails_at, servers, test_dir, tools_dir};
+
+const FLAGS: [&str; 4] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port"];
+
+/// A `holdfast dev`, as somebody at a terminal has it.
+struct Dev {
+    process: Holdfast,
+    api: Api,
+    /// The mail catcher's page.
+    mail: Api,
+}
+
+impl Dev {
+    fn start(dir: &Path, ports: [u16; 4]) -> Self {
+        let mut arguments = vec!["--data-dir".to_owned(), dir.join("data").display().to_string()];
+        for (flag, port) in FLAGS.iter().zip(ports) {
+            arguments.extend([(*flag).to_owned(), port.to_string()]);
+        }
+        let env = vec![("PATH", std::env::var("PATH").unwrap())];
+        let process = Holdfast::start_with("dev", &arguments, &env, dir);
+        let at = |port| format!("127.0.0.1:{port}");
+        Self { process, api: Api::with_key(&at(ports[0]), "dev-key"), mail: Api::new(&at(ports[3])) }
+    }
+
+    async fn up(dir: &Path, ports: [u16; 4]) -> Self {
+        let mut dev = Self::start(dir, ports);
+        dev.process.prints("Ctrl-C stops everything that was started here.").await;
+        dev
+    }
+
+    async fn order(&self, id: &str) -> Value {
+        self.api.get(&format!("/v1/orders/{id}")).await.is(200)
+    }
+
+    /// Waits until the order's timeline tells of this.
+    async fn until_told(&self, id: &str, kind: &str) {
+        eventually(&format!("{kind} of {id}"), async || {
+            let timeline = self.api.get(&format!("/v1/orders/{id}/timeline")).await.is(200);
+            timeline["data"].as_array().unwrap().iter().any(|entry| entry["type"] == kind).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until the customer has got this mail.
+    async fn until_mailed(&self, id: &str, kind: &str) {
+        eventually(&format!("the mail `{kind}` about {id}"), async || {
+            mails_at(&self.mail, id).await.iter().any(|mail| mail.kind().starts_with(kind)).then_some(())
+        })
+        .await;
+    }
+}
+
+/// A folder for a `holdfast dev` that shares the server programs with all tests: what this machine
+/// lacks is fetched once.
+async fn dev_dir() -> PathBuf {
+    servers().await; // fetches
+    let (dir, tools) = (test_dir(), tools_dir());
+    fs::create_dir_all(&tools).unwrap();
+    fs::create_dir(dir.join("data")).unwrap();
+    symlink(tools.canonicalize().unwrap(), dir.join("data/bin")).unwrap();
+    dir
+}
+
+/// Free ports that stay free while nobody listens on them, between a kill and the next start: below
+/// those that systems give to whoever asks for any.
+fn ports() -> [u16; 4] {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Where to begin differs between runs side by side.
+    let first = 20_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 10;
+    std::array::from_fn(|_| {
+        let mut candidates = std::iter::repeat_with(|| first + NEXT.fetch_add(1, Ordering::Relaxed));
+        candidates.find(|port| port_is_free(*port)).unwrap()
+    })
+}
+
+#[tokio::test]
+async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
+    let (dir, ports) = (dev_dir().await, ports());
+    let mut dev = Dev::up(&dir, ports).await;
+    let body = json!({
+        "customer": {"id": "ann", "email": "ann@example.org", "time_zone": "Europe/Vienna"},
+        "currency": "EUR",
+        "lines": [{"sku": "tea-green", "quantity": 2}],
+    });
+    let order = dev.api.post("/v1/orders", &body).await.is(201);
+    let id = order["id"].as_str().unwrap();
+    dev.until_told(id, "workflow.started").await;
+    let skip = format!("/v1/sandbox/orders/{id}/fast-forward");
+    dev.api.post(&skip, &json!({"duration": "PT5H"})).await.is(200);
+    dev.until_mailed(id, "reminder").await;
+
+    // Its servers die with it, or the next start could not have their ports and data.
+    dev.process.kill();
+    let mut dev = Dev::up(&dir, ports).await;
+    assert_eq!(dev.order(id).await["status"], "awaiting_payment");
+    dev.until_mailed(id, "reminder").await;
+    dev.api.post(&format!("/v1/sandbox/orders/{id}/pay"), &json!({})).await.is(200);
+    eventually("the order is completed", async || {
+        (dev.order(id).await["status"] == "completed").then_some(())
+    })
+    .await;
+    dev.until_mailed(id, "paid").await;
+
+    dev.process.interrupt();
+    assert_eq!(dev.process.ended().await.code(), Some(0), "{}", dev.process.log());
+    assert_eq!(ports.map(port_is_free), [true; 4], "{ports:?}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_refused_with_its_flag() {
+    let dir = dev_dir().await;
+    for (place, flag) in FLAGS.iter().enumerate() {
+        let ports = ports();
+        let _taken = TcpListener::bind((Ipv4Addr::LOCALHOST, ports[place])).unwrap();
+        let mut dev = Dev::start(&dir, ports);
+        assert_eq!(dev.process.ended().await.code(), Some(1));
+        let said = dev.process.log();
+        assert!(said.contains(&ports[place].to_string()), "no port: {said}");
+        assert!(said.ends_with(&format!("choose another with {flag}\n")), "no {flag}: {said}");
+        for (other, port) in ports.iter().enumerate() {
+            assert!(other == place || port_is_free(*port), "{port} is still served: {said}");
+        }
+    }
+}

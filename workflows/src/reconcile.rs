@@ -1,0 +1,35 @@
+//! Our books against the providers': once an hour by a schedule, or on demand.
+
+use std::collections::BTreeMap;
+
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_workflow::{WorkflowContext, WorkflowResult};
+
+use crate::{
+    contract::{MoneySteps, ReconcileStep, Reconciled},
+    step::{now, step},
+    timeouts::{BOOKS, DATABASE},
+};
+
+#[workflow]
+#[derive(Default)]
+pub struct ReconcileWorkflow;
+
+#[workflow_methods]
+impl ReconcileWorkflow {
+    /// What was found, by provider. A provider whose books cannot be read is missing; the next run reads on
+    /// from where the last one got to.
+    #[run(name = "reconcile")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<BTreeMap<String, Reconciled>> {
+        let providers = step(ctx, MoneySteps::list_providers, (), DATABASE, "list the providers").await?;
+        let mut found = BTreeMap::new();
+        for provider in providers {
+            let input = ReconcileStep { provider: provider.clone(), at: now(ctx) };
+            let summary = format!("books of {provider}");
+            if let Ok(read) = step(ctx, MoneySteps::reconcile_provider, input, BOOKS, &summary).await {
+                found.insert(provider, read);
+            }
+        }
+        Ok(found)
+    }
+}
