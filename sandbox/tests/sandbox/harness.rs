@@ -85,7 +85,7 @@ impl Peer {
         let options = ::sandbox::Options { port: None, webhook_url, secret: SECRET.to_owned(), storage };
         let sandbox = ::sandbox::Sandbox::start(options).await.unwrap();
         let client = sandbox::Sandbox::new(sandbox.url(), SECRET).unwrap();
-        Self { sandbox, client, endpoint, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self { sandbox, client, endpoint, http: providers::http_client().no_proxy().build().unwrap() }
     }
 
     /// Stops the sandbox, and starts another with its storage.

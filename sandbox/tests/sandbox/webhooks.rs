@@ -58,6 +58,21 @@ async fn held_events_come_when_released_in_the_order_asked_for() {
 }
 
 #[tokio::test]
+async fn a_released_event_that_is_not_taken_is_tried_again() {
+    let peer = Peer::start().await;
+    let (new, attempt) = peer.open().await;
+    peer.faults(new.order, json!({"webhooks": "hold"})).await;
+    peer.capture(&attempt, json!({})).await;
+    peer.endpoint.answer(&[500]);
+    let released = peer.done("POST", "/dashboard/deliveries/release", json!({})).await;
+    assert_eq!(
+        (&released["data"][0]["state"], &released["data"][0]["last_status"]),
+        (&json!("sending"), &json!(500))
+    );
+    peer.wait_for_deliveries(new.order, &["delivered"]).await;
+}
+
+#[tokio::test]
 async fn an_event_may_come_several_times() {
     let peer = Peer::start().await;
     let (new, attempt) = peer.open().await;
