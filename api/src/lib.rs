@@ -23,7 +23,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
 use jiff::{Timestamp, Unit};
-use providers::Providers;
+use providers::{Providers, sandbox::Sandbox};
 use store::Db;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
@@ -43,7 +43,7 @@ pub struct App {
     pub dispatcher: Dispatcher,
     pub api_key: ApiKey,
     /// Routes to play with the sandbox provider. Never in production.
-    pub sandbox: Option<sandbox::Sandbox>,
+    pub sandbox: Option<Arc<Sandbox>>,
     pub sdk_metrics: Option<SdkMetrics>,
     pub providers: Providers,
 }
@@ -60,9 +60,9 @@ impl App {
         Self { db, engine, dispatcher, api_key, sandbox: None, sdk_metrics, providers }
     }
 
-    /// Adds the routes to play with the sandbox payment provider, whose service is at `url`.
-    pub fn with_sandbox(self, url: String) -> anyhow::Result<Self> {
-        Ok(Self { sandbox: Some(sandbox::Sandbox::new(url)?), ..self })
+    /// Adds the routes to play with the sandbox payment provider.
+    pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
+        Self { sandbox: Some(sandbox), ..self }
     }
 }
 

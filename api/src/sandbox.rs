@@ -4,9 +4,16 @@
 use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode};
-use domain::{OrderId, SignedDuration, money::Currency, policy};
+use domain::{
+    SignedDuration,
+    money::{Currency, Money},
+    policy,
+};
+use providers::{
+    Error,
+    sandbox::{Outcome, PaidDirectly, Pay},
+};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use store::orders::Start;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -18,36 +25,15 @@ use crate::{
     orders::{OrderDocument, load},
 };
 
-const TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_SKIP: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(pay)).routes(routes!(fast_forward))
 }
 
-/// Where the sandbox provider is.
-#[derive(Clone)]
-pub struct Sandbox {
-    url: String,
-    http: reqwest::Client,
-}
-
-impl Sandbox {
-    pub(crate) fn new(url: String) -> anyhow::Result<Self> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
-        Ok(Self { url, http })
-    }
-
-    /// Pays an order without an attempt; the provider has sent its webhook when this answers.
-    async fn pay(&self, body: &Value) -> Result<(StatusCode, Value), reqwest::Error> {
-        let answer = self.http.post(format!("{}/payer/pay", self.url)).json(body).send().await?;
-        Ok((answer.status(), answer.json().await?))
-    }
-}
-
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Pay {
+struct PayOrder {
     /// Minor units; default: what the order costs.
     amount: Option<i64>,
     /// Default: the order's.
@@ -65,56 +51,81 @@ enum PayOutcome {
     Failed,
 }
 
-#[derive(Serialize, Deserialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 struct Paid {
     /// Always `sandbox_payment`.
-    object: String,
-    #[schema(value_type = String)]
-    order_id: OrderId,
+    object: &'static str,
+    order_id: String,
     event_id: String,
     /// The provider's id of the payment.
     payment_id: String,
     amount: i64,
-    currency: String,
+    currency: &'static str,
     outcome: PayOutcome,
     /// What our webhook endpoint answered; none if the sandbox was told to lose or hold it.
     webhook_status: Option<u16>,
 }
 
+impl From<PayOutcome> for Outcome {
+    fn from(outcome: PayOutcome) -> Self {
+        match outcome {
+            PayOutcome::Succeeded => Self::Succeeded,
+            PayOutcome::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<PaidDirectly> for Paid {
+    fn from(paid: PaidDirectly) -> Self {
+        Self {
+            object: "sandbox_payment",
+            order_id: paid.order_id,
+            event_id: paid.event_id,
+            payment_id: paid.provider_payment_id,
+            amount: paid.money.amount,
+            currency: paid.money.currency.code(),
+            outcome: match paid.outcome {
+                Outcome::Succeeded => PayOutcome::Succeeded,
+                Outcome::Failed => PayOutcome::Failed,
+            },
+            webhook_status: paid.webhook_status,
+        }
+    }
+}
+
 /// Pay an order as the sandbox provider: sends a real signed webhook to our own endpoint.
 #[utoipa::path(
     post, path = "/v1/sandbox/orders/{id}/pay", tag = "Sandbox", params(("id" = String, Path)),
-    request_body = Option<Pay>,
+    request_body = Option<PayOrder>,
     responses((status = 200, body = Paid), (status = 404, body = ProblemDocument), (status = 422, body = ProblemDocument)),
 )]
 async fn pay(
     State(app): State<App>,
     OrderPath(id): OrderPath,
-    OptionalJson(request): OptionalJson<Pay>,
+    OptionalJson(request): OptionalJson<PayOrder>,
 ) -> Result<axum::Json<Paid>, Problem> {
     let sandbox = app.sandbox.as_ref().ok_or_else(Problem::internal)?; // the route exists only with it
     let order = load(&app, id).await?;
     let currency = request.currency.as_deref().map(Currency::parse).transpose()?.unwrap_or(order.currency);
     let event_id = request.event_id.as_deref().map(domain::payment::event_id).transpose()?;
-    let ask = json!({
-        "order_id": id,
-        "amount": request.amount.unwrap_or(order.total),
-        "currency": currency,
-        "event_id": event_id,
-        "outcome": request.outcome.unwrap_or_default(),
-    });
-    let (status, answer) = sandbox.pay(&ask).await.map_err(|error| {
-        tracing::error!(%error, "the sandbox provider does not answer");
-        Problem::unavailable("provider_unavailable", "The sandbox provider does not answer.")
-    })?;
-    match status {
-        StatusCode::OK => serde_json::from_value(answer).map(axum::Json).map_err(|_| Problem::internal()),
-        StatusCode::BAD_GATEWAY => {
-            Err(Problem::unavailable("webhook_not_sent", "The webhook endpoint did not answer the sandbox."))
+    let ask = Pay {
+        order: id,
+        money: Money::new(request.amount.unwrap_or(order.total), currency),
+        event_id,
+        outcome: request.outcome.unwrap_or_default().into(),
+        at: None,
+    };
+    match sandbox.pay(&ask).await {
+        Ok(paid) => Ok(axum::Json(paid.into())),
+        Err(Error::Refused { detail, .. }) => {
+            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_refused", detail))
         }
-        _ => {
-            let why = answer["message"].as_str().or(answer["detail"].as_str()).unwrap_or("refused");
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_refused", why))
+        Err(error) => {
+            tracing::error!(%error, "the sandbox did not pay");
+            Err(Problem::unavailable(
+                "provider_unavailable",
+                "The sandbox, or our webhook endpoint, did not answer.",
+            ))
         }
     }
 }

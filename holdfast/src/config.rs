@@ -104,6 +104,6 @@ pub fn optional(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-fn required(name: &str, example: &str) -> anyhow::Result<String> {
+pub fn required(name: &str, example: &str) -> anyhow::Result<String> {
     optional(name).with_context(|| format!("{name} is not set; it should be {example}"))
 }

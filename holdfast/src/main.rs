@@ -2,6 +2,7 @@
 
 mod config;
 mod dev;
+mod providers;
 mod run;
 mod stop;
 
@@ -28,12 +29,16 @@ enum Command {
     Worker,
     /// Bring the database's schema up to date
     Migrate,
+    /// Read the payment providers' books now, and match them with ours
+    Reconcile,
     /// Prove the invariants on the database; exits with 1 if one is broken
     Audit,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // One cryptography library for all TLS. Fails only if it was done before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match run(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -66,6 +71,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Api => run::api().await,
         Command::Worker => run::worker().await,
         Command::Migrate => run::migrate().await,
+        Command::Reconcile => run::reconcile().await,
         Command::Audit => run::audit().await,
     }
 }

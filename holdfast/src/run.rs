@@ -7,7 +7,13 @@ use anyhow::Context as _;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
-use crate::{config, stop::Stop};
+use workflows::contract::Reconciled;
+
+use crate::{
+    config,
+    providers::{self, Configured},
+    stop::Stop,
+};
 
 pub async fn api() -> anyhow::Result<()> {
     let stop = Stop::on_signal()?;
@@ -16,31 +22,50 @@ pub async fn api() -> anyhow::Result<()> {
     let db = config::Database::load()?.open()?;
     let engine = Arc::new(config::Temporal::load()?.open(&metrics)?);
     let listener = listen(&http.listen).await?;
-    let app = api_app(&http, db, engine, metrics, &listener)?;
+    let sandbox = own_sandbox(&http, &listener).await?;
+    let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
+    let configured = Configured::load(sandbox_url.as_deref().zip(http.sandbox_secret.as_deref()))?;
+    let app = api_app(&http, db, engine, configured, metrics);
     tracing::info!(address = %listener.local_addr()?, "api started");
     api::serve(app, listener, stop.wait()).await
+}
+
+/// A sandbox of the API's own, if it is wanted and none runs elsewhere. Its books end with the process.
+async fn own_sandbox(
+    http: &config::Http,
+    listener: &TcpListener,
+) -> anyhow::Result<Option<sandbox::Sandbox>> {
+    match (&http.sandbox_secret, providers::sandbox_url()) {
+        (Some(secret), None) => {
+            let api_url = format!("http://{}", api::loopback(listener.local_addr()?));
+            providers::start_sandbox(secret, &api_url, None).await.map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 pub async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (HOLDFAST_LISTEN)"))
 }
 
-/// The API, with the sandbox provider if there is a secret for it.
+/// The API, with routes to play with the sandbox if there is one.
 pub fn api_app(
     http: &config::Http,
     db: store::Db,
     engine: Arc<engine::Engine>,
+    configured: Configured,
     metrics: SdkMetrics,
-    listener: &TcpListener,
-) -> anyhow::Result<api::App> {
-    let app = api::App::new(db, engine, api::ApiKey::new(&http.api_key), Some(metrics));
-    let Some(secret) = &http.sandbox_secret else { return Ok(app) };
-    let secret = api::Secret::parse(secret)
-        .map_err(|why| anyhow::anyhow!("HOLDFAST_SANDBOX_WEBHOOK_SECRET: {why}"))?;
-    tracing::warn!(
-        "the sandbox payment provider is on: anyone with the API key can pay orders with play money"
-    );
-    app.with_sandbox(secret, format!("http://{}", api::loopback(listener.local_addr()?)))
+) -> api::App {
+    let app = api::App::new(db, engine, api::ApiKey::new(&http.api_key), configured.providers, Some(metrics));
+    match configured.sandbox {
+        None => app,
+        Some(sandbox) => {
+            tracing::warn!(
+                "the sandbox payment provider is on: anyone with the API key can pay orders with play money"
+            );
+            app.with_sandbox(sandbox)
+        }
+    }
 }
 
 pub async fn worker() -> anyhow::Result<()> {
@@ -49,11 +74,15 @@ pub async fn worker() -> anyhow::Result<()> {
     let db = config::Database::load()?.open()?;
     let engine = Arc::new(config::Temporal::load()?.open(&metrics)?);
     let mailer = Mailer::new(&config::mail()?)?;
+    let secret = config::optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET");
+    let configured = Configured::load(providers::sandbox_url().as_deref().zip(secret.as_deref()))?;
     if let Some(address) = config::optional("HOLDFAST_METRICS_LISTEN") {
         let listener = TcpListener::bind(&address)
             .await
             .with_context(|| format!("cannot listen on {address} (HOLDFAST_METRICS_LISTEN)"))?;
-        let app = api::App::new(db.clone(), engine.clone(), api::ApiKey::none(), Some(metrics.clone()));
+        let providers = configured.providers.clone();
+        let app =
+            api::App::new(db.clone(), engine.clone(), api::ApiKey::none(), providers, Some(metrics.clone()));
         tokio::spawn(api::serve_operations(app, listener));
     }
     if let Some(address) = config::optional("HOLDFAST_CODEC_LISTEN") {
@@ -63,13 +92,28 @@ pub async fn worker() -> anyhow::Result<()> {
         let (engine, ui_url) = (engine.clone(), config::optional("HOLDFAST_TEMPORAL_UI_URL"));
         tokio::spawn(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
-    worker::Worker::new(db, engine, mailer, metrics).run(stop.wait()).await
+    worker::Worker::new(db, engine, mailer, configured.providers, metrics).run(stop.wait()).await
 }
 
 pub async fn migrate() -> anyhow::Result<()> {
     let db = config::Database::load()?.open()?;
     db.migrate().await?;
     tracing::info!("the schema is up to date");
+    Ok(())
+}
+
+/// Prints what was found in each provider's books.
+#[expect(clippy::print_stdout, reason = "the report is this command's output")]
+pub async fn reconcile() -> anyhow::Result<()> {
+    let metrics = SdkMetrics::start()?;
+    let engine = config::Temporal::load()?.open(&metrics)?;
+    let found = engine.reconcile(&uuid::Uuid::new_v4().to_string()).await?;
+    for (provider, read) in &found {
+        let Reconciled { lines, healed, unmatched } = read;
+        println!("{provider}: {lines} lines read, {healed} taken up now, {unmatched} unmatched");
+    }
+    anyhow::ensure!(!found.is_empty(), "no provider's books could be read");
+    anyhow::ensure!(found.values().all(|read| read.unmatched == 0), "some lines match nothing in our books");
     Ok(())
 }
 

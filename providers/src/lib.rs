@@ -8,6 +8,7 @@ mod client;
 mod registry;
 pub mod sandbox;
 pub mod standard_webhooks;
+pub mod stripe;
 pub mod wechatpay;
 
 pub use client::http_client;

@@ -14,7 +14,12 @@ use devstack::Claim;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
-use crate::{config, run, stop::Stop};
+use crate::{
+    config,
+    providers::{self, Configured},
+    run,
+    stop::Stop,
+};
 use servers::Servers;
 
 const API_KEY: &str = "dev-key";
@@ -89,7 +94,11 @@ async fn up(
     stop: Stop,
 ) -> anyhow::Result<()> {
     let payload_key = secrets::payload_key(&args.data_dir)?;
-    servers.write_environment(args, &http, &payload_key)?;
+    let address = listener.local_addr()?;
+    let secret = http.sandbox_secret.as_deref().unwrap_or(WEBHOOK_SECRET);
+    let sandbox = sandbox(args, secret, &format!("http://{}", api::loopback(address))).await?;
+    let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
+    servers.write_environment(args, &http, &payload_key, sandbox_url.as_deref())?;
 
     let db = servers.database().open()?;
     db.migrate().await.with_context(|| {
@@ -101,9 +110,11 @@ async fn up(
     let engine = Arc::new(servers.temporal(&payload_key)?.open(&metrics)?);
     servers.serve_codec(engine.clone());
     let mail = MailerConfig { smtp_url: servers.smtp_url(), from: config::mail_from() };
-    let worker = worker::Worker::new(db.clone(), engine.clone(), Mailer::new(&mail)?, metrics.clone());
-    let address = listener.local_addr()?;
-    let app = run::api_app(&http, db, engine, metrics, &listener)?;
+    let configured = Configured::load(sandbox_url.as_deref().map(|url| (url, secret)))?;
+    let mailer = Mailer::new(&mail)?;
+    let providers = configured.providers.clone();
+    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone());
+    let app = run::api_app(&http, db, engine, configured, metrics);
     banner::print(servers, address, &http.api_key, &args.data_dir);
 
     let work = async {
@@ -112,6 +123,17 @@ async fn up(
     tokio::select! {
         result = work => result.map(|_| ()),
         error = servers.supervise() => Err(error),
+    }
+}
+
+/// The payment provider to play with, unless one is given.
+async fn sandbox(args: &Args, secret: &str, api_url: &str) -> anyhow::Result<Option<sandbox::Sandbox>> {
+    match providers::sandbox_url() {
+        Some(_) => Ok(None),
+        None => {
+            let books = args.data_dir.join("sandbox");
+            providers::start_sandbox(secret, api_url, Some(books)).await.map(Some)
+        }
     }
 }
 

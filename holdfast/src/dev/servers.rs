@@ -141,6 +141,7 @@ impl Servers {
         args: &Args,
         http: &config::Http,
         payload_key: &str,
+        sandbox_url: Option<&str>,
     ) -> anyhow::Result<()> {
         let variables = [
             ("DATABASE_URL", self.database().url),
@@ -149,6 +150,7 @@ impl Servers {
             ("HOLDFAST_API_KEY", http.api_key.clone()),
             ("HOLDFAST_PAYLOAD_KEY", payload_key.to_owned()),
             ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", http.sandbox_secret.clone().unwrap_or_default()),
+            ("HOLDFAST_SANDBOX_URL", sandbox_url.unwrap_or_default().to_owned()),
             ("HOLDFAST_SMTP_URL", self.smtp_url()),
             ("HOLDFAST_MAIL_FROM", config::mail_from()),
         ];

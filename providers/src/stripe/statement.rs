@@ -1,0 +1,167 @@
+//! Stripe's books: its balance transactions, each with the charge or refund it comes from.
+
+use domain::Timestamp;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::amount;
+use super::client::{Client, PAGE_ITEMS, parameter_unknown};
+use super::types::{Charge, List, Refund, unreadable};
+use crate::{Error, Movement, MovementKind, RefundState};
+
+const PATH: &str = "/v1/balance_transactions";
+/// 50,000 lines, then the caller is to ask for less at once.
+const MAX_PAGES: usize = 500;
+
+#[derive(Deserialize)]
+struct BalanceTransaction {
+    id: String,
+    created: i64,
+    currency: String,
+    fee: i64,
+    r#type: String,
+    source: Option<Value>,
+}
+
+/// Captures and refunds booked from `from` until before `until`, oldest first.
+pub(super) async fn read(client: &Client, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {
+    let whole_second_after = until.as_second().saturating_add(1);
+    let mut window =
+        vec![("created[gte]", from.as_second().to_string()), ("created[lt]", whole_second_after.to_string())];
+    let mut after: Option<String> = None;
+    let mut movements = Vec::new();
+    for _ in 0..MAX_PAGES {
+        let mut answer = page(client, &window, after.as_deref()).await;
+        if parameter_unknown(&answer) {
+            // The simulator localstripe has no filter: newest first, until we are past `from`.
+            window.clear();
+            answer = page(client, &window, after.as_deref()).await;
+        }
+        let List { data, has_more } = answer?;
+        let oldest_s = data.last().map(|line| line.created);
+        after = data.last().map(|line| line.id.clone());
+        for line in data {
+            let at = Timestamp::from_second(line.created).map_err(|_| unreadable())?;
+            if from <= at && at < until {
+                movements.extend(movement(line, at)?);
+            }
+        }
+        if !has_more || oldest_s.is_none_or(|oldest_s| oldest_s < from.as_second()) {
+            // Read newest first.
+            movements.reverse();
+            movements.sort_by_key(|movement| movement.at);
+            return Ok(movements);
+        }
+    }
+    let detail = format!("more than {} lines: ask for a shorter time", MAX_PAGES * PAGE_ITEMS);
+    Err(Error::Refused { code: "statement_too_long".to_owned(), detail })
+}
+
+async fn page(
+    client: &Client,
+    window: &[(&'static str, String)],
+    after: Option<&str>,
+) -> Result<List<BalanceTransaction>, Error> {
+    let mut query = window.to_vec();
+    query.push(("limit", PAGE_ITEMS.to_string()));
+    query.push(("expand[]", "data.source".to_owned()));
+    query.push(("expand[]", "data.source.payment_intent".to_owned()));
+    query.extend(after.map(|id| ("starting_after", id.to_owned())));
+    client.get(PATH, &query).await
+}
+
+/// What a line is to us, if anything: payouts, disputes, fees and the like are not, nor is what was charged
+/// without a PaymentIntent, since it cannot be ours.
+fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
+    match line.r#type.as_str() {
+        // Cards, and everything else.
+        "charge" | "payment" => captured(line, at),
+        "refund" | "payment_refund" => refunded(line, at),
+        _ => Ok(None),
+    }
+}
+
+fn captured(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
+    let charge: Charge = source(line.source)?;
+    let Some(intent) = &charge.payment_intent else { return Ok(None) };
+    let kind = MovementKind::Captured { provider_payment_id: intent.id().to_owned() };
+    let money = charge.money().ok_or_else(unreadable)?;
+    let order = charge.order();
+    let fee = fee(line.fee, &line.currency, money.currency.code());
+    Ok(Some(Movement { kind, order, money, fee, at }))
+}
+
+fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
+    let refund: Refund = source(line.source)?;
+    if refund.payment_intent.is_none() {
+        return Ok(None);
+    }
+    let order = refund.order();
+    let refund = refund.refund()?;
+    // Booked, and booked back by a `refund_failure` since.
+    if refund.state == RefundState::Failed {
+        return Ok(None);
+    }
+    let fee = fee(line.fee, &line.currency, refund.money.currency.code());
+    let kind = MovementKind::Refunded {
+        refund: refund.refund,
+        provider_refund_id: refund.provider_refund_id,
+        provider_payment_id: refund.provider_payment_id,
+    };
+    Ok(Some(Movement { kind, order, money: refund.money, fee, at }))
+}
+
+fn source<T: DeserializeOwned>(source: Option<Value>) -> Result<T, Error> {
+    serde_json::from_value(source.unwrap_or_default()).map_err(|_| unreadable())
+}
+
+/// The fee is in the currency that Stripe settles in, which need not be the payer's.
+fn fee(amount: i64, settled_in: &str, paid_in: &str) -> Option<i64> {
+    let fee = amount::from_stripe(amount, settled_in)?;
+    (fee.currency.code() == paid_in).then_some(fee.amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ORDER: &str = "ord_01890a5d96c5774b916f4be1d2b2f1a1";
+
+    fn of(kind: &str, settled_in: &str, source: &Value) -> Option<Movement> {
+        let line = json!({ "id": "txn_1", "created": 1000, "currency": settled_in, "fee": 59, "type": kind,
+            "source": source });
+        let line = serde_json::from_value(line).expect("a line");
+        movement(line, Timestamp::from_second(1000).expect("in range")).expect("readable")
+    }
+
+    #[test]
+    fn captures_and_refunds_are_told_in_the_payers_currency_with_the_fee_if_it_is_the_same() {
+        let charge = json!({ "id": "ch_1", "object": "charge", "amount": 2000, "amount_captured": 1500,
+            "currency": "usd", "metadata": {},
+            "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
+        let told = of("charge", "usd", &charge).expect("a capture");
+        assert_eq!(told.kind, MovementKind::Captured { provider_payment_id: "pi_1".to_owned() });
+        assert_eq!((told.money.to_string().as_str(), told.fee), ("15.00 USD", Some(59)));
+        assert_eq!(told.order.map(|order| order.to_string()).as_deref(), Some(ORDER));
+        assert_eq!(of("payment", "eur", &charge).expect("a capture").fee, None);
+
+        let mut refund = json!({ "id": "re_1", "object": "refund", "amount": 500, "currency": "usd",
+            "status": "succeeded", "payment_intent": "pi_1", "metadata": null });
+        let told = of("payment_refund", "usd", &refund).expect("a refund");
+        assert!(matches!(told.kind, MovementKind::Refunded { refund: None, .. }));
+        assert_eq!((told.money.amount, told.order), (500, None));
+        refund["status"] = json!("failed");
+        assert_eq!(of("refund", "usd", &refund), None);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_out() {
+        let charge = json!({ "id": "ch_1", "amount": 2000, "currency": "ugx", "payment_intent": null });
+        assert_eq!(of("charge", "usd", &charge), None);
+        assert_eq!(of("payout", "usd", &json!({ "id": "po_1" })), None);
+        assert_eq!(of("stripe_fee", "usd", &Value::Null), None);
+        assert_eq!(of("refund_failure", "usd", &json!({ "id": "re_1" })), None);
+    }
+}

@@ -1,0 +1,165 @@
+//! What an event says, once it is known to be genuine.
+
+use domain::payment::{self, Outcome, PaymentReport};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::NAME;
+use super::types::{PaymentIntent, Refund, order};
+use crate::{Event, Notice};
+
+#[derive(Deserialize)]
+struct Envelope {
+    id: String,
+    r#type: String,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+struct Data {
+    object: Value,
+}
+
+/// Reads an event. Says why, if it cannot; never what it could not read.
+pub(super) fn read(body: &[u8]) -> Result<Event, String> {
+    let Envelope { id, r#type, data } = serde_json::from_slice(body).map_err(|_| "not an event of Stripe")?;
+    let id = payment::event_id(&id).map_err(|error| error.to_string())?;
+    let kind = payment::event_type(&r#type).map_err(|error| error.to_string())?;
+    let object = data.map_or(Value::Null, |data| data.object);
+    let notice = match kind.as_str() {
+        "payment_intent.succeeded" => Some(payment(&id, Outcome::Succeeded, object)?),
+        "payment_intent.payment_failed" => Some(payment(&id, Outcome::Failed, object)?),
+        // The last one is what accounts with an older API version are sent instead of the others.
+        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => refund(object)?,
+        _ => None,
+    };
+    Ok(Event { id, kind, notice })
+}
+
+fn payment(event_id: &str, outcome: Outcome, object: Value) -> Result<Notice, String> {
+    let intent: PaymentIntent = parse(object, "a PaymentIntent")?;
+    let money = intent.money().ok_or("the PaymentIntent has an amount that we cannot read")?;
+    Ok(Notice::Payment {
+        order: order(&intent.metadata),
+        report: PaymentReport {
+            provider: NAME.to_owned(),
+            event_id: event_id.to_owned(),
+            payment_id: payment::provider_id(&intent.id).map_err(|error| error.to_string())?,
+            outcome,
+            money,
+        },
+    })
+}
+
+fn refund(object: Value) -> Result<Option<Notice>, String> {
+    let refund: Refund = parse(object, "a Refund")?;
+    if refund.payment_intent.is_none() {
+        return Ok(None);
+    }
+    let order = refund.order();
+    let refund = refund.refund().map_err(|_| "the Refund has an amount that we cannot read")?;
+    Ok(Some(Notice::Refund { order, refund }))
+}
+
+fn parse<T: DeserializeOwned>(object: Value, what: &str) -> Result<T, String> {
+    serde_json::from_value(object).map_err(|_| format!("the event's object is not {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::RefundState;
+
+    const ORDER: &str = "ord_01890a5d96c5774b916f4be1d2b2f1a1";
+    const REFUND: &str = "re_01890a5d96c5774b916f4be1d2b2f1a2";
+
+    fn event(kind: &str, object: &Value) -> Result<Event, String> {
+        let event = json!({ "id": "evt_1", "object": "event", "type": kind, "data": { "object": object } });
+        read(event.to_string().as_bytes())
+    }
+
+    /// Shaped as in Stripe's reference; the id of the charge instead of the charge.
+    fn intent() -> Value {
+        json!({ "id": "pi_1", "object": "payment_intent", "amount": 2000, "amount_received": 1500,
+            "currency": "usd", "status": "succeeded", "client_secret": "pi_1_secret_2",
+            "latest_charge": "ch_1", "metadata": { "order_id": ORDER } })
+    }
+
+    #[test]
+    fn a_success_reports_what_was_received_and_a_failure_what_was_asked() {
+        let told = |kind: &str, object: &Value| match event(kind, object).expect("readable").notice {
+            Some(Notice::Payment { order, report }) => (order.map(|o| o.to_string()), report),
+            other => panic!("{other:?}"),
+        };
+        let (order, report) = told("payment_intent.succeeded", &intent());
+        assert_eq!(order.as_deref(), Some(ORDER));
+        assert_eq!((report.outcome, report.money.to_string()), (Outcome::Succeeded, "15.00 USD".to_owned()));
+        assert_eq!((report.event_id.as_str(), report.payment_id.as_str()), ("evt_1", "pi_1"));
+
+        let mut declined = intent();
+        declined["status"] = json!("requires_payment_method");
+        declined["amount_received"] = json!(0);
+        declined["metadata"] = json!({ "order_id": "1234" });
+        let (order, report) = told("payment_intent.payment_failed", &declined);
+        assert_eq!((order, report.outcome), (None, Outcome::Failed));
+        assert_eq!(report.money.to_string(), "20.00 USD");
+    }
+
+    #[test]
+    fn a_refund_is_told_in_each_of_its_states() {
+        let cases = [
+            ("pending", RefundState::Pending),
+            ("requires_action", RefundState::Pending),
+            ("succeeded", RefundState::Succeeded),
+            ("failed", RefundState::Failed),
+            ("canceled", RefundState::Failed),
+        ];
+        for kind in ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"] {
+            for (status, state) in cases {
+                let object = json!({ "id": "re_9", "object": "refund", "amount": 500, "currency": "isk",
+                    "charge": "ch_1", "payment_intent": "pi_1", "status": status,
+                    "metadata": { "order_id": ORDER, "refund_id": REFUND } });
+                let Some(Notice::Refund { order, refund }) = event(kind, &object).expect("readable").notice
+                else {
+                    panic!("{kind} tells nothing");
+                };
+                assert_eq!(order.map(|o| o.to_string()).as_deref(), Some(ORDER));
+                assert_eq!(refund.refund.map(|r| r.to_string()).as_deref(), Some(REFUND));
+                assert_eq!((refund.state, refund.state_text.as_str()), (state, status));
+                assert_eq!((refund.provider_payment_id.as_str(), refund.money.amount), ("pi_1", 5));
+            }
+        }
+    }
+
+    #[test]
+    fn a_refund_from_the_dashboard_has_no_id_of_ours_and_one_without_an_intent_is_not_ours() {
+        let mut object = json!({ "id": "re_9", "amount": 500, "currency": "eur", "status": "succeeded",
+            "payment_intent": "pi_1", "metadata": null });
+        let Some(Notice::Refund { order, refund }) =
+            event("refund.updated", &object).expect("readable").notice
+        else {
+            panic!("tells nothing");
+        };
+        assert_eq!((order, refund.refund), (None, None));
+        object["payment_intent"] = Value::Null;
+        assert_eq!(event("refund.updated", &object).expect("readable").notice, None);
+    }
+
+    #[test]
+    fn other_events_tell_nothing_and_broken_ones_are_malformed() {
+        assert_eq!(event("customer.created", &json!({ "id": 7 })).expect("readable").notice, None);
+        assert_eq!(event("charge.refunded", &json!({})).expect("readable").notice, None);
+        let thin = br#"{"id":"evt_2","object":"v2.core.event","type":"v1.billing.meter.no_meter_found"}"#;
+        assert_eq!(read(thin).expect("readable").notice, None);
+
+        assert!(event("payment_intent.succeeded", &json!({ "id": "pi_1" })).is_err());
+        let mut unknown_unit = intent();
+        unknown_unit["currency"] = json!("ugx");
+        assert!(event("payment_intent.succeeded", &unknown_unit).is_err());
+        for body in [&b"{"[..], b"[]", br#"{"id":"a b","type":"x"}"#, b"\xff\xfe"] {
+            assert!(read(body).is_err());
+        }
+    }
+}
