@@ -4,12 +4,14 @@
 //! answers; nothing here decides about orders. Calls that move money are safe to repeat: each carries an
 //! id of ours by which the provider knows a repeat.
 
+mod client;
 mod registry;
 pub mod sandbox;
 pub mod standard_webhooks;
 pub mod stripe;
 pub mod wechatpay;
 
+pub use client::http_client;
 pub use registry::Providers;
 
 use async_trait::async_trait;

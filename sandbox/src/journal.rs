@@ -94,12 +94,59 @@ fn rewrite(path: &Path, book: &Book) -> Result<(File, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use domain::{Timestamp, money::Currency};
+
     use super::*;
+    use crate::{book::MAX_PAYMENTS, model::PaymentState};
+
+    fn payment(id: usize) -> Payment {
+        Payment {
+            id: format!("sbx_{id}"),
+            key: Some(format!("pay_{id}")),
+            order_id: "ord_1".to_owned(),
+            amount: 1,
+            currency: Currency::parse("EUR").unwrap(),
+            description: String::new(),
+            state: PaymentState::Open,
+            failed_tries: 0,
+            created_at: Timestamp::UNIX_EPOCH,
+            expires_at: None,
+            captured: None,
+            event_id: None,
+            refunds: Vec::new(),
+        }
+    }
 
     #[test]
     fn a_line_cut_off_is_dropped_and_a_spoiled_one_is_an_error() {
         assert_eq!(read("{}\n{\"payment\":{\"id\":\"sb").unwrap().len(), 0);
         assert!(read("{}\n{\"payment\":{}}\n").unwrap_err().to_string().contains("line 2"));
         assert_eq!(read("").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn outdated_lines_do_not_pile_up() {
+        let folder = std::env::temp_dir().join(crate::model::new_id("journal-"));
+        let (mut journal, mut book) = Journal::open(&folder).unwrap();
+        let changes = SLACK + 10;
+        for tries in 0..changes {
+            let payment = Payment { failed_tries: tries as u32, ..payment(1) };
+            book.put(payment.clone());
+            journal.append(&Line { payment: Some(payment), deliveries: Vec::new() }, &book).unwrap();
+        }
+        let lines = fs::read_to_string(folder.join(FILE)).unwrap().lines().count();
+        let (_, again) = Journal::open(&folder).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(lines < 10, "{lines} lines are left");
+        assert_eq!(again.payment("sbx_1").unwrap().failed_tries as usize, changes - 1);
+    }
+
+    #[test]
+    fn full_books_forget_the_oldest_by_all_its_names() {
+        let mut book = Book::default();
+        (0..=MAX_PAYMENTS).for_each(|id| book.put(payment(id)));
+        assert_eq!(book.len(), MAX_PAYMENTS);
+        assert!(book.payment("sbx_0").is_err() && book.payment("pay_0").is_err());
+        assert!(book.payment("pay_1").is_ok());
     }
 }

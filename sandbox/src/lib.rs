@@ -72,7 +72,7 @@ impl Sandbox {
             Some(folder) => Journal::open(folder).map(|(journal, book)| (Some(journal), book))?,
             None => (None, Book::default()),
         };
-        let http = reqwest::Client::builder()
+        let http = providers::http_client()
             .timeout(webhooks::TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

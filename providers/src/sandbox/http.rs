@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::documents::PaymentDocument;
-use crate::Error;
+use crate::{Error, http_client};
 
 /// Longer than the sandbox waits for our webhook endpoint, which it does while a direct payment is made.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -56,7 +56,7 @@ impl Http {
         if base.cannot_be_a_base() || base.scheme() != "http" {
             return Err("the sandbox's URL must start with http://".to_owned());
         }
-        let client = Client::builder()
+        let client = http_client()
             .timeout(TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())

@@ -1,0 +1,11 @@
+//! The sandbox by its client and over bare HTTP; webhooks arrive at a listener of the test.
+#![allow(clippy::unwrap_used)]
+
+mod attempts;
+mod direct;
+mod faults;
+mod harness;
+mod refunds;
+mod restart;
+mod statement;
+mod webhooks;
