@@ -69,6 +69,7 @@ fn expected(order: &Value, body: &Value) -> Value {
         "paid_at": null,
         "closed_at": null,
         "close_reason": null,
+        "payment_method": "sandbox",
         "metadata": {"basket": "b-7"},
         "workflow": {
             "id": id,

@@ -112,8 +112,9 @@ async fn the_audit_finds_what_is_wrong() {
         ("UPDATE holds SET state = 'released'", "2. every line has its hold"),
         (
             "UPDATE orders SET payment_status = 'unpaid' WHERE status = 'completed'",
-            "3. every captured payment",
+            "3. an order's payment status",
         ),
+        ("UPDATE payments SET applied = applied - 1 WHERE applied > 0", "3. every captured cent"),
         ("DELETE FROM payments", "3. every paid order"),
         (
             "INSERT INTO timeline (order_id, at, type, data) SELECT id, placed_at, 'order.expired', '{}' FROM orders",

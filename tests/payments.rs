@@ -69,7 +69,7 @@ async fn a_failed_attempt_keeps_the_hold_and_a_later_one_may_succeed() {
 }
 
 #[tokio::test]
-async fn money_for_an_order_that_has_ended_is_an_exception() {
+async fn money_for_an_order_that_has_ended_goes_back() {
     let shop = Shop::open().await;
     shop.stock("tea", 1250, 10).await;
     let ids =
@@ -91,7 +91,11 @@ async fn money_for_an_order_that_has_ended_is_an_exception() {
         assert_eq!(shop.order(id).await["status"], status);
         assert_eq!(shop.exceptions(id).await, [kind]);
     }
-    assert_eq!(shop.open_exceptions().await.len(), 3);
+    for (id, kept) in [(cancelled, "refunded"), (expired, "refunded"), (completed, "paid")] {
+        shop.until_told(id, "payment.refunded").await;
+        assert_eq!(shop.order(id).await["payment_status"], kept);
+    }
+    assert!(shop.open_exceptions().await.is_empty());
     assert_eq!(shop.level("tea").await, (9, 0));
     shop.close();
 }
@@ -114,7 +118,8 @@ async fn payment_and_cancellation_at_once_have_one_winner() {
             assert!(cancel.status == 200 || cancel.json()["current_status"] == "cancelled", "{cancel:?}");
             shop.until_told(id, "exception.raised").await;
             assert_eq!(shop.exceptions(id).await, ["order_closed"]);
-            assert_eq!(shop.until_mailed(id, "cancelled").await, ["cancelled"]);
+            shop.until_told(id, "payment.refunded").await;
+            assert_eq!(shop.until_mailed(id, "cancelled").await[0], "cancelled");
         } else {
             assert_eq!(cancel.problem(409, "order_not_cancellable")["current_status"], "completed");
             assert_eq!(order["status"], "completed");

@@ -49,7 +49,7 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         let id = shop.place_with(&[("tea", 1)], policy).await;
         let order: OrderId = id.parse().unwrap();
         let settle = async |payment: &str, amount| {
-            orders::settle(&db, order, &report(payment, amount), now).await.unwrap()
+            orders::settle(&db, order, &report(payment, amount), now).await.unwrap().settled
         };
         assert!(matches!(settle("wrong", 1).await, Settled::Unmatched(_)));
         assert_eq!(settle("right", 1250).await, Settled::Paid { completed: status == Status::Completed });
@@ -74,7 +74,7 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     let event = paid(&id, 1250);
     Webhook::new(&event).send(&shop.api).await.is(200);
     let report = report(event["data"]["payment_id"].as_str().unwrap(), 1250);
-    let settled = orders::settle(&db, id.parse().unwrap(), &report, Timestamp::now()).await.unwrap();
+    let settled = orders::settle(&db, id.parse().unwrap(), &report, Timestamp::now()).await.unwrap().settled;
     assert_eq!(settled, Settled::Paid { completed: true });
 
     shop.start_worker();
@@ -146,8 +146,14 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
         assert_eq!(orders::expire(&db, id(&expired), false, due).await.unwrap(), Closed::Done);
         orders::extend(&db, id(&extended), due + 9.hours(), placed_at).await.unwrap();
     }
-    assert_eq!(orders::expire(&db, id(&cancelled), false, due).await.unwrap(), Closed::Refused(Status::Cancelled));
-    assert_eq!(orders::cancel(&db, id(&expired), "x", false, due).await.unwrap(), Closed::Refused(Status::Expired));
+    assert_eq!(
+        orders::expire(&db, id(&cancelled), false, due).await.unwrap(),
+        Closed::Refused(Status::Cancelled)
+    );
+    assert_eq!(
+        orders::cancel(&db, id(&expired), "x", false, due).await.unwrap(),
+        Closed::Refused(Status::Expired)
+    );
     assert_eq!(shop.story(&cancelled).await[2..], ["order.cancelled", "stock.released"]);
     assert_eq!(shop.story(&expired).await[2..], ["order.expired", "stock.released"]);
     assert_eq!(shop.story(&extended).await[2..], ["order.extended"]);

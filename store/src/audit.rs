@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use crate::{Db, Result};
+use crate::{Db, Result, refunds::payment_status};
 
 /// One invariant and the rows that break it, each as one line of text (at most [`SHOWN`]).
 #[derive(Debug)]
@@ -80,11 +80,10 @@ const CHECKS: [(&str, &str); 10] = [
     ),
     (
         "3. an order's payment status is what its payments and refunds add up to",
-        "SELECT format('%s: %s', o.id, o.payment_status) FROM orders o
-         WHERE o.payment_status <> 'unpaid' AND NOT EXISTS (
-                   SELECT 1 FROM payments p WHERE p.state = 'succeeded' AND (p.order_id = o.id OR p.pays_order = o.id))
-            OR (o.payment_status = 'refund_pending') <> EXISTS (
-                   SELECT 1 FROM refunds r WHERE r.order_id = o.id AND r.state IN ('requested', 'pending'))",
+        concat!(
+            "SELECT format('%s: %s, should be %s', o.id, o.payment_status, ", payment_status!(), ")
+             FROM orders o WHERE o.payment_status <> ", payment_status!()
+        ),
     ),
     (
         "3. every capture that was reported over an hour ago was settled",

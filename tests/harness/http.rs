@@ -30,7 +30,7 @@ impl Api {
     pub fn with_key(address: &str, key: &'static str) -> Self {
         // A server closes a connection whose request it refused unread, and a client that is about to
         // use it again cannot know: each request gets a connection of its own.
-        let client = Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
+        let client = providers::http_client().no_proxy().pool_max_idle_per_host(0).build().unwrap();
         Self { base: format!("http://{address}"), key, client }
     }
 

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::Command};
 
 use reqwest::Method;
+use sandbox::Sandbox;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
@@ -38,6 +39,8 @@ pub struct Shop {
     pub api_process: Holdfast,
     pub worker: Option<Holdfast>,
     pub temporal: Temporal,
+    /// The payment provider, with books of its own.
+    pub sandbox: Sandbox,
     /// The customer's address: nobody else's, so it finds this shop's mails.
     pub email: String,
     pub database_url: String,
@@ -81,10 +84,14 @@ impl Shop {
         if !setup.without_payload_key {
             env.push(("HOLDFAST_PAYLOAD_KEY", PAYLOAD_KEY.into()));
         }
+        let sandbox = start_sandbox().await;
+        env.push(("HOLDFAST_SANDBOX_URL", sandbox.url().to_owned()));
         let mut api_process = Holdfast::start("api", &env, &dir);
         let worker = (!setup.without_worker).then(|| Holdfast::start("worker", &env, &dir));
         let address = address_of(&mut api_process).await;
+        sandbox.send_webhooks_to(webhook_url(&address));
         Self {
+            sandbox,
             api: Api::new(&address),
             api_process,
             worker,
@@ -128,6 +135,7 @@ impl Shop {
     pub async fn restart_api(&mut self) {
         self.api_process.kill();
         (self.api, self.api_process) = self.start_api(&[]).await;
+        self.sandbox.send_webhooks_to(webhook_url(self.api.address()));
     }
 
     /// Puts a product on sale at this price (in cents), with this much on the shelf.
@@ -203,6 +211,20 @@ impl Shop {
             assert!(!log.contains(&self.email) && !log.contains(NAME), "personal data in a log:\n{log}");
         }
     }
+}
+
+async fn start_sandbox() -> Sandbox {
+    let options = sandbox::Options {
+        port: None,
+        webhook_url: "http://127.0.0.1:1".to_owned(), // until the API's address is known
+        secret: webhook::SECRET.to_owned(),
+        storage: None,
+    };
+    Sandbox::start(options).await.unwrap()
+}
+
+fn webhook_url(api: &str) -> String {
+    format!("http://{api}/v1/webhooks/sandbox")
 }
 
 async fn address_of(api: &mut Holdfast) -> String {

@@ -145,10 +145,28 @@ pub struct SettlePaymentInput {
 
 /// How money was matched.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(from = "SettlementOnTheWire")]
 pub struct Settlement {
     pub settled: Settled,
     /// Another attempt could still bring money.
     pub attempts_open: bool,
+}
+
+/// Histories from before there were attempts hold the first part alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SettlementOnTheWire {
+    Now { settled: Settled, attempts_open: bool },
+    Before(Settled),
+}
+
+impl From<SettlementOnTheWire> for Settlement {
+    fn from(wire: SettlementOnTheWire) -> Self {
+        match wire {
+            SettlementOnTheWire::Now { settled, attempts_open } => Self { settled, attempts_open },
+            SettlementOnTheWire::Before(settled) => Self { settled, attempts_open: false },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

@@ -111,9 +111,7 @@ fn form(pairs: &[Pair]) -> String {
 }
 
 fn http_client(loopback: bool) -> reqwest::Result<reqwest::Client> {
-    // Whoever comes first chooses for the process; all here choose ring.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder()
+    let builder = crate::http_client()
         .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(CALL_TIMEOUT)

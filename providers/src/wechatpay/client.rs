@@ -141,9 +141,7 @@ impl Client {
 }
 
 fn http_client() -> Result<reqwest::Client, ConfigError> {
-    // Whoever comes first chooses for the process; all here choose ring.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
+    crate::http_client()
         .user_agent(USER_AGENT)
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(Policy::none())

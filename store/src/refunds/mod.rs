@@ -186,28 +186,34 @@ pub async fn mark_started(mut tx: Tx<'static>, ids: &[RefundId], at: Timestamp) 
     Ok(tx.commit().await?)
 }
 
-/// Writes what an order's payments and refunds add up to.
-pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
-    sqlx::query(
-        "WITH paid AS (
-             SELECT coalesce(sum(amount), 0) AS captured, coalesce(sum(applied), 0) AS applied
-             FROM payments WHERE state = 'succeeded' AND (order_id = $1 OR pays_order = $1)
-         ), back AS (
-             SELECT count(*) FILTER (WHERE state IN ('requested', 'pending')) AS under_way,
-                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded'), 0) AS refunded,
-                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded' AND exception_id IS NULL), 0) AS own
-             FROM refunds WHERE order_id = $1
-         )
-         UPDATE orders SET payment_status = CASE
+/// What the payments and refunds of the order `o` add up to, as SQL.
+macro_rules! payment_status {
+    () => {
+        "(SELECT CASE
              WHEN under_way > 0 THEN 'refund_pending'
              WHEN refunded > 0 AND refunded >= captured THEN 'refunded'
              WHEN applied > 0 AND own > 0 THEN 'partially_refunded'
              WHEN applied > 0 THEN 'paid'
              ELSE 'unpaid' END
-         FROM paid, back WHERE id = $1",
-    )
-    .bind(order.uuid())
-    .execute(&mut **tx)
-    .await?;
+         FROM (
+             SELECT coalesce(sum(amount), 0) AS captured, coalesce(sum(applied), 0) AS applied
+             FROM payments
+             WHERE state = 'succeeded' AND ((order_id = o.id AND pays_order IS NULL) OR pays_order = o.id)
+         ) AS paid, (
+             SELECT count(*) FILTER (WHERE state IN ('requested', 'pending')) AS under_way,
+                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded'), 0) AS refunded,
+                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded' AND exception_id IS NULL), 0) AS own
+             FROM refunds WHERE order_id = o.id
+         ) AS back)"
+    };
+}
+pub(crate) use payment_status;
+
+/// Writes what an order's payments and refunds add up to.
+pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+    sqlx::query(concat!("UPDATE orders o SET payment_status = ", payment_status!(), " WHERE o.id = $1"))
+        .bind(order.uuid())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
