@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use activities::mail::Mailer;
 use anyhow::Context as _;
+use store::audit::Money;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
@@ -124,13 +125,22 @@ pub async fn audit() -> anyhow::Result<()> {
     let findings = store::audit::run(&db).await?;
     let mut broken = 0;
     for finding in &findings {
-        let verdict = if finding.broken.is_empty() { "ok    " } else { "BROKEN" };
-        println!("{verdict} {}", finding.invariant);
-        for row in &finding.broken {
+        let verdict = if finding.broken == 0 { "ok    " } else { "BROKEN" };
+        println!("{verdict} {}: {} broken", finding.invariant, finding.broken);
+        for row in &finding.rows {
             println!("         {row}");
         }
-        broken += usize::from(!finding.broken.is_empty());
+        broken += usize::from(finding.broken > 0);
     }
-    anyhow::ensure!(broken == 0, "{broken} of {} invariants are broken", findings.len());
+    for money in store::audit::money(&db).await? {
+        let verdict = if money.adds_up() { "ok    " } else { "BROKEN" };
+        let Money { currency, captured, orders, refunded, refunding, open, decided } = &money;
+        println!(
+            "{verdict} 3. {currency}: captured {captured} = orders {orders} + refunded {refunded} + being refunded \
+             {refunding} + open exceptions {open} + decided by a person {decided}"
+        );
+        broken += usize::from(!money.adds_up());
+    }
+    anyhow::ensure!(broken == 0, "{broken} of the checks found something broken");
     Ok(())
 }

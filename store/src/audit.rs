@@ -4,14 +4,15 @@ use sqlx::Row as _;
 
 use crate::{Db, Result, refunds::payment_status};
 
-/// One invariant and the rows that break it, each as one line of text (at most [`SHOWN`]).
+/// One invariant, how many rows break it, and those rows, each as one line of text (at most [`SHOWN`]).
 #[derive(Debug)]
 pub struct Finding {
     pub invariant: &'static str,
-    pub broken: Vec<String>,
+    pub broken: usize,
+    pub rows: Vec<String>,
 }
 
-pub const SHOWN: i64 = 20;
+pub const SHOWN: usize = 20;
 
 const CHECKS: [(&str, &str); 10] = [
     (
@@ -110,9 +111,68 @@ pub async fn run(db: &Db) -> Result<Vec<Finding>> {
     let mut findings = Vec::with_capacity(CHECKS.len());
     for (invariant, query) in CHECKS {
         let rows = sqlx::query(query).fetch_all(db.pool()).await?;
-        let shown = usize::try_from(SHOWN).unwrap_or(usize::MAX);
-        let broken = rows.iter().take(shown).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        findings.push(Finding { invariant, broken });
+        let shown = rows.iter().take(SHOWN).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        findings.push(Finding { invariant, broken: rows.len(), rows: shown });
     }
     Ok(findings)
+}
+
+/// Where every cent of one currency is, in minor units.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Money {
+    pub currency: String,
+    /// By providers, for our orders and for none of ours.
+    pub captured: i64,
+    /// Paid for orders and not asked back.
+    pub orders: i64,
+    pub refunded: i64,
+    /// Refunds on their way.
+    pub refunding: i64,
+    /// Open exceptions.
+    pub open: i64,
+    /// Exceptions that a person accepted or dismissed.
+    pub decided: i64,
+}
+
+impl Money {
+    /// Whether every captured cent is somewhere.
+    pub fn adds_up(&self) -> bool {
+        self.captured == self.orders + self.refunded + self.refunding + self.open + self.decided
+    }
+}
+
+/// Adds up all money, by currency. A refund that failed is an exception by now; one that nobody can explain was
+/// never captured here, and is left out on both sides.
+pub async fn money(db: &Db) -> Result<Vec<Money>> {
+    let money = sqlx::query_as(
+        "WITH part AS (
+             SELECT currency, 'captured' AS what, amount FROM payments WHERE state = 'succeeded'
+             UNION ALL
+             SELECT currency, 'captured', amount FROM exceptions WHERE kind = 'unknown_order'
+             UNION ALL
+             SELECT currency, 'orders', applied FROM payments WHERE applied > 0
+             UNION ALL
+             SELECT currency, 'orders', -amount FROM refunds WHERE exception_id IS NULL
+             UNION ALL
+             SELECT r.currency, CASE r.state WHEN 'succeeded' THEN 'refunded' ELSE 'refunding' END, r.amount
+             FROM refunds r LEFT JOIN exceptions e ON e.id = r.exception_id
+             WHERE r.state <> 'failed' AND e.kind IS DISTINCT FROM 'refund_unexplained'
+             UNION ALL
+             SELECT currency, CASE state WHEN 'open' THEN 'open' ELSE 'decided' END, amount FROM exceptions
+             WHERE action IS DISTINCT FROM 'refund' AND kind <> 'refund_unexplained' AND currency IS NOT NULL
+         ), total AS (
+             SELECT currency::text AS currency, what, sum(amount)::bigint AS amount FROM part GROUP BY 1, 2
+         )
+         SELECT currency,
+                coalesce(max(amount) FILTER (WHERE what = 'captured'), 0) AS captured,
+                coalesce(max(amount) FILTER (WHERE what = 'orders'), 0) AS orders,
+                coalesce(max(amount) FILTER (WHERE what = 'refunded'), 0) AS refunded,
+                coalesce(max(amount) FILTER (WHERE what = 'refunding'), 0) AS refunding,
+                coalesce(max(amount) FILTER (WHERE what = 'open'), 0) AS open,
+                coalesce(max(amount) FILTER (WHERE what = 'decided'), 0) AS decided
+         FROM total GROUP BY currency ORDER BY currency",
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(money)
 }

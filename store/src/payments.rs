@@ -83,11 +83,11 @@ pub(crate) async fn record(
     at: Timestamp,
 ) -> Result<Option<PaymentId>> {
     let id: Option<uuid::Uuid> = sqlx::query_scalar(
-        "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, amount, currency,
+        "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount, currency,
                                created_at, updated_at, captured_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, CASE WHEN $5 = 'succeeded' THEN $8 END)
+         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $8, CASE WHEN $5 = 'succeeded' THEN $8 END)
          ON CONFLICT (order_id, provider, provider_payment_id) DO UPDATE
-             SET state = excluded.state, amount = excluded.amount, currency = excluded.currency,
+             SET state = excluded.state, state_text = excluded.state_text, amount = excluded.amount, currency = excluded.currency,
                  captured_at = excluded.captured_at, updated_at = excluded.updated_at, client = NULL
              WHERE payments.state <> 'succeeded' AND excluded.state = 'succeeded'
          RETURNING id",
