@@ -40,14 +40,17 @@ pub fn sandbox_url() -> Option<String> {
     optional("HOLDFAST_SANDBOX_URL")
 }
 
-/// A sandbox that tells the API at `api_url`.
+/// A sandbox that tells the API at `api_url`, on `HOLDFAST_SANDBOX_LISTEN` or a free port.
 pub async fn start_sandbox(
     secret: &str,
     api_url: &str,
     storage: Option<PathBuf>,
 ) -> anyhow::Result<sandbox::Sandbox> {
+    let listen = optional("HOLDFAST_SANDBOX_LISTEN")
+        .map(|address| address.parse().context("HOLDFAST_SANDBOX_LISTEN must look like 127.0.0.1:9093"));
+    let listen = listen.transpose()?;
     let options = sandbox::Options {
-        port: None,
+        listen,
         webhook_url: format!("{api_url}/v1/webhooks/{}", providers::sandbox::NAME),
         secret: secret.to_owned(),
         storage,

@@ -17,7 +17,7 @@ mod statement;
 mod webhooks;
 
 use std::{
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
@@ -40,8 +40,8 @@ use journal::Journal;
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub struct Options {
-    /// On 127.0.0.1; default: a free one.
-    pub port: Option<u16>,
+    /// Default: a free port of 127.0.0.1.
+    pub listen: Option<SocketAddr>,
     /// Where webhooks go, such as `http://127.0.0.1:8080/v1/webhooks/sandbox`.
     pub webhook_url: String,
     /// That webhooks are signed with: `whsec_` and base64.
@@ -50,7 +50,7 @@ pub struct Options {
     pub storage: Option<PathBuf>,
 }
 
-/// A running sandbox, on 127.0.0.1 only. Dropping it stops it.
+/// A running sandbox. Dropping it stops it.
 pub struct Sandbox {
     service: App,
     server: JoinHandle<()>,
@@ -64,10 +64,10 @@ impl Sandbox {
     /// When the secret is not valid, the port is taken, or the storage cannot be read.
     pub async fn start(options: Options) -> Result<Sandbox> {
         let secret = Secret::parse(&options.secret).map_err(|why| anyhow!("the webhook secret {why}"))?;
-        let port = options.port.unwrap_or(0);
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+        let listen = options.listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 0).into());
+        let listener = TcpListener::bind(listen)
             .await
-            .with_context(|| format!("could not listen on port {port} (sandbox payment provider)"))?;
+            .with_context(|| format!("could not listen on {listen} (sandbox payment provider)"))?;
         let (journal, book) = match &options.storage {
             Some(folder) => Journal::open(folder).map(|(journal, book)| (Some(journal), book))?,
             None => (None, Book::default()),
@@ -78,8 +78,12 @@ impl Sandbox {
             .no_proxy()
             .build()?;
         let stop = CancellationToken::new();
+        let mut address = listener.local_addr()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into()); // as this machine reaches it
+        }
         let service = Arc::new(Service {
-            url: format!("http://{}", listener.local_addr()?),
+            url: format!("http://{address}"),
             secret,
             webhook_url: Mutex::new(options.webhook_url),
             http,

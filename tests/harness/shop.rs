@@ -215,7 +215,7 @@ impl Shop {
 
 async fn start_sandbox() -> Sandbox {
     let options = sandbox::Options {
-        port: None,
+        listen: None,
         webhook_url: "http://127.0.0.1:1".to_owned(), // until the API's address is known
         secret: webhook::SECRET.to_owned(),
         storage: None,

@@ -92,7 +92,7 @@ async fn without_storage_a_restart_knows_nothing_and_a_bad_start_says_why() {
     let (_, attempt) = peer.open().await;
     let port = peer.sandbox.url().rsplit(':').next().unwrap().parse().unwrap();
     let options = |secret: &str, storage| ::sandbox::Options {
-        port: Some(port),
+        listen: Some(([127, 0, 0, 1], port).into()),
         webhook_url: String::new(),
         secret: secret.to_owned(),
         storage,
