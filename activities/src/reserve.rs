@@ -7,7 +7,7 @@ use domain::{
 };
 use store::{
     Db, Error, Idempotency,
-    orders::{self, Placed},
+    orders::{self, Ask, Placed},
 };
 use workflows::contract::{Facts, ReserveInput, Reserved};
 
@@ -19,8 +19,8 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
                 Ok(placement) => placement,
                 Err(why) => return Ok(Reserved::Refused(why)),
             };
-            let key = Idempotency { key: id.to_string(), request_hash: Vec::new() };
-            match orders::place(db, id, &placement, &key, at).await {
+            let idempotency = Idempotency { key: id.to_string(), request_hash: Vec::new() };
+            match orders::place(db, Ask { id, placement, idempotency, at }).await {
                 Ok(Placed::New(order)) => *order,
                 Ok(Placed::Replayed(id)) => orders::get(db, id).await?,
                 Err(error) => return refusal(error),

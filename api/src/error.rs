@@ -181,6 +181,9 @@ impl From<store::Error> for Problem {
                 "There is not enough stock for this order; nothing was held.",
             )
             .with("shortages", json!(shortages)),
+            Error::Busy => {
+                Self::unavailable("busy", "Too many orders are waiting; nothing was done. Try again.")
+            }
             Error::AlreadyResolved => Self::new(
                 StatusCode::CONFLICT,
                 "exception_resolved",

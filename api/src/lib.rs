@@ -24,7 +24,7 @@ use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
 use jiff::{Timestamp, Unit};
 use providers::{Providers, sandbox::Sandbox};
-use store::Db;
+use store::{Db, Door};
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
@@ -39,6 +39,7 @@ const MAX_BODY_BYTES: usize = 256 * 1024;
 #[derive(Clone)]
 pub struct App {
     pub db: Db,
+    pub door: Door,
     pub engine: Arc<Engine>,
     pub dispatcher: Dispatcher,
     pub api_key: ApiKey,
@@ -57,7 +58,16 @@ impl App {
         sdk_metrics: Option<SdkMetrics>,
     ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
-        Self { db, engine, dispatcher, api_key, sandbox: None, sdk_metrics, providers }
+        Self {
+            door: Door::open(db.clone()),
+            db,
+            engine,
+            dispatcher,
+            api_key,
+            sandbox: None,
+            sdk_metrics,
+            providers,
+        }
     }
 
     /// Adds the routes to play with the sandbox payment provider.

@@ -22,11 +22,20 @@ pub enum Error {
     /// At most this much can still go back, in minor units.
     #[error("at most {0} can be refunded")]
     BeyondCaptured(i64),
+    /// Another process committed the same key in between; nothing was done.
+    #[error("the idempotency key was taken a moment ago")]
+    Raced,
+    /// More is waiting than we promise to serve; nothing was done.
+    #[error("too many orders are waiting")]
+    Busy,
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
     /// The engine did not take what was handed to it; it is handed over again.
     #[error("{0}")]
     Engine(String),
+    /// The database is away; so said another's transaction that we shared.
+    #[error("{0}")]
+    Outage(String),
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     #[error("migration: {0}")]
@@ -34,9 +43,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same outage, told to somebody else.
+    pub(crate) fn again(&self) -> Self {
+        Self::Outage(self.to_string())
+    }
+
     /// The database is away or too busy; the same call may work later.
     pub fn is_outage(&self) -> bool {
         match self {
+            Self::Outage(_) => true,
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 // 08 connection, 53 resources, 55P03 lock timeout, 57 operator intervention

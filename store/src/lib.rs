@@ -4,6 +4,7 @@
 //! writes the change together with its timeline entries and outbox rows.
 
 pub mod audit;
+mod door;
 mod error;
 pub mod exceptions;
 pub mod inbox;
@@ -18,6 +19,7 @@ pub mod settlements;
 pub mod stock;
 pub mod timeline;
 
+pub use door::Door;
 pub use error::{Error, Result};
 pub use pool::{Db, Tx};
 

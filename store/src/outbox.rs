@@ -21,3 +21,24 @@ pub(crate) async fn append(
         .await?;
     Ok(())
 }
+
+/// The same for many orders.
+pub(crate) async fn append_all(
+    tx: &mut Tx<'_>,
+    events: &[(OrderId, Timestamp, &'static str, Value)],
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO outbox (order_id, at, type, data)
+         SELECT order_id, at, type, data
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
+              WITH ORDINALITY AS e (order_id, at, type, data, position)
+         ORDER BY position",
+    )
+    .bind(events.iter().map(|(order, ..)| order.uuid()).collect::<Vec<_>>())
+    .bind(events.iter().map(|(_, at, ..)| sql(*at)).collect::<Vec<_>>())
+    .bind(events.iter().map(|(_, _, kind, _)| *kind).collect::<Vec<_>>())
+    .bind(events.iter().map(|(.., data)| data).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

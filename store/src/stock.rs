@@ -97,35 +97,42 @@ async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Lev
     }
 }
 
-/// Puts all lines of a new order on hold: levels, holds and ledger. The caller has locked the
-/// levels and made sure that there is enough.
-pub(crate) async fn hold(
-    tx: &mut Tx<'_>,
-    order: OrderId,
-    lines: impl Iterator<Item = (&Sku, i64)>,
-    at: Timestamp,
-) -> Result<()> {
-    let (skus, quantities): (Vec<&str>, Vec<i64>) = lines.map(|(sku, q)| (sku.as_str(), q)).unzip();
+/// A line of a new order, put on hold.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub order: OrderId,
+    pub sku: Sku,
+    pub quantity: i64,
+    /// The SKU's level once it is held.
+    pub level: Level,
+    pub at: Timestamp,
+}
+
+/// Puts lines of new orders on hold: levels, holds and ledger. The caller has locked the levels and made sure
+/// that there is enough; the ledger keeps the order of `held`.
+pub(crate) async fn hold(tx: &mut Tx<'_>, held: &[Held]) -> Result<()> {
     sqlx::query(
         "WITH line AS (
-             SELECT * FROM unnest($2::text[], $3::bigint[]) AS l (sku, quantity)
+             SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+                 WITH ORDINALITY AS l (order_id, sku, quantity, on_hand, held, at, position)
          ), level AS (
-             UPDATE stock_levels s SET held = s.held + line.quantity
-             FROM line WHERE s.sku = line.sku
-             RETURNING s.sku, s.on_hand, s.held
+             UPDATE stock_levels s SET held = s.held + taken.quantity
+             FROM (SELECT sku, sum(quantity)::bigint AS quantity FROM line GROUP BY sku) AS taken
+             WHERE s.sku = taken.sku
          ), hold AS (
              INSERT INTO holds (order_id, sku, quantity, state)
-             SELECT $1, sku, quantity, 'held' FROM line
+             SELECT order_id, sku, quantity, 'held' FROM line
          )
          INSERT INTO stock_movements (order_id, sku, kind, on_hand_delta, held_delta,
                                       on_hand_after, held_after, at)
-         SELECT $1, sku, 'held', 0, line.quantity, level.on_hand, level.held, $4
-         FROM line JOIN level USING (sku)",
+         SELECT order_id, sku, 'held', 0, quantity, on_hand, held, at FROM line ORDER BY position",
     )
-    .bind(order.uuid())
-    .bind(skus)
-    .bind(quantities)
-    .bind(sql(at))
+    .bind(held.iter().map(|it| it.order.uuid()).collect::<Vec<_>>())
+    .bind(held.iter().map(|it| it.sku.as_str()).collect::<Vec<_>>())
+    .bind(held.iter().map(|it| it.quantity).collect::<Vec<_>>())
+    .bind(held.iter().map(|it| it.level.on_hand).collect::<Vec<_>>())
+    .bind(held.iter().map(|it| it.level.held).collect::<Vec<_>>())
+    .bind(held.iter().map(|it| sql(it.at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -44,6 +44,27 @@ pub(crate) async fn append(
     Ok(())
 }
 
+/// Writes the first entries of new orders.
+pub(crate) async fn begin(
+    tx: &mut Tx<'_>,
+    entries: &[(OrderId, Timestamp, &'static str, Value)],
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO timeline (order_id, at, type, data)
+         SELECT order_id, at, type, data
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
+              WITH ORDINALITY AS e (order_id, at, type, data, position)
+         ORDER BY position",
+    )
+    .bind(entries.iter().map(|(order, ..)| order.uuid()).collect::<Vec<_>>())
+    .bind(entries.iter().map(|(_, at, ..)| sql(*at)).collect::<Vec<_>>())
+    .bind(entries.iter().map(|(_, _, kind, _)| *kind).collect::<Vec<_>>())
+    .bind(entries.iter().map(|(.., data)| data).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 #[tracing::instrument(name = "sql timeline.of_order", skip_all, err(level = "debug"))]
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Entry>> {
     let entries: Vec<Entry> =

@@ -15,7 +15,7 @@ use domain::{
 };
 use providers::Providers;
 use serde::{Deserialize, Serialize};
-use store::orders::{self, Placed, Start};
+use store::orders::{self, Ask, Placed, Start};
 use utoipa::ToSchema;
 
 use super::{OrderDocument, document::CustomerDocument};
@@ -100,7 +100,7 @@ pub async fn place(
     let placement = parse(request, &app.providers)?;
     let at = now();
     let id = OrderId::new(at, store::random());
-    let placed = orders::place(&app.db, id, &placement, &idempotency, at).await;
+    let placed = app.door.place(Ask { id, placement, idempotency, at }).await;
     let (order, replayed) = match placed.map_err(|error| refuse(error, &skus))? {
         Placed::New(order) => {
             telemetry::metrics().orders.with_label_values(&["placed"]).inc();

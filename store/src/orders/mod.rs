@@ -7,11 +7,13 @@ mod place;
 mod read;
 mod reinstate;
 mod start;
+mod write;
 
 pub use close::{Closed, cancel, expire, fulfil};
 pub use extend::extend;
 pub use pay::{Settled, Settlement, raise_unknown_order, settle};
-pub use place::{Placed, place};
+pub(crate) use place::place_all;
+pub use place::{Ask, Placed, place};
 pub use read::{Filter, get, list, placed_under};
 pub use start::{Start, claim_unstarted, mark_started, start_of};
 

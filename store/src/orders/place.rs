@@ -1,18 +1,30 @@
-//! Placing an order: ONE transaction takes the hold on every line and writes the order, its price
-//! snapshot, its timeline and its outbox row. All lines or none.
+//! Placing orders: ONE transaction takes the holds and writes orders, price snapshots, timelines and outbox rows.
+//! It decides any number of placements in order of their arrival: all lines of an order or none. The door
+//! ([`crate::door`]) brings together what arrives at the same time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{
     Invalid, OrderId, Timestamp,
     money::Currency,
     order::{Line, Order, PaymentStatus, Placement, Status},
-    stock::{Shortage, Sku},
+    stock::{Level, Shortage, Sku},
 };
-use serde_json::json;
-use sqlx::types::Json;
 
-use crate::{Db, Error, Idempotency, Result, Tx, outbox, sql, stock, timeline};
+use super::write;
+use crate::{
+    Db, Error, Idempotency, Result, Tx,
+    stock::{self, Held},
+};
+
+/// A placement under the client's idempotency key.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub id: OrderId,
+    pub placement: Placement,
+    pub idempotency: Idempotency,
+    pub at: Timestamp,
+}
 
 /// The answer to a placement.
 #[derive(Debug)]
@@ -22,41 +34,45 @@ pub enum Placed {
     Replayed(OrderId),
 }
 
-/// Places an order under the client's idempotency key.
-///
-/// The key is looked up after the stock is locked: of twenty equal requests for the last piece, the
-/// nineteen that waited for the lock must find the first one's order, not an empty shelf.
+/// Places one order by itself.
 #[tracing::instrument(name = "sql orders.place", skip_all, err(level = "debug"))]
-pub async fn place(
-    db: &Db,
-    id: OrderId,
-    placement: &Placement,
-    idempotency: &Idempotency,
-    at: Timestamp,
-) -> Result<Placed> {
+pub async fn place(db: &Db, ask: Ask) -> Result<Placed> {
+    match place_all(db, std::slice::from_ref(&ask)).await {
+        // The same key, for other SKUs, was committed between our look and our insert: look again.
+        Err(Error::Raced) => {
+            let answers = place_all(db, std::slice::from_ref(&ask)).await;
+            answers?.pop().unwrap_or(Err(Error::KeyReused))
+        }
+        answers => answers?.pop().unwrap_or(Err(Error::KeyReused)),
+    }
+}
+
+/// Places many orders in one transaction; one answer each, in the same order. An error means that nothing at all
+/// was done.
+///
+/// Keys are looked up after the stock is locked: of twenty equal requests for the last piece, the nineteen
+/// that waited for the lock must find the first one's order, not an empty shelf.
+pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed>>> {
     let mut tx = db.begin().await?;
-    let offers = lock_offers(&mut tx, placement).await?;
-    if let Some(id) = replay(&mut tx, idempotency).await? {
-        return Ok(Placed::Replayed(id));
+    let mut offers = lock_offers(&mut tx, asks).await?;
+    let mut known = known_keys(&mut tx, asks).await?;
+    let mut answers = Vec::with_capacity(asks.len());
+    let mut holds = Vec::new();
+    for ask in asks {
+        answers.push(decide(ask, &mut offers, &mut known, &mut holds));
     }
-    let order = decide(id, placement, &offers, at)?;
-    if !insert(&mut tx, &order, idempotency).await? {
-        // The same key, for other SKUs, was committed while we waited for it.
-        return match replay(&mut tx, idempotency).await? {
-            Some(id) => Ok(Placed::Replayed(id)),
-            None => Err(Error::KeyReused),
-        };
+    let placed = answers.iter().zip(asks).filter_map(|(answer, ask)| match answer {
+        Ok(Placed::New(order)) => Some((&**order, &ask.idempotency)),
+        _ => None,
+    });
+    let placed: Vec<(&Order, &Idempotency)> = placed.collect();
+    if placed.is_empty() {
+        return Ok(answers);
     }
-    stock::hold(&mut tx, id, order.lines.iter().map(|l| (&l.sku, l.quantity)), at).await?;
-    let lines =
-        json!(order.lines.iter().map(|l| json!({"sku": l.sku, "quantity": l.quantity})).collect::<Vec<_>>());
-    let placed = json!({"total": order.total, "currency": order.currency});
-    let entries = [("order.placed", placed), ("stock.held", json!({"lines": lines}))];
-    timeline::append(&mut tx, id, at, &entries).await?;
-    let event = json!({"customer_id": order.customer.id, "total": order.total, "currency": order.currency, "lines": lines});
-    outbox::append(&mut tx, id, at, "order.placed", event).await?;
+    write::orders(&mut tx, &placed).await?;
+    stock::hold(&mut tx, &holds).await?;
     tx.commit().await?;
-    Ok(Placed::New(Box::new(order)))
+    Ok(answers)
 }
 
 /// What the catalogue and the shelf say about one SKU, its level locked.
@@ -67,42 +83,62 @@ struct Offer {
     unit_price: i64,
     currency: String,
     active: bool,
-    available: i64,
+    on_hand: i64,
+    held: i64,
 }
 
-async fn lock_offers(tx: &mut Tx<'_>, placement: &Placement) -> Result<BTreeMap<String, Offer>> {
-    let skus: Vec<&str> = placement.lines.keys().map(Sku::as_str).collect();
+type Offers = BTreeMap<String, Offer>;
+
+async fn lock_offers(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Offers> {
+    let skus: BTreeSet<&str> =
+        asks.iter().flat_map(|ask| ask.placement.lines.keys().map(Sku::as_str)).collect();
     let offers: Vec<Offer> = sqlx::query_as(
-        "SELECT sku, name, unit_price, currency, active, available
+        "SELECT sku, name, unit_price, currency, active, on_hand, held
          FROM stock_levels s JOIN products p USING (sku)
          WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE OF s",
     )
-    .bind(skus)
+    .bind(skus.into_iter().collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await?;
     Ok(offers.into_iter().map(|offer| (offer.sku.clone(), offer)).collect())
 }
 
-async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<OrderId>> {
-    let row: Option<(uuid::Uuid, Vec<u8>)> =
-        sqlx::query_as("SELECT id, request_hash FROM orders WHERE idempotency_key = $1")
-            .bind(&idempotency.key)
-            .fetch_optional(&mut **tx)
-            .await?;
-    match row {
-        None => Ok(None),
-        Some((_, hash)) if hash != idempotency.request_hash => Err(Error::KeyReused),
-        Some((id, _)) => Ok(Some(OrderId::from_uuid(id))),
+/// Which order a key made, and of what request.
+type Known = HashMap<String, (OrderId, Vec<u8>)>;
+
+async fn known_keys(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Known> {
+    let keys: Vec<&str> = asks.iter().map(|ask| ask.idempotency.key.as_str()).collect();
+    let rows: Vec<(String, uuid::Uuid, Vec<u8>)> = sqlx::query_as(
+        "SELECT idempotency_key, id, request_hash FROM orders WHERE idempotency_key = ANY($1)",
+    )
+    .bind(keys)
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|(key, id, hash)| (key, (OrderId::from_uuid(id), hash))).collect())
+}
+
+/// Decides one placement against what is left after those before it, and takes its stock.
+fn decide(ask: &Ask, offers: &mut Offers, known: &mut Known, holds: &mut Vec<Held>) -> Result<Placed> {
+    let Idempotency { key, request_hash } = &ask.idempotency;
+    if let Some((id, hash)) = known.get(key) {
+        return if hash == request_hash { Ok(Placed::Replayed(*id)) } else { Err(Error::KeyReused) };
     }
+    let order = judge(ask, offers)?;
+    for line in &order.lines {
+        if let Some(offer) = offers.get_mut(line.sku.as_str()) {
+            offer.held += line.quantity;
+            let level = Level { on_hand: offer.on_hand, held: offer.held };
+            let (sku, quantity) = (line.sku.clone(), line.quantity);
+            holds.push(Held { order: order.id, sku, quantity, level, at: ask.at });
+        }
+    }
+    known.insert(key.clone(), (order.id, request_hash.clone()));
+    Ok(Placed::New(Box::new(order)))
 }
 
 /// All lines or none: every line must be on sale, in the order's currency, and on the shelf.
-fn decide(
-    id: OrderId,
-    placement: &Placement,
-    offers: &BTreeMap<String, Offer>,
-    at: Timestamp,
-) -> Result<Order> {
+fn judge(ask: &Ask, offers: &Offers) -> Result<Order> {
+    let placement = &ask.placement;
     let mut invalids = Vec::new();
     let mut shortages = Vec::new();
     let mut lines = Vec::with_capacity(placement.lines.len());
@@ -110,16 +146,12 @@ fn decide(
         match on_sale(sku, placement.currency, offers) {
             Err(invalid) => invalids.push(invalid),
             Ok(offer) => {
-                if offer.available < quantity {
-                    let available = offer.available;
+                let available = offer.on_hand - offer.held;
+                if available < quantity {
                     shortages.push(Shortage { sku: sku.clone(), requested: quantity, available });
                 }
-                lines.push(Line {
-                    sku: sku.clone(),
-                    name: offer.name.clone(),
-                    quantity,
-                    unit_price: offer.unit_price,
-                });
+                let (name, unit_price) = (offer.name.clone(), offer.unit_price);
+                lines.push(Line { sku: sku.clone(), name, quantity, unit_price });
             }
         }
     }
@@ -129,30 +161,31 @@ fn decide(
     if !shortages.is_empty() {
         return Err(Error::Shortage(shortages));
     }
-    Ok(Order {
-        id,
+    Ok(order(ask, lines))
+}
+
+fn order(ask: &Ask, lines: Vec<Line>) -> Order {
+    let Placement { customer, currency, policy, payment_method, metadata, .. } = ask.placement.clone();
+    Order {
+        id: ask.id,
         status: Status::AwaitingPayment,
         payment_status: PaymentStatus::Unpaid,
-        currency: placement.currency,
+        currency,
         total: lines.iter().map(Line::amount).sum(),
         lines,
-        customer: placement.customer.clone(),
-        policy: placement.policy.clone(),
-        payment_method: placement.payment_method.clone(),
-        placed_at: at,
-        payment_due_at: placement.policy.payment_due_at(at),
+        customer,
+        payment_due_at: policy.payment_due_at(ask.at),
+        policy,
+        payment_method,
+        placed_at: ask.at,
         paid_at: None,
         closed_at: None,
         close_reason: None,
-        metadata: placement.metadata.clone(),
-    })
+        metadata,
+    }
 }
 
-fn on_sale<'a>(
-    sku: &Sku,
-    currency: Currency,
-    offers: &'a BTreeMap<String, Offer>,
-) -> Result<&'a Offer, Invalid> {
+fn on_sale<'a>(sku: &Sku, currency: Currency, offers: &'a Offers) -> Result<&'a Offer, Invalid> {
     let refuse = |why: String| Invalid::new(format!("lines[{sku}].sku"), why);
     let offer = offers.get(sku.as_str()).ok_or_else(|| refuse(format!("there is no product {sku}")))?;
     if !offer.active {
@@ -165,46 +198,4 @@ fn on_sale<'a>(
         ));
     }
     Ok(offer)
-}
-
-/// Writes the order and its lines, unless the idempotency key is taken.
-async fn insert(tx: &mut Tx<'_>, order: &Order, idempotency: &Idempotency) -> Result<bool> {
-    let inserted = sqlx::query(
-        "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer,
-                             policy, metadata, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
-         VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-         ON CONFLICT (idempotency_key) DO NOTHING",
-    )
-    .bind(order.id.uuid())
-    .bind(order.status.as_str())
-    .bind(order.payment_status.as_str())
-    .bind(order.currency.code())
-    .bind(order.total)
-    .bind(&order.customer.id)
-    .bind(Json(&order.customer))
-    .bind(Json(&order.policy))
-    .bind(Json(&order.metadata))
-    .bind(sql(order.placed_at))
-    .bind(sql(order.payment_due_at))
-    .bind(&idempotency.key)
-    .bind(&idempotency.request_hash)
-    .bind(&order.payment_method)
-    .execute(&mut **tx)
-    .await?;
-    if inserted.rows_affected() == 0 {
-        return Ok(false);
-    }
-    let lines = || order.lines.iter();
-    sqlx::query(
-        "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price)
-         SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[])",
-    )
-    .bind(order.id.uuid())
-    .bind(lines().map(|l| l.sku.as_str()).collect::<Vec<_>>())
-    .bind(lines().map(|l| l.name.as_str()).collect::<Vec<_>>())
-    .bind(lines().map(|l| l.quantity).collect::<Vec<_>>())
-    .bind(lines().map(|l| l.unit_price).collect::<Vec<_>>())
-    .execute(&mut **tx)
-    .await?;
-    Ok(true)
 }

@@ -1,11 +1,20 @@
 //! Taking an order back whose money came too late. An ended order stays ended: a new one takes its place, at
 //! the prices of then, if everything it needs is still on the shelf.
 
-use domain::{OrderId, Timestamp, stock::Sku};
+use domain::{
+    OrderId, Timestamp,
+    stock::{Level, Sku},
+};
 use serde_json::json;
 
 use super::{Locked, pay::pay_successor};
-use crate::{Result, Tx, exceptions::About, outbox, payments, random, sql, stock, timeline};
+use crate::{
+    Result, Tx,
+    exceptions::About,
+    outbox, payments, random, sql,
+    stock::{self, Held},
+    timeline,
+};
 
 /// The new order, paid by this very money. None if the money is not exactly what the order cost, or a line is
 /// not on the shelf any more.
@@ -20,7 +29,11 @@ pub(super) async fn reinstate(
     let Some(lines) = lines_on_the_shelf(tx, ended.id).await? else { return Ok(None) };
     let id = OrderId::new(at, random());
     copy(tx, ended.id, id, at).await?;
-    stock::hold(tx, id, lines.iter().map(|(sku, quantity)| (sku, *quantity)), at).await?;
+    let held = lines.into_iter().map(|(sku, quantity, level)| {
+        let level = Level { held: level.held + quantity, ..level };
+        Held { order: id, sku, quantity, level, at }
+    });
+    stock::hold(tx, &held.collect::<Vec<_>>()).await?;
     let placed = json!({"total": ended.total, "currency": ended.currency, "in_place_of": ended.id});
     let received = json!({"provider": about.provider, "payment_id": about.provider_payment_id,
                           "amount": about.money.amount, "currency": about.money.currency});
@@ -41,18 +54,18 @@ pub(super) async fn reinstate(
 }
 
 /// The order's lines, their levels locked in SKU order; none if one of them falls short.
-async fn lines_on_the_shelf(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Vec<(Sku, i64)>>> {
-    let rows: Vec<(String, i64, i64)> = sqlx::query_as(
-        "SELECT s.sku, l.quantity, s.available
+async fn lines_on_the_shelf(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Vec<(Sku, i64, Level)>>> {
+    let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+        "SELECT s.sku, l.quantity, s.on_hand, s.held
          FROM stock_levels s JOIN order_lines l ON l.sku = s.sku AND l.order_id = $1
          ORDER BY s.sku FOR NO KEY UPDATE OF s",
     )
     .bind(order.uuid())
     .fetch_all(&mut **tx)
     .await?;
-    let enough = rows.iter().all(|(_, quantity, available)| available >= quantity);
-    let lines = rows.into_iter().map(|(sku, quantity, _)| (Sku::from_store(sku), quantity));
-    Ok(enough.then(|| lines.collect()))
+    let line = |(sku, quantity, on_hand, held)| (Sku::from_store(sku), quantity, Level { on_hand, held });
+    let lines: Vec<_> = rows.into_iter().map(line).collect();
+    Ok(lines.iter().all(|(_, quantity, level)| level.available() >= *quantity).then_some(lines))
 }
 
 /// The same order under another id, placed now. One ended order is taken back once per payment.

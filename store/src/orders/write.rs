@@ -1,0 +1,84 @@
+//! Writing many new orders at once: a statement per table, whatever their number.
+
+use domain::order::{Line, Order};
+use serde_json::{Value, json};
+
+use crate::{Error, Idempotency, Result, SqlTime, Tx, outbox, sql, timeline};
+
+/// Writes orders with their lines, timelines and outbox rows. [`Error::Raced`] if a key was taken since it was
+/// looked up.
+pub(super) async fn orders(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+    if heads(tx, orders).await? != orders.len() as u64 {
+        return Err(Error::Raced);
+    }
+    lines(tx, orders).await?;
+    let mut entries = Vec::with_capacity(2 * orders.len());
+    let mut events = Vec::with_capacity(orders.len());
+    for (order, _) in orders {
+        let lines: Vec<Value> =
+            order.lines.iter().map(|line| json!({"sku": line.sku, "quantity": line.quantity})).collect();
+        let placed = json!({"total": order.total, "currency": order.currency});
+        entries.push((order.id, order.placed_at, "order.placed", placed));
+        entries.push((order.id, order.placed_at, "stock.held", json!({"lines": lines})));
+        let event = json!({"customer_id": order.customer.id, "total": order.total,
+                           "currency": order.currency, "lines": lines});
+        events.push((order.id, order.placed_at, "order.placed", event));
+    }
+    timeline::begin(tx, &entries).await?;
+    outbox::append_all(tx, &events).await
+}
+
+async fn heads(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
+    let json = |value: serde_json::Result<Value>| value.map_err(Error::corrupt);
+    let column = |of: fn(&Order) -> serde_json::Result<Value>| {
+        orders.iter().map(|(order, _)| json(of(order))).collect::<Result<Vec<Value>>>()
+    };
+    let times = |of: fn(&Order) -> SqlTime| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
+    let texts = |of: fn(&Order) -> &str| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
+    let written = sqlx::query(
+        "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer, policy,
+                             metadata, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
+         SELECT id, status, payment_status, 1, currency, total, customer_id, customer, policy, metadata, placed_at,
+                payment_due_at, idempotency_key, request_hash, payment_method
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[],
+                     $8::jsonb[], $9::jsonb[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::bytea[],
+                     $14::text[])
+              AS o (id, status, payment_status, currency, total, customer_id, customer, policy, metadata,
+                    placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
+         ON CONFLICT (idempotency_key) DO NOTHING",
+    )
+    .bind(orders.iter().map(|(order, _)| order.id.uuid()).collect::<Vec<_>>())
+    .bind(texts(|order| order.status.as_str()))
+    .bind(texts(|order| order.payment_status.as_str()))
+    .bind(texts(|order| order.currency.code()))
+    .bind(orders.iter().map(|(order, _)| order.total).collect::<Vec<_>>())
+    .bind(texts(|order| &order.customer.id))
+    .bind(column(|order| serde_json::to_value(&order.customer))?)
+    .bind(column(|order| serde_json::to_value(&order.policy))?)
+    .bind(column(|order| Ok(Value::Object(order.metadata.clone())))?)
+    .bind(times(|order| sql(order.placed_at)))
+    .bind(times(|order| sql(order.payment_due_at)))
+    .bind(orders.iter().map(|(_, idempotency)| idempotency.key.as_str()).collect::<Vec<_>>())
+    .bind(orders.iter().map(|(_, idempotency)| idempotency.request_hash.as_slice()).collect::<Vec<_>>())
+    .bind(orders.iter().map(|(order, _)| order.payment_method.as_deref()).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    Ok(written.rows_affected())
+}
+
+async fn lines(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+    let all: Vec<(uuid::Uuid, &Line)> =
+        orders.iter().flat_map(|(order, _)| order.lines.iter().map(|line| (order.id.uuid(), line))).collect();
+    sqlx::query(
+        "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])",
+    )
+    .bind(all.iter().map(|(order, _)| *order).collect::<Vec<_>>())
+    .bind(all.iter().map(|(_, line)| line.sku.as_str()).collect::<Vec<_>>())
+    .bind(all.iter().map(|(_, line)| line.name.as_str()).collect::<Vec<_>>())
+    .bind(all.iter().map(|(_, line)| line.quantity).collect::<Vec<_>>())
+    .bind(all.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
