@@ -21,14 +21,16 @@ impl Engine {
     /// Moves the order's clock forward by `duration` and waits until it got there, or until the order
     /// has ended on the way.
     pub async fn fast_forward(&self, start: &Start, duration: Duration) -> Result<(), Error> {
-        match self.start_order(start).await {
-            Ok(()) => {}
-            Err(Error::Closed) => return Ok(()), // no clock is left to move
-            Err(error) => return Err(error),
+        let skip = async {
+            self.start_order(start).await?;
+            let id = uuid::Uuid::new_v4().to_string();
+            self.set_fast_forward(start.id, &id, duration).await?;
+            within(LIMIT, self.poll_fast_forward(start.id, &id)).await
+        };
+        match skip.await {
+            Err(Error::Closed) => Ok(()), // the order has ended: no clock is left to move
+            result => result,
         }
-        let id = uuid::Uuid::new_v4().to_string();
-        self.set_fast_forward(start.id, &id, duration).await?;
-        within(LIMIT, self.poll_fast_forward(start.id, &id)).await
     }
 
     async fn set_fast_forward(&self, order: OrderId, id: &str, duration: Duration) -> Result<(), Error> {

@@ -14,9 +14,11 @@ pub type Tx<'a> = Transaction<'a, Postgres>;
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 
 /// How long a caller waits for a free connection, and a statement or a lock may take.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-const STATEMENT_TIMEOUT: &str = "10s";
-const LOCK_TIMEOUT: &str = "5s";
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const STATEMENT_TIMEOUT: &str = "15s";
+const LOCK_TIMEOUT: &str = "10s";
+/// A probe does not wait as long as a buyer.
+const READY_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// PostgreSQL, by a bounded pool. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,10 +47,10 @@ impl Db {
     /// Answers, and knows every migration this program was built with.
     pub async fn ready(&self) -> Result<()> {
         let newest = MIGRATIONS.iter().map(|m| m.version).max();
-        let applied: Option<i64> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-                .fetch_one(&self.0)
-                .await?;
+        let query = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
+        let applied: Option<i64> = tokio::time::timeout(READY_TIMEOUT, query.fetch_one(&self.0))
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)??;
         match applied >= newest {
             true => Ok(()),
             false => {
