@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, RefundId, money::Money, policy::MoneyRules, text};
+use crate::{
+    Invalid, RefundId,
+    money::Money,
+    policy::{LatePayment, MoneyRules, Overpayment, Settle},
+    text,
+};
 
 /// What a provider reports about one payment attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,35 +173,6 @@ pub fn resolution(mismatch: Mismatch, too_little: bool, rules: &MoneyRules) -> R
         | Mismatch::RefundUnexplained
         | Mismatch::AttemptUncertain => Resolution::Leave,
     }
-}
-
-/// Money for an order that has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LatePayment {
-    Reinstate,
-    #[default]
-    Refund,
-    Exception,
-}
-
-/// More money than the order costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overpayment {
-    /// Pays the order; the difference goes back.
-    RefundDifference,
-    /// Does not pay the order; a person looks.
-    #[default]
-    Exception,
-}
-
-/// Money that cannot be the order's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settle {
-    Refund,
-    Exception,
 }
 
 /// What a person decides about an exception.

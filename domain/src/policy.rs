@@ -4,10 +4,7 @@
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Invalid,
-    payment::{LatePayment, Overpayment, Settle},
-};
+use crate::Invalid;
 
 const MIN_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_secs(1);
 const MAX_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -35,6 +32,35 @@ pub struct Policy {
     pub fulfilment: Fulfilment,
     #[serde(default)]
     pub money: MoneyRules,
+}
+
+/// Money for an order that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LatePayment {
+    Reinstate,
+    #[default]
+    Refund,
+    Exception,
+}
+
+/// More money than the order costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overpayment {
+    /// Pays the order; the difference goes back.
+    RefundDifference,
+    /// Does not pay the order; a person looks.
+    #[default]
+    Exception,
+}
+
+/// Money that cannot be the order's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settle {
+    Refund,
+    Exception,
 }
 
 /// What happens to money that does not simply pay the order, and how long an ended window stays open for

@@ -10,8 +10,7 @@ use domain::{
     customer::Customer,
     money::Currency,
     order::{self, Order, PaymentStatus, Placement, Status},
-    payment::{LatePayment, Overpayment, Settle},
-    policy::{Fulfilment, MoneyRules, Policy},
+    policy::{Fulfilment, LatePayment, MoneyRules, Overpayment, Policy, Settle},
 };
 use providers::Providers;
 use serde::{Deserialize, Serialize};
@@ -88,6 +87,7 @@ struct PlacePolicy {
         (status = 201, body = OrderDocument, headers(("Location" = String), ("Idempotent-Replayed" = Option<String>))),
         (status = 409, body = ProblemDocument, description = "`insufficient_stock`, with `shortages`"),
         (status = 422, body = ProblemDocument, description = "`invalid_request` or `idempotency_key_reused`"),
+        (status = 503, body = ProblemDocument, description = "`busy` or `database_unavailable`: nothing was done, try again"),
     ),
 )]
 pub async fn place(
