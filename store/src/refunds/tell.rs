@@ -10,7 +10,7 @@ use super::{New, Refund, Row, insert, refresh_payment_status};
 use crate::{
     Db, Error, Result, Tx,
     exceptions::{self, About},
-    outbox, sql, stock, timeline,
+    inbox, outbox, sql, stock, timeline,
 };
 
 /// Records what the provider says of a refund of ours. Safe to repeat; gives its state now, and whether it is
@@ -50,9 +50,13 @@ pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<()>
         Some(id) => {
             change(&mut tx, RefundId::from_uuid(id), report, at).await?;
         }
+        // Whose money it is shows once that is settled; the sweeper reports it again then.
+        None if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? => {
+            return Err(Error::Engine("the money that went back is not settled yet".to_owned()));
+        }
         None => made_at_provider(&mut tx, report, at).await?,
     }
-    crate::inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
+    inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
     Ok(tx.commit().await?)
 }
 
