@@ -9,7 +9,7 @@ use serde_json::json;
 use store::{
     Db,
     inbox::{self, Notice, Stored},
-    settlements::{self, Kind},
+    settlements::{self, Kind, Verdict},
 };
 use workflows::contract::{ReconcileStep, Reconciled};
 
@@ -51,17 +51,20 @@ pub(crate) async fn reconcile(
 enum Booked {
     Matched,
     Healed,
-    /// We heard of it before, and wrote down something else.
+    /// We wrote down something else.
     Contradicted,
 }
 
 async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp) -> anyhow::Result<Booked> {
-    if settlements::book(db, &row(provider, line)).await? {
-        return Ok(Booked::Matched);
+    match settlements::book(db, &row(provider, line)).await? {
+        Verdict::Matched => return Ok(Booked::Matched),
+        Verdict::Contradicted => return Ok(Booked::Contradicted),
+        Verdict::Missing => {}
     }
     let event = missed_event(provider, line);
     Ok(match inbox::store(db, &event, now).await? {
-        Stored::Repeated => Booked::Contradicted,
+        // Taken up by the run before, or by a try of this one that died, and not settled yet.
+        Stored::Repeated => Booked::Healed,
         Stored::Kept | Stored::UnknownOrder | Stored::Pending(_) => {
             tracing::warn!(
                 provider = provider.name(),
