@@ -71,8 +71,10 @@ impl Setting {
     }
 
     async fn until_exceptions(&self, kinds: &[&str]) {
-        eventually(&format!("{kinds:?}"), async || (self.shop.open_exceptions().await == kinds).then_some(()))
-            .await;
+        eventually(&format!("{kinds:?}"), async || {
+            (self.shop.open_exceptions().await == kinds).then_some(())
+        })
+        .await;
     }
 }
 

@@ -185,7 +185,8 @@ async fn money_of_which_no_webhook_came_is_found_by_asking() {
     it.shop.until_money(&read, "partially_refunded").await;
     let settlements = it.shop.api.get("/v1/settlements").await.is(200);
     let settled = &settlements["data"][0];
-    for (field, amount) in [("captured", 2500), ("refunded", 250), ("fees", 0), ("open", 0), ("unmatched", 0)] {
+    for (field, amount) in [("captured", 2500), ("refunded", 250), ("fees", 0), ("open", 0), ("unmatched", 0)]
+    {
         assert_eq!(settled[field], amount, "{field} of {settled}");
     }
     assert_eq!((&settled["provider"], &settled["currency"]), (&json!("stripe"), &json!("EUR")));

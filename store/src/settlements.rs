@@ -147,7 +147,9 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
     let settlements = sqlx::query_as(concat!(
         "WITH line AS (
              SELECT m.provider, m.kind, m.amount, m.currency, m.fee,
-                    m.matched OR ", matched!(), " AS matched, -- healed since, perhaps
+                    m.matched OR ",
+        matched!(),
+        " AS matched, -- healed since, perhaps
                     to_char(m.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
                     (SELECT sum(e.amount) FROM exceptions e
                      WHERE m.kind = 'captured' AND e.state = 'open' AND e.provider = m.provider

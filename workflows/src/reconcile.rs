@@ -20,7 +20,9 @@ impl ReconcileWorkflow {
     /// What was found, by provider; none if its books could not be read. The next run reads on from where the
     /// last one got to.
     #[run(name = "reconcile")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<BTreeMap<String, Option<Reconciled>>> {
+    pub async fn run(
+        ctx: &mut WorkflowContext<Self>,
+    ) -> WorkflowResult<BTreeMap<String, Option<Reconciled>>> {
         let providers = step(ctx, MoneySteps::list_providers, (), DATABASE, "list the providers").await?;
         let mut found = BTreeMap::new();
         for provider in providers {

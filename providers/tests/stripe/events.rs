@@ -64,8 +64,7 @@ async fn an_event_signed_by_stripes_own_library_passes_and_one_of_another_secret
         print(stripe.WebhookSignature.generate_signature_header(sys.argv[1], sys.argv[2]))";
     let packages = tools().python_package(STRIPE_LIBRARY).await.expect("fetched");
     let sign = |body: &str, secret: &str| -> HeaderMap {
-        let output =
-            devstack::python(&packages).args(["-c", SIGN, body, secret]).output().expect("python3");
+        let output = devstack::python(&packages).args(["-c", SIGN, body, secret]).output().expect("python3");
         let header = String::from_utf8(output.stdout).expect("text");
         let header = header.trim().parse().expect("a header");
         [("stripe-signature".parse().expect("name"), header)].into_iter().collect()
