@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use temporalio_client::schedules::{
     ScheduleDescriptionAction, ScheduleOverlapPolicy, TriggerScheduleOptions,
 };
@@ -259,6 +260,36 @@ async fn a_schedule_reads_the_books_and_there_is_one() {
     let created = described.create_time().unwrap();
     let described = schedule.describe(Default::default()).await.unwrap();
     assert_eq!((described.create_time().unwrap(), described.action_count()), (created, 1));
+    it.shop.close();
+}
+
+/// A webhook of the provider's that its books do not bear out, days later.
+#[tokio::test]
+async fn money_that_the_books_never_show_is_an_exception_after_days() {
+    let it = Setting::new().await;
+    let order = it.shop.place(&[("tea", 1)]).await;
+    Webhook::new(&paid(&order, 1250)).send(&it.shop.api).await.is(200);
+    it.shop.until(&order, "completed").await;
+    it.reconcile(0, 0).await;
+    assert!(it.shop.open_exceptions().await.is_empty());
+    let days_later = "UPDATE payments SET captured_at = captured_at - interval '73 hours'";
+    it.shop.sql().await.execute(days_later).await.unwrap();
+    for missing in [1, 0] {
+        let (whole, said) = it.shop.reconcile().await;
+        assert!(whole && said.contains(&format!("0 unmatched, {missing} missing")), "{said}");
+        assert_eq!(it.shop.exceptions(&order).await, ["not_in_books"]);
+    }
+    // There is no money in it that could go back: that is the order's.
+    let open = it.shop.api.get("/v1/exceptions?state=open").await.is(200);
+    let id = open["data"][0]["id"].as_str().unwrap();
+    let resolve = async |action| {
+        let body = json!({"action": action, "note": "asked the provider"});
+        it.shop.api.post(&format!("/v1/exceptions/{id}/resolve"), &body).await
+    };
+    resolve("refund").await.problem(409, "refund_exceeds_captured");
+    resolve("dismiss").await.is(200);
+    it.reconcile(0, 0).await;
+    assert!(it.shop.open_exceptions().await.is_empty());
     it.shop.close();
 }
 

@@ -2,7 +2,7 @@
 
 use domain::{
     SignedDuration, Timestamp,
-    payment::{Outcome, PaymentReport, RefundReport, RefundState},
+    payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundState},
 };
 use providers::{Movement, MovementKind, Provider, Providers};
 use serde_json::json;
@@ -43,6 +43,11 @@ pub(crate) async fn reconcile(
             Booked::Contradicted => found.unmatched += 1,
         }
     }
+    // All of this was read, now or before.
+    let (from, until) = (now.saturating_sub(FIRST)?, now.saturating_sub(OVERLAP)?);
+    found.missing = settlements::raise_missing(db, &step.provider, from, until, now).await?;
+    let kind = Mismatch::NotInBooks.as_str();
+    telemetry::metrics().exceptions.with_label_values(&[kind]).inc_by(found.missing);
     settlements::note_read(db, &step.provider, now).await?;
     tracing::info!(provider = step.provider, ?found, "books read");
     Ok(found)

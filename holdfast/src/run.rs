@@ -110,9 +110,9 @@ pub async fn reconcile() -> anyhow::Result<()> {
     let found = engine.reconcile(&uuid::Uuid::new_v4().to_string()).await?;
     for (provider, read) in &found {
         match read {
-            Some(Reconciled { lines, healed, unmatched }) => {
-                println!("{provider}: {lines} lines read, {healed} taken up now, {unmatched} unmatched");
-            }
+            Some(Reconciled { lines, healed, unmatched, missing }) => println!(
+                "{provider}: {lines} lines read, {healed} taken up now, {unmatched} unmatched, {missing} missing"
+            ),
             None => println!("{provider}: could not be read; the next run reads on from the last one"),
         }
     }
