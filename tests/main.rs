@@ -35,3 +35,4 @@ mod stock;
 mod stripe;
 mod temporal_view;
 mod webhooks;
+mod wechat;
