@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::Executor as _;
 
-use crate::harness::{Shop, send};
+use crate::harness::{Api, Setup, Shop, eventually, send};
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -55,6 +55,57 @@ async fn figures_of_our_own_and_of_the_engine() {
     shop.close();
 }
 
+/// Each refund counts once, where its end was heard first: by the workflow that asks, or by a webhook.
+#[tokio::test]
+async fn refunds_are_counted_however_they_end() {
+    let listen = format!("127.0.0.1:{}", devstack::free_port());
+    let env = vec![("HOLDFAST_METRICS_LISTEN", listen.clone())];
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let _worker = shop.another_worker(&env).await;
+    shop.stock("tea", 1250, 1).await;
+    let sandbox = Api::new(shop.sandbox.url().trim_start_matches("http://"));
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    let payment = shop.payments(&id).await[0]["provider_payment_id"].as_str().unwrap().to_owned();
+    for (amount, faults, by_hand) in [
+        (100, json!({"webhooks": "lose"}), false), // the workflow hears it
+        (200, json!({"refunds": "pend"}), true),   // only a webhook tells
+        (300, json!({"refunds": "fail"}), false),
+    ] {
+        sandbox.put("/dashboard/faults", &faults).await.is(200);
+        let refund = shop.refund(&id, json!({"amount": amount, "reason": "late"})).await;
+        let refund = refund["id"].as_str().unwrap();
+        if by_hand {
+            let settle = format!("/dashboard/refunds/{refund}/settle");
+            eventually("the sandbox has the refund", async || {
+                (sandbox.post(&settle, &json!({"state": "succeeded"})).await.status == 200).then_some(())
+            })
+            .await;
+        }
+        eventually("the refund has ended", async || {
+            let list = shop.api.get(&format!("/v1/orders/{id}/refunds")).await.is(200);
+            let found = list["data"].as_array().unwrap().iter().find(|it| it["id"] == refund).cloned()?;
+            ["succeeded", "failed"].iter().any(|end| found["state"] == *end).then_some(())
+        })
+        .await;
+    }
+    sandbox.put("/dashboard/faults", &json!({})).await.is(200);
+    sandbox.post(&format!("/dashboard/payments/{payment}/refunds"), &json!({"amount": 50})).await.is(200);
+    let worker = Api::new(&listen);
+    for (result, times) in [("succeeded", 3), ("failed", 1)] {
+        let name = format!("holdfast_refunds_total{{provider=\"sandbox\",result=\"{result}\"}} ");
+        eventually(&format!("{name}{times}"), async || {
+            let there = String::from_utf8(worker.get("/metrics").await.body).unwrap();
+            let both = [shop.figures().await, there].join("\n");
+            let counts = both.lines().filter_map(|line| line.strip_prefix(&name)?.parse::<u32>().ok());
+            (counts.sum::<u32>() == times).then_some(())
+        })
+        .await;
+    }
+    shop.close();
+}
+
 #[tokio::test]
 async fn the_contract_is_served_and_can_be_tried() {
     let shop = Shop::open().await;
@@ -70,7 +121,12 @@ async fn the_contract_is_served_and_can_be_tried() {
         ("/v1/orders/{id}/extend", vec!["post"]),
         ("/v1/orders/{id}/fulfil", vec!["post"]),
         ("/v1/orders/{id}/timeline", vec!["get"]),
-        ("/v1/orders/{id}/payments", vec!["get"]),
+        ("/v1/orders/{id}/payments", vec!["get", "post"]),
+        ("/v1/orders/{id}/payments/{payment_id}/refresh", vec!["post"]),
+        ("/v1/orders/{id}/refunds", vec!["get", "post"]),
+        ("/v1/exceptions", vec!["get"]),
+        ("/v1/exceptions/{id}/resolve", vec!["post"]),
+        ("/v1/settlements", vec!["get"]),
         ("/v1/webhooks/{provider}", vec!["post"]),
         ("/healthz", vec!["get"]),
         ("/readyz", vec!["get"]),
@@ -80,6 +136,25 @@ async fn the_contract_is_served_and_can_be_tried() {
     ] {
         for method in methods {
             assert!(document["paths"][path][method]["responses"].is_object(), "{method} {path}");
+        }
+    }
+    for (path, method, errors) in [
+        ("/v1/orders/{id}/payments", "post", &["404", "409", "422", "503"][..]),
+        ("/v1/orders/{id}/payments", "get", &["404"]),
+        ("/v1/orders/{id}/payments/{payment_id}/refresh", "post", &["404", "409", "503"]),
+        ("/v1/orders/{id}/refunds", "post", &["404", "409", "422"]),
+        ("/v1/orders/{id}/refunds", "get", &["404"]),
+        ("/v1/exceptions", "get", &["422"]),
+        ("/v1/exceptions/{id}/resolve", "post", &["404", "409", "422"]),
+        ("/v1/settlements", "get", &["422"]),
+        ("/v1/webhooks/{provider}", "post", &["400", "404", "503"]),
+    ] {
+        let responses = document["paths"][path][method]["responses"].as_object().unwrap();
+        let documented: Vec<_> = responses.keys().filter(|status| status.as_str() >= "400").collect();
+        assert_eq!(documented, errors, "{method} {path}");
+        for status in errors {
+            let schema = &responses[*status]["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
         }
     }
     let page = send(shop.api.bare(Method::GET, "/docs")).await;

@@ -2,14 +2,14 @@
 
 use domain::{
     SignedDuration, Timestamp,
-    payment::{Outcome, PaymentReport, RefundReport, RefundState},
+    payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundState},
 };
 use providers::{Movement, MovementKind, Provider, Providers};
 use serde_json::json;
 use store::{
     Db,
     inbox::{self, Notice, Stored},
-    settlements::{self, Kind},
+    settlements::{self, Kind, Verdict},
 };
 use workflows::contract::{ReconcileStep, Reconciled};
 
@@ -43,6 +43,11 @@ pub(crate) async fn reconcile(
             Booked::Contradicted => found.unmatched += 1,
         }
     }
+    // All of this was read, now or before.
+    let (from, until) = (now.saturating_sub(FIRST)?, now.saturating_sub(OVERLAP)?);
+    found.missing = settlements::raise_missing(db, &step.provider, from, until, now).await?;
+    let kind = Mismatch::NotInBooks.as_str();
+    telemetry::metrics().exceptions.with_label_values(&[kind]).inc_by(found.missing);
     settlements::note_read(db, &step.provider, now).await?;
     tracing::info!(provider = step.provider, ?found, "books read");
     Ok(found)
@@ -51,17 +56,20 @@ pub(crate) async fn reconcile(
 enum Booked {
     Matched,
     Healed,
-    /// We heard of it before, and wrote down something else.
+    /// We wrote down something else.
     Contradicted,
 }
 
 async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp) -> anyhow::Result<Booked> {
-    if settlements::book(db, &row(provider, line)).await? {
-        return Ok(Booked::Matched);
+    match settlements::book(db, &row(provider, line)).await? {
+        Verdict::Matched => return Ok(Booked::Matched),
+        Verdict::Contradicted => return Ok(Booked::Contradicted),
+        Verdict::Missing => {}
     }
     let event = missed_event(provider, line);
     Ok(match inbox::store(db, &event, now).await? {
-        Stored::Repeated => Booked::Contradicted,
+        // Taken up by the run before, or by a try of this one that died, and not settled yet.
+        Stored::Repeated => Booked::Healed,
         Stored::Kept | Stored::UnknownOrder | Stored::Pending(_) => {
             tracing::warn!(
                 provider = provider.name(),

@@ -29,7 +29,7 @@ struct ExceptionDocument {
     order_id: Option<String>,
     payment_id: Option<String>,
     /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`, `refund_failed`,
-    /// `refund_unexplained` or `attempt_uncertain`.
+    /// `refund_unexplained`, `attempt_uncertain` or `not_in_books`.
     kind: String,
     /// `open` or `resolved`.
     state: String,

@@ -77,7 +77,7 @@ fn cursor(text: &str) -> Result<(String, String, String), Invalid> {
     let parts: Vec<&str> = text.splitn(3, '.').collect();
     let plain = |part: &&str| part.len() <= 32 && part.bytes().all(|b| b.is_ascii_graphic());
     match parts.as_slice() {
-        [day, provider, currency] if parts.iter().all(plain) => {
+        [day, provider, currency] if parts.iter().all(plain) && day.parse::<jiff::civil::Date>().is_ok() => {
             Ok(((*day).to_owned(), (*provider).to_owned(), (*currency).to_owned()))
         }
         _ => Err(Invalid::new("starting_after", "must be a next_cursor")),

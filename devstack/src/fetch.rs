@@ -71,6 +71,21 @@ pub(crate) async fn postgres(dir: &Path) -> Result<()> {
     .context("PostgreSQL could not be fetched: install PostgreSQL 14 or newer and start again")
 }
 
+/// Fetches a Python package, and what it needs, into `dir`; gives the folder that Python finds them in.
+pub(crate) async fn python_package(dir: &Path, requirement: &str) -> Result<PathBuf> {
+    let done = dir.join(requirement);
+    if done.is_dir() {
+        return Ok(done);
+    }
+    once(dir, requirement, &format!("{requirement} is not on this machine"), "a few MB", async |part| {
+        let mut client = pip(dir).await.context("there is no pip and no uv here to fetch it with")?;
+        run(client.args(["install", "--target"]).arg(part).arg(requirement)).await
+    })
+    .await
+    .with_context(|| format!("{requirement} could not be fetched: it takes Python 3 with pip or venv"))?;
+    Ok(done)
+}
+
 /// Runs `fill` on a new folder and then gives that its name, unless somebody else already did.
 async fn once(
     dir: &Path,

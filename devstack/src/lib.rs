@@ -22,6 +22,7 @@
 mod claim;
 mod fetch;
 mod leash;
+mod localstripe;
 mod mail;
 mod ports;
 mod postgres;
@@ -31,6 +32,7 @@ mod temporal;
 mod tools;
 
 pub use claim::Claim;
+pub use localstripe::{LocalStripe, python};
 pub use mail::MailCatcher;
 pub use ports::{PortTaken, free_port, port_is_free};
 pub use postgres::{Postgres, PostgresOptions};

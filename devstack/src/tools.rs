@@ -98,6 +98,14 @@ impl Tools {
         }
     }
 
+    /// The folder with a Python package, such as `stripe==16.1.0`, and what it needs: for `PYTHONPATH`.
+    ///
+    /// # Errors
+    /// When it is not here and cannot be fetched.
+    pub async fn python_package(&self, requirement: &str) -> Result<PathBuf> {
+        fetch::python_package(&self.dir()?, requirement).await
+    }
+
     fn dir(&self) -> Result<PathBuf> {
         fs::create_dir_all(&self.dir)
             .and_then(|()| self.dir.canonicalize())

@@ -114,6 +114,8 @@ pub enum Mismatch {
     RefundUnexplained,
     /// The provider did not say in time whether an attempt was captured; the order expired all the same.
     AttemptUncertain,
+    /// We heard of a capture that the provider's books do not have, days later.
+    NotInBooks,
 }
 
 impl Mismatch {
@@ -128,6 +130,7 @@ impl Mismatch {
             Self::RefundFailed => "refund_failed",
             Self::RefundUnexplained => "refund_unexplained",
             Self::AttemptUncertain => "attempt_uncertain",
+            Self::NotInBooks => "not_in_books",
         }
     }
 }
@@ -171,7 +174,8 @@ pub fn resolution(mismatch: Mismatch, too_little: bool, rules: &MoneyRules) -> R
         Mismatch::UnknownOrder
         | Mismatch::RefundFailed
         | Mismatch::RefundUnexplained
-        | Mismatch::AttemptUncertain => Resolution::Leave,
+        | Mismatch::AttemptUncertain
+        | Mismatch::NotInBooks => Resolution::Leave,
     }
 }
 

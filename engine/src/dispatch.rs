@@ -91,7 +91,9 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
     match &pending.what {
         What::Payment(order, report) => hand_over_payment(db, engine, *order, report).await,
         What::Refund(report) => {
-            refunds::report(db, report, Timestamp::now()).await?;
+            if let Some(end) = refunds::report(db, report, Timestamp::now()).await? {
+                telemetry::metrics().refunds.with_label_values(&[&report.provider, end.as_str()]).inc();
+            }
             let Some(refund) = report.refund else { return Ok(()) };
             // The news is stored; its workflow looks by itself, only later.
             engine.tell_refund(refund).await.map_err(|error| store::Error::Engine(error.to_string()))

@@ -61,8 +61,8 @@ impl Engine {
         }
     }
 
-    /// Reads the providers' books now, and tells what was found.
-    pub async fn reconcile(&self, call_id: &str) -> Result<BTreeMap<String, Reconciled>, Error> {
+    /// Reads the providers' books now, and tells what was found; none where they could not be read.
+    pub async fn reconcile(&self, call_id: &str) -> Result<BTreeMap<String, Option<Reconciled>>, Error> {
         let client = self.client().await?;
         let id = format!("{}-{call_id}", names::reconcile_schedule(self.task_queue()));
         let options = WorkflowStartOptions::new(self.task_queue(), id).build();

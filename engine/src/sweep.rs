@@ -1,5 +1,5 @@
 //! The sweepers: orders without a workflow, and events the engine has not got (both only after a crash or an
-//! outage), and refunds that a rule decided on. Several may run side by side (`FOR UPDATE SKIP LOCKED`).
+//! outage), and refunds that a rule decided on. Several may run side by side: no two take the same at once.
 
 use std::{sync::Arc, time::Duration};
 

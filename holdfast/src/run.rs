@@ -110,11 +110,19 @@ pub async fn reconcile() -> anyhow::Result<()> {
     let engine = config::Temporal::load()?.open(&metrics)?;
     let found = engine.reconcile(&uuid::Uuid::new_v4().to_string()).await?;
     for (provider, read) in &found {
-        let Reconciled { lines, healed, unmatched } = read;
-        println!("{provider}: {lines} lines read, {healed} taken up now, {unmatched} unmatched");
+        match read {
+            Some(Reconciled { lines, healed, unmatched, missing }) => println!(
+                "{provider}: {lines} lines read, {healed} taken up now, {unmatched} unmatched, {missing} missing"
+            ),
+            None => println!("{provider}: could not be read; the next run reads on from the last one"),
+        }
     }
-    anyhow::ensure!(!found.is_empty(), "no provider's books could be read");
-    anyhow::ensure!(found.values().all(|read| read.unmatched == 0), "some lines match nothing in our books");
+    anyhow::ensure!(!found.is_empty(), "no payment provider is configured");
+    anyhow::ensure!(found.values().all(Option::is_some), "some books could not be read");
+    anyhow::ensure!(
+        found.values().flatten().all(|read| read.unmatched == 0),
+        "some lines match nothing in our books"
+    );
     Ok(())
 }
 

@@ -176,8 +176,9 @@ struct Row {
 /// the workflow that should have done so.
 const LOST: SignedDuration = SignedDuration::from_mins(10);
 
-/// Takes events that wait since before `received_before`, hidden from other sweepers until the
-/// transaction ends.
+/// Takes events that wait since before `received_before`; other sweepers get none until the transaction ends. The
+/// rows are not locked: whoever acts on an event settles it in a transaction of its own. A refund waits until the
+/// money that it gives back is settled.
 pub async fn claim_pending(
     db: &Db,
     now: Timestamp,
@@ -185,12 +186,23 @@ pub async fn claim_pending(
     limit: i64,
 ) -> Result<(Tx<'static>, Vec<Pending>)> {
     let mut tx = db.begin().await?;
+    let alone: bool =
+        sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended('sweep inbox', 0))")
+            .fetch_one(&mut *tx)
+            .await?;
+    if !alone {
+        return Ok((tx, Vec::new()));
+    }
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
                 provider_refund_id, state_text
          FROM inbox
          WHERE settled_at IS NULL AND received_at < $1 AND (dispatched_at IS NULL OR dispatched_at < $2)
-         ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED",
+           AND (outcome NOT LIKE 'refund%' OR NOT EXISTS (
+               SELECT 1 FROM inbox c
+               WHERE c.settled_at IS NULL AND c.provider = inbox.provider AND c.payment_id = inbox.payment_id
+                 AND c.outcome = 'succeeded'))
+         ORDER BY id LIMIT $3",
     )
     .bind(sql(received_before))
     .bind(sql(now.saturating_sub(LOST).unwrap_or(now)))
@@ -224,6 +236,19 @@ fn pending(row: Row) -> Result<Pending> {
         (None, None) => return Err(Error::corrupt("an event without an order waits for one")),
     };
     Ok(Pending { id: row.id, what })
+}
+
+/// Whether a capture was reported that nobody has settled yet.
+pub(crate) async fn capture_is_under_way(
+    tx: &mut Tx<'_>,
+    provider: &str,
+    provider_payment_id: &str,
+) -> Result<bool> {
+    let query = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM inbox WHERE settled_at IS NULL AND provider = $1 AND payment_id = $2
+                                              AND outcome = 'succeeded')",
+    );
+    Ok(query.bind(provider).bind(provider_payment_id).fetch_one(&mut **tx).await?)
 }
 
 /// Notes that the engine has these events.

@@ -1,8 +1,16 @@
 //! The providers' books, as far as they were read, matched with ours.
 
-use domain::{OrderId, Timestamp};
+use domain::{
+    OrderId, PaymentId, Timestamp,
+    money::{Currency, Money},
+    payment::Mismatch,
+};
 
-use crate::{Db, Result, SqlTime, sql};
+use crate::{
+    Db, Error, Result, SqlTime,
+    exceptions::{self, About},
+    sql,
+};
 
 /// One line of a provider's books.
 #[derive(Debug, Clone)]
@@ -36,25 +44,53 @@ impl Kind {
     }
 }
 
-/// Writes a line down. True if our books say the same: the payment (or refund) is known, with that amount.
-pub async fn book(db: &Db, movement: &Movement) -> Result<bool> {
-    let matched = sqlx::query_scalar(
-        "INSERT INTO provider_movements (provider, kind, reference, payment, order_id, amount, currency, fee, at,
-                                         matched)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
-                CASE $2 WHEN 'captured' THEN EXISTS (
-                    SELECT 1 FROM payments WHERE provider = $1 AND provider_payment_id = $4
-                        AND state = 'succeeded' AND amount = $6 AND currency = $7)
-                    OR EXISTS (SELECT 1 FROM exceptions WHERE provider = $1 AND provider_payment_id = $4
-                        AND kind = 'unknown_order' AND amount = $6 AND currency = $7)
-                ELSE EXISTS (
-                    SELECT 1 FROM refunds WHERE provider = $1 AND provider_refund_id = $3
-                        AND state = 'succeeded' AND amount = $6 AND currency = $7)
-                END
+/// What our books say to a line of a provider's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same: the payment (or refund) is known, with that amount.
+    Matched,
+    /// Nothing yet.
+    Missing,
+    /// The payment (or refund) is known, with another amount or another end.
+    Contradicted,
+}
+
+/// Whether our books say the same as the line `m`, as SQL.
+macro_rules! matched {
+    () => {
+        "(CASE m.kind WHEN 'captured' THEN
+              EXISTS (SELECT 1 FROM payments p
+                      WHERE p.provider = m.provider AND p.provider_payment_id = m.payment
+                        AND p.state = 'succeeded' AND p.amount = m.amount AND p.currency = m.currency)
+              OR EXISTS (SELECT 1 FROM exceptions e
+                         WHERE e.provider = m.provider AND e.provider_payment_id = m.payment
+                           AND e.kind = 'unknown_order' AND e.amount = m.amount AND e.currency = m.currency)
+          ELSE EXISTS (SELECT 1 FROM refunds r
+                       WHERE r.provider = m.provider AND r.provider_refund_id = m.reference
+                         AND r.state = 'succeeded' AND r.amount = m.amount AND r.currency = m.currency) END)"
+    };
+}
+
+/// Writes a line down, and compares it with our books.
+pub async fn book(db: &Db, movement: &Movement) -> Result<Verdict> {
+    let (matched, known): (bool, bool) = sqlx::query_as(concat!(
+        "WITH m AS (SELECT $1::text AS provider, $2::text AS kind, $3::text AS reference, $4::text AS payment,
+                           $6::bigint AS amount, $7::char(3) AS currency)
+         INSERT INTO provider_movements AS line (provider, kind, reference, payment, order_id, amount, currency,
+                                                 fee, at, matched)
+         SELECT provider, kind, reference, payment, $5::uuid, amount, currency, $8::bigint, $9::timestamptz, ",
+        matched!(),
+        " FROM m
          ON CONFLICT (provider, kind, reference) DO UPDATE
-             SET fee = coalesce(excluded.fee, provider_movements.fee), matched = excluded.matched
-         RETURNING matched",
-    )
+             SET fee = coalesce(excluded.fee, line.fee), matched = excluded.matched
+         RETURNING matched,
+                   CASE kind WHEN 'captured' THEN
+                       EXISTS (SELECT 1 FROM payments p WHERE p.provider = line.provider
+                                   AND p.provider_payment_id = line.payment AND p.state = 'succeeded')
+                   ELSE EXISTS (SELECT 1 FROM refunds r WHERE r.provider = line.provider
+                                    AND r.provider_refund_id = line.reference
+                                    AND r.state IN ('succeeded', 'failed')) END"
+    ))
     .bind(&movement.provider)
     .bind(movement.kind.as_str())
     .bind(&movement.reference)
@@ -66,7 +102,53 @@ pub async fn book(db: &Db, movement: &Movement) -> Result<bool> {
     .bind(sql(movement.at))
     .fetch_one(db.pool())
     .await?;
-    Ok(matched)
+    Ok(match (matched, known) {
+        (true, _) => Verdict::Matched,
+        (false, true) => Verdict::Contradicted,
+        (false, false) => Verdict::Missing,
+    })
+}
+
+/// Raises an exception for each capture between `from` and `until` that our books have and the provider's lines
+/// have not. The money itself, if there is any, is what its order makes of it: the exception is about none. Gives
+/// how many are new.
+pub async fn raise_missing(
+    db: &Db,
+    provider: &str,
+    from: Timestamp,
+    until: Timestamp,
+    at: Timestamp,
+) -> Result<u64> {
+    let mut tx = db.begin().await?;
+    let missing: Vec<(uuid::Uuid, uuid::Uuid, String, String)> = sqlx::query_as(
+        "SELECT p.id, p.order_id, p.provider_payment_id, p.currency FROM payments p
+         WHERE p.provider = $1 AND p.state = 'succeeded' AND p.captured_at >= $2 AND p.captured_at < $3
+           AND NOT EXISTS (SELECT 1 FROM provider_movements m WHERE m.provider = p.provider
+                               AND m.kind = 'captured' AND m.reference = p.provider_payment_id)
+           AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.payment_id = p.id AND e.kind = $4)
+         ORDER BY p.id",
+    )
+    .bind(provider)
+    .bind(sql(from))
+    .bind(sql(until))
+    .bind(Mismatch::NotInBooks.as_str())
+    .fetch_all(&mut *tx)
+    .await?;
+    let mut raised = 0;
+    for (payment, order, provider_payment_id, currency) in missing {
+        let about = About {
+            order: Some(OrderId::from_uuid(order)),
+            payment: Some(PaymentId::from_uuid(payment)),
+            provider,
+            provider_payment_id: &provider_payment_id,
+            money: Money::new(0, Currency::parse(&currency).map_err(Error::corrupt)?),
+            captured: 0,
+            part: "",
+        };
+        raised += u64::from(exceptions::raise(&mut tx, Mismatch::NotInBooks, &about, at).await?.is_some());
+    }
+    tx.commit().await?;
+    Ok(raised)
 }
 
 /// Up to when a provider's books were read.
@@ -112,9 +194,13 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
         Some((day, provider, currency)) => (Some(day), Some(provider), Some(currency)),
         None => (None, None, None),
     };
-    let settlements = sqlx::query_as(
+    let settlements = sqlx::query_as(concat!(
         "WITH line AS (
-             SELECT m.*, to_char(m.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
+             SELECT m.provider, m.kind, m.amount, m.currency, m.fee,
+                    m.matched OR ",
+        matched!(),
+        " AS matched, -- healed since, perhaps
+                    to_char(m.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
                     (SELECT sum(e.amount) FROM exceptions e
                      WHERE m.kind = 'captured' AND e.state = 'open' AND e.provider = m.provider
                        AND e.provider_payment_id = m.payment) AS open
@@ -130,8 +216,8 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
          )
          SELECT * FROM settlement
          WHERE $1::text IS NULL OR (day, provider, currency) < ($1, $2, $3)
-         ORDER BY day DESC, provider DESC, currency DESC LIMIT $4",
-    )
+         ORDER BY day DESC, provider DESC, currency DESC LIMIT $4"
+    ))
     .bind(day)
     .bind(provider)
     .bind(currency)

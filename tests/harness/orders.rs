@@ -90,6 +90,24 @@ impl Shop {
         list["data"].as_array().unwrap().clone()
     }
 
+    /// Opens an attempt to pay.
+    pub async fn attempt(&self, id: &str) -> Value {
+        self.api.post(&format!("/v1/orders/{id}/payments"), &json!({})).await.is(201)
+    }
+
+    /// Asks for money back; gives the refund.
+    pub async fn refund(&self, id: &str, refund: Value) -> Value {
+        self.api.post(&format!("/v1/orders/{id}/refunds"), &refund).await.is(201)
+    }
+
+    /// Waits until the order's money stands like this.
+    pub async fn until_money(&self, id: &str, payment_status: &str) -> Value {
+        eventually(&format!("the money of {id} is {payment_status}"), async || {
+            Some(self.order(id).await).filter(|order| order["payment_status"] == payment_status)
+        })
+        .await
+    }
+
     /// Skips the order's time; gives the order as it is then.
     pub async fn fast_forward(&self, id: &str, duration: &str) -> Value {
         let path = format!("/v1/sandbox/orders/{id}/fast-forward");

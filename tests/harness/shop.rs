@@ -32,6 +32,8 @@ pub struct Setup {
     pub database_url: Option<String>,
     pub temporal_address: Option<String>,
     pub smtp_url: Option<String>,
+    /// More environment for every process.
+    pub env: Vec<(&'static str, String)>,
 }
 
 pub struct Shop {
@@ -86,6 +88,7 @@ impl Shop {
         }
         let sandbox = start_sandbox().await;
         env.push(("HOLDFAST_SANDBOX_URL", sandbox.url().to_owned()));
+        env.extend(setup.env);
         let mut api_process = Holdfast::start("api", &env, &dir);
         let worker = (!setup.without_worker).then(|| Holdfast::start("worker", &env, &dir));
         let address = address_of(&mut api_process).await;
@@ -190,9 +193,20 @@ impl Shop {
     /// Runs `holdfast audit`; gives its verdict and its report.
     pub fn run_audit(&self) -> (bool, String) {
         let mut audit = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        let audit = audit.arg("audit").env("DATABASE_URL", &self.database_url).output().unwrap();
-        let said = [audit.stdout, audit.stderr].concat();
-        (audit.status.success(), String::from_utf8_lossy(&said).into_owned())
+        run(audit.arg("audit").env("DATABASE_URL", &self.database_url))
+    }
+
+    /// Runs `holdfast reconcile`; gives whether it succeeded, and what it said.
+    pub async fn reconcile(&self) -> (bool, String) {
+        self.reconciliation().await
+    }
+
+    /// The same, for a test that goes on meanwhile.
+    pub fn reconciliation(&self) -> impl Future<Output = (bool, String)> + Send + use<> {
+        let mut reconcile = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        reconcile.arg("reconcile").env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
+        // Not on this thread: the sandbox may serve on it.
+        async { tokio::task::spawn_blocking(move || run(&mut reconcile)).await.unwrap() }
     }
 
     /// Every invariant must be whole.
@@ -211,6 +225,12 @@ impl Shop {
             assert!(!log.contains(&self.email) && !log.contains(NAME), "personal data in a log:\n{log}");
         }
     }
+}
+
+fn run(command: &mut Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
 async fn start_sandbox() -> Sandbox {

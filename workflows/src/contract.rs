@@ -266,4 +266,7 @@ pub struct Reconciled {
     pub healed: u64,
     /// Lines that our books contradict.
     pub unmatched: u64,
+    /// Captures of ours that the books do not have, found now: exceptions.
+    #[serde(default)]
+    pub missing: u64,
 }

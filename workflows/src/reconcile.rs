@@ -17,18 +17,19 @@ pub struct ReconcileWorkflow;
 
 #[workflow_methods]
 impl ReconcileWorkflow {
-    /// What was found, by provider. A provider whose books cannot be read is missing; the next run reads on
-    /// from where the last one got to.
+    /// What was found, by provider; none if its books could not be read. The next run reads on from where the
+    /// last one got to.
     #[run(name = "reconcile")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<BTreeMap<String, Reconciled>> {
+    pub async fn run(
+        ctx: &mut WorkflowContext<Self>,
+    ) -> WorkflowResult<BTreeMap<String, Option<Reconciled>>> {
         let providers = step(ctx, MoneySteps::list_providers, (), DATABASE, "list the providers").await?;
         let mut found = BTreeMap::new();
         for provider in providers {
             let input = ReconcileStep { provider: provider.clone(), at: now(ctx) };
             let summary = format!("books of {provider}");
-            if let Ok(read) = step(ctx, MoneySteps::reconcile_provider, input, BOOKS, &summary).await {
-                found.insert(provider, read);
-            }
+            let read = step(ctx, MoneySteps::reconcile_provider, input, BOOKS, &summary).await;
+            found.insert(provider, read.ok());
         }
         Ok(found)
     }

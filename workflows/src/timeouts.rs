@@ -6,7 +6,7 @@
 //! | sends a mail      | 8 s             | each try 30 s, backoff 5 s to 10 min, 3 days   |
 //! | sends a reminder  | 8 s             | the same, but only until the next deadline     |
 //! | asks a provider   | 8 s             | each try 40 s, backoff 2 s to 5 min; about open attempts for 1 h, refunds for ever |
-//! | reads a provider's books |          | each try 10 min, backoff 10 s to 10 min, 6 tries' worth: 1 h |
+//! | reads a provider's books | 8 s       | 2 tries of 10 min, 5 s apart: the next run reads on |
 
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub struct Effort {
     each_try: Duration,
     /// Give up after this; `None` is never.
     in_all: Option<Duration>,
+    /// Or after so many tries by the server; 0 is never.
+    tries: u32,
     first_backoff: Duration,
     longest_backoff: Duration,
 }
@@ -29,6 +31,7 @@ pub const DATABASE: Effort = Effort {
     local_try: Duration::from_secs(5),
     each_try: Duration::from_secs(15),
     in_all: None,
+    tries: 0,
     first_backoff: Duration::from_secs(1),
     longest_backoff: Duration::from_secs(60),
 };
@@ -37,6 +40,7 @@ pub const MAIL: Effort = Effort {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(30),
     in_all: Some(Duration::from_secs(3 * 24 * 3600)),
+    tries: 0,
     first_backoff: Duration::from_secs(5),
     longest_backoff: Duration::from_secs(600),
 };
@@ -46,6 +50,7 @@ pub const PROVIDER: Effort = Effort {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(40),
     in_all: None,
+    tries: 0,
     first_backoff: Duration::from_secs(2),
     longest_backoff: Duration::from_secs(300),
 };
@@ -53,13 +58,15 @@ pub const PROVIDER: Effort = Effort {
 /// How long an order past its end waits for a provider that does not say whether money came.
 pub const PROVIDER_PATIENCE: Duration = Duration::from_secs(3600);
 
-/// Reading a provider's books may take long; the next run reads what this one did not.
+/// Reading a provider's books may take long. One that is down does not keep the others waiting, nor the person
+/// who asked: the next run reads what this one did not.
 pub const BOOKS: Effort = Effort {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(600),
     in_all: Some(Duration::from_secs(3600)),
-    first_backoff: Duration::from_secs(10),
-    longest_backoff: Duration::from_secs(600),
+    tries: 2,
+    first_backoff: Duration::from_secs(5),
+    longest_backoff: Duration::from_secs(60),
 };
 
 /// How long to wait before a pending refund is asked about again.
@@ -95,6 +102,7 @@ impl Effort {
         let retry = RetryPolicy::builder()
             .initial_interval(self.first_backoff)
             .maximum_interval(self.longest_backoff)
+            .maximum_attempts(self.tries)
             .build();
         ActivityOptions::with_close_timeouts(timeouts)
             .retry_policy(retry)

@@ -55,14 +55,16 @@ async fn an_event_signed_by_localstripe_passes_and_one_changed_byte_does_not() {
     assert!(outcomes.contains(&Outcome::Failed) && outcomes.contains(&Outcome::Succeeded), "{outcomes:?}");
 }
 
-#[test]
-fn an_event_signed_by_stripes_own_library_passes_and_one_of_another_secret_does_not() {
+/// Stripe's own library, for its signer.
+const STRIPE_LIBRARY: &str = "stripe==16.1.0";
+
+#[tokio::test]
+async fn an_event_signed_by_stripes_own_library_passes_and_one_of_another_secret_does_not() {
     const SIGN: &str = "import stripe, sys\n\
         print(stripe.WebhookSignature.generate_signature_header(sys.argv[1], sys.argv[2]))";
-    let packages = localstripe::fetch(localstripe::STRIPE_LIBRARY);
+    let packages = tools().python_package(STRIPE_LIBRARY).await.expect("fetched");
     let sign = |body: &str, secret: &str| -> HeaderMap {
-        let output =
-            localstripe::python(&packages).args(["-c", SIGN, body, secret]).output().expect("python3");
+        let output = devstack::python(&packages).args(["-c", SIGN, body, secret]).output().expect("python3");
         let header = String::from_utf8(output.stdout).expect("text");
         let header = header.trim().parse().expect("a header");
         [("stripe-signature".parse().expect("name"), header)].into_iter().collect()

@@ -3,12 +3,13 @@
 mod attempts;
 mod events;
 mod gateway;
-mod localstripe;
 mod refunds;
 
+use std::path::Path;
+
+use devstack::{LocalStripe, Tools};
 use domain::{OrderId, PaymentId, RefundId, SignedDuration, Timestamp, money::Currency, money::Money};
 use gateway::Gateway;
-use localstripe::LocalStripe;
 use providers::stripe::{Config, Stripe};
 use providers::{AttemptRef, AttemptState, NewAttempt, NewRefund, Provider};
 use serde_json::{Value, json};
@@ -29,10 +30,10 @@ struct Setup {
 
 impl Setup {
     async fn new() -> Self {
-        let server = LocalStripe::start();
-        let gateway = Gateway::start(&server.url).await;
+        let server = LocalStripe::start(&tools()).await.expect("localstripe starts");
+        let gateway = Gateway::start(server.url()).await;
         let stripe = stripe_at(&gateway.url, KEY);
-        let payer = Payer { http: http_client(), url: server.url.clone() };
+        let payer = Payer { http: http_client(), url: server.url().to_owned() };
         Self { stripe, gateway, payer, _server: server }
     }
 
@@ -53,6 +54,10 @@ impl Setup {
         let attempt = self.stripe.look_up(attempt).await.expect("known");
         (attempt.state, attempt.state_text)
     }
+}
+
+fn tools() -> Tools {
+    Tools::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.holdfast/bin"))
 }
 
 fn stripe_at(url: &str, key: &str) -> Stripe {

@@ -16,7 +16,7 @@ use axum::{
 use domain::Timestamp;
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     keys::{MERCHANT, NEXT_PLATFORM, PLATFORM, Pair},
     routes,
 };

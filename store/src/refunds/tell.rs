@@ -10,7 +10,7 @@ use super::{New, Refund, Row, insert, refresh_payment_status};
 use crate::{
     Db, Error, Result, Tx,
     exceptions::{self, About},
-    outbox, sql, stock, timeline,
+    inbox, outbox, sql, stock, timeline,
 };
 
 /// Records what the provider says of a refund of ours. Safe to repeat; gives its state now, and whether it is
@@ -29,9 +29,9 @@ pub async fn record(
 }
 
 /// Takes up what a provider's event says of a refund, and settles the event: ours changes its state, one that
-/// was made at the provider is matched with the money it came from.
+/// was made at the provider is matched with the money it came from. Gives the end that it came to, if that is news.
 #[tracing::instrument(name = "sql refunds.report", skip_all, err(level = "debug"))]
-pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<()> {
+pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
     let mut tx = db.begin().await?;
     // One report at a time about one payment: two at once about a new refund would both insert it.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
@@ -46,14 +46,20 @@ pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<()>
     .bind(&report.provider_refund_id)
     .fetch_optional(&mut *tx)
     .await?;
-    match known {
-        Some(id) => {
-            change(&mut tx, RefundId::from_uuid(id), report, at).await?;
+    let (state, is_news) = match known {
+        Some(id) => change(&mut tx, RefundId::from_uuid(id), report, at).await?,
+        // Whose money it is shows once that is settled; the sweeper reports it again then.
+        None if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? => {
+            return Err(Error::Engine("the money that went back is not settled yet".to_owned()));
         }
-        None => made_at_provider(&mut tx, report, at).await?,
-    }
-    crate::inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
-    Ok(tx.commit().await?)
+        None => {
+            made_at_provider(&mut tx, report, at).await?;
+            (report.state, true)
+        }
+    };
+    inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
+    tx.commit().await?;
+    Ok((is_news && state.is_final()).then_some(state))
 }
 
 async fn change(
