@@ -16,10 +16,13 @@
 
 mod harness;
 
+mod attempts;
 mod crashes;
 mod day;
+mod deadline;
 mod dev;
 mod errors;
+mod exceptions;
 mod fuzz;
 mod happy_path;
 mod idempotency;
@@ -29,6 +32,7 @@ mod payments;
 mod policy;
 mod reads;
 mod reconcile;
+mod refunds;
 mod repeats;
 mod replay;
 mod stock;

@@ -84,7 +84,7 @@ async fn reference(
         opened => opened?.attempt,
     };
     let noted =
-        payments::opened(db, payment.id, &opened.provider_payment_id, &opened.state_text, &Value::Null, at);
+        payments::opened(db, payment, &opened.provider_payment_id, &opened.state_text, &Value::Null, at);
     noted.await.map_err(|error| Error::Unavailable(error.to_string()))?;
     Ok(AttemptRef { payment: payment.id, provider_payment_id: opened.provider_payment_id })
 }

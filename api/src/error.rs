@@ -119,6 +119,10 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The finished answer.
     pub fn render(&self, request_id: &str) -> Response {
         let mut body = self.more.clone();

@@ -70,8 +70,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let path = if path == "." { String::new() } else { path };
         let error = error.into_inner();
+        let path = if path == "." { missing(&error).unwrap_or_default() } else { path };
         match error.classify() {
             serde_json::error::Category::Data => {
                 Problem::invalid(vec![Invalid::new(path, without_position(&error))])
@@ -83,6 +83,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .end()
         .map_err(|error| Problem::bad_request("malformed_json", format!("The body is not JSON: {error}.")))?;
     Ok(value)
+}
+
+/// "missing field `reason`": what is not there has no place of its own.
+fn missing(error: &serde_json::Error) -> Option<String> {
+    Some(error.to_string().strip_prefix("missing field `")?.split('`').next()?.to_owned())
 }
 
 /// The field is named already; "at line 1 column 52" would only distract.

@@ -154,7 +154,7 @@ async fn ask(
         Ok(opened) => {
             let Attempt { provider_payment_id, state_text, .. } = &opened.attempt;
             let noted =
-                payments::opened(&app.db, begun.id, provider_payment_id, state_text, &opened.client, now());
+                payments::opened(&app.db, &begun, provider_payment_id, state_text, &opened.client, now());
             Ok(noted.await?)
         }
         Err(Error::Refused { code, detail }) => {
@@ -189,24 +189,27 @@ fn close_superseded(app: &App, order: OrderId) {
     tokio::spawn(async move {
         let unfinished = payments::unfinished(&app.db, order).await.unwrap_or_default();
         for payment in unfinished.into_iter().filter(|payment| payment.state == "closing") {
-            let (Some(provider), Some(id)) =
-                (app.providers.get(&payment.provider), payment.provider_payment_id.clone())
-            else {
-                continue;
-            };
-            let attempt = AttemptRef { payment: payment.id, provider_payment_id: id };
-            let told = match provider.cancel(&attempt).await {
-                Ok(attempt) => learn(&app, &payment, attempt).await,
-                Err(error) => {
-                    tracing::warn!(order_id = %order, %error, "a superseded attempt is closed later");
-                    Ok(())
-                }
-            };
-            if let Err(error) = told {
-                tracing::warn!(order_id = %order, %error, "a superseded attempt is closed later");
+            let Some(provider) = app.providers.get(&payment.provider) else { continue };
+            let told = cancel(&app, provider, payment).await;
+            if let Err(why) = told {
+                tracing::warn!(order_id = %order, why, "a superseded attempt is closed later");
             }
         }
     });
+}
+
+/// Cancels one. If we do not know its name at the provider, asking for it again under our own id tells.
+async fn cancel(app: &App, provider: &dyn Provider, payment: Payment) -> Result<(), String> {
+    let payment = match payment.provider_payment_id {
+        Some(_) => payment,
+        None => ask(app, provider, payment, None).await.map_err(|problem| problem.detail().to_owned())?,
+    };
+    let Some(id) = payment.provider_payment_id.clone().filter(|_| payment.state == "closing") else {
+        return Ok(()); // it was closed, or paid, meanwhile
+    };
+    let attempt = AttemptRef { payment: payment.id, provider_payment_id: id };
+    let attempt = provider.cancel(&attempt).await.map_err(|error| error.to_string())?;
+    learn(app, &payment, attempt).await.map_err(|error| error.to_string())
 }
 
 /// Takes up what a provider said of an attempt. Money is taken up as if its webhook had come.

@@ -10,7 +10,7 @@ use temporalio_client::{
 };
 use workflows::{ReconcileWorkflow, RefundInput, RefundWorkflow, contract::Reconciled, names};
 
-use crate::{CALL_TIMEOUT, Engine, Error, within};
+use crate::{CALL_TIMEOUT, Engine, Error, orders::REUSE, within};
 
 /// How often the providers' books are read.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -26,6 +26,7 @@ impl Engine {
             None => "Refund of money for no order of ours".to_owned(),
         };
         let options = WorkflowStartOptions::new(self.task_queue(), names::refund_workflow(refund))
+            .id_reuse_policy(REUSE)
             .static_summary(summary)
             .build();
         let call = client.start_workflow(RefundWorkflow::run, RefundInput { refund, order }, options);

@@ -17,7 +17,7 @@ use workflows::{
 use crate::{CALL_TIMEOUT, Engine, Error, within};
 
 /// An ended order is never started anew, unless its workflow was terminated or failed.
-const REUSE: WorkflowIdReusePolicy = WorkflowIdReusePolicy::AllowDuplicateFailedOnly;
+pub(crate) const REUSE: WorkflowIdReusePolicy = WorkflowIdReusePolicy::AllowDuplicateFailedOnly;
 /// How often a question that was interrupted is asked.
 const MAX_TRIES: u32 = 5;
 const CONFLICT: WorkflowIdConflictPolicy = WorkflowIdConflictPolicy::UseExisting;

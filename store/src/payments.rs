@@ -149,10 +149,11 @@ pub async fn begin(
     .bind(sql(at))
     .execute(&mut *tx)
     .await?;
-    let row: Row = sqlx::query_as(
+    let row: Option<Row> = sqlx::query_as(
         "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at, idempotency_key,
                                created_at, updated_at)
-         VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8) RETURNING *",
+         VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8)
+         ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
     )
     .bind(PaymentId::new(at, random()).uuid())
     .bind(order.uuid())
@@ -162,8 +163,10 @@ pub async fn begin(
     .bind(sql(locked.payment_due_at))
     .bind(key)
     .bind(sql(at))
-    .fetch_one(&mut *tx)
+    .fetch_optional(&mut *tx)
     .await?;
+    // Our order is locked: whoever took the key since we looked did so for another one.
+    let row = row.ok_or(Error::KeyReused)?;
     tx.commit().await?;
     row.try_into()
 }
@@ -179,29 +182,78 @@ async fn replay(tx: &mut Tx<'_>, order: OrderId, key: &str) -> Result<Option<Pay
     }
 }
 
-/// Notes that the provider has opened an attempt. One that was superseded meanwhile stays `closing`.
+/// Notes that the provider has opened an attempt. One that was superseded meanwhile stays `closing`. If the provider
+/// told of it before it answered us, its own entry is the attempt, and ours stands aside.
 pub async fn opened(
     db: &Db,
-    id: PaymentId,
+    payment: &Payment,
     provider_payment_id: &str,
     state_text: &str,
     client: &Value,
     at: Timestamp,
 ) -> Result<Payment> {
-    let row: Row = sqlx::query_as(
-        "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
-                state = CASE state WHEN 'opening' THEN 'open' ELSE state END,
-                client = CASE state WHEN 'opening' THEN $4 ELSE client END
-         WHERE id = $1 RETURNING *",
-    )
-    .bind(id.uuid())
-    .bind(provider_payment_id)
-    .bind(state_text)
-    .bind(client)
-    .bind(sql(at))
-    .fetch_one(db.pool())
-    .await?;
+    let mut tx = db.begin().await?;
+    orders::lock(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
+    let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
+    let row: Row = match told {
+        Some(told) => told,
+        None => {
+            sqlx::query_as(
+                "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
+                        state = CASE state WHEN 'opening' THEN 'open' ELSE state END,
+                        client = CASE state WHEN 'opening' THEN $4 ELSE client END
+                 WHERE id = $1 RETURNING *",
+            )
+            .bind(payment.id.uuid())
+            .bind(provider_payment_id)
+            .bind(state_text)
+            .bind(client)
+            .bind(sql(at))
+            .fetch_one(&mut *tx)
+            .await?
+        }
+    };
+    tx.commit().await?;
     row.try_into()
+}
+
+/// The entry that a provider's event made of our attempt, if there is one: it gets our key, and we are closed.
+async fn stand_aside(
+    tx: &mut Tx<'_>,
+    ours: &Payment,
+    provider_payment_id: &str,
+    at: Timestamp,
+) -> Result<Option<Row>> {
+    let told: Option<uuid::Uuid> = sqlx::query_scalar(
+        "SELECT id FROM payments
+         WHERE order_id = $1 AND provider = $2 AND provider_payment_id = $3 AND id <> $4",
+    )
+    .bind(ours.order.uuid())
+    .bind(&ours.provider)
+    .bind(provider_payment_id)
+    .bind(ours.id.uuid())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(told) = told else { return Ok(None) };
+    let key: Option<String> =
+        sqlx::query_scalar("SELECT idempotency_key FROM payments WHERE id = $1 FOR NO KEY UPDATE")
+            .bind(ours.id.uuid())
+            .fetch_one(&mut **tx)
+            .await?;
+    sqlx::query(
+        "UPDATE payments SET state = 'failed', state_text = $2, idempotency_key = NULL, client = NULL,
+                updated_at = $3
+         WHERE id = $1",
+    )
+    .bind(ours.id.uuid())
+    .bind(format!("the provider told of it: {}", PaymentId::from_uuid(told)))
+    .bind(sql(at))
+    .execute(&mut **tx)
+    .await?;
+    let row = sqlx::query_as(
+        "UPDATE payments SET idempotency_key = coalesce(idempotency_key, $2) WHERE id = $1 RETURNING *",
+    );
+    Ok(Some(row.bind(told).bind(key).fetch_one(&mut **tx).await?))
 }
 
 /// Notes that an attempt will bring no money: `failed` or `cancelled`. What was captured stays captured.

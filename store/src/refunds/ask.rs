@@ -159,9 +159,20 @@ pub(crate) async fn of_exception(
     else {
         return Err(Error::BeyondCaptured(0));
     };
-    if exception.amount < 1 {
+    // No money, or money that has gone back already.
+    if exception.amount < 1 || exception.kind == Mismatch::RefundUnexplained.as_str() {
         return Err(Error::BeyondCaptured(0));
     }
+    // Instead of one that failed: what that was to bring back to the shelf comes back with this one.
+    let restock: Option<bool> = sqlx::query_scalar(
+        "SELECT restock FROM refunds
+         WHERE $1 = 'refund_failed' AND $2 LIKE '%/re_' || replace(id::text, '-', '') AND payment_id = $3",
+    )
+    .bind(&exception.kind)
+    .bind(&exception.source)
+    .bind(exception.payment().map(PaymentId::uuid))
+    .fetch_optional(&mut **tx)
+    .await?;
     let captured: Option<i64> = sqlx::query_scalar("SELECT amount FROM payments WHERE id = $1")
         .bind(exception.payment().map(PaymentId::uuid))
         .fetch_optional(&mut **tx)
@@ -176,7 +187,7 @@ pub(crate) async fn of_exception(
         money: Money::new(exception.amount, Currency::parse(currency).map_err(Error::corrupt)?),
         captured: captured.unwrap_or(exception.amount),
         reason: note,
-        restock: false,
+        restock: restock.unwrap_or_default(),
         source: "api",
         state: RefundState::Requested,
         state_text: "",

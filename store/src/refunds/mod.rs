@@ -15,7 +15,7 @@ use domain::{
 };
 use serde_json::json;
 
-use crate::{Db, Error, Idempotency, Result, SqlTime, Tx, random, sql, timeline};
+use crate::{Db, Error, Idempotency, Result, SqlTime, Tx, orders, random, sql, timeline};
 
 #[derive(Debug, Clone)]
 pub struct Refund {
@@ -105,14 +105,14 @@ struct New<'a> {
 }
 
 async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund> {
-    let row: Row = sqlx::query_as(
+    let row: Option<Row> = sqlx::query_as(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
                               state_text, created_at, updated_at, idempotency_key, request_hash,
                               workflow_started_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18,
                  CASE WHEN $13 = 'provider' THEN $16 END)
-         RETURNING *",
+         ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
     )
     .bind(RefundId::new(at, random()).uuid())
     .bind(new.order.map(OrderId::uuid))
@@ -132,9 +132,10 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
     .bind(sql(at))
     .bind(new.idempotency.map(|i| &i.key))
     .bind(new.idempotency.map(|i| &i.request_hash))
-    .fetch_one(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    let refund: Refund = row.try_into()?;
+    // The order is locked: whoever took the key since we looked did so for another one.
+    let refund: Refund = row.ok_or(Error::KeyReused)?.try_into()?;
     if let Some(order) = refund.order {
         let data = json!({"refund_id": refund.id, "amount": refund.money.amount,
                           "currency": refund.money.currency, "reason": refund.reason, "source": refund.source});
@@ -192,6 +193,7 @@ macro_rules! payment_status {
         "(SELECT CASE
              WHEN under_way > 0 THEN 'refund_pending'
              WHEN refunded > 0 AND refunded >= captured THEN 'refunded'
+             WHEN applied > 0 AND own >= applied THEN 'refunded'
              WHEN applied > 0 AND own > 0 THEN 'partially_refunded'
              WHEN applied > 0 THEN 'paid'
              ELSE 'unpaid' END
@@ -202,7 +204,16 @@ macro_rules! payment_status {
          ) AS paid, (
              SELECT count(*) FILTER (WHERE state IN ('requested', 'pending')) AS under_way,
                     coalesce(sum(amount) FILTER (WHERE state = 'succeeded'), 0) AS refunded,
-                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded' AND exception_id IS NULL), 0) AS own
+                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded' AND id IN (
+                        -- of the order's own money: asked for as such, or instead of one that failed
+                        WITH RECURSIVE own (id) AS (
+                            SELECT id FROM refunds WHERE order_id = o.id AND exception_id IS NULL
+                            UNION
+                            SELECT again.id FROM own
+                            JOIN exceptions e ON e.order_id = o.id AND e.kind = 'refund_failed'
+                                 AND e.source LIKE '%/re_' || replace(own.id::text, '-', '')
+                            JOIN refunds again ON again.exception_id = e.id
+                        ) SELECT id FROM own)), 0) AS own
              FROM refunds WHERE order_id = o.id
          ) AS back)"
     };
@@ -211,6 +222,9 @@ pub(crate) use payment_status;
 
 /// Writes what an order's payments and refunds add up to.
 pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+    // First the lock, then a statement of its own: one that waited for the lock would not see what others wrote
+    // about their refunds meanwhile.
+    orders::lock(tx, order).await?;
     sqlx::query(concat!("UPDATE orders o SET payment_status = ", payment_status!(), " WHERE o.id = $1"))
         .bind(order.uuid())
         .execute(&mut **tx)

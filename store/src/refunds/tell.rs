@@ -10,7 +10,7 @@ use super::{New, Refund, Row, insert, refresh_payment_status};
 use crate::{
     Db, Error, Result, Tx,
     exceptions::{self, About},
-    inbox, outbox, sql, stock, timeline,
+    inbox, orders, outbox, sql, stock, timeline,
 };
 
 /// Records what the provider says of a refund of ours. Safe to repeat; gives its state now, and whether it is
@@ -124,11 +124,8 @@ async fn tell(tx: &mut Tx<'_>, refund: &Refund, state: RefundState, at: Timestam
 /// A refund that somebody made in the provider's dashboard. It is about an open exception of that amount, or
 /// about the order's own money; what is neither becomes an exception itself.
 async fn made_at_provider(tx: &mut Tx<'_>, report: &RefundReport, at: Timestamp) -> Result<()> {
-    let payment: Option<(uuid::Uuid, uuid::Uuid, i64, i64)> = sqlx::query_as(
-        "SELECT p.id, coalesce(p.pays_order, p.order_id), p.amount,
-                (p.applied - coalesce((SELECT sum(r.amount) FROM refunds r
-                                       WHERE r.payment_id = p.id AND r.exception_id IS NULL), 0))::bigint
-         FROM payments p WHERE p.provider = $1 AND p.provider_payment_id = $2 AND p.state = 'succeeded'
+    let payment: Option<(uuid::Uuid, uuid::Uuid, i64)> = sqlx::query_as(
+        "SELECT p.id, coalesce(p.pays_order, p.order_id), p.amount FROM payments p WHERE p.provider = $1 AND p.provider_payment_id = $2 AND p.state = 'succeeded'
          ORDER BY p.applied DESC LIMIT 1",
     )
     .bind(&report.provider)
@@ -136,8 +133,10 @@ async fn made_at_provider(tx: &mut Tx<'_>, report: &RefundReport, at: Timestamp)
     .fetch_optional(&mut **tx)
     .await?;
     let (payment, order, captured, left) = match payment {
-        Some((payment, order, captured, left)) => {
-            (Some(PaymentId::from_uuid(payment)), Some(OrderId::from_uuid(order)), captured, left)
+        Some((payment, order, captured)) => {
+            let order = OrderId::from_uuid(order);
+            orders::lock(tx, order).await?; // against refunds that are asked for right now
+            (Some(PaymentId::from_uuid(payment)), Some(order), captured, left(tx, payment).await?)
         }
         None => (None, None, report.money.amount, 0),
     };
@@ -179,6 +178,16 @@ async fn made_at_provider(tx: &mut Tx<'_>, report: &RefundReport, at: Timestamp)
         tell(tx, &refund, report.state, at).await?;
     }
     Ok(())
+}
+
+/// What of a payment pays its order and has not been asked back yet.
+async fn left(tx: &mut Tx<'_>, payment: uuid::Uuid) -> Result<i64> {
+    let left = sqlx::query_scalar(
+        "SELECT (applied - coalesce((SELECT sum(amount) FROM refunds
+                                     WHERE payment_id = $1 AND exception_id IS NULL), 0))::bigint
+         FROM payments WHERE id = $1",
+    );
+    Ok(left.bind(payment).fetch_one(&mut **tx).await?)
 }
 
 /// The open exception about exactly this money.

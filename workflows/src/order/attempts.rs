@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use domain::payment::PaymentReport;
+use domain::{order::Status, payment::PaymentReport};
 use futures_util::FutureExt as _;
 use temporalio_workflow::{WorkflowCancellationToken, WorkflowContext, select};
 
@@ -72,19 +72,20 @@ impl OrderWorkflow {
         Asked::Closed
     }
 
-    /// Closes the attempts that stand in the way of an event, which then comes again.
-    pub(crate) async fn close_attempts_before(ctx: &WorkflowContext<Self>, event: Event) {
+    /// Closes the attempts that stand in the way of what waits, which then comes again; or, after the money came,
+    /// those by which somebody could pay a second time. What then stays unclear is found by reconciliation.
+    pub(crate) async fn close_attempts_in_the_way(ctx: &WorkflowContext<Self>) {
         let asked = Self::close_attempts(ctx).await;
         ctx.state_mut(|s| {
-            s.unclear |= asked == Asked::Unclear;
-            s.events.push_back(event);
+            if asked == Asked::Interrupted {
+                return;
+            }
+            let unclear = asked == Asked::Unclear;
+            match s.status() {
+                Status::AwaitingPayment => s.unclear |= unclear,
+                _ => s.attempts_open &= !unclear,
+            }
+            s.wait_no_longer();
         });
-    }
-
-    /// After the money came: nobody is to pay a second time. What stays unclear is found by reconciliation.
-    pub(crate) async fn close_other_attempts(ctx: &WorkflowContext<Self>) {
-        if Self::close_attempts(ctx).await == Asked::Unclear {
-            ctx.state_mut(|s| s.attempts_open = false);
-        }
     }
 }

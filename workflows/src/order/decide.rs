@@ -26,7 +26,7 @@ impl OrderWorkflow {
             Event::WorkflowCancelled => {
                 let outcome = Self::cancel_order(ctx, "workflow_cancelled".to_owned()).await?;
                 if outcome == Outcome::AttemptsOpen {
-                    Self::close_attempts_before(ctx, Event::WorkflowCancelled).await;
+                    ctx.state_mut(|s| s.waiting.push(Event::WorkflowCancelled));
                 }
                 Ok(())
             }
@@ -36,14 +36,10 @@ impl OrderWorkflow {
                     Request::Extend(extend) => Self::extend_order(ctx, extend.payment_due_at).await?,
                     Request::Fulfil => Self::fulfil_order(ctx).await?,
                 };
-                match outcome {
-                    Outcome::AttemptsOpen => {
-                        Self::close_attempts_before(ctx, Event::Request(ticket, request)).await;
-                    }
-                    decided => {
-                        ctx.state_mut(|s| s.answers.insert(ticket, decided));
-                    }
-                }
+                ctx.state_mut(|s| match outcome {
+                    Outcome::AttemptsOpen => s.waiting.push(Event::Request(ticket, request)),
+                    decided => drop(s.answers.insert(ticket, decided)),
+                });
                 Ok(())
             }
         }
@@ -114,7 +110,7 @@ impl OrderWorkflow {
     /// The order has a new status: say so in the UI, drop reminders that are moot, queue the mail.
     /// Whether it is new is judged by what was said, not by what is stored: after a crash in our first
     /// task, `reserve` finds the order as a step that was already done had left it.
-    fn enter(ctx: &WorkflowContext<Self>, status: Status, mail: Option<MailKind>) {
+    pub(crate) fn enter(ctx: &WorkflowContext<Self>, status: Status, mail: Option<MailKind>) {
         if ctx.state_mut(|s| s.entered.replace(status)) == Some(status) {
             return;
         }
@@ -128,8 +124,11 @@ impl OrderWorkflow {
         });
     }
 
+    /// A new deadline: the provider has all its time again to answer.
     fn set_due(ctx: &WorkflowContext<Self>, due: Timestamp) {
         ctx.state_mut(|s| {
+            s.asking_since = None;
+            s.unclear = false;
             if let Some(facts) = &mut s.facts {
                 facts.payment_due_at = due;
             }
@@ -138,7 +137,7 @@ impl OrderWorkflow {
 }
 
 /// What the customer hears of an order that has come to this.
-fn mail_of(status: Status) -> Option<MailKind> {
+pub(crate) fn mail_of(status: Status) -> Option<MailKind> {
     match status {
         Status::AwaitingPayment => None,
         Status::Paid | Status::Completed => Some(MailKind::Paid),

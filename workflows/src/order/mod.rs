@@ -31,6 +31,7 @@ use crate::{
     step::{now, step},
     timeouts,
 };
+use decide::mail_of;
 use next::Todo;
 use requests::{CancelRequest, ExtendRequest, Request};
 
@@ -73,6 +74,8 @@ pub struct OrderWorkflow {
     /// The status that was entered last, with its mail.
     entered: Option<Status>,
     events: VecDeque<Event>,
+    /// Events that can be decided only once no attempt can bring money any more.
+    waiting: Vec<Event>,
     tickets: Ticket,
     answers: BTreeMap<Ticket, Outcome>,
     /// Mails that are due now, in order.
@@ -100,7 +103,7 @@ impl OrderWorkflow {
             match todo {
                 Todo::Decide(event) => Self::decide(ctx, event).await?,
                 Todo::Mail(kind) => Self::mail(ctx, kind).await,
-                Todo::CloseAttempts => Self::close_other_attempts(ctx).await,
+                Todo::CloseAttempts => Self::close_attempts_in_the_way(ctx).await,
                 Todo::Expire => Self::expire(ctx).await?,
             }
         }
@@ -170,10 +173,15 @@ impl OrderWorkflow {
             let status = names::ORDER_STATUS.value_set(facts.status.to_string());
             ctx.upsert_search_attributes([status, names::CUSTOMER_ID.value_set(facts.customer_id.clone())]);
         }
+        let status = facts.status;
         ctx.state_mut(|s| {
             s.order = Some(order);
             s.facts = Some(facts);
         });
+        if status != Status::AwaitingPayment {
+            // It took the place of an ended order, or somebody terminated the workflow that was here before.
+            Self::enter(ctx, status, mail_of(status));
+        }
         Ok(Ok(()))
     }
 

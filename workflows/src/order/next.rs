@@ -47,10 +47,24 @@ impl OrderWorkflow {
     }
 
     fn at_hand(&mut self) -> Option<Todo> {
-        let event = self.events.pop_front().map(Todo::Decide);
-        let todo = event.or_else(|| self.mails.pop_front().map(Todo::Mail));
-        let paid_otherwise = self.attempts_open && self.status() != Status::AwaitingPayment;
-        todo.or_else(|| paid_otherwise.then_some(Todo::CloseAttempts))
+        let unpaid = self.status() == Status::AwaitingPayment;
+        if !unpaid {
+            self.wait_no_longer();
+        }
+        if let Some(event) = self.events.pop_front() {
+            return Some(Todo::Decide(event));
+        }
+        if !self.waiting.is_empty() {
+            return Some(Todo::CloseAttempts);
+        }
+        let paid_otherwise = self.attempts_open && !unpaid;
+        let mail = self.mails.pop_front().map(Todo::Mail);
+        mail.or_else(|| paid_otherwise.then_some(Todo::CloseAttempts))
+    }
+
+    /// What waited for attempts to be closed is decided again.
+    pub(crate) fn wait_no_longer(&mut self) {
+        self.events.extend(std::mem::take(&mut self.waiting));
     }
 
     /// The next reminder or the deadline; a paid order waits for the shop without one.
