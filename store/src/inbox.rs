@@ -177,7 +177,7 @@ struct Row {
 const LOST: SignedDuration = SignedDuration::from_mins(10);
 
 /// Takes events that wait since before `received_before`, hidden from other sweepers until the
-/// transaction ends.
+/// transaction ends. Not by row locks: whoever settles an event writes its row meanwhile.
 pub async fn claim_pending(
     db: &Db,
     now: Timestamp,
@@ -188,9 +188,11 @@ pub async fn claim_pending(
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
                 provider_refund_id, state_text
-         FROM inbox
-         WHERE settled_at IS NULL AND received_at < $1 AND (dispatched_at IS NULL OR dispatched_at < $2)
-         ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED",
+         FROM (SELECT * FROM inbox
+               WHERE settled_at IS NULL AND received_at < $1 AND (dispatched_at IS NULL OR dispatched_at < $2)
+               ORDER BY id LIMIT $3) AS waiting
+         WHERE pg_try_advisory_xact_lock(hashtextextended('inbox/' || id, 0))
+         ORDER BY id",
     )
     .bind(sql(received_before))
     .bind(sql(now.saturating_sub(LOST).unwrap_or(now)))
