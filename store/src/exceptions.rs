@@ -7,7 +7,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use crate::{Db, Error, Result, SqlTime, Tx, random, refunds, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, orders, random, refunds, sql, timeline};
 
 /// Money that an exception is about.
 #[derive(Debug, Clone)]
@@ -202,6 +202,9 @@ pub async fn resolve(
     at: Timestamp,
 ) -> Result<Exception> {
     let mut tx = db.begin().await?;
+    if let Some(order) = get(db, id).await?.order() {
+        orders::lock(&mut tx, order).await?; // before the exception, as everybody does
+    }
     let exception: Option<Exception> = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1 FOR UPDATE")
         .bind(id.uuid())
         .fetch_optional(&mut *tx)

@@ -10,6 +10,7 @@ mod start;
 
 pub use close::{Closed, cancel, expire, fulfil};
 pub use extend::extend;
+pub(crate) use pay::unknown_order;
 pub use pay::{Settled, Settlement, raise_unknown_order, settle};
 pub use place::{Placed, place};
 pub use read::{Filter, get, list, placed_under};
