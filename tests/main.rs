@@ -23,6 +23,7 @@ mod errors;
 mod fuzz;
 mod happy_path;
 mod idempotency;
+mod money;
 mod operations;
 mod outages;
 mod payments;

@@ -195,6 +195,13 @@ impl Shop {
         (audit.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
+    /// Runs `holdfast reconcile`; gives whether all was matched, and what it says.
+    pub async fn reconcile(&self) -> (bool, String) {
+        let mut process = Holdfast::start("reconcile", &self.env, &self.dir);
+        let whole = process.ended().await.success();
+        (whole, process.log())
+    }
+
     /// Every invariant must be whole.
     #[track_caller]
     pub fn audit(&self) {

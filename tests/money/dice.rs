@@ -1,0 +1,1 @@
+//! Chance, drawn from a seed.
