@@ -5,8 +5,8 @@
 mod books;
 mod dice;
 mod model;
+mod player;
 mod provider;
 mod random;
-mod random_acts;
 mod table;
 mod table_cells;

@@ -124,6 +124,9 @@ pub(crate) async fn lock_payment(tx: &mut Tx<'_>, provider: &str, provider_payme
 /// A refund that somebody made in the provider's dashboard. It is about an open exception of that amount, or
 /// about the order's own money; what is neither becomes an exception itself.
 async fn made_at_provider(tx: &mut Tx<'_>, report: &RefundReport, at: Timestamp) -> Result<()> {
+    if report.state == RefundState::Failed {
+        return Ok(()); // nothing went back
+    }
     let origin = origin(tx, &report.provider, &report.payment_id).await?;
     let captured = origin.captured.unwrap_or(report.money.amount);
     let about = About {
@@ -242,7 +245,7 @@ pub(crate) async fn take_up_early(
 ) -> Result<()> {
     let early: Vec<Row> = sqlx::query_as(
         "SELECT r.* FROM refunds r JOIN exceptions e ON e.id = r.exception_id
-         WHERE r.provider = $1 AND r.provider_payment_id = $2 AND r.payment_id IS NULL
+         WHERE r.provider = $1 AND r.provider_payment_id = $2 AND r.payment_id IS NULL AND r.state <> 'failed'
            AND e.kind = 'refund_unexplained' AND e.state = 'open'
          ORDER BY r.id FOR UPDATE OF r",
     )
