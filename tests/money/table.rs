@@ -11,7 +11,10 @@ use super::{
     provider::Bank,
     table_cells::{Cell, Money, State, Webhook, attempt},
 };
-use crate::harness::Shop;
+use crate::harness::{
+    Shop,
+    webhook::{Webhook as Event, payment},
+};
 
 const STOCK: i64 = 1000;
 /// Cells that are driven at once.
@@ -78,4 +81,25 @@ async fn try_again(shop: &Shop, bank: &Bank, cells: &[Cell]) {
     }))
     .await;
     quiet(shop, bank).await;
+}
+
+/// A payment for an ended order fails, then succeeds, and that is told by two events: each of the three is
+/// settled, and the money is counted once.
+#[tokio::test]
+async fn every_event_about_an_ended_order_is_settled() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place_with(&[("tea", 1)], json!({"late_payment": "exception"})).await;
+    shop.cancel(&id).await.is(200);
+    shop.temporal.until_closed(&id).await;
+    let mut event = payment("payment.failed", &id, 1250);
+    for kind in ["payment.failed", "payment.succeeded", "payment.succeeded"] {
+        event["type"] = json!(kind);
+        Event::new(&event).send(&shop.api).await.is(200);
+        quiet(&shop, &Bank::of(&shop)).await;
+    }
+    assert_eq!(shop.payments(&id).await.len(), 1);
+    assert_eq!(shop.payments(&id).await[0]["state"], "succeeded");
+    assert_eq!(shop.open_exceptions().await, ["order_closed"]);
+    shop.close();
 }
