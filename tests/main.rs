@@ -26,6 +26,7 @@ mod exceptions;
 mod fuzz;
 mod happy_path;
 mod idempotency;
+mod money;
 mod operations;
 mod outages;
 mod payments;

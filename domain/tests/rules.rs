@@ -5,12 +5,93 @@ use domain::{
     Invalids, SignedDuration, Timestamp,
     money::{Currency, Money, unit_price},
     order::{self, MAX_LINES},
-    policy::{self, Policy},
+    payment::{self, Mismatch, Resolution},
+    policy::{self, LatePayment, MoneyRules, Overpayment, Policy, Settle},
     stock::{self, Level, MAX_QUANTITY, Movement},
 };
 use proptest::prelude::*;
 
+fn money_rules() -> impl Strategy<Value = MoneyRules> {
+    let late =
+        prop::sample::select(vec![LatePayment::Reinstate, LatePayment::Refund, LatePayment::Exception]);
+    let over = prop::sample::select(vec![Overpayment::RefundDifference, Overpayment::Exception]);
+    let settle = || prop::sample::select(vec![Settle::Refund, Settle::Exception]);
+    (late, over, settle(), settle()).prop_map(
+        |(late_payment, overpayment, underpayment, duplicate_payment)| MoneyRules {
+            late_payment,
+            overpayment,
+            underpayment,
+            duplicate_payment,
+            ..MoneyRules::default()
+        },
+    )
+}
+
+fn money(amount: i64, code: &str) -> Money {
+    Money::new(amount, Currency::parse(code).unwrap())
+}
+
+const MISMATCHES: [Mismatch; 9] = [
+    Mismatch::WrongAmount,
+    Mismatch::WrongCurrency,
+    Mismatch::PaidTwice,
+    Mismatch::OrderClosed,
+    Mismatch::UnknownOrder,
+    Mismatch::Overpaid,
+    Mismatch::RefundFailed,
+    Mismatch::RefundUnexplained,
+    Mismatch::AttemptUncertain,
+];
+
 proptest! {
+    /// Whatever pays an order is its currency, is enough, and is its total and an excess that is told.
+    #[test]
+    fn what_pays_an_order_is_its_total_and_the_excess(
+        total in 1..=1_000_000_i64, extra in -1_000_000..=1_000_000_i64, usd in prop::bool::weighted(0.2),
+        rules in money_rules()
+    ) {
+        let paid = money(total + extra, if usd { "USD" } else { "EUR" });
+        let judged = payment::judge(money(total, "EUR"), paid, &rules);
+        let expected = match extra {
+            _ if usd => Err(Mismatch::WrongCurrency),
+            0 => Ok(0),
+            1.. if rules.overpayment == Overpayment::RefundDifference => Ok(extra),
+            _ => Err(Mismatch::WrongAmount),
+        };
+        prop_assert_eq!(judged, expected);
+    }
+
+    /// No amount that a provider might name overflows, and none but the exact one pays without an excess.
+    #[test]
+    fn any_amount_is_judged(total in 1..=i64::MAX, paid: i64, rules in money_rules()) {
+        match payment::judge(money(total, "EUR"), money(paid, "EUR"), &rules) {
+            Ok(excess) => prop_assert_eq!(total.checked_add(excess), Some(paid)),
+            Err(mismatch) => {
+                prop_assert_eq!(mismatch, Mismatch::WrongAmount);
+                prop_assert_ne!(paid, total);
+            }
+        }
+    }
+
+    /// Money goes back by itself only where a rule says so, and what is too much of an accepted payment always.
+    #[test]
+    fn money_goes_back_only_by_a_rule(
+        mismatch in prop::sample::select(MISMATCHES.to_vec()), too_little: bool, rules in money_rules()
+    ) {
+        let resolution = payment::resolution(mismatch, too_little, &rules);
+        let refund_wanted = match mismatch {
+            Mismatch::Overpaid => true,
+            Mismatch::PaidTwice => rules.duplicate_payment == Settle::Refund,
+            Mismatch::WrongCurrency => rules.underpayment == Settle::Refund,
+            Mismatch::WrongAmount => too_little && rules.underpayment == Settle::Refund,
+            Mismatch::OrderClosed => rules.late_payment == LatePayment::Refund,
+            _ => false,
+        };
+        prop_assert_eq!(resolution == Resolution::Refund, refund_wanted);
+        let reinstated = mismatch == Mismatch::OrderClosed && rules.late_payment == LatePayment::Reinstate;
+        prop_assert_eq!(resolution == Resolution::Reinstate, reinstated);
+    }
+
     /// The text of an amount holds its digits: nothing is rounded away.
     #[test]
     fn money_is_shown_exactly(amount: i64, code in prop::sample::select(vec!["EUR", "JPY", "KWD", "USD"])) {

@@ -4,14 +4,10 @@
 use domain::{
     OrderId, RefundId, SignedDuration, Timestamp,
     money::{Currency, Money},
-    payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundState},
+    payment::{Outcome, PaymentReport, RefundReport, RefundState},
 };
 
-use crate::{
-    Db, Error, Result, Tx,
-    exceptions::{self, About},
-    sql,
-};
+use crate::{Db, Error, Result, Tx, orders, sql};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -69,8 +65,7 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
             Stored::Pending(Pending { id, what: What::Payment(*order, report.clone()) })
         }
         Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
-            exceptions::raise(&mut tx, Mismatch::UnknownOrder, &About::report(None, None, report), at)
-                .await?;
+            orders::unknown_order(&mut tx, report, at).await?;
             Stored::UnknownOrder
         }
         Some(Notice::Refund { report, .. }) => {

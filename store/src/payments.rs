@@ -309,6 +309,14 @@ pub(crate) async fn pays(
     Ok(query.fetch_one(&mut **tx).await?)
 }
 
+/// Whether money for this order, which had ended, pays another in its place.
+pub(crate) async fn is_replaced(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+    let query = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL)",
+    );
+    Ok(query.bind(order.uuid()).fetch_one(&mut **tx).await?)
+}
+
 pub(crate) async fn has_unfinished(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
     let query = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM payments

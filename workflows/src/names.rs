@@ -16,9 +16,10 @@ pub fn order_workflow(order: OrderId) -> String {
     order.to_string()
 }
 
-/// One workflow per provider payment that arrived after its order had ended.
+/// One workflow per event about money that came after its order had ended. Not per payment: that may fail
+/// before it succeeds, and each event is to be settled.
 pub fn late_payment_workflow(order: OrderId, report: &PaymentReport) -> String {
-    format!("{order}/late-payment/{}/{}", report.provider, report.payment_id)
+    format!("{order}/late-payment/{}/{}", report.provider, report.event_id)
 }
 
 /// The workflow of a refund has the refund's id.

@@ -11,6 +11,7 @@ mod write;
 
 pub use close::{Closed, cancel, expire, fulfil};
 pub use extend::extend;
+pub(crate) use pay::unknown_order;
 pub use pay::{Settled, Settlement, raise_unknown_order, settle};
 pub(crate) use place::place_all;
 pub use place::{Ask, Placed, place};

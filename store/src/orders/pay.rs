@@ -43,6 +43,7 @@ pub enum Settled {
 #[tracing::instrument(name = "sql orders.settle", skip_all, err(level = "debug"))]
 pub async fn settle(db: &Db, id: OrderId, report: &PaymentReport, at: Timestamp) -> Result<Settlement> {
     let mut tx = db.begin().await?;
+    refunds::lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
     let order = lock(&mut tx, id).await?;
     let settled = match (payments::record(&mut tx, id, report, at).await?, report.outcome) {
         (None, _) => Settled::Known(paid_before(&mut tx, &order, report).await?),
@@ -80,7 +81,7 @@ async fn receive(
     });
     timeline::append(tx, order.id, at, &[("payment.received", data)]).await?;
     let about = About::report(Some(order.id), Some(payment), report);
-    match judge(order, report) {
+    let settled = match judge(order, report) {
         Ok(excess) => {
             payments::apply(tx, payment, order.total, None).await?;
             let paid = pay(tx, order, at).await?;
@@ -88,10 +89,13 @@ async fn receive(
                 let excess = Money::new(excess, order.currency);
                 follow(tx, order, Mismatch::Overpaid, &About { money: excess, ..about }, at).await?;
             }
-            Ok(paid)
+            paid
         }
-        Err(mismatch) => follow(tx, order, mismatch, &about, at).await,
-    }
+        Err(mismatch) => follow(tx, order, mismatch, &about, at).await?,
+    };
+    refunds::take_up_early(tx, &report.provider, &report.payment_id, at).await?;
+    refunds::refresh_payment_status(tx, order.id).await?;
+    Ok(settled)
 }
 
 /// What of the payment is too much, or why it does not pay the order.
@@ -124,6 +128,7 @@ async fn follow(
         return Ok(Settled::Reinstated(successor));
     }
     let raised = exceptions::raise(tx, mismatch, about, at).await?;
+    refunds::take_up_early(tx, about.provider, about.provider_payment_id, at).await?;
     if let (Some(raised), Resolution::Refund | Resolution::Reinstate) = (raised, resolution) {
         refunds::by_rule(tx, raised.0, about, mismatch, at).await?;
     }
@@ -131,7 +136,7 @@ async fn follow(
 }
 
 async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settled> {
-    sqlx::query("UPDATE orders SET payment_status = 'paid', paid_at = $2 WHERE id = $1")
+    sqlx::query("UPDATE orders SET paid_at = $2 WHERE id = $1")
         .bind(order.id.uuid())
         .bind(sql(at))
         .execute(&mut **tx)
@@ -158,15 +163,22 @@ async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settled> 
 /// Pays a new order that took the place of an ended one.
 pub(super) async fn pay_successor(tx: &mut Tx<'_>, id: OrderId, at: Timestamp) -> Result<()> {
     let order = lock(tx, id).await?;
-    pay(tx, &order, at).await.map(|_| ())
+    pay(tx, &order, at).await?;
+    refunds::refresh_payment_status(tx, id).await
 }
 
 /// Money for an order that we do not know: kept, and shown as an exception.
 pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp) -> Result<()> {
     let mut tx = db.begin().await?;
     if report.outcome == Outcome::Succeeded {
-        exceptions::raise(&mut tx, Mismatch::UnknownOrder, &About::report(None, None, report), at).await?;
+        unknown_order(&mut tx, report, at).await?;
     }
     inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
     Ok(tx.commit().await?)
+}
+
+pub(crate) async fn unknown_order(tx: &mut Tx<'_>, report: &PaymentReport, at: Timestamp) -> Result<()> {
+    refunds::lock_payment(tx, &report.provider, &report.payment_id).await?;
+    exceptions::raise(tx, Mismatch::UnknownOrder, &About::report(None, None, report), at).await?;
+    refunds::take_up_early(tx, &report.provider, &report.payment_id, at).await
 }

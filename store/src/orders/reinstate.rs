@@ -16,8 +16,8 @@ use crate::{
     timeline,
 };
 
-/// The new order, paid by this very money. None if the money is not exactly what the order cost, or a line is
-/// not on the shelf any more.
+/// The new order, paid by this very money. None if the money is not exactly what the order cost, another order
+/// took its place already, or a line is not on the shelf any more.
 pub(super) async fn reinstate(
     tx: &mut Tx<'_>,
     ended: &Locked,
@@ -26,6 +26,9 @@ pub(super) async fn reinstate(
 ) -> Result<Option<OrderId>> {
     let fits = about.money.amount == ended.total && about.money.currency == ended.currency;
     let (true, Some(payment)) = (fits, about.payment) else { return Ok(None) };
+    if payments::is_replaced(tx, ended.id).await? {
+        return Ok(None); // it was paid for twice
+    }
     let Some(lines) = lines_on_the_shelf(tx, ended.id).await? else { return Ok(None) };
     let id = OrderId::new(at, random());
     copy(tx, ended.id, id, at).await?;
@@ -68,7 +71,7 @@ async fn lines_on_the_shelf(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Ve
     Ok(lines.iter().all(|(_, quantity, level)| level.available() >= *quantity).then_some(lines))
 }
 
-/// The same order under another id, placed now. One ended order is taken back once per payment.
+/// The same order under another id, placed now.
 async fn copy(tx: &mut Tx<'_>, from: OrderId, to: OrderId, at: Timestamp) -> Result<()> {
     sqlx::query(
         "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer, policy,

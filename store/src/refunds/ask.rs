@@ -119,7 +119,8 @@ async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Paid>> {
     Ok(Some(Paid { payment, provider, provider_payment_id, captured, left, currency }))
 }
 
-/// Sends the money of an exception back, by a rule. The exception is settled by it.
+/// Sends the money of an exception back, by a rule. The exception is settled by it, unless the money went back
+/// by itself.
 pub(crate) async fn by_rule(
     tx: &mut Tx<'_>,
     exception: ExceptionId,
@@ -127,7 +128,9 @@ pub(crate) async fn by_rule(
     why: Mismatch,
     at: Timestamp,
 ) -> Result<()> {
-    exceptions::settle(tx, exception, Action::Refund, "by the order's policy", "rule", at).await?;
+    if !exceptions::settle(tx, exception, Action::Refund, "by the order's policy", "rule", at).await? {
+        return Ok(());
+    }
     let new = New {
         order: about.order,
         payment: about.payment,

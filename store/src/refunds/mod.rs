@@ -6,6 +6,7 @@ mod tell;
 
 pub use ask::{Request, request};
 pub(crate) use ask::{by_rule, of_exception};
+pub(crate) use tell::{lock_payment, take_up_early};
 pub use tell::{record, report};
 
 use domain::{
@@ -136,13 +137,16 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
     .await?;
     // The order is locked: whoever took the key since we looked did so for another one.
     let refund: Refund = row.ok_or(Error::KeyReused)?.try_into()?;
-    if let Some(order) = refund.order {
-        let data = json!({"refund_id": refund.id, "amount": refund.money.amount,
-                          "currency": refund.money.currency, "reason": refund.reason, "source": refund.source});
-        timeline::append(tx, order, at, &[("refund.requested", data)]).await?;
-        refresh_payment_status(tx, order).await?;
-    }
+    note_request(tx, &refund, at).await?;
     Ok(refund)
+}
+
+async fn note_request(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+    let Some(order) = refund.order else { return Ok(()) };
+    let data = json!({"refund_id": refund.id, "amount": refund.money.amount,
+                      "currency": refund.money.currency, "reason": refund.reason, "source": refund.source});
+    timeline::append(tx, order, at, &[("refund.requested", data)]).await?;
+    refresh_payment_status(tx, order).await
 }
 
 pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {

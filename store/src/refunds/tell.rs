@@ -6,7 +6,7 @@ use domain::{
 };
 use serde_json::json;
 
-use super::{New, Refund, Row, insert, refresh_payment_status};
+use super::{New, Refund, Row, insert, note_request, refresh_payment_status};
 use crate::{
     Db, Error, Result, Tx,
     exceptions::{self, About},
@@ -33,11 +33,7 @@ pub async fn record(
 #[tracing::instrument(name = "sql refunds.report", skip_all, err(level = "debug"))]
 pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
     let mut tx = db.begin().await?;
-    // One report at a time about one payment: two at once about a new refund would both insert it.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(format!("{}/{}", report.provider, report.payment_id))
-        .execute(&mut *tx)
-        .await?;
+    lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
     let known: Option<uuid::Uuid> = sqlx::query_scalar(
         "SELECT id FROM refunds WHERE id = $1 OR (provider = $2 AND provider_refund_id = $3)",
     )
@@ -121,45 +117,40 @@ async fn tell(tx: &mut Tx<'_>, refund: &Refund, state: RefundState, at: Timestam
     refresh_payment_status(tx, order).await
 }
 
+/// One report at a time about one payment, of its capture or of its refunds: two at once about a new refund
+/// would both insert it, and a capture would not see a refund that came before it. Taken before an order's lock.
+pub(crate) async fn lock_payment(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str) -> Result<()> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(format!("{provider}/{provider_payment_id}"))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// A refund that somebody made in the provider's dashboard. It is about an open exception of that amount, or
 /// about the order's own money; what is neither becomes an exception itself.
 async fn made_at_provider(tx: &mut Tx<'_>, report: &RefundReport, at: Timestamp) -> Result<()> {
-    let payment: Option<(uuid::Uuid, uuid::Uuid, i64)> = sqlx::query_as(
-        "SELECT p.id, coalesce(p.pays_order, p.order_id), p.amount FROM payments p WHERE p.provider = $1 AND p.provider_payment_id = $2 AND p.state = 'succeeded'
-         ORDER BY p.applied DESC LIMIT 1",
-    )
-    .bind(&report.provider)
-    .bind(&report.payment_id)
-    .fetch_optional(&mut **tx)
-    .await?;
-    let (payment, order, captured, left) = match payment {
-        Some((payment, order, captured)) => {
-            let order = OrderId::from_uuid(order);
-            orders::lock(tx, order).await?; // against refunds that are asked for right now
-            (Some(PaymentId::from_uuid(payment)), Some(order), captured, left(tx, payment).await?)
-        }
-        None => (None, None, report.money.amount, 0),
-    };
+    if report.state == RefundState::Failed {
+        return Ok(()); // nothing went back
+    }
+    let origin = origin(tx, &report.provider, &report.payment_id).await?;
+    let captured = origin.captured.unwrap_or(report.money.amount);
     let about = About {
-        order,
-        payment,
+        order: origin.order,
+        payment: origin.payment,
         provider: &report.provider,
         provider_payment_id: &report.payment_id,
         money: report.money,
         captured,
         part: &report.provider_refund_id,
     };
-    let exception = match open_exception(tx, report).await? {
-        Some(id) => {
-            exceptions::settle(tx, id, Action::Refund, "refunded at the provider", "provider", at).await?;
-            Some(id)
-        }
-        None if report.money.amount <= left => None,
+    let exception = match explain(tx, &about, origin.left, at).await? {
+        Some(of) => of,
         None => exceptions::raise(tx, Mismatch::RefundUnexplained, &about, at).await?.map(|raised| raised.0),
     };
     let new = New {
-        order,
-        payment,
+        order: origin.order,
+        payment: origin.payment,
         exception,
         provider: &report.provider,
         provider_payment_id: &report.payment_id,
@@ -180,28 +171,132 @@ async fn made_at_provider(tx: &mut Tx<'_>, report: &RefundReport, at: Timestamp)
     Ok(())
 }
 
-/// What of a payment pays its order and has not been asked back yet.
-async fn left(tx: &mut Tx<'_>, payment: uuid::Uuid) -> Result<i64> {
-    let left = sqlx::query_scalar(
-        "SELECT (applied - coalesce((SELECT sum(amount) FROM refunds
-                                     WHERE payment_id = $1 AND exception_id IS NULL), 0))::bigint
-         FROM payments WHERE id = $1",
-    );
-    Ok(left.bind(payment).fetch_one(&mut **tx).await?)
+/// A captured payment of ours, its order locked; nothing if we do not know it (yet).
+#[derive(Default)]
+struct Origin {
+    order: Option<OrderId>,
+    payment: Option<PaymentId>,
+    captured: Option<i64>,
+    /// What of the order's own money has not been asked back yet.
+    left: i64,
+}
+
+async fn origin(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str) -> Result<Origin> {
+    let found: Option<(uuid::Uuid, uuid::Uuid, i64)> = sqlx::query_as(
+        "SELECT id, coalesce(pays_order, order_id), amount FROM payments
+         WHERE provider = $1 AND provider_payment_id = $2 AND state = 'succeeded'
+         ORDER BY applied DESC LIMIT 1",
+    )
+    .bind(provider)
+    .bind(provider_payment_id)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some((payment, order, captured)) = found else { return Ok(Origin::default()) };
+    orders::lock(tx, OrderId::from_uuid(order)).await?;
+    let left: i64 = sqlx::query_scalar(
+        "SELECT (p.applied - coalesce((SELECT sum(r.amount) FROM refunds r
+                                       WHERE r.payment_id = p.id AND r.exception_id IS NULL), 0))::bigint
+         FROM payments p WHERE p.id = $1",
+    )
+    .bind(payment)
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Origin {
+        order: Some(OrderId::from_uuid(order)),
+        payment: Some(PaymentId::from_uuid(payment)),
+        captured: Some(captured),
+        left,
+    })
+}
+
+/// Whose money went back at the provider: that of an open exception, which is settled by it, or (`Some(None)`)
+/// the order's. None: nobody's that we know.
+async fn explain(
+    tx: &mut Tx<'_>,
+    about: &About<'_>,
+    left: i64,
+    at: Timestamp,
+) -> Result<Option<Option<ExceptionId>>> {
+    if let Some(id) = open_exception(tx, about).await? {
+        exceptions::settle(tx, id, Action::Refund, "refunded at the provider", "provider", at).await?;
+        return Ok(Some(Some(id)));
+    }
+    Ok((about.money.amount <= left).then_some(None))
 }
 
 /// The open exception about exactly this money.
-async fn open_exception(tx: &mut Tx<'_>, report: &RefundReport) -> Result<Option<ExceptionId>> {
+async fn open_exception(tx: &mut Tx<'_>, about: &About<'_>) -> Result<Option<ExceptionId>> {
     let id: Option<uuid::Uuid> = sqlx::query_scalar(
         "SELECT id FROM exceptions
          WHERE state = 'open' AND provider = $1 AND provider_payment_id = $2 AND amount = $3 AND currency = $4
+           AND kind <> 'refund_unexplained'
          ORDER BY id LIMIT 1 FOR UPDATE",
     )
-    .bind(&report.provider)
-    .bind(&report.payment_id)
-    .bind(report.money.amount)
-    .bind(report.money.currency.code())
+    .bind(about.provider)
+    .bind(about.provider_payment_id)
+    .bind(about.money.amount)
+    .bind(about.money.currency.code())
     .fetch_optional(&mut **tx)
     .await?;
     Ok(id.map(ExceptionId::from_uuid))
+}
+
+/// Webhooks come in any order: a refund may be told before its capture, and is unexplained until then. Now that
+/// the capture is known, it is matched as if it had been told after it.
+pub(crate) async fn take_up_early(
+    tx: &mut Tx<'_>,
+    provider: &str,
+    provider_payment_id: &str,
+    at: Timestamp,
+) -> Result<()> {
+    let early: Vec<Row> = sqlx::query_as(
+        "SELECT r.* FROM refunds r JOIN exceptions e ON e.id = r.exception_id
+         WHERE r.provider = $1 AND r.provider_payment_id = $2 AND r.payment_id IS NULL AND r.state <> 'failed'
+           AND e.kind = 'refund_unexplained' AND e.state = 'open'
+         ORDER BY r.id FOR UPDATE OF r",
+    )
+    .bind(provider)
+    .bind(provider_payment_id)
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in early {
+        take_up(tx, row.try_into()?, at).await?;
+    }
+    Ok(())
+}
+
+async fn take_up(tx: &mut Tx<'_>, refund: Refund, at: Timestamp) -> Result<()> {
+    let origin = origin(tx, &refund.provider, &refund.provider_payment_id).await?;
+    let about = About {
+        order: origin.order,
+        payment: origin.payment,
+        provider: &refund.provider,
+        provider_payment_id: &refund.provider_payment_id,
+        money: refund.money,
+        captured: origin.captured.unwrap_or(refund.captured),
+        part: "",
+    };
+    let (Some(unexplained), Some(exception)) =
+        (refund.exception, explain(tx, &about, origin.left, at).await?)
+    else {
+        return Ok(()); // a person looks
+    };
+    sqlx::query(
+        "UPDATE refunds SET order_id = $2, payment_id = $3, exception_id = $4, captured = $5 WHERE id = $1",
+    )
+    .bind(refund.id.uuid())
+    .bind(origin.order.map(OrderId::uuid))
+    .bind(origin.payment.map(PaymentId::uuid))
+    .bind(exception.map(ExceptionId::uuid))
+    .bind(about.captured)
+    .execute(&mut **tx)
+    .await?;
+    let note = "its capture is known now";
+    exceptions::settle(tx, unexplained, Action::Dismiss, note, "rule", at).await?;
+    let refund = Refund { order: origin.order, payment: origin.payment, exception, ..refund };
+    note_request(tx, &refund, at).await?;
+    match refund.state {
+        RefundState::Succeeded => tell(tx, &refund, refund.state, at).await,
+        _ => Ok(()), // its failure is an exception already
+    }
 }

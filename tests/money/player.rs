@@ -1,0 +1,200 @@
+//! Somebody who does at random whatever can be done to one order and its money: the customer, the shop, the
+//! provider and its staff, and the network between them.
+
+use serde_json::{Value, json};
+
+use super::{dice::Dice, provider::Bank, table_cells::TOTAL};
+use crate::harness::Api;
+
+pub struct Player {
+    pub order: String,
+    pub dice: Dice,
+    pub api: Api,
+    pub bank: Bank,
+    /// What was done, for whoever reads of a failure.
+    pub done: Vec<String>,
+}
+
+/// A policy, out of all that there are.
+pub fn policy(dice: &mut Dice) -> Value {
+    let mut pick = |choices: &[&'static str]| *dice.pick(choices).unwrap();
+    json!({
+        "reminders": [],
+        "payment_window": "PT20H",
+        "grace": pick(&["PT0S", "PT3H"]),
+        "fulfilment": pick(&["immediate", "manual"]),
+        "late_payment": pick(&["refund", "reinstate", "exception"]),
+        "overpayment": pick(&["refund_difference", "exception"]),
+        "underpayment": pick(&["refund", "exception"]),
+        "duplicate_payment": pick(&["refund", "exception"]),
+    })
+}
+
+impl Player {
+    pub async fn act(&mut self) {
+        for _ in 0..2 {
+            self.act_once().await;
+        }
+    }
+
+    async fn act_once(&mut self) {
+        match self.dice.below(20) {
+            0..=2 => self.open_attempt().await,
+            3..=6 => self.capture().await,
+            7 => self.fail().await,
+            8 => self.pay_directly().await,
+            9 => self.ask("cancel", json!({}), &[200, 409]).await,
+            10 => self.ask("fulfil", json!({}), &[200, 409]).await,
+            11 => self.extend().await,
+            12 => self.skip_time().await,
+            13 | 14 => self.refund().await,
+            15 => self.refund_by_hand().await,
+            16 => self.faults().await,
+            17 => self.deliver().await,
+            18 => self.resolve().await,
+            _ => self.refresh().await,
+        }
+    }
+
+    fn note(&mut self, act: impl Into<String>, answer: impl std::fmt::Display) {
+        self.done.push(format!("{} -> {answer}", act.into()));
+    }
+
+    /// Asks our API about the order; the answer must be one of these, or 503 while no worker decides.
+    async fn ask(&mut self, what: &str, body: Value, allowed: &[u16]) {
+        let answer = self.api.post(&format!("/v1/orders/{}/{what}", self.order), &body).await;
+        let status = answer.status.as_u16();
+        self.note(format!("{what} {body}"), status);
+        assert!(status == 503 || allowed.contains(&status), "{what} {body}: {answer:?}\n{:#?}", self.done);
+    }
+
+    async fn open_attempt(&mut self) {
+        self.ask("payments", json!({}), &[201, 409]).await;
+    }
+
+    async fn extend(&mut self) {
+        let hours = 24 + self.dice.amount(24);
+        let due = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+        self.ask("extend", json!({"payment_due_at": due}), &[200, 409, 422]).await;
+    }
+
+    async fn skip_time(&mut self) {
+        let path = format!("/v1/sandbox/orders/{}/fast-forward", self.order);
+        let answer = self.api.post(&path, &json!({"duration": "PT11H"})).await;
+        let status = answer.status.as_u16();
+        self.note("11 hours later", status);
+        assert!(matches!(status, 200 | 503), "{answer:?}");
+    }
+
+    async fn refund(&mut self) {
+        let mut body = json!({"reason": "chance", "restock": self.dice.one_in(2)});
+        if self.dice.one_in(2) {
+            body["amount"] = json!(self.dice.amount(TOTAL));
+        }
+        self.ask("refunds", body, &[201, 409]).await;
+    }
+
+    async fn refresh(&mut self) {
+        let list = self.api.get(&format!("/v1/orders/{}/payments", self.order)).await.is(200);
+        let payments: Vec<String> =
+            list["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+        if let Some(payment) = self.dice.pick(&payments) {
+            let what = format!("payments/{payment}/refresh");
+            self.ask(&what, json!({}), &[200]).await;
+        }
+    }
+
+    /// Amount and currency: mostly right.
+    fn money(&mut self) -> Value {
+        match self.dice.below(8) {
+            0 => json!({"amount": TOTAL + self.dice.amount(500)}),
+            1 => json!({"amount": self.dice.amount(TOTAL - 1)}),
+            2 => json!({"amount": TOTAL, "currency": "USD"}),
+            _ => json!({"amount": TOTAL}),
+        }
+    }
+
+    /// The sandbox's payments for the order.
+    async fn known_at_sandbox(&self) -> Vec<String> {
+        let path = format!("/v1/payments?order_id={}", self.order);
+        let list = self.bank.done("GET", &path, Value::Null).await;
+        list["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn sandbox(&mut self, path: String, body: Value) {
+        let (status, _) = self.bank.call("POST", &path, body.clone()).await;
+        self.note(format!("{path} {body}"), status);
+        // 422: nothing is left to give back.
+        assert!(matches!(status, 200 | 409 | 422), "{:#?}", self.done);
+    }
+
+    async fn capture(&mut self) {
+        let payments = self.known_at_sandbox().await;
+        let Some(payment) = self.dice.pick(&payments) else { return };
+        let mut how = self.money();
+        how["late"] = json!(!self.dice.one_in(3));
+        self.sandbox(format!("/payer/payments/{payment}/capture"), how).await;
+    }
+
+    async fn fail(&mut self) {
+        let payments = self.known_at_sandbox().await;
+        let Some(payment) = self.dice.pick(&payments) else { return };
+        let retry = json!({"retry": self.dice.one_in(2)});
+        self.sandbox(format!("/payer/payments/{payment}/fail"), retry).await;
+    }
+
+    /// Without an attempt; one in four names an order that we do not know.
+    async fn pay_directly(&mut self) {
+        let money = self.money();
+        let order = match self.dice.one_in(4) {
+            true => format!("ord_{}", uuid_like(&mut self.dice)),
+            false => self.order.clone(),
+        };
+        let payment = self.bank.pay(&order, money.clone()).await;
+        self.note(format!("{order} is paid {money}"), &payment);
+        if order != self.order && self.dice.one_in(2) {
+            self.sandbox(format!("/dashboard/payments/{payment}/refunds"), json!({})).await;
+        }
+    }
+
+    async fn refund_by_hand(&mut self) {
+        let payments = self.known_at_sandbox().await;
+        let Some(payment) = self.dice.pick(&payments) else { return };
+        let amount = if self.dice.one_in(2) { json!({}) } else { json!({"amount": self.dice.amount(TOTAL)}) };
+        self.sandbox(format!("/dashboard/payments/{payment}/refunds"), amount).await;
+    }
+
+    async fn faults(&mut self) {
+        let webhooks = *self.dice.pick(&["send", "lose", "hold"]).unwrap();
+        let refunds = *self.dice.pick(&["succeed", "succeed", "pend", "fail"]).unwrap();
+        let faults = json!({"webhooks": webhooks, "refunds": refunds, "copies": self.dice.amount(3)});
+        self.bank.set_faults(&self.order, faults.clone()).await;
+        self.note(format!("faults {faults}"), "");
+    }
+
+    async fn deliver(&mut self) {
+        match self.dice.below(3) {
+            0 => self.bank.release_again(&self.order).await,
+            n => self.bank.release(&self.order, n == 1).await,
+        }
+        self.note("webhooks are sent", "");
+    }
+
+    async fn resolve(&mut self) {
+        let open = self.api.get("/v1/exceptions?state=open&limit=100").await.is(200);
+        let mine = open["data"].as_array().unwrap().iter();
+        let mine = mine.filter(|it| it["order_id"] == self.order.as_str() || it["order_id"].is_null());
+        let mine: Vec<Value> = mine.cloned().collect();
+        let Some(exception) = self.dice.pick(&mine) else { return };
+        let action = *self.dice.pick(&["refund", "refund", "accept", "dismiss"]).unwrap();
+        let path = format!("/v1/exceptions/{}/resolve", exception["id"].as_str().unwrap());
+        let answer = self.api.post(&path, &json!({"action": action, "note": "chance"})).await;
+        let status = answer.status.as_u16();
+        self.note(format!("{action} {} of {}", exception["kind"], exception["amount"]), status);
+        assert!(matches!(status, 200 | 409), "{answer:?}\n{:#?}", self.done);
+    }
+}
+
+fn uuid_like(dice: &mut Dice) -> String {
+    (0..32).map(|i| if i == 12 { '7' } else { ['8', '9', 'a', 'b'][dice.below(4)] }).collect()
+}
