@@ -90,11 +90,6 @@ impl Shop {
         list["data"].as_array().unwrap().clone()
     }
 
-    /// Opens an attempt to pay.
-    pub async fn attempt(&self, id: &str) -> Value {
-        self.api.post(&format!("/v1/orders/{id}/payments"), &json!({})).await.is(201)
-    }
-
     /// Asks for money back; gives the refund.
     pub async fn refund(&self, id: &str, refund: Value) -> Value {
         self.api.post(&format!("/v1/orders/{id}/refunds"), &refund).await.is(201)

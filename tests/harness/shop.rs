@@ -209,13 +209,6 @@ impl Shop {
         async { tokio::task::spawn_blocking(move || run(&mut reconcile)).await.unwrap() }
     }
 
-    /// Runs `holdfast reconcile`; gives whether all was matched, and what it says.
-    pub async fn reconcile(&self) -> (bool, String) {
-        let mut process = Holdfast::start("reconcile", &self.env, &self.dir);
-        let whole = process.ended().await.success();
-        (whole, process.log())
-    }
-
     /// Every invariant must be whole.
     #[track_caller]
     pub fn audit(&self) {
