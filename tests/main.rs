@@ -16,10 +16,13 @@
 
 mod harness;
 
+mod attempts;
 mod crashes;
 mod day;
+mod deadline;
 mod dev;
 mod errors;
+mod exceptions;
 mod fuzz;
 mod happy_path;
 mod idempotency;
@@ -28,6 +31,7 @@ mod outages;
 mod payments;
 mod policy;
 mod reads;
+mod refunds;
 mod repeats;
 mod replay;
 mod stock;

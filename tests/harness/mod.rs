@@ -4,6 +4,7 @@ mod http;
 mod mail;
 mod orders;
 mod process;
+mod provider;
 mod servers;
 mod shop;
 mod temporal;

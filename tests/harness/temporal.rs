@@ -1,15 +1,22 @@
 //! The Temporal server's own view of the orders, by its ordinary client.
 
+use std::time::Duration;
+
 use temporalio_client::{
-    Client, ClientOptions, Connection, ConnectionOptions, Url, WorkflowCountOptions, WorkflowDescribeOptions,
-    WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowFetchHistoryOptions, WorkflowHandle,
+    Client, ClientOptions, Connection, ConnectionOptions, NamespacedClient as _, Url, WorkflowCountOptions,
+    WorkflowDescribeOptions, WorkflowExecutionDescription, WorkflowExecutionStatus,
+    WorkflowFetchHistoryOptions, WorkflowHandle, tonic::Request,
 };
 use temporalio_common::HasWorkflowDefinition;
-use temporalio_common::protos::temporal::api::history::v1::HistoryEvent;
+use temporalio_common::protos::temporal::api::{
+    common::v1::{FastForwardConfig, TimeSkippingConfig, WorkflowExecution},
+    history::v1::HistoryEvent,
+    workflowservice::v1::UpdateWorkflowExecutionOptionsRequest,
+};
 use tokio::sync::OnceCell;
 use workflows::OrderWorkflow;
 
-use super::eventually;
+use super::{eventually, unique};
 
 pub struct Temporal {
     address: String,
@@ -55,6 +62,28 @@ impl Temporal {
             (status != WorkflowExecutionStatus::Running).then_some(status)
         })
         .await
+    }
+
+    /// Skips the time of any workflow.
+    pub async fn skip(&self, id: &str, duration: Duration) {
+        let client = self.client().await;
+        let mut request = UpdateWorkflowExecutionOptionsRequest {
+            namespace: client.namespace(),
+            workflow_execution: Some(WorkflowExecution { workflow_id: id.to_owned(), ..Default::default() }),
+            ..Default::default()
+        };
+        request.update_mask.get_or_insert_default().paths.push("time_skipping_config".to_owned());
+        let config = TimeSkippingConfig {
+            enabled: true,
+            fast_forward_config: Some(FastForwardConfig {
+                id: unique(),
+                duration: Some(duration.try_into().unwrap()),
+            }),
+            ..Default::default()
+        };
+        request.workflow_execution_options.get_or_insert_default().time_skipping_config = Some(config);
+        let mut service = client.connection().workflow_service();
+        service.update_workflow_execution_options(Request::new(request)).await.unwrap();
     }
 
     /// How many workflows a query finds.
