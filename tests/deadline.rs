@@ -254,8 +254,10 @@ async fn race(orders: i64, window: &str) {
             _ => expired += 1,
         }
     }
-    println!("{completed} completed, {expired} expired; {in_times} were captured in time");
-    assert!(completed > 0 && expired > 0, "{completed} completed, {expired} expired: no race");
+    assert!(
+        completed > 0 && expired > 0,
+        "{completed} completed, {expired} expired, {in_times} captured in time"
+    );
     assert_eq!(shop.level("tea").await, (2000 - completed, 0));
     eventually("no refund is under way", async || {
         let mut sql = shop.sql().await;
