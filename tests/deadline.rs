@@ -222,9 +222,9 @@ async fn money_in_the_second_of_the_expiry_is_the_orders_or_goes_back() {
 }
 
 #[tokio::test]
-#[ignore = "a minute: a thousand orders"]
+#[ignore = "two minutes: a thousand orders"]
 async fn a_thousand_orders_are_paid_in_the_second_they_expire() {
-    race(1000, "PT10S").await;
+    race(1000, "PT30S").await;
 }
 
 async fn race(orders: i64, window: &str) {
@@ -234,7 +234,8 @@ async fn race(orders: i64, window: &str) {
     let (mut completed, mut expired, mut in_times) = (0, 0, 0);
     for id in &ids {
         let status = eventually(&format!("{id} ends, its money matched"), async || {
-            let order = shop.order(id).await;
+            let order = shop.api.get(&format!("/v1/orders/{id}")).await;
+            let order = if order.status == 503 { return None } else { order.is(200) };
             let (captured, back, _) = shop.balance(id).await;
             match (order["status"].as_str().unwrap(), captured - back) {
                 ("completed", 1250) => Some("completed"),
@@ -273,22 +274,43 @@ async fn race(orders: i64, window: &str) {
 /// attempt, and does not care whether it is too late.
 async fn place_and_pay(shop: &Shop, few: &Semaphore, window: &str, n: i64) -> String {
     let placing = few.acquire().await.unwrap();
-    let policy = json!({"payment_window": window, "reminders": []});
-    let id = shop.place_with(&[("tea", 1)], policy).await;
+    let mut body = shop.order_body(&[("tea", 1)]);
+    body["policy"] = json!({"payment_window": window, "reminders": []});
+    let order = insist(shop, &format!("place-{n}"), "/v1/orders", &body).await;
+    let id = order["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/orders/{id}/payments");
     let by_attempt = n % 3 != 0;
-    let attempt = if by_attempt { Some(shop.attempt(&id).await) } else { None };
+    let attempt = if by_attempt { Some(insist(shop, &id, &path, &json!({})).await) } else { None };
     let offset = ((n * 37) % 1000 - 500).milliseconds();
-    let due = time(&shop.order(&id).await, "payment_due_at") + offset;
+    let due = time(&order, "payment_due_at") + offset;
     drop(placing);
     // Not a wait for something to happen: this is when it happens.
     tokio::time::sleep(Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default()).await;
-    let paid = match attempt {
-        Some(attempt) => shop.capture(attempt["id"].as_str().unwrap(), json!({"late": true})).await,
-        None => {
-            let pay = json!({"order_id": id, "amount": 1250, "currency": "EUR"});
-            shop.provider(reqwest::Method::POST, "/payer/pay", &pay).await
+    let Some(attempt) = attempt else {
+        let pay = json!({"order_id": id, "amount": 1250, "currency": "EUR"});
+        let paid = shop.provider(reqwest::Method::POST, "/payer/pay", &pay).await;
+        if paid.status == 502 {
+            send_again(shop, &id).await; // we were too busy to answer its webhook, which is sent once
         }
+        return id;
     };
-    paid.is(200);
+    shop.capture(attempt["id"].as_str().unwrap(), json!({"late": true})).await.is(200);
     id
+}
+
+/// Too busy is not no: the same again, under the same key.
+async fn insist(shop: &Shop, key: &str, path: &str, body: &Value) -> Value {
+    eventually("it is done", async || {
+        let answer = shop.api.post_as(key, path, body).await;
+        (answer.status != 503).then(|| answer.is(201))
+    })
+    .await
+}
+
+async fn send_again(shop: &Shop, order: &str) {
+    let path = format!("/dashboard/deliveries?order_id={order}");
+    let list = shop.provider(reqwest::Method::GET, &path, &json!({})).await.is(200);
+    let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|it| it["id"].clone()).collect();
+    let release = json!({"ids": ids});
+    shop.provider(reqwest::Method::POST, "/dashboard/deliveries/release", &release).await.is(200);
 }
