@@ -16,7 +16,7 @@ use domain::{
 };
 use serde_json::json;
 
-use crate::{Db, Error, Idempotency, Result, SqlTime, Tx, random, sql, timeline};
+use crate::{Db, Error, Idempotency, Result, SqlTime, Tx, orders, random, sql, timeline};
 
 #[derive(Debug, Clone)]
 pub struct Refund {
@@ -213,8 +213,10 @@ macro_rules! payment_status {
 }
 pub(crate) use payment_status;
 
-/// Writes what an order's payments and refunds add up to.
+/// Writes what an order's payments and refunds add up to. Under its lock first: a statement that waited for the
+/// lock would not see the refund that the other transaction wrote.
 pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+    orders::lock(tx, order).await?;
     sqlx::query(concat!("UPDATE orders o SET payment_status = ", payment_status!(), " WHERE o.id = $1"))
         .bind(order.uuid())
         .execute(&mut **tx)
