@@ -124,7 +124,7 @@ async fn a_decision_that_the_engine_lost_is_found_again() {
     shop.pay(&ids[0]).await;
     shop.fast_forward(&ids[1], "PT25H").await;
     for id in &ids {
-        assert_eq!(shop.until_mailed(id, "cancelled").await[0], "cancelled");
+        assert_eq!(shop.until_mailed(id, "cancelled").await[0], "cancelled"); // perhaps of the refund, too
         shop.temporal.until_closed(id).await;
         assert_eq!(shop.order(id).await["close_reason"], "lost");
     }

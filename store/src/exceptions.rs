@@ -99,6 +99,26 @@ fn source(about: &About<'_>) -> String {
     format!("{order}/{}/{}{part}", about.provider, about.provider_payment_id)
 }
 
+/// Notes whose money an exception is about, which was not known when it was raised.
+pub(crate) async fn found_order(
+    tx: &mut Tx<'_>,
+    id: ExceptionId,
+    order: OrderId,
+    payment: PaymentId,
+    at: Timestamp,
+) -> Result<()> {
+    let mut data: Value = sqlx::query_scalar(
+        "UPDATE exceptions SET order_id = $2, payment_id = $3 WHERE id = $1 RETURNING data",
+    )
+    .bind(id.uuid())
+    .bind(order.uuid())
+    .bind(payment.uuid())
+    .fetch_one(&mut **tx)
+    .await?;
+    data["exception_id"] = json!(id);
+    timeline::append(tx, order, at, &[("exception.raised", data)]).await
+}
+
 /// Marks an open exception as settled. False if somebody else was faster.
 pub(crate) async fn settle(
     tx: &mut Tx<'_>,

@@ -224,10 +224,9 @@ macro_rules! payment_status {
 }
 pub(crate) use payment_status;
 
-/// Writes what an order's payments and refunds add up to.
+/// Writes what an order's payments and refunds add up to. Under its lock first: a statement that waited for the
+/// lock would not see the refund that the other transaction wrote.
 pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
-    // First the lock, then a statement of its own: one that waited for the lock would not see what others wrote
-    // about their refunds meanwhile.
     orders::lock(tx, order).await?;
     sqlx::query(concat!("UPDATE orders o SET payment_status = ", payment_status!(), " WHERE o.id = $1"))
         .bind(order.uuid())

@@ -276,10 +276,18 @@ async fn take_up(tx: &mut Tx<'_>, refund: Refund, at: Timestamp) -> Result<()> {
         captured: origin.captured.unwrap_or(refund.captured),
         part: "",
     };
-    let (Some(unexplained), Some(exception)) =
-        (refund.exception, explain(tx, &about, origin.left, at).await?)
-    else {
-        return Ok(()); // a person looks
+    let Some(unexplained) = refund.exception else { return Ok(()) };
+    let exception = match (explain(tx, &about, origin.left, at).await?, origin.order, origin.payment) {
+        (Some(of), ..) => {
+            let note = "its capture is known now";
+            exceptions::settle(tx, unexplained, Action::Dismiss, note, "rule", at).await?;
+            of
+        }
+        (None, Some(order), Some(payment)) => {
+            exceptions::found_order(tx, unexplained, order, payment, at).await?;
+            refund.exception
+        }
+        (None, ..) => return Ok(()), // a person looks
     };
     sqlx::query(
         "UPDATE refunds SET order_id = $2, payment_id = $3, exception_id = $4, captured = $5 WHERE id = $1",
@@ -291,8 +299,6 @@ async fn take_up(tx: &mut Tx<'_>, refund: Refund, at: Timestamp) -> Result<()> {
     .bind(about.captured)
     .execute(&mut **tx)
     .await?;
-    let note = "its capture is known now";
-    exceptions::settle(tx, unexplained, Action::Dismiss, note, "rule", at).await?;
     let refund = Refund { order: origin.order, payment: origin.payment, exception, ..refund };
     note_request(tx, &refund, at).await?;
     match refund.state {
