@@ -252,7 +252,7 @@ pub(crate) async fn take_up_early(
     let early: Vec<Row> = sqlx::query_as(
         "SELECT r.* FROM refunds r JOIN exceptions e ON e.id = r.exception_id
          WHERE r.provider = $1 AND r.provider_payment_id = $2 AND r.payment_id IS NULL AND r.state <> 'failed'
-           AND e.kind = 'refund_unexplained' AND e.state = 'open'
+           AND e.kind = 'refund_unexplained'
          ORDER BY r.id FOR UPDATE OF r",
     )
     .bind(provider)
