@@ -1,7 +1,7 @@
 //! The catalogue: put, read, list.
 
 use axum::{extract::State, http::StatusCode};
-use domain::{Invalid, Invalids, Timestamp, money, money::Currency};
+use domain::{Invalid, Invalids, Timestamp, money, money::Currency, product::Kind};
 use serde::{Deserialize, Serialize};
 use store::products;
 use utoipa::{IntoParams, ToSchema};
@@ -22,10 +22,12 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PutProduct {
+    /// `goods`, sold by the piece, or `stay`, sold by the night. Cannot be changed. Default `goods`.
+    kind: Option<String>,
     name: String,
     #[serde(default)]
     description: String,
-    /// Minor units (cents), 1 to 10,000,000,000.
+    /// Minor units (cents), 1 to 10,000,000,000. Of a `stay`, the price of a night that has none of its own.
     unit_price: i64,
     /// ISO 4217, such as `EUR`.
     currency: String,
@@ -38,6 +40,8 @@ struct Product {
     /// Always `product`.
     object: &'static str,
     sku: String,
+    /// `goods` or `stay`.
+    kind: &'static str,
     name: String,
     description: String,
     unit_price: i64,
@@ -54,6 +58,7 @@ impl From<products::Product> for Product {
         Self {
             object: "product",
             sku: product.sku.to_string(),
+            kind: product.kind.as_str(),
             name: product.name,
             description: product.description,
             unit_price: product.unit_price,
@@ -75,24 +80,26 @@ async fn put(
     sku: SkuPath,
     Json(request): Json<PutProduct>,
 ) -> Result<(StatusCode, axum::Json<Product>), Problem> {
-    let product = parse(sku, request)?;
-    let (product, created) = products::put(&app.db, &product).await?;
+    let (product, kind) = parse(sku, request)?;
+    let (product, created) = products::put(&app.db, &product, kind).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, axum::Json(product.into())))
 }
 
-fn parse(sku: SkuPath, request: PutProduct) -> Result<products::Product, Vec<Invalid>> {
+fn parse(sku: SkuPath, request: PutProduct) -> Result<(products::Product, Option<Kind>), Vec<Invalid>> {
     let mut invalids = Invalids::default();
     let at = now();
     let sku = invalids.check(sku.0);
+    let kind = invalids.check(request.kind.as_deref().map(Kind::parse).transpose());
     let name = invalids.check(domain::product::name(&request.name));
     let description = invalids.check(domain::product::description(&request.description));
     let unit_price = invalids.check(money::unit_price(request.unit_price));
     let currency = invalids.check(Currency::parse(&request.currency));
-    match (sku, name, description, unit_price, currency) {
-        (Some(sku), Some(name), Some(description), Some(unit_price), Some(currency)) => {
-            Ok(products::Product {
+    match (sku, kind, name, description, unit_price, currency) {
+        (Some(sku), Some(kind), Some(name), Some(description), Some(unit_price), Some(currency)) => {
+            let product = products::Product {
                 sku,
+                kind: kind.unwrap_or_default(),
                 name,
                 description,
                 unit_price,
@@ -100,7 +107,8 @@ fn parse(sku: SkuPath, request: PutProduct) -> Result<products::Product, Vec<Inv
                 active: request.active.unwrap_or(true),
                 created_at: at,
                 updated_at: at,
-            })
+            };
+            Ok((product, kind))
         }
         _ => Err(invalids.into_vec()),
     }

@@ -1,12 +1,13 @@
 //! The catalogue.
 
-use domain::{Timestamp, money::Currency, stock::Sku};
+use domain::{Invalid, Timestamp, money::Currency, product::Kind, stock::Sku};
 
 use crate::{Db, Error, Result, SqlTime, sql};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
     pub sku: Sku,
+    pub kind: Kind,
     pub name: String,
     pub description: String,
     pub unit_price: i64,
@@ -19,6 +20,7 @@ pub struct Product {
 #[derive(sqlx::FromRow)]
 struct Row {
     sku: String,
+    kind: String,
     name: String,
     description: String,
     unit_price: i64,
@@ -34,6 +36,7 @@ impl TryFrom<Row> for Product {
     fn try_from(row: Row) -> Result<Self> {
         Ok(Self {
             sku: Sku::from_store(row.sku),
+            kind: Kind::parse(&row.kind).map_err(Error::corrupt)?,
             name: row.name,
             description: row.description,
             unit_price: row.unit_price,
@@ -45,19 +48,20 @@ impl TryFrom<Row> for Product {
     }
 }
 
-/// Creates or replaces a product; a new one starts with no stock. Gives the product as stored, and
-/// whether it is new.
+/// Creates or replaces a product; a new one starts with no stock. Without a `kind` a product keeps its own, and a new
+/// one is [`Kind::Goods`]. Gives the product as stored, and whether it is new.
 #[tracing::instrument(name = "sql products.put", skip_all, err(level = "debug"))]
-pub async fn put(db: &Db, product: &Product) -> Result<(Product, bool)> {
+pub async fn put(db: &Db, product: &Product, kind: Option<Kind>) -> Result<(Product, bool)> {
     let mut tx = db.begin().await?;
-    let (created, created_at): (bool, SqlTime) = sqlx::query_as(
-        "INSERT INTO products (sku, name, description, unit_price, currency, active, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+    let stored: Option<(bool, SqlTime, String)> = sqlx::query_as(
+        "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, created_at, updated_at)
+         VALUES ($1, coalesce($8, 'goods'), $2, $3, $4, $5, $6, $7, $7)
          ON CONFLICT (sku) DO UPDATE SET
              name = excluded.name, description = excluded.description,
              unit_price = excluded.unit_price, currency = excluded.currency,
              active = excluded.active, updated_at = excluded.updated_at
-         RETURNING xmax = 0, created_at",
+         WHERE products.kind = coalesce($8, products.kind)
+         RETURNING xmax = 0, created_at, kind",
     )
     .bind(product.sku.as_str())
     .bind(&product.name)
@@ -66,14 +70,22 @@ pub async fn put(db: &Db, product: &Product) -> Result<(Product, bool)> {
     .bind(product.currency.code())
     .bind(product.active)
     .bind(sql(product.updated_at))
-    .fetch_one(&mut *tx)
+    .bind(kind.map(Kind::as_str))
+    .fetch_optional(&mut *tx)
     .await?;
+    let Some((created, created_at, kind)) = stored else {
+        return Err(Error::Invalid(vec![Invalid::new(
+            "kind",
+            "cannot be changed: it was set when the product was created",
+        )]));
+    };
     sqlx::query("INSERT INTO stock_levels (sku, on_hand, held) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING")
         .bind(product.sku.as_str())
         .execute(&mut *tx)
         .await?;
     tx.commit().await?;
-    Ok((Product { created_at: created_at.to_jiff(), ..product.clone() }, created))
+    let kind = Kind::parse(&kind).map_err(Error::corrupt)?;
+    Ok((Product { kind, created_at: created_at.to_jiff(), ..product.clone() }, created))
 }
 
 pub async fn get(db: &Db, sku: &Sku) -> Result<Product> {

@@ -1,6 +1,6 @@
 //! A few products to play with, put there once.
 
-use domain::{Timestamp, money::Currency, stock::Sku};
+use domain::{Timestamp, money::Currency, product::Kind, stock::Sku};
 use store::{
     Db, Error, Idempotency,
     products::{self, Product},
@@ -23,6 +23,7 @@ pub async fn seed(db: &Db) -> anyhow::Result<()> {
         if let Err(Error::NotFound) = products::get(db, &sku).await {
             let product = Product {
                 sku: sku.clone(),
+                kind: Kind::Goods,
                 name: name.to_owned(),
                 description: description.to_owned(),
                 unit_price,
@@ -31,7 +32,7 @@ pub async fn seed(db: &Db) -> anyhow::Result<()> {
                 created_at: at,
                 updated_at: at,
             };
-            products::put(db, &product).await?;
+            products::put(db, &product, None).await?;
         }
         // The key makes this happen once, also if the last start was killed right here.
         let once = Idempotency { key: format!("dev-seed-{sku}"), request_hash: Vec::new() };
