@@ -6,8 +6,9 @@ ALTER TABLE products
     ADD COLUMN kind       text NOT NULL DEFAULT 'goods' CHECK (kind IN ('goods', 'stay')),
     ADD COLUMN version    integer NOT NULL DEFAULT 1 CHECK (version > 0),  -- the number of its last event
     ADD COLUMN retired_at timestamptz,
-    -- The words of the name (weight A) and of the description. NULL: not indexed yet, as rows are that this migration
-    -- finds; `holdfast migrate` does it right after, since what a word is stands in domain/src/search.rs.
+    -- The words of name and description, and those of the name once more, marked (store/src/products/search.rs). NULL:
+    -- not indexed yet, as rows are that this migration finds; `holdfast migrate` does it right after, since what a word
+    -- is stands in domain/src/search.rs.
     ADD COLUMN search     tsvector,
     ADD CONSTRAINT retired_is_not_active CHECK (retired_at IS NULL OR NOT active);
 
@@ -51,7 +52,7 @@ UPDATE products SET version = 2 WHERE updated_at > created_at;
 CREATE INDEX products_listed ON products (sku) WHERE retired_at IS NULL;
 CREATE INDEX products_by_word ON products USING gin (search);
 -- SKUs by their beginning, in small letters; "C" so that the beginning is a range.
-CREATE INDEX products_by_sku ON products (lower(sku) COLLATE "C");
+CREATE INDEX products_by_sku ON products (lower(sku) COLLATE "C", sku);
 
 -- Every word of the catalogue under each of its trigrams: a misspelt word finds those most like it. Words stay when
 -- the last product that has them goes; they find nothing then.

@@ -16,6 +16,8 @@ use crate::{Db, Error, Result, Tx};
 const BY_SKU: usize = 0;
 const DIRECT: usize = 5;
 pub const TIERS: usize = 9;
+/// Marks a word of the name.
+const IN_NAME: &str = "^";
 /// How many of a word's trigrams and another's are the same: of all there are in both. Half of them is a wrong letter
 /// or one too few; a third is about what `pg_trgm` takes for similar.
 const CLOSE: f64 = 0.5;
@@ -75,14 +77,14 @@ struct Tiers<'a> {
 
 impl<'a> Tiers<'a> {
     fn new(query: &'a Query) -> Self {
-        let all = |label: &str| {
-            let terms: Vec<String> = query.words.iter().map(|word| format!("'{word}'{label}")).collect();
+        let all = |(mark, rest)| {
+            let terms: Vec<String> = query.words.iter().map(|word| format!("'{mark}{word}'{rest}")).collect();
             terms.join(" & ")
         };
-        // In the name (its words have the weight A) before anywhere, whole words before their beginnings.
+        // In the name before anywhere, whole words before their beginnings.
         let words = match query.words.is_empty() {
             true => Vec::new(),
-            false => [":A", ":*A", "", ":*"].map(all).to_vec(),
+            false => [(IN_NAME, ""), (IN_NAME, ":*"), ("", ""), ("", ":*")].map(all).to_vec(),
         };
         Self { query, words }
     }
@@ -153,9 +155,9 @@ impl<'a> Tiers<'a> {
         if meant.iter().all(|(_, alike)| alike.is_empty()) {
             return Ok(());
         }
-        for (at_least, label) in [(CLOSE, "A"), (CLOSE, ""), (ALIKE, "A"), (ALIKE, "")] {
+        for (at_least, mark) in [(CLOSE, IN_NAME), (CLOSE, ""), (ALIKE, IN_NAME), (ALIKE, "")] {
             let terms: Vec<String> =
-                meant.iter().map(|(word, alike)| any(word, alike, at_least, label)).collect();
+                meant.iter().map(|(word, alike)| any(word, alike, at_least, mark)).collect();
             self.words.push(terms.join(" & "));
         }
         Ok(())
@@ -163,10 +165,10 @@ impl<'a> Tiers<'a> {
 }
 
 /// A word as it was written, its beginning, or one of those alike.
-fn any(word: &str, alike: &[(String, f64)], at_least: f64, label: &str) -> String {
+fn any(word: &str, alike: &[(String, f64)], at_least: f64, mark: &str) -> String {
     let alike = alike.iter().filter(|(_, similarity)| *similarity >= at_least);
-    let alike: String = alike.map(|(word, _)| format!(" | '{word}':{label}")).collect();
-    format!("('{word}':*{label}{alike})")
+    let alike: String = alike.map(|(word, _)| format!(" | '{mark}{word}'")).collect();
+    format!("('{mark}{word}':*{alike})")
 }
 
 /// The words of the catalogue that are most like this one, with their similarity.
@@ -197,17 +199,20 @@ async fn by_sku(
     after: Option<&Sku>,
     limit: i64,
 ) -> Result<Vec<Product>> {
-    // No SKU has a `~`, which comes after all that they have.
+    let after = after.map(|sku| (sku.as_str().to_ascii_lowercase(), sku.as_str()));
+    let (small, sku) = after.unwrap_or_default().max((beginning.to_owned(), ""));
+    // In this order the index gives them. No SKU has a `~`, which comes after all that they have.
     let rows: Vec<Row> = sqlx::query_as(concat!(
         "SELECT ",
         columns!(),
         " FROM products
-         WHERE lower(sku) COLLATE \"C\" >= $1 AND lower(sku) COLLATE \"C\" < $1 || '~'
-           AND sku > $2 AND ($3 OR retired_at IS NULL)
-         ORDER BY sku LIMIT $4"
+         WHERE (lower(sku) COLLATE \"C\", sku) > ($2, $3) AND lower(sku) COLLATE \"C\" < $1 || '~'
+           AND ($4 OR retired_at IS NULL)
+         ORDER BY lower(sku) COLLATE \"C\", sku LIMIT $5"
     ))
     .bind(beginning)
-    .bind(after.map_or("", Sku::as_str))
+    .bind(small)
+    .bind(sku)
     .bind(with_retired)
     .bind(limit)
     .fetch_all(db.pool())
@@ -215,11 +220,14 @@ async fn by_sku(
     rows.into_iter().map(Product::try_from).collect()
 }
 
-/// The words of a product as a `tsvector`. They are letters and digits, so nothing needs escaping.
+/// The words of a product as a `tsvector`, those of the name marked and unmarked. (PostgreSQL's own weights are not in
+/// its indexes, so that each row with the word would have to be read.) Words are letters and digits: nothing needs escaping.
 pub(super) fn index(details: &Details) -> String {
-    let name = search::words(&details.name).into_iter().map(|word| format!("'{word}':1A"));
-    let description = search::words(&details.description).into_iter().map(|word| format!("'{word}':2"));
-    name.chain(description).collect::<Vec<_>>().join(" ")
+    let name = search::words(&details.name);
+    let marked = name.iter().map(|word| format!("'{IN_NAME}{word}'"));
+    let description = search::words(&details.description);
+    let all = name.iter().chain(&description).map(|word| format!("'{word}'"));
+    marked.chain(all).collect::<Vec<_>>().join(" ")
 }
 
 /// Notes the words of a product for [`alike`]. In one order, so that two who bring the same words wait for each other
