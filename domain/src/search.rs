@@ -1,6 +1,6 @@
 //! How text is searched: as words, and words that are alike by their trigrams.
 //!
-//! Done here and not by PostgreSQL's `pg_trgm`: see docs/adr/0016.
+//! Done here and not by PostgreSQL's `pg_trgm`: see docs/adr/0017.
 
 use std::collections::BTreeSet;
 
