@@ -12,6 +12,19 @@ use domain::{
 use super::{Product, Row, columns};
 use crate::{Db, Error, Result, Tx};
 
+/// Products with certain words, but those that the tier of SKUs has shown.
+macro_rules! hits {
+    () => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM products
+             WHERE search @@ $1::text::tsquery AND sku > $2 AND ($3 OR retired_at IS NULL)
+               AND ($4::text IS NULL OR NOT starts_with(lower(sku), $4))"
+        )
+    };
+}
+
 /// The SKU begins like that; then come four tiers of words as written, and four of words alike.
 const BY_SKU: usize = 0;
 const DIRECT: usize = 5;
@@ -107,14 +120,14 @@ impl<'a> Tiers<'a> {
         let Some(words) = self.words.get(tier - 1) else { return Ok(Vec::new()) };
         let better = self.words[..tier - 1].iter().map(|words| format!(" & !({words})"));
         let words = format!("({words}){}", better.collect::<String>());
-        let rows: Vec<Row> = sqlx::query_as(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM products
-             WHERE search @@ $1::text::tsquery AND sku > $2 AND ($3 OR retired_at IS NULL)
-               AND ($4::text IS NULL OR NOT starts_with(lower(sku), $4))
-             ORDER BY sku LIMIT $5"
-        ))
+        // Words as written: PostgreSQL may as well walk the SKUs in order, if most products have them. Words alike come
+        // when little is left that is not excluded, so the index is read first, whatever PostgreSQL expects.
+        let rows: Vec<Row> = sqlx::query_as(match tier < DIRECT {
+            true => concat!(hits!(), " ORDER BY sku LIMIT $5"),
+            false => {
+                concat!("WITH hits AS MATERIALIZED (", hits!(), ") SELECT * FROM hits ORDER BY sku LIMIT $5")
+            }
+        })
         .bind(words)
         .bind(after.map_or("", Sku::as_str))
         .bind(with_retired)
