@@ -69,7 +69,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
     };
     let _guard = telemetry::init("holdfast", format)?;
     match command {
-        Command::Dev(args) => dev::execute(args).await,
+        Command::Dev(args) => Box::pin(dev::execute(args)).await, // all of them in one: too big for the stack
         Command::Api => run::api().await,
         Command::Worker => run::worker().await,
         Command::Migrate => run::migrate().await,
