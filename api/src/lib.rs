@@ -70,6 +70,11 @@ impl App {
         }
     }
 
+    /// Lets this many orders wait at the door, instead of the usual number.
+    pub fn with_room_for(self, waiting: std::num::NonZeroUsize) -> Self {
+        Self { door: Door::with_room_for(waiting, self.db.clone()), ..self }
+    }
+
     /// Adds the routes to play with the sandbox payment provider.
     pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
         Self { sandbox: Some(sandbox), ..self }
