@@ -147,14 +147,8 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
         assert_eq!(till.expire(id(&expired), false, due).await.unwrap(), Closed::Done);
         orders::extend(&db, id(&extended), due + 9.hours(), placed_at).await.unwrap();
     }
-    assert_eq!(
-        till.expire(id(&cancelled), false, due).await.unwrap(),
-        Closed::Refused(Status::Cancelled)
-    );
-    assert_eq!(
-        till.cancel(id(&expired), "x", false, due).await.unwrap(),
-        Closed::Refused(Status::Expired)
-    );
+    assert_eq!(till.expire(id(&cancelled), false, due).await.unwrap(), Closed::Refused(Status::Cancelled));
+    assert_eq!(till.cancel(id(&expired), "x", false, due).await.unwrap(), Closed::Refused(Status::Expired));
     assert_eq!(shop.story(&cancelled).await[2..], ["order.cancelled", "stock.released"]);
     assert_eq!(shop.story(&expired).await[2..], ["order.expired", "stock.released"]);
     assert_eq!(shop.story(&extended).await[2..], ["order.extended"]);

@@ -6,6 +6,7 @@ mod error;
 mod exceptions;
 mod extract;
 mod inventory;
+mod ledger;
 mod list;
 mod openapi;
 mod operations;

@@ -16,6 +16,6 @@ pub mod product;
 pub mod stock;
 mod text;
 
-pub use id::{ExceptionId, OrderId, PaymentId, RefundId};
+pub use id::{ExceptionId, MovementId, OrderId, PaymentId, RefundId};
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp};

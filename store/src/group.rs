@@ -196,10 +196,7 @@ mod tests {
     async fn who_fails_or_cannot_be_decided_with_others_does_not_hurt_them() {
         let desk = desk();
         let asked = desk.ask(1, &[2, 13, 3, 99, 4]).await;
-        assert_eq!(
-            desk.answers(asked).await,
-            [Some(1), Some(2), None, Some(3), Some(99), Some(4)]
-        );
+        assert_eq!(desk.answers(asked).await, [Some(1), Some(2), None, Some(3), Some(99), Some(4)]);
         assert_eq!(desk.batches()[2..], [vec![2], vec![13], vec![3], vec![99], vec![4]]);
         let asked = desk.ask(1, &[5, 99, 6]).await;
         assert_eq!(desk.answers(asked).await, [1, 5, 99, 6].map(Some));

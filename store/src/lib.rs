@@ -9,6 +9,7 @@ mod error;
 pub mod exceptions;
 mod group;
 pub mod inbox;
+pub mod ledger;
 pub mod mails;
 pub mod orders;
 pub mod outbox;

@@ -3,7 +3,7 @@
 
 use domain::{
     OrderId, Timestamp,
-    stock::{Level, Movement, Sku},
+    stock::{ByHand, Level, Movement, Sku},
 };
 
 use crate::{Db, Error, Idempotency, Result, Tx, sql};
@@ -18,11 +18,13 @@ pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
     Ok(Level { on_hand, held })
 }
 
-/// Moves the stock on hand by `delta`. The same key and request gives the first answer again.
+/// Moves the stock on hand by `delta`: a correction or a delivery. The same key and request gives the first answer
+/// again.
 #[tracing::instrument(name = "sql stock.adjust", skip_all, err(level = "debug"))]
 pub async fn adjust(
     db: &Db,
     sku: &Sku,
+    kind: ByHand,
     delta: i64,
     reason: &str,
     idempotency: Option<&Idempotency>,
@@ -44,7 +46,8 @@ pub async fn adjust(
         .bind(after.on_hand)
         .execute(&mut *tx)
         .await?;
-    let (on_hand_delta, held_delta) = Movement::Adjusted.deltas(delta);
+    let movement = Movement::from(kind);
+    let (on_hand_delta, held_delta) = movement.deltas(delta);
     let inserted = sqlx::query(
         "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
                                       reason, idempotency_key, request_hash, at)
@@ -52,7 +55,7 @@ pub async fn adjust(
          ON CONFLICT (idempotency_key) DO NOTHING",
     )
     .bind(sku.as_str())
-    .bind(Movement::Adjusted.as_str())
+    .bind(movement.as_str())
     .bind(on_hand_delta)
     .bind(held_delta)
     .bind(after.on_hand)

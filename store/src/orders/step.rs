@@ -32,8 +32,13 @@ pub(crate) struct Step {
 pub(crate) enum What {
     Settle(PaymentReport),
     /// `unclear`: nobody can tell whether an attempt to pay will bring money.
-    Cancel { reason: String, unclear: bool },
-    Expire { unclear: bool },
+    Cancel {
+        reason: String,
+        unclear: bool,
+    },
+    Expire {
+        unclear: bool,
+    },
 }
 
 /// What became of a step.
