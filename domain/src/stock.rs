@@ -81,7 +81,7 @@ pub fn reason(reason: &str) -> Result<String, Invalid> {
 }
 
 /// What there is of a SKU. `available + held = on_hand`, none negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Level {
     pub on_hand: i64,
     pub held: i64,
@@ -94,7 +94,7 @@ impl Level {
 }
 
 /// A kind of ledger entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Movement {
     /// Delivered: new on the shelf.
     Received,

@@ -92,6 +92,9 @@ async fn change(
 
 /// What follows from a refund's new state: the timeline, the stock, the order's payment status, or an exception.
 async fn tell(tx: &mut Tx<'_>, refund: &Refund, state: RefundState, at: Timestamp) -> Result<()> {
+    if let Some(order) = refund.order {
+        orders::lock(tx, order).await?; // before the stock, as everybody does
+    }
     if state == RefundState::Failed {
         let about = About {
             order: refund.order,
