@@ -26,17 +26,18 @@ use workflows::contract::{
 pub use attempts::new_attempt;
 use mail::Mailer;
 
-/// What the activities work on.
+/// What the activities work on. Cheap to clone.
+#[derive(Clone)]
 pub struct Activities {
     db: Db,
     till: Till,
-    mailer: Mailer,
+    mailer: Arc<Mailer>,
     providers: Providers,
 }
 
 impl Activities {
     pub fn new(db: Db, mailer: Mailer, providers: Providers) -> Self {
-        Self { till: Till::open(db.clone()), db, mailer, providers }
+        Self { till: Till::open(db.clone()), db, mailer: Arc::new(mailer), providers }
     }
 }
 

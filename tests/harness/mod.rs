@@ -1,7 +1,7 @@
 //! What the tests stand on.
 
 pub mod hands;
-mod http;
+pub mod http;
 mod mail;
 mod orders;
 mod process;
