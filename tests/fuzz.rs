@@ -126,8 +126,18 @@ fn segment(dice: &mut Dice, real: &str) -> String {
 }
 
 fn query(dice: &mut Dice) -> String {
-    let names =
-        ["limit", "status", "customer", "placed_from", "placed_to", "starting_after", "q", "%00", "limit[]"];
+    let names = [
+        "limit",
+        "status",
+        "customer",
+        "placed_from",
+        "placed_to",
+        "starting_after",
+        "q",
+        "include_retired",
+        "%00",
+        "limit[]",
+    ];
     let values = [
         "",
         "0",
@@ -166,6 +176,8 @@ fn headers(mut request: RequestBuilder, dice: &mut Dice) -> RequestBuilder {
         "webhook-signature",
         "authorization",
         "baggage",
+        "if-match",
+        "if-none-match",
     ];
     for _ in 0..dice.below(3) {
         let value: &[u8] = values[dice.below(values.len())];
@@ -185,6 +197,8 @@ fn nonsense(shop: &Shop, order: &str, dice: &mut Dice) -> RequestBuilder {
     let routes = [
         (Method::PUT, "/v1/products/", "tea", "", product),
         (Method::GET, "/v1/products/", "tea", "", Value::Null),
+        (Method::DELETE, "/v1/products/", "cup", "", Value::Null),
+        (Method::GET, "/v1/products/", "tea", "/history", Value::Null),
         (Method::GET, "/v1/products", "", "", Value::Null),
         (Method::POST, "/v1/inventory/", "tea", "/adjustments", json!({"delta": 1, "reason": "r"})),
         (Method::GET, "/v1/inventory/", "tea", "", Value::Null),

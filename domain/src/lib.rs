@@ -13,6 +13,7 @@ pub mod order;
 pub mod payment;
 pub mod policy;
 pub mod product;
+pub mod search;
 pub mod stock;
 mod text;
 

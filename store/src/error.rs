@@ -15,6 +15,9 @@ pub enum Error {
     Shortage(Vec<Shortage>),
     #[error("the adjustment would leave less on hand than is held")]
     BelowHeld,
+    /// The product is at another version than the client expects, or is not there.
+    #[error("the product is at version {0:?}")]
+    Stale(Option<i32>),
     #[error("the order is {0}")]
     WrongStatus(Status),
     #[error("the exception was resolved before")]
