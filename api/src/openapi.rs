@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    App, Problem, error::ProblemDocument, exceptions, inventory, orders, payments, products, refunds,
+    App, Problem, error::ProblemDocument, exceptions, inventory, ledger, orders, payments, products, refunds,
     sandbox, settlements,
 };
 
@@ -49,6 +49,7 @@ pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::with_openapi(Api::openapi())
         .merge(products::routes())
         .merge(inventory::routes())
+        .merge(ledger::routes())
         .merge(orders::routes())
         .merge(payments::routes())
         .merge(refunds::routes())

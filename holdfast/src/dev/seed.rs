@@ -4,7 +4,7 @@ use domain::{
     Timestamp,
     money::Currency,
     product::{Condition, Kind, Versions, Wanted},
-    stock::Sku,
+    stock::{ByHand, Sku},
 };
 use store::{
     Db, Error, Idempotency,
@@ -40,7 +40,7 @@ pub async fn seed(db: &Db) -> anyhow::Result<()> {
         }
         // The key makes this happen once, also if the last start was killed right here.
         let once = Idempotency { key: format!("dev-seed-{sku}"), request_hash: Vec::new() };
-        stock::adjust(db, &sku, PIECES, "first delivery", Some(&once), at).await?;
+        stock::adjust(db, &sku, ByHand::Received, PIECES, "first delivery", Some(&once), at).await?;
     }
     Ok(())
 }
