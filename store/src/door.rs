@@ -11,7 +11,7 @@ use crate::{
 /// More at once make a transaction longer, and each of them wait longer, without more throughput.
 const MAX_BATCH: usize = 200;
 /// Those who come when so many are waiting are sent away, before anything was done.
-const MAX_WAITING: NonZeroUsize = NonZeroUsize::new(2_000).expect("2,000 is not zero");
+const MAX_WAITING: NonZeroUsize = NonZeroUsize::new(20_000).expect("20,000 is not zero");
 
 /// Where orders come in. Cheap to clone.
 #[derive(Clone)]
