@@ -1,5 +1,6 @@
 //! Stock: levels are the sum of an append-only ledger of movements.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::{Invalid, text};
@@ -24,6 +25,11 @@ impl Sku {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The stock unit of one night of this product. No client's SKU has an `@`.
+    pub fn night(&self, night: Date) -> Self {
+        Self(format!("{}@{night}", self.0))
     }
 }
 
@@ -108,10 +114,12 @@ impl Movement {
     }
 }
 
-/// Why a hold was refused: one entry per SKU that fell short.
+/// Why a hold was refused: one entry per SKU, or night of it, that fell short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
     pub sku: Sku,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub night: Option<Date>,
     pub requested: i64,
     pub available: i64,
 }
