@@ -68,7 +68,7 @@ struct Adjustment {
     responses(
         (status = 201, body = Inventory),
         (status = 404, body = ProblemDocument),
-        (status = 409, body = ProblemDocument, description = "`stock_below_held`"),
+        (status = 409, body = ProblemDocument, description = "`stock_below_held`; `product_not_goods` for what is sold by the night"),
         (status = 422, body = ProblemDocument),
     ),
 )]

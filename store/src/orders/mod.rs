@@ -4,9 +4,11 @@ mod close;
 mod extend;
 mod pay;
 mod place;
+mod place_stay;
 mod read;
 mod reinstate;
 mod start;
+mod stay;
 mod write;
 
 pub use close::{Closed, cancel, expire, fulfil};
@@ -17,6 +19,7 @@ pub(crate) use place::place_all;
 pub use place::{Ask, Placed, place};
 pub use read::{Filter, get, list, placed_under};
 pub use start::{Start, claim_unstarted, mark_started, start_of};
+pub use stay::{check_in, end_stay};
 
 use domain::{
     OrderId, Timestamp,
@@ -41,8 +44,12 @@ pub(crate) struct Locked {
 }
 
 impl Locked {
-    fn manual_fulfilment(&self) -> bool {
-        self.policy.fulfilment == Fulfilment::Manual
+    /// What it is once it is paid.
+    fn status_when_paid(&self) -> Status {
+        match self.policy.fulfilment {
+            Fulfilment::Immediate => Status::Completed,
+            Fulfilment::Manual | Fulfilment::CheckIn => Status::Paid,
+        }
     }
 
     /// From here on the order may expire.
