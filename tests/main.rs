@@ -36,6 +36,7 @@ mod reconcile;
 mod refunds;
 mod repeats;
 mod replay;
+mod stays;
 mod stock;
 mod stripe;
 mod temporal_view;

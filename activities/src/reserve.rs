@@ -48,7 +48,8 @@ fn check(placement: Placement) -> Result<Placement, String> {
     let customer = placement.customer.clone().parse();
     customer.map_err(|errors| errors.into_iter().for_each(|e| invalids.push(e))).ok();
     order::lines(placement.lines.iter().map(|(sku, quantity)| (sku.as_str(), *quantity)), &mut invalids);
-    let stays = placement.lines.iter().map(|(sku, rooms)| (sku.as_str(), *rooms, placement.stays.get(sku).cloned()));
+    let stays =
+        placement.lines.iter().map(|(sku, rooms)| (sku.as_str(), *rooms, placement.stays.get(sku).cloned()));
     if stay::bookings(stays, &mut invalids) != placement.stays {
         invalids.push(Invalid::new("stays", "must each have a line with its rooms"));
     }

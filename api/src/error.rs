@@ -224,9 +224,11 @@ impl From<store::Error> for Problem {
                 format!("At most {refundable} minor units can still go back."),
             )
             .with("refundable", json!(refundable)),
-            Error::NotAStay => {
-                Self::new(StatusCode::CONFLICT, "product_not_a_stay", "This product is not sold by the night.")
-            }
+            Error::NotAStay => Self::new(
+                StatusCode::CONFLICT,
+                "product_not_a_stay",
+                "This product is not sold by the night.",
+            ),
             Error::NotGoods => Self::new(
                 StatusCode::CONFLICT,
                 "product_not_goods",

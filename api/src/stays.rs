@@ -67,8 +67,12 @@ impl From<Terms> for TermsDocument {
 impl From<TermsDocument> for Terms {
     fn from(document: TermsDocument) -> Self {
         let default = Self::default();
-        let extra =
-            |ExtraDocument { code, name, unit_price, per }: ExtraDocument| Extra { code, name, unit_price, per };
+        let extra = |ExtraDocument { code, name, unit_price, per }: ExtraDocument| Extra {
+            code,
+            name,
+            unit_price,
+            per,
+        };
         Self {
             max_guests: document.max_guests.unwrap_or(default.max_guests),
             time_zone: document.time_zone.unwrap_or(default.time_zone),
@@ -186,7 +190,8 @@ async fn put_nights(
 
 fn parse(request: &PutNights, terms: &Terms, at: Timestamp) -> Result<Offer, Vec<Invalid>> {
     let mut invalids = Invalids::default();
-    let span = invalids.check(not_past(&request.from, terms, at)).zip(invalids.check(stay::date("to", &request.to)));
+    let span =
+        invalids.check(not_past(&request.from, terms, at)).zip(invalids.check(stay::date("to", &request.to)));
     if let Some((from, to)) = span {
         invalids.check(stay::count_nights("to", from, to, stay::MAX_OFFERED));
     }

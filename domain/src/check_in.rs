@@ -31,7 +31,9 @@ impl Code {
         let code: String = typed.take(LENGTH + 1).collect();
         match code.len() == LENGTH && code.bytes().all(|b| b.is_ascii_alphanumeric()) {
             true => Ok(Self(code)),
-            false => Err(Invalid::new("code", format!("must be the {LENGTH} letters and digits of the mail"))),
+            false => {
+                Err(Invalid::new("code", format!("must be the {LENGTH} letters and digits of the mail")))
+            }
         }
     }
 
@@ -66,7 +68,9 @@ mod tests {
             assert_eq!(code.as_str().len(), LENGTH);
             assert!(code.as_bytes().iter().all(|letter| ALPHABET.contains(letter)));
             assert!(Code::parse(&code.spelled()).is_ok_and(|read| read == code));
-            assert!(Code::parse(&format!(" {} ", code.spelled().to_lowercase())).is_ok_and(|read| read == code));
+            assert!(
+                Code::parse(&format!(" {} ", code.spelled().to_lowercase())).is_ok_and(|read| read == code)
+            );
         }
         assert!(Code::draw(0) != Code::draw(1));
         for bad in ["", "ABCD", "ABCD-EFGH-2", "ABCD-EFG\u{e9}", "ABCD_EFG"] {

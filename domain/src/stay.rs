@@ -34,7 +34,9 @@ pub fn nights(from: Date, to: Date) -> impl Iterator<Item = Date> {
 pub fn count_nights(field: &str, from: Date, to: Date, max: i64) -> Result<i64, Invalid> {
     match to.duration_since(from).as_hours() / 24 {
         ..=0 => Err(Invalid::new(field, "must be later than `from`")),
-        nights if nights > max => Err(Invalid::new(field, format!("must be at most {max} nights after `from`"))),
+        nights if nights > max => {
+            Err(Invalid::new(field, format!("must be at most {max} nights after `from`")))
+        }
         nights => Ok(nights),
     }
 }
@@ -102,7 +104,8 @@ pub fn bookings<'a>(
         }
         let Some(booking) = booking else { continue };
         if rooms > MAX_ROOMS {
-            invalids.push(Invalid::new(format!("{line}.quantity"), format!("must be at most {MAX_ROOMS} rooms")));
+            invalids
+                .push(Invalid::new(format!("{line}.quantity"), format!("must be at most {MAX_ROOMS} rooms")));
         }
         match (booking.parse(), Sku::parse(sku)) {
             (Ok(booking), Ok(sku)) => drop(bookings.insert(sku, booking)),
@@ -195,7 +198,10 @@ impl Terms {
         }
         let max = self.max_guests * rooms;
         if booking.guests > max {
-            invalids.push(Invalid::new("guests", format!("must be at most {max}, {} in each room", self.max_guests)));
+            invalids.push(Invalid::new(
+                "guests",
+                format!("must be at most {max}, {} in each room", self.max_guests),
+            ));
         }
         for (i, code) in booking.extras.iter().enumerate() {
             if self.extra(code).is_none() {

@@ -109,7 +109,8 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
         .await?;
     let left = MAX_WRONG - wrong - 1;
     if left == 0 {
-        timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))]).await?;
+        timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))])
+            .await?;
     }
     tx.commit().await?;
     Ok(Verdict::Wrong(left))

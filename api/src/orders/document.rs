@@ -171,7 +171,8 @@ impl From<domain::order::Line> for LineDocument {
 impl StayDocument {
     fn new(stay: Stay, rooms: i64) -> Self {
         let Stay { from, to, guests, time_zone, nights, extras } = stay;
-        let night = |Night { date, unit_price }| NightDocument { date, unit_price, amount: rooms * unit_price };
+        let night =
+            |Night { date, unit_price }| NightDocument { date, unit_price, amount: rooms * unit_price };
         let charge = |Charge { code, name, per, quantity, unit_price, amount }| ChargeDocument {
             code,
             name,

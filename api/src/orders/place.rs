@@ -209,7 +209,10 @@ fn line<'a>(i: usize, line: &'a PlaceLine, invalids: &mut Invalids) -> (&'a str,
 fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
     let Some(policy) = policy else { return Ok(Policy::default()) };
     if policy.fulfilment == Some(Fulfilment::CheckIn) {
-        return Err(Invalid::new("fulfilment", "must be immediate or manual: what waits for a check-in has a stay"));
+        return Err(Invalid::new(
+            "fulfilment",
+            "must be immediate or manual: what waits for a check-in has a stay",
+        ));
     }
     let default = MoneyRules::default();
     let money = MoneyRules {

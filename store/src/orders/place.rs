@@ -139,7 +139,9 @@ fn decide(ask: &Ask, shelf: &mut Shelf, known: &mut Known, holds: &mut Vec<Held>
         return if hash == request_hash { Ok(Placed::Replayed(*id)) } else { Err(Error::KeyReused) };
     }
     let order = judge(ask, shelf)?;
-    for (unit, quantity) in order.lines.iter().flat_map(|line| line.units().into_iter().map(|unit| (unit, line.quantity))) {
+    for (unit, quantity) in
+        order.lines.iter().flat_map(|line| line.units().into_iter().map(|unit| (unit, line.quantity)))
+    {
         if let Some(offer) = shelf.offers.get_mut(unit.as_str()) {
             offer.held += quantity;
             let level = Level { on_hand: offer.on_hand, held: offer.held };
@@ -230,7 +232,12 @@ pub(super) fn no_product(sku: &Sku) -> Vec<Invalid> {
     refused(sku, "sku", format!("there is no product {sku}"))
 }
 
-pub(super) fn on_sale(sku: &Sku, active: bool, sold_in: &str, currency: Currency) -> Result<(), Vec<Invalid>> {
+pub(super) fn on_sale(
+    sku: &Sku,
+    active: bool,
+    sold_in: &str,
+    currency: Currency,
+) -> Result<(), Vec<Invalid>> {
     if !active {
         return Err(refused(sku, "sku", format!("{sku} is not on sale")));
     }

@@ -154,7 +154,11 @@ impl OrderWorkflow {
     }
 
     #[update_validator(check_in)]
-    fn validate_check_in(&self, _ctx: &WorkflowContextView, _: &requests::CheckInRequest) -> requests::Verdict {
+    fn validate_check_in(
+        &self,
+        _ctx: &WorkflowContextView,
+        _: &requests::CheckInRequest,
+    ) -> requests::Verdict {
         self.must_be(Status::Paid)
     }
 
