@@ -26,7 +26,7 @@ fn midnight(day: Date) -> Timestamp {
 impl Shop {
     /// Puts rooms on offer: so many of each night from tomorrow on for four weeks, 80.00 a night, up to 3 guests,
     /// breakfast and parking.
-    async fn rooms(&self, sku: &str, capacity: i64) {
+    pub async fn rooms(&self, sku: &str, capacity: i64) {
         let product = json!({"kind": "stay", "name": "Garden room", "unit_price": 8000, "currency": "EUR"});
         self.api.put(&format!("/v1/products/{sku}"), &product).await.is(201);
         let breakfast =
@@ -39,14 +39,14 @@ impl Shop {
         self.offer(sku, 1, 29, json!({"capacity": capacity})).await.is(200);
     }
 
-    async fn offer(&self, sku: &str, from: i64, to: i64, offer: Value) -> Answer {
+    pub async fn offer(&self, sku: &str, from: i64, to: i64, offer: Value) -> Answer {
         let mut body = json!({"from": day(from), "to": day(to)});
         body.as_object_mut().unwrap().extend(offer.as_object().unwrap().clone());
         self.api.put(&format!("/v1/products/{sku}/nights"), &body).await
     }
 
     /// (held, sold) of each night.
-    async fn nights(&self, sku: &str, from: i64, to: i64) -> Vec<(i64, i64)> {
+    pub async fn nights(&self, sku: &str, from: i64, to: i64) -> Vec<(i64, i64)> {
         let path = format!("/v1/products/{sku}/nights?from={}&to={}", day(from), day(to));
         let list = self.api.get(&path).await.is(200);
         let night = |night: &Value| {
@@ -57,23 +57,23 @@ impl Shop {
         list["data"].as_array().unwrap().iter().map(night).collect()
     }
 
-    fn stay_body(&self, sku: &str, from: i64, to: i64) -> Value {
+    pub fn stay_body(&self, sku: &str, from: i64, to: i64) -> Value {
         let mut body = self.order_body(&[]);
         body["lines"] = json!([{"sku": sku, "stay": {"from": day(from), "to": day(to)}, "guests": 2}]);
         body
     }
 
-    async fn book(&self, sku: &str, from: i64, to: i64) -> String {
+    pub async fn book(&self, sku: &str, from: i64, to: i64) -> String {
         let order = self.try_place(&self.stay_body(sku, from, to)).await.is(201);
         order["id"].as_str().unwrap().to_owned()
     }
 
-    async fn check_in(&self, id: &str, code: &str) -> Answer {
+    pub async fn check_in(&self, id: &str, code: &str) -> Answer {
         self.api.post(&format!("/v1/orders/{id}/check-in"), &json!({"code": code})).await
     }
 
     /// Pays, and waits for both mails; gives the second one.
-    async fn pay_stay(&self, id: &str) -> Mail {
+    pub async fn pay_stay(&self, id: &str) -> Mail {
         self.pay(id).await;
         assert_eq!(self.until_mailed(id, "check_in").await, ["paid", "check_in"]);
         self.until_told_times(id, "mail.sent", 2).await;
@@ -82,7 +82,7 @@ impl Shop {
 }
 
 /// The code in a mail: alone in its line.
-fn code(mail: &Mail) -> String {
+pub fn code(mail: &Mail) -> String {
     let is_code = |line: &&str| {
         let (head, tail) = line.split_once('-').unwrap_or_default();
         [head, tail]
@@ -349,6 +349,32 @@ async fn a_lost_stay_is_closed_all_the_same() {
     shop.sql().await.execute(past).await.unwrap();
     assert_eq!(shop.until(&id, "completed").await["close_reason"], "unused");
     shop.close();
+}
+
+/// One invariant after the other is broken, and found.
+#[tokio::test]
+async fn the_audit_knows_nights() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    shop.book("room", 1, 3).await;
+    shop.audit();
+    let hold = "DELETE FROM holds WHERE ctid IN (SELECT ctid FROM holds LIMIT 1)";
+    let capacity = "UPDATE stock_levels SET capacity = capacity + 1 WHERE night IS NOT NULL";
+    for (statement, broken) in [(hold, "2. every line has its hold"), (capacity, "1. a night's capacity")] {
+        shop.sql().await.execute(statement).await.unwrap();
+        let (whole, report) = shop.run_audit();
+        let found = report.lines().any(|line| line.starts_with(&format!("BROKEN {broken}")));
+        assert!(!whole && found, "{statement}:\n{report}");
+    }
+    // What the database itself does not let happen.
+    for statement in [
+        "UPDATE stock_levels SET on_hand = capacity + 1 WHERE night IS NOT NULL",
+        "UPDATE stock_levels SET capacity = NULL",
+        "INSERT INTO stock_levels (sku, on_hand, held) VALUES ('room@2026-01-01', 0, 0)",
+        "INSERT INTO stock_levels (sku, on_hand, held) VALUES ('nowhere', 0, 0)",
+    ] {
+        assert!(shop.sql().await.execute(statement).await.is_err(), "{statement}");
+    }
 }
 
 /// (what stands in the line instead, which fields the answer complains about)
