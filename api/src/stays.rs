@@ -81,7 +81,7 @@ impl From<TermsDocument> for Terms {
     }
 }
 
-/// Set what a product offers with its nights. Orders already placed keep what they booked.
+/// Set what a product offers with its nights; what is absent takes its default. Orders already placed keep what they booked.
 #[utoipa::path(
     put, path = "/v1/products/{sku}/stay", tag = "Stays", params(("sku" = String, Path)),
     responses(

@@ -68,7 +68,7 @@ pub(super) fn check_in(order: &Order, code: &Code) -> Result<Text, askama::Error
         greeting: greeting(&order.customer),
         order: order.id.to_string(),
         lines: lines(order),
-        code: code.spelled(),
+        code: code.as_str().to_owned(),
         warning: WARNING,
     };
     Ok(Text {

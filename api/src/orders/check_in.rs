@@ -51,7 +51,10 @@ pub async fn check_in(
     let start = asked.check(&order)?;
     match check_ins::verify(&app.db, id, &code, now()).await {
         Ok(Verdict::Right) => {}
-        Ok(Verdict::Wrong(left)) => return Err(Problem::wrong_code(left)),
+        Ok(Verdict::Wrong(left)) => {
+            tracing::warn!(order_id = %id, attempts_left = left, "wrong check-in code");
+            return Err(Problem::wrong_code(left));
+        }
         Ok(Verdict::Locked) => return Err(conflict("check_in_locked", "There were too many wrong codes.")),
         Err(store::Error::WrongStatus(_)) => return closed_meanwhile(&app, &asked).await,
         Err(error) => return Err(error.into()),
