@@ -298,3 +298,28 @@ fn zone(name: &str) -> TimeZone {
     // Checked when it was set; UTC if the zone has left the database since.
     TimeZone::get(name).unwrap_or(TimeZone::UTC)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_place() {
+        let terms = Terms { time_zone: "Europe/Vienna".to_owned(), ..Terms::default() };
+        let booking = Booking {
+            from: Date::constant(2026, 10, 24),
+            to: Date::constant(2026, 10, 25), // a day of 25 hours
+            guests: 4,
+            extras: Vec::new(),
+        };
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let wrong = |at| terms.check(&booking, 1, time(at)).into_iter().map(|i| i.field).collect::<Vec<_>>();
+        assert_eq!(wrong("2026-10-24T21:59:59Z"), [""; 0]);
+        assert_eq!(wrong("2026-10-24T22:00:00Z"), ["stay.from"]);
+
+        let stay = terms.book(&booking, 1, Vec::new());
+        assert_eq!(stay.begins_at(), time("2026-10-23T22:00:00Z"));
+        assert_eq!(stay.ends_at(), time("2026-10-25T23:00:00Z"));
+        assert!(!stay.is_past(time("2026-10-24T21:59:59Z")) && stay.is_past(time("2026-10-24T22:00:00Z")));
+    }
+}
