@@ -55,6 +55,36 @@ async fn figures_of_our_own_and_of_the_engine() {
     shop.close();
 }
 
+/// The SDK's worker keeps something of each activity, so it is replaced now and then; no order notices.
+#[tokio::test]
+async fn a_worker_is_relieved_while_orders_sleep_and_others_are_paid() {
+    let env = vec![("HOLDFAST_ACTIVITIES_PER_SHIFT", "10".to_owned())];
+    let mut shop = Shop::with(Setup { env, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 100).await;
+    let sleeping = shop.place(&[("tea", 1)]).await;
+    shop.until_told(&sleeping, "workflow.started").await;
+    for _ in 0..12 {
+        let id = shop.place(&[("tea", 1)]).await;
+        shop.pay(&id).await;
+        shop.until(&id, "completed").await;
+    }
+    let worker = shop.worker.as_mut().unwrap();
+    worker.says("worker relieved").await;
+    let relieved = worker.log().matches("worker relieved").count();
+    assert!(relieved >= 2, "{relieved}");
+    shop.pay(&sleeping).await;
+    shop.until(&sleeping, "completed").await;
+    assert_eq!(shop.until_mailed(&sleeping, "paid").await, ["paid"]);
+    worker_ends_well(&mut shop).await;
+    shop.close();
+}
+
+async fn worker_ends_well(shop: &mut Shop) {
+    let worker = shop.worker.as_mut().unwrap();
+    worker.terminate();
+    assert!(worker.ended().await.success(), "{}", worker.log());
+}
+
 /// Each refund counts once, where its end was heard first: by the workflow that asks, or by a webhook.
 #[tokio::test]
 async fn refunds_are_counted_however_they_end() {

@@ -26,16 +26,17 @@ use workflows::contract::{
 pub use attempts::new_attempt;
 use mail::Mailer;
 
-/// What the activities work on.
+/// What the activities work on. Cheap to clone.
+#[derive(Clone)]
 pub struct Activities {
     db: Db,
-    mailer: Mailer,
+    mailer: Arc<Mailer>,
     providers: Providers,
 }
 
 impl Activities {
     pub fn new(db: Db, mailer: Mailer, providers: Providers) -> Self {
-        Self { db, mailer, providers }
+        Self { db, mailer: Arc::new(mailer), providers }
     }
 }
 

@@ -43,6 +43,7 @@ pub struct PostgresOptions {
 /// A running PostgreSQL server. Dropping it stops the server too, without waiting for its end.
 pub struct Postgres {
     server: Server,
+    programs: PathBuf,
     port: u16,
     password: String,
 }
@@ -87,12 +88,17 @@ impl Postgres {
         })
         .await?;
         server.hold(claim);
-        Ok(Postgres { server, port, password })
+        Ok(Postgres { server, programs: bin.dir, port, password })
     }
 
     /// The connection string of a database of this server. The first one is called `postgres`.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://{USER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
+    }
+
+    /// A program that comes with the server, such as `pgbench`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
     }
 
     /// The port on 127.0.0.1.

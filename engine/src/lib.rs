@@ -47,7 +47,8 @@ impl Engine {
         within(CALL_TIMEOUT, self.client.get_or_try_init(|| Box::pin(self.connect()))).await
     }
 
-    async fn connect(&self) -> Result<Client, Error> {
+    /// A client with a connection of its own.
+    pub async fn connect(&self) -> Result<Client, Error> {
         let connection = within(CALL_TIMEOUT, Connection::connect(self.config.connection.clone())).await?;
         let client = Client::new(connection, self.config.client.clone()).map_err(Error::unavailable)?;
         config::ensure_search_attributes(&client).await?;

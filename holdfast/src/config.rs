@@ -90,6 +90,17 @@ impl Http {
     }
 }
 
+/// `HOLDFAST_ACTIVITIES_PER_SHIFT`: after so many the SDK's worker is replaced by a new one.
+pub fn activities_per_shift() -> anyhow::Result<u64> {
+    match optional("HOLDFAST_ACTIVITIES_PER_SHIFT") {
+        None => Ok(worker::ACTIVITIES_PER_SHIFT),
+        Some(text) => {
+            let parsed = text.parse().ok().filter(|count| *count > 0);
+            parsed.context("HOLDFAST_ACTIVITIES_PER_SHIFT must be a number, 1 or more")
+        }
+    }
+}
+
 /// `HOLDFAST_SMTP_URL`, `HOLDFAST_MAIL_FROM`.
 pub fn mail() -> anyhow::Result<MailerConfig> {
     Ok(MailerConfig { smtp_url: required("HOLDFAST_SMTP_URL", "smtp://host:port")?, from: mail_from() })

@@ -93,7 +93,10 @@ pub async fn worker() -> anyhow::Result<()> {
         let (engine, ui_url) = (engine.clone(), config::optional("HOLDFAST_TEMPORAL_UI_URL"));
         tokio::spawn(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
-    worker::Worker::new(db, engine, mailer, configured.providers, metrics).run(stop.wait()).await
+    worker::Worker::new(db, engine, mailer, configured.providers, metrics)
+        .with_activities_per_shift(config::activities_per_shift()?)
+        .run(stop.wait())
+        .await
 }
 
 pub async fn migrate() -> anyhow::Result<()> {

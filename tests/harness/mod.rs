@@ -1,6 +1,6 @@
 //! What the tests stand on.
 
-mod http;
+pub mod http;
 mod mail;
 mod orders;
 mod process;

@@ -25,7 +25,7 @@ const LAST_WORDS: usize = 80;
 
 pub struct Holdfast {
     name: String,
-    child: Child,
+    pub child: Child,
     leash: PipeWriter,
     log: PathBuf,
 }

@@ -19,7 +19,7 @@ use workflows::OrderWorkflow;
 use super::{eventually, unique};
 
 pub struct Temporal {
-    address: String,
+    pub address: String,
     client: OnceCell<Client>,
 }
 

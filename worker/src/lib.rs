@@ -1,20 +1,25 @@
 //! Runs workflows and activities, and the two sweepers beside them; drains when told to stop.
 
-use std::{sync::Arc, time::Duration};
+mod shift;
+
+use std::{mem, sync::Arc, time::Duration};
 
 use activities::{Activities, mail::Mailer};
-use anyhow::Context as _;
 use engine::{Engine, Sweeper};
 use providers::Providers;
 use store::Db;
 use telemetry::SdkMetrics;
 use temporalio_common::telemetry::TelemetryOptions;
 use temporalio_sdk::{Runtime, WorkerOptions, runtime::RuntimeOptions};
-use tokio::{sync::oneshot, task::LocalSet};
+use tokio::task::JoinSet;
 use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
+
+use shift::Shift;
 
 /// Sleeping orders kept in memory. One that was evicted is replayed from its history when it wakes.
 const MAX_CACHED_WORKFLOWS: usize = 10_000;
+/// After so many activities the SDK's worker is replaced by a new one, because of what it keeps of each.
+pub const ACTIVITIES_PER_SHIFT: u64 = 200_000;
 /// A drain lets running activities finish for this long, and ends at the deadline in any case: what
 /// is cut off is done again by another worker.
 const GRACE: Duration = Duration::from_secs(8);
@@ -24,9 +29,10 @@ const RECONNECT_EVERY: Duration = Duration::from_secs(1);
 pub struct Worker {
     db: Db,
     engine: Arc<Engine>,
-    mailer: Mailer,
+    activities: Activities,
     metrics: SdkMetrics,
-    providers: Providers,
+    activities_per_shift: u64,
+    also: fn(&mut WorkerOptions),
 }
 
 impl Worker {
@@ -37,7 +43,18 @@ impl Worker {
         providers: Providers,
         metrics: SdkMetrics,
     ) -> Self {
-        Self { db, engine, mailer, metrics, providers }
+        let activities = Activities::new(db.clone(), mailer, providers);
+        Self { db, engine, activities, metrics, activities_per_shift: ACTIVITIES_PER_SHIFT, also: |_| {} }
+    }
+
+    /// Replaces the SDK's worker after so many activities.
+    pub fn with_activities_per_shift(self, activities_per_shift: u64) -> Self {
+        Self { activities_per_shift, ..self }
+    }
+
+    /// Registers more than an order needs.
+    pub fn with(self, also: fn(&mut WorkerOptions)) -> Self {
+        Self { also, ..self }
     }
 
     /// Works until `stop` resolves and everything under way is done, or the drain's deadline.
@@ -57,18 +74,40 @@ impl Worker {
         if let Err(error) = self.engine.schedule_reconciliation().await {
             tracing::warn!(%error, "the providers' books are not read by themselves until a worker starts again");
         }
-        let (running, mut done) = self.spawn()?;
+        let telemetry = TelemetryOptions::builder().metrics(self.metrics.meter()).build();
+        let options =
+            RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(anyhow::Error::msg)?;
+        let runtime = Arc::new(Runtime::from_current_tokio(options)?);
+        let mut shift = self.start_shift(&runtime).await?;
         tracing::info!("worker started");
-        tokio::select! {
-            result = &mut done => return result.context("the worker's thread panicked")?,
-            () = &mut stop => {}
+        let mut relieved = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = &mut stop => break,
+                ended = shift.ended_or_tired() => match ended {
+                    Some(result) => return result,
+                    None => self.relieve(&mut shift, &runtime, &mut relieved).await,
+                },
+            }
         }
-        running.send(()).ok(); // it may have ended by itself a moment ago
-        match tokio::time::timeout(DRAIN_DEADLINE, done).await {
-            Ok(result) => result.context("the worker's thread panicked")?,
-            Err(_) => {
-                tracing::warn!("the drain took too long; what is left is done by another worker");
-                Ok(())
+        let (ended, _) = tokio::join!(shift.end(), relieved.join_all());
+        ended
+    }
+
+    async fn relieve(&self, shift: &mut Shift, runtime: &Arc<Runtime>, relieved: &mut JoinSet<()>) {
+        match self.start_shift(runtime).await {
+            Ok(next) => {
+                let old = mem::replace(shift, next);
+                relieved.spawn(async {
+                    match old.end().await {
+                        Ok(()) => tracing::info!("worker relieved"),
+                        Err(error) => tracing::warn!(%error, "a relieved worker did not end well"),
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the worker goes on, it is relieved later");
+                shift.not_yet();
             }
         }
     }
@@ -85,42 +124,19 @@ impl Worker {
         }
     }
 
-    /// Runs the SDK's worker on a thread of its own: its future is not `Send`. The first channel stops
-    /// it, the second tells how it ended.
-    fn spawn(self) -> anyhow::Result<(oneshot::Sender<()>, oneshot::Receiver<anyhow::Result<()>>)> {
-        let (stop, stopped) = oneshot::channel();
-        let (tell, done) = oneshot::channel();
-        let runtime = tokio::runtime::Handle::current();
-        let work = move || {
-            let result = runtime.block_on(LocalSet::new().run_until(self.poll(stopped)));
-            tell.send(result).ok(); // nobody listens after the drain's deadline
-        };
-        std::thread::Builder::new().name("temporal-worker".to_owned()).spawn(work)?;
-        Ok((stop, done))
-    }
-
-    async fn poll(self, stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
-        let telemetry = TelemetryOptions::builder().metrics(self.metrics.meter()).build();
-        let options =
-            RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(anyhow::Error::msg)?;
-        let runtime = Runtime::from_current_tokio(options)?;
-        let client = self.engine.client().await?.clone();
-        let options = WorkerOptions::new(self.engine.task_queue())
+    /// On a connection of its own: the SDK has no two workers for the same queue on one.
+    async fn start_shift(&self, runtime: &Arc<Runtime>) -> anyhow::Result<Shift> {
+        let client = self.engine.connect().await?;
+        let mut options = WorkerOptions::new(self.engine.task_queue())
             .register_workflow::<OrderWorkflow>()?
             .register_workflow::<LatePaymentWorkflow>()?
             .register_workflow::<RefundWorkflow>()?
             .register_workflow::<ReconcileWorkflow>()?
-            .register_activities(Activities::new(self.db, self.mailer, self.providers))
+            .register_activities(self.activities.clone())
             .max_cached_workflows(MAX_CACHED_WORKFLOWS)
             .graceful_shutdown_period(GRACE)
             .build();
-        let mut worker = temporalio_sdk::Worker::new(&runtime, client, options)?;
-        let shut_down = worker.shutdown_handle();
-        tokio::task::spawn_local(async move {
-            // Sent, or dropped with its owner: either way it is time to stop.
-            let _ = stopped.await;
-            shut_down();
-        });
-        Ok(worker.run().await?)
+        (self.also)(&mut options);
+        Shift::start(runtime.clone(), client, options, self.activities_per_shift)
     }
 }

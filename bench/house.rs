@@ -1,0 +1,66 @@
+//! Servers and a shop for one benchmark. Unlike the tests' PostgreSQL, this one keeps every promise: each commit
+//! waits for the disk.
+
+use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions};
+
+use crate::harness::{Setup, Shop, database, test_dir, tools};
+
+/// The pool of an API process, and of what it is compared with.
+pub const CONNECTIONS: u32 = 20;
+
+pub struct House {
+    pub shop: Shop,
+    pub postgres: Postgres,
+    _temporal: Option<Temporal>,
+    _mail: MailCatcher,
+}
+
+impl House {
+    /// PostgreSQL and an API; the engine cannot be reached, so that what is measured is the door's.
+    pub async fn with_door_alone() -> Self {
+        let (postgres, mail) = basics().await;
+        let setup = Setup {
+            without_worker: true,
+            temporal_address: Some("127.0.0.1:1".to_owned()),
+            ..setup(&postgres, &mail).await
+        };
+        Self { shop: Shop::with(setup).await, postgres, _temporal: None, _mail: mail }
+    }
+
+    /// All of it.
+    pub async fn whole() -> Self {
+        Self::whole_with(Vec::new()).await
+    }
+
+    /// All of it, with some of the processes' environment changed.
+    pub async fn whole_with(env: Vec<(&'static str, String)>) -> Self {
+        let (postgres, mail) = basics().await;
+        let options = TemporalOptions {
+            port: None,
+            ui_port: None,
+            ui_codec: None,
+            db_file: None,
+            log_file: test_dir().join("temporal.log"),
+        };
+        let temporal = Temporal::start(&tools(), options).await.unwrap();
+        let temporal_address = Some(temporal.address());
+        let setup = Setup { temporal_address, env, ..setup(&postgres, &mail).await };
+        let mut shop = Shop::with(setup).await;
+        shop.worker.as_mut().unwrap().says("worker started").await;
+        Self { shop, postgres, _temporal: Some(temporal), _mail: mail }
+    }
+}
+
+async fn basics() -> (Postgres, MailCatcher) {
+    let options = PostgresOptions { data_dir: test_dir().join("postgres"), port: None, durable: true };
+    let postgres = Postgres::start(&tools(), options).await.unwrap();
+    (postgres, MailCatcher::start(None, None, None).await.unwrap())
+}
+
+async fn setup(postgres: &Postgres, mail: &MailCatcher) -> Setup {
+    Setup {
+        database_url: Some(database(postgres).await),
+        smtp_url: Some(mail.smtp_url()),
+        ..Setup::default()
+    }
+}

@@ -1,0 +1,81 @@
+//! The benchmarks: `cargo measure <name>`. Each starts servers of its own, on this machine, prints a table, and
+//! writes the same as JSON to `bench/results/`. What each compares with what is told at the top of its file.
+//!
+//! Every figure that matters is a ratio, and both its sides are measured in the same run: machines differ, and are
+//! busy. The load generator is in this process, on the same processors as what it loads.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+#[path = "../tests/harness/mod.rs"]
+#[allow(dead_code, unused_imports)] // the benchmarks stand on a part of what the tests stand on
+mod harness;
+
+mod door;
+mod empty;
+mod flash_sale;
+mod history;
+mod house;
+mod lifecycle;
+mod load;
+mod reads;
+mod report;
+mod sleeping;
+mod soak;
+mod webhook;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    benchmark: Benchmark,
+    /// Given by cargo.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// Orders through HTTP, against one transaction per order and against a bare one-row update.
+    Door,
+    /// 100 units, 10,000 buyers at once.
+    FlashSale,
+    /// Whole orders, against empty workflows.
+    Lifecycle {
+        #[arg(long, default_value_t = 1000)]
+        orders: usize,
+    },
+    /// From a payment's webhook to `completed`, against an empty workflow from its signal to its end.
+    Webhook,
+    /// Many open orders: the worker's memory, the speed among them, timers that are due together.
+    Sleeping {
+        #[arg(long, default_value_t = 20_000)]
+        orders: usize,
+    },
+    /// History events and bytes for each way an order can end.
+    History,
+    /// Reading orders among more and more of them, against a bare route with the same query.
+    Reads {
+        #[arg(long, default_value_t = 100_000)]
+        orders: usize,
+    },
+    /// The worker's memory over very many activities.
+    Soak {
+        #[arg(long, default_value_t = 1_000_000)]
+        activities: u64,
+    },
+}
+
+#[tokio::main]
+async fn main() {
+    let report = match Arguments::parse().benchmark {
+        Benchmark::Door => door::run().await,
+        Benchmark::FlashSale => flash_sale::run().await,
+        Benchmark::Lifecycle { orders } => lifecycle::run(orders).await,
+        Benchmark::Webhook => webhook::run().await,
+        Benchmark::Sleeping { orders } => sleeping::run(orders).await,
+        Benchmark::History => history::run().await,
+        Benchmark::Reads { orders } => reads::run(orders).await,
+        Benchmark::Soak { activities } => soak::run(activities).await,
+    };
+    report.publish();
+}

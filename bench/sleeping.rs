@@ -1,0 +1,154 @@
+//! Many open orders at once:
+//! - the worker's memory as their number grows, beyond what its cache holds;
+//! - the time to place and to pay one order among them, against the same on the empty system before;
+//! - 2,000 orders that expire in the same second: how late each does, by the engine's clock.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::PgConnection;
+
+use crate::{
+    harness::{Shop, unique},
+    house::House,
+    lifecycle::place,
+    load::{Connection, post, storm},
+    report::{Report, ms, percentile, ratio},
+    webhook::paid,
+};
+
+const STEPS: usize = 10;
+const SAMPLES: usize = 50;
+const DUE_TOGETHER: usize = 2000;
+/// Room for placing them and starting their workflows.
+const DUE_IN: Duration = Duration::from_secs(120);
+
+pub async fn run(orders: usize) -> Report {
+    let mut report = Report::new(
+        "sleeping",
+        "the worker's memory and the latencies among open orders, against an empty system; timers due together",
+    );
+    let house = House::whole().await;
+    let shop = &house.shop;
+    let worker = shop.worker.as_ref().unwrap();
+    shop.stock("tea", 1250, 10_000_000).await;
+    let before = latencies(shop).await;
+    let empty = memory(worker.child.id());
+    report.row(json!({"open orders": 0, "worker MiB": mib(empty)}));
+    for step in 1..=STEPS {
+        let started = Instant::now();
+        place_many(shop, orders / STEPS, "PT24H").await;
+        let (open, now) = (step * (orders / STEPS), memory(worker.child.id()));
+        report.row(json!({
+            "open orders": open,
+            "worker MiB": mib(now),
+            "bytes per open order": (now.saturating_sub(empty) / open as u64),
+            "took s": started.elapsed().as_secs(),
+        }));
+    }
+    let among = latencies(shop).await;
+    for (what, before, among) in [("place", &before.0, &among.0), ("paid to completed", &before.1, &among.1)]
+    {
+        let at = |values: &[Duration], share| ms(percentile(values, share));
+        report.row(json!({
+            "latency": what,
+            "p50 ms, none open": at(before, 0.5),
+            "p50 ms among them": at(among, 0.5),
+            "ratio of p50": ratio(at(among, 0.5), at(before, 0.5)),
+            "p99 ms, none open": at(before, 0.99),
+            "p99 ms among them": at(among, 0.99),
+        }));
+    }
+    let late = due_together(shop).await;
+    report.row(json!({
+        "due in the same second": late.len(),
+        "late p50 ms": ms(percentile(&late, 0.5)),
+        "late p99 ms": ms(percentile(&late, 0.99)),
+        "latest ms": ms(percentile(&late, 1.0)),
+        "expiries/s": ratio(late.len() as f64, percentile(&late, 1.0).as_secs_f64()),
+    }));
+    shop.audit();
+    report
+}
+
+/// To place an order, and from its payment to `completed`.
+async fn latencies(shop: &Shop) -> (Vec<Duration>, Vec<Duration>) {
+    let (mut placed, mut completed) = (Vec::new(), Vec::new());
+    let mut connection = Connection::open(shop.api.address()).await;
+    for _ in 0..SAMPLES {
+        let asked = Instant::now();
+        place(shop, &mut connection, "tea").await;
+        placed.push(asked.elapsed());
+        completed.push(paid(shop).await.0);
+    }
+    (placed, completed)
+}
+
+/// Places orders, and waits until the workflow of each has begun.
+async fn place_many(shop: &Shop, count: usize, window: &str) {
+    let mut body = shop.order_body(&[("tea", 1)]);
+    body["policy"] = json!({"payment_window": window, "reminders": []});
+    let (host, run, body) = (shop.api.address().to_owned(), unique(), body.to_string());
+    let request = move |n| post(&host, "/v1/orders", &format!("{run}-{n}"), &body);
+    storm(shop.api.address(), 20, count, request).await.all(201);
+    let mut sql = shop.sql().await;
+    while unstarted(&mut sql).await > 0 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn unstarted(sql: &mut PgConnection) -> i64 {
+    let count = sqlx::query_scalar("SELECT count(*) FROM orders WHERE workflow_started_at IS NULL");
+    count.fetch_one(sql).await.unwrap()
+}
+
+/// How late each order expired.
+async fn due_together(shop: &Shop) -> Vec<Duration> {
+    let due = Timestamp::now() + DUE_IN;
+    let mut body = shop.order_body(&[("tea", 1)]);
+    let (host, run) = (shop.api.address().to_owned(), unique());
+    body["metadata"] = json!({"due": run});
+    let key = run.clone();
+    let request = move |n| {
+        // From its own placement, in whole seconds: all fall into the same one.
+        let window = due.duration_since(Timestamp::now()).as_secs().max(1);
+        let mut body = body.clone();
+        body["policy"] = json!({"payment_window": format!("PT{window}S"), "reminders": []});
+        post(&host, "/v1/orders", &format!("{key}-{n}"), &body.to_string())
+    };
+    storm(shop.api.address(), 20, DUE_TOGETHER, request).await.all(201);
+    let mut sql = shop.sql().await;
+    while unstarted(&mut sql).await > 0 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(Timestamp::now() < due, "they were due before all had started");
+    loop {
+        let late: Vec<f64> = sqlx::query_scalar(
+            "SELECT extract(epoch FROM closed_at - payment_due_at)::float8 FROM orders
+             WHERE metadata ->> 'due' = $1 AND status = 'expired'",
+        )
+        .bind(&run)
+        .fetch_all(&mut sql)
+        .await
+        .unwrap();
+        if late.len() == DUE_TOGETHER {
+            return late.into_iter().map(|late| Duration::from_secs_f64(late.max(0.0))).collect();
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Resident, in bytes.
+pub fn memory(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+pub fn mib(bytes: u64) -> f64 {
+    (bytes as f64 / 104_857.6).round() / 10.0
+}
