@@ -67,7 +67,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
     };
     let _guard = telemetry::init("holdfast", format)?;
     match command {
-        Command::Dev(args) => dev::execute(args).await,
+        // Boxed: it is far larger than the others, which would carry its space along.
+        Command::Dev(args) => Box::pin(dev::execute(args)).await,
         Command::Api => run::api().await,
         Command::Worker => run::worker().await,
         Command::Migrate => run::migrate().await,

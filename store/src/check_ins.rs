@@ -40,7 +40,7 @@ pub(crate) async fn open(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
     .bind(sql(opens_at))
     .bind(sql(closes_at))
     .bind(code.as_str())
-    .bind(&salt)
+    .bind(salt)
     .bind(hash(&salt, &code))
     .execute(&mut **tx)
     .await?;
