@@ -222,6 +222,7 @@ fn nonsense(shop: &Shop, order: &str, dice: &mut Dice) -> RequestBuilder {
         (Method::GET, "/v1/products", "", "", Value::Null),
         (Method::POST, "/v1/inventory/", "tea", "/adjustments", json!({"delta": 1, "reason": "r"})),
         (Method::GET, "/v1/inventory/", "tea", "", Value::Null),
+        (Method::GET, "/v1/ledger", "", "", Value::Null),
         (Method::POST, "/v1/orders", "", "", placement.clone()),
         (Method::POST, "/v1/orders", "", "", placement),
         (Method::GET, "/v1/orders", "", "", Value::Null),

@@ -10,13 +10,14 @@
 //! data reached a log.
 //!
 //! Rules: tests speak to Holdfast as its users do, by HTTP and mail, and by Temporal's client where its
-//! view is the subject. `repeats.rs` alone plays a crashed worker and calls `store`. Tests wait for
+//! view is the subject. `repeats.rs`, `batches.rs` and `interleavings.rs` alone play a process by themselves and call `store`. Tests wait for
 //! conditions with a deadline, never for a time, and nothing is tried twice to make it pass.
 #![allow(clippy::unwrap_used)]
 
 mod harness;
 
 mod attempts;
+mod batches;
 mod crashes;
 mod day;
 mod deadline;
@@ -26,6 +27,8 @@ mod exceptions;
 mod fuzz;
 mod happy_path;
 mod idempotency;
+mod interleavings;
+mod ledger;
 mod money;
 mod operations;
 mod outages;

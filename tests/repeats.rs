@@ -11,7 +11,7 @@ use domain::{
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use store::{
-    Db,
+    Db, Till,
     mails::{self, Unneeded},
     orders::{self, Closed, Settled},
 };
@@ -25,11 +25,12 @@ use crate::{
 };
 
 /// A shop without a worker, and its database: the test is the worker.
-async fn by_hand() -> (Shop, Db) {
+async fn by_hand() -> (Shop, Db, Till) {
     let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
     shop.stock("tea", 1250, 10).await;
     let db = Db::open(&shop.database_url, 2).unwrap();
-    (shop, db)
+    let till = Till::open(db.clone());
+    (shop, db, till)
 }
 
 fn report(payment_id: &str, amount: i64) -> PaymentReport {
@@ -44,7 +45,7 @@ fn report(payment_id: &str, amount: i64) -> PaymentReport {
 
 #[tokio::test]
 async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
-    let (shop, db) = by_hand().await;
+    let (shop, _, till) = by_hand().await;
     let now = Timestamp::now();
     for (policy, status) in
         [(json!(null), Status::Completed), (json!({"fulfilment": "manual"}), Status::Paid)]
@@ -52,7 +53,7 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         let id = shop.place_with(&[("tea", 1)], policy).await;
         let order: OrderId = id.parse().unwrap();
         let settle = async |payment: &str, amount| {
-            orders::settle(&db, order, &report(payment, amount), now).await.unwrap().settled
+            till.settle(order, &report(payment, amount), now).await.unwrap().settled
         };
         assert!(matches!(settle("wrong", 1).await, Settled::Unmatched(_)));
         assert_eq!(settle("right", 1250).await, Settled::Paid { completed: status == Status::Completed });
@@ -72,12 +73,12 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
 /// payment settled: the next worker finds a completed order, and a customer who was not told.
 #[tokio::test]
 async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
-    let (mut shop, db) = by_hand().await;
+    let (mut shop, _, till) = by_hand().await;
     let id = shop.place(&[("tea", 1)]).await;
     let event = paid(&id, 1250);
     Webhook::new(&event).send(&shop.api).await.is(200);
     let report = report(event["data"]["payment_id"].as_str().unwrap(), 1250);
-    let settled = orders::settle(&db, id.parse().unwrap(), &report, Timestamp::now()).await.unwrap().settled;
+    let settled = till.settle(id.parse().unwrap(), &report, Timestamp::now()).await.unwrap().settled;
     assert_eq!(settled, Settled::Paid { completed: true });
 
     shop.start_worker();
@@ -91,7 +92,7 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
 /// At the last moment before the mail server is asked, the order is looked at again.
 #[tokio::test]
 async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
-    let (shop, db) = by_hand().await;
+    let (shop, db, till) = by_hand().await;
     let (first, second) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
     let claim = async |id: &str, kind| mails::claim(&db, id.parse().unwrap(), kind, "<id>").await.unwrap();
     let now = Timestamp::now();
@@ -106,7 +107,7 @@ async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
     shop.pay(&first).await;
     assert_eq!(claim(&first, MailKind::Reminder(2)).await.err(), Some(Unneeded::Moot));
     assert!(claim(&first, MailKind::Paid).await.is_ok());
-    orders::cancel(&db, second.parse().unwrap(), "x", false, now).await.unwrap();
+    till.cancel(second.parse().unwrap(), "x", false, now).await.unwrap();
     assert_eq!(claim(&second, MailKind::Reminder(1)).await.err(), Some(Unneeded::Moot));
     shop.close();
 }
@@ -115,14 +116,14 @@ async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
 /// learns of the end when money comes, or at the deadline. Either way the customer is told.
 #[tokio::test]
 async fn a_decision_that_the_engine_lost_is_found_again() {
-    let (mut shop, db) = by_hand().await;
+    let (mut shop, _, till) = by_hand().await;
     shop.start_worker();
     let policy = json!({"reminders": []});
     let ids =
         [shop.place_with(&[("tea", 1)], policy.clone()).await, shop.place_with(&[("tea", 1)], policy).await];
     for id in &ids {
         shop.until_told(id, "workflow.started").await;
-        orders::cancel(&db, id.parse().unwrap(), "lost", false, Timestamp::now()).await.unwrap();
+        till.cancel(id.parse().unwrap(), "lost", false, Timestamp::now()).await.unwrap();
     }
     shop.pay(&ids[0]).await;
     shop.fast_forward(&ids[1], "PT25H").await;
@@ -137,26 +138,20 @@ async fn a_decision_that_the_engine_lost_is_found_again() {
 
 #[tokio::test]
 async fn an_end_is_the_same_end_when_it_is_repeated() {
-    let (shop, db) = by_hand().await;
+    let (shop, db, till) = by_hand().await;
     let place = async || shop.place(&[("tea", 2)]).await;
     let (cancelled, expired, extended) = (place().await, place().await, place().await);
     let id = |text: &str| text.parse::<OrderId>().unwrap();
     let due = time(&shop.order(&expired).await, "payment_due_at");
     let placed_at = due - 24.hours();
-    assert_eq!(orders::expire(&db, id(&expired), false, placed_at).await.unwrap(), Closed::NotDue(due));
+    assert_eq!(till.expire(id(&expired), false, placed_at).await.unwrap(), Closed::NotDue(due));
     for _ in 0..3 {
-        assert_eq!(orders::cancel(&db, id(&cancelled), "x", false, due).await.unwrap(), Closed::Done);
-        assert_eq!(orders::expire(&db, id(&expired), false, due).await.unwrap(), Closed::Done);
+        assert_eq!(till.cancel(id(&cancelled), "x", false, due).await.unwrap(), Closed::Done);
+        assert_eq!(till.expire(id(&expired), false, due).await.unwrap(), Closed::Done);
         orders::extend(&db, id(&extended), due + 9.hours(), placed_at).await.unwrap();
     }
-    assert_eq!(
-        orders::expire(&db, id(&cancelled), false, due).await.unwrap(),
-        Closed::Refused(Status::Cancelled)
-    );
-    assert_eq!(
-        orders::cancel(&db, id(&expired), "x", false, due).await.unwrap(),
-        Closed::Refused(Status::Expired)
-    );
+    assert_eq!(till.expire(id(&cancelled), false, due).await.unwrap(), Closed::Refused(Status::Cancelled));
+    assert_eq!(till.cancel(id(&expired), "x", false, due).await.unwrap(), Closed::Refused(Status::Expired));
     assert_eq!(shop.story(&cancelled).await[2..], ["order.cancelled", "stock.released"]);
     assert_eq!(shop.story(&expired).await[2..], ["order.expired", "stock.released"]);
     assert_eq!(shop.story(&extended).await[2..], ["order.extended"]);

@@ -13,7 +13,7 @@ use domain::order::Status;
 use domain::payment::{PaymentReport, RefundState};
 use providers::Providers;
 use store::{
-    Db,
+    Db, Till,
     orders::{self, Closed},
 };
 use temporalio_macros::activities;
@@ -30,13 +30,14 @@ use mail::Mailer;
 #[derive(Clone)]
 pub struct Activities {
     db: Db,
+    till: Till,
     mailer: Arc<Mailer>,
     providers: Providers,
 }
 
 impl Activities {
     pub fn new(db: Db, mailer: Mailer, providers: Providers) -> Self {
-        Self { db, mailer: Arc::new(mailer), providers }
+        Self { till: Till::open(db.clone()), db, mailer: Arc::new(mailer), providers }
     }
 }
 
@@ -58,7 +59,7 @@ impl Activities {
         input: SettlePaymentInput,
     ) -> Result<Settlement, ActivityError> {
         let SettlePaymentInput { order, at, report } = input;
-        let settlement = orders::settle(&self.db, order, &report, at).await?;
+        let settlement = self.till.settle(order, &report, at).await?;
         let settled = match settlement.settled {
             orders::Settled::Paid { completed } => {
                 let status = if completed { Status::Completed } else { Status::Paid };
@@ -104,7 +105,7 @@ impl Activities {
         input: CancelInput,
     ) -> Result<Outcome, ActivityError> {
         let CancelInput { order, at, reason, unclear } = input;
-        let closed = orders::cancel(&self.db, order, &reason, unclear, at).await?;
+        let closed = self.till.cancel(order, &reason, unclear, at).await?;
         Ok(released(&order, closed, Status::Cancelled))
     }
 
@@ -114,7 +115,7 @@ impl Activities {
         _ctx: ActivityContext,
         input: ExpireInput,
     ) -> Result<Outcome, ActivityError> {
-        let closed = orders::expire(&self.db, input.order, input.unclear, input.at).await?;
+        let closed = self.till.expire(input.order, input.unclear, input.at).await?;
         Ok(released(&input.order, closed, Status::Expired))
     }
 

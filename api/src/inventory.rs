@@ -4,7 +4,10 @@ use axum::{
     extract::State,
     http::{HeaderName, StatusCode},
 };
-use domain::{Invalid, Invalids, stock as rules, stock::Level};
+use domain::{
+    Invalid, Invalids, stock as rules,
+    stock::{ByHand, Level},
+};
 use serde::{Deserialize, Serialize};
 use store::stock;
 use utoipa::ToSchema;
@@ -55,13 +58,17 @@ async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Inventor
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Adjustment {
+    /// `adjusted`: a correction, up or down. `received`: a delivery, up.
+    #[serde(default, skip_serializing_if = "is_usual")] // a key's request keeps its hash
+    #[schema(value_type = String, default = "adjusted")]
+    kind: ByHand,
     /// Pieces to add, or to take away if negative.
     delta: i64,
     /// Why, for the ledger.
     reason: String,
 }
 
-/// Adjust the stock on hand.
+/// Adjust the stock on hand, or receive a delivery.
 #[utoipa::path(
     post, path = "/v1/inventory/{sku}/adjustments", tag = "Stock",
     params(("sku" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
@@ -81,15 +88,20 @@ async fn adjust(
     let sku = sku.existing()?;
     let reason = parse(&request)?;
     let idempotency = key.0.map(|key| idempotency(key, &(&sku, &request)));
-    let adjusted = stock::adjust(&app.db, &sku, request.delta, &reason, idempotency.as_ref(), now()).await;
+    let adjusted =
+        stock::adjust(&app.db, &sku, request.kind, request.delta, &reason, idempotency.as_ref(), now()).await;
     let (level, replayed) = adjusted.map_err(unknown_sku)?;
     let answer = (StatusCode::CREATED, axum::Json(Inventory::new(&sku, level)));
     Ok(with_replayed(replayed, answer))
 }
 
+fn is_usual(kind: &ByHand) -> bool {
+    *kind == ByHand::default()
+}
+
 fn parse(request: &Adjustment) -> Result<String, Vec<Invalid>> {
     let mut invalids = Invalids::default();
-    let delta = invalids.check(rules::adjustment(request.delta));
+    let delta = invalids.check(rules::adjustment(request.kind, request.delta));
     let reason = invalids.check(rules::reason(&request.reason));
     match (delta, reason) {
         (Some(_), Some(reason)) => Ok(reason),

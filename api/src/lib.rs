@@ -6,6 +6,7 @@ mod error;
 mod exceptions;
 mod extract;
 mod inventory;
+mod ledger;
 mod list;
 mod openapi;
 mod operations;
@@ -69,6 +70,11 @@ impl App {
             sdk_metrics,
             providers,
         }
+    }
+
+    /// Lets this many orders wait at the door, instead of the usual number.
+    pub fn with_room_for(self, waiting: std::num::NonZeroUsize) -> Self {
+        Self { door: Door::with_room_for(waiting, self.db.clone()), ..self }
     }
 
     /// Adds the routes to play with the sandbox payment provider.

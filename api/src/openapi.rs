@@ -14,7 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    App, Problem, error::ProblemDocument, exceptions, inventory, orders, payments, products, refunds,
+    App, Problem, error::ProblemDocument, exceptions, inventory, ledger, orders, payments, products, refunds,
     sandbox, settlements, stays,
 };
 
@@ -50,6 +50,7 @@ pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
         .merge(products::routes())
         .merge(stays::routes())
         .merge(inventory::routes())
+        .merge(ledger::routes())
         .merge(orders::routes())
         .merge(payments::routes())
         .merge(refunds::routes())

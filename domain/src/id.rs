@@ -96,6 +96,38 @@ id!(
     "exc_"
 );
 
+/// A movement in the ledger: numbered in the order in which they happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MovementId(i64);
+
+impl MovementId {
+    pub const fn new(number: i64) -> Self {
+        Self(number)
+    }
+
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for MovementId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mov_{}", self.0)
+    }
+}
+
+impl FromStr for MovementId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.strip_prefix("mov_")
+            .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))
+            .and_then(|digits| digits.parse().ok())
+            .map(Self)
+            .ok_or_else(|| Invalid::new("id", "must be an id like mov_123"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,6 @@ pub mod stay;
 pub mod stock;
 mod text;
 
-pub use id::{ExceptionId, OrderId, PaymentId, RefundId};
+pub use id::{ExceptionId, MovementId, OrderId, PaymentId, RefundId};
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp, civil::Date};

@@ -18,7 +18,7 @@ pub const MAX_LINES: usize = 100;
 const MAX_METADATA_BYTES: usize = 16 * 1024;
 
 /// Where an order stands. It reaches exactly one terminal state and never leaves it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     AwaitingPayment,

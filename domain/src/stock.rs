@@ -47,9 +47,32 @@ pub fn quantity(quantity: i64) -> Result<i64, Invalid> {
     }
 }
 
-/// Checks the delta of a manual adjustment.
-pub fn adjustment(delta: i64) -> Result<i64, Invalid> {
+/// What moves stock by hand, without an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ByHand {
+    /// A correction, up or down.
+    #[default]
+    Adjusted,
+    /// A delivery: up.
+    Received,
+}
+
+impl From<ByHand> for Movement {
+    fn from(by_hand: ByHand) -> Self {
+        match by_hand {
+            ByHand::Adjusted => Self::Adjusted,
+            ByHand::Received => Self::Received,
+        }
+    }
+}
+
+/// Checks the delta of a movement by hand.
+pub fn adjustment(kind: ByHand, delta: i64) -> Result<i64, Invalid> {
     match delta {
+        ..=0 if kind == ByHand::Received => {
+            Err(Invalid::new("delta", "must be positive for what was received"))
+        }
         0 => Err(Invalid::new("delta", "must not be zero")),
         d if d.unsigned_abs() > MAX_ADJUSTMENT.unsigned_abs() => {
             Err(Invalid::new("delta", format!("must be within ±{MAX_ADJUSTMENT}")))
@@ -64,7 +87,7 @@ pub fn reason(reason: &str) -> Result<String, Invalid> {
 }
 
 /// What there is of a SKU. `available + held = on_hand`, none negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Level {
     pub on_hand: i64,
     pub held: i64,
@@ -77,9 +100,11 @@ impl Level {
 }
 
 /// A kind of ledger entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Movement {
-    /// Counted, delivered or written off by hand; `quantity` is signed.
+    /// Delivered: new on the shelf.
+    Received,
+    /// Counted, or written off; `quantity` is signed.
     Adjusted,
     /// Set aside for an order.
     Held,
@@ -94,6 +119,7 @@ pub enum Movement {
 impl Movement {
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Received => "received",
             Self::Adjusted => "adjusted",
             Self::Held => "held",
             Self::Committed => "committed",
@@ -105,11 +131,10 @@ impl Movement {
     /// What the movement adds to (on hand, held).
     pub const fn deltas(self, quantity: i64) -> (i64, i64) {
         match self {
-            Self::Adjusted => (quantity, 0),
+            Self::Received | Self::Adjusted | Self::Returned => (quantity, 0),
             Self::Held => (0, quantity),
             Self::Committed => (-quantity, -quantity),
             Self::Released => (0, -quantity),
-            Self::Returned => (quantity, 0),
         }
     }
 }

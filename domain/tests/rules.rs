@@ -8,7 +8,7 @@ use domain::{
     payment::{self, Mismatch, Resolution},
     policy::{self, LatePayment, MoneyRules, Overpayment, Policy, Settle},
     stay::{self, Booking, Extra, Night, Per, Terms},
-    stock::{self, Level, MAX_QUANTITY, Movement, Sku},
+    stock::{self, ByHand, Level, MAX_QUANTITY, Movement, Sku},
 };
 use proptest::prelude::*;
 
@@ -186,7 +186,9 @@ proptest! {
 
     #[test]
     fn an_adjustment_is_bounded(delta: i64) {
-        prop_assert_eq!(stock::adjustment(delta).is_ok(), delta != 0 && (-1_000_000_000..=1_000_000_000).contains(&delta));
+        let is_sane = delta != 0 && (-1_000_000_000..=1_000_000_000).contains(&delta);
+        prop_assert_eq!(stock::adjustment(ByHand::Adjusted, delta).is_ok(), is_sane);
+        prop_assert_eq!(stock::adjustment(ByHand::Received, delta).is_ok(), is_sane && delta > 0);
     }
 
     /// No text is too strange for a duration to be refused.

@@ -1,7 +1,7 @@
 //! Configuration: from the environment alone, one small struct per concern. Secrets have no flags, so
 //! they never show in a list of processes.
 
-use std::env;
+use std::{env, num::NonZeroUsize};
 
 use activities::mail::MailerConfig;
 use anyhow::Context as _;
@@ -73,16 +73,22 @@ impl Temporal {
     }
 }
 
-/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`.
+/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`.
 pub struct Http {
     pub listen: String,
     pub api_key: String,
     pub sandbox_secret: Option<String>,
+    /// Orders that wait at the door; who comes when it is full is answered 503.
+    pub max_waiting: Option<NonZeroUsize>,
 }
 
 impl Http {
     pub fn load() -> anyhow::Result<Self> {
+        let max_waiting = optional("HOLDFAST_MAX_WAITING")
+            .map(|text| text.parse().context("HOLDFAST_MAX_WAITING must be a number, at least 1"))
+            .transpose()?;
         Ok(Self {
+            max_waiting,
             listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             api_key: required("HOLDFAST_API_KEY", "the key your shop will send")?,
             sandbox_secret: optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET"),

@@ -58,6 +58,10 @@ pub fn api_app(
     metrics: SdkMetrics,
 ) -> api::App {
     let app = api::App::new(db, engine, api::ApiKey::new(&http.api_key), configured.providers, Some(metrics));
+    let app = match http.max_waiting {
+        Some(waiting) => app.with_room_for(waiting),
+        None => app,
+    };
     match configured.sandbox {
         None => app,
         Some(sandbox) => {

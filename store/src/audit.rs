@@ -14,7 +14,7 @@ pub struct Finding {
 
 pub const SHOWN: usize = 20;
 
-const CHECKS: [(&str, &str); 11] = [
+const CHECKS: [(&str, &str); 14] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -37,6 +37,45 @@ const CHECKS: [(&str, &str); 11] = [
          FROM stock_levels s LEFT JOIN stock_movements m ON m.sku = s.sku AND m.kind = 'adjusted'
          WHERE s.night IS NOT NULL
          GROUP BY s.sku HAVING s.capacity <> coalesce(sum(m.on_hand_delta), 0)",
+    ),
+    (
+        "1. each movement goes on from the balance that the one before it left",
+        "SELECT format('%s: movement %s makes %s/%s of %s/%s by %s/%s', sku, id, on_hand_after, held_after,
+                       on_hand_before, held_before, on_hand_delta, held_delta)
+         FROM (SELECT *, lag(on_hand_after, 1, 0::bigint) OVER of_sku AS on_hand_before,
+                      lag(held_after, 1, 0::bigint) OVER of_sku AS held_before
+               FROM stock_movements WINDOW of_sku AS (PARTITION BY sku ORDER BY id)) AS m
+         WHERE on_hand_after <> on_hand_before + on_hand_delta OR held_after <> held_before + held_delta",
+    ),
+    (
+        "1. each movement does what its kind says, and leaves nothing negative",
+        "SELECT format('%s: movement %s, %s %s/%s leaves %s/%s', sku, id, kind, on_hand_delta, held_delta,
+                       on_hand_after, held_after)
+         FROM stock_movements
+         WHERE held_after < 0 OR held_after > on_hand_after
+            OR (order_id IS NULL) <> (kind IN ('received', 'adjusted'))
+            OR NOT CASE kind
+                   WHEN 'received' THEN on_hand_delta > 0 AND held_delta = 0
+                   WHEN 'adjusted' THEN on_hand_delta <> 0 AND held_delta = 0
+                   WHEN 'held' THEN on_hand_delta = 0 AND held_delta > 0
+                   WHEN 'committed' THEN on_hand_delta < 0 AND held_delta = on_hand_delta
+                   WHEN 'released' THEN on_hand_delta = 0 AND held_delta < 0
+                   WHEN 'returned' THEN on_hand_delta > 0 AND held_delta = 0
+                   ELSE false END",
+    ),
+    (
+        "2. a hold moved once, by all of it, and the ledger says how",
+        "SELECT format('%s %s: hold of %s is %s, ledger: %s', order_id, sku, quantity, state,
+                       coalesce(moves, 'nothing'))
+         FROM holds FULL JOIN (
+             SELECT order_id, sku, string_agg(kind || ' ' || greatest(abs(on_hand_delta), abs(held_delta)), ', '
+                                              ORDER BY id) AS moves
+             FROM stock_movements WHERE order_id IS NOT NULL GROUP BY order_id, sku) AS m USING (order_id, sku)
+         WHERE moves IS NULL OR state IS NULL OR NOT moves = ANY (CASE state
+                   WHEN 'held' THEN ARRAY['held ' || quantity]
+                   WHEN 'released' THEN ARRAY[format('held %s, released %1$s', quantity)]
+                   ELSE ARRAY[format('held %s, committed %1$s', quantity),
+                              format('held %s, committed %1$s, returned %1$s', quantity)] END)",
     ),
     (
         "2. every line has its hold, or one for each night, open exactly while the order is unpaid",

@@ -8,7 +8,9 @@ pub mod check_ins;
 mod door;
 mod error;
 pub mod exceptions;
+mod group;
 pub mod inbox;
+pub mod ledger;
 pub mod mails;
 pub mod orders;
 pub mod outbox;
@@ -19,11 +21,13 @@ pub mod refunds;
 pub mod settlements;
 pub mod stays;
 pub mod stock;
+mod till;
 pub mod timeline;
 
 pub use door::Door;
 pub use error::{Error, Result};
 pub use pool::{Db, Tx};
+pub use till::Till;
 
 use domain::Timestamp;
 use jiff_sqlx::ToSqlx as _;

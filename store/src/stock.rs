@@ -3,7 +3,7 @@
 
 use domain::{
     OrderId, Timestamp,
-    stock::{Level, Movement, Sku},
+    stock::{ByHand, Level, Movement, Sku},
 };
 
 use crate::{Db, Error, Idempotency, Result, Tx, sql};
@@ -18,7 +18,8 @@ pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
     Ok(Level { on_hand, held })
 }
 
-/// Moves the stock on hand by `delta`. The same key and request gives the first answer again.
+/// Moves the stock on hand by `delta`: a correction or a delivery. The same key and request gives the first answer
+/// again.
 ///
 /// # Errors
 /// [`Error::NotGoods`] for what is sold by the night: its stock is the capacity of its nights.
@@ -26,6 +27,7 @@ pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
 pub async fn adjust(
     db: &Db,
     sku: &Sku,
+    kind: ByHand,
     delta: i64,
     reason: &str,
     idempotency: Option<&Idempotency>,
@@ -47,7 +49,8 @@ pub async fn adjust(
         .bind(after.on_hand)
         .execute(&mut *tx)
         .await?;
-    let (on_hand_delta, held_delta) = Movement::Adjusted.deltas(delta);
+    let movement = Movement::from(kind);
+    let (on_hand_delta, held_delta) = movement.deltas(delta);
     let inserted = sqlx::query(
         "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
                                       reason, idempotency_key, request_hash, at)
@@ -55,7 +58,7 @@ pub async fn adjust(
          ON CONFLICT (idempotency_key) DO NOTHING",
     )
     .bind(sku.as_str())
-    .bind(Movement::Adjusted.as_str())
+    .bind(movement.as_str())
     .bind(on_hand_delta)
     .bind(held_delta)
     .bind(after.on_hand)
@@ -178,45 +181,62 @@ pub(crate) async fn give_back(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) ->
     Ok(moved.rows_affected())
 }
 
-/// Ends every open hold of an order: committed (sold) or released (given back). Safe to repeat: a
-/// hold moves once, and what is not `held` is left alone. Gives the number of holds moved.
-pub(crate) async fn end_holds(
-    tx: &mut Tx<'_>,
-    order: OrderId,
-    movement: Movement,
-    at: Timestamp,
-) -> Result<u64> {
+/// The end of an order's holds: committed (sold) or released (given back).
+#[derive(Debug)]
+pub(crate) struct End {
+    pub order: OrderId,
+    pub movement: Movement,
+    pub at: Timestamp,
+}
+
+/// Ends every open hold of these orders, each named once. Safe to repeat: a hold moves once, and what is not `held`
+/// is left alone. The ledger keeps the order of `ends`.
+pub(crate) async fn end_holds(tx: &mut Tx<'_>, ends: &[End]) -> Result<()> {
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let orders: Vec<_> = ends.iter().map(|end| end.order.uuid()).collect();
     // Lock in SKU order first, as every writer does.
     sqlx::query(
         "SELECT 1 FROM stock_levels
-         WHERE sku IN (SELECT sku FROM holds WHERE order_id = $1 AND state = 'held')
+         WHERE sku IN (SELECT sku FROM holds WHERE order_id = ANY($1) AND state = 'held')
          ORDER BY sku FOR NO KEY UPDATE",
     )
-    .bind(order.uuid())
+    .bind(&orders)
     .execute(&mut **tx)
     .await?;
-    let (on_hand_sign, held_sign) = movement.deltas(1);
-    let moved = sqlx::query(
+    let (on_hand_signs, held_signs): (Vec<i64>, Vec<i64>) =
+        ends.iter().map(|end| end.movement.deltas(1)).unzip();
+    sqlx::query(
         "WITH hold AS (
-             UPDATE holds SET state = $2 WHERE order_id = $1 AND state = 'held'
-             RETURNING sku, quantity
+             UPDATE holds h SET state = e.kind
+             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[]) WITH ORDINALITY
+                  AS e (order_id, kind, on_hand_sign, held_sign, at, position)
+             WHERE h.order_id = e.order_id AND h.state = 'held'
+             RETURNING h.order_id, h.sku, e.kind, e.on_hand_sign * h.quantity AS on_hand,
+                       e.held_sign * h.quantity AS held, e.at, e.position
          ), level AS (
-             UPDATE stock_levels s
-             SET on_hand = s.on_hand + $3 * hold.quantity, held = s.held + $4 * hold.quantity
-             FROM hold WHERE s.sku = hold.sku
-             RETURNING s.sku, s.on_hand, s.held
+             UPDATE stock_levels s SET on_hand = s.on_hand + moved.on_hand, held = s.held + moved.held
+             FROM (SELECT sku, sum(on_hand)::bigint AS on_hand, sum(held)::bigint AS held
+                   FROM hold GROUP BY sku) AS moved
+             WHERE s.sku = moved.sku
+             RETURNING s.sku, s.on_hand - moved.on_hand AS on_hand, s.held - moved.held AS held
          )
          INSERT INTO stock_movements (order_id, sku, kind, on_hand_delta, held_delta,
                                       on_hand_after, held_after, at)
-         SELECT $1, sku, $2, $3 * hold.quantity, $4 * hold.quantity, level.on_hand, level.held, $5
-         FROM hold JOIN level USING (sku)",
+         SELECT order_id, sku, kind, hold.on_hand, hold.held,
+                -- the level before, and all that has moved up to here
+                level.on_hand + sum(hold.on_hand) OVER so_far, level.held + sum(hold.held) OVER so_far, at
+         FROM hold JOIN level USING (sku)
+         WINDOW so_far AS (PARTITION BY sku ORDER BY position)
+         ORDER BY position, sku",
     )
-    .bind(order.uuid())
-    .bind(movement.as_str())
-    .bind(on_hand_sign)
-    .bind(held_sign)
-    .bind(sql(at))
+    .bind(&orders)
+    .bind(ends.iter().map(|end| end.movement.as_str()).collect::<Vec<_>>())
+    .bind(on_hand_signs)
+    .bind(held_signs)
+    .bind(ends.iter().map(|end| sql(end.at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
-    Ok(moved.rows_affected())
+    Ok(())
 }

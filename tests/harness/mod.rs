@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod hands;
 pub mod http;
 mod mail;
 mod orders;

@@ -3,7 +3,7 @@
 //! whose books are its own, what was captured and given back, and [`books`] holds ours against them.
 
 mod books;
-mod dice;
+pub mod dice;
 mod model;
 mod player;
 mod provider;

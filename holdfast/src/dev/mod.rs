@@ -145,5 +145,6 @@ fn http(args: &Args) -> config::Http {
         sandbox_secret: Some(
             config::optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET").unwrap_or_else(|| WEBHOOK_SECRET.to_owned()),
         ),
+        max_waiting: None,
     }
 }

@@ -1,6 +1,11 @@
 //! A few products to play with, put there once.
 
-use domain::{Timestamp, money::Currency, product::Kind, stock::Sku};
+use domain::{
+    Timestamp,
+    money::Currency,
+    product::Kind,
+    stock::{ByHand, Sku},
+};
 use store::{
     Db, Error, Idempotency,
     products::{self, Product},
@@ -36,7 +41,7 @@ pub async fn seed(db: &Db) -> anyhow::Result<()> {
         }
         // The key makes this happen once, also if the last start was killed right here.
         let once = Idempotency { key: format!("dev-seed-{sku}"), request_hash: Vec::new() };
-        stock::adjust(db, &sku, PIECES, "first delivery", Some(&once), at).await?;
+        stock::adjust(db, &sku, ByHand::Received, PIECES, "first delivery", Some(&once), at).await?;
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! The ends of an order. Each gives back or hands out "whatever this order holds", so repeating a
-//! step, or running it after a crash in the middle, changes nothing.
+//! The ends of an order that is not paid. Each gives back "whatever this order holds", so repeating a step,
+//! or running it after a crash in the middle, changes nothing.
 
 use domain::{
     OrderId, Timestamp, money::Money, order::Status, payment::Mismatch, policy::Fulfilment, stock::Movement,
@@ -10,7 +10,9 @@ use super::{Locked, lock, set_status, stay::USED};
 use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
-    outbox, payments, stock, timeline,
+    outbox, payments,
+    stock::End,
+    timeline,
 };
 
 /// What a step that ends an order found.
@@ -30,10 +32,13 @@ pub enum Closed {
 
 /// Expires an unpaid order whose deadline (with its grace) has passed at `at`, and restocks. While an attempt to
 /// pay could still bring money it does not, unless nobody can tell (`unclear`): that is an exception.
-#[tracing::instrument(name = "sql orders.expire", skip_all, err(level = "debug"))]
-pub async fn expire(db: &Db, id: OrderId, unclear: bool, at: Timestamp) -> Result<Closed> {
-    let mut tx = db.begin().await?;
-    let order = lock(&mut tx, id).await?;
+pub(super) async fn expire(
+    tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
+    order: &Locked,
+    unclear: bool,
+    at: Timestamp,
+) -> Result<Closed> {
     match order.status {
         Status::Expired => return Ok(Closed::Done),
         Status::AwaitingPayment if at < order.expires_at() => {
@@ -42,29 +47,31 @@ pub async fn expire(db: &Db, id: OrderId, unclear: bool, at: Timestamp) -> Resul
         Status::AwaitingPayment => {}
         other => return Ok(Closed::Refused(other)),
     }
-    if !attempts_closed(&mut tx, &order, unclear, at).await? {
+    if !attempts_closed(tx, order, unclear, at).await? {
         return Ok(Closed::AttemptsOpen);
     }
-    give_back(&mut tx, &order, Status::Expired, "payment_overdue", at).await?;
-    tx.commit().await?;
+    give_back(tx, ends, order, Status::Expired, "payment_overdue", at).await?;
     Ok(Closed::Done)
 }
 
 /// Cancels an unpaid order and restocks; about attempts, see [`expire`].
-#[tracing::instrument(name = "sql orders.cancel", skip_all, err(level = "debug"))]
-pub async fn cancel(db: &Db, id: OrderId, reason: &str, unclear: bool, at: Timestamp) -> Result<Closed> {
-    let mut tx = db.begin().await?;
-    let order = lock(&mut tx, id).await?;
+pub(super) async fn cancel(
+    tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
+    order: &Locked,
+    reason: &str,
+    unclear: bool,
+    at: Timestamp,
+) -> Result<Closed> {
     match order.status {
         Status::Cancelled => return Ok(Closed::Done),
         Status::AwaitingPayment => {}
         other => return Ok(Closed::Refused(other)),
     }
-    if !attempts_closed(&mut tx, &order, unclear, at).await? {
+    if !attempts_closed(tx, order, unclear, at).await? {
         return Ok(Closed::AttemptsOpen);
     }
-    give_back(&mut tx, &order, Status::Cancelled, reason, at).await?;
-    tx.commit().await?;
+    give_back(tx, ends, order, Status::Cancelled, reason, at).await?;
     Ok(Closed::Done)
 }
 
@@ -93,6 +100,7 @@ async fn attempts_closed(tx: &mut Tx<'_>, order: &Locked, unclear: bool, at: Tim
 /// The compensation: status, stock, timeline and outbox together.
 async fn give_back(
     tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
     order: &Locked,
     status: Status,
     reason: &str,
@@ -103,7 +111,7 @@ async fn give_back(
         _ => "order.cancelled",
     };
     set_status(tx, order, status, Some(reason), at).await?;
-    stock::end_holds(tx, order.id, Movement::Released, at).await?;
+    ends.push(End { order: order.id, movement: Movement::Released, at });
     let entries = [(kind, json!({"reason": reason})), ("stock.released", json!({}))];
     timeline::append(tx, order.id, at, &entries).await?;
     let event = json!({"customer_id": order.customer_id, "reason": reason});

@@ -9,17 +9,21 @@ mod read;
 mod reinstate;
 mod start;
 mod stay;
+mod step;
 mod write;
 
-pub use close::{Closed, cancel, expire, fulfil};
+pub use close::{Closed, fulfil};
 pub use extend::extend;
 pub(crate) use pay::unknown_order;
-pub use pay::{Settled, Settlement, raise_unknown_order, settle};
+pub use pay::{Settled, Settlement, raise_unknown_order};
 pub(crate) use place::place_all;
 pub use place::{Ask, Placed, place};
 pub use read::{Filter, get, list, placed_under};
 pub use start::{Start, claim_unstarted, mark_started, start_of};
 pub use stay::{check_in, end_stay};
+pub(crate) use step::{Decision, Step, What, decide, decide_all};
+
+use std::collections::BTreeMap;
 
 use domain::{
     OrderId, Timestamp,
@@ -58,27 +62,49 @@ impl Locked {
     }
 }
 
-type LockedRow = (String, i32, i64, String, String, Json<Policy>, SqlTime);
+#[derive(sqlx::FromRow)]
+struct LockedRow {
+    id: uuid::Uuid,
+    status: String,
+    version: i32,
+    total: i64,
+    currency: String,
+    customer_id: String,
+    policy: Json<Policy>,
+    payment_due_at: SqlTime,
+}
+
+impl TryFrom<LockedRow> for Locked {
+    type Error = Error;
+
+    fn try_from(row: LockedRow) -> Result<Self> {
+        Ok(Self {
+            id: OrderId::from_uuid(row.id),
+            status: Status::parse(&row.status).map_err(Error::corrupt)?,
+            version: row.version,
+            total: row.total,
+            currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
+            customer_id: row.customer_id,
+            policy: row.policy.0,
+            payment_due_at: row.payment_due_at.to_jiff(),
+        })
+    }
+}
 
 pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
-    let row: Option<LockedRow> = sqlx::query_as(
-        "SELECT status, version, total, currency, customer_id, policy, payment_due_at
-         FROM orders WHERE id = $1 FOR NO KEY UPDATE",
+    lock_all(tx, &[id]).await?.pop_first().map(|(_, order)| order).ok_or(Error::NotFound)
+}
+
+/// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never deadlock.
+async fn lock_all(tx: &mut Tx<'_>, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
+    let rows: Vec<LockedRow> = sqlx::query_as(
+        "SELECT id, status, version, total, currency, customer_id, policy, payment_due_at
+         FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
     )
-    .bind(id.uuid())
-    .fetch_optional(&mut **tx)
+    .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .fetch_all(&mut **tx)
     .await?;
-    let (status, version, total, currency, customer_id, Json(policy), due) = row.ok_or(Error::NotFound)?;
-    Ok(Locked {
-        id,
-        status: Status::parse(&status).map_err(Error::corrupt)?,
-        version,
-        total,
-        currency: Currency::parse(&currency).map_err(Error::corrupt)?,
-        customer_id,
-        policy,
-        payment_due_at: due.to_jiff(),
-    })
+    rows.into_iter().map(|row| Locked::try_from(row).map(|order| (order.id, order))).collect()
 }
 
 /// Writes a new status. The version makes a lost update impossible even if a lock were forgotten.

@@ -15,7 +15,9 @@ use super::{Locked, lock, reinstate::reinstate, set_status};
 use crate::{
     Db, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, outbox, payments, refunds, sql, stock, timeline,
+    inbox, outbox, payments, refunds, sql,
+    stock::End,
+    timeline,
 };
 
 /// What a payment report did.
@@ -41,19 +43,20 @@ pub enum Settled {
 }
 
 /// Records a payment report, and pays the order if the money fits. Safe to repeat.
-#[tracing::instrument(name = "sql orders.settle", skip_all, err(level = "debug"))]
-pub async fn settle(db: &Db, id: OrderId, report: &PaymentReport, at: Timestamp) -> Result<Settlement> {
-    let mut tx = db.begin().await?;
-    refunds::lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
-    let order = lock(&mut tx, id).await?;
-    let settled = match (payments::record(&mut tx, id, report, at).await?, report.outcome) {
-        (None, _) => Settled::Known(paid_before(&mut tx, &order, report).await?),
+pub(super) async fn settle(
+    tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
+    order: &Locked,
+    report: &PaymentReport,
+    at: Timestamp,
+) -> Result<Settlement> {
+    let settled = match (payments::record(tx, order.id, report, at).await?, report.outcome) {
+        (None, _) => Settled::Known(paid_before(tx, order, report).await?),
         (Some(_), Outcome::Failed) => Settled::AttemptFailed,
-        (Some(payment), Outcome::Succeeded) => receive(&mut tx, &order, payment, report, at).await?,
+        (Some(payment), Outcome::Succeeded) => receive(tx, ends, order, payment, report, at).await?,
     };
-    inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
-    let attempts_open = payments::has_unfinished(&mut tx, id).await?;
-    tx.commit().await?;
+    inbox::mark_settled(tx, &report.provider, &report.event_id, at).await?;
+    let attempts_open = payments::has_unfinished(tx, order.id).await?;
     Ok(Settlement { settled, attempts_open })
 }
 
@@ -69,6 +72,7 @@ async fn paid_before(tx: &mut Tx<'_>, order: &Locked, report: &PaymentReport) ->
 
 async fn receive(
     tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
     order: &Locked,
     payment: PaymentId,
     report: &PaymentReport,
@@ -85,14 +89,14 @@ async fn receive(
     let settled = match judge(order, report) {
         Ok(excess) => {
             payments::apply(tx, payment, order.total, None).await?;
-            let paid = pay(tx, order, at).await?;
+            let paid = pay(tx, ends, order, at).await?;
             if excess > 0 {
                 let excess = Money::new(excess, order.currency);
-                follow(tx, order, Mismatch::Overpaid, &About { money: excess, ..about }, at).await?;
+                follow(tx, ends, order, Mismatch::Overpaid, &About { money: excess, ..about }, at).await?;
             }
             paid
         }
-        Err(mismatch) => follow(tx, order, mismatch, &about, at).await?,
+        Err(mismatch) => follow(tx, ends, order, mismatch, &about, at).await?,
     };
     refunds::take_up_early(tx, &report.provider, &report.payment_id, at).await?;
     refunds::refresh_payment_status(tx, order.id).await?;
@@ -113,6 +117,7 @@ fn judge(order: &Locked, report: &PaymentReport) -> Result<i64, Mismatch> {
 /// Money that does not simply pay the order becomes an exception, and the order's rules may settle it.
 async fn follow(
     tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
     order: &Locked,
     mismatch: Mismatch,
     about: &About<'_>,
@@ -124,7 +129,7 @@ async fn follow(
         false => Resolution::Leave, // nothing that could go back
     };
     if resolution == Resolution::Reinstate
-        && let Some(successor) = reinstate(tx, order, about, at).await?
+        && let Some(successor) = reinstate(tx, ends, order, about, at).await?
     {
         return Ok(Settled::Reinstated(successor));
     }
@@ -136,13 +141,13 @@ async fn follow(
     Ok(Settled::Unmatched(mismatch))
 }
 
-async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settled> {
+async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked, at: Timestamp) -> Result<Settled> {
     sqlx::query("UPDATE orders SET paid_at = $2 WHERE id = $1")
         .bind(order.id.uuid())
         .bind(sql(at))
         .execute(&mut **tx)
         .await?;
-    stock::end_holds(tx, order.id, Movement::Committed, at).await?;
+    ends.push(End { order: order.id, movement: Movement::Committed, at });
     if order.policy.fulfilment == Fulfilment::CheckIn {
         check_ins::open(tx, order.id).await?;
     }
@@ -162,9 +167,14 @@ async fn pay(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Settled> 
 }
 
 /// Pays a new order that took the place of an ended one.
-pub(super) async fn pay_successor(tx: &mut Tx<'_>, id: OrderId, at: Timestamp) -> Result<()> {
+pub(super) async fn pay_successor(
+    tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
+    id: OrderId,
+    at: Timestamp,
+) -> Result<()> {
     let order = lock(tx, id).await?;
-    pay(tx, &order, at).await?;
+    pay(tx, ends, &order, at).await?;
     refunds::refresh_payment_status(tx, id).await
 }
 

@@ -12,7 +12,7 @@ use crate::{
     Result, Tx, check_ins,
     exceptions::About,
     outbox, payments, random, sql,
-    stock::{self, Held},
+    stock::{self, End, Held},
     timeline,
 };
 
@@ -20,6 +20,7 @@ use crate::{
 /// took its place already, or a line is not on the shelf any more.
 pub(super) async fn reinstate(
     tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
     ended: &Locked,
     about: &About<'_>,
     at: Timestamp,
@@ -54,7 +55,7 @@ pub(super) async fn reinstate(
     )
     .await?;
     payments::apply(tx, payment, ended.total, Some(id)).await?;
-    pay_successor(tx, id, at).await?;
+    pay_successor(tx, ends, id, at).await?;
     timeline::append(tx, ended.id, at, &[("order.reinstated", json!({"as": id}))]).await?;
     Ok(Some(id))
 }

@@ -92,6 +92,9 @@ async fn change(
 
 /// What follows from a refund's new state: the timeline, the stock, the order's payment status, or an exception.
 async fn tell(tx: &mut Tx<'_>, refund: &Refund, state: RefundState, at: Timestamp) -> Result<()> {
+    if let Some(order) = refund.order {
+        orders::lock(tx, order).await?; // before the stock, as everybody does
+    }
     if state == RefundState::Failed {
         let about = About {
             order: refund.order,
@@ -120,10 +123,20 @@ async fn tell(tx: &mut Tx<'_>, refund: &Refund, state: RefundState, at: Timestam
 /// One report at a time about one payment, of its capture or of its refunds: two at once about a new refund
 /// would both insert it, and a capture would not see a refund that came before it. Taken before an order's lock.
 pub(crate) async fn lock_payment(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str) -> Result<()> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(format!("{provider}/{provider_payment_id}"))
-        .execute(&mut **tx)
-        .await?;
+    lock_payments(tx, &[(provider, provider_payment_id)]).await
+}
+
+/// The same of many, in an order of their own, so that those who lock several wait and never deadlock.
+pub(crate) async fn lock_payments(tx: &mut Tx<'_>, payments: &[(&str, &str)]) -> Result<()> {
+    let names = payments.iter().map(|(provider, payment)| format!("{provider}/{payment}"));
+    sqlx::query(
+        "SELECT pg_advisory_xact_lock(key) FROM (
+             SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest($1::text[]) AS p (name) ORDER BY key
+         ) AS payment",
+    )
+    .bind(names.collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

@@ -1,0 +1,108 @@
+//! The stock ledger: every movement, and the balance that it left.
+
+use axum::extract::State;
+use domain::{Invalid, Invalids, MovementId, OrderId, Timestamp, stock::Sku};
+use serde::{Deserialize, Serialize};
+use store::ledger::{self, Filter, Movement};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    App, Problem,
+    error::ProblemDocument,
+    extract::Query,
+    list::{self, List},
+};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Movement)]
+struct MovementDocument {
+    /// Always `movement`.
+    object: &'static str,
+    id: String,
+    sku: String,
+    /// `received` (a delivery), `adjusted` (a correction), `held` (for an order), `committed` (sold), `released`
+    /// (no longer held) or `returned` (sold, and back on the shelf).
+    kind: String,
+    /// Pieces; negative only where stock was corrected downwards.
+    quantity: i64,
+    on_hand_delta: i64,
+    held_delta: i64,
+    /// The SKU's balance once it had moved.
+    on_hand_after: i64,
+    held_after: i64,
+    /// None for what was received or adjusted.
+    order_id: Option<String>,
+    /// Why, of what was received or adjusted.
+    reason: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+}
+
+impl From<Movement> for MovementDocument {
+    fn from(movement: Movement) -> Self {
+        Self {
+            object: "movement",
+            id: movement.id().to_string(),
+            order_id: movement.order().map(|id| id.to_string()),
+            at: movement.at(),
+            sku: movement.sku,
+            kind: movement.kind,
+            quantity: movement.quantity,
+            on_hand_delta: movement.on_hand_delta,
+            held_delta: movement.held_delta,
+            on_hand_after: movement.on_hand_after,
+            held_after: movement.held_after,
+            reason: movement.reason,
+        }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListMovements {
+    sku: Option<String>,
+    /// An order's id.
+    order: Option<String>,
+    /// 1-100, default 20.
+    limit: Option<String>,
+    /// A movement's id; the page starts after it.
+    starting_after: Option<String>,
+}
+
+/// List the movements of stock, newest first.
+#[utoipa::path(
+    get, path = "/v1/ledger", tag = "Stock", params(ListMovements),
+    responses((status = 200, body = List<MovementDocument>), (status = 422, body = ProblemDocument)),
+)]
+async fn list(
+    State(app): State<App>,
+    Query(query): Query<ListMovements>,
+) -> Result<axum::Json<List<MovementDocument>>, Problem> {
+    let (filter, limit) = parse(&query)?;
+    let found = ledger::list(&app.db, &filter, limit + 1).await?;
+    let documents = found.into_iter().map(MovementDocument::from).collect();
+    Ok(axum::Json(List::page(documents, limit, |movement| movement.id.clone())))
+}
+
+fn parse(query: &ListMovements) -> Result<(Filter, i64), Vec<Invalid>> {
+    let mut invalids = Invalids::default();
+    let limit = invalids.check(list::limit(query.limit.as_deref())).unwrap_or_default();
+    let sku = query.sku.as_deref().and_then(|text| invalids.check(Sku::parse(text)));
+    let order = query.order.as_deref().and_then(|text| {
+        invalids.check(text.parse::<OrderId>().map_err(|_| Invalid::new("order", "must be an order id")))
+    });
+    let after = query.starting_after.as_deref().and_then(|text| {
+        let bad = |_| Invalid::new("starting_after", "must be a movement id or a next_cursor");
+        invalids.check(text.parse::<MovementId>().map_err(bad))
+    });
+    match invalids.is_empty() {
+        true => Ok((Filter { sku, order, after }, limit)),
+        false => Err(invalids.into_vec()),
+    }
+}

@@ -1,0 +1,225 @@
+//! Group commit: what arrives together is decided together, in one transaction. Nobody waits for company: a batch
+//! is what has arrived while the one before it was being written.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{Error, Result};
+
+/// How many members a batch has at most, and how many may wait for the next ones.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub batch: usize,
+    pub waiting: usize,
+}
+
+/// What a group decides.
+pub(crate) trait Decide: Send + Sync + 'static {
+    type Ask: Send + Sync + 'static;
+    type Answer: Send + 'static;
+
+    /// Decides all in one transaction: one answer each, in the same order; none for a member that has to be
+    /// decided by itself. An error means that nothing at all was done.
+    fn together(&self, asks: &[Self::Ask]) -> impl Future<Output = Result<Answers<Self::Answer>>> + Send;
+
+    /// Decides one in a transaction of its own.
+    fn alone(&self, ask: Self::Ask) -> impl Future<Output = Result<Self::Answer>> + Send;
+}
+
+pub(crate) type Answers<T> = Vec<Option<Result<T>>>;
+
+/// A bounded queue, and one task that serves it. Cheap to clone; the task ends when the last clone is dropped, after
+/// those who wait were served.
+pub(crate) struct Group<D: Decide> {
+    queue: mpsc::Sender<Waiting<D>>,
+}
+
+impl<D: Decide> Clone for Group<D> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone() }
+    }
+}
+
+struct Waiting<D: Decide> {
+    ask: D::Ask,
+    answer: oneshot::Sender<Result<D::Answer>>,
+}
+
+impl<D: Decide> Group<D> {
+    pub fn open(decide: D, limits: Limits) -> Self {
+        let (queue, waiting) = mpsc::channel(limits.waiting);
+        tokio::spawn(serve(Arc::new(decide), waiting, limits.batch));
+        Self { queue }
+    }
+
+    /// Has it decided. It is decided also if the caller does not wait for the answer.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if too many are waiting already.
+    pub async fn ask(&self, ask: D::Ask) -> Result<D::Answer> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send(Waiting { ask, answer }).map_err(|_| Error::Busy)?;
+        answered.await.map_err(|_| Error::Busy)?
+    }
+}
+
+async fn serve<D: Decide>(decide: Arc<D>, mut waiting: mpsc::Receiver<Waiting<D>>, limit: usize) {
+    let mut batch = Vec::with_capacity(limit);
+    while waiting.recv_many(&mut batch, limit).await > 0 {
+        let members = std::mem::replace(&mut batch, Vec::with_capacity(limit));
+        // A task of its own: were it to panic, the next batch is served all the same.
+        let _ = tokio::spawn(serve_batch(decide.clone(), members)).await;
+    }
+}
+
+/// One transaction for all. If that fails, each gets one of its own: what is wrong with one member is not the
+/// others' fault. If the database is away, all are told so.
+async fn serve_batch<D: Decide>(decide: Arc<D>, members: Vec<Waiting<D>>) {
+    let (asks, answers): (Vec<_>, Vec<_>) =
+        members.into_iter().map(|member| (member.ask, member.answer)).unzip();
+    let decided = match decide.together(&asks).await {
+        Ok(decided) => decided,
+        Err(fault) if fault.is_outage() => asks.iter().map(|_| Some(Err(fault.again()))).collect(),
+        Err(_) => asks.iter().map(|_| None).collect(),
+    };
+    let mut left = Vec::new();
+    for ((ask, answer), decided) in asks.into_iter().zip(answers).zip(decided) {
+        match decided {
+            Some(decided) => tell(answer, decided),
+            None => left.push((ask, answer)),
+        }
+    }
+    for (ask, answer) in left {
+        tell(answer, decide.alone(ask).await);
+    }
+}
+
+fn tell<T>(answer: oneshot::Sender<Result<T>>, decided: Result<T>) {
+    let _ = answer.send(decided); // who left does not hear it
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Says which batch an ask was in; 13 brings its batch down, 99 is decided by itself.
+    struct Clerk {
+        permits: Arc<Semaphore>,
+        batches: Arc<Mutex<Vec<Vec<u32>>>>,
+    }
+
+    impl Decide for Clerk {
+        type Ask = u32;
+        type Answer = u32;
+
+        async fn together(&self, asks: &[u32]) -> Result<Answers<u32>> {
+            self.permits.acquire().await.unwrap().forget();
+            self.batches.lock().unwrap().push(asks.to_vec());
+            assert!(!asks.contains(&666), "a bug");
+            match asks {
+                _ if asks.contains(&13) => Err(Error::corrupt("13")),
+                _ if asks.contains(&503) => Err(Error::Outage("away".to_owned())),
+                _ => Ok(asks.iter().map(|&ask| (ask != 99).then_some(Ok(ask))).collect()),
+            }
+        }
+
+        async fn alone(&self, ask: u32) -> Result<u32> {
+            self.batches.lock().unwrap().push(vec![ask]);
+            if ask == 13 { Err(Error::corrupt("13")) } else { Ok(ask) }
+        }
+    }
+
+    struct Desk {
+        group: Group<Clerk>,
+        permits: Arc<Semaphore>,
+        batches: Arc<Mutex<Vec<Vec<u32>>>>,
+    }
+
+    fn desk() -> Desk {
+        let (permits, batches) = (Arc::new(Semaphore::new(0)), Arc::default());
+        let clerk = Clerk { permits: permits.clone(), batches: Arc::clone(&batches) };
+        Desk { group: Group::open(clerk, Limits { batch: 4, waiting: 6 }), permits, batches }
+    }
+
+    type Answered = tokio::task::JoinHandle<Result<u32>>;
+
+    impl Desk {
+        /// The first is taken at once, and by itself; the others come while it is being decided.
+        async fn ask(&self, first: u32, others: &[u32]) -> Vec<Answered> {
+            let ask = |ask| {
+                let group = self.group.clone();
+                tokio::spawn(async move { group.ask(ask).await })
+            };
+            let mut answered = vec![ask(first)];
+            while self.group.queue.capacity() == self.group.queue.max_capacity() {
+                tokio::task::yield_now().await; // until it waits ...
+            }
+            while self.group.queue.capacity() < self.group.queue.max_capacity() {
+                tokio::task::yield_now().await; // ... and is taken
+            }
+            for other in others {
+                answered.push(ask(*other));
+                tokio::task::yield_now().await;
+            }
+            answered
+        }
+
+        async fn answers(&self, asked: Vec<Answered>) -> Vec<Option<u32>> {
+            self.permits.add_permits(100);
+            let mut answers = Vec::new();
+            for answer in asked {
+                answers.push(answer.await.unwrap().ok());
+            }
+            answers
+        }
+
+        fn batches(&self) -> Vec<Vec<u32>> {
+            self.batches.lock().unwrap().clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_what_came_meanwhile() {
+        let desk = desk();
+        let asked = desk.ask(1, &[2, 3, 4, 5, 6]).await;
+        assert_eq!(desk.answers(asked).await, [1, 2, 3, 4, 5, 6].map(Some));
+        assert_eq!(desk.batches(), [vec![1], vec![2, 3, 4, 5], vec![6]]);
+    }
+
+    #[tokio::test]
+    async fn who_fails_or_cannot_be_decided_with_others_does_not_hurt_them() {
+        let desk = desk();
+        let asked = desk.ask(1, &[2, 13, 3, 99, 4]).await;
+        assert_eq!(desk.answers(asked).await, [Some(1), Some(2), None, Some(3), Some(99), Some(4)]);
+        assert_eq!(desk.batches()[2..], [vec![2], vec![13], vec![3], vec![99], vec![4]]);
+        let asked = desk.ask(1, &[5, 99, 6]).await;
+        assert_eq!(desk.answers(asked).await, [1, 5, 99, 6].map(Some));
+        assert_eq!(desk.batches()[8..], [vec![5, 99, 6], vec![99]]);
+    }
+
+    #[tokio::test]
+    async fn too_many_are_sent_away_and_the_others_are_served() {
+        let desk = desk();
+        let asked = desk.ask(1, &[2, 3, 4, 5, 6, 7, 8, 9]).await;
+        assert_eq!(desk.batches(), Vec::<Vec<u32>>::new());
+        let answers = desk.answers(asked).await;
+        assert_eq!(answers[..7], [1, 2, 3, 4, 5, 6, 7].map(Some));
+        assert_eq!(answers[7..], [None, None]);
+    }
+
+    #[tokio::test]
+    async fn an_outage_is_told_to_all_and_a_bug_stays_within_its_batch() {
+        let desk = desk();
+        let asked = desk.ask(1, &[503, 2]).await;
+        assert_eq!(desk.answers(asked).await, [Some(1), None, None]);
+        assert_eq!(desk.batches(), [vec![1], vec![503, 2]], "nobody asks again while the database is away");
+        let asked = desk.ask(666, &[3]).await;
+        assert_eq!(desk.answers(asked).await, [None, Some(3)]);
+    }
+}

@@ -1,0 +1,241 @@
+//! Group commit: what arrives together is one transaction, and still everybody gets what is theirs.
+
+use std::collections::BTreeSet;
+
+use domain::{OrderId, order::Status, payment::Mismatch, policy::LatePayment};
+use futures_util::future::join_all;
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::json;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use store::{
+    Error,
+    orders::{Closed, Placed, Settled},
+};
+
+use crate::harness::{
+    Answer, Setup, Shop, eventually,
+    hands::{Hands, ask, money},
+    unique,
+};
+
+async fn without_worker() -> Shop {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    for sku in ["a", "b"] {
+        shop.stock(sku, 100, 50).await;
+    }
+    shop
+}
+
+/// How many transactions wrote these orders last.
+async fn transactions(shop: &Shop, orders: &[OrderId]) -> usize {
+    let orders: Vec<_> = orders.iter().map(|id| id.uuid()).collect();
+    let written = sqlx::query_scalar("SELECT xmin::text FROM orders WHERE id = ANY($1)").bind(orders);
+    let written: Vec<String> = written.fetch_all(&mut shop.sql().await).await.unwrap();
+    written.into_iter().collect::<BTreeSet<_>>().len()
+}
+
+/// Makes every change of an order of this customer a fault of the database.
+async fn poison(shop: &Shop, customer: &str) {
+    let poison = format!(
+        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'poison'; END $$;
+         CREATE TRIGGER poison BEFORE INSERT OR UPDATE OF status ON orders FOR EACH ROW
+         WHEN (NEW.customer_id = '{customer}') EXECUTE FUNCTION poison();"
+    );
+    shop.sql().await.execute(sqlx::AssertSqlSafe(poison)).await.unwrap();
+}
+
+/// Keeps every writer of a SKU waiting until it is dropped.
+async fn block(shop: &Shop, sku: &str) -> PgConnection {
+    let mut connection = shop.sql().await;
+    connection.execute("BEGIN").await.unwrap();
+    let lock = sqlx::query("SELECT 1 FROM stock_levels WHERE sku = $1 FOR UPDATE").bind(sku.to_owned());
+    connection.execute(lock).await.unwrap();
+    connection
+}
+
+async fn until_somebody_waits(shop: &Shop) {
+    let mut connection = shop.sql().await;
+    eventually("somebody waits for a lock", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut connection).await.unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+}
+
+/// A full door sends those away who come then, and nobody else; and a member that fails does so by itself.
+#[tokio::test]
+async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
+    let shop = without_worker().await;
+    let (api, _process) = shop.start_api(&[("HOLDFAST_MAX_WAITING", "8".into())]).await;
+    poison(&shop, "poison").await;
+    let place = |customer: &str| {
+        let (api, mut body) = (api.clone(), shop.order_body(&[("a", 1)]));
+        body["customer"]["id"] = json!(customer);
+        tokio::spawn(async move { api.post("/v1/orders", &body).await })
+    };
+    let blocked = block(&shop, "a").await;
+    let first = place("good");
+    until_somebody_waits(&shop).await;
+    // Eight of these find room, so at least one of them is poisoned.
+    let others: Vec<_> = (0..11).map(|i| place(if i % 3 == 0 { "poison" } else { "good" })).collect();
+    eventually("three are sent away", async || {
+        (others.iter().filter(|answer| answer.is_finished()).count() == 3).then_some(())
+    })
+    .await;
+    blocked.close().await.unwrap();
+
+    first.await.unwrap().is(201);
+    let answers: Vec<Answer> = join_all(others).await.into_iter().map(Result::unwrap).collect();
+    let (mut busy, mut failed, mut placed) = (0, 0, Vec::new());
+    for (i, answer) in answers.iter().enumerate() {
+        match answer.status.as_u16() {
+            503 => {
+                answer.problem(503, "busy");
+                assert!(answer.header("retry-after").is_some());
+                busy += 1;
+            }
+            500 => {
+                assert_eq!(i % 3, 0, "an innocent one: {answer:?}");
+                failed += 1;
+            }
+            _ => placed.push(answer.is(201)["id"].as_str().unwrap().parse::<OrderId>().unwrap()),
+        }
+    }
+    assert_eq!((busy, failed + placed.len()), (3, 8));
+    assert!(failed > 0);
+    assert_eq!(shop.level("a").await, (50, 1 + i64::try_from(placed.len()).unwrap()));
+
+    // Without poison they share one transaction.
+    let hands = Hands::of(&shop);
+    let asks: Vec<_> = (0..20).map(|_| ask(&[("b", 1)], LatePayment::Refund)).collect();
+    let ids: Vec<_> = asks.iter().map(|ask| ask.id).collect();
+    for answer in join_all(asks.into_iter().map(|ask| hands.door.place(ask))).await {
+        assert!(matches!(answer.unwrap(), Placed::New(_)));
+    }
+    assert_eq!(transactions(&shop, &ids).await, 1);
+    shop.close();
+}
+
+/// Payments, cancellations and expiries in one transaction: each is decided as if it were alone.
+#[tokio::test]
+async fn the_workers_steps_share_a_transaction() {
+    let shop = without_worker().await;
+    let hands = Hands::of(&shop);
+    let place = async |lines: &[(&str, i64)], late| {
+        let ask = ask(lines, late);
+        let id = ask.id;
+        hands.door.place(ask).await.unwrap();
+        id
+    };
+    let mut ids = Vec::new();
+    for i in 0..12 {
+        ids.push(place(&[[("a", 2), ("b", 1)], [("b", 2), ("a", 1)]][i % 2], LatePayment::Refund).await);
+    }
+    let late = place(&[("a", 1), ("b", 1)], LatePayment::Reinstate).await;
+    let now = Timestamp::now();
+    let tomorrow = now + 25.hours();
+    hands.till.cancel(late, "x", false, now).await.unwrap();
+
+    let till = &hands.till;
+    let settle = async |id, payment: &str, amount| {
+        till.settle(id, &money(payment, amount), now).await.map(|settlement| settlement.settled)
+    };
+    let nobody = ask(&[], LatePayment::Refund).id;
+    // All of these are waiting before the till looks up for the first time.
+    let (paid, cancelled, expired, reinstated, unknown, again, not_due) = tokio::join!(
+        join_all((0..4).map(|i| settle(ids[i], "first", 300))),
+        join_all((4..8).map(|i| till.cancel(ids[i], "x", false, now))),
+        join_all((8..11).map(|i| till.expire(ids[i], false, tomorrow))),
+        settle(late, "late", 200),
+        settle(nobody, "lost", 200),
+        settle(ids[0], "second", 300),
+        till.expire(ids[11], false, now),
+    );
+    assert!(paid.into_iter().all(|settled| settled.unwrap() == Settled::Paid { completed: true }));
+    assert!(cancelled.into_iter().chain(expired).all(|closed| closed.unwrap() == Closed::Done));
+    assert!(matches!(reinstated, Ok(Settled::Reinstated(_))), "{reinstated:?}");
+    assert!(matches!(unknown, Err(Error::NotFound)), "{unknown:?}");
+    assert_eq!(again.unwrap(), Settled::Unmatched(Mismatch::PaidTwice));
+    assert!(matches!(not_due, Ok(Closed::NotDue(_))), "{not_due:?}");
+    assert_eq!(transactions(&shop, &ids[1..11]).await, 1);
+    // Each order comes once more, with what would end it otherwise.
+    let (refused, known) = tokio::join!(
+        join_all((0..4).map(|i| till.cancel(ids[i], "y", false, now))),
+        join_all((0..4).map(|i| settle(ids[i], "first", 300))),
+    );
+    for (refused, known) in refused.into_iter().zip(known) {
+        assert_eq!(refused.unwrap(), Closed::Refused(Status::Completed));
+        assert_eq!(known.unwrap(), Settled::Known(Some(Status::Completed)));
+    }
+    // Four orders and the reinstated one were sold, one is open still.
+    assert_eq!((shop.level("a").await, shop.level("b").await), ((43, 1), (43, 2)));
+    shop.close();
+}
+
+/// A step that the database will not write fails by itself, until it can be written.
+#[tokio::test]
+async fn a_poisoned_step_waits_while_the_others_go_on() {
+    let mut shop = without_worker().await;
+    let mut body = shop.order_body(&[("a", 1)]);
+    let good = join_all((0..12).map(|_| shop.place(&[("a", 1)]))).await;
+    body["customer"]["id"] = json!("poison");
+    let bad = shop.try_place(&body).await.is(201)["id"].as_str().unwrap().to_owned();
+    poison(&shop, "poison").await;
+    for id in good.iter().chain([&bad]) {
+        shop.pay(id).await;
+    }
+    shop.start_worker();
+    for id in &good {
+        shop.until(id, "completed").await;
+    }
+    assert_eq!(shop.order(&bad).await["status"], "awaiting_payment");
+    assert_eq!(shop.level("a").await, (38, 1));
+    shop.sql().await.execute("DROP TRIGGER poison ON orders").await.unwrap();
+    shop.until(&bad, "completed").await;
+    shop.close();
+}
+
+/// Three APIs and two workers on the same SKUs, named in every order: nobody waits for somebody who waits for them.
+#[tokio::test]
+async fn several_processes_on_the_same_stock() {
+    let shop = Shop::open().await;
+    for sku in ["a", "b", "c"] {
+        shop.stock(sku, 100, 40).await;
+    }
+    let _worker = shop.another_worker(&[]).await;
+    let ((second, _p), (third, _q)) = (shop.start_api(&[]).await, shop.start_api(&[]).await);
+    let apis = [&shop.api, &second, &third];
+    let bodies = [
+        shop.order_body(&[("a", 1), ("b", 1), ("c", 1)]),
+        shop.order_body(&[("c", 1), ("a", 1)]),
+        shop.order_body(&[("b", 1), ("c", 1)]),
+        shop.order_body(&[("b", 2), ("a", 1)]),
+    ];
+    let lives = (0..120).map(async |i| {
+        let placed = apis[i % 3].post_as(&unique(), "/v1/orders", &bodies[i % 4]).await;
+        if placed.status == 409 {
+            placed.problem(409, "insufficient_stock");
+            return None;
+        }
+        let id = placed.is(201)["id"].as_str().unwrap().to_owned();
+        match i % 2 {
+            0 => shop.pay(&id).await,
+            _ => drop(shop.cancel(&id).await.is(200)),
+        }
+        Some((i, id))
+    });
+    let placed: Vec<_> = join_all(lives).await.into_iter().flatten().collect();
+    assert!(placed.len() >= 40, "{}", placed.len());
+    for (i, id) in &placed {
+        shop.until(id, ["completed", "cancelled"][i % 2]).await;
+    }
+    for sku in ["a", "b", "c"] {
+        assert_eq!(shop.level(sku).await.1, 0, "{sku}");
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let deadlocks: i64 = sqlx::query_scalar(deadlocks).fetch_one(&mut shop.sql().await).await.unwrap();
+    assert_eq!(deadlocks, 0);
+    shop.close();
+}

@@ -1,0 +1,188 @@
+//! Whatever several processes do to the same stock, and however it meets: the books are right. Each run draws its
+//! own story; `HOLDFAST_TEST_SEED` draws the same acts again (what meets what in time is drawn anew).
+
+use std::{
+    sync::Mutex,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use domain::{
+    OrderId,
+    payment::{RefundReport, RefundState},
+    policy::LatePayment,
+    stock::{ByHand, Sku},
+};
+use futures_util::future::join_all;
+use jiff::{Timestamp, ToSpan as _};
+use store::{
+    Error, audit,
+    orders::{Ask, Placed},
+    refunds, stock,
+};
+
+use crate::{
+    harness::{
+        Setup, Shop,
+        hands::{Hands, ask, money},
+    },
+    money::dice::Dice,
+};
+
+const STORIES: usize = 4;
+const ACTORS: usize = 12;
+const ACTS: usize = 40;
+/// Few pieces, so that most acts are about the last one.
+const SHELF: [(&str, i64); 3] = [("a", 6), ("b", 5), ("c", 4)];
+const PRICE: i64 = 100;
+
+/// What all actors know.
+#[derive(Default)]
+struct Known {
+    asks: Vec<Ask>,
+    /// With what it costs.
+    orders: Vec<(OrderId, i64)>,
+}
+
+struct Actor<'a> {
+    dice: Dice,
+    hands: Hands,
+    known: &'a Mutex<Known>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_meets_the_books_are_right() {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = std::env::var("HOLDFAST_TEST_SEED").map_or_else(|_| now(), |seed| seed.parse().unwrap());
+    eprintln!("HOLDFAST_TEST_SEED={seed}"); // shown if the test fails
+    let mut dice = Dice::new(seed);
+    for _ in 0..STORIES {
+        let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+        for (sku, on_hand) in SHELF {
+            shop.stock(sku, PRICE, on_hand).await;
+        }
+        let known = Mutex::new(Known::default());
+        let processes = [Hands::of(&shop), Hands::of(&shop), Hands::of(&shop)];
+        let actors = (0..ACTORS).map(|i| {
+            let hands = processes[i % processes.len()].clone();
+            let mut actor = Actor { dice: dice.another(), hands, known: &known };
+            async move {
+                for _ in 0..ACTS {
+                    actor.act().await;
+                }
+            }
+        });
+        join_all(actors).await;
+        for finding in audit::run(&processes[0].db).await.unwrap() {
+            assert_eq!(finding.broken, 0, "{finding:#?}");
+        }
+        assert!(known.lock().unwrap().orders.len() > ACTORS);
+        shop.close();
+    }
+}
+
+impl Actor<'_> {
+    async fn act(&mut self) {
+        match self.dice.below(16) {
+            0..=4 => self.place().await,
+            5 => self.place_again().await,
+            6..=8 => self.pay().await,
+            9 | 10 => self.cancel().await,
+            11 => self.expire().await,
+            12 | 13 => self.move_by_hand().await,
+            _ => self.give_back().await,
+        }
+    }
+
+    async fn place(&mut self) {
+        let mut lines = Vec::new();
+        for (sku, _) in SHELF {
+            if lines.is_empty() || self.dice.one_in(2) {
+                lines.push((sku, self.dice.amount(2)));
+            }
+        }
+        let late = if self.dice.one_in(2) { LatePayment::Reinstate } else { LatePayment::Refund };
+        let ask = ask(&lines, late);
+        let total = lines.iter().map(|(_, quantity)| quantity * PRICE).sum();
+        self.known.lock().unwrap().asks.push(ask.clone());
+        self.send(ask, total).await;
+    }
+
+    /// The same request, as by a client that did not hear the answer; perhaps before the first was decided.
+    async fn place_again(&mut self) {
+        let ask = self.dice.pick(&self.known.lock().unwrap().asks).cloned();
+        if let Some(ask) = ask {
+            let pieces: i64 = ask.placement.lines.values().sum();
+            self.send(ask, pieces * PRICE).await;
+        }
+    }
+
+    async fn send(&self, ask: Ask, total: i64) {
+        match self.hands.door.place(ask).await {
+            Ok(Placed::New(order)) => {
+                assert_eq!(order.total, total);
+                self.known.lock().unwrap().orders.push((order.id, total));
+            }
+            Ok(Placed::Replayed(_)) | Err(Error::Shortage(_)) => {}
+            Err(fault) => panic!("placing: {fault}"),
+        }
+    }
+
+    fn order(&mut self) -> Option<(OrderId, i64)> {
+        self.dice.pick(&self.known.lock().unwrap().orders).copied()
+    }
+
+    async fn pay(&mut self) {
+        let Some((order, total)) = self.order() else { return };
+        let payment = format!("{order}-{}", self.dice.below(3));
+        self.hands.till.settle(order, &money(&payment, total), Timestamp::now()).await.unwrap();
+    }
+
+    async fn cancel(&mut self) {
+        let Some((order, _)) = self.order() else { return };
+        self.hands.till.cancel(order, "chance", false, Timestamp::now()).await.unwrap();
+    }
+
+    async fn expire(&mut self) {
+        let Some((order, _)) = self.order() else { return };
+        let at = Timestamp::now() + i64::try_from(self.dice.below(2) * 25).unwrap().hours();
+        self.hands.till.expire(order, false, at).await.unwrap();
+    }
+
+    async fn move_by_hand(&mut self) {
+        let (sku, _) = SHELF[self.dice.below(SHELF.len())];
+        let (kind, delta) = match self.dice.below(3) {
+            0 => (ByHand::Adjusted, -self.dice.amount(3)),
+            1 => (ByHand::Adjusted, self.dice.amount(2)),
+            _ => (ByHand::Received, self.dice.amount(2)),
+        };
+        let sku = Sku::parse(sku).unwrap();
+        match stock::adjust(&self.hands.db, &sku, kind, delta, "chance", None, Timestamp::now()).await {
+            Ok(_) | Err(Error::BelowHeld) => {}
+            Err(fault) => panic!("{kind:?} {delta}: {fault}"),
+        }
+    }
+
+    /// Money goes back, and the pieces with it; the provider says so twice.
+    async fn give_back(&mut self) {
+        let Some((order, _)) = self.order() else { return };
+        let request = refunds::Request { amount: Some(1), reason: "chance".into(), restock: true };
+        let refund = match refunds::request(&self.hands.db, order, &request, None, Timestamp::now()).await {
+            Ok((refund, _)) => refund,
+            Err(Error::BeyondCaptured(_)) => return,
+            Err(fault) => panic!("giving back: {fault}"),
+        };
+        let report = RefundReport {
+            provider: refund.provider,
+            event_id: "evt".into(),
+            refund: Some(refund.id),
+            provider_refund_id: format!("re-{}", refund.id),
+            payment_id: refund.provider_payment_id,
+            state: RefundState::Succeeded,
+            state_text: "done".into(),
+            money: refund.money,
+        };
+        for _ in 0..2 {
+            refunds::record(&self.hands.db, refund.id, &report, Timestamp::now()).await.unwrap();
+        }
+    }
+}
