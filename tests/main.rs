@@ -33,6 +33,7 @@ mod money;
 mod operations;
 mod outages;
 mod payments;
+mod plans;
 mod policy;
 mod reads;
 mod reconcile;

@@ -357,7 +357,9 @@ async fn the_audit_knows_nights() {
     shop.rooms("room", 1).await;
     shop.book("room", 1, 3).await;
     shop.audit();
-    let hold = "DELETE FROM holds WHERE ctid IN (SELECT ctid FROM holds LIMIT 1)";
+    // The database refuses some of it by itself, unless somebody turns its triggers off.
+    let hold = "SET session_replication_role = replica;
+                DELETE FROM holds WHERE ctid IN (SELECT ctid FROM holds LIMIT 1)";
     let capacity = "UPDATE stock_levels SET capacity = capacity + 1 WHERE night IS NOT NULL";
     for (statement, broken) in [(hold, "2. every line has its hold"), (capacity, "1. a night's capacity")] {
         shop.sql().await.execute(statement).await.unwrap();

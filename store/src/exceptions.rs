@@ -7,6 +7,8 @@ use domain::{
 };
 use serde_json::{Value, json};
 
+use sqlx::{Postgres, QueryBuilder};
+
 use crate::{Db, Error, Result, SqlTime, Tx, orders, random, refunds, sql, timeline};
 
 /// Money that an exception is about.
@@ -193,18 +195,18 @@ pub async fn list(
     before: Option<ExceptionId>,
     limit: i64,
 ) -> Result<Vec<Exception>> {
-    let exceptions = sqlx::query_as(
-        "SELECT * FROM exceptions
-         WHERE ($1::text IS NULL OR state = $1) AND ($2::uuid IS NULL OR order_id = $2)
-           AND ($3::uuid IS NULL OR id < $3)
-         ORDER BY id DESC LIMIT $4",
-    )
-    .bind(state)
-    .bind(order.map(OrderId::uuid))
-    .bind(before.map(ExceptionId::uuid))
-    .bind(limit)
-    .fetch_all(db.pool())
-    .await?;
+    let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM exceptions WHERE true");
+    if let Some(state) = state {
+        query.push(" AND state = ").push_bind(state);
+    }
+    if let Some(order) = order {
+        query.push(" AND order_id = ").push_bind(order.uuid());
+    }
+    if let Some(before) = before {
+        query.push(" AND id < ").push_bind(before.uuid());
+    }
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+    let exceptions = query.build_query_as().fetch_all(db.pool()).await?;
     Ok(exceptions)
 }
 

@@ -17,7 +17,7 @@ pub use http::{Answer, Api, send, try_send};
 pub use mail::{Mail, mails, mails_at};
 pub use orders::time;
 pub use process::Holdfast;
-pub use servers::{database, servers, test_dir, tools, tools_dir};
+pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};
 pub use shop::{NAME, Setup, Shop};
 
 /// Nothing in these tests takes this long unless it never comes.

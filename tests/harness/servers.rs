@@ -50,6 +50,11 @@ pub fn test_dir() -> PathBuf {
     dir
 }
 
+/// What the run's own PostgreSQL has logged.
+pub fn postgres_log() -> String {
+    String::from_utf8_lossy(&fs::read(RUN.0.join("postgres.log")).unwrap()).into_owned()
+}
+
 /// A new migrated database on `postgres`; gives its URL.
 pub async fn database(postgres: &Postgres) -> String {
     let name = format!("shop_{}", unique());

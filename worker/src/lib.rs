@@ -126,7 +126,7 @@ impl Worker {
 
     /// On a connection of its own: the SDK has no two workers for the same queue on one.
     async fn start_shift(&self, runtime: &Arc<Runtime>) -> anyhow::Result<Shift> {
-        let client = self.engine.connect().await?;
+        let client = Box::pin(self.engine.connect()).await?; // large, and seldom
         let mut options = WorkerOptions::new(self.engine.task_queue())
             .register_workflow::<OrderWorkflow>()?
             .register_workflow::<LatePaymentWorkflow>()?

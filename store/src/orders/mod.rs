@@ -117,7 +117,7 @@ async fn set_status(
 ) -> Result<()> {
     let written = sqlx::query(
         "UPDATE orders SET status = $3, version = version + 1,
-                closed_at = CASE WHEN $4 THEN $5 END, close_reason = coalesce($6, close_reason)
+                closed_at = CASE WHEN $4 THEN $5::timestamptz END, close_reason = coalesce($6, close_reason)
          WHERE id = $1 AND version = $2",
     )
     .bind(order.id.uuid())

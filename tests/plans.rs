@@ -1,0 +1,172 @@
+//! How PostgreSQL runs what Holdfast asks of it: every statement of the hot paths, as its log has it, must find its
+//! rows by an index.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use crate::{
+    harness::{Setup, Shop, database, postgres_log, servers},
+    stays::code,
+};
+
+/// Read as a whole on purpose, or never more than a handful of rows.
+const SMALL: [&str; 2] = ["reconciliations", "_sqlx_migrations"];
+
+#[tokio::test]
+async fn every_statement_on_a_hot_path_uses_an_index() {
+    let database_url = database(&servers().await.postgres).await;
+    log_statements(&database_url).await;
+    let shop = Shop::with(Setup { database_url: Some(database_url), ..Setup::default() }).await;
+    for n in 1..=3 {
+        shop.stock(&format!("sku-{n}"), 1250, 10).await;
+    }
+    live(&shop).await;
+    let statements = logged_statements();
+    shop.audit();
+
+    let mut sql = shop.sql().await;
+    sql.execute(include_str!("plans.sql")).await.unwrap();
+    assert!(statements.len() > 60, "only {} statements were logged", statements.len());
+    // An index of the few rows that wait for something is read as a whole on purpose.
+    let partial =
+        sqlx::query_scalar("SELECT indexrelid::regclass::text FROM pg_index WHERE indpred IS NOT NULL");
+    let partial: Vec<String> = partial.fetch_all(&mut sql).await.unwrap();
+    let mut slow = Vec::new();
+    for (n, statement) in statements.iter().enumerate() {
+        let plan = plan(&mut sql, n, statement).await;
+        let found = scans(&plan[0]["Plan"], &partial);
+        slow.extend(found.into_iter().map(|scan| format!("{scan}, in:\n{statement}\n")));
+    }
+    assert!(slow.is_empty(), "{}", slow.join("\n"));
+}
+
+/// Whatever happens often: each way to end, money back, and every read.
+async fn live(shop: &Shop) {
+    let paid = shop.place(&[("sku-1", 2), ("sku-2", 1)]).await;
+    shop.pay(&paid).await;
+    shop.until(&paid, "completed").await;
+    shop.until_mailed(&paid, "paid").await;
+    shop.refund(&paid, json!({"amount": 100, "reason": "scratched"})).await;
+    shop.until_money(&paid, "partially_refunded").await;
+    let fulfilled = shop.place_with(&[("sku-3", 1)], json!({"fulfilment": "manual"})).await;
+    let attempt = shop.attempt(&fulfilled).await;
+    shop.capture(attempt["id"].as_str().unwrap(), json!({})).await.is(200);
+    shop.until(&fulfilled, "paid").await;
+    shop.fulfil(&fulfilled).await.is(200);
+    let cancelled = shop.place(&[("sku-1", 1)]).await;
+    shop.cancel(&cancelled).await.is(200);
+    let expired = shop.place(&[("sku-1", 1)]).await;
+    let due =
+        shop.order(&expired).await["payment_due_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    shop.extend(&expired, due + jiff::SignedDuration::from_hours(1)).await.is(200);
+    shop.fast_forward(&expired, "PT26H").await;
+    shop.until(&expired, "expired").await;
+    shop.pay(&expired).await; // late: goes back
+    shop.until_refunds(&expired, &["succeeded"]).await;
+    stay(shop).await;
+    shop.reconcile().await;
+    for path in [
+        "/v1/orders?limit=5",
+        "/v1/orders?status=completed",
+        "/v1/orders?customer=cust-42",
+        "/v1/orders?customer=cust-42&status=expired",
+        "/v1/exceptions?state=open",
+        "/v1/inventory/sku-1",
+        "/v1/products/sku-1",
+        "/v1/products?limit=5",
+        "/v1/products/room/nights",
+        "/v1/products/room/stay",
+    ] {
+        shop.api.get(path).await.is(200);
+    }
+    let next = format!("/v1/orders?limit=2&starting_after={cancelled}");
+    shop.api.get(&next).await.is(200);
+    shop.api.get("/readyz").await.is(200);
+}
+
+/// Both ways for a stay to end.
+async fn stay(shop: &Shop) {
+    shop.rooms("room", 5).await;
+    let (used, unused) = (shop.book("room", 1, 3).await, shop.book("room", 2, 4).await);
+    let code = code(&shop.pay_stay(&used).await);
+    shop.check_in(&used, "22222222").await.problem(422, "check_in_code_wrong");
+    shop.fast_forward(&used, "P2D").await;
+    shop.check_in(&used, &code).await.is(200);
+    shop.pay_stay(&unused).await;
+    shop.fast_forward(&unused, "P6D").await;
+    shop.until(&unused, "completed").await;
+}
+
+async fn log_statements(database_url: &str) {
+    let mut sql = PgConnection::connect(database_url).await.unwrap();
+    let name: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut sql).await.unwrap();
+    let alter = format!("ALTER DATABASE {name} SET log_statement = 'all'");
+    sql.execute(sqlx::AssertSqlSafe(alter)).await.unwrap();
+}
+
+/// What was asked with parameters: by us, and only in the one database that logs it.
+fn logged_statements() -> BTreeSet<String> {
+    let log = postgres_log();
+    let mut statements: Vec<String> = Vec::new();
+    let mut goes_on = false;
+    for line in log.lines() {
+        if let Some((_, statement)) =
+            line.split_once("LOG:  execute ").and_then(|(_, it)| it.split_once(": "))
+        {
+            statements.push(statement.to_owned());
+            goes_on = true;
+        } else if let Some(more) = line.strip_prefix('\t').filter(|_| goes_on) {
+            let statement = statements.last_mut().unwrap();
+            statement.push('\n');
+            statement.push_str(more);
+        } else {
+            goes_on = false;
+        }
+    }
+    statements.into_iter().filter(|it| looks_for_rows(it)).collect()
+}
+
+fn looks_for_rows(statement: &str) -> bool {
+    let verb = statement.split_whitespace().next().unwrap_or_default();
+    match verb {
+        "INSERT" => statement.contains("SELECT"),
+        verb => ["SELECT", "UPDATE", "DELETE", "WITH"].contains(&verb),
+    }
+}
+
+/// The plan for any parameters.
+async fn plan(sql: &mut PgConnection, n: usize, statement: &str) -> Value {
+    let parameters = (1..).take_while(|n| statement.contains(&format!("${n}"))).count();
+    let nulls = vec!["NULL"; parameters].join(", ");
+    let arguments = if parameters == 0 { String::new() } else { format!("({nulls})") };
+    for command in
+        ["SET plan_cache_mode = force_generic_plan".to_owned(), format!("PREPARE ask_{n} AS {statement}")]
+    {
+        sql.execute(sqlx::AssertSqlSafe(command))
+            .await
+            .unwrap_or_else(|error| panic!("{error}: {statement}"));
+    }
+    let explain = format!("EXPLAIN (FORMAT JSON) EXECUTE ask_{n}{arguments}");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(explain)).fetch_one(sql).await.unwrap()
+}
+
+/// The parts of a plan that look at every row of a table, or of an index.
+fn scans(plan: &Value, partial: &[String]) -> Vec<String> {
+    let table = plan["Relation Name"].as_str().unwrap_or_default();
+    let all = match plan["Node Type"].as_str().unwrap() {
+        "Seq Scan" => true,
+        "Index Scan" | "Index Only Scan" => {
+            let whole = plan["Index Cond"].is_null() && !plan["Filter"].is_null();
+            whole && !partial.iter().any(|index| plan["Index Name"] == **index)
+        }
+        _ => false,
+    };
+    let mut found = Vec::new();
+    if all && !SMALL.contains(&table) {
+        found.push(format!("{} of all {table}", plan["Node Type"].as_str().unwrap()));
+    }
+    found.extend(plan["Plans"].as_array().into_iter().flatten().flat_map(|part| scans(part, partial)));
+    found
+}

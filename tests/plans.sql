@@ -1,0 +1,46 @@
+-- Makes 3,000 of each order and each product that there is, with all that belongs to it, so that the planner has something to plan
+-- for. A copy differs in what must be unique; columns that number themselves do so again.
+CREATE TEMP TABLE orders_map AS
+    SELECT id AS old, gen_random_uuid() AS new, n FROM orders, generate_series(1, 3000) AS n;
+CREATE TEMP TABLE products_map AS
+    SELECT sku AS old, sku || '-' || n AS new, n FROM products, generate_series(1, 3000) AS n;
+
+CREATE FUNCTION pg_temp.copy_rows(map text, which text, key text, changes text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    columns text := (SELECT string_agg(quote_ident(column_name), ', ') FROM information_schema.columns
+                     WHERE table_name = which AND is_identity = 'NO' AND is_generated = 'NEVER');
+    values  text := (SELECT string_agg('r.' || quote_ident(column_name), ', ') FROM information_schema.columns
+                     WHERE table_name = which AND is_identity = 'NO' AND is_generated = 'NEVER');
+BEGIN
+    EXECUTE format(
+        'INSERT INTO %1$I (%2$s)
+         SELECT %3$s FROM %1$I t JOIN %6$I c ON t.%4$I = c.old,
+                LATERAL jsonb_populate_record(t, jsonb_build_object(%4$L, c.new) || %5$s) r',
+        which, columns, values, key, changes, map);
+END $$;
+
+SELECT pg_temp.copy_rows('products_map', 'products', 'sku', '''{}''');
+SELECT pg_temp.copy_rows('products_map', 'stock_levels', 'sku', '''{}''');
+SELECT pg_temp.copy_rows('products_map', 'stays', 'sku', '''{}''');
+INSERT INTO stock_levels (sku, night, on_hand, held, capacity, unit_price)
+SELECT c.new || '@' || s.night, s.night, s.on_hand, s.held, s.capacity, s.unit_price
+FROM stock_levels s JOIN products_map c ON c.old = s.product WHERE s.night IS NOT NULL AND c.n <= 300;
+SELECT pg_temp.copy_rows('orders_map', 'orders', 'id', $$jsonb_build_object('idempotency_key', 'copy-' || c.new,
+                         'customer_id', 'cust-' || c.n)$$);
+SELECT pg_temp.copy_rows('orders_map', which, 'order_id', '''{}''')
+FROM unnest(ARRAY['order_lines', 'holds', 'stock_movements', 'timeline', 'outbox', 'mails', 'check_ins']) AS which;
+SELECT pg_temp.copy_rows('orders_map', 'inbox', 'order_id',
+    $$jsonb_build_object('event_id', t.event_id || c.new)$$);
+SELECT pg_temp.copy_rows('orders_map', 'payments', 'order_id',
+    $$jsonb_build_object('id', gen_random_uuid(), 'provider_payment_id', 'copy-' || gen_random_uuid(),
+                         'idempotency_key', NULL)$$);
+SELECT pg_temp.copy_rows('orders_map', 'exceptions', 'order_id',
+    $$jsonb_build_object('id', gen_random_uuid(), 'source', 'copy-' || gen_random_uuid(),
+                         'payment_id', (SELECT p.id FROM payments p WHERE p.order_id = c.new LIMIT 1))$$);
+SELECT pg_temp.copy_rows('orders_map', 'refunds', 'order_id',
+    $$jsonb_build_object('id', gen_random_uuid(), 'provider_refund_id', 'copy-' || gen_random_uuid(),
+                         'idempotency_key', NULL, 'exception_id', NULL,
+                         'payment_id', (SELECT p.id FROM payments p WHERE p.order_id = c.new LIMIT 1))$$);
+SELECT pg_temp.copy_rows('orders_map', 'provider_movements', 'order_id',
+    $$jsonb_build_object('reference', 'copy-' || gen_random_uuid())$$);
+ANALYZE;
