@@ -102,7 +102,10 @@ fn tell<T>(answer: oneshot::Sender<Result<T>>, decided: Result<T>) {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    };
 
     use tokio::sync::Semaphore;
 
@@ -110,6 +113,7 @@ mod tests {
 
     /// Says which batch an ask was in; 13 brings its batch down, 99 is decided by itself.
     struct Clerk {
+        begun: Arc<AtomicUsize>,
         permits: Arc<Semaphore>,
         batches: Arc<Mutex<Vec<Vec<u32>>>>,
     }
@@ -119,6 +123,7 @@ mod tests {
         type Answer = u32;
 
         async fn together(&self, asks: &[u32]) -> Result<Answers<u32>> {
+            self.begun.fetch_add(1, Ordering::Relaxed);
             self.permits.acquire().await.unwrap().forget();
             self.batches.lock().unwrap().push(asks.to_vec());
             assert!(!asks.contains(&666), "a bug");
@@ -137,14 +142,16 @@ mod tests {
 
     struct Desk {
         group: Group<Clerk>,
+        begun: Arc<AtomicUsize>,
         permits: Arc<Semaphore>,
         batches: Arc<Mutex<Vec<Vec<u32>>>>,
     }
 
     fn desk() -> Desk {
-        let (permits, batches) = (Arc::new(Semaphore::new(0)), Arc::default());
-        let clerk = Clerk { permits: permits.clone(), batches: Arc::clone(&batches) };
-        Desk { group: Group::open(clerk, Limits { batch: 4, waiting: 6 }), permits, batches }
+        let (begun, permits, batches) = (Arc::default(), Arc::new(Semaphore::new(0)), Arc::default());
+        let clerk =
+            Clerk { begun: Arc::clone(&begun), permits: permits.clone(), batches: Arc::clone(&batches) };
+        Desk { group: Group::open(clerk, Limits { batch: 4, waiting: 6 }), begun, permits, batches }
     }
 
     type Answered = tokio::task::JoinHandle<Result<u32>>;
@@ -156,12 +163,10 @@ mod tests {
                 let group = self.group.clone();
                 tokio::spawn(async move { group.ask(ask).await })
             };
+            let begun = self.begun.load(Ordering::Relaxed);
             let mut answered = vec![ask(first)];
-            while self.group.queue.capacity() == self.group.queue.max_capacity() {
-                tokio::task::yield_now().await; // until it waits ...
-            }
-            while self.group.queue.capacity() < self.group.queue.max_capacity() {
-                tokio::task::yield_now().await; // ... and is taken
+            while self.begun.load(Ordering::Relaxed) == begun {
+                tokio::task::yield_now().await;
             }
             for other in others {
                 answered.push(ask(*other));
@@ -176,6 +181,7 @@ mod tests {
             for answer in asked {
                 answers.push(answer.await.unwrap().ok());
             }
+            self.permits.forget_permits(100);
             answers
         }
 
