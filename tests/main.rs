@@ -18,6 +18,7 @@ mod harness;
 
 mod attempts;
 mod batches;
+mod catalogue;
 mod crashes;
 mod day;
 mod deadline;

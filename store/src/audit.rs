@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use crate::{Db, Result, refunds::payment_status};
+use crate::{Db, Result, products::history, refunds::payment_status};
 
 /// One invariant, how many rows break it, and those rows, each as one line of text (at most [`SHOWN`]).
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Finding {
 
 pub const SHOWN: usize = 20;
 
-const CHECKS: [(&str, &str); 14] = [
+const CHECKS: [(&str, &str); 15] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -155,6 +155,10 @@ const CHECKS: [(&str, &str); 14] = [
          FROM timeline WHERE type IN ('order.completed', 'order.cancelled', 'order.expired')
          GROUP BY order_id HAVING count(*) > 1",
     ),
+    (
+        "9. every product that has events has its row",
+        "SELECT e.sku FROM product_events e LEFT JOIN products p USING (sku) WHERE e.version = 1 AND p.sku IS NULL",
+    ),
 ];
 
 /// Checks every invariant on the whole database.
@@ -165,6 +169,8 @@ pub async fn run(db: &Db) -> Result<Vec<Finding>> {
         let shown = rows.iter().take(SHOWN).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         findings.push(Finding { invariant, broken: rows.len(), rows: shown });
     }
+    let (broken, rows) = history::differing(db).await?;
+    findings.push(Finding { invariant: "9. every product is what its events add up to", broken, rows });
     Ok(findings)
 }
 
