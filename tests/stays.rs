@@ -227,6 +227,11 @@ async fn the_last_room_is_sold_once() {
     close["capacity"] = json!(2);
     close["unit_price"] = json!(1);
     let opened = shop.api.put("/v1/products/room/nights", &close).await.is(200);
+    let ledger = format!("/v1/ledger?sku=room@{}", stay["from"].as_str().unwrap());
+    let ledger = shop.api.get(&ledger).await.is(200);
+    let moved = ledger["data"].as_array().unwrap().iter().map(|it| json!([it["kind"], it["quantity"]]));
+    let moved: Vec<Value> = moved.take(3).collect();
+    assert_eq!(json!(moved), json!([["adjusted", 2], ["adjusted", -1], ["released", 1]]));
     assert_eq!((&opened["data"][0]["available"], &opened["data"][1]["unit_price"]), (&json!(2), &json!(1)));
     shop.close();
 }

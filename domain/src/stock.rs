@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, text};
+use crate::{Invalid, stay, text};
 
 pub const MAX_QUANTITY: i64 = 10_000;
 pub const MAX_ADJUSTMENT: i64 = 1_000_000_000;
@@ -25,6 +25,14 @@ impl Sku {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A stock unit as the ledger names it: a SKU, or a night of one, such as `room@2026-07-01`.
+    pub fn parse_unit(text: &str) -> Result<Self, Invalid> {
+        match text.split_once('@') {
+            None => Self::parse(text),
+            Some((sku, night)) => Ok(Self::parse(sku)?.night(stay::date("sku", night)?)),
+        }
     }
 
     /// The stock unit of one night of this product. No client's SKU has an `@`.
