@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use crate::harness::{Shop, send};
 
 /// Every route that wants the API key.
-const ROUTES: [(&str, &str); 20] = [
+const ROUTES: [(&str, &str); 22] = [
     ("PUT", "/v1/products/tea"),
     ("GET", "/v1/products/tea"),
+    ("DELETE", "/v1/products/tea"),
+    ("GET", "/v1/products/tea/history"),
     ("GET", "/v1/products"),
     ("PUT", "/v1/products/tea/stay"),
     ("GET", "/v1/products/tea/stay"),

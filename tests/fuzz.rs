@@ -134,6 +134,7 @@ fn query(dice: &mut Dice) -> String {
         "placed_to",
         "starting_after",
         "q",
+        "include_retired",
         "from",
         "to",
         "%00",
@@ -179,6 +180,8 @@ fn headers(mut request: RequestBuilder, dice: &mut Dice) -> RequestBuilder {
         "webhook-signature",
         "authorization",
         "baggage",
+        "if-match",
+        "if-none-match",
     ];
     for _ in 0..dice.below(3) {
         let value: &[u8] = values[dice.below(values.len())];
@@ -219,6 +222,8 @@ fn nonsense(shop: &Shop, order: &str, dice: &mut Dice) -> RequestBuilder {
         (Method::POST, "/v1/orders/", order, "/check-in", json!({"code": "ABCD2345"})),
         (Method::PUT, "/v1/products/", "tea", "", product),
         (Method::GET, "/v1/products/", "tea", "", Value::Null),
+        (Method::DELETE, "/v1/products/", "cup", "", Value::Null),
+        (Method::GET, "/v1/products/", "tea", "/history", Value::Null),
         (Method::GET, "/v1/products", "", "", Value::Null),
         (Method::POST, "/v1/inventory/", "tea", "/adjustments", json!({"delta": 1, "reason": "r"})),
         (Method::GET, "/v1/inventory/", "tea", "", Value::Null),

@@ -17,6 +17,7 @@
 mod harness;
 
 mod attempts;
+mod catalogue;
 mod crashes;
 mod day;
 mod deadline;

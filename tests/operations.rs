@@ -141,7 +141,8 @@ async fn the_contract_is_served_and_can_be_tried() {
     let shop = Shop::open().await;
     let document = send(shop.api.bare(Method::GET, "/openapi.json")).await.is(200);
     for (path, methods) in [
-        ("/v1/products/{sku}", vec!["get", "put"]),
+        ("/v1/products/{sku}", vec!["get", "put", "delete"]),
+        ("/v1/products/{sku}/history", vec!["get"]),
         ("/v1/products", vec!["get"]),
         ("/v1/inventory/{sku}/adjustments", vec!["post"]),
         ("/v1/inventory/{sku}", vec!["get"]),
@@ -221,6 +222,7 @@ async fn the_audit_finds_what_is_wrong() {
         ),
         ("UPDATE payments SET applied = applied - 1 WHERE applied > 0", "3. every captured cent"),
         ("DELETE FROM payments", "3. every paid order"),
+        ("UPDATE products SET unit_price = unit_price + 1", "9. every product is"),
         (
             "INSERT INTO timeline (order_id, at, type, data) SELECT id, placed_at, 'order.expired', '{}' FROM orders",
             "4. ",

@@ -11,6 +11,9 @@ use subtle::ConstantTimeEq as _;
 
 use crate::{App, Problem};
 
+/// What histories call whoever has the key: there is one, so we know no more of a caller.
+pub const CALLER: &str = "api";
+
 /// Kept as a hash: the key itself is not in memory to be leaked, and hashes have one length.
 #[derive(Clone)]
 pub struct ApiKey([u8; 32]);

@@ -46,6 +46,8 @@ pub struct ProblemDocument {
     attempts_left: Option<i32>,
     /// With `check_in_too_early`: when the stay begins.
     opens_at: Option<String>,
+    /// With `precondition_failed`: the `ETag` of the product now, null if there is none.
+    current_etag: Option<String>,
     /// With `refund_exceeds_captured`: what can still go back, in minor units.
     refundable: Option<i64>,
 }
@@ -213,6 +215,12 @@ impl From<store::Error> for Problem {
             Error::Busy => {
                 Self::unavailable("busy", "Too many orders are waiting; nothing was done. Try again.")
             }
+            Error::Stale(version) => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "precondition_failed",
+                "The product is not as your If-Match or If-None-Match expects; nothing was done.",
+            )
+            .with("current_etag", json!(version.map(|version| format!("\"{version}\"")))),
             Error::AlreadyResolved => Self::new(
                 StatusCode::CONFLICT,
                 "exception_resolved",

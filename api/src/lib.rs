@@ -2,6 +2,7 @@
 
 mod auth;
 mod codec;
+mod condition;
 mod error;
 mod exceptions;
 mod extract;

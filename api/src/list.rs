@@ -32,6 +32,12 @@ impl<T> List<T> {
         let next_cursor = data.last().filter(|_| has_more).map(cursor);
         Self { object: "list", data, has_more, next_cursor }
     }
+
+    /// The same page, of documents.
+    pub fn map<D>(self, document: impl Fn(T) -> D) -> List<D> {
+        let Self { object, data, has_more, next_cursor } = self;
+        List { object, data: data.into_iter().map(document).collect(), has_more, next_cursor }
+    }
 }
 
 /// Parses `limit`: 1 to 100, default 20.

@@ -14,6 +14,7 @@ pub mod order;
 pub mod payment;
 pub mod policy;
 pub mod product;
+pub mod search;
 pub mod stay;
 pub mod stock;
 mod text;

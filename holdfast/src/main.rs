@@ -31,6 +31,8 @@ enum Command {
     Migrate,
     /// Read the payment providers' books now, and match them with ours
     Reconcile,
+    /// Write the catalogue anew from the history of each product
+    RebuildCatalogue,
     /// Prove the invariants on the database; exits with 1 if one is broken
     Audit,
 }
@@ -67,12 +69,12 @@ async fn run(command: Command) -> anyhow::Result<()> {
     };
     let _guard = telemetry::init("holdfast", format)?;
     match command {
-        // Boxed: it is far larger than the others, which would carry its space along.
-        Command::Dev(args) => Box::pin(dev::execute(args)).await,
+        Command::Dev(args) => Box::pin(dev::execute(args)).await, // all of them in one: too big for the stack
         Command::Api => run::api().await,
         Command::Worker => run::worker().await,
         Command::Migrate => run::migrate().await,
         Command::Reconcile => run::reconcile().await,
+        Command::RebuildCatalogue => run::rebuild_catalogue().await,
         Command::Audit => run::audit().await,
     }
 }

@@ -129,6 +129,13 @@ pub async fn reconcile() -> anyhow::Result<()> {
     Ok(())
 }
 
+pub async fn rebuild_catalogue() -> anyhow::Result<()> {
+    let db = config::Database::load()?.open()?;
+    let products = store::products::history::rebuild(&db).await?;
+    tracing::info!(products, "the catalogue is what its history says");
+    Ok(())
+}
+
 /// Prints each invariant, and the rows that break it.
 #[expect(clippy::print_stdout, reason = "the report is this command's output")]
 pub async fn audit() -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use crate::{Db, Result, refunds::payment_status};
+use crate::{Db, Result, products::history, refunds::payment_status};
 
 /// One invariant, how many rows break it, and those rows, each as one line of text (at most [`SHOWN`]).
 #[derive(Debug)]
@@ -116,6 +116,10 @@ const CHECKS: [(&str, &str); 11] = [
          FROM timeline WHERE type IN ('order.completed', 'order.cancelled', 'order.expired')
          GROUP BY order_id HAVING count(*) > 1",
     ),
+    (
+        "9. every product that has events has its row",
+        "SELECT e.sku FROM product_events e LEFT JOIN products p USING (sku) WHERE e.version = 1 AND p.sku IS NULL",
+    ),
 ];
 
 /// Checks every invariant on the whole database.
@@ -126,6 +130,8 @@ pub async fn run(db: &Db) -> Result<Vec<Finding>> {
         let shown = rows.iter().take(SHOWN).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         findings.push(Finding { invariant, broken: rows.len(), rows: shown });
     }
+    let (broken, rows) = history::differing(db).await?;
+    findings.push(Finding { invariant: "9. every product is what its events add up to", broken, rows });
     Ok(findings)
 }
 

@@ -24,6 +24,9 @@ pub enum Error {
     /// The nights of which more is held and sold than there would be.
     #[error("more is held and sold than there would be")]
     CapacityBelowSold(Vec<Night>),
+    /// The product is at another version than the client expects, or is not there.
+    #[error("the product is at version {0:?}")]
+    Stale(Option<i32>),
     #[error("the order is {0}")]
     WrongStatus(Status),
     #[error("the exception was resolved before")]

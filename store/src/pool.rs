@@ -41,7 +41,10 @@ impl Db {
     }
 
     pub async fn migrate(&self) -> Result<()> {
-        Ok(MIGRATIONS.run(&self.0).await?)
+        MIGRATIONS.run(&self.0).await?;
+        // What a word is cannot be said in SQL.
+        crate::products::history::index_rest(self).await?;
+        Ok(())
     }
 
     /// Answers, and knows every migration this program was built with.

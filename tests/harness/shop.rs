@@ -192,8 +192,13 @@ impl Shop {
 
     /// Runs `holdfast audit`; gives its verdict and its report.
     pub fn run_audit(&self) -> (bool, String) {
-        let mut audit = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        run(audit.arg("audit").env("DATABASE_URL", &self.database_url))
+        self.run("audit")
+    }
+
+    /// Runs a command of `holdfast` on the database; gives whether it succeeded, and what it said.
+    pub fn run(&self, command: &str) -> (bool, String) {
+        let mut holdfast = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        run(holdfast.arg(command).env("DATABASE_URL", &self.database_url))
     }
 
     /// Runs `holdfast reconcile`; gives whether it succeeded, and what it said.

@@ -73,13 +73,17 @@ pub async fn list(
     Ok(axum::Json(List::page(documents, limit, |order| order.id.to_string())))
 }
 
+/// RFC 3339 knows no time before it, and PostgreSQL none long before.
+const YEAR_0: i64 = -62_167_219_200;
+
 fn parse(query: ListOrders) -> Result<(Filter, i64), Vec<Invalid>> {
     let mut invalids = Invalids::default();
     let limit = invalids.check(list::limit(query.limit.as_deref()));
     let mut time = |field: &str, text: Option<String>| {
         let text = text?;
-        let bad = |_| Invalid::new(field, "must be an RFC 3339 time such as 2026-07-01T12:00:00Z");
-        invalids.check(text.parse::<Timestamp>().map_err(bad))
+        let time = text.parse().ok().filter(|time: &Timestamp| time.as_second() >= YEAR_0);
+        let bad = || Invalid::new(field, "must be an RFC 3339 time such as 2026-07-01T12:00:00Z");
+        invalids.check(time.ok_or_else(bad))
     };
     let placed_from = time("placed_from", query.placed_from);
     let placed_to = time("placed_to", query.placed_to);

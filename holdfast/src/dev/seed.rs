@@ -1,9 +1,14 @@
 //! A few products to play with, put there once.
 
-use domain::{Timestamp, money::Currency, product::Kind, stock::Sku};
+use domain::{
+    Timestamp,
+    money::Currency,
+    product::{Condition, Kind, Versions, Wanted},
+    stock::Sku,
+};
 use store::{
     Db, Error, Idempotency,
-    products::{self, Product},
+    products::{self, Ask},
     stock,
 };
 
@@ -20,19 +25,18 @@ pub async fn seed(db: &Db) -> anyhow::Result<()> {
     for (sku, name, description, unit_price) in PRODUCTS {
         let sku = Sku::parse(sku)?;
         let at = Timestamp::now();
-        if let Err(Error::NotFound) = products::get(db, &sku).await {
-            let product = Product {
-                sku: sku.clone(),
-                kind: Kind::Goods,
-                name: name.to_owned(),
-                description: description.to_owned(),
-                unit_price,
-                currency: Currency::parse("EUR")?,
-                active: true,
-                created_at: at,
-                updated_at: at,
-            };
-            products::put(db, &product, None).await?;
+        let wanted = Wanted {
+            kind: Some(Kind::Goods),
+            name: name.to_owned(),
+            description: description.to_owned(),
+            unit_price,
+            currency: Currency::parse("EUR")?,
+            active: true,
+        };
+        let only_new = Condition { unless: Some(Versions::Any), ..Condition::default() };
+        match products::put(db, &sku, &wanted, &Ask { by: "seed", at, condition: only_new }).await {
+            Ok(_) | Err(Error::Stale(_)) => {}
+            Err(error) => return Err(error.into()),
         }
         // The key makes this happen once, also if the last start was killed right here.
         let once = Idempotency { key: format!("dev-seed-{sku}"), request_hash: Vec::new() };

@@ -1,0 +1,120 @@
+//! How text is searched: as words, and words that are alike by their trigrams.
+//!
+//! Done here and not by PostgreSQL's `pg_trgm`: see docs/adr/0017.
+
+use std::collections::BTreeSet;
+
+use crate::{Invalid, stock::Sku, text};
+
+/// So many words of a query count.
+const MAX_WORDS: usize = 8;
+/// Letters of a word that count.
+const MAX_WORD: usize = 40;
+/// In a shorter word one wrong letter leaves too little to go by.
+const MIN_MISSPELT: usize = 4;
+
+/// What somebody searches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// In small letters, if a SKU could begin like this.
+    pub sku: Option<String>,
+    /// Each of them must be found.
+    pub words: Vec<String>,
+}
+
+impl Query {
+    /// `None` if nothing is asked for.
+    pub fn parse(q: &str) -> Result<Option<Self>, Invalid> {
+        let q = text::optional_line("q", q.trim(), 200)?;
+        if q.is_empty() {
+            return Ok(None);
+        }
+        let sku = Sku::parse(&q).ok().map(|sku| sku.as_str().to_ascii_lowercase());
+        let mut query = words(&q);
+        query.truncate(MAX_WORDS);
+        Ok(Some(Self { sku, words: query }))
+    }
+}
+
+/// The words of a text in small letters, each once, in the order they come.
+pub fn words(text: &str) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut end = |word: &mut String| {
+        let word: String = std::mem::take(word).chars().take(MAX_WORD).collect();
+        if !word.is_empty() && seen.insert(word.clone()) {
+            words.push(word);
+        }
+    };
+    for c in text.chars().flat_map(char::to_lowercase).filter(|c| !is_accent(*c)) {
+        if is_word_alone(c) {
+            end(&mut word);
+            end(&mut c.to_string());
+        } else if c.is_alphanumeric() {
+            word.push(c);
+        } else {
+            end(&mut word);
+        }
+    }
+    end(&mut word);
+    words
+}
+
+/// Written after the letter it stands on: "é" may come as two characters.
+const fn is_accent(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}')
+}
+
+/// Chinese and Japanese are written without spaces: each character is found by itself.
+const fn is_word_alone(c: char) -> bool {
+    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// Whether a word may have been meant by one like it. Numbers are meant as they are.
+pub fn has_alike(word: &str) -> bool {
+    word.chars().all(char::is_alphabetic) && word.chars().count() >= MIN_MISSPELT - 1
+}
+
+/// Whether to look for words like this one.
+pub fn may_be_misspelt(word: &str) -> bool {
+    has_alike(word) && word.chars().count() >= MIN_MISSPELT
+}
+
+/// Every three letters in a row, with two spaces before the word and one after: the beginning counts most.
+pub fn trigrams(word: &str) -> BTreeSet<String> {
+    let letters: Vec<char> = "  ".chars().chain(word.chars()).chain([' ']).collect();
+    letters.windows(3).map(|three| three.iter().collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_any_script() {
+        assert_eq!(words("Green tea, GREEN-leaf 100%"), ["green", "tea", "leaf", "100"]);
+        assert_eq!(words("Cafe\u{301} Grün"), ["cafe", "grün"]);
+        assert_eq!(words("日本绿茶 500g"), ["日", "本", "绿", "茶", "500g"]);
+        assert_eq!(words("' \\ & | ! : * <->"), [""; 0]);
+        assert_eq!(words(&"x".repeat(500))[0].len(), MAX_WORD);
+    }
+
+    #[test]
+    fn a_query_may_be_the_beginning_of_a_sku() {
+        let query = |q: &str| Query::parse(q).expect("valid").map(|query| (query.sku, query.words.join(" ")));
+        assert_eq!(query("TEA-gr"), Some((Some("tea-gr".into()), "tea gr".into())));
+        assert_eq!(query(" green  tea "), Some((None, "green tea".into())));
+        assert_eq!(query(" "), None);
+        assert_eq!(query("a b c d e f g h i j"), Some((None, "a b c d e f g h".into())));
+        assert!(Query::parse(&"x".repeat(201)).is_err());
+    }
+
+    #[test]
+    fn trigrams_of_a_word() {
+        let of = |word: &str| trigrams(word).into_iter().collect::<Vec<_>>();
+        assert_eq!(of("tea"), ["  t", " te", "ea ", "tea"]);
+        assert_eq!(of("é"), ["  é", " é "]);
+        assert!(may_be_misspelt("gren") && !may_be_misspelt("tea") && has_alike("tea") && !has_alike("b52s"));
+    }
+}

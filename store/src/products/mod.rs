@@ -1,0 +1,185 @@
+//! The catalogue: products as their events make them. How they are found: [`search`]; their events: [`history`].
+
+pub mod history;
+pub mod search;
+
+use domain::{
+    Timestamp,
+    money::Currency,
+    product::{self, Condition, Details, Kind, Wanted},
+    stock::Sku,
+};
+
+pub use domain::product::Product;
+
+use crate::{Db, Error, Result, SqlTime, Tx, sql};
+
+macro_rules! columns {
+    () => {
+        "sku, kind, name, description, unit_price, currency, active, version, created_at, updated_at, retired_at"
+    };
+}
+use columns;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    sku: String,
+    kind: String,
+    name: String,
+    description: String,
+    unit_price: i64,
+    currency: String,
+    active: bool,
+    version: i32,
+    created_at: SqlTime,
+    updated_at: SqlTime,
+    retired_at: Option<SqlTime>,
+}
+
+impl TryFrom<Row> for Product {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let details = Details {
+            kind: Kind::parse(&row.kind).map_err(Error::corrupt)?,
+            name: row.name,
+            description: row.description,
+            unit_price: row.unit_price,
+            currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
+            active: row.active,
+            retired: row.retired_at.is_some(),
+        };
+        Ok(Self {
+            sku: Sku::from_store(row.sku),
+            details,
+            version: row.version,
+            created_at: row.created_at.to_jiff(),
+            updated_at: row.updated_at.to_jiff(),
+            retired_at: row.retired_at.map(SqlTime::to_jiff),
+        })
+    }
+}
+
+/// Who asks for a change, when, and under which condition.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub by: &'static str,
+    pub at: Timestamp,
+    pub condition: Condition,
+}
+
+/// Creates or replaces a product; a new one starts with no stock. Gives the product as stored, and whether it is new.
+/// What is so already is left as it is, without an event.
+#[tracing::instrument(name = "sql products.put", skip_all, err(level = "debug"))]
+pub async fn put(db: &Db, sku: &Sku, wanted: &Wanted, ask: &Ask) -> Result<(Product, bool)> {
+    change(db, sku, ask, |before| {
+        wanted.clone().details(before).map_err(|invalid| Error::Invalid(vec![invalid]))
+    })
+    .await
+}
+
+/// Takes a product out of the catalogue. It can be read still, and orders keep it.
+#[tracing::instrument(name = "sql products.retire", skip_all, err(level = "debug"))]
+pub async fn retire(db: &Db, sku: &Sku, ask: &Ask) -> Result<Product> {
+    let (product, _) =
+        change(db, sku, ask, |before| before.map(Product::retired).ok_or(Error::NotFound)).await?;
+    Ok(product)
+}
+
+/// Makes a product what `decide` says, under the lock of its row. Gives whether it is new.
+async fn change(
+    db: &Db,
+    sku: &Sku,
+    ask: &Ask,
+    decide: impl Fn(Option<&Product>) -> Result<Details>,
+) -> Result<(Product, bool)> {
+    // There is no row to lock before there is a product. Who is second to create it looks again, and finds it.
+    for _ in 0..2 {
+        let mut tx = db.begin().await?;
+        let before = lock(&mut tx, sku).await?;
+        let details = decide(before.as_ref())?;
+        let version = before.as_ref().map(|product| product.version);
+        if !ask.condition.holds(version) {
+            return Err(Error::Stale(version));
+        }
+        let Some(event) = product::change(before.as_ref(), &details, ask.at, ask.by) else {
+            return before.map(|product| (product, false)).ok_or(Error::NotFound);
+        };
+        if history::append(&mut tx, sku, &event).await? {
+            let product = product::apply(sku, before, &event).map_err(Error::corrupt)?;
+            project(&mut tx, &product).await?;
+            tx.commit().await?;
+            return Ok((product, version.is_none()));
+        }
+    }
+    Err(Error::corrupt(format!("{sku} has events and no row: run `holdfast rebuild-catalogue`")))
+}
+
+async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Product>> {
+    let row: Option<Row> =
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM products WHERE sku = $1 FOR NO KEY UPDATE"))
+            .bind(sku.as_str())
+            .fetch_optional(&mut **tx)
+            .await?;
+    row.map(Product::try_from).transpose()
+}
+
+/// Writes the row that stands for what the events of a product add up to, and the words by which it is found.
+async fn project(tx: &mut Tx<'_>, product: &Product) -> Result<()> {
+    let Product { sku, details, version, created_at, updated_at, retired_at } = product;
+    sqlx::query(
+        "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, version, created_at,
+                               updated_at, retired_at, search)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::tsvector)
+         ON CONFLICT (sku) DO UPDATE SET
+             kind = excluded.kind, name = excluded.name, description = excluded.description,
+             unit_price = excluded.unit_price, currency = excluded.currency, active = excluded.active,
+             version = excluded.version, created_at = excluded.created_at, updated_at = excluded.updated_at,
+             retired_at = excluded.retired_at, search = excluded.search",
+    )
+    .bind(sku.as_str())
+    .bind(details.kind.as_str())
+    .bind(&details.name)
+    .bind(&details.description)
+    .bind(details.unit_price)
+    .bind(details.currency.code())
+    .bind(details.active)
+    .bind(version)
+    .bind(sql(*created_at))
+    .bind(sql(*updated_at))
+    .bind(retired_at.map(sql))
+    .bind(search::index(details))
+    .execute(&mut **tx)
+    .await?;
+    search::learn(tx, details).await?;
+    sqlx::query("INSERT INTO stock_levels (sku, on_hand, held) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING")
+        .bind(sku.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub async fn get(db: &Db, sku: &Sku) -> Result<Product> {
+    let row: Option<Row> = sqlx::query_as(concat!("SELECT ", columns!(), " FROM products WHERE sku = $1"))
+        .bind(sku.as_str())
+        .fetch_optional(db.pool())
+        .await?;
+    row.ok_or(Error::NotFound)?.try_into()
+}
+
+/// Products in SKU order, after the SKU `after`.
+#[tracing::instrument(name = "sql products.list", skip_all, err(level = "debug"))]
+pub async fn list(db: &Db, with_retired: bool, after: Option<&Sku>, limit: i64) -> Result<Vec<Product>> {
+    // Two queries: only the one without retired products can use the index of those.
+    let query = match with_retired {
+        true => concat!("SELECT ", columns!(), " FROM products WHERE sku > $1 ORDER BY sku LIMIT $2"),
+        false => concat!(
+            "SELECT ",
+            columns!(),
+            " FROM products WHERE sku > $1 AND retired_at IS NULL ORDER BY sku LIMIT $2"
+        ),
+    };
+    let rows: Vec<Row> =
+        sqlx::query_as(query).bind(after.map_or("", Sku::as_str)).bind(limit).fetch_all(db.pool()).await?;
+    rows.into_iter().map(Product::try_from).collect()
+}
