@@ -136,7 +136,8 @@ pub(crate) async fn get(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<CheckI
 /// The order is completed, used or not: its code is worth nothing any more.
 pub(crate) async fn close(tx: &mut Tx<'_>, order: OrderId, used: bool, at: Timestamp) -> Result<()> {
     sqlx::query(
-        "UPDATE check_ins SET code = NULL, closed_at = $3, used_at = CASE WHEN $2 THEN $3 END WHERE order_id = $1",
+        "UPDATE check_ins SET code = NULL, closed_at = $3::timestamptz, used_at = CASE WHEN $2 THEN $3 END
+         WHERE order_id = $1",
     )
     .bind(order.uuid())
     .bind(used)
