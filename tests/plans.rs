@@ -74,6 +74,8 @@ async fn live(shop: &Shop) {
         "/v1/orders?customer=cust-42&status=expired",
         "/v1/exceptions?state=open",
         "/v1/inventory/sku-1",
+        "/v1/ledger",
+        "/v1/ledger?sku=sku-1",
         "/v1/products/sku-1",
         "/v1/products?limit=5",
         "/v1/products/room/nights",
@@ -81,8 +83,13 @@ async fn live(shop: &Shop) {
     ] {
         shop.api.get(path).await.is(200);
     }
-    let next = format!("/v1/orders?limit=2&starting_after={cancelled}");
-    shop.api.get(&next).await.is(200);
+    for path in [
+        format!("/v1/orders?limit=2&starting_after={cancelled}"),
+        format!("/v1/ledger?order={cancelled}"),
+        "/v1/ledger?sku=sku-1&starting_after=mov_9".to_owned(),
+    ] {
+        shop.api.get(&path).await.is(200);
+    }
     shop.api.get("/readyz").await.is(200);
 }
 

@@ -370,7 +370,7 @@ const NO_DEADLOCK: &str = "nobody waits for somebody who waits for them";
 #[test]
 fn whoever_meets_whomever_and_whoever_dies_the_books_are_right() {
     let checker = Holdfast(Flaw::None).checker().threads(2).spawn_bfs().join();
-    println!("{} states", checker.unique_state_count());
+    eprintln!("{} states", checker.unique_state_count());
     checker.assert_properties();
 }
 
@@ -387,7 +387,7 @@ fn every_flaw_is_found() {
         let finished = stateright::HasDiscoveries::AnyOf(BTreeSet::from([property]));
         let checker = Holdfast(flaw).checker().finish_when(finished).spawn_bfs().join();
         let path = checker.discovery(property);
-        println!("{flaw:?}: {:?}", path.map(|path| path.into_actions()));
+        eprintln!("{flaw:?}: {:?}", path.map(|path| path.into_actions()));
         checker.assert_any_discovery(property);
     }
 }

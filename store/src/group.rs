@@ -100,7 +100,6 @@ fn tell<T>(answer: oneshot::Sender<Result<T>>, decided: Result<T>) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used)]
 mod tests {
     use std::sync::{
         Mutex,
