@@ -507,6 +507,7 @@ async fn a_bad_offer_is_told_which_fields_are_wrong() {
     shop.api.put("/v1/products/tea/nights", &offer).await.problem(409, "product_not_a_stay");
     shop.api.put("/v1/products/tea/stay", &json!({})).await.problem(409, "product_not_a_stay");
     shop.adjust("room", 1).await.problem(409, "product_not_goods");
+    shop.api.get("/v1/inventory/room").await.problem(409, "product_not_goods");
     shop.adjust(&format!("room@{}", day(3)), 1).await.problem(404, "product_not_found");
     shop.close();
 }

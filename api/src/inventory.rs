@@ -47,7 +47,11 @@ impl Inventory {
 /// Read a stock level.
 #[utoipa::path(
     get, path = "/v1/inventory/{sku}", tag = "Stock", params(("sku" = String, Path)),
-    responses((status = 200, body = Inventory), (status = 404, body = ProblemDocument)),
+    responses(
+        (status = 200, body = Inventory),
+        (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument, description = "`product_not_goods`: see its nights"),
+    ),
 )]
 async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Inventory>, Problem> {
     let sku = sku.existing()?;
