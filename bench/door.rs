@@ -129,6 +129,7 @@ pub fn ask(run: &str, n: usize, sku: &str) -> Ask {
             customer: serde_json::from_value::<Customer>(customer).unwrap(),
             currency: Currency::parse("EUR").unwrap(),
             lines: [(Sku::parse(sku).unwrap(), 1)].into(),
+            stays: [].into(),
             policy: Policy::default(),
             payment_method: None,
             metadata: serde_json::Map::new(),

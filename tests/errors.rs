@@ -6,12 +6,16 @@ use serde_json::{Value, json};
 use crate::harness::{Shop, send};
 
 /// Every route that wants the API key.
-const ROUTES: [(&str, &str); 17] = [
+const ROUTES: [(&str, &str); 22] = [
     ("PUT", "/v1/products/tea"),
     ("GET", "/v1/products/tea"),
     ("DELETE", "/v1/products/tea"),
     ("GET", "/v1/products/tea/history"),
     ("GET", "/v1/products"),
+    ("PUT", "/v1/products/tea/stay"),
+    ("GET", "/v1/products/tea/stay"),
+    ("PUT", "/v1/products/tea/nights"),
+    ("GET", "/v1/products/tea/nights"),
     ("POST", "/v1/inventory/tea/adjustments"),
     ("GET", "/v1/inventory/tea"),
     ("POST", "/v1/orders"),
@@ -20,6 +24,7 @@ const ROUTES: [(&str, &str); 17] = [
     ("POST", "/v1/orders/{id}/cancel"),
     ("POST", "/v1/orders/{id}/extend"),
     ("POST", "/v1/orders/{id}/fulfil"),
+    ("POST", "/v1/orders/{id}/check-in"),
     ("GET", "/v1/orders/{id}/timeline"),
     ("GET", "/v1/orders/{id}/payments"),
     ("POST", "/v1/sandbox/orders/{id}/pay"),

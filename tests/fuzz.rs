@@ -135,6 +135,8 @@ fn query(dice: &mut Dice) -> String {
         "starting_after",
         "q",
         "include_retired",
+        "from",
+        "to",
         "%00",
         "limit[]",
     ];
@@ -151,6 +153,8 @@ fn query(dice: &mut Dice) -> String {
         "_",
         "a%5C",
         "2026-01-01T00:00:00Z",
+        "2999-01-01",
+        "9999-12-31",
         "-009999-01-02T01:59:59Z",
         "9999-12-30T22:00:00Z",
         "ord_ffffffffffffffffffffffffffffffff",
@@ -194,7 +198,28 @@ fn nonsense(shop: &Shop, order: &str, dice: &mut Dice) -> RequestBuilder {
     let mut placement = shop.order_body(&[("tea", 1), ("mug", 1)]);
     placement["policy"] = json!({"payment_window": "PT24H", "reminders": ["PT4H"], "fulfilment": "manual"});
     placement["metadata"] = json!({"a": {"b": [1, "c"]}});
+    let stay = json!({"from": "2999-01-01", "to": "2999-01-03"});
+    let mut booking = shop.order_body(&[]);
+    booking["lines"] = json!([{"sku": "room", "stay": stay, "guests": 2, "extras": [{"code": "b"}]}]);
+    let extra = json!({"code": "b", "name": "Breakfast", "unit_price": 1, "per": "guest_night"});
     let routes = [
+        (Method::POST, "/v1/orders", "", "", booking),
+        (
+            Method::PUT,
+            "/v1/products/",
+            "room",
+            "/nights",
+            json!({"from": "2999-01-01", "to": "2999-01-03", "capacity": 5, "unit_price": 1}),
+        ),
+        (Method::GET, "/v1/products/", "room", "/nights", Value::Null),
+        (
+            Method::PUT,
+            "/v1/products/",
+            "room",
+            "/stay",
+            json!({"max_guests": 2, "time_zone": "Europe/Vienna", "extras": [extra]}),
+        ),
+        (Method::POST, "/v1/orders/", order, "/check-in", json!({"code": "ABCD2345"})),
         (Method::PUT, "/v1/products/", "tea", "", product),
         (Method::GET, "/v1/products/", "tea", "", Value::Null),
         (Method::DELETE, "/v1/products/", "cup", "", Value::Null),
@@ -253,6 +278,7 @@ async fn nonsense_is_never_our_fault() {
     let shop = Shop::open().await;
     shop.stock("tea", 1250, 1_000_000).await;
     shop.stock("mug", 990, 1_000_000).await;
+    shop.rooms("room", 5).await;
     let order = shop.place(&[("tea", 1)]).await;
     let mut dice = Dice(SEED);
     let requests: Vec<RequestBuilder> = (0..REQUESTS).map(|_| nonsense(&shop, &order, &mut dice)).collect();

@@ -78,6 +78,7 @@ async fn what_is_malformed_is_named() {
     shop.stock("tea", 1250, 0).await;
     for (query, field) in [
         ("sku=no%20sku", "sku"),
+        ("sku=room@tonight", "sku"),
         ("order=tea", "order"),
         ("limit=0", "limit"),
         ("starting_after=7", "starting_after"),

@@ -41,6 +41,7 @@ mod reconcile;
 mod refunds;
 mod repeats;
 mod replay;
+mod stays;
 mod stock;
 mod stripe;
 mod temporal_view;

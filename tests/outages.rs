@@ -5,7 +5,10 @@ use std::path::Path;
 use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions, free_port};
 use serde_json::json;
 
-use crate::harness::{Setup, Shop, database, eventually, mails, test_dir, tools};
+use crate::{
+    harness::{Mail, Setup, Shop, database, eventually, mails, test_dir, tools},
+    stays::code,
+};
 
 async fn temporal(dir: &Path, port: u16) -> Temporal {
     let options = TemporalOptions {
@@ -128,6 +131,37 @@ async fn the_mail_server_is_away_when_orders_end() {
     let mut kinds = kinds(&catcher).await;
     kinds.sort();
     assert_eq!(kinds, ["expired", "paid"]);
+    catcher.stop().await;
+    shop.close();
+}
+
+/// The code waits with its mail, and is forgotten with it.
+#[tokio::test]
+async fn the_mail_server_is_away_when_a_stay_is_paid() {
+    let (shop, port) = without_mail().await;
+    shop.rooms("room", 1).await;
+    let id = shop.book("room", 1, 9).await;
+    shop.pay(&id).await;
+    shop.until(&id, "paid").await;
+    shop.fast_forward(&id, "PT1H").await;
+    let kept = async || {
+        let code = sqlx::query_scalar::<_, Option<String>>("SELECT code FROM check_ins");
+        code.fetch_one(&mut shop.sql().await).await.unwrap()
+    };
+    let waiting = kept().await.expect("nobody else knows it yet");
+
+    let catcher = catch_mails(port).await;
+    eventually("both mails", async || {
+        shop.fast_forward(&id, "PT20M").await; // the next try is up to ten minutes away
+        (shop.story(&id).await.iter().filter(|told| *told == "mail.sent").count() == 2).then_some(())
+    })
+    .await;
+    let mails = mails(&catcher, "ord_").await;
+    assert_eq!(mails.iter().map(Mail::kind).collect::<Vec<_>>(), ["paid", "check_in"]);
+    let code = code(mails.last().unwrap());
+    assert_eq!((&code, kept().await), (&waiting, None));
+    shop.fast_forward(&id, "P3D").await;
+    shop.check_in(&id, &code).await.is(200);
     catcher.stop().await;
     shop.close();
 }

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::harness::{Setup, Shop, database, postgres_log, servers};
+use crate::{
+    harness::{Setup, Shop, database, postgres_log, servers},
+    stays::code,
+};
 
 /// Read as a whole on purpose, or never more than a handful of rows.
 const SMALL: [&str; 2] = ["reconciliations", "_sqlx_migrations"];
@@ -62,6 +65,7 @@ async fn live(shop: &Shop) {
     shop.until(&expired, "expired").await;
     shop.pay(&expired).await; // late: goes back
     shop.until_refunds(&expired, &["succeeded"]).await;
+    stay(shop).await;
     shop.reconcile().await;
     for path in [
         "/v1/orders?limit=5",
@@ -74,6 +78,8 @@ async fn live(shop: &Shop) {
         "/v1/ledger?sku=sku-1",
         "/v1/products/sku-1",
         "/v1/products?limit=5",
+        "/v1/products/room/nights",
+        "/v1/products/room/stay",
     ] {
         shop.api.get(path).await.is(200);
     }
@@ -85,6 +91,19 @@ async fn live(shop: &Shop) {
         shop.api.get(&path).await.is(200);
     }
     shop.api.get("/readyz").await.is(200);
+}
+
+/// Both ways for a stay to end.
+async fn stay(shop: &Shop) {
+    shop.rooms("room", 5).await;
+    let (used, unused) = (shop.book("room", 1, 3).await, shop.book("room", 2, 4).await);
+    let code = code(&shop.pay_stay(&used).await);
+    shop.check_in(&used, "22222222").await.problem(422, "check_in_code_wrong");
+    shop.fast_forward(&used, "P2D").await;
+    shop.check_in(&used, &code).await.is(200);
+    shop.pay_stay(&unused).await;
+    shop.fast_forward(&unused, "P6D").await;
+    shop.until(&unused, "completed").await;
 }
 
 async fn log_statements(database_url: &str) {

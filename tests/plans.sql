@@ -23,10 +23,17 @@ END $$;
 
 SELECT pg_temp.copy_rows('products_map', 'products', 'sku', '''{}''');
 SELECT pg_temp.copy_rows('products_map', 'stock_levels', 'sku', '''{}''');
+SELECT pg_temp.copy_rows('products_map', 'stays', 'sku', '''{}''');
+INSERT INTO stock_levels (sku, night, on_hand, held, capacity, unit_price)
+SELECT c.new || '@' || s.night, s.night, s.on_hand, s.held, s.capacity, s.unit_price
+FROM stock_levels s JOIN products_map c ON c.old = s.product WHERE s.night IS NOT NULL AND c.n <= 300;
+INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after, at)
+SELECT s.sku, 'adjusted', s.on_hand, 0, s.on_hand, 0, p.created_at
+FROM stock_levels s JOIN products p ON p.sku = s.product WHERE s.night IS NOT NULL AND s.product LIKE '%-%';
 SELECT pg_temp.copy_rows('orders_map', 'orders', 'id', $$jsonb_build_object('idempotency_key', 'copy-' || c.new,
                          'customer_id', 'cust-' || c.n)$$);
 SELECT pg_temp.copy_rows('orders_map', which, 'order_id', '''{}''')
-FROM unnest(ARRAY['order_lines', 'holds', 'stock_movements', 'timeline', 'outbox', 'mails']) AS which;
+FROM unnest(ARRAY['order_lines', 'holds', 'stock_movements', 'timeline', 'outbox', 'mails', 'check_ins']) AS which;
 SELECT pg_temp.copy_rows('orders_map', 'inbox', 'order_id',
     $$jsonb_build_object('event_id', t.event_id || c.new)$$);
 SELECT pg_temp.copy_rows('orders_map', 'payments', 'order_id',

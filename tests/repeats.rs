@@ -16,9 +16,12 @@ use store::{
     orders::{self, Closed, Settled},
 };
 
-use crate::harness::{
-    Setup, Shop, eventually, time,
-    webhook::{Webhook, paid},
+use crate::{
+    harness::{
+        Setup, Shop, eventually, time,
+        webhook::{Webhook, paid},
+    },
+    stays::{day, midnight},
 };
 
 /// A shop without a worker, and its database: the test is the worker.
@@ -153,5 +156,35 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
     assert_eq!(shop.story(&expired).await[2..], ["order.expired", "stock.released"]);
     assert_eq!(shop.story(&extended).await[2..], ["order.extended"]);
     assert_eq!(shop.level("tea").await, (10, 2));
+    shop.close();
+}
+
+/// The same of a stay: the engine loses the decision, and the workflow learns of the end when the stay is over.
+#[tokio::test]
+async fn guests_are_in_when_they_check_in_again() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 2).await;
+    let db = Db::open(&shop.database_url, 2).unwrap();
+    let (used, unused) = (shop.book("room", 1, 2).await, shop.book("room", 1, 2).await);
+    let id = |text: &str| text.parse::<OrderId>().unwrap();
+    for order in [&used, &unused] {
+        shop.pay_stay(order).await;
+    }
+    let begins = midnight(day(1));
+    let early = orders::check_in(&db, id(&used), begins - 1.seconds()).await.unwrap();
+    assert_eq!(early, Closed::NotDue(begins));
+    for _ in 0..3 {
+        assert_eq!(orders::check_in(&db, id(&used), begins).await.unwrap(), Closed::Done);
+        assert_eq!(orders::end_stay(&db, id(&used), begins).await.unwrap(), Closed::Done);
+        assert_eq!(orders::end_stay(&db, id(&unused), begins).await.unwrap(), Closed::Done);
+        let late = orders::check_in(&db, id(&unused), begins).await.unwrap();
+        assert_eq!(late, Closed::Refused(Status::Completed));
+    }
+    for (order, reason, told) in [(&used, "used", "order.checked_in"), (&unused, "unused", "stay.unused")] {
+        assert_eq!(shop.order(order).await["close_reason"], reason);
+        shop.fast_forward(order, "P4D").await;
+        shop.temporal.until_closed(order).await;
+        assert_eq!(shop.story(order).await[8..], [told, "order.completed"]);
+    }
     shop.close();
 }

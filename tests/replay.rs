@@ -2,7 +2,8 @@
 //! that cannot replay them would break orders that sleep while it is deployed: use
 //! `ctx.patched(...)`, and record new ones beside them.
 //!
-//! Record with `cargo test --test blackbox -- --ignored record_histories` (or `record_money`).
+//! Record with `cargo test --test blackbox -- --ignored record_histories` (or `record_money`,
+//! `record_stays`).
 
 use std::{fs, path::PathBuf};
 
@@ -11,7 +12,10 @@ use temporalio_client::{WorkflowFetchHistoryOptions, WorkflowHistory, WorkflowSt
 use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOptions};
 use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
 
-use crate::harness::{Api, Setup, Shop, eventually, unique};
+use crate::{
+    harness::{Api, Setup, Shop, eventually, unique},
+    stays::code,
+};
 
 fn histories() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/histories")
@@ -37,7 +41,7 @@ async fn recorded_histories_replay() {
         replayer.replay_workflow(history).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         replayed += 1;
     }
-    assert!(replayed >= 12, "{replayed} histories");
+    assert!(replayed >= 15, "{replayed} histories");
 }
 
 #[tokio::test]
@@ -142,6 +146,30 @@ async fn record_money() {
         shop.temporal.client().await.start_workflow(ReconcileWorkflow::run, (), options).await.unwrap();
         record(&shop, name, &id).await;
     }
+    shop.close();
+}
+
+#[tokio::test]
+#[ignore = "writes tests/histories anew"]
+async fn record_stays() {
+    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    shop.rooms("room", 5).await;
+    let paid = async || {
+        let id = shop.book("room", 3, 5).await;
+        shop.until_told(&id, "workflow.started").await;
+        let mail = shop.pay_stay(&id).await;
+        (id, code(&mail))
+    };
+    let (used, code) = paid().await;
+    shop.check_in(&used, &code).await.problem(409, "check_in_too_early");
+    shop.fast_forward(&used, "P4D").await;
+    shop.check_in(&used, &code).await.is(200);
+    record(&shop, "stay_used", &used).await;
+    let (unused, _) = paid().await;
+    shop.fast_forward(&unused, "P8D").await;
+    record(&shop, "stay_unused", &unused).await;
+    let (waiting, _) = paid().await;
+    write(&shop, "stay_waiting", &waiting).await;
     shop.close();
 }
 

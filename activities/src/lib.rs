@@ -122,11 +122,27 @@ impl Activities {
     #[activity(definition = workflows::contract::Fulfil)]
     pub async fn fulfil(self: Arc<Self>, _ctx: ActivityContext, input: At) -> Result<Outcome, ActivityError> {
         let closed = orders::fulfil(&self.db, input.order, input.at).await?;
-        if closed == Closed::Done {
-            telemetry::metrics().orders.with_label_values(&[Status::Completed.as_str()]).inc();
-            tracing::info!(order_id = %input.order, status = %Status::Completed, "order fulfilled");
-        }
-        Ok(outcome(closed))
+        Ok(completed(&input.order, closed, "order fulfilled"))
+    }
+
+    #[activity(definition = workflows::contract::CheckIn)]
+    pub async fn check_in(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: At,
+    ) -> Result<Outcome, ActivityError> {
+        let closed = orders::check_in(&self.db, input.order, input.at).await?;
+        Ok(completed(&input.order, closed, "guests checked in"))
+    }
+
+    #[activity(definition = workflows::contract::EndStay)]
+    pub async fn end_stay(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: At,
+    ) -> Result<Outcome, ActivityError> {
+        let closed = orders::end_stay(&self.db, input.order, input.at).await?;
+        Ok(completed(&input.order, closed, "stay is over, unused"))
     }
 
     #[activity(definition = workflows::contract::CloseAttempts)]
@@ -183,11 +199,20 @@ fn released(order: &domain::OrderId, closed: Closed, status: Status) -> Outcome 
     outcome(closed)
 }
 
+fn completed(order: &domain::OrderId, closed: Closed, how: &str) -> Outcome {
+    if closed == Closed::Done {
+        telemetry::metrics().orders.with_label_values(&[Status::Completed.as_str()]).inc();
+        tracing::info!(order_id = %order, status = %Status::Completed, "{how}");
+    }
+    outcome(closed)
+}
+
 fn outcome(closed: Closed) -> Outcome {
     match closed {
         Closed::Done => Outcome::Done,
         Closed::NotDue(due) => Outcome::NotDue(due),
         Closed::AttemptsOpen => Outcome::AttemptsOpen,
         Closed::Refused(status) => Outcome::Refused(status),
+        Closed::Refunded => Outcome::Refunded,
     }
 }

@@ -2,8 +2,9 @@
 //! was started by hand is placed here, by the same operation under the same key.
 
 use domain::{
-    Invalids,
+    Invalid, Invalids,
     order::{self, Placement},
+    stay,
 };
 use store::{
     Db, Error, Idempotency,
@@ -36,6 +37,7 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
         payment_due_at: order.payment_due_at,
         reminders_at: order.policy.reminders_at(order.placed_at),
         grace: order.policy.money.grace,
+        stays_end_at: order.stays_end_at(),
         customer_id: order.customer.id,
     }))
 }
@@ -46,6 +48,11 @@ fn check(placement: Placement) -> Result<Placement, String> {
     let customer = placement.customer.clone().parse();
     customer.map_err(|errors| errors.into_iter().for_each(|e| invalids.push(e))).ok();
     order::lines(placement.lines.iter().map(|(sku, quantity)| (sku.as_str(), *quantity)), &mut invalids);
+    let stays =
+        placement.lines.iter().map(|(sku, rooms)| (sku.as_str(), *rooms, placement.stays.get(sku).cloned()));
+    if stay::bookings(stays, &mut invalids) != placement.stays {
+        invalids.push(Invalid::new("stays", "must each have a line with its rooms"));
+    }
     invalids.check(order::metadata(&placement.metadata));
     match invalids.is_empty() {
         true => Ok(placement),

@@ -4,9 +4,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{Invalid, order::Status};
+use domain::{Date, Invalid, order::Status};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use store::stays::Night;
 use utoipa::ToSchema;
 
 /// What a client gets to see of an error. `request_id` is added on the way out.
@@ -39,6 +40,12 @@ pub struct ProblemDocument {
     shortages: Option<Vec<ShortageDocument>>,
     /// With `order_not_...`: where the order stands.
     current_status: Option<String>,
+    /// With `capacity_below_sold`: the nights of which more is held and sold.
+    nights: Option<Vec<NightDocument>>,
+    /// With `check_in_code_wrong`: how many more codes can be tried.
+    attempts_left: Option<i32>,
+    /// With `check_in_too_early`: when the stay begins.
+    opens_at: Option<String>,
     /// With `precondition_failed`: the `ETag` of the product now, null if there is none.
     current_etag: Option<String>,
     /// With `refund_exceeds_captured`: what can still go back, in minor units.
@@ -56,8 +63,19 @@ pub struct FieldError {
 #[schema(as = Shortage)]
 pub struct ShortageDocument {
     sku: String,
+    /// Of a stay: which of its nights.
+    night: Option<String>,
     requested: i64,
     available: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = NightTaken)]
+pub struct NightDocument {
+    #[schema(value_type = String, format = Date)]
+    date: Date,
+    held: i64,
+    sold: i64,
 }
 
 impl Problem {
@@ -65,9 +83,16 @@ impl Problem {
         Self { status, code, detail: detail.into(), more: Map::new(), retry_after_s: None }
     }
 
-    fn with(mut self, name: &str, value: Value) -> Self {
-        self.more.insert(name.to_owned(), value);
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        self.more.insert(name.to_owned(), json!(value));
         self
+    }
+
+    /// The code that a guest showed is not the order's.
+    pub fn wrong_code(attempts_left: i32) -> Self {
+        let detail = format!("This is not the code of this order; {attempts_left} attempts are left.");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "check_in_code_wrong", detail)
+            .with("attempts_left", attempts_left)
     }
 
     pub fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
@@ -207,6 +232,26 @@ impl From<store::Error> for Problem {
                 format!("At most {refundable} minor units can still go back."),
             )
             .with("refundable", json!(refundable)),
+            Error::NotAStay => Self::new(
+                StatusCode::CONFLICT,
+                "product_not_a_stay",
+                "This product is not sold by the night.",
+            ),
+            Error::NotGoods => Self::new(
+                StatusCode::CONFLICT,
+                "product_not_goods",
+                "This product is sold by the night: its stock is the capacity of its nights.",
+            ),
+            Error::CapacityBelowSold(nights) => {
+                let taken = |night: &Night| NightDocument {
+                    date: night.date,
+                    held: night.level.held,
+                    sold: night.sold(),
+                };
+                let detail = "More of these nights is held and sold already; nothing was changed.";
+                Self::new(StatusCode::CONFLICT, "capacity_below_sold", detail)
+                    .with("nights", nights.iter().map(taken).collect::<Vec<_>>())
+            }
             Error::BelowHeld => Self::new(
                 StatusCode::CONFLICT,
                 "stock_below_held",

@@ -47,7 +47,11 @@ impl Inventory {
 /// Read a stock level.
 #[utoipa::path(
     get, path = "/v1/inventory/{sku}", tag = "Stock", params(("sku" = String, Path)),
-    responses((status = 200, body = Inventory), (status = 404, body = ProblemDocument)),
+    responses(
+        (status = 200, body = Inventory),
+        (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument, description = "`product_not_goods`: see its nights"),
+    ),
 )]
 async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Inventory>, Problem> {
     let sku = sku.existing()?;
@@ -75,7 +79,7 @@ struct Adjustment {
     responses(
         (status = 201, body = Inventory),
         (status = 404, body = ProblemDocument),
-        (status = 409, body = ProblemDocument, description = "`stock_below_held`"),
+        (status = 409, body = ProblemDocument, description = "`stock_below_held`; `product_not_goods` for what is sold by the night"),
         (status = 422, body = ProblemDocument),
     ),
 )]

@@ -66,6 +66,7 @@ impl From<Movement> for MovementDocument {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListMovements {
+    /// A SKU, or a night of one, such as `room@2026-07-01`.
     sku: Option<String>,
     /// An order's id.
     order: Option<String>,
@@ -93,7 +94,7 @@ async fn list(
 fn parse(query: &ListMovements) -> Result<(Filter, i64), Vec<Invalid>> {
     let mut invalids = Invalids::default();
     let limit = invalids.check(list::limit(query.limit.as_deref())).unwrap_or_default();
-    let sku = query.sku.as_deref().and_then(|text| invalids.check(Sku::parse(text)));
+    let sku = query.sku.as_deref().and_then(|text| invalids.check(Sku::parse_unit(text)));
     let order = query.order.as_deref().and_then(|text| {
         invalids.check(text.parse::<OrderId>().map_err(|_| Invalid::new("order", "must be an order id")))
     });

@@ -18,6 +18,7 @@ mod refunds;
 mod request;
 mod sandbox;
 mod settlements;
+mod stays;
 mod webhooks;
 
 use std::{net::SocketAddr, sync::Arc};

@@ -15,7 +15,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     App, Problem, error::ProblemDocument, exceptions, inventory, ledger, orders, payments, products, refunds,
-    sandbox, settlements,
+    sandbox, settlements, stays,
 };
 
 #[derive(OpenApi)]
@@ -26,7 +26,7 @@ use crate::{
                        durations ISO 8601. Errors are RFC 9457 problem details with a stable `code`."
     ),
     tags(
-        (name = "Orders"), (name = "Payments"), (name = "Catalogue"), (name = "Stock"), (name = "Webhooks"), (name = "Sandbox"),
+        (name = "Orders"), (name = "Payments"), (name = "Catalogue"), (name = "Stays"), (name = "Stock"), (name = "Webhooks"), (name = "Sandbox"),
         (name = "Operations")
     ),
     components(schemas(ProblemDocument)),
@@ -48,6 +48,7 @@ impl Modify for BearerKey {
 pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
     let routes = OpenApiRouter::with_openapi(Api::openapi())
         .merge(products::routes())
+        .merge(stays::routes())
         .merge(inventory::routes())
         .merge(ledger::routes())
         .merge(orders::routes())

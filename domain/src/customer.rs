@@ -65,7 +65,7 @@ fn email(text: &str) -> Result<String, Invalid> {
     Err(Invalid::new("email", "must be an e-mail address such as ann@example.org"))
 }
 
-fn time_zone(name: &str) -> Result<String, Invalid> {
+pub(crate) fn time_zone(name: &str) -> Result<String, Invalid> {
     jiff::tz::TimeZone::get(name)
         .map(|_| name.to_owned())
         .map_err(|_| Invalid::new("time_zone", "must be an IANA time zone such as Europe/Vienna"))

@@ -1,9 +1,10 @@
-//! The rules of Holdfast: ids, money, orders, stock, payments, policy.
+//! The rules of Holdfast: ids, money, orders, stock, stays, payments, policy.
 //!
 //! Pure by construction: no I/O, no async, no clock and no randomness. Callers bring the time and
 //! the random bytes. Everything that enters through [`Invalid`]-returning constructors is valid from
 //! then on and is not checked again.
 
+pub mod check_in;
 pub mod customer;
 pub mod id;
 mod invalid;
@@ -14,9 +15,10 @@ pub mod payment;
 pub mod policy;
 pub mod product;
 pub mod search;
+pub mod stay;
 pub mod stock;
 mod text;
 
 pub use id::{ExceptionId, MovementId, OrderId, PaymentId, RefundId};
 pub use invalid::{Invalid, Invalids};
-pub use jiff::{SignedDuration, Timestamp};
+pub use jiff::{SignedDuration, Timestamp, civil::Date};

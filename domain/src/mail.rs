@@ -12,6 +12,8 @@ pub enum MailKind {
     Reminder(u8),
     /// Payment received; the order is paid, and completed if nothing is left to do.
     Paid,
+    /// The code by which the guest of a stay checks in. A secret, so it has a mail of its own.
+    CheckIn,
     /// Fulfilled by the shop (only orders with manual fulfilment).
     Completed,
     Expired,
@@ -26,6 +28,7 @@ impl MailKind {
         match self {
             Self::Reminder(number) => format!("reminder_{number}"),
             Self::Paid => "paid".to_owned(),
+            Self::CheckIn => "check_in".to_owned(),
             Self::Completed => "completed".to_owned(),
             Self::Expired => "expired".to_owned(),
             Self::Cancelled => "cancelled".to_owned(),

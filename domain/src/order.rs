@@ -10,6 +10,7 @@ use crate::{
     customer::Customer,
     money::{Currency, Money},
     policy::Policy,
+    stay::{Booking, Stay},
     stock::{self, Sku},
 };
 
@@ -21,7 +22,7 @@ const MAX_METADATA_BYTES: usize = 16 * 1024;
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     AwaitingPayment,
-    /// Paid, and waiting to be fulfilled by hand.
+    /// Paid, and waiting to be fulfilled: by hand, or by the guest's check-in.
     Paid,
     Completed,
     Cancelled,
@@ -60,7 +61,7 @@ impl std::fmt::Display for Status {
 }
 
 /// What a client asks for: SKUs and quantities, no prices. Its parts are parsed by [`Customer::parse`],
-/// [`lines`], [`Policy::parse`] and [`metadata`].
+/// [`lines`], [`crate::stay::bookings`], [`Policy::parse`] and [`metadata`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     pub customer: Customer,
@@ -68,12 +69,25 @@ pub struct Placement {
     /// Pieces per SKU. A SKU named twice is summed, and a map is walked in SKU order, which is
     /// the order in which stock is locked.
     pub lines: BTreeMap<Sku, i64>,
+    /// What is booked of the SKUs that are sold by the night; their `lines` count rooms.
+    #[serde(default)]
+    pub stays: BTreeMap<Sku, Booking>,
     pub policy: Policy,
     /// The provider that collects the money, if we do that for the shop.
     #[serde(default)]
     pub payment_method: Option<String>,
     #[serde(default)]
     pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Placement {
+    /// The stock units it wants: each SKU, or each of its nights.
+    pub fn units(&self) -> impl Iterator<Item = Sku> {
+        self.lines.keys().flat_map(|sku| match self.stays.get(sku) {
+            None => vec![sku.clone()],
+            Some(booking) => booking.nights().map(|night| sku.night(night)).collect(),
+        })
+    }
 }
 
 /// Reads order lines as (SKU, quantity), and sums those of one SKU.
@@ -119,14 +133,25 @@ pub fn metadata(metadata: &serde_json::Map<String, serde_json::Value>) -> Result
 pub struct Line {
     pub sku: Sku,
     pub name: String,
+    /// Pieces, or rooms.
     pub quantity: i64,
+    /// Of one piece, or of all nights for one room.
     pub unit_price: i64,
+    pub stay: Option<Stay>,
 }
 
 impl Line {
-    /// Minor units. Cannot overflow: see [`crate::money::MAX_UNIT_PRICE`].
-    pub const fn amount(&self) -> i64 {
-        self.quantity * self.unit_price
+    /// Minor units. Cannot overflow: see [`crate::money::MAX_UNIT_PRICE`] and the limits in [`crate::stay`].
+    pub fn amount(&self) -> i64 {
+        self.quantity * self.unit_price + self.stay.as_ref().map_or(0, Stay::extras_amount)
+    }
+
+    /// The stock units it holds, each `quantity` times.
+    pub fn units(&self) -> Vec<Sku> {
+        match &self.stay {
+            None => vec![self.sku.clone()],
+            Some(stay) => stay.nights.iter().map(|night| self.sku.night(night.date)).collect(),
+        }
     }
 }
 
@@ -153,6 +178,11 @@ pub struct Order {
 impl Order {
     pub const fn total(&self) -> Money {
         Money::new(self.total, self.currency)
+    }
+
+    /// When the last of its stays is over, if it has one.
+    pub fn stays_end_at(&self) -> Option<Timestamp> {
+        self.lines.iter().filter_map(|line| line.stay.as_ref()).map(Stay::ends_at).max()
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Fulfilment {
     Immediate,
     /// Waits as `paid` until the shop calls `fulfil`.
     Manual,
+    /// Waits as `paid` until the guest checks in, or the stay is over. What an order with a stay does.
+    CheckIn,
 }
 
 /// Offsets count from the moment the order was placed.

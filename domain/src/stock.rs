@@ -1,8 +1,9 @@
 //! Stock: levels are the sum of an append-only ledger of movements.
 
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, text};
+use crate::{Invalid, stay, text};
 
 pub const MAX_QUANTITY: i64 = 10_000;
 pub const MAX_ADJUSTMENT: i64 = 1_000_000_000;
@@ -24,6 +25,19 @@ impl Sku {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A stock unit as the ledger names it: a SKU, or a night of one, such as `room@2026-07-01`.
+    pub fn parse_unit(text: &str) -> Result<Self, Invalid> {
+        match text.split_once('@') {
+            None => Self::parse(text),
+            Some((sku, night)) => Ok(Self::parse(sku)?.night(stay::date("sku", night)?)),
+        }
+    }
+
+    /// The stock unit of one night of this product. No client's SKU has an `@`.
+    pub fn night(&self, night: Date) -> Self {
+        Self(format!("{}@{night}", self.0))
     }
 }
 
@@ -133,10 +147,12 @@ impl Movement {
     }
 }
 
-/// Why a hold was refused: one entry per SKU that fell short.
+/// Why a hold was refused: one entry per SKU, or night of it, that fell short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
     pub sku: Sku,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub night: Option<Date>,
     pub requested: i64,
     pub available: i64,
 }

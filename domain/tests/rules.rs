@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use domain::{
-    Invalids, SignedDuration, Timestamp,
-    money::{Currency, Money, unit_price},
-    order::{self, MAX_LINES},
+    Date, Invalids, SignedDuration, Timestamp,
+    money::{Currency, MAX_UNIT_PRICE, Money, unit_price},
+    order::{self, Line, MAX_LINES},
     payment::{self, Mismatch, Resolution},
     policy::{self, LatePayment, MoneyRules, Overpayment, Policy, Settle},
-    stock::{self, ByHand, Level, MAX_QUANTITY, Movement},
+    stay::{self, Booking, Extra, Night, Per, Terms},
+    stock::{self, ByHand, Level, MAX_QUANTITY, Movement, Sku},
 };
 use proptest::prelude::*;
 
@@ -30,6 +31,8 @@ fn money_rules() -> impl Strategy<Value = MoneyRules> {
 fn money(amount: i64, code: &str) -> Money {
     Money::new(amount, Currency::parse(code).unwrap())
 }
+
+const PERS: [Per; 4] = [Per::Stay, Per::Night, Per::Guest, Per::GuestNight];
 
 const MISMATCHES: [Mismatch; 9] = [
     Mismatch::WrongAmount,
@@ -108,6 +111,45 @@ proptest! {
             let line = price.checked_mul(quantity).unwrap();
             prop_assert!(line.checked_mul(MAX_LINES as i64).is_some());
         }
+    }
+
+    /// What is shown of a stay, night by night and extra by extra, adds up to what it costs.
+    #[test]
+    fn the_parts_of_a_stay_add_up(
+        prices in prop::collection::vec(1_i64..=MAX_UNIT_PRICE, 1..=90), rooms in 1..=stay::MAX_ROOMS,
+        guests in 1..=stay::MAX_GUESTS * stay::MAX_ROOMS,
+        extras in prop::collection::vec((1_i64..=MAX_UNIT_PRICE, prop::sample::select(PERS.to_vec())), 0..=stay::MAX_EXTRAS)
+    ) {
+        let from = Date::constant(2026, 12, 30);
+        let to = from.checked_add(jiff::Span::new().days(prices.len() as i64)).unwrap();
+        let extra = |(i, (unit_price, per)): (usize, &(i64, Per))| {
+            Extra { code: format!("x{i}"), name: "X".to_owned(), unit_price: *unit_price, per: *per }
+        };
+        let extras: Vec<Extra> = extras.iter().enumerate().map(extra).collect();
+        let codes = extras.iter().map(|extra| extra.code.clone()).collect();
+        let booking = Booking { from, to, guests, extras: codes }.parse().unwrap();
+        let terms = Terms { max_guests: stay::MAX_GUESTS, extras, ..Terms::default() }.parse().unwrap();
+        let at = "2026-12-30T23:59:59Z".parse().unwrap();
+        prop_assert_eq!(terms.check(&booking, rooms, at).is_empty(), guests <= rooms * stay::MAX_GUESTS);
+
+        let nights: Vec<Night> = booking.nights().zip(&prices).map(|(date, price)| Night { date, unit_price: *price }).collect();
+        prop_assert_eq!(nights.len(), prices.len());
+        let stay = terms.book(&booking, rooms, nights);
+        let shown = |per| match per {
+            Per::Stay => i128::from(rooms),
+            Per::Night => i128::from(rooms) * prices.len() as i128,
+            Per::Guest => i128::from(guests),
+            Per::GuestNight => i128::from(guests) * prices.len() as i128,
+        };
+        let by_hand = prices.iter().map(|price| i128::from(rooms * price)).sum::<i128>()
+            + terms.extras.iter().map(|extra| shown(extra.per) * i128::from(extra.unit_price)).sum::<i128>();
+        let of_parts = stay.nights.iter().map(|night| rooms * night.unit_price).sum::<i64>()
+            + stay.extras.iter().map(|charge| charge.quantity * charge.unit_price).sum::<i64>();
+        let sku = Sku::parse("room").unwrap();
+        let line = Line { sku, name: "Room".to_owned(), quantity: rooms, unit_price: stay.room_price(), stay: Some(stay) };
+        prop_assert_eq!((i128::from(line.amount()), i128::from(of_parts)), (by_hand, by_hand));
+        // The dearest order there can be has a total.
+        prop_assert!(line.amount().checked_mul(stay::MAX_STAYS as i64).is_some());
     }
 
     /// Lines of one SKU are summed, none is lost, and none exceeds the limit.

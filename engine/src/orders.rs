@@ -11,7 +11,7 @@ use workflows::{
     LatePaymentInput, LatePaymentWorkflow, OrderInput, OrderWorkflow,
     contract::Outcome,
     names,
-    requests::{CancelRequest, ExtendRequest, FulfilRequest},
+    requests::{CancelRequest, CheckInRequest, ExtendRequest, FulfilRequest},
 };
 
 use crate::{CALL_TIMEOUT, Engine, Error, within};
@@ -70,6 +70,10 @@ impl Engine {
 
     pub async fn fulfil_order(&self, start: &Start, call_id: &str) -> Result<Outcome, Error> {
         self.ask(start, || OrderWorkflow::fulfil, FulfilRequest {}, call_id).await
+    }
+
+    pub async fn check_in_order(&self, start: &Start, call_id: &str) -> Result<Outcome, Error> {
+        self.ask(start, || OrderWorkflow::check_in, CheckInRequest {}, call_id).await
     }
 
     /// Asks the workflow and waits for its decision. Asked again under the same `call_id`, the

@@ -14,7 +14,7 @@ pub struct Finding {
 
 pub const SHOWN: usize = 20;
 
-const CHECKS: [(&str, &str); 14] = [
+const CHECKS: [(&str, &str); 15] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -30,6 +30,13 @@ const CHECKS: [(&str, &str); 14] = [
         "SELECT format('%s: held %s, open holds %s', s.sku, s.held, coalesce(sum(h.quantity), 0))
          FROM stock_levels s LEFT JOIN holds h ON h.sku = s.sku AND h.state = 'held'
          GROUP BY s.sku HAVING s.held <> coalesce(sum(h.quantity), 0)",
+    ),
+    (
+        "1. a night's capacity is what was offered of it",
+        "SELECT format('%s: capacity %s, ledger %s', s.sku, s.capacity, coalesce(sum(m.on_hand_delta), 0))
+         FROM stock_levels s LEFT JOIN stock_movements m ON m.sku = s.sku AND m.kind = 'adjusted'
+         WHERE s.night IS NOT NULL
+         GROUP BY s.sku HAVING s.capacity <> coalesce(sum(m.on_hand_delta), 0)",
     ),
     (
         "1. each movement goes on from the balance that the one before it left",
@@ -71,10 +78,15 @@ const CHECKS: [(&str, &str); 14] = [
                               format('held %s, committed %1$s, returned %1$s', quantity)] END)",
     ),
     (
-        "2. every line has its hold, open exactly while the order is unpaid",
-        "SELECT format('%s %s: order %s, hold %s', o.id, l.sku, o.status, coalesce(h.state, 'none'))
+        "2. every line has its hold, or one for each night, open exactly while the order is unpaid",
+        "SELECT format('%s %s: order %s, hold %s', o.id, unit.sku, o.status, coalesce(h.state, 'none'))
          FROM orders o JOIN order_lines l ON l.order_id = o.id
-         LEFT JOIN holds h ON h.order_id = l.order_id AND h.sku = l.sku
+         CROSS JOIN LATERAL (
+             SELECT l.sku WHERE l.stay IS NULL
+             UNION ALL
+             SELECT l.sku || '@' || (night->>'date') FROM jsonb_array_elements(l.stay->'nights') AS night
+         ) AS unit (sku)
+         LEFT JOIN holds h ON h.order_id = l.order_id AND h.sku = unit.sku
          WHERE h.state IS DISTINCT FROM CASE o.status
                    WHEN 'awaiting_payment' THEN 'held'
                    WHEN 'paid' THEN 'committed' WHEN 'completed' THEN 'committed'

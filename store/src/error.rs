@@ -1,5 +1,7 @@
 use domain::{Invalid, order::Status, stock::Shortage};
 
+use crate::stays::Night;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why the store did not do as asked. Except for `Database`, these are answers, not faults.
@@ -15,6 +17,13 @@ pub enum Error {
     Shortage(Vec<Shortage>),
     #[error("the adjustment would leave less on hand than is held")]
     BelowHeld,
+    #[error("the product is not sold by the night")]
+    NotAStay,
+    #[error("the product is sold by the night")]
+    NotGoods,
+    /// The nights of which more is held and sold than there would be.
+    #[error("more is held and sold than there would be")]
+    CapacityBelowSold(Vec<Night>),
     /// The product is at another version than the client expects, or is not there.
     #[error("the product is at version {0:?}")]
     Stale(Option<i32>),

@@ -4,6 +4,7 @@
 //! writes the change together with its timeline entries and outbox rows.
 
 pub mod audit;
+pub mod check_ins;
 mod door;
 mod error;
 pub mod exceptions;
@@ -18,6 +19,7 @@ mod pool;
 pub mod products;
 pub mod refunds;
 pub mod settlements;
+pub mod stays;
 pub mod stock;
 mod till;
 pub mod timeline;
@@ -37,9 +39,9 @@ fn sql(at: Timestamp) -> SqlTime {
     at.to_sqlx()
 }
 
-/// Ten random bytes for an id, from the operating system.
-pub fn random() -> [u8; 10] {
-    let mut bytes = [0; 10];
+/// Random bytes from the operating system: for ids, and for secrets.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system has randomness once it runs programs");
     bytes
 }

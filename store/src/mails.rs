@@ -3,7 +3,7 @@
 use domain::{OrderId, Timestamp, mail::MailKind, order::Status};
 use serde_json::json;
 
-use crate::{Db, Error, Result, Tx, sql, timeline};
+use crate::{Db, Error, Result, Tx, check_ins, sql, timeline};
 
 /// The right to send one mail. Its row stays locked while the mail server is asked, so two workers
 /// never send the same mail side by side, and a crash frees it.
@@ -76,6 +76,9 @@ impl Slot {
             .bind(sql(at))
             .execute(&mut *self.tx)
             .await?;
+        if self.kind == MailKind::CheckIn {
+            check_ins::erase(&mut self.tx, self.order).await?;
+        }
         let entry = match self.kind {
             MailKind::Reminder(number) => ("reminder.sent", json!({"number": number})),
             other => ("mail.sent", json!({"kind": other.name()})),

@@ -8,18 +8,37 @@ use domain::{
 
 use crate::{Db, Error, Idempotency, Result, Tx, sql};
 
+/// What there is of a SKU.
+///
+/// # Errors
+/// [`Error::NotGoods`] for what is sold by the night: its stock is the capacity of its nights.
 #[tracing::instrument(name = "sql stock.level", skip_all, err(level = "debug"))]
 pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
-    let row: Option<(i64, i64)> = sqlx::query_as("SELECT on_hand, held FROM stock_levels WHERE sku = $1")
-        .bind(sku.as_str())
-        .fetch_optional(db.pool())
-        .await?;
-    let (on_hand, held) = row.ok_or(Error::NotFound)?;
-    Ok(Level { on_hand, held })
+    let row = sqlx::query_as(LEVEL).bind(sku.as_str()).fetch_optional(db.pool()).await?;
+    of_goods(row)
+}
+
+macro_rules! level {
+    () => {
+        "SELECT on_hand, held, kind = 'goods' FROM stock_levels s JOIN products p ON p.sku = s.product
+         WHERE s.sku = $1"
+    };
+}
+const LEVEL: &str = level!();
+const LEVEL_LOCKED: &str = concat!(level!(), " FOR NO KEY UPDATE OF s");
+
+fn of_goods(row: Option<(i64, i64, bool)>) -> Result<Level> {
+    match row.ok_or(Error::NotFound)? {
+        (_, _, false) => Err(Error::NotGoods),
+        (on_hand, held, true) => Ok(Level { on_hand, held }),
+    }
 }
 
 /// Moves the stock on hand by `delta`: a correction or a delivery. The same key and request gives the first answer
 /// again.
+///
+/// # Errors
+/// [`Error::NotGoods`], as for [`level`].
 #[tracing::instrument(name = "sql stock.adjust", skip_all, err(level = "debug"))]
 pub async fn adjust(
     db: &Db,
@@ -77,13 +96,8 @@ pub async fn adjust(
 pub type Replayed = bool;
 
 async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Level> {
-    let row: Option<(i64, i64)> =
-        sqlx::query_as("SELECT on_hand, held FROM stock_levels WHERE sku = $1 FOR NO KEY UPDATE")
-            .bind(sku.as_str())
-            .fetch_optional(&mut **tx)
-            .await?;
-    let (on_hand, held) = row.ok_or(Error::NotFound)?;
-    Ok(Level { on_hand, held })
+    let row = sqlx::query_as(LEVEL_LOCKED).bind(sku.as_str()).fetch_optional(&mut **tx).await?;
+    of_goods(row)
 }
 
 async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Level>> {

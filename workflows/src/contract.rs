@@ -65,6 +65,18 @@ impl OrderSteps {
         unimplemented!()
     }
 
+    /// Completes the paid order whose guest has shown the code.
+    #[activity(name = "check-in")]
+    pub fn check_in(_: At) -> Result<Outcome, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Completes the paid order whose stay is over, unused.
+    #[activity(name = "end-stay")]
+    pub fn end_stay(_: At) -> Result<Outcome, ActivityError> {
+        unimplemented!()
+    }
+
     /// Tells the customer, unless there is no longer anything to tell.
     #[activity(name = "send-mail")]
     pub fn send_mail(_: SendMailInput) -> Result<MailOutcome, ActivityError> {
@@ -97,7 +109,9 @@ impl MoneySteps {
 }
 
 pub use money_steps::{DriveRefund, ListProviders, ReconcileProvider};
-pub use order_steps::{Cancel, CloseAttempts, Expire, Extend, Fulfil, Reserve, SendMail, SettlePayment};
+pub use order_steps::{
+    Cancel, CheckIn, CloseAttempts, EndStay, Expire, Extend, Fulfil, Reserve, SendMail, SettlePayment,
+};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReserveInput {
@@ -127,6 +141,9 @@ pub struct Facts {
     /// Between the deadline and the expiry.
     #[serde(default)]
     pub grace: SignedDuration,
+    /// When the last of its stays is over. None: it has no stay, and waits for no check-in.
+    #[serde(default)]
+    pub stays_end_at: Option<Timestamp>,
 }
 
 impl Facts {
@@ -219,12 +236,14 @@ pub struct ExtendInput {
 pub enum Outcome {
     /// Done, now or by an earlier run of the step.
     Done,
-    /// Not yet: payment is due only then.
+    /// Not yet: payment is due, or the stay begins, only then.
     NotDue(Timestamp),
     /// An attempt to pay is not closed at its provider yet.
     AttemptsOpen,
     /// The order's status forbids it.
     Refused(Status),
+    /// The order's money went back, or is on its way.
+    Refunded,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

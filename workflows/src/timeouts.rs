@@ -5,6 +5,7 @@
 //! | touches PostgreSQL | 5 s             | each try 15 s, backoff 1 s to 1 min, for ever  |
 //! | sends a mail      | 8 s             | each try 30 s, backoff 5 s to 10 min, 3 days   |
 //! | sends a reminder  | 8 s             | the same, but only until the next deadline     |
+//! | sends a check-in code | 8 s         | the same, but until the stay is over           |
 //! | asks a provider   | 8 s             | each try 40 s, backoff 2 s to 5 min; about open attempts for 1 h, refunds for ever |
 //! | reads a provider's books | 8 s       | 2 tries of 10 min, 5 s apart: the next run reads on |
 

@@ -3,9 +3,9 @@
 mod mailer;
 mod template;
 
-use domain::{OrderId, mail::MailKind};
+use domain::{OrderId, mail::MailKind, order::Order};
 use store::{
-    Db, Error,
+    Db, Error, check_ins,
     mails::{self, Unneeded},
     orders, refunds,
 };
@@ -18,15 +18,8 @@ pub use mailer::{Mailer, MailerConfig};
 pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
     let order = orders::get(db, id).await?;
-    let refunded = match kind {
-        MailKind::Refunded(refund) => Some(refunds::get(db, refund).await?.money),
-        _ => None,
-    };
-    let message = match mailer.compose(
-        &template::render(&order, kind, refunded)?,
-        &order.customer,
-        &message_id(id, kind),
-    ) {
+    let Some(text) = write(db, &order, kind).await? else { return Ok(skipped(id, kind)) };
+    let message = match mailer.compose(&text, &order.customer, &message_id(id, kind)) {
         Ok(message) => message,
         Err(error) => return Ok(rejected(id, kind, &error)),
     };
@@ -43,6 +36,21 @@ pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
     }
     note_sent(slot, id, kind, at).await?;
     Ok(MailOutcome::Sent)
+}
+
+/// What the mail says. Nothing, if it is about a code that was sent or is worth nothing any more.
+async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<template::Text>> {
+    let text = match kind {
+        MailKind::CheckIn => match check_ins::unsent_code(db, order.id).await? {
+            Some(code) => template::check_in(order, &code)?,
+            None => return Ok(None),
+        },
+        MailKind::Refunded(refund) => {
+            template::render(order, kind, Some(refunds::get(db, refund).await?.money))?
+        }
+        _ => template::render(order, kind, None)?,
+    };
+    Ok(Some(text))
 }
 
 /// The mail server has it. If we or the database fail right here, the mail is sent once more, under the
@@ -82,6 +90,7 @@ fn label(kind: MailKind) -> &'static str {
     match kind {
         MailKind::Reminder(_) => "reminder",
         MailKind::Paid => "paid",
+        MailKind::CheckIn => "check_in",
         MailKind::Completed => "completed",
         MailKind::Expired => "expired",
         MailKind::Cancelled => "cancelled",

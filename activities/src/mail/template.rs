@@ -1,7 +1,9 @@
 //! What the mails say. The texts stand in `activities/templates`, checked when this crate is built.
 
 use askama::Template;
-use domain::{Timestamp, customer::Customer, mail::MailKind, money::Money, order::Order};
+use domain::{
+    Date, Timestamp, check_in::Code, customer::Customer, mail::MailKind, money::Money, order::Order,
+};
 use jiff::tz::TimeZone;
 
 /// A mail, ready to be addressed.
@@ -39,12 +41,49 @@ struct Plain<'a>(&'a Facts);
 #[template(path = "order.html")]
 struct Html<'a>(&'a Facts);
 
+/// What the mail with the check-in code shows.
+struct CheckIn {
+    greeting: String,
+    order: String,
+    lines: Vec<Line>,
+    code: String,
+    warning: &'static str,
+}
+
+const CHECK_IN: &str = "Your check-in code";
+const WARNING: &str = "Do not share this code with anybody before you arrive. We never ask for it by phone, mail or \
+                       chat: whoever does is not us.";
+
+#[derive(Template)]
+#[template(path = "check_in.txt", escape = "none")]
+struct CheckInPlain<'a>(&'a CheckIn);
+
+#[derive(Template)]
+#[template(path = "check_in.html")]
+struct CheckInHtml<'a>(&'a CheckIn);
+
+/// The code stands in the text alone: subjects are shown on locked screens, and logged on the way.
+pub(super) fn check_in(order: &Order, code: &Code) -> Result<Text, askama::Error> {
+    let facts = CheckIn {
+        greeting: greeting(&order.customer),
+        order: order.id.to_string(),
+        lines: lines(order),
+        code: code.as_str().to_owned(),
+        warning: WARNING,
+    };
+    Ok(Text {
+        subject: format!("{CHECK_IN}: {}", order.id),
+        plain: CheckInPlain(&facts).render()?,
+        html: CheckInHtml(&facts).render()?,
+    })
+}
+
 /// `refunded` is how much went back, in a mail that says so.
 pub(super) fn render(order: &Order, kind: MailKind, refunded: Option<Money>) -> Result<Text, askama::Error> {
     let due = local_time(order.payment_due_at, &order.customer);
     let (headline, message) = words(kind, &due, order, refunded);
     let facts = Facts {
-        greeting: order.customer.name.as_ref().map_or("Hello,".to_owned(), |name| format!("Hello {name},")),
+        greeting: greeting(&order.customer),
         order: order.id.to_string(),
         lines: lines(order),
         total: order.total(),
@@ -59,10 +98,17 @@ pub(super) fn render(order: &Order, kind: MailKind, refunded: Option<Money>) -> 
     })
 }
 
+fn greeting(customer: &Customer) -> String {
+    customer.name.as_ref().map_or("Hello,".to_owned(), |name| format!("Hello {name},"))
+}
+
 fn lines(order: &Order) -> Vec<Line> {
     let line = |line: &domain::order::Line| Line {
         quantity: line.quantity,
-        name: line.name.clone(),
+        name: match &line.stay {
+            None => line.name.clone(),
+            Some(stay) => format!("{}, {} to {}", line.name, day(stay.from), day(stay.to)),
+        },
         amount: Money::new(line.amount(), order.currency),
     };
     order.lines.iter().map(line).collect()
@@ -81,6 +127,7 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
         MailKind::Paid => {
             ("We have received your payment", format!("Thank you! Your payment of {total} has arrived."))
         }
+        MailKind::CheckIn => (CHECK_IN, "Your stay is paid.".to_owned()),
         MailKind::Completed => {
             ("Your order is complete", "Everything you ordered has been handed over.".to_owned())
         }
@@ -103,6 +150,11 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
             },
         ),
     }
+}
+
+/// `22 November 2026`.
+fn day(day: Date) -> String {
+    day.strftime("%-d %B %Y").to_string()
 }
 
 /// `Sunday, 22 November 2026, 14:05 (Europe/Vienna)`.

@@ -22,7 +22,7 @@ use crate::{
 /// A deadline may lie at most this long after the placement.
 const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(365 * 24);
 
-type Answer = Result<axum::Json<OrderDocument>, Problem>;
+pub(super) type Answer = Result<axum::Json<OrderDocument>, Problem>;
 
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -99,7 +99,8 @@ fn check_due(order: &Order, due: Timestamp) -> Result<Timestamp, Invalid> {
     Ok(due)
 }
 
-/// Complete a paid order whose policy is manual fulfilment.
+/// Complete a paid order whose policy is manual fulfilment. One with a stay is `used` then: this is how guests get in who
+/// have lost their code.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/fulfil", tag = "Orders", params(("id" = String, Path)),
     responses(
@@ -116,20 +117,20 @@ pub async fn fulfil(State(app): State<App>, OrderPath(id): OrderPath) -> Answer 
 }
 
 /// Each call is asked once; the client's own retry is a new call.
-fn call_id() -> String {
+pub(super) fn call_id() -> String {
     Uuid::new_v4().to_string()
 }
 
 /// A change that was asked for, the status it needs, and the code of its refusal.
-struct Asked {
-    id: OrderId,
-    wants: Status,
-    refusal: &'static str,
+pub(super) struct Asked {
+    pub id: OrderId,
+    pub wants: Status,
+    pub refusal: &'static str,
 }
 
 impl Asked {
     /// Refuses at once what the stored order already forbids, also while the engine is down.
-    fn check(&self, order: &Order) -> Result<Start, Problem> {
+    pub fn check(&self, order: &Order) -> Result<Start, Problem> {
         match order.status == self.wants {
             true => Ok(Start::from(order)),
             false => Err(Problem::wrong_status(self.refusal, order.status)),
@@ -137,15 +138,15 @@ impl Asked {
     }
 
     /// What the workflow said, with the order as it is now.
-    async fn answer(&self, app: &App, outcome: Result<Outcome, Error>) -> Answer {
+    pub async fn answer(&self, app: &App, outcome: Result<Outcome, Error>) -> Answer {
         match outcome {
             Ok(Outcome::Done) => {
                 let order = load(app, self.id).await?;
                 Ok(axum::Json(OrderDocument::new(order, &app.engine)))
             }
             Ok(Outcome::Refused(status)) => Err(Problem::wrong_status(self.refusal, status)),
-            // Said to the deadline, and within the workflow.
-            Ok(Outcome::NotDue(_) | Outcome::AttemptsOpen) => Err(Problem::internal()),
+            // Said to the deadline, within the workflow, and to check-ins.
+            Ok(Outcome::NotDue(_) | Outcome::AttemptsOpen | Outcome::Refunded) => Err(Problem::internal()),
             Err(Error::Closed | Error::Refused(_)) => self.refused(app).await,
             Err(error @ (Error::Unavailable(_) | Error::Interrupted(_))) => {
                 tracing::warn!(%error, "the engine does not answer");

@@ -1,6 +1,11 @@
 //! An order as clients see it.
 
-use domain::{OrderId, Timestamp, customer::Customer, order::Order};
+use domain::{
+    Date, OrderId, Timestamp,
+    customer::Customer,
+    order::Order,
+    stay::{Charge, Night, Per, Stay},
+};
 use engine::Engine;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -42,8 +47,54 @@ pub struct OrderDocument {
 struct LineDocument {
     sku: String,
     name: String,
+    /// Pieces, or rooms.
     quantity: i64,
-    /// Minor units, as it was when the order was placed.
+    /// Minor units, as it was when the order was placed; of a stay, all its nights for one room.
+    unit_price: i64,
+    /// `quantity * unit_price`, and the extras of a stay.
+    amount: i64,
+    /// What was booked, if the product is sold by the night.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stay: Option<StayDocument>,
+}
+
+/// A stay as it was booked. The amounts of its nights and extras add up to the line's.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Stay)]
+struct StayDocument {
+    #[schema(value_type = String, format = Date)]
+    from: Date,
+    /// The day of departure.
+    #[schema(value_type = String, format = Date)]
+    to: Date,
+    /// In all rooms together.
+    guests: i64,
+    /// Where its days begin and end.
+    time_zone: String,
+    nights: Vec<NightDocument>,
+    extras: Vec<ChargeDocument>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = BookedNight)]
+struct NightDocument {
+    #[schema(value_type = String, format = Date)]
+    date: Date,
+    /// Of one room.
+    unit_price: i64,
+    /// Of all rooms.
+    amount: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = BookedExtra)]
+struct ChargeDocument {
+    code: String,
+    name: String,
+    /// `stay`, `night`, `guest` or `guest_night`.
+    #[schema(value_type = String)]
+    per: Per,
+    quantity: i64,
     unit_price: i64,
     amount: i64,
 }
@@ -112,6 +163,31 @@ impl From<domain::order::Line> for LineDocument {
             name: line.name,
             quantity: line.quantity,
             unit_price: line.unit_price,
+            stay: line.stay.map(|stay| StayDocument::new(stay, line.quantity)),
+        }
+    }
+}
+
+impl StayDocument {
+    fn new(stay: Stay, rooms: i64) -> Self {
+        let Stay { from, to, guests, time_zone, nights, extras } = stay;
+        let night =
+            |Night { date, unit_price }| NightDocument { date, unit_price, amount: rooms * unit_price };
+        let charge = |Charge { code, name, per, quantity, unit_price, amount }| ChargeDocument {
+            code,
+            name,
+            per,
+            quantity,
+            unit_price,
+            amount,
+        };
+        Self {
+            from,
+            to,
+            guests,
+            time_zone,
+            nights: nights.into_iter().map(night).collect(),
+            extras: extras.into_iter().map(charge).collect(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Orders over HTTP: place, read, change.
 
 mod change;
+mod check_in;
 mod document;
 mod place;
 mod read;
@@ -20,4 +21,5 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(change::cancel))
         .routes(routes!(change::extend))
         .routes(routes!(change::fulfil))
+        .routes(routes!(check_in::check_in))
 }

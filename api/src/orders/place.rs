@@ -11,6 +11,7 @@ use domain::{
     money::Currency,
     order::{self, Order, PaymentStatus, Placement, Status},
     policy::{Fulfilment, LatePayment, MoneyRules, Overpayment, Policy, Settle},
+    stay::{self, Booking},
 };
 use providers::Providers;
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,35 @@ pub struct PlaceOrder {
 #[serde(deny_unknown_fields)]
 struct PlaceLine {
     sku: String,
-    /// 1 to 10,000. Lines of one SKU are summed.
-    quantity: i64,
+    /// 1 to 10,000 pieces, required; lines of one SKU are summed. Of a stay: 1 to 100 rooms, default 1.
+    quantity: Option<i64>,
+    /// Which nights, of a product that is sold by the night. Held all or none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stay: Option<PlaceStay>,
+    /// How many stay, in all rooms together. Required with `stay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guests: Option<i64>,
+    /// What they want of what the product offers with its nights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extras: Option<Vec<PlaceExtra>>,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PlaceStay {
+    /// The day of arrival, there. Not in the past.
+    #[schema(format = Date)]
+    from: String,
+    /// The day of departure, at most 90 nights later.
+    #[schema(format = Date)]
+    to: String,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PlaceExtra {
+    /// One of the product's.
+    code: String,
 }
 
 /// When to remind, and when to give up.
@@ -59,7 +87,8 @@ struct PlacePolicy {
     payment_window: Option<String>,
     /// ISO 8601, counted from the placement; default `PT4H`, `PT12H`, `PT22H`.
     reminders: Option<Vec<String>>,
-    /// `immediate` (default): completed when paid. `manual`: waits for `fulfil`.
+    /// `immediate` (default): completed when paid. `manual`: waits for `fulfil`. An order with a stay waits for its
+    /// check-in, whatever this says.
     #[schema(value_type = Option<String>)]
     fulfilment: Option<Fulfilment>,
     /// ISO 8601, default `PT0S`: how long after the deadline the order still waits for money on its way.
@@ -134,21 +163,57 @@ fn parse(request: PlaceOrder, providers: &Providers) -> Result<Placement, Vec<In
     let customer = Customer::from(request.customer).parse();
     let customer = customer.map_err(|errors| errors.into_iter().for_each(|e| invalids.push(e))).ok();
     let currency = invalids.check(Currency::parse(&request.currency));
-    let lines = order::lines(request.lines.iter().map(|l| (l.sku.as_str(), l.quantity)), &mut invalids);
+    let read: Vec<_> = request.lines.iter().enumerate().map(|(i, l)| line(i, l, &mut invalids)).collect();
+    let lines = order::lines(read.iter().map(|(sku, quantity, _)| (*sku, *quantity)), &mut invalids);
+    let stays = stay::bookings(read.into_iter(), &mut invalids);
     let policy = invalids.check_in("policy", policy(request.policy));
     let payment_method = invalids.check(payment_method(request.payment_method, providers)).flatten();
     invalids.check(order::metadata(&request.metadata));
     match (customer, currency, policy) {
         (Some(customer), Some(currency), Some(policy)) if invalids.is_empty() => {
             let metadata = request.metadata;
-            Ok(Placement { customer, currency, lines, policy, payment_method, metadata })
+            Ok(Placement { customer, currency, lines, stays, policy, payment_method, metadata })
         }
         _ => Err(invalids.into_vec()),
     }
 }
 
+/// A line as (SKU, quantity, booking); complaints are about what belongs together.
+fn line<'a>(i: usize, line: &'a PlaceLine, invalids: &mut Invalids) -> (&'a str, i64, Option<Booking>) {
+    let field = |field: &str| format!("lines[{i}].{field}");
+    let Some(stay) = &line.stay else {
+        let quantity = line.quantity.unwrap_or_else(|| {
+            invalids.push(Invalid::new(field("quantity"), "is required"));
+            1
+        });
+        for (name, is_there) in [("guests", line.guests.is_some()), ("extras", line.extras.is_some())] {
+            if is_there {
+                invalids.push(Invalid::new(field(name), "goes with `stay`"));
+            }
+        }
+        return (&line.sku, quantity, None);
+    };
+    let from = invalids.check_in(&field("stay"), stay::date("from", &stay.from));
+    let to = invalids.check_in(&field("stay"), stay::date("to", &stay.to));
+    if line.guests.is_none() {
+        invalids.push(Invalid::new(field("guests"), "is required with `stay`"));
+    }
+    let extras = line.extras.iter().flatten().map(|extra| extra.code.clone()).collect();
+    let booking = match (from, to, line.guests) {
+        (Some(from), Some(to), Some(guests)) => Some(Booking { from, to, guests, extras }),
+        _ => None,
+    };
+    (&line.sku, line.quantity.unwrap_or(1), booking)
+}
+
 fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
     let Some(policy) = policy else { return Ok(Policy::default()) };
+    if policy.fulfilment == Some(Fulfilment::CheckIn) {
+        return Err(Invalid::new(
+            "fulfilment",
+            "must be immediate or manual: what waits for a check-in has a stay",
+        ));
+    }
     let default = MoneyRules::default();
     let money = MoneyRules {
         grace: policy.grace.as_deref().map(domain::policy::grace).transpose()?.unwrap_or(default.grace),
@@ -179,9 +244,10 @@ fn refuse(error: store::Error, skus: &[String]) -> Problem {
         store::Error::Shortage(_) => telemetry::metrics().holds.with_label_values(&["refused"]).inc(),
         store::Error::Invalid(errors) => {
             let indexed = |error: Invalid| {
-                let at = skus.iter().position(|sku| error.field == format!("lines[{sku}].sku"));
+                let named = error.field.strip_prefix("lines[").and_then(|rest| rest.split_once(']'));
+                let at = named.and_then(|(name, of)| Some((skus.iter().position(|sku| sku == name)?, of)));
                 match at {
-                    Some(i) => Invalid::new(format!("lines[{i}].sku"), error.message),
+                    Some((i, of)) => Invalid::new(format!("lines[{i}]{of}"), error.message),
                     None => error,
                 }
             };

@@ -1,18 +1,21 @@
 //! A few products to play with, put there once.
 
 use domain::{
-    Timestamp,
+    SignedDuration, Timestamp,
     money::Currency,
     product::{Condition, Kind, Versions, Wanted},
+    stay::{Extra, Per, Terms},
     stock::{ByHand, Sku},
 };
 use store::{
     Db, Error, Idempotency,
     products::{self, Ask},
+    stays::{self, Offer},
     stock,
 };
 
 const PIECES: i64 = 1000;
+const NIGHTS: i64 = 60;
 /// SKU, name, description, cents.
 const PRODUCTS: [(&str, &str, &str, i64); 3] = [
     ("tea-green", "Green tea", "Sencha from the first harvest, 100 g", 1250),
@@ -22,25 +25,50 @@ const PRODUCTS: [(&str, &str, &str, i64); 3] = [
 
 /// Adds what is not there yet; what was changed since is left alone.
 pub async fn seed(db: &Db) -> anyhow::Result<()> {
+    seed_room(db).await?;
     for (sku, name, description, unit_price) in PRODUCTS {
         let sku = Sku::parse(sku)?;
         let at = Timestamp::now();
-        let wanted = Wanted {
-            kind: Some(Kind::Goods),
-            name: name.to_owned(),
-            description: description.to_owned(),
-            unit_price,
-            currency: Currency::parse("EUR")?,
-            active: true,
-        };
-        let only_new = Condition { unless: Some(Versions::Any), ..Condition::default() };
-        match products::put(db, &sku, &wanted, &Ask { by: "seed", at, condition: only_new }).await {
-            Ok(_) | Err(Error::Stale(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+        put_new(db, &sku, &wanted(Kind::Goods, name, description, unit_price)?, at).await?;
         // The key makes this happen once, also if the last start was killed right here.
         let once = Idempotency { key: format!("dev-seed-{sku}"), request_hash: Vec::new() };
         stock::adjust(db, &sku, ByHand::Received, PIECES, "first delivery", Some(&once), at).await?;
     }
     Ok(())
+}
+
+/// A room with two months of nights. When these are over, it has them anew.
+async fn seed_room(db: &Db) -> anyhow::Result<()> {
+    let (sku, at) = (Sku::parse("room-garden")?, Timestamp::now());
+    let room = wanted(Kind::Stay, "Garden room", "Two beds, and a door to the garden", 9500)?;
+    put_new(db, &sku, &room, at).await?;
+    let breakfast =
+        Extra { code: "breakfast".into(), name: "Breakfast".into(), unit_price: 1400, per: Per::GuestNight };
+    let terms = Terms { max_guests: 2, extras: vec![breakfast], ..Terms::default() };
+    let from = terms.today(at);
+    let to = from.saturating_add(SignedDuration::from_hours(24 * NIGHTS));
+    if stays::nights(db, &sku, from, to).await?.is_empty() {
+        stays::put_terms(db, &sku, &terms, at).await?;
+        stays::put_nights(db, &sku, &Offer { from, to, capacity: 3, unit_price: None }, at).await?;
+    }
+    Ok(())
+}
+
+fn wanted(kind: Kind, name: &str, description: &str, unit_price: i64) -> anyhow::Result<Wanted> {
+    Ok(Wanted {
+        kind: Some(kind),
+        name: name.to_owned(),
+        description: description.to_owned(),
+        unit_price,
+        currency: Currency::parse("EUR")?,
+        active: true,
+    })
+}
+
+async fn put_new(db: &Db, sku: &Sku, wanted: &Wanted, at: Timestamp) -> anyhow::Result<()> {
+    let only_new = Condition { unless: Some(Versions::Any), ..Condition::default() };
+    match products::put(db, sku, wanted, &Ask { by: "seed", at, condition: only_new }).await {
+        Ok(_) | Err(Error::Stale(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }

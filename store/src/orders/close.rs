@@ -1,12 +1,14 @@
 //! The ends of an order that is not paid. Each gives back "whatever this order holds", so repeating a step,
 //! or running it after a crash in the middle, changes nothing.
 
-use domain::{OrderId, Timestamp, money::Money, order::Status, payment::Mismatch, stock::Movement};
+use domain::{
+    OrderId, Timestamp, money::Money, order::Status, payment::Mismatch, policy::Fulfilment, stock::Movement,
+};
 use serde_json::json;
 
-use super::{Locked, lock, set_status};
+use super::{Locked, lock, set_status, stay::USED};
 use crate::{
-    Db, Error, Result, Tx,
+    Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
     outbox, payments,
     stock::End,
@@ -24,6 +26,8 @@ pub enum Closed {
     AttemptsOpen,
     /// The order is in another state that forbids this end.
     Refused(Status),
+    /// All of the order's money went back, or is on its way.
+    Refunded,
 }
 
 /// Expires an unpaid order whose deadline (with its grace) has passed at `at`, and restocks. While an attempt to
@@ -114,7 +118,8 @@ async fn give_back(
     outbox::append(tx, order.id, at, kind, event).await
 }
 
-/// Completes a paid order that was waiting for the shop.
+/// Completes a paid order that was waiting for the shop. One with a stay is used then: the shop lets guests in who have
+/// lost their code.
 #[tracing::instrument(name = "sql orders.fulfil", skip_all, err(level = "debug"))]
 pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     let mut tx = db.begin().await?;
@@ -124,13 +129,32 @@ pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
         Status::Paid => {}
         other => return Ok(Closed::Refused(other)),
     }
-    if !order.manual_fulfilment() {
-        return Err(Error::corrupt(format!("order {id} is paid but has nothing to fulfil")));
-    }
-    set_status(&mut tx, &order, Status::Completed, None, at).await?;
-    timeline::append(&mut tx, id, at, &[("order.completed", json!({}))]).await?;
-    let event = json!({"customer_id": order.customer_id});
-    outbox::append(&mut tx, id, at, "order.completed", event).await?;
+    let reason = match order.policy.fulfilment {
+        Fulfilment::Immediate => {
+            return Err(Error::corrupt(format!("order {id} is paid but has nothing to fulfil")));
+        }
+        Fulfilment::Manual => None,
+        Fulfilment::CheckIn => Some(USED),
+    };
+    check_ins::close(&mut tx, id, true, at).await?;
+    complete(&mut tx, &order, reason, at).await?;
     tx.commit().await?;
     Ok(Closed::Done)
+}
+
+/// Status, timeline and outbox of a paid order that has waited.
+pub(super) async fn complete(
+    tx: &mut Tx<'_>,
+    order: &Locked,
+    reason: Option<&str>,
+    at: Timestamp,
+) -> Result<()> {
+    set_status(tx, order, Status::Completed, reason, at).await?;
+    let data = reason.map_or(json!({}), |reason| json!({"reason": reason}));
+    timeline::append(tx, order.id, at, &[("order.completed", data)]).await?;
+    let mut event = json!({"customer_id": order.customer_id});
+    if let Some(reason) = reason {
+        event["reason"] = json!(reason);
+    }
+    outbox::append(tx, order.id, at, "order.completed", event).await
 }

@@ -4,9 +4,11 @@ mod close;
 mod extend;
 mod pay;
 mod place;
+mod place_stay;
 mod read;
 mod reinstate;
 mod start;
+mod stay;
 mod step;
 mod write;
 
@@ -18,6 +20,7 @@ pub(crate) use place::place_all;
 pub use place::{Ask, Placed, place};
 pub use read::{Filter, get, list, placed_under};
 pub use start::{Start, claim_unstarted, mark_started, start_of};
+pub use stay::{check_in, end_stay};
 pub(crate) use step::{Decision, Step, What, decide, decide_all};
 
 use std::collections::BTreeMap;
@@ -45,8 +48,12 @@ pub(crate) struct Locked {
 }
 
 impl Locked {
-    fn manual_fulfilment(&self) -> bool {
-        self.policy.fulfilment == Fulfilment::Manual
+    /// What it is once it is paid.
+    fn status_when_paid(&self) -> Status {
+        match self.policy.fulfilment {
+            Fulfilment::Immediate => Status::Completed,
+            Fulfilment::Manual | Fulfilment::CheckIn => Status::Paid,
+        }
     }
 
     /// From here on the order may expire.

@@ -6,13 +6,14 @@ use domain::{
     money::Money,
     order::Status,
     payment::{self, Mismatch, Outcome, PaymentReport, Resolution},
+    policy::Fulfilment,
     stock::Movement,
 };
 use serde_json::json;
 
 use super::{Locked, lock, reinstate::reinstate, set_status};
 use crate::{
-    Db, Result, Tx,
+    Db, Result, Tx, check_ins,
     exceptions::{self, About},
     inbox, outbox, payments, refunds, sql,
     stock::End,
@@ -147,10 +148,10 @@ async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked, at: Timestamp
         .execute(&mut **tx)
         .await?;
     ends.push(End { order: order.id, movement: Movement::Committed, at });
-    let status = match order.manual_fulfilment() {
-        true => Status::Paid,
-        false => Status::Completed,
-    };
+    if order.policy.fulfilment == Fulfilment::CheckIn {
+        check_ins::open(tx, order.id).await?;
+    }
+    let status = order.status_when_paid();
     set_status(tx, order, status, None, at).await?;
     let mut entries = vec![("order.paid", json!({})), ("stock.committed", json!({}))];
     if status.is_terminal() {

@@ -8,12 +8,15 @@ use domain::{
     Invalid, OrderId, Timestamp,
     money::Currency,
     order::{Line, Order, PaymentStatus, Placement, Status},
+    policy::{Fulfilment, Policy},
+    product::Kind,
     stock::{Level, Shortage, Sku},
 };
 
-use super::write;
+use super::{place_stay, write};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
+    stays::{self, Lodging},
     stock::{self, Held},
 };
 
@@ -54,12 +57,12 @@ pub async fn place(db: &Db, ask: Ask) -> Result<Placed> {
 /// that waited for the lock must find the first one's order, not an empty shelf.
 pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed>>> {
     let mut tx = db.begin().await?;
-    let mut offers = lock_offers(&mut tx, asks).await?;
+    let mut shelf = lock_shelf(&mut tx, asks).await?;
     let mut known = known_keys(&mut tx, asks).await?;
     let mut answers = Vec::with_capacity(asks.len());
     let mut holds = Vec::new();
     for ask in asks {
-        answers.push(decide(ask, &mut offers, &mut known, &mut holds));
+        answers.push(decide(ask, &mut shelf, &mut known, &mut holds));
     }
     let placed = answers.iter().zip(asks).filter_map(|(answer, ask)| match answer {
         Ok(Placed::New(order)) => Some((&**order, &ask.idempotency)),
@@ -75,32 +78,44 @@ pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed
     Ok(answers)
 }
 
-/// What the catalogue and the shelf say about one SKU, its level locked.
+/// What the catalogue and the shelf say about one stock unit (a SKU, or one night of it), its level locked.
 #[derive(sqlx::FromRow)]
-struct Offer {
+pub(super) struct Offer {
     sku: String,
+    kind: String,
     name: String,
-    unit_price: i64,
+    pub unit_price: i64,
     currency: String,
     active: bool,
-    on_hand: i64,
-    held: i64,
+    pub on_hand: i64,
+    pub held: i64,
 }
 
-type Offers = BTreeMap<String, Offer>;
+/// What all orders of a batch choose from.
+pub(super) struct Shelf {
+    pub offers: BTreeMap<String, Offer>,
+    /// Of the SKUs that somebody wants to stay at.
+    pub lodgings: BTreeMap<String, Lodging>,
+}
 
-async fn lock_offers(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Offers> {
-    let skus: BTreeSet<&str> =
-        asks.iter().flat_map(|ask| ask.placement.lines.keys().map(Sku::as_str)).collect();
+async fn lock_shelf(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Shelf> {
+    let units: BTreeSet<Sku> = asks.iter().flat_map(|ask| ask.placement.units()).collect();
     let offers: Vec<Offer> = sqlx::query_as(
-        "SELECT sku, name, unit_price, currency, active, on_hand, held
-         FROM stock_levels s JOIN products p USING (sku)
-         WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE OF s",
+        "SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS unit_price, currency, active, on_hand, held
+         FROM stock_levels s JOIN products p ON p.sku = s.product
+         WHERE s.sku = ANY($1) ORDER BY s.sku FOR NO KEY UPDATE OF s",
     )
-    .bind(skus.into_iter().collect::<Vec<_>>())
+    .bind(units.iter().map(Sku::as_str).collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await?;
-    Ok(offers.into_iter().map(|offer| (offer.sku.clone(), offer)).collect())
+    let offers = offers.into_iter().map(|offer| (offer.sku.clone(), offer)).collect();
+    let stays: BTreeSet<&str> =
+        asks.iter().flat_map(|ask| ask.placement.stays.keys().map(Sku::as_str)).collect();
+    let lodgings = match stays.is_empty() {
+        true => BTreeMap::new(),
+        false => stays::lodgings(tx, &stays.into_iter().collect::<Vec<_>>()).await?,
+    };
+    Ok(Shelf { offers, lodgings })
 }
 
 /// Which order a key made, and of what request.
@@ -118,40 +133,44 @@ async fn known_keys(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Known> {
 }
 
 /// Decides one placement against what is left after those before it, and takes its stock.
-fn decide(ask: &Ask, offers: &mut Offers, known: &mut Known, holds: &mut Vec<Held>) -> Result<Placed> {
+fn decide(ask: &Ask, shelf: &mut Shelf, known: &mut Known, holds: &mut Vec<Held>) -> Result<Placed> {
     let Idempotency { key, request_hash } = &ask.idempotency;
     if let Some((id, hash)) = known.get(key) {
         return if hash == request_hash { Ok(Placed::Replayed(*id)) } else { Err(Error::KeyReused) };
     }
-    let order = judge(ask, offers)?;
-    for line in &order.lines {
-        if let Some(offer) = offers.get_mut(line.sku.as_str()) {
-            offer.held += line.quantity;
+    let order = judge(ask, shelf)?;
+    for (unit, quantity) in
+        order.lines.iter().flat_map(|line| line.units().into_iter().map(|unit| (unit, line.quantity)))
+    {
+        if let Some(offer) = shelf.offers.get_mut(unit.as_str()) {
+            offer.held += quantity;
             let level = Level { on_hand: offer.on_hand, held: offer.held };
-            let (sku, quantity) = (line.sku.clone(), line.quantity);
-            holds.push(Held { order: order.id, sku, quantity, level, at: ask.at });
+            holds.push(Held { order: order.id, sku: unit, quantity, level, at: ask.at });
         }
     }
     known.insert(key.clone(), (order.id, request_hash.clone()));
     Ok(Placed::New(Box::new(order)))
 }
 
+/// A line as it would be placed and what is missing for it, or what is wrong with it.
+pub(super) type Judged = Result<(Line, Vec<Shortage>), Vec<Invalid>>;
+
 /// All lines or none: every line must be on sale, in the order's currency, and on the shelf.
-fn judge(ask: &Ask, offers: &Offers) -> Result<Order> {
+fn judge(ask: &Ask, shelf: &Shelf) -> Result<Order> {
     let placement = &ask.placement;
     let mut invalids = Vec::new();
     let mut shortages = Vec::new();
     let mut lines = Vec::with_capacity(placement.lines.len());
     for (sku, &quantity) in &placement.lines {
-        match on_sale(sku, placement.currency, offers) {
-            Err(invalid) => invalids.push(invalid),
-            Ok(offer) => {
-                let available = offer.on_hand - offer.held;
-                if available < quantity {
-                    shortages.push(Shortage { sku: sku.clone(), requested: quantity, available });
-                }
-                let (name, unit_price) = (offer.name.clone(), offer.unit_price);
-                lines.push(Line { sku: sku.clone(), name, quantity, unit_price });
+        let judged = match placement.stays.get(sku) {
+            None => goods(sku, quantity, placement.currency, shelf),
+            Some(booking) => place_stay::judge(sku, quantity, booking, placement.currency, shelf, ask.at),
+        };
+        match judged {
+            Err(wrong) => invalids.extend(wrong),
+            Ok((line, short)) => {
+                lines.push(line);
+                shortages.extend(short);
             }
         }
     }
@@ -164,8 +183,27 @@ fn judge(ask: &Ask, offers: &Offers) -> Result<Order> {
     Ok(order(ask, lines))
 }
 
+fn goods(sku: &Sku, quantity: i64, currency: Currency, shelf: &Shelf) -> Judged {
+    let offer = shelf.offers.get(sku.as_str()).ok_or_else(|| no_product(sku))?;
+    on_sale(sku, offer.active, &offer.currency, currency)?;
+    if offer.kind == Kind::Stay.as_str() {
+        return Err(refused(sku, "stay", format!("is required: {sku} is sold by the night")));
+    }
+    let available = offer.on_hand - offer.held;
+    let short = Shortage { sku: sku.clone(), night: None, requested: quantity, available };
+    let (name, unit_price) = (offer.name.clone(), offer.unit_price);
+    let line = Line { sku: sku.clone(), name, quantity, unit_price, stay: None };
+    Ok((line, (available < quantity).then_some(short).into_iter().collect()))
+}
+
 fn order(ask: &Ask, lines: Vec<Line>) -> Order {
     let Placement { customer, currency, policy, payment_method, metadata, .. } = ask.placement.clone();
+    // Guests check in, whatever else is in the order; and where there are none, nobody would.
+    let fulfilment = match (lines.iter().any(|line| line.stay.is_some()), policy.fulfilment) {
+        (true, _) => Fulfilment::CheckIn,
+        (false, Fulfilment::CheckIn) => Fulfilment::Manual,
+        (false, asked) => asked,
+    };
     Order {
         id: ask.id,
         status: Status::AwaitingPayment,
@@ -175,7 +213,7 @@ fn order(ask: &Ask, lines: Vec<Line>) -> Order {
         lines,
         customer,
         payment_due_at: policy.payment_due_at(ask.at),
-        policy,
+        policy: Policy { fulfilment, ..policy },
         payment_method,
         placed_at: ask.at,
         paid_at: None,
@@ -185,17 +223,27 @@ fn order(ask: &Ask, lines: Vec<Line>) -> Order {
     }
 }
 
-fn on_sale<'a>(sku: &Sku, currency: Currency, offers: &'a Offers) -> Result<&'a Offer, Invalid> {
-    let refuse = |why: String| Invalid::new(format!("lines[{sku}].sku"), why);
-    let offer = offers.get(sku.as_str()).ok_or_else(|| refuse(format!("there is no product {sku}")))?;
-    if !offer.active {
-        return Err(refuse(format!("{sku} is not on sale")));
+/// What is wrong with a field of a line. The door names a line by its SKU.
+pub(super) fn refused(sku: &Sku, field: &str, why: String) -> Vec<Invalid> {
+    vec![Invalid::new(format!("lines[{sku}].{field}"), why)]
+}
+
+pub(super) fn no_product(sku: &Sku) -> Vec<Invalid> {
+    refused(sku, "sku", format!("there is no product {sku}"))
+}
+
+pub(super) fn on_sale(
+    sku: &Sku,
+    active: bool,
+    sold_in: &str,
+    currency: Currency,
+) -> Result<(), Vec<Invalid>> {
+    if !active {
+        return Err(refused(sku, "sku", format!("{sku} is not on sale")));
     }
-    if offer.currency != currency.code() {
-        return Err(Invalid::new(
-            "currency",
-            format!("{sku} is sold in {}, not in {currency}", offer.currency),
-        ));
+    if sold_in != currency.code() {
+        let why = format!("{sku} is sold in {sold_in}, not in {currency}");
+        return Err(vec![Invalid::new("currency", why)]);
     }
-    Ok(offer)
+    Ok(())
 }

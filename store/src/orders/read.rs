@@ -8,6 +8,7 @@ use domain::{
     money::Currency,
     order::{Line, Order, PaymentStatus, Status},
     policy::Policy,
+    stay::Stay,
     stock::Sku,
 };
 use sqlx::{Postgres, QueryBuilder, types::Json};
@@ -93,19 +94,21 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
     rows.into_iter().map(|row| order(row, &mut lines)).collect()
 }
 
+type LineRow = (uuid::Uuid, String, String, i64, i64, Option<Json<Stay>>);
 type Lines = HashMap<uuid::Uuid, Vec<Line>>;
 
 async fn lines_of(db: &Db, orders: &[uuid::Uuid]) -> Result<Lines> {
-    let rows: Vec<(uuid::Uuid, String, String, i64, i64)> = sqlx::query_as(
-        "SELECT order_id, sku, name, quantity, unit_price
+    let rows: Vec<LineRow> = sqlx::query_as(
+        "SELECT order_id, sku, name, quantity, unit_price, stay
          FROM order_lines WHERE order_id = ANY($1) ORDER BY order_id, sku",
     )
     .bind(orders)
     .fetch_all(db.pool())
     .await?;
     let mut lines = Lines::new();
-    for (order, sku, name, quantity, unit_price) in rows {
-        let line = Line { sku: Sku::from_store(sku), name, quantity, unit_price };
+    for (order, sku, name, quantity, unit_price, stay) in rows {
+        let stay = stay.map(|Json(stay)| stay);
+        let line = Line { sku: Sku::from_store(sku), name, quantity, unit_price, stay };
         lines.entry(order).or_default().push(line);
     }
     Ok(lines)

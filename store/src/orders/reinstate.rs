@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Locked, pay::pay_successor};
 use crate::{
-    Result, Tx,
+    Result, Tx, check_ins,
     exceptions::About,
     outbox, payments, random, sql,
     stock::{self, End, Held},
@@ -29,6 +29,9 @@ pub(super) async fn reinstate(
     let (true, Some(payment)) = (fits, about.payment) else { return Ok(None) };
     if payments::is_replaced(tx, ended.id).await? {
         return Ok(None); // it was paid for twice
+    }
+    if check_ins::stays(tx, ended.id).await?.iter().any(|stay| stay.is_past(at)) {
+        return Ok(None); // a night that was sold to nobody cannot be had any more
     }
     let Some(lines) = lines_on_the_shelf(tx, ended.id).await? else { return Ok(None) };
     let id = OrderId::new(at, random());
@@ -57,11 +60,11 @@ pub(super) async fn reinstate(
     Ok(Some(id))
 }
 
-/// The order's lines, their levels locked in SKU order; none if one of them falls short.
+/// What the order had on hold, its levels locked in SKU order; none if one of them falls short.
 async fn lines_on_the_shelf(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Vec<(Sku, i64, Level)>>> {
     let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
-        "SELECT s.sku, l.quantity, s.on_hand, s.held
-         FROM stock_levels s JOIN order_lines l ON l.sku = s.sku AND l.order_id = $1
+        "SELECT s.sku, h.quantity, s.on_hand, s.held
+         FROM stock_levels s JOIN holds h ON h.sku = s.sku AND h.order_id = $1
          ORDER BY s.sku FOR NO KEY UPDATE OF s",
     )
     .bind(order.uuid())
@@ -88,8 +91,8 @@ async fn copy(tx: &mut Tx<'_>, from: OrderId, to: OrderId, at: Timestamp) -> Res
     .execute(&mut **tx)
     .await?;
     sqlx::query(
-        "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price)
-         SELECT $2, sku, name, quantity, unit_price FROM order_lines WHERE order_id = $1",
+        "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price, stay)
+         SELECT $2, sku, name, quantity, unit_price, stay FROM order_lines WHERE order_id = $1",
     )
     .bind(from.uuid())
     .bind(to.uuid())

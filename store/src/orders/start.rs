@@ -39,8 +39,8 @@ pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
     start(row.ok_or(Error::NotFound)?)
 }
 
-/// An open order this long past its deadline has lost its workflow (somebody terminated it). It is
-/// started anew, and if that does not help, again after as long.
+/// An open order this long past its deadline, or past the end of its stay, has lost its workflow (somebody
+/// terminated it). It is started anew, and if that does not help, again after as long.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
 
 /// Takes orders that want a (re)start, placed before `placed_before`, hidden from other sweepers until
@@ -61,7 +61,11 @@ pub async fn claim_unstarted(
              UNION ALL
              (SELECT id FROM orders
               WHERE status = 'awaiting_payment' AND payment_due_at < $2 AND workflow_started_at < $2
-              ORDER BY payment_due_at LIMIT $3))
+              ORDER BY payment_due_at LIMIT $3)
+             UNION ALL
+             (SELECT o.id FROM check_ins c JOIN orders o ON o.id = c.order_id
+              WHERE c.closed_at IS NULL AND c.closes_at < $2 AND o.workflow_started_at < $2
+              ORDER BY c.closes_at LIMIT $3))
          FOR NO KEY UPDATE SKIP LOCKED",
     )
     .bind(sql(placed_before))

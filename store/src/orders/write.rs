@@ -2,6 +2,7 @@
 
 use domain::order::{Line, Order};
 use serde_json::{Value, json};
+use sqlx::types::Json;
 
 use crate::{Error, Idempotency, Result, SqlTime, Tx, outbox, sql, timeline};
 
@@ -15,8 +16,7 @@ pub(super) async fn orders(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -
     let mut entries = Vec::with_capacity(2 * orders.len());
     let mut events = Vec::with_capacity(orders.len());
     for (order, _) in orders {
-        let lines: Vec<Value> =
-            order.lines.iter().map(|line| json!({"sku": line.sku, "quantity": line.quantity})).collect();
+        let lines: Vec<Value> = order.lines.iter().map(told).collect();
         let placed = json!({"total": order.total, "currency": order.currency});
         entries.push((order.id, order.placed_at, "order.placed", placed));
         entries.push((order.id, order.placed_at, "stock.held", json!({"lines": lines})));
@@ -26,6 +26,14 @@ pub(super) async fn orders(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -
     }
     timeline::begin(tx, &entries).await?;
     outbox::append_all(tx, &events).await
+}
+
+/// A line in events: what was ordered, and of a stay, when.
+fn told(line: &Line) -> Value {
+    match &line.stay {
+        None => json!({"sku": line.sku, "quantity": line.quantity}),
+        Some(stay) => json!({"sku": line.sku, "quantity": line.quantity, "from": stay.from, "to": stay.to}),
+    }
 }
 
 async fn heads(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
@@ -70,14 +78,15 @@ async fn lines(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()>
     let all: Vec<(uuid::Uuid, &Line)> =
         orders.iter().flat_map(|(order, _)| order.lines.iter().map(|line| (order.id.uuid(), line))).collect();
     sqlx::query(
-        "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])",
+        "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price, stay)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[])",
     )
     .bind(all.iter().map(|(order, _)| *order).collect::<Vec<_>>())
     .bind(all.iter().map(|(_, line)| line.sku.as_str()).collect::<Vec<_>>())
     .bind(all.iter().map(|(_, line)| line.name.as_str()).collect::<Vec<_>>())
     .bind(all.iter().map(|(_, line)| line.quantity).collect::<Vec<_>>())
     .bind(all.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>())
+    .bind(all.iter().map(|(_, line)| line.stay.as_ref().map(Json)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

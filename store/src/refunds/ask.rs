@@ -88,6 +88,11 @@ async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Ref
     }
 }
 
+/// Whether nothing is left of what an order was paid with.
+pub(crate) async fn is_all_asked_back(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+    Ok(paid_with(tx, order).await?.is_some_and(|paid| paid.left == 0))
+}
+
 /// The payment that paid an order, and what of it has not been asked back yet.
 struct Paid {
     payment: PaymentId,

@@ -5,7 +5,7 @@ mod ask;
 mod tell;
 
 pub use ask::{Request, request};
-pub(crate) use ask::{by_rule, of_exception};
+pub(crate) use ask::{by_rule, is_all_asked_back, of_exception};
 pub(crate) use tell::{lock_payment, lock_payments, take_up_early};
 pub use tell::{record, report};
 

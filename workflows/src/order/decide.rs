@@ -35,6 +35,7 @@ impl OrderWorkflow {
                     Request::Cancel(cancel) => Self::cancel_order(ctx, cancel.reason).await?,
                     Request::Extend(extend) => Self::extend_order(ctx, extend.payment_due_at).await?,
                     Request::Fulfil => Self::fulfil_order(ctx).await?,
+                    Request::CheckIn => Self::check_in_order(ctx).await?,
                 };
                 ctx.state_mut(|s| match outcome {
                     Outcome::AttemptsOpen => s.waiting.push(Event::Request(ticket, request)),
@@ -75,6 +76,7 @@ impl OrderWorkflow {
             }
             // It ended otherwise, in a task that was thrown away before the customer was told.
             Outcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
+            Outcome::Refunded => {} // said to check-ins alone
         }
         Ok(())
     }
@@ -107,6 +109,29 @@ impl OrderWorkflow {
         Ok(outcome)
     }
 
+    /// The guests are there. Those who come second with the same code are told that it was used.
+    async fn check_in_order(ctx: &WorkflowContext<Self>) -> Decided<Outcome> {
+        let status = ctx.state(Self::status);
+        if status != Status::Paid {
+            return Ok(Outcome::Refused(status));
+        }
+        let input = At { order: ctx.state(Self::order), at: now(ctx) };
+        let outcome = step(ctx, OrderSteps::check_in, input, DATABASE, "check in").await?;
+        if outcome == Outcome::Done {
+            Self::enter(ctx, Status::Completed, None);
+        }
+        Ok(outcome)
+    }
+
+    /// The stay is over, and nobody has checked in.
+    pub(crate) async fn end_stay(ctx: &WorkflowContext<Self>) -> Decided {
+        let input = At { order: ctx.state(Self::order), at: now(ctx) };
+        step(ctx, OrderSteps::end_stay, input, DATABASE, "close as unused").await?;
+        // Else it ended otherwise, in a task that was thrown away.
+        Self::enter(ctx, Status::Completed, None);
+        Ok(())
+    }
+
     /// The order has a new status: say so in the UI, drop reminders that are moot, queue the mail.
     /// Whether it is new is judged by what was said, not by what is stored: after a crash in our first
     /// task, `reserve` finds the order as a step that was already done had left it.
@@ -121,6 +146,9 @@ impl OrderWorkflow {
             }
             s.mails.retain(|mail| !mail.is_reminder());
             s.mails.extend(mail);
+            if status == Status::Paid && s.facts().stays_end_at.is_some() {
+                s.mails.push_back(MailKind::CheckIn);
+            }
         });
     }
 

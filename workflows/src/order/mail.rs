@@ -19,7 +19,7 @@ impl OrderWorkflow {
     /// again afterwards if there is still something to tell.
     pub(crate) async fn mail(ctx: &WorkflowContext<Self>, kind: MailKind) {
         let Some(effort) = Self::effort(ctx, kind) else {
-            return; // a reminder that the next deadline overtook
+            return; // a reminder that the next deadline overtook, or a stay that is over
         };
         let input = SendMailInput { order: ctx.state(Self::order), at: now(ctx), kind };
         let summary = format!("mail: {}", kind.name());
@@ -45,16 +45,20 @@ impl OrderWorkflow {
     }
 
     fn effort(ctx: &WorkflowContext<Self>, kind: MailKind) -> Option<Effort> {
-        if !kind.is_reminder() {
-            return Some(MAIL);
-        }
-        let left = ctx.state(Self::reminder_worth_until).duration_since(now(ctx));
+        let Some(until) = ctx.state(|s| s.worth_until(kind)) else { return Some(MAIL) };
+        let left = until.duration_since(now(ctx));
         let left = Duration::try_from(left).ok().filter(|left| !left.is_zero())?;
         Some(MAIL.within(left))
     }
 
-    /// A reminder is worth sending until the next one, or the deadline.
-    fn reminder_worth_until(&self) -> Timestamp {
-        self.next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at)
+    /// A reminder is worth sending until the next one, or the deadline; a check-in code until the stay is over.
+    fn worth_until(&self, kind: MailKind) -> Option<Timestamp> {
+        match kind {
+            MailKind::Reminder(_) => {
+                Some(self.next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at))
+            }
+            MailKind::CheckIn => self.facts().stays_end_at,
+            _ => None,
+        }
     }
 }

@@ -105,6 +105,7 @@ impl OrderWorkflow {
                 Todo::Mail(kind) => Self::mail(ctx, kind).await,
                 Todo::CloseAttempts => Self::close_attempts_in_the_way(ctx).await,
                 Todo::Expire => Self::expire(ctx).await?,
+                Todo::EndStay => Self::end_stay(ctx).await?,
             }
         }
         Ok(ctx.state(|s| s.status().to_string()))
@@ -144,6 +145,20 @@ impl OrderWorkflow {
 
     #[update_validator(fulfil)]
     fn validate_fulfil(&self, _ctx: &WorkflowContextView, _: &requests::FulfilRequest) -> requests::Verdict {
+        self.must_be(Status::Paid)
+    }
+
+    #[update(name = "check-in")]
+    pub async fn check_in(ctx: &mut WorkflowContext<Self>, _request: requests::CheckInRequest) -> Outcome {
+        Self::ask(ctx, Request::CheckIn).await
+    }
+
+    #[update_validator(check_in)]
+    fn validate_check_in(
+        &self,
+        _ctx: &WorkflowContextView,
+        _: &requests::CheckInRequest,
+    ) -> requests::Verdict {
         self.must_be(Status::Paid)
     }
 

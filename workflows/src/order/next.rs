@@ -14,6 +14,7 @@ pub(crate) enum Todo {
     Mail(MailKind),
     CloseAttempts,
     Expire,
+    EndStay,
 }
 
 enum Wake {
@@ -67,13 +68,20 @@ impl OrderWorkflow {
         self.events.extend(std::mem::take(&mut self.waiting));
     }
 
-    /// The next reminder or the deadline; a paid order waits for the shop without one.
+    /// The next reminder or the deadline; of a paid order, the end of its stay. Without one, it waits for the shop.
     fn alarm(&self) -> Option<Timestamp> {
-        (self.status() == Status::AwaitingPayment)
-            .then(|| self.next_reminder().map_or_else(|| self.facts().expires_at(), |(_, at)| at))
+        match self.status() {
+            Status::AwaitingPayment => {
+                Some(self.next_reminder().map_or_else(|| self.facts().expires_at(), |(_, at)| at))
+            }
+            _ => self.facts().stays_end_at,
+        }
     }
 
     fn on_alarm(&mut self) -> Option<Todo> {
+        if self.status() == Status::Paid {
+            return Some(Todo::EndStay);
+        }
         match self.next_reminder() {
             Some((number, _)) => {
                 self.reminders_begun += 1;
@@ -126,6 +134,7 @@ impl OrderWorkflow {
     fn alarm_summary(&self) -> String {
         match self.next_reminder() {
             Some((number, _)) => format!("payment reminder {number}"),
+            None if self.status() == Status::Paid => "the stay is over".to_owned(),
             None => "payment due".to_owned(),
         }
     }
@@ -143,7 +152,10 @@ impl OrderWorkflow {
                  stock is released.",
                 facts.total, facts.payment_due_at
             ),
-            (Status::Paid, _) => "Paid. Waiting for the shop to call fulfil.".to_owned(),
+            (Status::Paid, _) => match facts.stays_end_at {
+                Some(end) => format!("Paid. Waiting for the guests to check in until {end}."),
+                None => "Paid. Waiting for the shop to call fulfil.".to_owned(),
+            },
             (status, _) => format!("The order is {status}."),
         };
         self.details.clone_from(&details);

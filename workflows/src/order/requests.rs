@@ -18,11 +18,16 @@ pub struct ExtendRequest {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FulfilRequest {}
 
+/// The guest's code was found right. It does not come here itself.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct CheckInRequest {}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
     Cancel(CancelRequest),
     Extend(ExtendRequest),
     Fulfil,
+    CheckIn,
 }
 
 /// A refused request leaves no trace in the history.

@@ -1,0 +1,325 @@
+//! Stays: what a product that is sold by the night offers, what a client books of it, and what that costs.
+//!
+//! Each night is a stock unit of its own ([`Sku::night`]), held and sold as any piece is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use crate::{Invalid, Invalids, customer, money, stock::Sku, text};
+
+pub const MAX_NIGHTS: i64 = 90;
+pub const MAX_ROOMS: i64 = 100;
+/// In one room.
+pub const MAX_GUESTS: i64 = 50;
+pub const MAX_EXTRAS: usize = 20;
+/// In one order: each of them locks a stock level for each of its nights.
+pub const MAX_STAYS: usize = 10;
+/// Nights that can be offered or read at once.
+pub const MAX_OFFERED: i64 = 366;
+
+/// A calendar date, as `2026-07-01`.
+pub fn date(field: &str, text: &str) -> Result<Date, Invalid> {
+    let date = text.parse().ok().filter(|_| text.len() == 10 && text.is_ascii());
+    date.ok_or_else(|| Invalid::new(field, "must be a date such as 2026-07-01"))
+}
+
+/// The nights from one day to another: the last one ends on the morning of `to`.
+pub fn nights(from: Date, to: Date) -> impl Iterator<Item = Date> {
+    from.series(1.day()).take_while(move |night| *night < to)
+}
+
+/// How many nights lie between two days, at least one and at most `max`.
+pub fn count_nights(field: &str, from: Date, to: Date, max: i64) -> Result<i64, Invalid> {
+    match to.duration_since(from).as_hours() / 24 {
+        ..=0 => Err(Invalid::new(field, "must be later than `from`")),
+        nights if nights > max => {
+            Err(Invalid::new(field, format!("must be at most {max} nights after `from`")))
+        }
+        nights => Ok(nights),
+    }
+}
+
+/// Checks how many rooms there are of a night.
+pub fn capacity(capacity: i64) -> Result<i64, Invalid> {
+    match capacity {
+        0..=crate::stock::MAX_QUANTITY => Ok(capacity),
+        _ => Err(Invalid::new("capacity", format!("must be 0 to {}", crate::stock::MAX_QUANTITY))),
+    }
+}
+
+/// What a client books of a product, as read by [`Booking::parse`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booking {
+    pub from: Date,
+    /// The day of departure.
+    pub to: Date,
+    /// In all rooms together.
+    pub guests: i64,
+    /// Codes of extras.
+    #[serde(default)]
+    pub extras: Vec<String>,
+}
+
+impl Booking {
+    /// Checks what can be checked without the catalogue.
+    pub fn parse(self) -> Result<Self, Vec<Invalid>> {
+        let mut invalids = Invalids::default();
+        invalids.check_in("stay", count_nights("to", self.from, self.to, MAX_NIGHTS));
+        if self.guests < 1 {
+            invalids.push(Invalid::new("guests", "must be 1 or more"));
+        }
+        if self.extras.len() > MAX_EXTRAS {
+            invalids.push(Invalid::new("extras", format!("must be at most {MAX_EXTRAS}")));
+        }
+        for (i, code) in self.extras.iter().enumerate().take(MAX_EXTRAS) {
+            if self.extras[..i].contains(code) {
+                invalids.push(Invalid::new(format!("extras[{i}].code"), "is named twice"));
+            }
+        }
+        match invalids.is_empty() {
+            true => Ok(self),
+            false => Err(invalids.into_vec()),
+        }
+    }
+
+    pub fn nights(&self) -> impl Iterator<Item = Date> {
+        nights(self.from, self.to)
+    }
+}
+
+/// Reads the stays among an order's lines (SKU, rooms, booking). A SKU with a stay stands in one line only: stays
+/// are not summed.
+pub fn bookings<'a>(
+    entries: impl Iterator<Item = (&'a str, i64, Option<Booking>)>,
+    invalids: &mut Invalids,
+) -> BTreeMap<Sku, Booking> {
+    let mut bookings = BTreeMap::new();
+    let mut seen: BTreeMap<&str, bool> = BTreeMap::new();
+    for (i, (sku, rooms, booking)) in entries.enumerate() {
+        let line = format!("lines[{i}]");
+        if seen.insert(sku, booking.is_some()).is_some_and(|before| before || booking.is_some()) {
+            invalids.push(Invalid::new(format!("{line}.sku"), "can have one stay in an order"));
+        }
+        let Some(booking) = booking else { continue };
+        if rooms > MAX_ROOMS {
+            invalids
+                .push(Invalid::new(format!("{line}.quantity"), format!("must be at most {MAX_ROOMS} rooms")));
+        }
+        match (booking.parse(), Sku::parse(sku)) {
+            (Ok(booking), Ok(sku)) => drop(bookings.insert(sku, booking)),
+            (Err(errors), _) => errors.into_iter().for_each(|error| invalids.push(error.within(&line))),
+            (Ok(_), Err(_)) => {} // said of the line itself
+        }
+    }
+    if bookings.len() > MAX_STAYS {
+        invalids.push(Invalid::new("lines", format!("must have at most {MAX_STAYS} stays")));
+    }
+    bookings
+}
+
+/// How often an extra is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// Once for each room.
+    Stay,
+    /// For each room and night.
+    Night,
+    /// Once for each guest.
+    Guest,
+    /// For each guest and night.
+    GuestNight,
+}
+
+/// Something that can be had with a stay, such as breakfast.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extra {
+    pub code: String,
+    pub name: String,
+    pub unit_price: i64,
+    pub per: Per,
+}
+
+/// What a product offers with its nights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// In one room.
+    pub max_guests: i64,
+    /// IANA name: where its days begin and end.
+    pub time_zone: String,
+    pub extras: Vec<Extra>,
+}
+
+impl Default for Terms {
+    /// Until the shop says otherwise.
+    fn default() -> Self {
+        Self { max_guests: 4, time_zone: "UTC".to_owned(), extras: Vec::new() }
+    }
+}
+
+impl Terms {
+    pub fn parse(self) -> Result<Self, Vec<Invalid>> {
+        let mut invalids = Invalids::default();
+        if !(1..=MAX_GUESTS).contains(&self.max_guests) {
+            invalids.push(Invalid::new("max_guests", format!("must be 1 to {MAX_GUESTS}")));
+        }
+        invalids.check(customer::time_zone(&self.time_zone));
+        if self.extras.len() > MAX_EXTRAS {
+            invalids.push(Invalid::new("extras", format!("must be at most {MAX_EXTRAS}")));
+        }
+        let mut codes = BTreeSet::new();
+        for (i, extra) in self.extras.iter().enumerate().take(MAX_EXTRAS) {
+            let field = format!("extras[{i}]");
+            invalids.check_in(&field, text::token("code", &extra.code, 64, "._-"));
+            invalids.check_in(&field, text::line("name", &extra.name, 200));
+            invalids.check_in(&field, money::unit_price(extra.unit_price));
+            if !codes.insert(&extra.code) {
+                invalids.push(Invalid::new(format!("{field}.code"), "is named twice"));
+            }
+        }
+        match invalids.is_empty() {
+            true => Ok(self),
+            false => Err(invalids.into_vec()),
+        }
+    }
+
+    /// The day it is there.
+    pub fn today(&self, at: Timestamp) -> Date {
+        at.to_zoned(zone(&self.time_zone)).date()
+    }
+
+    /// Checks a booking against what is offered, at the time of the request.
+    pub fn check(&self, booking: &Booking, rooms: i64, at: Timestamp) -> Vec<Invalid> {
+        let mut invalids = Vec::new();
+        if booking.from < self.today(at) {
+            invalids.push(Invalid::new("stay.from", "must not be in the past"));
+        }
+        let max = self.max_guests * rooms;
+        if booking.guests > max {
+            invalids.push(Invalid::new(
+                "guests",
+                format!("must be at most {max}, {} in each room", self.max_guests),
+            ));
+        }
+        for (i, code) in booking.extras.iter().enumerate() {
+            if self.extra(code).is_none() {
+                invalids.push(Invalid::new(format!("extras[{i}].code"), "is not offered with this stay"));
+            }
+        }
+        invalids
+    }
+
+    fn extra(&self, code: &str) -> Option<&Extra> {
+        self.extras.iter().find(|extra| extra.code == code)
+    }
+
+    /// A checked booking with its prices, as the order keeps it.
+    pub fn book(&self, booking: &Booking, rooms: i64, nights: Vec<Night>) -> Stay {
+        let count = nights.len() as i64;
+        let charge = |extra: &Extra| {
+            let quantity = match extra.per {
+                Per::Stay => rooms,
+                Per::Night => rooms * count,
+                Per::Guest => booking.guests,
+                Per::GuestNight => booking.guests * count,
+            };
+            let Extra { code, name, unit_price, per } = extra.clone();
+            Charge { code, name, per, quantity, unit_price, amount: quantity * unit_price }
+        };
+        let Booking { from, to, guests, .. } = *booking;
+        let extras = booking.extras.iter().filter_map(|code| self.extra(code)).map(charge).collect();
+        Stay { from, to, guests, time_zone: self.time_zone.clone(), nights, extras }
+    }
+}
+
+/// A night and what it costs for one room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Night {
+    pub date: Date,
+    pub unit_price: i64,
+}
+
+/// An extra of an order. `amount = quantity * unit_price`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charge {
+    pub code: String,
+    pub name: String,
+    pub per: Per,
+    pub quantity: i64,
+    pub unit_price: i64,
+    pub amount: i64,
+}
+
+/// A stay as it was booked: a snapshot, kept with the order's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stay {
+    pub from: Date,
+    pub to: Date,
+    pub guests: i64,
+    pub time_zone: String,
+    pub nights: Vec<Night>,
+    pub extras: Vec<Charge>,
+}
+
+impl Stay {
+    /// All nights, for one room.
+    pub fn room_price(&self) -> i64 {
+        self.nights.iter().map(|night| night.unit_price).sum()
+    }
+
+    pub fn extras_amount(&self) -> i64 {
+        self.extras.iter().map(|charge| charge.amount).sum()
+    }
+
+    /// From here on the guests can check in.
+    pub fn begins_at(&self) -> Timestamp {
+        midnight(self.from, &self.time_zone)
+    }
+
+    /// The end of the day of departure.
+    pub fn ends_at(&self) -> Timestamp {
+        midnight(self.to.saturating_add(1.day()), &self.time_zone)
+    }
+
+    /// Whether its first day is over.
+    pub fn is_past(&self, at: Timestamp) -> bool {
+        self.from < at.to_zoned(zone(&self.time_zone)).date()
+    }
+}
+
+/// When a day begins there.
+fn midnight(day: Date, time_zone: &str) -> Timestamp {
+    day.to_zoned(zone(time_zone)).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
+}
+
+fn zone(name: &str) -> TimeZone {
+    // Checked when it was set; UTC if the zone has left the database since.
+    TimeZone::get(name).unwrap_or(TimeZone::UTC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_place() {
+        let terms = Terms { time_zone: "Europe/Vienna".to_owned(), ..Terms::default() };
+        let booking = Booking {
+            from: Date::constant(2026, 10, 24),
+            to: Date::constant(2026, 10, 25), // a day of 25 hours
+            guests: 4,
+            extras: Vec::new(),
+        };
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let wrong = |at| terms.check(&booking, 1, time(at)).into_iter().map(|i| i.field).collect::<Vec<_>>();
+        assert_eq!(wrong("2026-10-24T21:59:59Z"), [""; 0]);
+        assert_eq!(wrong("2026-10-24T22:00:00Z"), ["stay.from"]);
+
+        let stay = terms.book(&booking, 1, Vec::new());
+        assert_eq!(stay.begins_at(), time("2026-10-23T22:00:00Z"));
+        assert_eq!(stay.ends_at(), time("2026-10-25T23:00:00Z"));
+        assert!(!stay.is_past(time("2026-10-24T21:59:59Z")) && stay.is_past(time("2026-10-24T22:00:00Z")));
+    }
+}

@@ -1,0 +1,148 @@
+//! The codes by which guests check in. The code is drawn when the order is paid and kept until the mail server has its
+//! mail; a salted hash stays. Forty bits would not withstand who has the database and time, but who has the database
+//! need not check in; against all others there are few attempts.
+
+use domain::{
+    OrderId, Timestamp,
+    check_in::{Code, MAX_WRONG},
+    order::Status,
+    stay::Stay,
+};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use sqlx::types::Json;
+use subtle::ConstantTimeEq as _;
+
+use crate::{Db, Error, Result, SqlTime, Tx, orders, random, sql, timeline};
+
+/// The stays of an order.
+pub(crate) async fn stays(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Stay>> {
+    let stays: Vec<Json<Stay>> =
+        sqlx::query_scalar("SELECT stay FROM order_lines WHERE order_id = $1 AND stay IS NOT NULL")
+            .bind(order.uuid())
+            .fetch_all(&mut **tx)
+            .await?;
+    Ok(stays.into_iter().map(|Json(stay)| stay).collect())
+}
+
+/// Draws the code of an order that was paid just now. One for all its stays.
+pub(crate) async fn open(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+    let stays = stays(tx, order).await?;
+    let span = stays.iter().map(Stay::begins_at).min().zip(stays.iter().map(Stay::ends_at).max());
+    let (opens_at, closes_at) = span.ok_or_else(|| Error::corrupt(format!("order {order} has no stay")))?;
+    let code = Code::draw(u64::from_ne_bytes(random()));
+    let salt: [u8; 16] = random();
+    sqlx::query(
+        "INSERT INTO check_ins (order_id, opens_at, closes_at, code, salt, code_hash, wrong_attempts)
+         VALUES ($1, $2, $3, $4, $5, $6, 0)",
+    )
+    .bind(order.uuid())
+    .bind(sql(opens_at))
+    .bind(sql(closes_at))
+    .bind(code.as_str())
+    .bind(salt)
+    .bind(hash(&salt, &code))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn hash(salt: &[u8], code: &Code) -> Vec<u8> {
+    Sha256::new().chain_update(salt).chain_update(code.as_bytes()).finalize().to_vec()
+}
+
+/// The code, as long as its mail is not sent.
+pub async fn unsent_code(db: &Db, order: OrderId) -> Result<Option<Code>> {
+    let code: Option<Option<String>> = sqlx::query_scalar("SELECT code FROM check_ins WHERE order_id = $1")
+        .bind(order.uuid())
+        .fetch_optional(db.pool())
+        .await?;
+    Ok(code.flatten().map(Code::from_store))
+}
+
+/// Forgets the code: the mail server has it.
+pub(crate) async fn erase(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+    sqlx::query("UPDATE check_ins SET code = NULL WHERE order_id = $1")
+        .bind(order.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// What a code is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Right,
+    /// So many attempts are left.
+    Wrong(i32),
+    /// There were too many wrong ones.
+    Locked,
+}
+
+/// Compares a code with that of a paid order. A wrong one is counted under the order's lock, so that no number of
+/// guesses at once gets more than the others.
+///
+/// # Errors
+/// [`Error::WrongStatus`] if the order is not waiting for its guests.
+#[tracing::instrument(name = "sql check_ins.verify", skip_all, err(level = "debug"))]
+pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<Verdict> {
+    let mut tx = db.begin().await?;
+    let order = orders::lock(&mut tx, id).await?;
+    if order.status != Status::Paid {
+        return Err(Error::WrongStatus(order.status));
+    }
+    let (salt, expected, wrong): (Vec<u8>, Vec<u8>, i32) =
+        sqlx::query_as("SELECT salt, code_hash, wrong_attempts FROM check_ins WHERE order_id = $1")
+            .bind(id.uuid())
+            .fetch_optional(&mut *tx)
+            .await?
+            .ok_or(Error::NotFound)?;
+    if wrong >= MAX_WRONG {
+        return Ok(Verdict::Locked);
+    }
+    if bool::from(hash(&salt, code).ct_eq(&expected)) {
+        return Ok(Verdict::Right);
+    }
+    sqlx::query("UPDATE check_ins SET wrong_attempts = wrong_attempts + 1 WHERE order_id = $1")
+        .bind(id.uuid())
+        .execute(&mut *tx)
+        .await?;
+    let left = MAX_WRONG - wrong - 1;
+    if left == 0 {
+        timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))])
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(Verdict::Wrong(left))
+}
+
+/// The check-in of an order that is locked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CheckIn {
+    pub opens_at: Timestamp,
+    pub used: bool,
+}
+
+/// None if the order is not paid, or has no stay.
+pub(crate) async fn get(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<CheckIn>> {
+    let row: Option<(SqlTime, bool)> =
+        sqlx::query_as("SELECT opens_at, used_at IS NOT NULL FROM check_ins WHERE order_id = $1")
+            .bind(order.uuid())
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(row.map(|(opens_at, used)| CheckIn { opens_at: opens_at.to_jiff(), used }))
+}
+
+/// The order is completed, used or not: its code is worth nothing any more.
+pub(crate) async fn close(tx: &mut Tx<'_>, order: OrderId, used: bool, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE check_ins SET code = NULL, closed_at = $3::timestamptz, used_at = CASE WHEN $2 THEN $3 END
+         WHERE order_id = $1",
+    )
+    .bind(order.uuid())
+    .bind(used)
+    .bind(sql(at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

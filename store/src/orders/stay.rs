@@ -1,0 +1,51 @@
+//! The ends of a paid order with a stay: its guests check in, or do not come.
+
+use domain::{OrderId, Timestamp, order::Status};
+use serde_json::json;
+
+use super::{Closed, close::complete, lock};
+use crate::{Db, Result, check_ins, refunds, timeline};
+
+pub(super) const USED: &str = "used";
+const UNUSED: &str = "unused";
+
+/// Completes the order as used. Its code was looked at before; here is what the order itself says.
+#[tracing::instrument(name = "sql orders.check_in", skip_all, err(level = "debug"))]
+pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
+    let mut tx = db.begin().await?;
+    let order = lock(&mut tx, id).await?;
+    let Some(check_in) = check_ins::get(&mut tx, id).await? else {
+        return Ok(Closed::Refused(order.status));
+    };
+    match order.status {
+        Status::Completed if check_in.used => return Ok(Closed::Done),
+        Status::Paid if at < check_in.opens_at => return Ok(Closed::NotDue(check_in.opens_at)),
+        Status::Paid => {}
+        other => return Ok(Closed::Refused(other)),
+    }
+    if refunds::is_all_asked_back(&mut tx, id).await? {
+        return Ok(Closed::Refunded);
+    }
+    check_ins::close(&mut tx, id, true, at).await?;
+    timeline::append(&mut tx, id, at, &[("order.checked_in", json!({}))]).await?;
+    complete(&mut tx, &order, Some(USED), at).await?;
+    tx.commit().await?;
+    Ok(Closed::Done)
+}
+
+/// Completes the order as unused: its stays are over, and nobody came.
+#[tracing::instrument(name = "sql orders.end_stay", skip_all, err(level = "debug"))]
+pub async fn end_stay(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
+    let mut tx = db.begin().await?;
+    let order = lock(&mut tx, id).await?;
+    match order.status {
+        Status::Completed => return Ok(Closed::Done),
+        Status::Paid => {}
+        other => return Ok(Closed::Refused(other)),
+    }
+    check_ins::close(&mut tx, id, false, at).await?;
+    timeline::append(&mut tx, id, at, &[("stay.unused", json!({}))]).await?;
+    complete(&mut tx, &order, Some(UNUSED), at).await?;
+    tx.commit().await?;
+    Ok(Closed::Done)
+}

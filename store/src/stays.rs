@@ -1,0 +1,216 @@
+//! What products that are sold by the night offer: their terms, and how many rooms each night has, at what price. A
+//! night is a stock level of its own; what is booked of it stands in the ledger like everything else.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    Date, Timestamp,
+    product::Kind,
+    stay::{self, Terms},
+    stock::{Level, Movement, Sku},
+};
+use jiff_sqlx::ToSqlx as _;
+use sqlx::types::Json;
+
+use crate::{Db, Error, Result, Tx, sql};
+
+type SqlDate = jiff_sqlx::Date;
+
+/// A product as bookings see it.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct Lodging {
+    sku: String,
+    pub name: String,
+    kind: String,
+    pub currency: String,
+    pub active: bool,
+    max_guests: Option<i64>,
+    time_zone: Option<String>,
+    extras: Option<Json<Vec<stay::Extra>>>,
+}
+
+impl Lodging {
+    pub fn is_stay(&self) -> bool {
+        self.kind == Kind::Stay.as_str()
+    }
+
+    pub fn terms(&self) -> Terms {
+        match (self.max_guests, &self.time_zone, &self.extras) {
+            (Some(max_guests), Some(time_zone), Some(Json(extras))) => {
+                Terms { max_guests, time_zone: time_zone.clone(), extras: extras.clone() }
+            }
+            _ => Terms::default(),
+        }
+    }
+}
+
+const LODGINGS: &str = "SELECT p.sku, name, kind, currency, active, max_guests, time_zone, extras
+    FROM products p LEFT JOIN stays s ON s.sku = p.sku WHERE p.sku = ANY($1)";
+
+/// The products of these SKUs, whatever their kind.
+pub(crate) async fn lodgings(tx: &mut Tx<'_>, skus: &[&str]) -> Result<BTreeMap<String, Lodging>> {
+    let rows: Vec<Lodging> = sqlx::query_as(LODGINGS).bind(skus).fetch_all(&mut **tx).await?;
+    Ok(rows.into_iter().map(|lodging| (lodging.sku.clone(), lodging)).collect())
+}
+
+/// What a product offers with its nights.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::NotAStay`] if it is sold by the piece.
+#[tracing::instrument(name = "sql stays.terms", skip_all, err(level = "debug"))]
+pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
+    let lodging: Option<Lodging> =
+        sqlx::query_as(LODGINGS).bind([sku.as_str()].as_slice()).fetch_optional(db.pool()).await?;
+    let lodging = lodging.ok_or(Error::NotFound)?;
+    if !lodging.is_stay() {
+        return Err(Error::NotAStay);
+    }
+    Ok(lodging.terms())
+}
+
+/// Sets what a product offers with its nights. Orders that were placed keep what they booked.
+#[tracing::instrument(name = "sql stays.put_terms", skip_all, err(level = "debug"))]
+pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO stays (sku, max_guests, time_zone, extras, updated_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (sku) DO UPDATE SET max_guests = excluded.max_guests, time_zone = excluded.time_zone,
+             extras = excluded.extras, updated_at = excluded.updated_at",
+    )
+    .bind(sku.as_str())
+    .bind(terms.max_guests)
+    .bind(&terms.time_zone)
+    .bind(Json(&terms.extras))
+    .bind(sql(at))
+    .execute(db.pool())
+    .await?;
+    Ok(())
+}
+
+/// A night on offer.
+#[derive(Debug, Clone)]
+pub struct Night {
+    pub date: Date,
+    pub capacity: i64,
+    pub level: Level,
+    /// For one room, in minor units: its own price, or the product's.
+    pub unit_price: i64,
+}
+
+impl Night {
+    pub fn sold(&self) -> i64 {
+        self.capacity - self.level.on_hand
+    }
+}
+
+/// The nights on offer from one day to another, in order. Days without an offer are left out.
+#[tracing::instrument(name = "sql stays.nights", skip_all, err(level = "debug"))]
+pub async fn nights(db: &Db, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
+    let mut tx = db.begin().await?;
+    nights_in(&mut tx, sku, from, to).await
+}
+
+async fn nights_in(tx: &mut Tx<'_>, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
+    let rows: Vec<(SqlDate, i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT night, capacity, on_hand, held, coalesce(s.unit_price, p.unit_price)
+         FROM stock_levels s JOIN products p ON p.sku = s.product
+         WHERE product = $1 AND night >= $2 AND night < $3 ORDER BY night",
+    )
+    .bind(sku.as_str())
+    .bind(from.to_sqlx())
+    .bind(to.to_sqlx())
+    .fetch_all(&mut **tx)
+    .await?;
+    let night = |(date, capacity, on_hand, held, unit_price): (SqlDate, i64, i64, i64, i64)| Night {
+        date: date.to_jiff(),
+        capacity,
+        level: Level { on_hand, held },
+        unit_price,
+    };
+    Ok(rows.into_iter().map(night).collect())
+}
+
+/// How many rooms the nights from one day to another have, and what each costs if not the product's price.
+#[derive(Debug, Clone, Copy)]
+pub struct Offer {
+    pub from: Date,
+    pub to: Date,
+    pub capacity: i64,
+    pub unit_price: Option<i64>,
+}
+
+/// Offers nights, all or none. Gives them as they are now.
+///
+/// # Errors
+/// [`Error::CapacityBelowSold`], with the nights of which more is held and sold already.
+#[tracing::instrument(name = "sql stays.put_nights", skip_all, err(level = "debug"))]
+pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<Vec<Night>> {
+    let mut tx = db.begin().await?;
+    add_missing(&mut tx, sku, offer).await?;
+    lock(&mut tx, sku, offer).await?;
+    let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
+    let taken = |night: &Night| night.sold() + night.level.held;
+    let short: Vec<Night> = before.into_iter().filter(|night| taken(night) > offer.capacity).collect();
+    if !short.is_empty() {
+        return Err(Error::CapacityBelowSold(short));
+    }
+    change(&mut tx, sku, offer, at).await?;
+    let after = nights_in(&mut tx, sku, offer.from, offer.to).await?;
+    tx.commit().await?;
+    Ok(after)
+}
+
+/// Every night gets its level: at first without rooms, so that all that changes is a movement. In the order of their
+/// keys, as stock is locked everywhere.
+async fn add_missing(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
+    let (keys, dates): (Vec<String>, Vec<SqlDate>) = stay::nights(offer.from, offer.to)
+        .map(|night| (sku.night(night).as_str().to_owned(), night.to_sqlx()))
+        .unzip();
+    sqlx::query(
+        "INSERT INTO stock_levels (sku, night, on_hand, held, capacity)
+         SELECT sku, night, 0, 0, 0 FROM unnest($1::text[], $2::date[]) AS n (sku, night) ORDER BY sku
+         ON CONFLICT (sku) DO NOTHING",
+    )
+    .bind(keys)
+    .bind(dates)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn lock(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
+    sqlx::query(
+        "SELECT 1 FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
+         ORDER BY sku FOR NO KEY UPDATE",
+    )
+    .bind(sku.as_str())
+    .bind(offer.from.to_sqlx())
+    .bind(offer.to.to_sqlx())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn change(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "WITH before AS (
+             SELECT sku, capacity FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
+         ), level AS (
+             UPDATE stock_levels s
+             SET on_hand = s.on_hand + $4 - s.capacity, capacity = $4, unit_price = $5
+             FROM before WHERE s.sku = before.sku
+             RETURNING s.sku, $4 - before.capacity AS delta, s.on_hand, s.held
+         )
+         INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after, reason, at)
+         SELECT sku, $6, delta, 0, on_hand, held, 'capacity', $7 FROM level WHERE delta <> 0 ORDER BY sku",
+    )
+    .bind(sku.as_str())
+    .bind(offer.from.to_sqlx())
+    .bind(offer.to.to_sqlx())
+    .bind(offer.capacity)
+    .bind(offer.unit_price)
+    .bind(Movement::Adjusted.as_str())
+    .bind(sql(at))
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,513 @@
+//! Stays: nights of a product that is sold by the night, from the booking to the check-in.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use prost::Message as _;
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+
+use crate::harness::{Answer, Mail, Setup, Shop, time};
+
+const ZONE: &str = "Pacific/Auckland";
+
+/// A day from today on, where the rooms are.
+pub fn day(from_today: i64) -> Date {
+    let today = Timestamp::now().in_tz(ZONE).unwrap().date();
+    today.checked_add(from_today.days()).unwrap()
+}
+
+/// When a day begins there.
+pub fn midnight(day: Date) -> Timestamp {
+    day.to_zoned(TimeZone::get(ZONE).unwrap()).unwrap().timestamp()
+}
+
+impl Shop {
+    /// Puts rooms on offer: so many of each night from tomorrow on for four weeks, 80.00 a night, up to 3 guests,
+    /// breakfast and parking.
+    pub async fn rooms(&self, sku: &str, capacity: i64) {
+        let product = json!({"kind": "stay", "name": "Garden room", "unit_price": 8000, "currency": "EUR"});
+        self.api.put(&format!("/v1/products/{sku}"), &product).await.is(201);
+        let breakfast =
+            json!({"code": "breakfast", "name": "Breakfast", "unit_price": 1250, "per": "guest_night"});
+        let parking = json!({"code": "parking", "name": "Parking", "unit_price": 999, "per": "stay"});
+        let terms = json!({"max_guests": 3, "time_zone": ZONE, "extras": [breakfast, parking]});
+        let path = format!("/v1/products/{sku}/stay");
+        assert_eq!(self.api.put(&path, &terms).await.is(200), terms);
+        assert_eq!(self.api.get(&path).await.is(200), terms);
+        self.offer(sku, 1, 29, json!({"capacity": capacity})).await.is(200);
+    }
+
+    pub async fn offer(&self, sku: &str, from: i64, to: i64, offer: Value) -> Answer {
+        let mut body = json!({"from": day(from), "to": day(to)});
+        body.as_object_mut().unwrap().extend(offer.as_object().unwrap().clone());
+        self.api.put(&format!("/v1/products/{sku}/nights"), &body).await
+    }
+
+    /// (held, sold) of each night.
+    pub async fn nights(&self, sku: &str, from: i64, to: i64) -> Vec<(i64, i64)> {
+        let path = format!("/v1/products/{sku}/nights?from={}&to={}", day(from), day(to));
+        let list = self.api.get(&path).await.is(200);
+        let night = |night: &Value| {
+            let number = |field: &str| night[field].as_i64().unwrap();
+            assert_eq!(number("available"), number("capacity") - number("held") - number("sold"), "{night}");
+            (number("held"), number("sold"))
+        };
+        list["data"].as_array().unwrap().iter().map(night).collect()
+    }
+
+    pub fn stay_body(&self, sku: &str, from: i64, to: i64) -> Value {
+        let mut body = self.order_body(&[]);
+        body["lines"] = json!([{"sku": sku, "stay": {"from": day(from), "to": day(to)}, "guests": 2}]);
+        body
+    }
+
+    pub async fn book(&self, sku: &str, from: i64, to: i64) -> String {
+        let order = self.try_place(&self.stay_body(sku, from, to)).await.is(201);
+        order["id"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn check_in(&self, id: &str, code: &str) -> Answer {
+        self.api.post(&format!("/v1/orders/{id}/check-in"), &json!({"code": code})).await
+    }
+
+    /// Pays, and waits for both mails; gives the second one.
+    pub async fn pay_stay(&self, id: &str) -> Mail {
+        self.pay(id).await;
+        assert_eq!(self.until_mailed(id, "check_in").await, ["paid", "check_in"]);
+        self.until_told_times(id, "mail.sent", 2).await;
+        self.mails(id).await.pop().unwrap()
+    }
+}
+
+/// The code in a mail: alone in its line.
+pub fn code(mail: &Mail) -> String {
+    let is_code =
+        |line: &&str| line.len() == 8 && line.chars().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase());
+    mail.text.lines().map(str::trim).find(is_code).unwrap_or_else(|| panic!("{}", mail.text)).to_owned()
+}
+
+/// With payloads in clear, so that nothing hides in them.
+#[tokio::test]
+async fn a_stay_is_booked_paid_and_used() {
+    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    shop.rooms("room", 5).await;
+    shop.stock("tea", 1250, 10).await;
+    shop.offer("room", 4, 5, json!({"capacity": 5, "unit_price": 9999})).await.is(200);
+
+    let mut body = shop.stay_body("room", 3, 6);
+    let extras = json!([{"code": "parking"}, {"code": "breakfast"}]);
+    body["lines"][0]["extras"] = extras;
+    body["lines"][0]["quantity"] = json!(2);
+    body["lines"][0]["guests"] = json!(5);
+    body["lines"].as_array_mut().unwrap().push(json!({"sku": "tea", "quantity": 1}));
+    let order = shop.try_place(&body).await.is(201);
+    let id = order["id"].as_str().unwrap();
+    assert_eq!(order["lines"][0], expected_line());
+    assert_eq!(order["total"], expected_line()["amount"].as_i64().unwrap() + 1250);
+    assert_eq!(shop.nights("room", 2, 7).await, [(0, 0), (2, 0), (2, 0), (2, 0), (0, 0)]);
+    assert_eq!(
+        shop.check_in(id, "ABCD2345").await.problem(409, "check_in_not_possible")["current_status"],
+        "awaiting_payment"
+    );
+
+    shop.until_told(id, "workflow.started").await;
+    let mail = shop.pay_stay(id).await;
+    let paid = shop.order(id).await;
+    assert_eq!((&paid["status"], &paid["closed_at"]), (&json!("paid"), &Value::Null));
+    assert_eq!(paid["lines"], order["lines"]);
+    assert_eq!(shop.nights("room", 3, 6).await, [(0, 2), (0, 2), (0, 2)]);
+    let code = code(&mail);
+    assert!(!mail.subject.contains(&code) && mail.html.contains(&code), "{mail:?}");
+    for part in [&mail.text, &mail.html] {
+        assert!(
+            part.contains("Do not share this code") && part.contains("2 ") && part.contains("Garden room"),
+            "{part}"
+        );
+    }
+    let kept: Option<String> =
+        sqlx::query_scalar("SELECT code FROM check_ins").fetch_one(&mut shop.sql().await).await.unwrap();
+    assert_eq!(kept, None, "the mail server has it");
+
+    let early = shop.check_in(id, &code).await.problem(409, "check_in_too_early");
+    assert_eq!(early["opens_at"], json!(midnight(day(3))));
+    let wrong = if code.starts_with('Z') { "YZZZ-ZZZZ" } else { "ZZZZ-ZZZZ" };
+    assert_eq!(shop.check_in(id, wrong).await.problem(422, "check_in_code_wrong")["attempts_left"], 4);
+    shop.fast_forward(id, "P4D").await;
+    let typed = format!("{} {}", &code[..4], &code[4..]).to_lowercase();
+    let answers = join_all((0..4).map(|_| shop.check_in(id, &typed))).await;
+    let mut count = BTreeMap::new();
+    answers.iter().for_each(|answer| *count.entry(answer.status.as_u16()).or_insert(0) += 1);
+    assert_eq!(count, BTreeMap::from([(200, 1), (409, 3)]), "{answers:?}");
+    shop.check_in(id, &code).await.problem(409, "already_checked_in");
+    let used = shop.order(id).await;
+    assert_eq!((&used["status"], &used["close_reason"]), (&json!("completed"), &json!("used")));
+    assert!(time(&used, "closed_at") >= midnight(day(3)));
+    let story = shop.story(id).await;
+    let expected =
+        ["order.paid", "stock.committed", "mail.sent", "mail.sent", "order.checked_in", "order.completed"];
+    assert_eq!(story[4..], expected);
+    shop.temporal.until_closed(id).await;
+    nobody_else_knows(&shop, id, &code).await;
+    shop.close();
+}
+
+fn expected_line() -> Value {
+    let night = |from_today, unit_price: i64| json!({"date": day(from_today), "unit_price": unit_price, "amount": 2 * unit_price});
+    json!({
+        "sku": "room", "name": "Garden room", "quantity": 2, "unit_price": 8000 + 9999 + 8000,
+        "amount": 2 * (8000 + 9999 + 8000) + 2 * 999 + 15 * 1250,
+        "stay": {
+            "from": day(3), "to": day(6), "guests": 5, "time_zone": ZONE,
+            "nights": [night(3, 8000), night(4, 9999), night(5, 8000)],
+            "extras": [
+                {"code": "parking", "name": "Parking", "per": "stay", "quantity": 2, "unit_price": 999, "amount": 1998},
+                {"code": "breakfast", "name": "Breakfast", "per": "guest_night", "quantity": 15, "unit_price": 1250, "amount": 18750},
+            ],
+        },
+    })
+}
+
+/// The code is in the mail alone.
+async fn nobody_else_knows(shop: &Shop, id: &str, code: &str) {
+    let mut kept = shop.temporal.describe(id).await.into_raw().encode_to_vec();
+    shop.temporal.history(id).await.iter().for_each(|event| kept.extend(event.encode_to_vec()));
+    let mut told = String::from_utf8_lossy(&kept).into_owned();
+    told += &shop.api_process.log();
+    told += &shop.worker.as_ref().unwrap().log();
+    told += &json!(shop.timeline(id).await).to_string();
+    assert!(told.contains("check-in"));
+    assert!(!told.to_uppercase().contains(code), "{code} is in:\n{told}");
+}
+
+#[tokio::test]
+async fn the_last_room_is_sold_once() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    // Nine nights; each stay shares one with the next. Meanwhile their price is changed.
+    let spans: Vec<(i64, i64)> = (0..8).map(|i| (1 + i, 3 + i)).collect();
+    let book = join_all((0..80).map(|i| {
+        let (from, to) = spans[i % spans.len()];
+        let shop = &shop;
+        async move { shop.try_place(&shop.stay_body("room", from, to)).await }
+    }));
+    let reprice = join_all(
+        (0..20).map(|i| shop.offer("room", 1 + i % 8, 40, json!({"capacity": 1, "unit_price": i + 1}))),
+    );
+    let (answers, repriced) = tokio::join!(book, reprice);
+    assert!(repriced.iter().all(|answer| answer.status == 200), "{repriced:?}");
+    let placed: Vec<Value> = answers.iter().filter(|answer| answer.status == 201).map(Answer::json).collect();
+    for refused in answers.iter().filter(|answer| answer.status != 201) {
+        let problem = refused.problem(409, "insufficient_stock");
+        let shortage = &problem["shortages"][0];
+        assert_eq!((&shortage["sku"], &shortage["available"]), (&json!("room"), &json!(0)));
+        assert!(shortage["night"].is_string(), "{problem}");
+    }
+    let nights = shop.nights("room", 1, 29).await;
+    assert_eq!(nights.iter().map(|(held, _)| held).sum::<i64>(), 2 * placed.len() as i64);
+    assert!((3..=4).contains(&placed.len()) && nights.iter().all(|(held, _)| *held <= 1), "{nights:?}");
+
+    let id = placed[0]["id"].as_str().unwrap();
+    let stay = &placed[0]["lines"][0]["stay"];
+    let path = format!(
+        "/v1/products/room/nights?from={}&to={}",
+        stay["from"].as_str().unwrap(),
+        stay["to"].as_str().unwrap()
+    );
+    let mut close = json!({"from": stay["from"], "to": stay["to"], "capacity": 0});
+    let below = shop.api.put("/v1/products/room/nights", &close).await.problem(409, "capacity_below_sold");
+    assert_eq!(below["nights"][0], json!({"date": stay["from"], "held": 1, "sold": 0}));
+    shop.cancel(id).await.is(200);
+    assert!(
+        shop.api.get(&path).await.is(200)["data"].as_array().unwrap().iter().all(|night| night["held"] == 0)
+    );
+    let closed = shop.api.put("/v1/products/room/nights", &close).await.is(200);
+    assert_eq!(closed["data"].as_array().unwrap().len(), 2);
+    close["capacity"] = json!(2);
+    close["unit_price"] = json!(1);
+    let opened = shop.api.put("/v1/products/room/nights", &close).await.is(200);
+    let ledger = format!("/v1/ledger?sku=room@{}", stay["from"].as_str().unwrap());
+    let ledger = shop.api.get(&ledger).await.is(200);
+    let moved = ledger["data"].as_array().unwrap().iter().map(|it| json!([it["kind"], it["quantity"]]));
+    let moved: Vec<Value> = moved.take(3).collect();
+    assert_eq!(json!(moved), json!([["adjusted", 2], ["adjusted", -1], ["released", 1]]));
+    assert_eq!((&opened["data"][0]["available"], &opened["data"][1]["unit_price"]), (&json!(2), &json!(1)));
+    shop.close();
+}
+
+#[tokio::test]
+async fn a_stay_that_nobody_comes_to_is_closed_as_unused() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    let (unpaid, id) = (shop.book("room", 1, 3).await, shop.book("room", 3, 5).await);
+    shop.until_told(&id, "workflow.started").await;
+    let code = code(&shop.pay_stay(&id).await);
+    shop.fast_forward(&unpaid, "PT25H").await;
+    assert_eq!(shop.until(&unpaid, "expired").await["close_reason"], "payment_overdue");
+    assert_eq!(shop.nights("room", 1, 5).await, [(0, 0), (0, 0), (0, 1), (0, 1)]);
+
+    let order = shop.fast_forward(&id, "P7D").await;
+    assert_eq!((&order["status"], &order["close_reason"]), (&json!("completed"), &json!("unused")));
+    assert!(time(&order, "closed_at") >= midnight(day(6)), "the day of departure is the guests'");
+    assert!(time(&order, "closed_at") < midnight(day(6)) + 1.hour(), "{order}");
+    assert_eq!(shop.story(&id).await[8..], ["stay.unused", "order.completed"]);
+    assert_eq!(
+        shop.check_in(&id, &code).await.problem(409, "check_in_not_possible")["current_status"],
+        "completed"
+    );
+    shop.temporal.until_closed(&id).await;
+    assert_eq!(shop.until_mailed(&id, "check_in").await, ["paid", "check_in"]);
+    shop.close();
+}
+
+#[tokio::test]
+async fn five_wrong_codes_lock_the_check_in_and_the_shop_opens_the_door() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    let id = shop.book("room", 1, 2).await;
+    let code = code(&shop.pay_stay(&id).await);
+    let wrong = if code.starts_with('2') { "3222 2222" } else { "2222 2222" };
+    for not_a_code in ["", "2222222", "222222222", "2222222?"] {
+        assert_eq!(shop.check_in(&id, not_a_code).await.bad_fields(), ["code"]);
+    }
+    let answers = join_all((0..20).map(|_| shop.check_in(&id, wrong))).await;
+    let mut left: Vec<i64> = answers
+        .iter()
+        .filter(|answer| answer.status == 422)
+        .map(|answer| answer.problem(422, "check_in_code_wrong")["attempts_left"].as_i64().unwrap())
+        .collect();
+    left.sort_unstable();
+    assert_eq!(left, [0, 1, 2, 3, 4]);
+    for locked in answers.iter().filter(|answer| answer.status != 422) {
+        locked.problem(409, "check_in_locked");
+    }
+    shop.check_in(&id, &code).await.problem(409, "check_in_locked");
+    let used = shop.fulfil(&id).await.is(200);
+    assert_eq!((&used["status"], &used["close_reason"]), (&json!("completed"), &json!("used")));
+    shop.check_in(&id, &code).await.problem(409, "already_checked_in");
+    assert_eq!(shop.story(&id).await.iter().filter(|told| *told == "check_in.locked").count(), 1);
+    shop.close();
+}
+
+#[tokio::test]
+async fn a_refunded_stay_gives_its_nights_back_and_lets_nobody_in() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    let id = shop.book("room", 2, 4).await;
+    let code = code(&shop.pay_stay(&id).await);
+    shop.refund(&id, json!({"amount": 100, "reason": "cold water"})).await;
+    shop.until_money(&id, "partially_refunded").await;
+    assert_eq!(shop.nights("room", 2, 4).await, [(0, 1), (0, 1)]);
+    shop.refund(&id, json!({"reason": "ill", "restock": true})).await;
+    shop.until_money(&id, "refunded").await;
+    assert_eq!(shop.nights("room", 2, 4).await, [(0, 0), (0, 0)]);
+    shop.fast_forward(&id, "P3D").await;
+    shop.check_in(&id, &code).await.problem(409, "order_refunded");
+    let other = shop.book("room", 2, 4).await;
+    shop.cancel(&other).await.is(200);
+    shop.close();
+}
+
+/// Money that comes too late books the nights again, if they are still to be had.
+#[tokio::test]
+async fn a_late_payment_books_the_stay_again() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    let late = async |from, to| {
+        let mut body = shop.stay_body("room", from, to);
+        body["policy"] = json!({"late_payment": "reinstate"});
+        let order = shop.try_place(&body).await.is(201);
+        let id = order["id"].as_str().unwrap().to_owned();
+        shop.cancel(&id).await.is(200);
+        id
+    };
+    let (lucky, unlucky) = (late(3, 5).await, late(8, 10).await);
+    shop.book("room", 9, 11).await;
+    shop.pay(&lucky).await;
+    shop.until_told(&lucky, "order.reinstated").await;
+    let told = shop.timeline(&lucky).await;
+    let successor =
+        told.iter().find(|entry| entry["type"] == "order.reinstated").unwrap()["data"]["as"].clone();
+    let successor = successor.as_str().unwrap();
+    assert_eq!(shop.until_mailed(successor, "check_in").await, ["paid", "check_in"]);
+    assert_eq!(shop.order(successor).await["lines"], shop.order(&lucky).await["lines"]);
+    assert_eq!(shop.nights("room", 3, 5).await, [(0, 1), (0, 1)]);
+    shop.pay(&unlucky).await;
+    shop.until_money(&unlucky, "refunded").await;
+    assert_eq!(shop.nights("room", 8, 10).await, [(0, 0), (1, 0)]);
+    shop.close();
+}
+
+/// Somebody terminated the workflow: the sweeper starts it anew, and it closes what is long over.
+#[tokio::test]
+async fn a_lost_stay_is_closed_all_the_same() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    let id = shop.book("room", 1, 2).await;
+    shop.pay_stay(&id).await;
+    shop.temporal.order(&id).await.terminate(Default::default()).await.unwrap();
+    let past = "UPDATE check_ins SET closes_at = closes_at - interval '30 days', opens_at = opens_at - interval '30 days';
+                UPDATE order_lines SET stay = jsonb_set(jsonb_set(stay, '{from}', '\"2026-01-01\"'), '{to}', '\"2026-01-02\"');
+                UPDATE orders SET workflow_started_at = workflow_started_at - interval '1 day'";
+    shop.sql().await.execute(past).await.unwrap();
+    assert_eq!(shop.until(&id, "completed").await["close_reason"], "unused");
+    shop.close();
+}
+
+/// One invariant after the other is broken, and found.
+#[tokio::test]
+async fn the_audit_knows_nights() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    shop.book("room", 1, 3).await;
+    shop.audit();
+    // The database refuses some of it by itself, unless somebody turns its triggers off.
+    let hold = "SET session_replication_role = replica;
+                DELETE FROM holds WHERE ctid IN (SELECT ctid FROM holds LIMIT 1)";
+    let capacity = "UPDATE stock_levels SET capacity = capacity + 1 WHERE night IS NOT NULL";
+    for (statement, broken) in [(hold, "2. every line has its hold"), (capacity, "1. a night's capacity")] {
+        shop.sql().await.execute(statement).await.unwrap();
+        let (whole, report) = shop.run_audit();
+        let found = report.lines().any(|line| line.starts_with(&format!("BROKEN {broken}")));
+        assert!(!whole && found, "{statement}:\n{report}");
+    }
+    // What the database itself does not let happen.
+    for statement in [
+        "UPDATE stock_levels SET on_hand = capacity + 1 WHERE night IS NOT NULL",
+        "UPDATE stock_levels SET capacity = NULL",
+        "INSERT INTO stock_levels (sku, on_hand, held) VALUES ('room@2026-01-01', 0, 0)",
+        "INSERT INTO stock_levels (sku, on_hand, held) VALUES ('nowhere', 0, 0)",
+    ] {
+        assert!(shop.sql().await.execute(statement).await.is_err(), "{statement}");
+    }
+}
+
+/// (what stands in the line instead, which fields the answer complains about)
+fn bad_lines() -> Vec<(Value, Vec<&'static str>)> {
+    let stay = |from: i64, to: i64| json!({"from": day(from), "to": day(to)});
+    let line = |changes: Value| {
+        let mut line = json!({"sku": "room", "stay": stay(2, 4), "guests": 2});
+        line.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        line
+    };
+    vec![
+        (line(json!({"stay": stay(4, 4)})), vec!["lines[1].stay.to"]),
+        (line(json!({"stay": stay(4, 2)})), vec!["lines[1].stay.to"]),
+        (line(json!({"stay": stay(2, 93)})), vec!["lines[1].stay.to"]),
+        (line(json!({"stay": stay(-1, 2)})), vec!["lines[1].stay.from"]),
+        (line(json!({"stay": stay(0, 2)})), vec!["lines[1].stay.from"]), // today is not on offer
+        (line(json!({"stay": stay(27, 30)})), vec!["lines[1].stay.to"]),
+        (
+            line(json!({"stay": {"from": "tomorrow", "to": "2026-02-30"}})),
+            vec!["lines[1].stay.from", "lines[1].stay.to"],
+        ),
+        (line(json!({"stay": {"from": "2026-07-01T10:00:00", "to": day(4)}})), vec!["lines[1].stay.from"]),
+        (line(json!({"stay": {"from": day(2)}})), vec!["lines[1].stay"]),
+        (line(json!({"stay": {"from": day(2), "to": day(4), "until": day(5)}})), vec!["lines[1].stay.until"]),
+        (line(json!({"guests": 0})), vec!["lines[1].guests"]),
+        (line(json!({"guests": 4})), vec!["lines[1].guests"]),
+        (line(json!({"guests": 7, "quantity": 2})), vec!["lines[1].guests"]),
+        (line(json!({"guests": null})), vec!["lines[1].guests"]),
+        (line(json!({"quantity": 0})), vec!["lines[1].quantity"]),
+        (line(json!({"quantity": 101})), vec!["lines[1].quantity"]),
+        (
+            line(json!({"extras": [{"code": "breakfast"}, {"code": "yacht"}]})),
+            vec!["lines[1].extras[1].code"],
+        ),
+        (
+            line(json!({"extras": [{"code": "parking"}, {"code": "parking"}]})),
+            vec!["lines[1].extras[1].code"],
+        ),
+        (
+            line(json!({"extras": [{"code": "parking", "unit_price": 1}]})),
+            vec!["lines[1].extras[0].unit_price"],
+        ),
+        (line(json!({"sku": "tea"})), vec!["lines[1].sku"]), // tea is in the line before
+        (line(json!({"sku": "mug"})), vec!["lines[1].stay"]),
+        (line(json!({"sku": "none"})), vec!["lines[1].sku"]),
+        (json!({"sku": "room", "quantity": 1}), vec!["lines[1].stay"]),
+        (
+            json!({"sku": "mug", "quantity": 1, "guests": 2, "extras": []}),
+            vec!["lines[1].guests", "lines[1].extras"],
+        ),
+        (json!({"sku": "mug"}), vec!["lines[1].quantity"]),
+    ]
+}
+
+#[tokio::test]
+async fn a_bad_booking_is_told_which_fields_are_wrong() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 5).await;
+    shop.stock("tea", 1250, 10).await;
+    shop.stock("mug", 990, 10).await;
+    for (line, fields) in bad_lines() {
+        let mut body = shop.order_body(&[("tea", 1)]);
+        body["lines"].as_array_mut().unwrap().push(line.clone());
+        assert_eq!(shop.try_place(&body).await.bad_fields(), fields, "{line}");
+    }
+    let mut twice = shop.stay_body("room", 2, 4);
+    let line = twice["lines"][0].clone();
+    twice["lines"].as_array_mut().unwrap().push(line);
+    assert_eq!(shop.try_place(&twice).await.bad_fields(), ["lines[1].sku"]);
+    let mut waits = shop.order_body(&[("tea", 1)]);
+    waits["policy"] = json!({"fulfilment": "check_in"});
+    assert_eq!(shop.try_place(&waits).await.bad_fields(), ["policy.fulfilment"]);
+    assert_eq!((shop.nights("room", 1, 5).await, shop.level("tea").await), (vec![(0, 0); 4], (10, 0)));
+
+    let goods = shop.place(&[("mug", 1)]).await;
+    shop.check_in(&goods, "ABCD2345").await.problem(409, "order_has_no_stay");
+    shop.close();
+}
+
+#[tokio::test]
+async fn a_bad_offer_is_told_which_fields_are_wrong() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 5).await;
+    shop.stock("tea", 1250, 10).await;
+    let nights = "/v1/products/room/nights";
+    let offers = [
+        (json!({"from": day(-1), "to": day(3), "capacity": 1}), vec!["from"]),
+        (json!({"from": day(3), "to": day(3), "capacity": 1}), vec!["to"]),
+        (json!({"from": day(3), "to": day(370), "capacity": 1}), vec!["to"]),
+        (
+            json!({"from": "x", "to": "y", "capacity": -1, "unit_price": 0}),
+            vec!["from", "to", "capacity", "unit_price"],
+        ),
+        (json!({"from": day(3), "to": day(4), "capacity": 10_001}), vec!["capacity"]),
+        (json!({"from": day(3), "to": day(4), "capacity": 1, "rooms": 1}), vec!["rooms"]),
+    ];
+    for (offer, fields) in offers {
+        assert_eq!(shop.api.put(nights, &offer).await.bad_fields(), fields, "{offer}");
+    }
+    let breakfast = json!({"code": "b", "name": "B", "unit_price": 1, "per": "guest"});
+    let terms = [
+        (json!({"max_guests": 0, "time_zone": "Mars/Olympus"}), vec!["max_guests", "time_zone"]),
+        (json!({"extras": vec![breakfast.clone(); 2]}), vec!["extras[1].code"]),
+        (
+            json!({"extras": [{"code": "a b", "name": "", "unit_price": 0, "per": "stay"}]}),
+            vec!["extras[0].code", "extras[0].name", "extras[0].unit_price"],
+        ),
+        (
+            json!({"extras": [{"code": "a", "name": "A", "unit_price": 1, "per": "moon"}]}),
+            vec!["extras[0].per"],
+        ),
+    ];
+    for (terms, fields) in terms {
+        assert_eq!(shop.api.put("/v1/products/room/stay", &terms).await.bad_fields(), fields, "{terms}");
+    }
+    for (query, field) in
+        [("from=x", "from"), ("to=x", "to"), ("from=2030-01-02&to=2030-01-01", "to"), ("day=1", "day")]
+    {
+        assert_eq!(shop.api.get(&format!("{nights}?{query}")).await.bad_fields(), [field]);
+    }
+    assert_eq!(shop.api.get(nights).await.is(200)["data"].as_array().unwrap().len(), 28);
+    let offer = json!({"from": day(3), "to": day(4), "capacity": 1});
+    shop.api.put("/v1/products/none/nights", &offer).await.problem(404, "product_not_found");
+    shop.api.put("/v1/products/tea/nights", &offer).await.problem(409, "product_not_a_stay");
+    shop.api.put("/v1/products/tea/stay", &json!({})).await.problem(409, "product_not_a_stay");
+    shop.adjust("room", 1).await.problem(409, "product_not_goods");
+    shop.api.get("/v1/inventory/room").await.problem(409, "product_not_goods");
+    shop.adjust(&format!("room@{}", day(3)), 1).await.problem(404, "product_not_found");
+    shop.close();
+}
