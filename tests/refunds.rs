@@ -272,6 +272,28 @@ async fn a_refund_that_nobody_can_explain_is_an_exception() {
     shop.close();
 }
 
+/// Part of a second payment, which a person still looks at, was to go back in the dashboard: nobody can explain it.
+/// It fails, so there is nothing to explain, and the second payment is held as before.
+#[tokio::test]
+async fn a_refund_that_nobody_can_explain_and_that_fails_leaves_nothing_behind() {
+    let shop = shop().await;
+    let id = shop.place_with(&[("tea", 1)], json!({"duplicate_payment": "exception"})).await;
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    shop.pay(&id).await;
+    let twice = shop.until_exception(&id, "paid_twice").await;
+    shop.faults("", json!({"refunds": "pend"})).await;
+    let path = format!("/dashboard/payments/{}/refunds", twice["provider_payment_id"].as_str().unwrap());
+    let made = shop.provider(Method::POST, &path, &json!({"amount": 47})).await.is(200);
+    let unexplained = shop.until_exception(&id, "refund_unexplained").await;
+    let path = format!("/dashboard/refunds/{}/settle", made["id"].as_str().unwrap());
+    shop.provider(Method::POST, &path, &json!({"state": "failed"})).await.is(200);
+    shop.until_refunds(&id, &["failed"]).await;
+    let open = shop.list_exceptions("state=open").await;
+    assert_eq!(open.iter().map(|it| &it["id"]).collect::<Vec<_>>(), [&twice["id"]], "not {unexplained}");
+    shop.close();
+}
+
 /// Worker and API die between any two steps of a refund.
 #[tokio::test]
 async fn whatever_dies_the_money_goes_back_once() {

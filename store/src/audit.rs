@@ -128,7 +128,8 @@ const CHECKS: [(&str, &str); 15] = [
          SELECT format('%s: failed without an exception', r.id) FROM refunds r
          WHERE r.state = 'failed' AND NOT EXISTS (
              SELECT 1 FROM exceptions e
-             WHERE e.kind = 'refund_failed' AND e.source LIKE '%/re_' || replace(r.id::text, '-', ''))",
+             WHERE e.kind = 'refund_failed' AND e.source LIKE '%/re_' || replace(r.id::text, '-', '')
+                OR e.kind = 'refund_unexplained' AND e.id = r.exception_id)",
     ),
     (
         "3. an order's payment status is what its payments and refunds add up to",

@@ -121,6 +121,11 @@ pub(crate) async fn found_order(
     timeline::append(tx, order, at, &[("exception.raised", data)]).await
 }
 
+pub(crate) async fn kind(tx: &mut Tx<'_>, id: ExceptionId) -> Result<String> {
+    let kind = sqlx::query_scalar("SELECT kind FROM exceptions WHERE id = $1").bind(id.uuid());
+    Ok(kind.fetch_one(&mut **tx).await?)
+}
+
 /// Marks an open exception as settled. False if somebody else was faster.
 pub(crate) async fn settle(
     tx: &mut Tx<'_>,

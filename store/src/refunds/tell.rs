@@ -96,16 +96,7 @@ async fn tell(tx: &mut Tx<'_>, refund: &Refund, state: RefundState, at: Timestam
         orders::lock(tx, order).await?; // before the stock, as everybody does
     }
     if state == RefundState::Failed {
-        let about = About {
-            order: refund.order,
-            payment: refund.payment,
-            provider: &refund.provider,
-            provider_payment_id: &refund.provider_payment_id,
-            money: refund.money,
-            captured: refund.captured,
-            part: &refund.id.to_string(),
-        };
-        exceptions::raise(tx, Mismatch::RefundFailed, &about, at).await?;
+        failed(tx, refund, at).await?;
     }
     let Some(order) = refund.order else { return Ok(()) };
     if state == RefundState::Succeeded {
@@ -118,6 +109,28 @@ async fn tell(tx: &mut Tx<'_>, refund: &Refund, state: RefundState, at: Timestam
         }
     }
     refresh_payment_status(tx, order).await
+}
+
+/// What was to go back did not: an exception. What nobody could explain did not go back, so there is nothing left
+/// to explain; the money is where it was, and is accounted for there.
+async fn failed(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+    if let Some(id) = refund.exception
+        && exceptions::kind(tx, id).await? == Mismatch::RefundUnexplained.as_str()
+    {
+        exceptions::settle(tx, id, Action::Dismiss, "it failed: nothing went back", "rule", at).await?;
+        return Ok(());
+    }
+    let about = About {
+        order: refund.order,
+        payment: refund.payment,
+        provider: &refund.provider,
+        provider_payment_id: &refund.provider_payment_id,
+        money: refund.money,
+        captured: refund.captured,
+        part: &refund.id.to_string(),
+    };
+    exceptions::raise(tx, Mismatch::RefundFailed, &about, at).await?;
+    Ok(())
 }
 
 /// One report at a time about one payment, of its capture or of its refunds: two at once about a new refund
