@@ -26,13 +26,12 @@ use crate::{
     report::{Report, median, ms, ratio},
 };
 
-/// Each is measured so many times, in turn; the median counts.
-const ROUNDS: usize = 3;
 const SKUS: usize = 1000;
 const STOCK: i64 = 1_000_000;
 const PGBENCH_SECONDS: &str = "3";
 
-pub async fn run() -> Report {
+/// Each is measured so many times (`rounds`), in turn; the median counts.
+pub async fn run(rounds: usize) -> Report {
     let mut report = Report::new(
         "door",
         "orders per second through HTTP, against one transaction per order called directly (same pool, same schema), \
@@ -51,7 +50,7 @@ pub async fn run() -> Report {
             [(1, 300, 300), (20, 3000, 600), (100, 8000, 1000), (1000, 10_000, 2000)]
         {
             let (mut door, mut single, mut bare) = (Vec::new(), Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
+            for _ in 0..rounds {
                 let requests = load::placements(&house.shop, skus.clone());
                 door.push(storm(house.shop.api.address(), buyers, through_http, requests).await.all(201));
                 single.push(one_transaction_each(&house, skus, buyers, one_by_one).await);

@@ -36,7 +36,10 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Benchmark {
     /// Orders through HTTP, against one transaction per order and against a bare one-row update.
-    Door,
+    Door {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+    },
     /// 100 units, 10,000 buyers at once.
     FlashSale,
     /// Whole orders, against empty workflows.
@@ -68,7 +71,7 @@ enum Benchmark {
 #[tokio::main]
 async fn main() {
     let report = match Arguments::parse().benchmark {
-        Benchmark::Door => door::run().await,
+        Benchmark::Door { rounds } => door::run(rounds).await,
         Benchmark::FlashSale => flash_sale::run().await,
         Benchmark::Lifecycle { orders } => lifecycle::run(orders).await,
         Benchmark::Webhook => webhook::run().await,

@@ -11,7 +11,10 @@ mod orders;
 mod remote_codec;
 mod sweep;
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use temporalio_client::{Client, Connection, tonic::Request};
 use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
@@ -30,21 +33,44 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a readiness probe waits for the engine.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// After a try to connect that failed, nobody tries again for so long: the door is not to be slowed by it.
+const BREATHER: Duration = Duration::from_millis(500);
+
 /// A connection to Temporal, made on first use: the API takes orders while the engine is down.
 pub struct Engine {
     config: Config,
     client: OnceCell<Client>,
+    /// When connecting failed last, and why.
+    failed: Mutex<Option<(Instant, String)>>,
 }
 
 impl Engine {
     pub fn new(config: Config) -> Self {
-        Self { config, client: OnceCell::new() }
+        Self { config, client: OnceCell::new(), failed: Mutex::new(None) }
     }
 
     /// The client; connects if that has not succeeded yet.
     pub async fn client(&self) -> Result<&Client, Error> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         // Boxed: connecting is large, and happens once; every other call would carry its space along.
-        within(CALL_TIMEOUT, self.client.get_or_try_init(|| Box::pin(self.connect()))).await
+        within(CALL_TIMEOUT, self.client.get_or_try_init(|| Box::pin(self.connect_after_a_breather()))).await
+    }
+
+    async fn connect_after_a_breather(&self) -> Result<Client, Error> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((at, why)) = failed
+            && at.elapsed() < BREATHER
+        {
+            return Err(Error::Unavailable(why));
+        }
+        let connected = self.connect().await;
+        if let Err(Error::Unavailable(why)) = &connected {
+            let failed = Some((Instant::now(), why.clone()));
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        }
+        connected
     }
 
     /// A client with a connection of its own.

@@ -165,8 +165,9 @@ const CHECKS: [(&str, &str); 15] = [
 /// Checks every invariant on the whole database.
 pub async fn run(db: &Db) -> Result<Vec<Finding>> {
     let mut findings = Vec::with_capacity(CHECKS.len());
+    let mut tx = db.begin_report().await?;
     for (invariant, query) in CHECKS {
-        let rows = sqlx::query(query).fetch_all(db.pool()).await?;
+        let rows = sqlx::query(query).fetch_all(&mut *tx).await?;
         let shown = rows.iter().take(SHOWN).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         findings.push(Finding { invariant, broken: rows.len(), rows: shown });
     }
@@ -230,7 +231,7 @@ pub async fn money(db: &Db) -> Result<Vec<Money>> {
                 coalesce(max(amount) FILTER (WHERE what = 'decided'), 0) AS decided
          FROM total GROUP BY currency ORDER BY currency",
     )
-    .fetch_all(db.pool())
+    .fetch_all(&mut *db.begin_report().await?)
     .await?;
     Ok(money)
 }

@@ -17,6 +17,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENT_TIMEOUT: &str = "15s";
 const LOCK_TIMEOUT: &str = "10s";
+const REPORT_TIMEOUT: &str = "30min";
 /// A probe does not wait as long as a buyer.
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -32,6 +33,9 @@ impl Db {
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("lock_timeout", LOCK_TIMEOUT),
             ("idle_in_transaction_session_timeout", "30s"),
+            // A plan made while a table was small is kept while it grows. Every statement of ours has its index
+            // (tests/plans.rs sees to it), so none is to be planned as a walk through a table.
+            ("enable_seqscan", "off"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
@@ -68,6 +72,15 @@ impl Db {
 
     pub(crate) async fn begin(&self) -> Result<Tx<'static>> {
         Ok(self.0.begin().await?)
+    }
+
+    /// A transaction that reads much and sees one moment: for reports, which may take their time.
+    pub(crate) async fn begin_report(&self) -> Result<Tx<'static>> {
+        let mut tx = self.0.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let settings =
+            format!("SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = '{REPORT_TIMEOUT}'");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut *tx).await?;
+        Ok(tx)
     }
 
     pub async fn close(&self) {
