@@ -4,6 +4,7 @@
 use axum::{Router, extract::Path, routing::get as route};
 use domain::order::Status;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use store::{Db, Door, orders::Filter};
 use tokio::net::TcpListener;
 
@@ -17,6 +18,7 @@ use crate::{
 
 const READERS: usize = 20;
 const REQUESTS: usize = 3000;
+const CUSTOMERS: usize = 500;
 /// At once, while the orders are made.
 const MAKERS: usize = 400;
 
@@ -32,7 +34,7 @@ pub async fn run(orders: usize) -> Report {
     let mut ids = Vec::new();
     let mut first: Option<[f64; 2]> = None;
     for size in [1000, 10_000, 100_000].into_iter().filter(|size| *size <= orders) {
-        fill(&db, &mut ids, size).await;
+        fill(&house, &db, &mut ids, size).await;
         let api = house.shop.api.address().to_owned();
         let order = |host: &str| {
             let (host, ids) = (host.to_owned(), ids.clone());
@@ -73,11 +75,12 @@ fn row(what: &str, orders: usize, ours: &Storm, bare: &Storm, first: f64) -> Val
 }
 
 /// Makes orders until there are so many, by the door.
-async fn fill(db: &Db, ids: &mut Vec<String>, size: usize) {
+async fn fill(house: &House, db: &Db, ids: &mut Vec<String>, size: usize) {
     let (door, run) = (Door::open(db.clone()), unique());
     while ids.len() < size {
         let many = (0..MAKERS.min(size - ids.len())).map(|n| {
-            let ask = ask(&run, ids.len() + n, "tea");
+            let mut ask = ask(&run, ids.len() + n, "tea");
+            ask.placement.customer.id = format!("cust-{}", (ids.len() + n) % CUSTOMERS);
             let (door, id) = (door.clone(), ask.id.to_string());
             async move {
                 door.place(ask).await.unwrap();
@@ -86,6 +89,9 @@ async fn fill(db: &Db, ids: &mut Vec<String>, size: usize) {
         });
         ids.extend(futures_util::future::join_all(many).await);
     }
+    // As PostgreSQL does by itself, a minute later.
+    let mut sql = house.shop.sql().await;
+    sql.execute("ANALYZE").await.unwrap();
 }
 
 /// Nothing but the query, and JSON of its answer. On a runtime of its own, as the API has one.
