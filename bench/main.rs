@@ -53,6 +53,9 @@ enum Benchmark {
     Sleeping {
         #[arg(long, default_value_t = 20_000)]
         orders: usize,
+        /// Of the worker; default as in production.
+        #[arg(long)]
+        cache: Option<usize>,
     },
     /// History events and bytes for each way an order can end.
     History,
@@ -75,7 +78,7 @@ async fn main() {
         Benchmark::FlashSale => flash_sale::run().await,
         Benchmark::Lifecycle { orders } => lifecycle::run(orders).await,
         Benchmark::Webhook => webhook::run().await,
-        Benchmark::Sleeping { orders } => sleeping::run(orders).await,
+        Benchmark::Sleeping { orders, cache } => sleeping::run(orders, cache).await,
         Benchmark::History => history::run().await,
         Benchmark::Reads { orders } => reads::run(orders).await,
         Benchmark::Soak { activities } => soak::run(activities).await,

@@ -10,7 +10,10 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::PgConnection;
+use temporalio_client::{NamespacedClient as _, tonic::Request};
+use temporalio_common::protos::temporal::api::{
+    enums::v1::TaskQueueType, taskqueue::v1::TaskQueue, workflowservice::v1::DescribeTaskQueueRequest,
+};
 
 use crate::{
     harness::{Shop, unique},
@@ -27,12 +30,13 @@ const DUE_TOGETHER: usize = 2000;
 /// Room for placing them and starting their workflows.
 const DUE_IN: Duration = Duration::from_secs(120);
 
-pub async fn run(orders: usize) -> Report {
+pub async fn run(orders: usize, cache: Option<usize>) -> Report {
     let mut report = Report::new(
         "sleeping",
         "the worker's memory and the latencies among open orders, against an empty system; timers due together",
     );
-    let house = House::whole().await;
+    let cache = cache.map(|cache| ("HOLDFAST_MAX_CACHED_WORKFLOWS", cache.to_string()));
+    let house = House::whole_with(cache.into_iter().collect()).await;
     let shop = &house.shop;
     let worker = shop.worker.as_ref().unwrap();
     shop.stock("tea", 1250, 10_000_000).await;
@@ -88,22 +92,37 @@ async fn latencies(shop: &Shop) -> (Vec<Duration>, Vec<Duration>) {
     (placed, completed)
 }
 
-/// Places orders, and waits until the workflow of each has begun.
+/// Places orders, and waits until the workflow of each sleeps.
 async fn place_many(shop: &Shop, count: usize, window: &str) {
     let mut body = shop.order_body(&[("tea", 1)]);
     body["policy"] = json!({"payment_window": window, "reminders": []});
     let (host, run, body) = (shop.api.address().to_owned(), unique(), body.to_string());
     let request = move |n| post(&host, "/v1/orders", &format!("{run}-{n}"), &body);
     storm(shop.api.address(), 20, count, request).await.all(201);
-    let mut sql = shop.sql().await;
-    while unstarted(&mut sql).await > 0 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    asleep(shop).await;
 }
 
-async fn unstarted(sql: &mut PgConnection) -> i64 {
-    let count = sqlx::query_scalar("SELECT count(*) FROM orders WHERE workflow_started_at IS NULL");
-    count.fetch_one(sql).await.unwrap()
+/// Waits until every workflow has been handed to the engine, and the worker has done the first task of each.
+async fn asleep(shop: &Shop) {
+    let mut sql = shop.sql().await;
+    let client = shop.temporal.client().await;
+    loop {
+        let unstarted = sqlx::query_scalar("SELECT count(*) FROM orders WHERE workflow_started_at IS NULL");
+        let unstarted: i64 = unstarted.fetch_one(&mut sql).await.unwrap();
+        let request = DescribeTaskQueueRequest {
+            namespace: client.namespace(),
+            task_queue: Some(TaskQueue { name: shop.task_queue.clone(), ..TaskQueue::default() }),
+            task_queue_type: TaskQueueType::Workflow.into(),
+            report_stats: true,
+            ..DescribeTaskQueueRequest::default()
+        };
+        let mut service = client.connection().workflow_service();
+        let answer = service.describe_task_queue(Request::new(request)).await.unwrap().into_inner();
+        if unstarted == 0 && answer.stats.is_some_and(|stats| stats.approximate_backlog_count == 0) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// How late each order expired.
@@ -121,10 +140,8 @@ async fn due_together(shop: &Shop) -> Vec<Duration> {
         post(&host, "/v1/orders", &format!("{key}-{n}"), &body.to_string())
     };
     storm(shop.api.address(), 20, DUE_TOGETHER, request).await.all(201);
+    asleep(shop).await;
     let mut sql = shop.sql().await;
-    while unstarted(&mut sql).await > 0 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
     assert!(Timestamp::now() < due, "they were due before all had started");
     loop {
         let late: Vec<f64> = sqlx::query_scalar(

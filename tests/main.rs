@@ -17,6 +17,7 @@
 mod harness;
 
 mod attempts;
+mod bad_stays;
 mod batches;
 mod catalogue;
 mod crashes;

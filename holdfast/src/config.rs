@@ -1,7 +1,7 @@
 //! Configuration: from the environment alone, one small struct per concern. Secrets have no flags, so
 //! they never show in a list of processes.
 
-use std::{env, num::NonZeroUsize};
+use std::{env, num::NonZeroUsize, str::FromStr};
 
 use activities::mail::MailerConfig;
 use anyhow::Context as _;
@@ -96,15 +96,21 @@ impl Http {
     }
 }
 
-/// `HOLDFAST_ACTIVITIES_PER_SHIFT`: after so many the SDK's worker is replaced by a new one.
-pub fn activities_per_shift() -> anyhow::Result<u64> {
-    match optional("HOLDFAST_ACTIVITIES_PER_SHIFT") {
-        None => Ok(worker::ACTIVITIES_PER_SHIFT),
-        Some(text) => {
-            let parsed = text.parse().ok().filter(|count| *count > 0);
-            parsed.context("HOLDFAST_ACTIVITIES_PER_SHIFT must be a number, 1 or more")
-        }
-    }
+/// `HOLDFAST_ACTIVITIES_PER_SHIFT`, `HOLDFAST_MAX_CACHED_WORKFLOWS`.
+pub fn worker_limits() -> anyhow::Result<worker::Limits> {
+    let default = worker::Limits::default();
+    Ok(worker::Limits {
+        activities_per_shift: count("HOLDFAST_ACTIVITIES_PER_SHIFT")?.unwrap_or(default.activities_per_shift),
+        cached_workflows: count("HOLDFAST_MAX_CACHED_WORKFLOWS")?.unwrap_or(default.cached_workflows),
+    })
+}
+
+fn count<T: FromStr + PartialOrd + From<u8>>(name: &str) -> anyhow::Result<Option<T>> {
+    let read = |text: String| {
+        let count = text.parse().ok().filter(|count| *count > T::from(0));
+        count.with_context(|| format!("{name} must be a number, 1 or more"))
+    };
+    optional(name).map(read).transpose()
 }
 
 /// `HOLDFAST_SMTP_URL`, `HOLDFAST_MAIL_FROM`.

@@ -98,7 +98,7 @@ pub async fn worker() -> anyhow::Result<()> {
         tokio::spawn(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
     worker::Worker::new(db, engine, mailer, configured.providers, metrics)
-        .with_activities_per_shift(config::activities_per_shift()?)
+        .within(config::worker_limits()?)
         .run(stop.wait())
         .await
 }

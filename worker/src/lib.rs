@@ -16,22 +16,33 @@ use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWor
 
 use shift::Shift;
 
-/// Sleeping orders kept in memory. One that was evicted is replayed from its history when it wakes.
-const MAX_CACHED_WORKFLOWS: usize = 10_000;
-/// After so many activities the SDK's worker is replaced by a new one, because of what it keeps of each.
-pub const ACTIVITIES_PER_SHIFT: u64 = 200_000;
 /// A drain lets running activities finish for this long, and ends at the deadline in any case: what
 /// is cut off is done again by another worker.
 const GRACE: Duration = Duration::from_secs(8);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
 const RECONNECT_EVERY: Duration = Duration::from_secs(1);
 
+/// What bounds the worker's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Sleeping orders kept in memory. One that was evicted is replayed from its history when it wakes.
+    pub cached_workflows: usize,
+    /// After so many the SDK's worker is replaced by a new one, because of what it keeps of each.
+    pub activities_per_shift: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { cached_workflows: 10_000, activities_per_shift: 200_000 }
+    }
+}
+
 pub struct Worker {
     db: Db,
     engine: Arc<Engine>,
     activities: Activities,
     metrics: SdkMetrics,
-    activities_per_shift: u64,
+    limits: Limits,
     also: fn(&mut WorkerOptions),
 }
 
@@ -44,12 +55,11 @@ impl Worker {
         metrics: SdkMetrics,
     ) -> Self {
         let activities = Activities::new(db.clone(), mailer, providers);
-        Self { db, engine, activities, metrics, activities_per_shift: ACTIVITIES_PER_SHIFT, also: |_| {} }
+        Self { db, engine, activities, metrics, limits: Limits::default(), also: |_| {} }
     }
 
-    /// Replaces the SDK's worker after so many activities.
-    pub fn with_activities_per_shift(self, activities_per_shift: u64) -> Self {
-        Self { activities_per_shift, ..self }
+    pub fn within(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Registers more than an order needs.
@@ -133,10 +143,10 @@ impl Worker {
             .register_workflow::<RefundWorkflow>()?
             .register_workflow::<ReconcileWorkflow>()?
             .register_activities(self.activities.clone())
-            .max_cached_workflows(MAX_CACHED_WORKFLOWS)
+            .max_cached_workflows(self.limits.cached_workflows)
             .graceful_shutdown_period(GRACE)
             .build();
         (self.also)(&mut options);
-        Shift::start(runtime.clone(), client, options, self.activities_per_shift)
+        Shift::start(runtime.clone(), client, options, self.limits.activities_per_shift)
     }
 }
