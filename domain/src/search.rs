@@ -48,22 +48,22 @@ pub fn words(text: &str) -> Vec<String> {
         }
     };
     for c in text.chars().flat_map(char::to_lowercase).filter(|c| !is_accent(*c)) {
-        if is_word_alone(c) {
+        if !c.is_alphanumeric() {
+            end(&mut word);
+        } else if is_word_alone(c) {
             end(&mut word);
             end(&mut c.to_string());
-        } else if c.is_alphanumeric() {
-            word.push(c);
         } else {
-            end(&mut word);
+            word.push(c);
         }
     }
     end(&mut word);
     words
 }
 
-/// Written after the letter it stands on: "é" may come as two characters.
+/// Written after the letter it stands on: "é" may come as two characters, and so may "が".
 const fn is_accent(c: char) -> bool {
-    matches!(c, '\u{300}'..='\u{36f}')
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{3099}' | '\u{309a}')
 }
 
 /// Chinese and Japanese are written without spaces: each character is found by itself.
