@@ -1,8 +1,8 @@
 //! A shift: one of the SDK's workers, from its start to the end of its drain, on a thread of its own.
 //!
-//! The SDK's worker keeps a few hundred bytes of each activity for as long as it lives. So it is relieved after many
-//! of them: the next one starts, on a connection of its own, and then the old one drains. Sleeping orders that the old
-//! one had in memory are replayed from their histories when they wake.
+//! The SDK keeps a few hundred bytes of each activity, so its worker is relieved after many of them: the next one
+//! starts, on a connection of its own, and then the old one drains. Sleeping orders that the old one had in memory are
+//! replayed from their histories when they wake. What this does not solve yet: docs/adr/0022.
 
 use std::sync::{
     Arc,
