@@ -23,6 +23,11 @@ mod soak;
 mod webhook;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+/// The product's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[derive(Parser)]
 struct Arguments {

@@ -9,7 +9,11 @@ mod stop;
 use std::{io::Write as _, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use telemetry::Format;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Holds stock until the money arrives.
 #[derive(Parser)]

@@ -33,7 +33,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cached_workflows: 10_000, activities_per_shift: 200_000 }
+        Self { cached_workflows: 10_000, activities_per_shift: 100_000 }
     }
 }
 

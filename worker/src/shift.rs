@@ -2,7 +2,7 @@
 //!
 //! The SDK keeps a few hundred bytes of each activity, so its worker is relieved after many of them: the next one
 //! starts, on a connection of its own, and then the old one drains. Sleeping orders that the old one had in memory are
-//! replayed from their histories when they wake. What this does not solve yet: docs/adr/0022.
+//! replayed from their histories when they wake. See docs/adr/0022.
 
 use std::sync::{
     Arc,
