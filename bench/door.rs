@@ -47,7 +47,7 @@ pub async fn run(rounds: usize) -> Report {
     for (skus, name) in [(&hot, "one hot SKU"), (&many, "1,000 SKUs")] {
         let mut lone = Duration::ZERO;
         for (buyers, through_http, one_by_one) in
-            [(1, 300, 300), (20, 3000, 600), (100, 8000, 1000), (1000, 10_000, 2000)]
+            [(1, 1000, 300), (20, 10_000, 600), (100, 40_000, 1000), (1000, 40_000, 2000)]
         {
             let (mut door, mut single, mut bare) = (Vec::new(), Vec::new(), Vec::new());
             for _ in 0..rounds {

@@ -3,6 +3,8 @@
 
 use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions};
 
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
 use crate::harness::{Setup, Shop, database, test_dir, tools};
 
 /// The pool of an API process, and of what it is compared with.
@@ -54,7 +56,21 @@ impl House {
 async fn basics() -> (Postgres, MailCatcher) {
     let options = PostgresOptions { data_dir: test_dir().join("postgres"), port: None, durable: true };
     let postgres = Postgres::start(&tools(), options).await.unwrap();
+    season(&postgres).await;
     (postgres, MailCatcher::start(None, None, None).await.unwrap())
+}
+
+/// A server that has run for a while writes its log into files that it has used before. A new one makes them first,
+/// and whoever commits meanwhile waits for that.
+async fn season(postgres: &Postgres) {
+    let mut sql = PgConnection::connect(&postgres.url("postgres")).await.unwrap();
+    for settings in ["ALTER SYSTEM SET min_wal_size = '1GB'", "SELECT pg_reload_conf()"] {
+        sql.execute(settings).await.unwrap();
+    }
+    for _ in 0..60 {
+        sql.execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()").await.unwrap();
+    }
+    sql.execute("CHECKPOINT").await.unwrap();
 }
 
 async fn setup(postgres: &Postgres, mail: &MailCatcher) -> Setup {

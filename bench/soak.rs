@@ -108,10 +108,11 @@ async fn start_worker(house: &House) -> (oneshot::Sender<()>, Working) {
     let mail = MailerConfig { smtp_url: "smtp://127.0.0.1:1".to_owned(), from: "a@example.org".to_owned() };
     let db = Db::open(&shop.database_url, CONNECTIONS).unwrap();
     let mailer = Mailer::new(&mail).unwrap();
-    let worker =
-        Worker::new(db, engine, mailer, Providers::default(), metrics).with(|options: &mut WorkerOptions| {
+    let worker = Worker::new(db, engine, mailer, Providers::default(), metrics).unwrap().with(
+        |options: &mut WorkerOptions| {
             options.register_workflow::<SoakWorkflow>().expect("its name is its own");
-        });
+        },
+    );
     let (stop, stopped) = oneshot::channel();
     let working = tokio::spawn(worker.run(async {
         let _ = stopped.await;

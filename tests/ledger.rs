@@ -120,6 +120,7 @@ async fn the_database_refuses_what_would_break_the_books() {
         ("DELETE FROM stock_movements".into(), "append-only"),
         ("TRUNCATE stock_movements".into(), "append-only"),
         ("TRUNCATE orders CASCADE".into(), "stays on record"),
+        ("DELETE FROM orders".into(), "stays on record"),
         ("DELETE FROM holds".into(), "stays on record"),
         ("UPDATE holds SET state = 'held' WHERE state = 'committed'".into(), "a hold moves once"),
         ("UPDATE holds SET quantity = quantity + 1".into(), "moves_the_whole_hold"),

@@ -227,6 +227,10 @@ async fn the_audit_finds_what_is_wrong() {
             "1. each movement does what its kind says",
         ),
         ("DELETE FROM stock_movements WHERE kind = 'committed'", "2. a hold moved once"),
+        (
+            "INSERT INTO outbox (order_id, type, data, at) VALUES (gen_random_uuid(), 'order.placed', '{}', now())",
+            "2. every line, timeline entry",
+        ),
         ("UPDATE holds SET state = 'released'", "2. every line has its hold"),
         (
             "UPDATE orders SET payment_status = 'unpaid' WHERE status = 'completed'",

@@ -29,7 +29,7 @@ async fn by_hand() -> (Shop, Db, Till) {
     let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
     shop.stock("tea", 1250, 10).await;
     let db = Db::open(&shop.database_url, 2).unwrap();
-    let till = Till::open(db.clone());
+    let till = Till::open(&db).unwrap();
     (shop, db, till)
 }
 

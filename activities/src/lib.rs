@@ -7,7 +7,7 @@ mod reconcile;
 mod refund;
 mod reserve;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use domain::order::Status;
 use domain::payment::{PaymentReport, RefundState};
@@ -36,8 +36,10 @@ pub struct Activities {
 }
 
 impl Activities {
-    pub fn new(db: Db, mailer: Mailer, providers: Providers) -> Self {
-        Self { till: Till::open(db.clone()), db, mailer: Arc::new(mailer), providers }
+    /// # Errors
+    /// If the system has no thread for the till.
+    pub fn new(db: Db, mailer: Mailer, providers: Providers) -> io::Result<Self> {
+        Ok(Self { till: Till::open(&db)?, db, mailer: Arc::new(mailer), providers })
     }
 }
 

@@ -21,7 +21,7 @@ mod settlements;
 mod stays;
 mod webhooks;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
@@ -53,16 +53,18 @@ pub struct App {
 }
 
 impl App {
+    /// # Errors
+    /// If the system has no thread for the door.
     pub fn new(
         db: Db,
         engine: Arc<Engine>,
         api_key: ApiKey,
         providers: Providers,
         sdk_metrics: Option<SdkMetrics>,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
-        Self {
-            door: Door::open(db.clone()),
+        Ok(Self {
+            door: Door::open(&db)?,
             db,
             engine,
             dispatcher,
@@ -70,12 +72,15 @@ impl App {
             sandbox: None,
             sdk_metrics,
             providers,
-        }
+        })
     }
 
     /// Lets this many orders wait at the door, instead of the usual number.
-    pub fn with_room_for(self, waiting: std::num::NonZeroUsize) -> Self {
-        Self { door: Door::with_room_for(waiting, self.db.clone()), ..self }
+    ///
+    /// # Errors
+    /// If the system has no thread for another door.
+    pub fn with_room_for(self, waiting: NonZeroUsize) -> io::Result<Self> {
+        Ok(Self { door: Door::with_room_for(waiting, &self.db)?, ..self })
     }
 
     /// Adds the routes to play with the sandbox payment provider.

@@ -26,7 +26,7 @@ pub async fn api() -> anyhow::Result<()> {
     let sandbox = own_sandbox(&http, &listener).await?;
     let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
     let configured = Configured::load(sandbox_url.as_deref().zip(http.sandbox_secret.as_deref()))?;
-    let app = api_app(&http, db, engine, configured, metrics);
+    let app = api_app(&http, db, engine, configured, metrics)?;
     tracing::info!(address = %listener.local_addr()?, "api started");
     api::serve(app, listener, stop.wait()).await
 }
@@ -56,13 +56,14 @@ pub fn api_app(
     engine: Arc<engine::Engine>,
     configured: Configured,
     metrics: SdkMetrics,
-) -> api::App {
-    let app = api::App::new(db, engine, api::ApiKey::new(&http.api_key), configured.providers, Some(metrics));
+) -> anyhow::Result<api::App> {
+    let app =
+        api::App::new(db, engine, api::ApiKey::new(&http.api_key), configured.providers, Some(metrics))?;
     let app = match http.max_waiting {
-        Some(waiting) => app.with_room_for(waiting),
+        Some(waiting) => app.with_room_for(waiting)?,
         None => app,
     };
-    match configured.sandbox {
+    Ok(match configured.sandbox {
         None => app,
         Some(sandbox) => {
             tracing::warn!(
@@ -70,7 +71,7 @@ pub fn api_app(
             );
             app.with_sandbox(sandbox)
         }
-    }
+    })
 }
 
 pub async fn worker() -> anyhow::Result<()> {
@@ -87,7 +88,7 @@ pub async fn worker() -> anyhow::Result<()> {
             .with_context(|| format!("cannot listen on {address} (HOLDFAST_METRICS_LISTEN)"))?;
         let providers = configured.providers.clone();
         let app =
-            api::App::new(db.clone(), engine.clone(), api::ApiKey::none(), providers, Some(metrics.clone()));
+            api::App::new(db.clone(), engine.clone(), api::ApiKey::none(), providers, Some(metrics.clone()))?;
         tokio::spawn(api::serve_operations(app, listener));
     }
     if let Some(address) = config::optional("HOLDFAST_CODEC_LISTEN") {
@@ -97,7 +98,7 @@ pub async fn worker() -> anyhow::Result<()> {
         let (engine, ui_url) = (engine.clone(), config::optional("HOLDFAST_TEMPORAL_UI_URL"));
         tokio::spawn(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
-    worker::Worker::new(db, engine, mailer, configured.providers, metrics)
+    worker::Worker::new(db, engine, mailer, configured.providers, metrics)?
         .within(config::worker_limits()?)
         .run(stop.wait())
         .await

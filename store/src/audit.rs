@@ -14,7 +14,7 @@ pub struct Finding {
 
 pub const SHOWN: usize = 20;
 
-const CHECKS: [(&str, &str); 15] = [
+const CHECKS: [(&str, &str); 16] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -92,6 +92,18 @@ const CHECKS: [(&str, &str); 15] = [
                    WHEN 'paid' THEN 'committed' WHEN 'completed' THEN 'committed'
                    ELSE 'released' END
             OR h.quantity <> l.quantity",
+    ),
+    (
+        "2. every line, timeline entry and event is of an order, and every line of a product",
+        "SELECT format('%s: a line of no order or no product (%s)', order_id, sku) FROM order_lines l
+         WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = l.order_id)
+            OR NOT EXISTS (SELECT 1 FROM products p WHERE p.sku = l.sku)
+         UNION ALL
+         SELECT format('%s: %s in the timeline of no order', order_id, type) FROM timeline t
+         WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = t.order_id)
+         UNION ALL
+         SELECT format('%s: event %s of no order', order_id, type) FROM outbox e
+         WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = e.order_id)",
     ),
     (
         "3. every captured cent is an order's, or an exception's",

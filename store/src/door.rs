@@ -1,6 +1,6 @@
 //! The door: placements that arrive together are decided together (see [`crate::group`]).
 
-use std::num::NonZeroUsize;
+use std::{io, num::NonZeroUsize};
 
 use crate::{
     Db, Result,
@@ -21,13 +21,20 @@ struct Placements(Db);
 
 impl Door {
     /// Opens the door; it closes when the last clone is dropped, after those inside were served.
-    pub fn open(db: Db) -> Self {
+    ///
+    /// # Errors
+    /// If the system has no thread for it.
+    pub fn open(db: &Db) -> io::Result<Self> {
         Self::with_room_for(MAX_WAITING, db)
     }
 
     /// The same with another number of those who may wait.
-    pub fn with_room_for(waiting: NonZeroUsize, db: Db) -> Self {
-        Self(Group::open(Placements(db), Limits { batch: MAX_BATCH, waiting: waiting.get() }))
+    ///
+    /// # Errors
+    /// If the system has no thread for it.
+    pub fn with_room_for(waiting: NonZeroUsize, db: &Db) -> io::Result<Self> {
+        let limits = Limits { batch: MAX_BATCH, waiting: waiting.get() };
+        Ok(Self(Group::open("door", Placements(db.apart()), limits)?))
     }
 
     /// Places an order. It is placed also if the caller does not wait for the answer.

@@ -1,7 +1,11 @@
 //! Group commit: what arrives together is decided together, in one transaction. Nobody waits for company: a batch
 //! is what has arrived while the one before it was being written.
+//!
+//! A group is served by a thread of its own, on connections of its own: a batch is some ten statements, one after the
+//! other, and with the requests of a storm on the same threads each answer of PostgreSQL would wait for its turn
+//! (docs/adr/0023).
 
-use std::sync::Arc;
+use std::{io, sync::Arc, thread};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,8 +33,8 @@ pub(crate) trait Decide: Send + Sync + 'static {
 
 pub(crate) type Answers<T> = Vec<Option<Result<T>>>;
 
-/// A bounded queue, and one task that serves it. Cheap to clone; the task ends when the last clone is dropped, after
-/// those who wait were served.
+/// A bounded queue, and one thread that serves it. Cheap to clone; the thread ends when the last clone is dropped,
+/// after those who wait were served.
 pub(crate) struct Group<D: Decide> {
     queue: mpsc::Sender<Waiting<D>>,
 }
@@ -47,10 +51,14 @@ struct Waiting<D: Decide> {
 }
 
 impl<D: Decide> Group<D> {
-    pub fn open(decide: D, limits: Limits) -> Self {
+    /// # Errors
+    /// If the system has no thread for it.
+    pub fn open(name: &str, decide: D, limits: Limits) -> io::Result<Self> {
         let (queue, waiting) = mpsc::channel(limits.waiting);
-        tokio::spawn(serve(Arc::new(decide), waiting, limits.batch));
-        Self { queue }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let served = move || runtime.block_on(serve(Arc::new(decide), waiting, limits.batch));
+        thread::Builder::new().name(name.to_owned()).spawn(served)?;
+        Ok(Self { queue })
     }
 
     /// Has it decided. It is decided also if the caller does not wait for the answer.
@@ -150,7 +158,8 @@ mod tests {
         let (begun, permits, batches) = (Arc::default(), Arc::new(Semaphore::new(0)), Arc::default());
         let clerk =
             Clerk { begun: Arc::clone(&begun), permits: permits.clone(), batches: Arc::clone(&batches) };
-        Desk { group: Group::open(clerk, Limits { batch: 4, waiting: 6 }), begun, permits, batches }
+        let group = Group::open("desk", clerk, Limits { batch: 4, waiting: 6 }).unwrap();
+        Desk { group, begun, permits, batches }
     }
 
     type Answered = tokio::task::JoinHandle<Result<u32>>;

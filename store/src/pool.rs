@@ -18,6 +18,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENT_TIMEOUT: &str = "15s";
 const LOCK_TIMEOUT: &str = "10s";
 const REPORT_TIMEOUT: &str = "30min";
+/// A group decides one batch after the other.
+const CONNECTIONS_APART: u32 = 1;
 /// A probe does not wait as long as a buyer.
 const READY_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -37,11 +39,18 @@ impl Db {
             // (tests/plans.rs sees to it), so none is to be planned as a walk through a table.
             ("enable_seqscan", "off"),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(max_connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options);
-        Ok(Self(pool))
+        Ok(Self::pooled(options, max_connections))
+    }
+
+    /// The same database by connections of its own, for a thread of its own: a connection lives with the thread that
+    /// opened it.
+    pub(crate) fn apart(&self) -> Self {
+        Self::pooled(self.0.connect_options().as_ref().clone(), CONNECTIONS_APART)
+    }
+
+    fn pooled(options: PgConnectOptions, max_connections: u32) -> Self {
+        let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
+        Self(pool.connect_lazy_with(options))
     }
 
     pub async fn migrate(&self) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The till: the worker's steps that arrive together are decided together (see [`crate::group`]).
 
+use std::io;
+
 use domain::{OrderId, Timestamp, payment::PaymentReport};
 
 use crate::{
@@ -21,8 +23,12 @@ struct Steps(Db);
 
 impl Till {
     /// Opens the till; it closes when the last clone is dropped, after those who wait were served.
-    pub fn open(db: Db) -> Self {
-        Self(Group::open(Steps(db), Limits { batch: MAX_BATCH, waiting: MAX_WAITING }))
+    ///
+    /// # Errors
+    /// If the system has no thread for it.
+    pub fn open(db: &Db) -> io::Result<Self> {
+        let limits = Limits { batch: MAX_BATCH, waiting: MAX_WAITING };
+        Ok(Self(Group::open("till", Steps(db.apart()), limits)?))
     }
 
     /// Records a payment report, and pays the order if the money fits.

@@ -24,7 +24,7 @@ pub struct Hands {
 impl Hands {
     pub fn of(shop: &Shop) -> Self {
         let db = Db::open(&shop.database_url, 6).unwrap();
-        Self { door: Door::open(db.clone()), till: Till::open(db.clone()), db }
+        Self { door: Door::open(&db).unwrap(), till: Till::open(&db).unwrap(), db }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod shift;
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{io, mem, sync::Arc, time::Duration};
 
 use activities::{Activities, mail::Mailer};
 use engine::{Engine, Sweeper};
@@ -47,15 +47,17 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// # Errors
+    /// If the system has no thread for it.
     pub fn new(
         db: Db,
         engine: Arc<Engine>,
         mailer: Mailer,
         providers: Providers,
         metrics: SdkMetrics,
-    ) -> Self {
-        let activities = Activities::new(db.clone(), mailer, providers);
-        Self { db, engine, activities, metrics, limits: Limits::default(), also: |_| {} }
+    ) -> io::Result<Self> {
+        let activities = Activities::new(db.clone(), mailer, providers)?;
+        Ok(Self { db, engine, activities, metrics, limits: Limits::default(), also: |_| {} })
     }
 
     pub fn within(self, limits: Limits) -> Self {

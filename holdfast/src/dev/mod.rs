@@ -113,8 +113,8 @@ async fn up(
     let configured = Configured::load(sandbox_url.as_deref().map(|url| (url, secret)))?;
     let mailer = Mailer::new(&mail)?;
     let providers = configured.providers.clone();
-    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone());
-    let app = run::api_app(&http, db, engine, configured, metrics);
+    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?;
+    let app = run::api_app(&http, db, engine, configured, metrics)?;
     banner::print(servers, address, &http.api_key, &args.data_dir);
 
     let work = async {
