@@ -78,6 +78,9 @@ async fn live(shop: &Shop) {
         "/v1/ledger?sku=sku-1",
         "/v1/products/sku-1",
         "/v1/products?limit=5",
+        "/v1/products?q=sku",
+        "/v1/products?q=gardn+rooom",
+        "/v1/products/sku-1/history",
         "/v1/products/room/nights",
         "/v1/products/room/stay",
     ] {

@@ -22,8 +22,9 @@ BEGIN
 END $$;
 
 SELECT pg_temp.copy_rows('products_map', 'products', 'sku', '''{}''');
+SELECT pg_temp.copy_rows('products_map', 'product_events', 'sku', '''{}''');
+INSERT INTO catalogue_words SELECT substr(md5(n::text), 1, 3), md5(n::text) FROM generate_series(1, 20000) AS n;
 SELECT pg_temp.copy_rows('products_map', 'stock_levels', 'sku', '''{}''');
-SELECT pg_temp.copy_rows('products_map', 'stays', 'sku', '''{}''');
 INSERT INTO stock_levels (sku, night, on_hand, held, capacity, unit_price)
 SELECT c.new || '@' || s.night, s.night, s.on_hand, s.held, s.capacity, s.unit_price
 FROM stock_levels s JOIN products_map c ON c.old = s.product WHERE s.night IS NOT NULL AND c.n <= 300;

@@ -2,17 +2,20 @@
 
 use axum::extract::State;
 use domain::{
-    Date, Invalid, Invalids, Timestamp, money, stay,
-    stay::{Extra, Per, Terms},
+    Date, Invalid, Invalids, Timestamp, money,
+    product::Condition,
+    stay,
+    stay::{Extra, Offer, Per, Terms},
     stock::Sku,
 };
 use serde::{Deserialize, Serialize};
-use store::stays::{self, Offer};
+use store::{products::Ask, stays};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App, Problem,
+    auth::CALLER,
     error::ProblemDocument,
     extract::{Json, Query, SkuPath, product_not_found},
     list::List,
@@ -99,7 +102,7 @@ async fn put_terms(
     let sku = sku.existing()?;
     terms_of(&app, &sku).await?;
     let terms = Terms::from(request).parse()?;
-    stays::put_terms(&app.db, &sku, &terms, now()).await?;
+    stays::put_terms(&app.db, &sku, &terms, &ask(now())).await?;
     Ok(axum::Json(terms.into()))
 }
 
@@ -114,6 +117,10 @@ async fn put_terms(
 )]
 async fn get_terms(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<TermsDocument>, Problem> {
     Ok(axum::Json(terms_of(&app, &sku.existing()?).await?.into()))
+}
+
+fn ask(at: Timestamp) -> Ask {
+    Ask { by: CALLER, at, condition: Condition::default() }
 }
 
 async fn terms_of(app: &App, sku: &Sku) -> Result<Terms, Problem> {
@@ -184,7 +191,7 @@ async fn put_nights(
     let terms = terms_of(&app, &sku).await?;
     let at = now();
     let offer = parse(&request, &terms, at)?;
-    let nights = stays::put_nights(&app.db, &sku, &offer, at).await?;
+    let nights = stays::put_nights(&app.db, &sku, &offer, &ask(at)).await?;
     Ok(axum::Json(List::whole(nights.into_iter().map(Night::from).collect())))
 }
 

@@ -7,7 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Invalid, money::Currency, stock::Sku, text};
+use crate::{
+    Invalid,
+    money::Currency,
+    stay::{Offer, Terms},
+    stock::Sku,
+    text,
+};
 
 /// How a product is sold. Set when it is created, and never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -62,6 +68,12 @@ pub struct Details {
     /// Out of the catalogue; kept for the orders that have it, and never active.
     #[serde(default)]
     pub retired: bool,
+    /// What a stay offers with its nights; none until the shop says so.
+    #[serde(default)]
+    pub stay: Option<Terms>,
+    /// The last offer of its nights. What each night has since then is a matter of stock.
+    #[serde(default)]
+    pub nights: Option<Offer>,
 }
 
 /// What a client wants a product to be.
@@ -80,12 +92,15 @@ impl Wanted {
     /// Brings a retired product back, too.
     pub fn details(self, before: Option<&Product>) -> Result<Details, Invalid> {
         let Self { kind, name, description, unit_price, currency, active } = self;
-        let was = before.map(|product| product.details.kind);
+        let before = before.map(|product| &product.details);
+        let was = before.map(|details| details.kind);
         let kind = kind.or(was).unwrap_or_default();
         if was.is_some_and(|was| was != kind) {
             return Err(Invalid::new("kind", "cannot be changed: it was set when the product was created"));
         }
-        Ok(Details { kind, name, description, unit_price, currency, active, retired: false })
+        let (stay, nights) =
+            before.map_or((None, None), |details| (details.stay.clone(), details.nights.clone()));
+        Ok(Details { kind, name, description, unit_price, currency, active, retired: false, stay, nights })
     }
 }
 
@@ -102,6 +117,10 @@ pub struct Product {
 }
 
 impl Product {
+    pub fn is_stay(&self) -> bool {
+        self.details.kind == Kind::Stay
+    }
+
     /// What the catalogue says of it once it is retired.
     pub fn retired(&self) -> Details {
         Details { active: false, retired: true, ..self.details.clone() }

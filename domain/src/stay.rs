@@ -142,6 +142,15 @@ pub struct Extra {
     pub per: Per,
 }
 
+/// How many rooms the nights from one day to another have, and what each costs if not the product's price.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    pub from: Date,
+    pub to: Date,
+    pub capacity: i64,
+    pub unit_price: Option<i64>,
+}
+
 /// What a product offers with its nights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {

@@ -6,6 +6,7 @@ use domain::{
     money::Currency,
     product::{self, Details, Event, Kind, Product},
     search,
+    stay::{Offer, Terms},
     stock::Sku,
 };
 use proptest::prelude::*;
@@ -14,8 +15,14 @@ fn details() -> impl Strategy<Value = Details> {
     let kind = prop::sample::select(vec![Kind::Goods, Kind::Stay]);
     let currency = prop::sample::select(vec!["EUR", "JPY"]);
     // Few values, so that a change often leaves fields, or everything, as they were.
-    (kind, "[ab]", "[ab]?", 1..3_i64, currency, any::<bool>(), any::<bool>()).prop_map(
-        |(kind, name, description, unit_price, currency, active, retired)| Details {
+    let stay = prop::option::of(1..3_i64)
+        .prop_map(|guests| guests.map(|max_guests| Terms { max_guests, ..Terms::default() }));
+    let day = domain::stay::date("from", "2026-07-01").unwrap();
+    let nights = prop::option::of((1..3_i64, prop::option::of(1..3_i64))).prop_map(move |offer| {
+        offer.map(|(capacity, unit_price)| Offer { from: day, to: day, capacity, unit_price })
+    });
+    (kind, "[ab]", "[ab]?", 1..3_i64, currency, any::<bool>(), any::<bool>(), stay, nights).prop_map(
+        |(kind, name, description, unit_price, currency, active, retired, stay, nights)| Details {
             kind,
             name,
             description,
@@ -23,6 +30,8 @@ fn details() -> impl Strategy<Value = Details> {
             currency: Currency::parse(currency).unwrap(),
             active: active && !retired,
             retired,
+            stay,
+            nights,
         },
     )
 }

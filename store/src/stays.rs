@@ -5,14 +5,18 @@ use std::collections::BTreeMap;
 
 use domain::{
     Date, Timestamp,
-    product::Kind,
-    stay::{self, Terms},
+    product::{Details, Kind, Product},
+    stay::{self, Offer, Terms},
     stock::{Level, Movement, Sku},
 };
 use jiff_sqlx::ToSqlx as _;
 use sqlx::types::Json;
 
-use crate::{Db, Error, Result, Tx, sql};
+use crate::{
+    Db, Error, Result, Tx,
+    products::{self, Ask},
+    sql,
+};
 
 type SqlDate = jiff_sqlx::Date;
 
@@ -24,9 +28,7 @@ pub(crate) struct Lodging {
     kind: String,
     pub currency: String,
     pub active: bool,
-    max_guests: Option<i64>,
-    time_zone: Option<String>,
-    extras: Option<Json<Vec<stay::Extra>>>,
+    stay: Option<Json<Terms>>,
 }
 
 impl Lodging {
@@ -35,17 +37,11 @@ impl Lodging {
     }
 
     pub fn terms(&self) -> Terms {
-        match (self.max_guests, &self.time_zone, &self.extras) {
-            (Some(max_guests), Some(time_zone), Some(Json(extras))) => {
-                Terms { max_guests, time_zone: time_zone.clone(), extras: extras.clone() }
-            }
-            _ => Terms::default(),
-        }
+        self.stay.as_ref().map_or_else(Terms::default, |Json(terms)| terms.clone())
     }
 }
 
-const LODGINGS: &str = "SELECT p.sku, name, kind, currency, active, max_guests, time_zone, extras
-    FROM products p LEFT JOIN stays s ON s.sku = p.sku WHERE p.sku = ANY($1)";
+const LODGINGS: &str = "SELECT sku, name, kind, currency, active, stay FROM products WHERE sku = ANY($1)";
 
 /// The products of these SKUs, whatever their kind.
 pub(crate) async fn lodgings(tx: &mut Tx<'_>, skus: &[&str]) -> Result<BTreeMap<String, Lodging>> {
@@ -70,20 +66,20 @@ pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
 
 /// Sets what a product offers with its nights. Orders that were placed keep what they booked.
 #[tracing::instrument(name = "sql stays.put_terms", skip_all, err(level = "debug"))]
-pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, at: Timestamp) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO stays (sku, max_guests, time_zone, extras, updated_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (sku) DO UPDATE SET max_guests = excluded.max_guests, time_zone = excluded.time_zone,
-             extras = excluded.extras, updated_at = excluded.updated_at",
-    )
-    .bind(sku.as_str())
-    .bind(terms.max_guests)
-    .bind(&terms.time_zone)
-    .bind(Json(&terms.extras))
-    .bind(sql(at))
-    .execute(db.pool())
-    .await?;
-    Ok(())
+pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, ask: &Ask) -> Result<()> {
+    let mut tx = db.begin().await?;
+    let product = lock_stay(&mut tx, sku).await?;
+    let details = Details { stay: Some(terms.clone()), ..product.details.clone() };
+    products::write(&mut tx, sku, Some(product), &details, ask).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn lock_stay(tx: &mut Tx<'_>, sku: &Sku) -> Result<Product> {
+    let product = products::lock(tx, sku).await?.ok_or(Error::NotFound)?;
+    match product.is_stay() {
+        true => Ok(product),
+        false => Err(Error::NotAStay),
+    }
 }
 
 /// A night on offer.
@@ -129,22 +125,14 @@ async fn nights_in(tx: &mut Tx<'_>, sku: &Sku, from: Date, to: Date) -> Result<V
     Ok(rows.into_iter().map(night).collect())
 }
 
-/// How many rooms the nights from one day to another have, and what each costs if not the product's price.
-#[derive(Debug, Clone, Copy)]
-pub struct Offer {
-    pub from: Date,
-    pub to: Date,
-    pub capacity: i64,
-    pub unit_price: Option<i64>,
-}
-
 /// Offers nights, all or none. Gives them as they are now.
 ///
 /// # Errors
 /// [`Error::CapacityBelowSold`], with the nights of which more is held and sold already.
 #[tracing::instrument(name = "sql stays.put_nights", skip_all, err(level = "debug"))]
-pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<Vec<Night>> {
+pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<Vec<Night>> {
     let mut tx = db.begin().await?;
+    let product = lock_stay(&mut tx, sku).await?;
     add_missing(&mut tx, sku, offer).await?;
     lock(&mut tx, sku, offer).await?;
     let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
@@ -153,7 +141,9 @@ pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, at: Timestamp) -> Res
     if !short.is_empty() {
         return Err(Error::CapacityBelowSold(short));
     }
-    change(&mut tx, sku, offer, at).await?;
+    change(&mut tx, sku, offer, ask.at).await?;
+    let details = Details { nights: Some(offer.clone()), ..product.details.clone() };
+    products::write(&mut tx, sku, Some(product), &details, ask).await?;
     let after = nights_in(&mut tx, sku, offer.from, offer.to).await?;
     tx.commit().await?;
     Ok(after)

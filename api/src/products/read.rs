@@ -155,7 +155,8 @@ pub struct ProductEvent {
     at: Timestamp,
     /// Who asked for it: `api`, or `seed` and `migration` for what Holdfast did by itself.
     by: String,
-    /// By field, what it was (null when it was created) and what it became: `{"name": {"from": "Te", "to": "Tea"}}`.
+    /// By field, what it was (null when it was created) and what it became: `{"name": {"from": "Te", "to": "Tea"}}`. Of
+    /// a stay, `stay` has its terms and `nights` the last offer of nights.
     #[schema(value_type = Object)]
     changes: Changes,
 }

@@ -4,14 +4,13 @@ use domain::{
     SignedDuration, Timestamp,
     money::Currency,
     product::{Condition, Kind, Versions, Wanted},
-    stay::{Extra, Per, Terms},
+    stay::{Extra, Offer, Per, Terms},
     stock::{ByHand, Sku},
 };
 use store::{
     Db, Error, Idempotency,
     products::{self, Ask},
-    stays::{self, Offer},
-    stock,
+    stays, stock,
 };
 
 const PIECES: i64 = 1000;
@@ -48,8 +47,9 @@ async fn seed_room(db: &Db) -> anyhow::Result<()> {
     let from = terms.today(at);
     let to = from.saturating_add(SignedDuration::from_hours(24 * NIGHTS));
     if stays::nights(db, &sku, from, to).await?.is_empty() {
-        stays::put_terms(db, &sku, &terms, at).await?;
-        stays::put_nights(db, &sku, &Offer { from, to, capacity: 3, unit_price: None }, at).await?;
+        let ask = Ask { by: "seed", at, condition: Condition::default() };
+        stays::put_terms(db, &sku, &terms, &ask).await?;
+        stays::put_nights(db, &sku, &Offer { from, to, capacity: 3, unit_price: None }, &ask).await?;
     }
     Ok(())
 }

@@ -7,16 +7,18 @@ use domain::{
     Timestamp,
     money::Currency,
     product::{self, Condition, Details, Kind, Wanted},
+    stay::{Offer, Terms},
     stock::Sku,
 };
 
 pub use domain::product::Product;
+use sqlx::types::Json;
 
 use crate::{Db, Error, Result, SqlTime, Tx, sql};
 
 macro_rules! columns {
     () => {
-        "sku, kind, name, description, unit_price, currency, active, version, created_at, updated_at, retired_at"
+        "sku, kind, name, description, unit_price, currency, active, stay, nights, version, created_at, updated_at, retired_at"
     };
 }
 use columns;
@@ -30,6 +32,8 @@ struct Row {
     unit_price: i64,
     currency: String,
     active: bool,
+    stay: Option<Json<Terms>>,
+    nights: Option<Json<Offer>>,
     version: i32,
     created_at: SqlTime,
     updated_at: SqlTime,
@@ -48,6 +52,8 @@ impl TryFrom<Row> for Product {
             currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
             active: row.active,
             retired: row.retired_at.is_some(),
+            stay: row.stay.map(|Json(terms)| terms),
+            nights: row.nights.map(|Json(offer)| offer),
         };
         Ok(Self {
             sku: Sku::from_store(row.sku),
@@ -98,24 +104,40 @@ async fn change(
         let mut tx = db.begin().await?;
         let before = lock(&mut tx, sku).await?;
         let details = decide(before.as_ref())?;
-        let version = before.as_ref().map(|product| product.version);
-        if !ask.condition.holds(version) {
-            return Err(Error::Stale(version));
-        }
-        let Some(event) = product::change(before.as_ref(), &details, ask.at, ask.by) else {
-            return before.map(|product| (product, false)).ok_or(Error::NotFound);
-        };
-        if history::append(&mut tx, sku, &event).await? {
-            let product = product::apply(sku, before, &event).map_err(Error::corrupt)?;
-            project(&mut tx, &product).await?;
+        let is_new = before.is_none();
+        if let Some(product) = write(&mut tx, sku, before, &details, ask).await? {
             tx.commit().await?;
-            return Ok((product, version.is_none()));
+            return Ok((product, is_new));
         }
     }
     Err(Error::corrupt(format!("{sku} has events and no row: run `holdfast rebuild-catalogue`")))
 }
 
-async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Product>> {
+/// Makes the product that was locked what `details` say: an event, and the row. None if somebody else created it a
+/// moment ago.
+pub(crate) async fn write(
+    tx: &mut Tx<'_>,
+    sku: &Sku,
+    before: Option<Product>,
+    details: &Details,
+    ask: &Ask,
+) -> Result<Option<Product>> {
+    let version = before.as_ref().map(|product| product.version);
+    if !ask.condition.holds(version) {
+        return Err(Error::Stale(version));
+    }
+    let Some(event) = product::change(before.as_ref(), details, ask.at, ask.by) else {
+        return before.map(Some).ok_or(Error::NotFound);
+    };
+    if !history::append(tx, sku, &event).await? {
+        return Ok(None);
+    }
+    let product = product::apply(sku, before, &event).map_err(Error::corrupt)?;
+    project(tx, &product).await?;
+    Ok(Some(product))
+}
+
+pub(crate) async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Product>> {
     let row: Option<Row> =
         sqlx::query_as(concat!("SELECT ", columns!(), " FROM products WHERE sku = $1 FOR NO KEY UPDATE"))
             .bind(sku.as_str())
@@ -129,13 +151,13 @@ async fn project(tx: &mut Tx<'_>, product: &Product) -> Result<()> {
     let Product { sku, details, version, created_at, updated_at, retired_at } = product;
     sqlx::query(
         "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, version, created_at,
-                               updated_at, retired_at, search)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::tsvector)
+                               updated_at, retired_at, search, stay, nights)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::tsvector, $13, $14)
          ON CONFLICT (sku) DO UPDATE SET
              kind = excluded.kind, name = excluded.name, description = excluded.description,
              unit_price = excluded.unit_price, currency = excluded.currency, active = excluded.active,
              version = excluded.version, created_at = excluded.created_at, updated_at = excluded.updated_at,
-             retired_at = excluded.retired_at, search = excluded.search",
+             retired_at = excluded.retired_at, search = excluded.search, stay = excluded.stay, nights = excluded.nights",
     )
     .bind(sku.as_str())
     .bind(details.kind.as_str())
@@ -149,6 +171,8 @@ async fn project(tx: &mut Tx<'_>, product: &Product) -> Result<()> {
     .bind(sql(*updated_at))
     .bind(retired_at.map(sql))
     .bind(search::index(details))
+    .bind(details.stay.as_ref().map(Json))
+    .bind(details.nights.as_ref().map(Json))
     .execute(&mut **tx)
     .await?;
     search::learn(tx, details).await?;

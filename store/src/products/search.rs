@@ -193,7 +193,7 @@ async fn alike(db: &Db, word: &str) -> Result<Vec<(String, f64)>> {
     // A word has one trigram more than letters, or fewer if some are the same.
     let alike = sqlx::query_as(
         "SELECT word, similarity FROM (
-             SELECT word, count(*)::float8 / (cardinality($1) + char_length(word) + 1 - count(*)) AS similarity
+             SELECT word, count(*)::float8 / (cardinality($1::text[]) + char_length(word) + 1 - count(*)) AS similarity
              FROM catalogue_words WHERE trigram = ANY($1) GROUP BY word
          ) w WHERE similarity >= $2 ORDER BY similarity DESC, word LIMIT $3",
     )
