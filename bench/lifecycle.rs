@@ -1,9 +1,13 @@
 //! Whole orders (placed through HTTP, paid by a webhook, completed, the customer told by mail) per second, against
 //! empty workflows (started, one signal, ended) on the same server. In turns, so many at once, and each waited for by
-//! a long poll for the end of its workflow.
+//! a long poll for the end of its workflow. Twice:
+//!
+//! - each is paid, or signalled, at once. The signal comes before the empty workflow's first task has begun, mostly: it
+//!   ends in that task. An order's first task is its own, so it has two;
+//! - all are placed, or started; when all sleep, all are paid, or signalled. Two tasks each.
 
 use std::{
-    sync::Arc,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -32,17 +36,27 @@ pub async fn run(orders: usize) -> Report {
     house.shop.stock("tea", PRICE, 1_000_000).await;
     let empties = Empties::open(&house.shop).await;
     warm_up(&house.shop, &empties).await;
-    let mut ratios = Vec::new();
+    let (mut at_once, mut asleep) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
-        let whole = whole_orders(&house.shop, orders / ROUNDS).await;
-        let empty = empty_workflows(&empties, orders / ROUNDS).await;
-        ratios.push(ratio(whole, empty));
-        report.row(json!({"round": round, "orders/s": whole, "empty workflows/s": empty,
-                          "orders / empty": ratio(whole, empty)}));
+        let count = orders / ROUNDS;
+        let whole = whole_orders(&house.shop, count).await;
+        let empty = empty_workflows(&empties, count).await;
+        at_once.push(ratio(whole, empty));
+        report.row(row(round, "at once", whole, empty));
+        let whole = sleeping_orders(&house.shop, count).await;
+        let empty = sleeping_workflows(&empties, count).await;
+        asleep.push(ratio(whole, empty));
+        report.row(row(round, "asleep", whole, empty));
     }
-    report.row(json!({"median orders / empty": median(&ratios)}));
+    report.row(json!({"median orders / empty": median(&at_once), "paid": "at once"}));
+    report.row(json!({"median orders / empty": median(&asleep), "paid": "asleep"}));
     house.shop.audit();
     report
+}
+
+fn row(round: usize, paid: &str, whole: f64, empty: f64) -> Value {
+    json!({"round": round, "paid": paid, "orders/s": whole, "empty workflows/s": empty,
+           "orders / empty": ratio(whole, empty)})
 }
 
 async fn warm_up(shop: &Shop, empties: &Empties) {
@@ -51,24 +65,70 @@ async fn warm_up(shop: &Shop, empties: &Empties) {
 }
 
 async fn whole_orders(shop: &Shop, count: usize) -> f64 {
+    let connections = Connections::open(shop).await;
     let started = Instant::now();
-    // As many connections as are used at once, each by one order after the other.
-    let connections = Arc::new(tokio::sync::Mutex::new(Vec::new()));
-    for _ in 0..AT_ONCE {
-        connections.lock().await.push(Connection::open(shop.api.address()).await);
-    }
     stream::iter(0..count)
         .for_each_concurrent(AT_ONCE, |_| async {
-            let mut connection = connections.lock().await.pop().expect("one for each at once");
-            let id = place(shop, &mut connection, "tea").await;
-            pay(shop, &mut connection, &id).await;
-            connections.lock().await.push(connection);
-            ended(shop, &id).await;
+            let id = connections.lend(async |connection| {
+                let id = place(shop, connection, "tea").await;
+                pay(shop, connection, &id).await;
+                id
+            });
+            ended(shop, &id.await).await;
         })
         .await;
     let elapsed = started.elapsed();
-    assert_eq!(shop.api.get("/v1/orders?status=awaiting_payment&limit=1").await.is(200)["data"], json!([]));
+    all_ended(shop).await;
     per_second(count, elapsed)
+}
+
+async fn sleeping_orders(shop: &Shop, count: usize) -> f64 {
+    let connections = Connections::open(shop).await;
+    let started = Instant::now();
+    let ids: Vec<String> = stream::iter(0..count)
+        .map(|_| connections.lend(async |connection| place(shop, connection, "tea").await))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let asleep =
+        "SELECT count(*) FROM orders WHERE status = 'awaiting_payment' AND workflow_started_at IS NOT NULL";
+    let mut sql = shop.sql().await;
+    while sqlx::query_scalar::<_, i64>(asleep).fetch_one(&mut sql).await.unwrap() < count as i64 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stream::iter(&ids)
+        .for_each_concurrent(AT_ONCE, |id| async {
+            connections.lend(async |connection| pay(shop, connection, id).await).await;
+            ended(shop, id).await;
+        })
+        .await;
+    let elapsed = started.elapsed();
+    all_ended(shop).await;
+    per_second(count, elapsed)
+}
+
+async fn all_ended(shop: &Shop) {
+    assert_eq!(shop.api.get("/v1/orders?status=awaiting_payment&limit=1").await.is(200)["data"], json!([]));
+}
+
+/// As many as are used at once, each by one order after the other.
+struct Connections(Mutex<Vec<Connection>>);
+
+impl Connections {
+    async fn open(shop: &Shop) -> Self {
+        let mut connections = Vec::with_capacity(AT_ONCE);
+        for _ in 0..AT_ONCE {
+            connections.push(Connection::open(shop.api.address()).await);
+        }
+        Self(Mutex::new(connections))
+    }
+
+    async fn lend<T>(&self, to: impl AsyncFnOnce(&mut Connection) -> T) -> T {
+        let mut connection = self.0.lock().unwrap().pop().expect("one for each at once");
+        let result = to(&mut connection).await;
+        self.0.lock().unwrap().push(connection);
+        result
+    }
 }
 
 pub async fn place(shop: &Shop, connection: &mut Connection, sku: &str) -> String {
@@ -100,6 +160,19 @@ async fn empty_workflows(empties: &Empties, count: usize) -> f64 {
     stream::iter(0..count)
         .for_each_concurrent(AT_ONCE, |_| async {
             let empty = empties.start().await;
+            empty.signal().await;
+            empty.ended().await;
+        })
+        .await;
+    per_second(count, started.elapsed())
+}
+
+async fn sleeping_workflows(empties: &Empties, count: usize) -> f64 {
+    let started = Instant::now();
+    let all: Vec<_> =
+        stream::iter(0..count).map(|_| empties.start()).buffer_unordered(AT_ONCE).collect().await;
+    stream::iter(&all)
+        .for_each_concurrent(AT_ONCE, |empty| async {
             empty.signal().await;
             empty.ended().await;
         })

@@ -1,7 +1,7 @@
 //! Hands stored things to the engine: an order to start, an event to report. Whoever stored one calls
 //! this right after its commit; what fails here is found by the [`crate::Sweeper`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     OrderId, RefundId, Timestamp,
@@ -13,7 +13,7 @@ use store::{
     orders::{self, Start},
     refunds,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
 use crate::{Engine, Error};
@@ -21,23 +21,35 @@ use crate::{Engine, Error};
 /// Hand-overs under way at once. More are left to the sweeper: a queue in memory would only grow
 /// while the engine is down.
 const MAX_UNDER_WAY: usize = 512;
+/// How long a note that an event was handed over waits for others. Nobody waits for it, and whose note a crash takes along
+/// is handed over once more.
+const NOTED_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 pub struct Dispatcher {
     db: Db,
     engine: Arc<Engine>,
     places: Arc<Semaphore>,
+    handed_over: mpsc::Sender<HandedOver>,
+}
+
+/// An event in the inbox. Its place is free once it is noted.
+struct HandedOver {
+    inbox_id: i64,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Dispatcher {
     pub fn new(db: Db, engine: Arc<Engine>) -> Self {
-        Self { db, engine, places: Arc::new(Semaphore::new(MAX_UNDER_WAY)) }
+        let (handed_over, to_note) = mpsc::channel(MAX_UNDER_WAY);
+        tokio::spawn(note_dispatched(db.clone(), to_note));
+        Self { db, engine, places: Arc::new(Semaphore::new(MAX_UNDER_WAY)), handed_over }
     }
 
     /// Starts an order's workflow behind the answer's back. The workflow itself notes that it runs.
     pub fn start(&self, start: Start) {
         let engine = self.engine.clone();
-        self.spawn(async move {
+        self.spawn(async move |_place| {
             if let Err(error @ Error::Unavailable(_)) = engine.start_order(&start).await {
                 // The sweeper says once that it fails; here it would be a line for each order.
                 tracing::debug!(order_id = %start.id, %error, "order accepted, its workflow starts later");
@@ -47,14 +59,13 @@ impl Dispatcher {
 
     /// Reports a stored event behind the answer's back.
     pub fn report(&self, pending: Pending) {
-        let (db, engine) = (self.db.clone(), self.engine.clone());
-        self.spawn(async move {
-            let handed_over = hand_over(&db, &engine, &pending).await;
-            let noted = match handed_over {
-                Ok(()) => inbox::mark_dispatched(None, &db, &[pending.id], Timestamp::now()).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = noted {
+        let (db, engine, handed_over) = (self.db.clone(), self.engine.clone(), self.handed_over.clone());
+        self.spawn(async move |place| match hand_over(&db, &engine, &pending).await {
+            Ok(()) => {
+                let event = HandedOver { inbox_id: pending.id, _place: place };
+                let _ = handed_over.send(event).await; // the other end is there as long as this one
+            }
+            Err(error) => {
                 tracing::warn!(inbox_id = pending.id, %error, "event stored, it is reported later");
             }
         });
@@ -63,20 +74,16 @@ impl Dispatcher {
     /// Starts the workflow of a refund behind the answer's back. The sweeper starts it if this fails.
     pub fn refund(&self, refund: RefundId, order: Option<OrderId>) {
         let engine = self.engine.clone();
-        self.spawn(async move {
+        self.spawn(async move |_place| {
             if let Err(error @ Error::Unavailable(_)) = engine.start_refund(refund, order).await {
                 tracing::warn!(refund_id = %refund, %error, "refund accepted, its workflow starts later");
             }
         });
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(OwnedSemaphorePermit) -> F) {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
-            let task = async move {
-                task.await;
-                drop(place);
-            };
-            tokio::spawn(task.in_current_span());
+            tokio::spawn(task(place).in_current_span());
         }
     }
 
@@ -84,6 +91,21 @@ impl Dispatcher {
     pub async fn drain(&self) {
         // Closed nowhere, so this cannot fail; it waits for every place to be free.
         let _ = self.places.acquire_many(MAX_UNDER_WAY as u32).await;
+    }
+}
+
+async fn note_dispatched(db: Db, mut to_note: mpsc::Receiver<HandedOver>) {
+    let mut handed_over = Vec::new();
+    while to_note.recv_many(&mut handed_over, MAX_UNDER_WAY).await > 0 {
+        tokio::time::sleep(NOTED_EVERY).await;
+        while let Ok(more) = to_note.try_recv() {
+            handed_over.push(more);
+        }
+        let ids: Vec<i64> = handed_over.iter().map(|event| event.inbox_id).collect();
+        if let Err(error) = inbox::mark_dispatched(None, &db, &ids, Timestamp::now()).await {
+            tracing::warn!(events = ids.len(), %error, "handed over and not noted: they are handed over again");
+        }
+        handed_over.clear();
     }
 }
 

@@ -246,13 +246,13 @@ pub(crate) async fn capture_is_under_way(
     Ok(query.bind(provider).bind(provider_payment_id).fetch_one(&mut **tx).await?)
 }
 
-/// Notes that the engine has these events.
+/// Notes that the engine has these events, as far as they are not settled already.
 pub async fn mark_dispatched(tx: Option<Tx<'static>>, db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
     let mut tx = match tx {
         Some(tx) => tx,
         None => db.begin().await?,
     };
-    sqlx::query("UPDATE inbox SET dispatched_at = $2 WHERE id = ANY($1)")
+    sqlx::query("UPDATE inbox SET dispatched_at = $2 WHERE id = ANY($1) AND settled_at IS NULL")
         .bind(ids)
         .bind(sql(at))
         .execute(&mut *tx)

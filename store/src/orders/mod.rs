@@ -107,7 +107,7 @@ async fn lock_all(tx: &mut Tx<'_>, ids: &[OrderId]) -> Result<BTreeMap<OrderId, 
     rows.into_iter().map(|row| Locked::try_from(row).map(|order| (order.id, order))).collect()
 }
 
-/// Writes a new status. The version makes a lost update impossible even if a lock were forgotten.
+/// Writes a new status, and when it came to it. The version makes a lost update impossible even if a lock were forgotten.
 async fn set_status(
     tx: &mut Tx<'_>,
     order: &Locked,
@@ -117,6 +117,7 @@ async fn set_status(
 ) -> Result<()> {
     let written = sqlx::query(
         "UPDATE orders SET status = $3, version = version + 1,
+                paid_at = CASE WHEN $7 THEN $5 ELSE paid_at END,
                 closed_at = CASE WHEN $4 THEN $5::timestamptz END, close_reason = coalesce($6, close_reason)
          WHERE id = $1 AND version = $2",
     )
@@ -126,6 +127,7 @@ async fn set_status(
     .bind(status.is_terminal())
     .bind(sql(at))
     .bind(close_reason)
+    .bind(order.status == Status::AwaitingPayment && matches!(status, Status::Paid | Status::Completed))
     .execute(&mut **tx)
     .await?;
     match written.rows_affected() {

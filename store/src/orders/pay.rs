@@ -15,7 +15,7 @@ use super::{Locked, lock, reinstate::reinstate, set_status};
 use crate::{
     Db, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, outbox, payments, refunds, sql,
+    inbox, outbox, payments, refunds,
     stock::End,
     timeline,
 };
@@ -142,11 +142,6 @@ async fn follow(
 }
 
 async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked, at: Timestamp) -> Result<Settled> {
-    sqlx::query("UPDATE orders SET paid_at = $2 WHERE id = $1")
-        .bind(order.id.uuid())
-        .bind(sql(at))
-        .execute(&mut **tx)
-        .await?;
     ends.push(End { order: order.id, movement: Movement::Committed, at });
     if order.policy.fulfilment == Fulfilment::CheckIn {
         check_ins::open(tx, order.id).await?;
@@ -158,11 +153,12 @@ async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked, at: Timestamp
         entries.push(("order.completed", json!({})));
     }
     timeline::append(tx, order.id, at, &entries).await?;
-    outbox::append(tx, order.id, at, "order.paid", json!({"customer_id": order.customer_id})).await?;
+    let customer = json!({"customer_id": order.customer_id});
+    let mut events = vec![(order.id, at, "order.paid", customer.clone())];
     if status.is_terminal() {
-        outbox::append(tx, order.id, at, "order.completed", json!({"customer_id": order.customer_id}))
-            .await?;
+        events.push((order.id, at, "order.completed", customer));
     }
+    outbox::append_all(tx, &events).await?;
     Ok(Settled::Paid { completed: status.is_terminal() })
 }
 
