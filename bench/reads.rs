@@ -18,7 +18,8 @@ use crate::{
 
 const READERS: usize = 20;
 const REQUESTS: usize = 3000;
-const CUSTOMERS: usize = 500;
+/// Few enough that a page is full among 1,000 orders already.
+const CUSTOMERS: usize = 45;
 /// At once, while the orders are made.
 const MAKERS: usize = 400;
 
