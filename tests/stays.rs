@@ -236,47 +236,6 @@ async fn the_last_room_is_sold_once() {
     shop.close();
 }
 
-/// Who changed what a stay offers, when and to what: its terms and every offer of nights are of its product's history, and
-/// its row can be made from that again.
-#[tokio::test]
-async fn what_a_stay_offers_is_in_its_history() {
-    let shop = Shop::open().await;
-    shop.rooms("room", 2).await;
-    shop.offer("room", 1, 29, json!({"capacity": 2})).await.is(200); // as it is
-    shop.offer("room", 3, 5, json!({"capacity": 1, "unit_price": 9000})).await.is(200);
-    shop.offer("room", 1, 29, json!({"capacity": 2})).await.is(200);
-    let renamed = json!({"name": "Best room", "unit_price": 8000, "currency": "EUR"});
-    shop.api.put("/v1/products/room", &renamed).await.is(200);
-    let history = shop.api.get("/v1/products/room/history").await.is(200);
-    let events = history["data"].as_array().unwrap();
-    let told = |event: &Value| {
-        let fields = event["changes"].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-        format!("{} {} by {}: {fields}", event["version"], event["type"].as_str().unwrap(), event["by"])
-    };
-    assert_eq!(
-        events.iter().rev().skip(1).map(told).collect::<Vec<_>>(),
-        [
-            "2 product.changed by \"api\": stay",
-            "3 product.changed by \"api\": nights",
-            "4 product.changed by \"api\": nights",
-            "5 product.changed by \"api\": nights",
-            "6 product.changed by \"api\": name"
-        ]
-    );
-    assert_eq!(events[4]["changes"]["stay"]["to"]["max_guests"], 3);
-    let offered = json!({"from": day(3), "to": day(5), "capacity": 1, "unit_price": 9000});
-    assert_eq!(events[2]["changes"]["nights"]["to"], offered);
-
-    let terms = shop.api.get("/v1/products/room/stay").await.is(200);
-    assert_eq!(terms["max_guests"], 3);
-    shop.sql().await.execute("UPDATE products SET stay = NULL, nights = NULL").await.unwrap();
-    let (whole, report) = shop.run_audit();
-    assert!(!whole && report.contains("BROKEN 9."), "{report}");
-    assert!(shop.run("rebuild-catalogue").0);
-    assert_eq!(shop.api.get("/v1/products/room/stay").await.is(200), terms);
-    shop.close();
-}
-
 #[tokio::test]
 async fn a_stay_that_nobody_comes_to_is_closed_as_unused() {
     let shop = Shop::open().await;

@@ -16,6 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App, Problem,
     auth::CALLER,
+    condition::Conditions,
     error::ProblemDocument,
     extract::{Json, Query, SkuPath, product_not_found},
     list::List,
@@ -86,23 +87,30 @@ impl From<TermsDocument> for Terms {
 
 /// Set what a product offers with its nights; what is absent takes its default. Orders already placed keep what they booked.
 #[utoipa::path(
-    put, path = "/v1/products/{sku}/stay", tag = "Stays", params(("sku" = String, Path)),
+    put, path = "/v1/products/{sku}/stay", tag = "Stays",
+    params(
+        ("sku" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The product's `ETag`: only if it still has it"),
+    ),
     responses(
         (status = 200, body = TermsDocument),
+        (status = 400, body = ProblemDocument, description = "`precondition_invalid`"),
         (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`product_not_a_stay`"),
+        (status = 412, body = ProblemDocument, description = "`precondition_failed`: somebody was faster"),
         (status = 422, body = ProblemDocument),
     ),
 )]
 async fn put_terms(
     State(app): State<App>,
     sku: SkuPath,
+    Conditions(condition): Conditions,
     Json(request): Json<TermsDocument>,
 ) -> Result<axum::Json<TermsDocument>, Problem> {
     let sku = sku.existing()?;
     terms_of(&app, &sku).await?;
     let terms = Terms::from(request).parse()?;
-    stays::put_terms(&app.db, &sku, &terms, &ask(now())).await?;
+    stays::put_terms(&app.db, &sku, &terms, &ask(now(), condition)).await?;
     Ok(axum::Json(terms.into()))
 }
 
@@ -119,8 +127,8 @@ async fn get_terms(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Te
     Ok(axum::Json(terms_of(&app, &sku.existing()?).await?.into()))
 }
 
-fn ask(at: Timestamp) -> Ask {
-    Ask { by: CALLER, at, condition: Condition::default() }
+fn ask(at: Timestamp, condition: Condition) -> Ask {
+    Ask { by: CALLER, at, condition }
 }
 
 async fn terms_of(app: &App, sku: &Sku) -> Result<Terms, Problem> {
@@ -174,10 +182,16 @@ impl From<stays::Night> for Night {
 
 /// Offer the nights from one day to another: how many rooms each has, at what price. All of them or none.
 #[utoipa::path(
-    put, path = "/v1/products/{sku}/nights", tag = "Stays", params(("sku" = String, Path)),
+    put, path = "/v1/products/{sku}/nights", tag = "Stays",
+    params(
+        ("sku" = String, Path),
+        ("If-Match" = Option<String>, Header, description = "The product's `ETag`: only if it still has it"),
+    ),
     responses(
         (status = 200, body = List<Night>),
+        (status = 400, body = ProblemDocument, description = "`precondition_invalid`"),
         (status = 404, body = ProblemDocument),
+        (status = 412, body = ProblemDocument, description = "`precondition_failed`: somebody was faster"),
         (status = 409, body = ProblemDocument, description = "`product_not_a_stay`, or `capacity_below_sold`, with `nights`"),
         (status = 422, body = ProblemDocument),
     ),
@@ -185,13 +199,14 @@ impl From<stays::Night> for Night {
 async fn put_nights(
     State(app): State<App>,
     sku: SkuPath,
+    Conditions(condition): Conditions,
     Json(request): Json<PutNights>,
 ) -> Result<axum::Json<List<Night>>, Problem> {
     let sku = sku.existing()?;
     let terms = terms_of(&app, &sku).await?;
     let at = now();
     let offer = parse(&request, &terms, at)?;
-    let nights = stays::put_nights(&app.db, &sku, &offer, &ask(at)).await?;
+    let nights = stays::put_nights(&app.db, &sku, &offer, &ask(at, condition)).await?;
     Ok(axum::Json(List::whole(nights.into_iter().map(Night::from).collect())))
 }
 
