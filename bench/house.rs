@@ -2,7 +2,6 @@
 //! waits for the disk.
 
 use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions};
-
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::harness::{Setup, Shop, database, test_dir, tools};

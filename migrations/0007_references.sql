@@ -1,4 +1,4 @@
--- References that hold by themselves, and were looked up again for every row that an order writes: an eighth of the
+-- References that hold by themselves, and were looked up again for every row that an order writes: a tenth of the
 -- door's time. What an order's transaction writes for it refers to the order it wrote first, and orders stay on record. A line's
 -- product is that of its hold's stock unit, or of its nights. `holdfast audit` proves both.
 ALTER TABLE timeline DROP CONSTRAINT timeline_order_id_fkey;

@@ -305,9 +305,10 @@ async fn what_a_stay_offers_is_in_its_history() {
     shop.offer("room", 1, 29, json!({"capacity": 2})).await.is(200);
     let renamed = json!({"name": "Best room", "unit_price": 8000, "currency": "EUR"});
     shop.api.put("/v1/products/room", &renamed).await.is(200);
-    // Who has not seen the last change makes none.
+    // Who has not seen the last change makes none, whatever else would be wrong with it.
+    shop.book("room", 1, 2).await;
     for (path, body) in
-        [("stay", json!({"max_guests": 9})), ("nights", json!({"from": day(1), "to": day(2), "capacity": 9}))]
+        [("stay", json!({"max_guests": 9})), ("nights", json!({"from": day(1), "to": day(2), "capacity": 0}))]
     {
         let path = format!("/room/{path}");
         let stale = ask(&shop.api, Method::PUT, &path, ("If-Match", "\"5\""), Some(&body)).await;
@@ -335,7 +336,11 @@ async fn what_a_stay_offers_is_in_its_history() {
 
     let terms = shop.api.get("/v1/products/room/stay").await.is(200);
     assert_eq!(terms["max_guests"], 3);
-    shop.sql().await.execute("UPDATE products SET stay = NULL, nights = NULL").await.unwrap();
+    shop.sql().await.execute("UPDATE products SET stay = NULL, nights = NULL, version = 2").await.unwrap();
+    // An event that is there already is not written over, and nothing is changed without one.
+    shop.offer("room", 1, 29, json!({"capacity": 5})).await.problem(500, "internal_error");
+    let nights = format!("/v1/products/room/nights?from={}&to={}", day(3), day(4));
+    assert_eq!(shop.api.get(&nights).await.is(200)["data"][0]["capacity"], 2);
     let (whole, report) = shop.run_audit();
     assert!(!whole && report.contains("BROKEN 9."), "{report}");
     assert!(shop.run("rebuild-catalogue").0);

@@ -21,7 +21,7 @@ mod settlements;
 mod stays;
 mod webhooks;
 
-use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
@@ -53,34 +53,16 @@ pub struct App {
 }
 
 impl App {
-    /// # Errors
-    /// If the system has no thread for the door.
     pub fn new(
         db: Db,
+        door: Door,
         engine: Arc<Engine>,
         api_key: ApiKey,
         providers: Providers,
         sdk_metrics: Option<SdkMetrics>,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
-        Ok(Self {
-            door: Door::open(&db)?,
-            db,
-            engine,
-            dispatcher,
-            api_key,
-            sandbox: None,
-            sdk_metrics,
-            providers,
-        })
-    }
-
-    /// Lets this many orders wait at the door, instead of the usual number.
-    ///
-    /// # Errors
-    /// If the system has no thread for another door.
-    pub fn with_room_for(self, waiting: NonZeroUsize) -> io::Result<Self> {
-        Ok(Self { door: Door::with_room_for(waiting, &self.db)?, ..self })
+        Self { db, door, engine, dispatcher, api_key, sandbox: None, sdk_metrics, providers }
     }
 
     /// Adds the routes to play with the sandbox payment provider.

@@ -191,8 +191,8 @@ impl From<stays::Night> for Night {
         (status = 200, body = List<Night>),
         (status = 400, body = ProblemDocument, description = "`precondition_invalid`"),
         (status = 404, body = ProblemDocument),
-        (status = 412, body = ProblemDocument, description = "`precondition_failed`: somebody was faster"),
         (status = 409, body = ProblemDocument, description = "`product_not_a_stay`, or `capacity_below_sold`, with `nights`"),
+        (status = 412, body = ProblemDocument, description = "`precondition_failed`: somebody was faster"),
         (status = 422, body = ProblemDocument),
     ),
 )]

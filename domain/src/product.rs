@@ -117,10 +117,6 @@ pub struct Product {
 }
 
 impl Product {
-    pub fn is_stay(&self) -> bool {
-        self.details.kind == Kind::Stay
-    }
-
     /// What the catalogue says of it once it is retired.
     pub fn retired(&self) -> Details {
         Details { active: false, retired: true, ..self.details.clone() }

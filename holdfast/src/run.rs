@@ -57,12 +57,12 @@ pub fn api_app(
     configured: Configured,
     metrics: SdkMetrics,
 ) -> anyhow::Result<api::App> {
-    let app =
-        api::App::new(db, engine, api::ApiKey::new(&http.api_key), configured.providers, Some(metrics))?;
-    let app = match http.max_waiting {
-        Some(waiting) => app.with_room_for(waiting)?,
-        None => app,
+    let door = match http.max_waiting {
+        Some(waiting) => store::Door::with_room_for(waiting, &db)?,
+        None => store::Door::open(&db)?,
     };
+    let key = api::ApiKey::new(&http.api_key);
+    let app = api::App::new(db, door, engine, key, configured.providers, Some(metrics));
     Ok(match configured.sandbox {
         None => app,
         Some(sandbox) => {
@@ -87,8 +87,9 @@ pub async fn worker() -> anyhow::Result<()> {
             .await
             .with_context(|| format!("cannot listen on {address} (HOLDFAST_METRICS_LISTEN)"))?;
         let providers = configured.providers.clone();
-        let app =
-            api::App::new(db.clone(), engine.clone(), api::ApiKey::none(), providers, Some(metrics.clone()))?;
+        let door = store::Door::open(&db)?; // nobody comes to it here
+        let (db, engine) = (db.clone(), engine.clone());
+        let app = api::App::new(db, door, engine, api::ApiKey::none(), providers, Some(metrics.clone()));
         tokio::spawn(api::serve_operations(app, listener));
     }
     if let Some(address) = config::optional("HOLDFAST_CODEC_LISTEN") {

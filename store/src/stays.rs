@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     Date, Timestamp,
-    product::{Details, Kind, Product},
+    product::{Details, Kind},
     stay::{self, Offer, Terms},
     stock::{Level, Movement, Sku},
 };
@@ -68,18 +68,20 @@ pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
 #[tracing::instrument(name = "sql stays.put_terms", skip_all, err(level = "debug"))]
 pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, ask: &Ask) -> Result<()> {
     let mut tx = db.begin().await?;
-    let product = lock_stay(&mut tx, sku).await?;
-    let details = Details { stay: Some(terms.clone()), ..product.details.clone() };
-    products::write(&mut tx, sku, Some(product), &details, ask).await?;
+    write(&mut tx, sku, ask, |details| details.stay = Some(terms.clone())).await?;
     Ok(tx.commit().await?)
 }
 
-async fn lock_stay(tx: &mut Tx<'_>, sku: &Sku) -> Result<Product> {
+/// An event of the product, and its row.
+async fn write(tx: &mut Tx<'_>, sku: &Sku, ask: &Ask, change: impl FnOnce(&mut Details)) -> Result<()> {
     let product = products::lock(tx, sku).await?.ok_or(Error::NotFound)?;
-    match product.is_stay() {
-        true => Ok(product),
-        false => Err(Error::NotAStay),
+    if product.details.kind != Kind::Stay {
+        return Err(Error::NotAStay);
     }
+    let mut details = product.details.clone();
+    change(&mut details);
+    let written = products::write(tx, sku, Some(product), &details, ask).await?;
+    written.map(drop).ok_or_else(|| products::behind(sku))
 }
 
 /// A night on offer.
@@ -132,7 +134,7 @@ async fn nights_in(tx: &mut Tx<'_>, sku: &Sku, from: Date, to: Date) -> Result<V
 #[tracing::instrument(name = "sql stays.put_nights", skip_all, err(level = "debug"))]
 pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<Vec<Night>> {
     let mut tx = db.begin().await?;
-    let product = lock_stay(&mut tx, sku).await?;
+    write(&mut tx, sku, ask, |details| details.nights = Some(offer.clone())).await?;
     add_missing(&mut tx, sku, offer).await?;
     lock(&mut tx, sku, offer).await?;
     let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
@@ -142,8 +144,6 @@ pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<
         return Err(Error::CapacityBelowSold(short));
     }
     change(&mut tx, sku, offer, ask.at).await?;
-    let details = Details { nights: Some(offer.clone()), ..product.details.clone() };
-    products::write(&mut tx, sku, Some(product), &details, ask).await?;
     let after = nights_in(&mut tx, sku, offer.from, offer.to).await?;
     tx.commit().await?;
     Ok(after)

@@ -110,11 +110,16 @@ async fn change(
             return Ok((product, is_new));
         }
     }
-    Err(Error::corrupt(format!("{sku} has events and no row: run `holdfast rebuild-catalogue`")))
+    Err(behind(sku))
 }
 
-/// Makes the product that was locked what `details` say: an event, and the row. None if somebody else created it a
-/// moment ago.
+/// What a product's events say has not come to its row, by somebody's hand.
+pub(crate) fn behind(sku: &Sku) -> Error {
+    Error::corrupt(format!("{sku} has events that its row does not know: run `holdfast rebuild-catalogue`"))
+}
+
+/// Makes the product that was locked what `details` say: an event, and the row. None if there is such an event already:
+/// somebody else created the product a moment ago, or see [`behind`].
 pub(crate) async fn write(
     tx: &mut Tx<'_>,
     sku: &Sku,
