@@ -261,19 +261,17 @@ pub async fn mark_dispatched(tx: Option<Tx<'static>>, db: &Db, ids: &[i64], at: 
     Ok(())
 }
 
-/// Notes that what an event says was acted on. A report that came by another way has no event.
-pub(crate) async fn mark_settled(
-    tx: &mut Tx<'_>,
-    provider: &str,
-    event_id: &str,
-    at: Timestamp,
-) -> Result<()> {
+/// Notes that what these events (of a provider, by its id) say was acted on. A report that came by another way has no
+/// event.
+pub(crate) async fn mark_settled(tx: &mut Tx<'_>, events: &[(&str, &str, Timestamp)]) -> Result<()> {
     sqlx::query(
-        "UPDATE inbox SET settled_at = $3 WHERE provider = $1 AND event_id = $2 AND settled_at IS NULL",
+        "UPDATE inbox i SET settled_at = e.at
+         FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS e (provider, event_id, at)
+         WHERE i.provider = e.provider AND i.event_id = e.event_id AND i.settled_at IS NULL",
     )
-    .bind(provider)
-    .bind(event_id)
-    .bind(sql(at))
+    .bind(events.iter().map(|(provider, ..)| *provider).collect::<Vec<_>>())
+    .bind(events.iter().map(|(_, event, _)| *event).collect::<Vec<_>>())
+    .bind(events.iter().map(|(.., at)| sql(*at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

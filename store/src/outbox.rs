@@ -9,17 +9,10 @@ pub(crate) async fn append(
     tx: &mut Tx<'_>,
     order: OrderId,
     at: Timestamp,
-    kind: &str,
+    kind: &'static str,
     data: Value,
 ) -> Result<()> {
-    sqlx::query("INSERT INTO outbox (order_id, type, data, at) VALUES ($1, $2, $3, $4)")
-        .bind(order.uuid())
-        .bind(kind)
-        .bind(data)
-        .bind(sql(at))
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+    append_all(tx, &[(order, at, kind, data)]).await
 }
 
 /// The same for many orders.

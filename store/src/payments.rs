@@ -1,6 +1,8 @@
 //! Payment attempts, one row per try to collect money: those we open at a provider, and those a provider
 //! tells us of.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::{
     OrderId, PaymentId, Timestamp,
     money::{Currency, Money},
@@ -74,35 +76,50 @@ impl TryFrom<Row> for Payment {
     }
 }
 
-/// Records what a provider reported. Only success is news about an attempt that we know. Gives the payment
-/// if something new was learnt.
+/// What a provider reported of an order's money.
+pub(crate) struct Reported<'a> {
+    pub order: OrderId,
+    pub report: &'a PaymentReport,
+    /// What of it pays the order, as far as that is known.
+    pub applied: i64,
+    pub at: Timestamp,
+}
+
+/// Records what providers reported, each of another order. Only success is news about an attempt that we know. Gives
+/// the payments of which something new was learnt.
 pub(crate) async fn record(
     tx: &mut Tx<'_>,
-    order: OrderId,
-    report: &PaymentReport,
-    at: Timestamp,
-) -> Result<Option<PaymentId>> {
-    let id: Option<uuid::Uuid> = sqlx::query_scalar(
+    reported: &[Reported<'_>],
+) -> Result<BTreeMap<OrderId, PaymentId>> {
+    let column = |of: fn(&PaymentReport) -> &str| reported.iter().map(|it| of(it.report)).collect::<Vec<_>>();
+    let rows: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
         "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount, currency,
-                               created_at, updated_at, captured_at)
-         VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $8, CASE WHEN $5 = 'succeeded' THEN $8 END)
+                               applied, created_at, updated_at, captured_at)
+         SELECT id, order_id, provider, payment_id, outcome, outcome, amount, currency, applied, at, at,
+                CASE WHEN outcome = 'succeeded' THEN at END
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+                     $8::bigint[], $9::timestamptz[])
+              AS r (id, order_id, provider, payment_id, outcome, amount, currency, applied, at)
          ON CONFLICT (order_id, provider, provider_payment_id) DO UPDATE
-             SET state = excluded.state, state_text = excluded.state_text, amount = excluded.amount, currency = excluded.currency,
+             SET state = excluded.state, state_text = excluded.state_text, amount = excluded.amount,
+                 currency = excluded.currency, applied = excluded.applied,
                  captured_at = excluded.captured_at, updated_at = excluded.updated_at, client = NULL
              WHERE payments.state <> 'succeeded' AND excluded.state = 'succeeded'
-         RETURNING id",
+         RETURNING order_id, id",
     )
-    .bind(PaymentId::new(at, random()).uuid())
-    .bind(order.uuid())
-    .bind(&report.provider)
-    .bind(&report.payment_id)
-    .bind(report.outcome.as_str())
-    .bind(report.money.amount)
-    .bind(report.money.currency.code())
-    .bind(sql(at))
-    .fetch_optional(&mut **tx)
+    .bind(reported.iter().map(|it| PaymentId::new(it.at, random()).uuid()).collect::<Vec<_>>())
+    .bind(reported.iter().map(|it| it.order.uuid()).collect::<Vec<_>>())
+    .bind(column(|report| &report.provider))
+    .bind(column(|report| &report.payment_id))
+    .bind(column(|report| report.outcome.as_str()))
+    .bind(reported.iter().map(|it| it.report.money.amount).collect::<Vec<_>>())
+    .bind(column(|report| report.money.currency.code()))
+    .bind(reported.iter().map(|it| it.applied).collect::<Vec<_>>())
+    .bind(reported.iter().map(|it| sql(it.at)).collect::<Vec<_>>())
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(id.map(PaymentId::from_uuid))
+    let payment = |(order, id)| (OrderId::from_uuid(order), PaymentId::from_uuid(id));
+    Ok(rows.into_iter().map(payment).collect())
 }
 
 /// Notes that captured money pays an order: its own, or the one that took its place.
@@ -317,12 +334,14 @@ pub(crate) async fn is_replaced(tx: &mut Tx<'_>, order: OrderId) -> Result<bool>
     Ok(query.bind(order.uuid()).fetch_one(&mut **tx).await?)
 }
 
-pub(crate) async fn has_unfinished(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+/// Those of the orders that an attempt could still bring money for.
+pub(crate) async fn with_unfinished(tx: &mut Tx<'_>, orders: &[OrderId]) -> Result<BTreeSet<OrderId>> {
     let query = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM payments
-                        WHERE order_id = $1 AND state IN ('opening', 'open', 'closing'))",
+        "SELECT order_id FROM payments WHERE order_id = ANY($1) AND state IN ('opening', 'open', 'closing')",
     );
-    Ok(query.bind(order.uuid()).fetch_one(&mut **tx).await?)
+    let orders: Vec<_> = orders.iter().map(|id| id.uuid()).collect();
+    let rows: Vec<uuid::Uuid> = query.bind(orders).fetch_all(&mut **tx).await?;
+    Ok(rows.into_iter().map(OrderId::from_uuid).collect())
 }
 
 /// Gives up the attempts of which the provider does not say what became.

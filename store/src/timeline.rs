@@ -19,49 +19,57 @@ impl Entry {
     }
 }
 
+/// An entry: whose, when, what.
+pub(crate) type New = (OrderId, Timestamp, &'static str, Value);
+
 /// Appends entries within the transaction of the change they tell of. Clocks of several machines
 /// meet here, so an entry is never dated before the one it follows.
 pub(crate) async fn append(
     tx: &mut Tx<'_>,
     order: OrderId,
     at: Timestamp,
-    entries: &[(&str, Value)],
+    entries: &[(&'static str, Value)],
 ) -> Result<()> {
-    let (kinds, data): (Vec<String>, Vec<Value>) =
-        entries.iter().map(|(kind, data)| ((*kind).to_owned(), data.clone())).unzip();
-    sqlx::query(
+    let entries: Vec<New> = entries.iter().map(|(kind, data)| (order, at, *kind, data.clone())).collect();
+    append_all(tx, &entries).await
+}
+
+/// The same for many orders.
+pub(crate) async fn append_all(tx: &mut Tx<'_>, entries: &[New]) -> Result<()> {
+    write(
+        tx,
+        entries,
         "INSERT INTO timeline (order_id, at, type, data)
-         SELECT $1, greatest($2, (SELECT max(at) FROM timeline WHERE order_id = $1)), e.type, e.data
-         FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS e (type, data, position)
-         ORDER BY e.position",
+         SELECT order_id, greatest(at, (SELECT max(at) FROM timeline t WHERE t.order_id = e.order_id)), type, data
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
+              WITH ORDINALITY AS e (order_id, at, type, data, position)
+         ORDER BY position",
     )
-    .bind(order.uuid())
-    .bind(sql(at))
-    .bind(kinds)
-    .bind(data)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    .await
 }
 
 /// Writes the first entries of new orders.
-pub(crate) async fn begin(
-    tx: &mut Tx<'_>,
-    entries: &[(OrderId, Timestamp, &'static str, Value)],
-) -> Result<()> {
-    sqlx::query(
+pub(crate) async fn begin(tx: &mut Tx<'_>, entries: &[New]) -> Result<()> {
+    write(
+        tx,
+        entries,
         "INSERT INTO timeline (order_id, at, type, data)
          SELECT order_id, at, type, data
          FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
               WITH ORDINALITY AS e (order_id, at, type, data, position)
          ORDER BY position",
     )
-    .bind(entries.iter().map(|(order, ..)| order.uuid()).collect::<Vec<_>>())
-    .bind(entries.iter().map(|(_, at, ..)| sql(*at)).collect::<Vec<_>>())
-    .bind(entries.iter().map(|(_, _, kind, _)| *kind).collect::<Vec<_>>())
-    .bind(entries.iter().map(|(.., data)| data).collect::<Vec<_>>())
-    .execute(&mut **tx)
-    .await?;
+    .await
+}
+
+async fn write(tx: &mut Tx<'_>, entries: &[New], statement: &'static str) -> Result<()> {
+    sqlx::query(statement)
+        .bind(entries.iter().map(|(order, ..)| order.uuid()).collect::<Vec<_>>())
+        .bind(entries.iter().map(|(_, at, ..)| sql(*at)).collect::<Vec<_>>())
+        .bind(entries.iter().map(|(_, _, kind, _)| *kind).collect::<Vec<_>>())
+        .bind(entries.iter().map(|(.., data)| data).collect::<Vec<_>>())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

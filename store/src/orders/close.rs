@@ -6,7 +6,7 @@ use domain::{
 };
 use serde_json::json;
 
-use super::{Locked, lock, set_status, stay::USED};
+use super::{Change, Locked, lock, set_status, stay::USED};
 use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
@@ -77,7 +77,7 @@ pub(super) async fn cancel(
 
 /// Whether no attempt to pay can bring money any more. What is unclear is given up with an exception.
 async fn attempts_closed(tx: &mut Tx<'_>, order: &Locked, unclear: bool, at: Timestamp) -> Result<bool> {
-    if !payments::has_unfinished(tx, order.id).await? {
+    if payments::with_unfinished(tx, &[order.id]).await?.is_empty() {
         return Ok(true);
     }
     if unclear {
@@ -110,7 +110,7 @@ async fn give_back(
         Status::Expired => "order.expired",
         _ => "order.cancelled",
     };
-    set_status(tx, order, status, Some(reason), at).await?;
+    set_status(tx, &[Change { order, status, close_reason: Some(reason), at }]).await?;
     ends.push(End { order: order.id, movement: Movement::Released, at });
     let entries = [(kind, json!({"reason": reason})), ("stock.released", json!({}))];
     timeline::append(tx, order.id, at, &entries).await?;
@@ -149,7 +149,7 @@ pub(super) async fn complete(
     reason: Option<&str>,
     at: Timestamp,
 ) -> Result<()> {
-    set_status(tx, order, Status::Completed, reason, at).await?;
+    set_status(tx, &[Change { order, status: Status::Completed, close_reason: reason, at }]).await?;
     let data = reason.map_or(json!({}), |reason| json!({"reason": reason}));
     timeline::append(tx, order.id, at, &[("order.completed", data)]).await?;
     let mut event = json!({"customer_id": order.customer_id});

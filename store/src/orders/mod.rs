@@ -19,7 +19,7 @@ pub use pay::{Settled, Settlement, raise_unknown_order};
 pub(crate) use place::place_all;
 pub use place::{Ask, Placed, place};
 pub use read::{Filter, get, list, placed_under};
-pub use start::{Start, claim_unstarted, mark_started, start_of};
+pub use start::{Start, claim_unstarted, mark_started, note_started, start_of};
 pub use stay::{check_in, end_stay};
 pub(crate) use step::{Decision, Step, What, decide, decide_all};
 
@@ -33,7 +33,7 @@ use domain::{
 };
 use sqlx::types::Json;
 
-use crate::{Error, Result, SqlTime, Tx, sql};
+use crate::{Error, Result, SqlTime, Tx, refunds::payment_status, sql};
 
 /// The part of an order that decisions need, its row locked until the transaction ends.
 pub(crate) struct Locked {
@@ -107,31 +107,41 @@ async fn lock_all(tx: &mut Tx<'_>, ids: &[OrderId]) -> Result<BTreeMap<OrderId, 
     rows.into_iter().map(|row| Locked::try_from(row).map(|order| (order.id, order))).collect()
 }
 
-/// Writes a new status, and when it came to it. The version makes a lost update impossible even if a lock were forgotten.
-async fn set_status(
-    tx: &mut Tx<'_>,
-    order: &Locked,
+/// A new status, and when the order came to it.
+struct Change<'a> {
+    order: &'a Locked,
     status: Status,
-    close_reason: Option<&str>,
+    close_reason: Option<&'a str>,
     at: Timestamp,
-) -> Result<()> {
-    let written = sqlx::query(
-        "UPDATE orders SET status = $3, version = version + 1,
-                paid_at = CASE WHEN $7 THEN $5 ELSE paid_at END,
-                closed_at = CASE WHEN $4 THEN $5::timestamptz END, close_reason = coalesce($6, close_reason)
-         WHERE id = $1 AND version = $2",
-    )
-    .bind(order.id.uuid())
-    .bind(order.version)
-    .bind(status.as_str())
-    .bind(status.is_terminal())
-    .bind(sql(at))
-    .bind(close_reason)
-    .bind(order.status == Status::AwaitingPayment && matches!(status, Status::Paid | Status::Completed))
+}
+
+/// Writes new statuses, each of another order, and what its payments and refunds add up to. The version makes a lost
+/// update impossible even if a lock were forgotten.
+async fn set_status(tx: &mut Tx<'_>, changes: &[Change<'_>]) -> Result<()> {
+    let is_paid = |it: &Change| {
+        it.order.status == Status::AwaitingPayment && matches!(it.status, Status::Paid | Status::Completed)
+    };
+    let written = sqlx::query(concat!(
+        "UPDATE orders o SET status = c.status, version = o.version + 1,
+                paid_at = CASE WHEN c.is_paid THEN c.at ELSE o.paid_at END,
+                closed_at = CASE WHEN c.is_closed THEN c.at END,
+                close_reason = coalesce(c.close_reason, o.close_reason), payment_status = ",
+        payment_status!(),
+        "FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::boolean[], $6::boolean[],
+                     $7::timestamptz[]) AS c (id, version, status, close_reason, is_paid, is_closed, at)
+         WHERE o.id = c.id AND o.version = c.version"
+    ))
+    .bind(changes.iter().map(|it| it.order.id.uuid()).collect::<Vec<_>>())
+    .bind(changes.iter().map(|it| it.order.version).collect::<Vec<_>>())
+    .bind(changes.iter().map(|it| it.status.as_str()).collect::<Vec<_>>())
+    .bind(changes.iter().map(|it| it.close_reason).collect::<Vec<_>>())
+    .bind(changes.iter().map(is_paid).collect::<Vec<_>>())
+    .bind(changes.iter().map(|it| it.status.is_terminal()).collect::<Vec<_>>())
+    .bind(changes.iter().map(|it| sql(it.at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
-    match written.rows_affected() {
-        1 => Ok(()),
-        _ => Err(Error::corrupt(format!("order {} changed under its lock", order.id))),
+    match written.rows_affected() == changes.len() as u64 {
+        true => Ok(()),
+        false => Err(Error::corrupt("an order changed under its lock")),
     }
 }

@@ -1,6 +1,8 @@
 //! Money for an order: recorded always, judged against the order as it stands under its lock, and matched: it
 //! pays the order, or is an exception that the order's rules settle at once, or a person later.
 
+use std::collections::BTreeMap;
+
 use domain::{
     OrderId, PaymentId, Timestamp,
     money::Money,
@@ -11,11 +13,13 @@ use domain::{
 };
 use serde_json::json;
 
-use super::{Locked, lock, reinstate::reinstate, set_status};
+use super::{Change, Locked, lock, reinstate::reinstate, set_status};
 use crate::{
     Db, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, outbox, payments, refunds,
+    inbox, outbox,
+    payments::{self, Reported},
+    refunds,
     stock::End,
     timeline,
 };
@@ -42,21 +46,75 @@ pub enum Settled {
     Unmatched(Mismatch),
 }
 
-/// Records a payment report, and pays the order if the money fits. Safe to repeat.
-pub(super) async fn settle(
+/// A report of an order's money.
+pub(super) struct News<'a> {
+    pub order: &'a Locked,
+    pub report: &'a PaymentReport,
+    pub at: Timestamp,
+}
+
+impl News<'_> {
+    /// It pays its order to the cent, as nearly all do.
+    pub fn is_exact(&self) -> bool {
+        self.report.outcome == Outcome::Succeeded && judge(self.order, self.report) == Ok(0)
+    }
+
+    fn received(&self) -> timeline::New {
+        let PaymentReport { provider, payment_id, money, .. } = self.report;
+        let data = json!({"provider": provider, "payment_id": payment_id,
+                          "amount": money.amount, "currency": money.currency});
+        (self.order.id, self.at, "payment.received", data)
+    }
+
+    fn reported(&self, applied: i64) -> Reported<'_> {
+        Reported { order: self.order.id, report: self.report, applied, at: self.at }
+    }
+
+    fn event(&self) -> (&str, &str, Timestamp) {
+        (&self.report.provider, &self.report.event_id, self.at)
+    }
+
+    fn payment(&self) -> (&str, &str, Timestamp) {
+        (&self.report.provider, &self.report.payment_id, self.at)
+    }
+}
+
+/// Records what [`News::is_exact`], and pays the orders: for many with as many statements as for one. What was
+/// recorded before is left out, to be settled by itself. Safe to repeat.
+pub(super) async fn settle_exact(
     tx: &mut Tx<'_>,
     ends: &mut Vec<End>,
-    order: &Locked,
-    report: &PaymentReport,
-    at: Timestamp,
-) -> Result<Settlement> {
-    let settled = match (payments::record(tx, order.id, report, at).await?, report.outcome) {
+    all: &[News<'_>],
+) -> Result<BTreeMap<OrderId, Settlement>> {
+    if all.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let reported: Vec<Reported> = all.iter().map(|news| news.reported(news.order.total)).collect();
+    let recorded = payments::record(tx, &reported).await?;
+    let new = || all.iter().filter(|news| recorded.contains_key(&news.order.id));
+    timeline::append_all(tx, &new().map(News::received).collect::<Vec<_>>()).await?;
+    pay(tx, ends, &new().map(|news| (news.order, news.at)).collect::<Vec<_>>()).await?;
+    refunds::take_up_early(tx, &new().map(News::payment).collect::<Vec<_>>()).await?;
+    inbox::mark_settled(tx, &new().map(News::event).collect::<Vec<_>>()).await?;
+    let unfinished =
+        payments::with_unfinished(tx, &new().map(|news| news.order.id).collect::<Vec<_>>()).await?;
+    let settlement = |News { order, .. }: &News| {
+        (order.id, Settlement { settled: paid(order), attempts_open: unfinished.contains(&order.id) })
+    };
+    Ok(new().map(settlement).collect())
+}
+
+/// Records a payment report, and pays the order if the money fits. Safe to repeat.
+pub(super) async fn settle(tx: &mut Tx<'_>, ends: &mut Vec<End>, news: &News<'_>) -> Result<Settlement> {
+    let News { order, report, .. } = news;
+    let recorded = payments::record(tx, &[news.reported(0)]).await?.remove(&order.id);
+    let settled = match (recorded, report.outcome) {
         (None, _) => Settled::Known(paid_before(tx, order, report).await?),
         (Some(_), Outcome::Failed) => Settled::AttemptFailed,
-        (Some(payment), Outcome::Succeeded) => receive(tx, ends, order, payment, report, at).await?,
+        (Some(payment), Outcome::Succeeded) => receive(tx, ends, news, payment).await?,
     };
-    inbox::mark_settled(tx, &report.provider, &report.event_id, at).await?;
-    let attempts_open = payments::has_unfinished(tx, order.id).await?;
+    inbox::mark_settled(tx, &[news.event()]).await?;
+    let attempts_open = !payments::with_unfinished(tx, &[order.id]).await?.is_empty();
     Ok(Settlement { settled, attempts_open })
 }
 
@@ -73,32 +131,25 @@ async fn paid_before(tx: &mut Tx<'_>, order: &Locked, report: &PaymentReport) ->
 async fn receive(
     tx: &mut Tx<'_>,
     ends: &mut Vec<End>,
-    order: &Locked,
+    news: &News<'_>,
     payment: PaymentId,
-    report: &PaymentReport,
-    at: Timestamp,
 ) -> Result<Settled> {
-    let data = json!({
-        "provider": report.provider,
-        "payment_id": report.payment_id,
-        "amount": report.money.amount,
-        "currency": report.money.currency,
-    });
-    timeline::append(tx, order.id, at, &[("payment.received", data)]).await?;
+    let News { order, report, at } = *news;
+    timeline::append_all(tx, &[news.received()]).await?;
     let about = About::report(Some(order.id), Some(payment), report);
     let settled = match judge(order, report) {
         Ok(excess) => {
             payments::apply(tx, payment, order.total, None).await?;
-            let paid = pay(tx, ends, order, at).await?;
+            pay(tx, ends, &[(order, at)]).await?;
             if excess > 0 {
                 let excess = Money::new(excess, order.currency);
                 follow(tx, ends, order, Mismatch::Overpaid, &About { money: excess, ..about }, at).await?;
             }
-            paid
+            paid(order)
         }
         Err(mismatch) => follow(tx, ends, order, mismatch, &about, at).await?,
     };
-    refunds::take_up_early(tx, &report.provider, &report.payment_id, at).await?;
+    refunds::take_up_early(tx, &[news.payment()]).await?;
     refunds::refresh_payment_status(tx, order.id).await?;
     Ok(settled)
 }
@@ -134,32 +185,38 @@ async fn follow(
         return Ok(Settled::Reinstated(successor));
     }
     let raised = exceptions::raise(tx, mismatch, about, at).await?;
-    refunds::take_up_early(tx, about.provider, about.provider_payment_id, at).await?;
+    refunds::take_up_early(tx, &[(about.provider, about.provider_payment_id, at)]).await?;
     if let (Some(raised), Resolution::Refund | Resolution::Reinstate) = (raised, resolution) {
         refunds::by_rule(tx, raised.0, about, mismatch, at).await?;
     }
     Ok(Settled::Unmatched(mismatch))
 }
 
-async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked, at: Timestamp) -> Result<Settled> {
-    ends.push(End { order: order.id, movement: Movement::Committed, at });
-    if order.policy.fulfilment == Fulfilment::CheckIn {
-        check_ins::open(tx, order.id).await?;
+fn paid(order: &Locked) -> Settled {
+    Settled::Paid { completed: order.status_when_paid().is_terminal() }
+}
+
+/// Commits what the orders hold, and writes that they are paid.
+async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, orders: &[(&Locked, Timestamp)]) -> Result<()> {
+    let (mut entries, mut events, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+    for (order, at) in orders.iter().copied() {
+        ends.push(End { order: order.id, movement: Movement::Committed, at });
+        if order.policy.fulfilment == Fulfilment::CheckIn {
+            check_ins::open(tx, order.id).await?;
+        }
+        let status = order.status_when_paid();
+        changes.push(Change { order, status, close_reason: None, at });
+        let customer = json!({"customer_id": order.customer_id});
+        entries.extend(["order.paid", "stock.committed"].map(|kind| (order.id, at, kind, json!({}))));
+        events.push((order.id, at, "order.paid", customer.clone()));
+        if status.is_terminal() {
+            entries.push((order.id, at, "order.completed", json!({})));
+            events.push((order.id, at, "order.completed", customer));
+        }
     }
-    let status = order.status_when_paid();
-    set_status(tx, order, status, None, at).await?;
-    let mut entries = vec![("order.paid", json!({})), ("stock.committed", json!({}))];
-    if status.is_terminal() {
-        entries.push(("order.completed", json!({})));
-    }
-    timeline::append(tx, order.id, at, &entries).await?;
-    let customer = json!({"customer_id": order.customer_id});
-    let mut events = vec![(order.id, at, "order.paid", customer.clone())];
-    if status.is_terminal() {
-        events.push((order.id, at, "order.completed", customer));
-    }
-    outbox::append_all(tx, &events).await?;
-    Ok(Settled::Paid { completed: status.is_terminal() })
+    set_status(tx, &changes).await?;
+    timeline::append_all(tx, &entries).await?;
+    outbox::append_all(tx, &events).await
 }
 
 /// Pays a new order that took the place of an ended one.
@@ -170,8 +227,7 @@ pub(super) async fn pay_successor(
     at: Timestamp,
 ) -> Result<()> {
     let order = lock(tx, id).await?;
-    pay(tx, ends, &order, at).await?;
-    refunds::refresh_payment_status(tx, id).await
+    pay(tx, ends, &[(&order, at)]).await
 }
 
 /// Money for an order that we do not know: kept, and shown as an exception.
@@ -180,12 +236,12 @@ pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp)
     if report.outcome == Outcome::Succeeded {
         unknown_order(&mut tx, report, at).await?;
     }
-    inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
+    inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
     Ok(tx.commit().await?)
 }
 
 pub(crate) async fn unknown_order(tx: &mut Tx<'_>, report: &PaymentReport, at: Timestamp) -> Result<()> {
     refunds::lock_payment(tx, &report.provider, &report.payment_id).await?;
     exceptions::raise(tx, Mismatch::UnknownOrder, &About::report(None, None, report), at).await?;
-    refunds::take_up_early(tx, &report.provider, &report.payment_id, at).await
+    refunds::take_up_early(tx, &[(&report.provider, &report.payment_id, at)]).await
 }

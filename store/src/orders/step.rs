@@ -13,7 +13,7 @@ use super::{
     Locked,
     close::{self, Closed},
     lock_all,
-    pay::{self, Settlement},
+    pay::{self, News, Settlement},
 };
 use crate::{
     Db, Error, Result, Tx, refunds,
@@ -63,18 +63,31 @@ pub(crate) async fn decide_all(db: &Db, steps: &[Step]) -> Result<Vec<Option<Dec
     lock_payments(&mut tx, steps).await?;
     let ids: Vec<OrderId> = steps.iter().map(|step| step.order).collect();
     let mut orders = lock_all(&mut tx, &ids).await?;
+    let orders: Vec<Option<Locked>> = steps.iter().map(|step| orders.remove(&step.order)).collect();
     let mut ends = Vec::with_capacity(steps.len());
+    let exact: Vec<News> = steps.iter().zip(&orders).filter_map(exact).collect();
+    let mut paid = pay::settle_exact(&mut tx, &mut ends, &exact).await?;
     let mut decisions = Vec::with_capacity(steps.len());
-    for step in steps {
-        let order = orders.remove(&step.order);
-        decisions.push(match order.filter(|order| steps.len() == 1 || !step.needs_stock(order)) {
-            Some(order) => Some(step.decide(&mut tx, &mut ends, &order).await?),
+    for (step, order) in steps.iter().zip(&orders) {
+        let order = order.as_ref().filter(|order| steps.len() == 1 || !step.needs_stock(order));
+        decisions.push(match order {
+            Some(order) => match paid.remove(&order.id) {
+                Some(settlement) => Some(Decision::Settled(settlement)),
+                None => Some(step.decide(&mut tx, &mut ends, order).await?),
+            },
             None => None,
         });
     }
     stock::end_holds(&mut tx, &ends).await?;
     tx.commit().await?;
     Ok(decisions)
+}
+
+/// What can be settled together.
+fn exact<'a>((step, order): (&'a Step, &'a Option<Locked>)) -> Option<News<'a>> {
+    let What::Settle(report) = &step.what else { return None };
+    let news = News { order: order.as_ref()?, report, at: step.at };
+    news.is_exact().then_some(news)
 }
 
 async fn lock_payments(tx: &mut Tx<'_>, steps: &[Step]) -> Result<()> {
@@ -102,7 +115,7 @@ impl Step {
     async fn decide(&self, tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked) -> Result<Decision> {
         match &self.what {
             What::Settle(report) => {
-                pay::settle(tx, ends, order, report, self.at).await.map(Decision::Settled)
+                pay::settle(tx, ends, &News { order, report, at: self.at }).await.map(Decision::Settled)
             }
             What::Cancel { reason, unclear } => {
                 close::cancel(tx, ends, order, reason, *unclear, self.at).await.map(Decision::Closed)

@@ -53,7 +53,7 @@ pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Opt
             (report.state, true)
         }
     };
-    inbox::mark_settled(&mut tx, &report.provider, &report.event_id, at).await?;
+    inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
     tx.commit().await?;
     Ok((is_news && state.is_final()).then_some(state))
 }
@@ -269,24 +269,25 @@ async fn open_exception(tx: &mut Tx<'_>, about: &About<'_>) -> Result<Option<Exc
 
 /// Webhooks come in any order: a refund may be told before its capture, and is unexplained until then. Now that
 /// the capture is known, it is matched as if it had been told after it.
-pub(crate) async fn take_up_early(
-    tx: &mut Tx<'_>,
-    provider: &str,
-    provider_payment_id: &str,
-    at: Timestamp,
-) -> Result<()> {
+pub(crate) async fn take_up_early(tx: &mut Tx<'_>, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
     let early: Vec<Row> = sqlx::query_as(
         "SELECT r.* FROM refunds r JOIN exceptions e ON e.id = r.exception_id
-         WHERE r.provider = $1 AND r.provider_payment_id = $2 AND r.payment_id IS NULL AND r.state <> 'failed'
-           AND e.kind = 'refund_unexplained'
+         WHERE (r.provider, r.provider_payment_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+           AND r.payment_id IS NULL AND r.state <> 'failed' AND e.kind = 'refund_unexplained'
          ORDER BY r.id FOR UPDATE OF r",
     )
-    .bind(provider)
-    .bind(provider_payment_id)
+    .bind(captured.iter().map(|(provider, ..)| *provider).collect::<Vec<_>>())
+    .bind(captured.iter().map(|(_, payment, _)| *payment).collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await?;
     for row in early {
-        take_up(tx, row.try_into()?, at).await?;
+        let refund = Refund::try_from(row)?;
+        let of = |(provider, payment, _): &&(&str, &str, Timestamp)| {
+            (*provider, *payment) == (refund.provider.as_str(), refund.provider_payment_id.as_str())
+        };
+        if let Some((.., at)) = captured.iter().find(of) {
+            take_up(tx, refund, *at).await?;
+        }
     }
     Ok(())
 }
