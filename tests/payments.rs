@@ -165,7 +165,8 @@ async fn money_that_comes_before_the_workflow_runs_pays_the_order() {
     shop.stock("tea", 1250, 10).await;
     let id = shop.place(&[("tea", 1)]).await;
     shop.pay(&id).await;
-    assert_eq!(shop.story(&id).await, ["order.placed", "stock.held"]);
+    shop.until_told(&id, "workflow.started").await;
+    assert_eq!(shop.story(&id).await, ["order.placed", "stock.held", "workflow.started"]);
     shop.start_worker();
     shop.until(&id, "completed").await;
     assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);

@@ -51,6 +51,7 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         [(json!(null), Status::Completed), (json!({"fulfilment": "manual"}), Status::Paid)]
     {
         let id = shop.place_with(&[("tea", 1)], policy).await;
+        shop.until_told(&id, "workflow.started").await;
         let order: OrderId = id.parse().unwrap();
         let settle = async |payment: &str, amount| {
             till.settle(order, &report(payment, amount), now).await.unwrap().settled
@@ -141,6 +142,9 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
     let (shop, db, till) = by_hand().await;
     let place = async || shop.place(&[("tea", 2)]).await;
     let (cancelled, expired, extended) = (place().await, place().await, place().await);
+    for order in [&cancelled, &expired, &extended] {
+        shop.until_told(order, "workflow.started").await;
+    }
     let id = |text: &str| text.parse::<OrderId>().unwrap();
     let due = time(&shop.order(&expired).await, "payment_due_at");
     let placed_at = due - 24.hours();
@@ -152,9 +156,9 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
     }
     assert_eq!(till.expire(id(&cancelled), false, due).await.unwrap(), Closed::Refused(Status::Cancelled));
     assert_eq!(till.cancel(id(&expired), "x", false, due).await.unwrap(), Closed::Refused(Status::Expired));
-    assert_eq!(shop.story(&cancelled).await[2..], ["order.cancelled", "stock.released"]);
-    assert_eq!(shop.story(&expired).await[2..], ["order.expired", "stock.released"]);
-    assert_eq!(shop.story(&extended).await[2..], ["order.extended"]);
+    assert_eq!(shop.story(&cancelled).await[3..], ["order.cancelled", "stock.released"]);
+    assert_eq!(shop.story(&expired).await[3..], ["order.expired", "stock.released"]);
+    assert_eq!(shop.story(&extended).await[3..], ["order.extended"]);
     assert_eq!(shop.level("tea").await, (10, 2));
     shop.close();
 }

@@ -36,10 +36,17 @@ async fn orders_are_found_and_say_what_they_wait_for() {
         let query = format!("TaskQueue = '{}' AND {filter}", shop.task_queue);
         eventually(&query, async || (shop.temporal.count(&query).await == found).then_some(())).await;
     }
+    // It has had no task yet.
     let description = shop.temporal.describe(&waiting).await;
     assert_eq!(description.static_summary(), Some("Order of 25.00 EUR for customer cust-42"));
-
-    let due = time(&shop.order(&waiting).await, "payment_due_at").to_string();
+    let order = shop.order(&waiting).await;
+    let due = time(&order, "payment_due_at").to_string();
+    let reminder = (time(&order, "placed_at") + jiff::SignedDuration::from_hours(4)).to_string();
+    let details = description.static_details().unwrap();
+    for told in ["waiting for a payment of 25.00 EUR", &due, &reminder] {
+        assert!(details.contains(told), "{told}: {details}");
+    }
+    shop.fast_forward(&waiting, "PT5H").await;
     let state = shop.temporal.order(&waiting).await;
     let state =
         state.query(OrderWorkflow::state, (), WorkflowQueryOptions::default()).await.unwrap().unwrap();
@@ -193,6 +200,7 @@ async fn payloads_are_sealed_with_a_key() {
     assert!(!String::from_utf8_lossy(&bytes).contains("recognisable"));
     let waiting = shop.place(&[("tea", 1)]).await;
     shop.until_told(&waiting, "workflow.started").await;
+    shop.fast_forward(&waiting, "PT5H").await;
     assert!(current_details(&shop, &waiting).await.contains("Waiting for a payment of 12.50 EUR"));
     shop.close();
 }

@@ -30,7 +30,7 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
         (Err(Error::NotFound), None) => return Ok(Reserved::Refused(format!("there is no order {id}"))),
         (order, _) => order?,
     };
-    orders::mark_started(None, db, &[id], at).await?;
+    orders::note_started(db, &[id], at).await?;
     Ok(Reserved::Held(Facts {
         status: order.status,
         total: order.total(),

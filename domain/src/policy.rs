@@ -134,6 +134,12 @@ impl Policy {
         let at = |r: &SignedDuration| placed_at.saturating_add(*r).unwrap_or(placed_at);
         self.reminders.iter().map(at).collect()
     }
+
+    /// When time first brings something to an unpaid order: its first reminder, or its expiry.
+    pub fn first_alarm(&self, placed_at: Timestamp, payment_due_at: Timestamp) -> Timestamp {
+        let reminder = self.reminders_at(placed_at).into_iter().find(|at| *at < payment_due_at);
+        reminder.unwrap_or_else(|| payment_due_at.saturating_add(self.money.grace).unwrap_or(payment_due_at))
+    }
 }
 
 fn window(text: &str) -> Result<SignedDuration, Invalid> {

@@ -21,7 +21,7 @@ use crate::{Engine, Error};
 /// Hand-overs under way at once. More are left to the sweeper: a queue in memory would only grow
 /// while the engine is down.
 const MAX_UNDER_WAY: usize = 512;
-/// How long a note that an event was handed over waits for others. Nobody waits for it, and whose note a crash takes along
+/// How long a note that something was handed over waits for others. Nobody waits for it, and whose note a crash takes along
 /// is handed over once more.
 const NOTED_EVERY: Duration = Duration::from_millis(100);
 
@@ -33,24 +33,34 @@ pub struct Dispatcher {
     handed_over: mpsc::Sender<HandedOver>,
 }
 
-/// An event in the inbox. Its place is free once it is noted.
+/// What the engine has, and is to be noted. Its place is free then.
 struct HandedOver {
-    inbox_id: i64,
+    what: Handed,
     _place: OwnedSemaphorePermit,
+}
+
+enum Handed {
+    Order(OrderId),
+    /// By its id in the inbox.
+    Event(i64),
 }
 
 impl Dispatcher {
     pub fn new(db: Db, engine: Arc<Engine>) -> Self {
         let (handed_over, to_note) = mpsc::channel(MAX_UNDER_WAY);
-        tokio::spawn(note_dispatched(db.clone(), to_note));
+        tokio::spawn(note_handed_over(db.clone(), to_note));
         Self { db, engine, places: Arc::new(Semaphore::new(MAX_UNDER_WAY)), handed_over }
     }
 
-    /// Starts an order's workflow behind the answer's back. The workflow itself notes that it runs.
+    /// Starts an order's workflow behind the answer's back.
     pub fn start(&self, start: Start) {
-        let engine = self.engine.clone();
-        self.spawn(async move |_place| {
-            if let Err(error @ Error::Unavailable(_)) = engine.start_order(&start).await {
+        let (engine, handed_over) = (self.engine.clone(), self.handed_over.clone());
+        self.spawn(async move |place| match engine.start_order(&start).await {
+            Ok(()) | Err(Error::Closed) => {
+                let order = HandedOver { what: Handed::Order(start.id), _place: place };
+                let _ = handed_over.send(order).await; // the other end is there as long as this one
+            }
+            Err(error) => {
                 // The sweeper says once that it fails; here it would be a line for each order.
                 tracing::debug!(order_id = %start.id, %error, "order accepted, its workflow starts later");
             }
@@ -62,8 +72,8 @@ impl Dispatcher {
         let (db, engine, handed_over) = (self.db.clone(), self.engine.clone(), self.handed_over.clone());
         self.spawn(async move |place| match hand_over(&db, &engine, &pending).await {
             Ok(()) => {
-                let event = HandedOver { inbox_id: pending.id, _place: place };
-                let _ = handed_over.send(event).await; // the other end is there as long as this one
+                let event = HandedOver { what: Handed::Event(pending.id), _place: place };
+                let _ = handed_over.send(event).await; // as above
             }
             Err(error) => {
                 tracing::warn!(inbox_id = pending.id, %error, "event stored, it is reported later");
@@ -94,19 +104,32 @@ impl Dispatcher {
     }
 }
 
-async fn note_dispatched(db: Db, mut to_note: mpsc::Receiver<HandedOver>) {
+async fn note_handed_over(db: Db, mut to_note: mpsc::Receiver<HandedOver>) {
     let mut handed_over = Vec::new();
     while to_note.recv_many(&mut handed_over, MAX_UNDER_WAY).await > 0 {
         tokio::time::sleep(NOTED_EVERY).await;
         while let Ok(more) = to_note.try_recv() {
             handed_over.push(more);
         }
-        let ids: Vec<i64> = handed_over.iter().map(|event| event.inbox_id).collect();
-        if let Err(error) = inbox::mark_dispatched(None, &db, &ids, Timestamp::now()).await {
-            tracing::warn!(events = ids.len(), %error, "handed over and not noted: they are handed over again");
+        if let Err(error) = note(&db, &handed_over).await {
+            let (number, error) = (handed_over.len(), error.to_string());
+            tracing::warn!(number, error, "handed over and not noted: they are handed over again");
         }
         handed_over.clear();
     }
+}
+
+async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Error> {
+    let (mut orders, mut events) = (Vec::new(), Vec::new());
+    for handed in handed_over {
+        match handed.what {
+            Handed::Order(id) => orders.push(id),
+            Handed::Event(id) => events.push(id),
+        }
+    }
+    let now = Timestamp::now();
+    orders::note_started(db, &orders, now).await?;
+    inbox::mark_dispatched(None, db, &events, now).await
 }
 
 /// Gives an event to whom it is for.

@@ -9,6 +9,7 @@ mod fast_forward;
 mod money;
 mod orders;
 mod remote_codec;
+mod start;
 mod sweep;
 
 use std::{

@@ -20,16 +20,9 @@ use crate::{CALL_TIMEOUT, Engine, Error, within};
 pub(crate) const REUSE: WorkflowIdReusePolicy = WorkflowIdReusePolicy::AllowDuplicateFailedOnly;
 /// How often a question that was interrupted is asked.
 const MAX_TRIES: u32 = 5;
-const CONFLICT: WorkflowIdConflictPolicy = WorkflowIdConflictPolicy::UseExisting;
+pub(crate) const CONFLICT: WorkflowIdConflictPolicy = WorkflowIdConflictPolicy::UseExisting;
 
 impl Engine {
-    /// Starts an order's workflow. `Closed` if it has run and ended.
-    pub async fn start_order(&self, start: &Start) -> Result<(), Error> {
-        let client = self.client().await?;
-        let call = client.start_workflow(OrderWorkflow::run, input(start), self.start_options(start));
-        within(CALL_TIMEOUT, call).await.map(|_| ())
-    }
-
     /// Tells an order's workflow of money. `Closed` if the order has ended.
     pub async fn report_payment(&self, start: &Start, report: &PaymentReport) -> Result<(), Error> {
         let client = self.client().await?;
@@ -128,11 +121,11 @@ impl Engine {
     }
 }
 
-fn input(start: &Start) -> OrderInput {
+pub(crate) fn input(start: &Start) -> OrderInput {
     OrderInput { order: start.id, placement: None }
 }
 
-fn search_attributes(start: &Start) -> SearchAttributes {
+pub(crate) fn search_attributes(start: &Start) -> SearchAttributes {
     let status = domain::order::Status::AwaitingPayment.to_string();
     SearchAttributes::new([
         names::ORDER_STATUS.value_set(status),
@@ -141,6 +134,6 @@ fn search_attributes(start: &Start) -> SearchAttributes {
 }
 
 /// One line for lists in the Temporal UI. No personal data: it is stored in clear.
-fn summary(start: &Start) -> String {
+pub(crate) fn summary(start: &Start) -> String {
     format!("Order of {} for customer {}", start.total, start.customer_id)
 }

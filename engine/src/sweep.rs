@@ -71,7 +71,7 @@ impl Sweeper {
                 Err(error) => fault = Some(error),
             }
         }
-        orders::mark_started(Some(tx), &self.db, &ids, now).await?;
+        orders::mark_started(tx, &ids, now).await?;
         telemetry::metrics().swept.with_label_values(&["order"]).inc_by(ids.len() as u64);
         match fault {
             Some(fault) => Err(store::Error::Engine(fault.to_string())),

@@ -4,8 +4,10 @@
 use domain::{
     OrderId, SignedDuration, Timestamp,
     money::{Currency, Money},
-    order::Order,
+    order::{Order, Status},
+    policy::Policy,
 };
+use sqlx::{PgExecutor, Postgres, QueryBuilder, types::Json};
 
 use crate::{Db, Error, Result, SqlTime, Tx, sql};
 
@@ -15,28 +17,61 @@ pub struct Start {
     pub id: OrderId,
     pub customer_id: String,
     pub total: Money,
+    pub payment_due_at: Timestamp,
+    /// Until then there is nothing to do, if nothing happens to the order. None: there is something now.
+    pub first_alarm: Option<Timestamp>,
 }
 
 impl From<&Order> for Start {
     fn from(order: &Order) -> Self {
-        Self { id: order.id, customer_id: order.customer.id.clone(), total: order.total() }
+        Self {
+            id: order.id,
+            customer_id: order.customer.id.clone(),
+            total: order.total(),
+            payment_due_at: order.payment_due_at,
+            first_alarm: order.first_alarm(),
+        }
     }
 }
 
-type Row = (uuid::Uuid, String, i64, String);
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: uuid::Uuid,
+    customer_id: String,
+    total: i64,
+    currency: String,
+    status: String,
+    policy: Json<Policy>,
+    placed_at: SqlTime,
+    payment_due_at: SqlTime,
+}
 
-fn start((id, customer_id, total, currency): Row) -> Result<Start> {
-    let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
-    Ok(Start { id: OrderId::from_uuid(id), customer_id, total: Money::new(total, currency) })
+const SELECT: &str =
+    "SELECT id, customer_id, total, currency, status, policy, placed_at, payment_due_at FROM orders";
+
+impl TryFrom<Row> for Start {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
+        let status = Status::parse(&row.status).map_err(Error::corrupt)?;
+        let (placed_at, payment_due_at) = (row.placed_at.to_jiff(), row.payment_due_at.to_jiff());
+        let unpaid = status == Status::AwaitingPayment;
+        Ok(Self {
+            id: OrderId::from_uuid(row.id),
+            customer_id: row.customer_id,
+            total: Money::new(row.total, currency),
+            payment_due_at,
+            first_alarm: unpaid.then(|| row.policy.first_alarm(placed_at, payment_due_at)),
+        })
+    }
 }
 
 pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
-    let row: Option<Row> =
-        sqlx::query_as("SELECT id, customer_id, total, currency FROM orders WHERE id = $1")
-            .bind(id.uuid())
-            .fetch_optional(db.pool())
-            .await?;
-    start(row.ok_or(Error::NotFound)?)
+    let mut query = QueryBuilder::<Postgres>::new(SELECT);
+    query.push(" WHERE id = ").push_bind(id.uuid());
+    let row: Option<Row> = query.build_query_as().fetch_optional(db.pool()).await?;
+    row.ok_or(Error::NotFound)?.try_into()
 }
 
 /// An open order this long past its deadline, or past the end of its stay, has lost its workflow (somebody
@@ -53,9 +88,9 @@ pub async fn claim_unstarted(
 ) -> Result<(Tx<'static>, Vec<Start>)> {
     let mut tx = db.begin().await?;
     let overdue = now.saturating_sub(OVERDUE).unwrap_or(now);
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, customer_id, total, currency FROM orders
-         WHERE id IN (
+    let mut query = QueryBuilder::<Postgres>::new(SELECT);
+    query.push(
+        " WHERE id IN (
              (SELECT id FROM orders
               WHERE workflow_started_at IS NULL AND placed_at < $1 ORDER BY placed_at LIMIT $3)
              UNION ALL
@@ -67,27 +102,31 @@ pub async fn claim_unstarted(
               WHERE c.closed_at IS NULL AND c.closes_at < $2 AND o.workflow_started_at < $2
               ORDER BY c.closes_at LIMIT $3))
          FOR NO KEY UPDATE SKIP LOCKED",
-    )
-    .bind(sql(placed_before))
-    .bind(sql(overdue))
-    .bind(limit)
-    .fetch_all(&mut *tx)
-    .await?;
-    let starts = rows.into_iter().map(start).collect::<Result<_>>()?;
+    );
+    let claim = query.build_query_as().bind(sql(placed_before)).bind(sql(overdue)).bind(limit);
+    let rows: Vec<Row> = claim.fetch_all(&mut *tx).await?;
+    let starts = rows.into_iter().map(Start::try_from).collect::<Result<_>>()?;
     Ok((tx, starts))
 }
 
-/// Notes that these workflows were started, on the timeline the first time only.
-pub async fn mark_started(tx: Option<Tx<'static>>, db: &Db, ids: &[OrderId], at: Timestamp) -> Result<()> {
-    let mut tx = match tx {
-        Some(tx) => tx,
-        None => db.begin().await?,
-    };
+/// Notes that these workflows were started again, or for the first time, and ends the claim on them.
+pub async fn mark_started(mut tx: Tx<'static>, ids: &[OrderId], at: Timestamp) -> Result<()> {
+    note(&mut *tx, ids, true, at).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes that these workflows were started, unless that is known.
+pub async fn note_started(db: &Db, ids: &[OrderId], at: Timestamp) -> Result<()> {
+    note(db.pool(), ids, false, at).await
+}
+
+/// On the timeline the first time only.
+async fn note<'e>(to: impl PgExecutor<'e>, ids: &[OrderId], again: bool, at: Timestamp) -> Result<()> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let started: SqlTime = sql(at);
     sqlx::query(
         "WITH before AS (
-             SELECT id, workflow_started_at FROM orders WHERE id = ANY($1) FOR NO KEY UPDATE
+             SELECT id, workflow_started_at FROM orders
+             WHERE id = ANY($1) AND (workflow_started_at IS NULL OR $3) ORDER BY id FOR NO KEY UPDATE
          ), started AS (
              UPDATE orders SET workflow_started_at = $2 WHERE id IN (SELECT id FROM before)
          )
@@ -97,9 +136,9 @@ pub async fn mark_started(tx: Option<Tx<'static>>, db: &Db, ids: &[OrderId], at:
          FROM before WHERE workflow_started_at IS NULL",
     )
     .bind(ids)
-    .bind(started)
-    .execute(&mut *tx)
+    .bind(sql(at))
+    .bind(again)
+    .execute(to)
     .await?;
-    tx.commit().await?;
     Ok(())
 }
