@@ -4,7 +4,10 @@
 use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::harness::{Setup, Shop, database, test_dir, tools};
+use crate::{
+    harness::{Setup, Shop, database, test_dir, tools},
+    processors::Halves,
+};
 
 /// The pool of an API process, and of what it is compared with.
 pub const CONNECTIONS: u32 = 20;
@@ -35,21 +38,36 @@ impl House {
 
     /// All of it, with some of the processes' environment changed.
     pub async fn whole_with(env: Vec<(&'static str, String)>) -> Self {
+        Self::around(engine().await, env).await
+    }
+
+    /// All of it, the engine on processors of its own.
+    pub async fn apart(halves: &Halves) -> Self {
+        halves.for_engine();
+        let temporal = engine().await;
+        halves.for_others();
+        Self::around(temporal, Vec::new()).await
+    }
+
+    async fn around(temporal: Temporal, env: Vec<(&'static str, String)>) -> Self {
         let (postgres, mail) = basics().await;
-        let options = TemporalOptions {
-            port: None,
-            ui_port: None,
-            ui_codec: None,
-            db_file: None,
-            log_file: test_dir().join("temporal.log"),
-        };
-        let temporal = Temporal::start(&tools(), options).await.unwrap();
         let temporal_address = Some(temporal.address());
         let setup = Setup { temporal_address, env, ..setup(&postgres, &mail).await };
         let mut shop = Shop::with(setup).await;
         shop.worker.as_mut().unwrap().says("worker started").await;
         Self { shop, postgres, _temporal: Some(temporal), _mail: mail }
     }
+}
+
+async fn engine() -> Temporal {
+    let options = TemporalOptions {
+        port: None,
+        ui_port: None,
+        ui_codec: None,
+        db_file: None,
+        log_file: test_dir().join("temporal.log"),
+    };
+    Temporal::start(&tools(), options).await.unwrap()
 }
 
 async fn basics() -> (Postgres, MailCatcher) {

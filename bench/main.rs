@@ -16,6 +16,7 @@ mod history;
 mod house;
 mod lifecycle;
 mod load;
+mod processors;
 mod reads;
 mod report;
 mod sleeping;
@@ -49,7 +50,7 @@ enum Benchmark {
     FlashSale,
     /// Whole orders, against empty workflows.
     Lifecycle {
-        #[arg(long, default_value_t = 1000)]
+        #[arg(long, default_value_t = 2400)]
         orders: usize,
     },
     /// From a payment's webhook to `completed`, against an empty workflow from its signal to its end.
