@@ -1,5 +1,6 @@
 //! Many open orders at once:
-//! - the worker's memory as their number grows, beyond what its cache holds;
+//! - the worker's memory as their number grows: of orders that have not been woken yet, and then of as many that have
+//!   had a reminder, beyond what its cache holds;
 //! - the time to place and to pay one order among them, against the same on the empty system before;
 //! - 2,000 orders that expire in the same second: how late each does, by the engine's clock.
 
@@ -9,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use temporalio_client::{NamespacedClient as _, tonic::Request};
 use temporalio_common::protos::temporal::api::{
     enums::v1::TaskQueueType, taskqueue::v1::TaskQueue, workflowservice::v1::DescribeTaskQueueRequest,
@@ -24,7 +25,7 @@ use crate::{
     webhook::paid,
 };
 
-const STEPS: usize = 10;
+const STEPS: usize = 5;
 const SAMPLES: usize = 50;
 const DUE_TOGETHER: usize = 2000;
 /// Room for placing them and starting their workflows.
@@ -43,16 +44,22 @@ pub async fn run(orders: usize, cache: Option<usize>) -> Report {
     let before = latencies(shop).await;
     let empty = memory(worker.child.id());
     report.row(json!({"open orders": 0, "worker MiB": mib(empty)}));
-    for step in 1..=STEPS {
-        let started = Instant::now();
-        place_many(shop, orders / STEPS, "PT24H").await;
-        let (open, now) = (step * (orders / STEPS), memory(worker.child.id()));
-        report.row(json!({
-            "open orders": open,
-            "worker MiB": mib(now),
-            "bytes per open order": (now.saturating_sub(empty) / open as u64),
-            "took s": started.elapsed().as_secs(),
-        }));
+    let mut open = 0;
+    for (reminders, told) in [(json!([]), "not woken yet"), (json!(["PT1S"]), "reminded")] {
+        let before = memory(worker.child.id());
+        for step in 1..=STEPS {
+            let started = Instant::now();
+            place_many(shop, orders / STEPS, &reminders).await;
+            open += orders / STEPS;
+            let (these, now) = (step * (orders / STEPS), memory(worker.child.id()));
+            report.row(json!({
+                "open orders": open,
+                "of them": format!("{these} {told}"),
+                "worker MiB": mib(now),
+                "bytes for each of these": (now.saturating_sub(before) / these as u64),
+                "took s": started.elapsed().as_secs(),
+            }));
+        }
     }
     let among = latencies(shop).await;
     for (what, before, among) in [("place", &before.0, &among.0), ("paid to completed", &before.1, &among.1)]
@@ -92,17 +99,24 @@ async fn latencies(shop: &Shop) -> (Vec<Duration>, Vec<Duration>) {
     (placed, completed)
 }
 
-/// Places orders, and waits until the workflow of each sleeps.
-async fn place_many(shop: &Shop, count: usize, window: &str) {
+/// Places orders, and waits until the workflow of each sleeps, after its reminder if it has one.
+async fn place_many(shop: &Shop, count: usize, reminders: &Value) {
     let mut body = shop.order_body(&[("tea", 1)]);
-    body["policy"] = json!({"payment_window": window, "reminders": []});
+    body["policy"] = json!({"payment_window": "PT24H", "reminders": reminders});
     let (host, run, body) = (shop.api.address().to_owned(), unique(), body.to_string());
     let request = move |n| post(&host, "/v1/orders", &format!("{run}-{n}"), &body);
     storm(shop.api.address(), 20, count, request).await.all(201);
     asleep(shop).await;
+    let mut sql = shop.sql().await;
+    let unreminded = "SELECT count(*) FROM orders o
+        WHERE jsonb_array_length(policy -> 'reminders') > 0 AND NOT EXISTS (
+            SELECT 1 FROM mails m WHERE m.order_id = o.id AND m.kind = 'reminder_1' AND m.sent_at IS NOT NULL)";
+    while sqlx::query_scalar::<_, i64>(unreminded).fetch_one(&mut sql).await.unwrap() > 0 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
 }
 
-/// Waits until every workflow has been handed to the engine, and the worker has done the first task of each.
+/// Waits until every workflow has been handed to the engine, and no task waits for a worker.
 async fn asleep(shop: &Shop) {
     let mut sql = shop.sql().await;
     let client = shop.temporal.client().await;

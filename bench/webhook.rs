@@ -57,7 +57,6 @@ pub async fn paid(shop: &Shop) -> (Duration, Duration) {
     let mut connection = Connection::open(shop.api.address()).await;
     let id = place(shop, &mut connection, "tea").await;
     shop.until_told(&id, "workflow.started").await;
-    tokio::time::sleep(Duration::from_millis(50)).await; // until its task is done and its timer set
     let started = Instant::now();
     pay(shop, &mut connection, &id).await;
     let looking = async {
@@ -79,7 +78,7 @@ pub async fn paid(shop: &Shop) -> (Duration, Duration) {
 
 async fn signalled(empties: &Empties) -> Duration {
     let empty = empties.start().await;
-    tokio::time::sleep(Duration::from_millis(100)).await; // as above
+    tokio::time::sleep(Duration::from_millis(100)).await; // until its first task is done
     let started = Instant::now();
     empty.signal().await;
     empty.ended().await;
