@@ -103,13 +103,14 @@ async fn latencies(shop: &Shop) -> (Vec<Duration>, Vec<Duration>) {
 async fn place_many(shop: &Shop, count: usize, reminders: &Value) {
     let mut body = shop.order_body(&[("tea", 1)]);
     body["policy"] = json!({"payment_window": "PT24H", "reminders": reminders});
+    body["metadata"] = json!({"reminders": reminders});
     let (host, run, body) = (shop.api.address().to_owned(), unique(), body.to_string());
     let request = move |n| post(&host, "/v1/orders", &format!("{run}-{n}"), &body);
     storm(shop.api.address(), 20, count, request).await.all(201);
     asleep(shop).await;
     let mut sql = shop.sql().await;
     let unreminded = "SELECT count(*) FROM orders o
-        WHERE jsonb_array_length(policy -> 'reminders') > 0 AND NOT EXISTS (
+        WHERE metadata -> 'reminders' ->> 0 = 'PT1S' AND NOT EXISTS (
             SELECT 1 FROM mails m WHERE m.order_id = o.id AND m.kind = 'reminder_1' AND m.sent_at IS NOT NULL)";
     while sqlx::query_scalar::<_, i64>(unreminded).fetch_one(&mut sql).await.unwrap() > 0 {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -128,8 +128,13 @@ async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Error> {
         }
     }
     let now = Timestamp::now();
-    orders::note_started(db, &orders, now).await?;
-    inbox::mark_dispatched(None, db, &events, now).await
+    if !orders.is_empty() {
+        orders::note_started(db, &orders, now).await?;
+    }
+    if !events.is_empty() {
+        inbox::note_dispatched(db, &events, now).await?;
+    }
+    Ok(())
 }
 
 /// Gives an event to whom it is for.

@@ -93,7 +93,7 @@ impl Sweeper {
                 Err(error) => fault = Some(error),
             }
         }
-        inbox::mark_dispatched(Some(tx), &self.db, &ids, now).await?;
+        inbox::mark_dispatched(tx, &ids, now).await?;
         telemetry::metrics().swept.with_label_values(&["payment"]).inc_by(ids.len() as u64);
         fault.map_or(Ok(events.len() as i64), Err)
     }

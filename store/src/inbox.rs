@@ -7,6 +7,8 @@ use domain::{
     payment::{Outcome, PaymentReport, RefundReport, RefundState},
 };
 
+use sqlx::PgExecutor;
+
 use crate::{Db, Error, Result, Tx, orders, sql};
 
 /// A verified event.
@@ -246,18 +248,24 @@ pub(crate) async fn capture_is_under_way(
     Ok(query.bind(provider).bind(provider_payment_id).fetch_one(&mut **tx).await?)
 }
 
-/// Notes that the engine has these events, as far as they are not settled already.
-pub async fn mark_dispatched(tx: Option<Tx<'static>>, db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
-    let mut tx = match tx {
-        Some(tx) => tx,
-        None => db.begin().await?,
-    };
+/// Notes that the engine has these events, and ends the claim on them.
+pub async fn mark_dispatched(mut tx: Tx<'static>, ids: &[i64], at: Timestamp) -> Result<()> {
+    note(&mut *tx, ids, at).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Notes that the engine has these events.
+pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
+    note(db.pool(), ids, at).await
+}
+
+/// As far as they are not settled already.
+async fn note<'e>(to: impl PgExecutor<'e>, ids: &[i64], at: Timestamp) -> Result<()> {
     sqlx::query("UPDATE inbox SET dispatched_at = $2 WHERE id = ANY($1) AND settled_at IS NULL")
         .bind(ids)
         .bind(sql(at))
-        .execute(&mut *tx)
+        .execute(to)
         .await?;
-    tx.commit().await?;
     Ok(())
 }
 
