@@ -49,9 +49,11 @@ impl Engine {
     ) -> Result<StartWorkflowExecutionRequest, PayloadConversionError> {
         let context = SerializationContextData::Workflow(WorkflowSerializationContext::new());
         let input = client.data_converter().to_payloads(&context, &input(start)).await?;
-        let metadata =
-            UserMetadata { summary: Some(clear(&summary(start))?), details: Some(clear(&details(start))?) };
         let delay = start.first_alarm.map(|at| Duration::try_from(at.duration_since(Timestamp::now())));
+        let metadata = UserMetadata {
+            summary: Some(clear(&summary(start))?),
+            details: details(start).map(|details| clear(&details)).transpose()?,
+        };
         Ok(StartWorkflowExecutionRequest {
             namespace: client.namespace(),
             identity: client.identity(),
@@ -72,13 +74,14 @@ impl Engine {
     }
 }
 
-/// What the Temporal UI shows of an order that has had no task yet. No personal data: it is stored in clear.
-fn details(start: &Start) -> String {
-    let Start { total, payment_due_at, .. } = start;
-    let sleeps = start.first_alarm.map_or_else(String::new, |alarm| {
-        format!(" It sleeps until {alarm} if nothing wakes it before, and has current details from then on.")
-    });
-    format!("Placed, waiting for a payment of {total} until {payment_due_at}.{sleeps}")
+/// What the Temporal UI shows of an unpaid order that has had no task yet. No personal data: it is stored in clear.
+fn details(start: &Start) -> Option<String> {
+    let Start { total, payment_due_at, first_alarm, .. } = start;
+    Some(format!(
+        "Placed, waiting for a payment of {total} until {payment_due_at}. It sleeps until {} if nothing wakes it before, \
+         and has current details from then on.",
+        (*first_alarm)?
+    ))
 }
 
 /// The trace that goes on in the workflow, where the SDK's plugin looks for it.
