@@ -186,7 +186,7 @@ async fn the_contract_is_served_and_can_be_tried() {
         let documented: Vec<_> = responses.keys().filter(|status| status.as_str() >= "400").collect();
         assert_eq!(documented, errors, "{method} {path}");
         for status in errors {
-            let schema = &responses[*status]["content"]["application/json"]["schema"]["$ref"];
+            let schema = &responses[*status]["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
         }
     }

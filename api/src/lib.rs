@@ -34,6 +34,7 @@ use tokio::net::TcpListener;
 pub use auth::ApiKey;
 pub use codec::serve_codec;
 use error::Problem;
+pub use operations::Operations;
 
 /// The largest request body. An order of 100 lines with full metadata is about 30 KB.
 const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -48,7 +49,7 @@ pub struct App {
     pub api_key: ApiKey,
     /// Routes to play with the sandbox provider. Never in production.
     pub sandbox: Option<Arc<Sandbox>>,
-    pub sdk_metrics: Option<SdkMetrics>,
+    pub sdk_metrics: SdkMetrics,
     pub providers: Providers,
 }
 
@@ -59,7 +60,7 @@ impl App {
         engine: Arc<Engine>,
         api_key: ApiKey,
         providers: Providers,
-        sdk_metrics: Option<SdkMetrics>,
+        sdk_metrics: SdkMetrics,
     ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
         Self { db, door, engine, dispatcher, api_key, sandbox: None, sdk_metrics, providers }
@@ -94,8 +95,8 @@ pub fn router(app: App) -> Router {
 }
 
 /// Health and metrics alone, for a process that has no other HTTP.
-pub async fn serve_operations(app: App, listener: TcpListener) -> anyhow::Result<()> {
-    let (routes, _) = operations::routes().with_state(app).split_for_parts();
+pub async fn serve_operations(asked: Operations, listener: TcpListener) -> anyhow::Result<()> {
+    let (routes, _) = operations::routes().with_state(asked).split_for_parts();
     Ok(axum::serve(listener, routes).await?)
 }
 

@@ -6,7 +6,7 @@ use axum::{Router, response::Html, routing::get};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        OpenApi as Document,
+        OpenApi as Document, RefOr,
         security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
     },
 };
@@ -63,13 +63,32 @@ pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
 }
 
 /// `/openapi.json`, and `/docs` to try it, served from the program itself.
-pub fn pages(document: Document) -> Router<App> {
+pub fn pages(mut document: Document) -> Router<App> {
+    name_problems(&mut document);
     let files = SwaggerUi::new(FILES)
         .url("/openapi.json", document)
         .config(Config::default().persist_authorization(true).try_it_out_enabled(true));
     Router::from(files).route("/docs", get(page))
 }
 
+/// Problems have a media type of their own, which handlers would have to repeat at each of their errors.
+fn name_problems(document: &mut Document) {
+    let items = document.paths.paths.values_mut();
+    let operations =
+        items.flat_map(|item| [&mut item.get, &mut item.put, &mut item.post, &mut item.delete]).flatten();
+    for response in operations.flat_map(|operation| operation.responses.responses.values_mut()) {
+        if let RefOr::T(response) = response
+            && let Some(RefOr::T(content)) = response.content.get(JSON)
+            && matches!(&content.schema, Some(RefOr::Ref(schema)) if schema.ref_location == PROBLEM)
+        {
+            let content = RefOr::T(content.clone());
+            response.content = [("application/problem+json".to_owned(), content)].into_iter().collect();
+        }
+    }
+}
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "#/components/schemas/Problem";
 const FILES: &str = "/docs/files";
 
 /// The page at its own address, without a redirect; its files are found below [`FILES`].

@@ -1,16 +1,39 @@
 //! For those who run Holdfast: alive, ready, figures. No key: they hold nothing private.
 
+use std::sync::Arc;
+
 use axum::{
-    extract::State,
+    extract::{FromRef, State},
     http::{StatusCode, header},
     response::IntoResponse,
 };
+use engine::Engine;
 use serde_json::{Value, json};
+use store::Db;
+use telemetry::SdkMetrics;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::App;
 
-pub fn routes() -> OpenApiRouter<App> {
+/// What is asked. Cheap to clone.
+#[derive(Clone)]
+pub struct Operations {
+    pub db: Db,
+    pub engine: Arc<Engine>,
+    pub sdk_metrics: SdkMetrics,
+}
+
+impl FromRef<App> for Operations {
+    fn from_ref(app: &App) -> Self {
+        Self { db: app.db.clone(), engine: app.engine.clone(), sdk_metrics: app.sdk_metrics.clone() }
+    }
+}
+
+pub fn routes<S>() -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Operations: FromRef<S>,
+{
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz)).routes(routes!(metrics))
 }
 
@@ -26,12 +49,12 @@ async fn healthz() -> axum::Json<Value> {
     get, path = "/readyz", tag = "Operations", security(()),
     responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away")),
 )]
-async fn readyz(State(app): State<App>) -> (StatusCode, axum::Json<Value>) {
-    let database = app.db.ready().await.map_err(|error| match error {
+async fn readyz(State(asked): State<Operations>) -> (StatusCode, axum::Json<Value>) {
+    let database = asked.db.ready().await.map_err(|error| match error {
         store::Error::Corrupt(why) => why,
         error => silent("PostgreSQL", &error),
     });
-    let temporal = app.engine.ready().await.map_err(|error| silent("Temporal", &error));
+    let temporal = asked.engine.ready().await.map_err(|error| silent("Temporal", &error));
     let (status, word) = match (&database, &temporal) {
         (Err(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         (Ok(()), Err(_)) => (StatusCode::OK, "degraded"),
@@ -57,7 +80,7 @@ fn word_for(check: &Result<(), String>) -> &str {
 
 /// Prometheus text.
 #[utoipa::path(get, path = "/metrics", tag = "Operations", security(()), responses((status = 200, body = String)))]
-async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    let text = telemetry::render(app.sdk_metrics.as_ref()).await;
+async fn metrics(State(asked): State<Operations>) -> impl IntoResponse {
+    let text = telemetry::render(&asked.sdk_metrics).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }

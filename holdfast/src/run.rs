@@ -62,7 +62,7 @@ pub fn api_app(
         None => store::Door::open(&db)?,
     };
     let key = api::ApiKey::new(&http.api_key);
-    let app = api::App::new(db, door, engine, key, configured.providers, Some(metrics));
+    let app = api::App::new(db, door, engine, key, configured.providers, metrics);
     Ok(match configured.sandbox {
         None => app,
         Some(sandbox) => {
@@ -86,11 +86,8 @@ pub async fn worker() -> anyhow::Result<()> {
         let listener = TcpListener::bind(&address)
             .await
             .with_context(|| format!("cannot listen on {address} (HOLDFAST_METRICS_LISTEN)"))?;
-        let providers = configured.providers.clone();
-        let door = store::Door::open(&db)?; // nobody comes to it here
-        let (db, engine) = (db.clone(), engine.clone());
-        let app = api::App::new(db, door, engine, api::ApiKey::none(), providers, Some(metrics.clone()));
-        tokio::spawn(api::serve_operations(app, listener));
+        let asked = api::Operations { db: db.clone(), engine: engine.clone(), sdk_metrics: metrics.clone() };
+        tokio::spawn(api::serve_operations(asked, listener));
     }
     if let Some(address) = config::optional("HOLDFAST_CODEC_LISTEN") {
         let listener = TcpListener::bind(&address)

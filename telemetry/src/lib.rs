@@ -9,10 +9,8 @@ pub use metrics::{Metrics, metrics};
 pub use sdk::SdkMetrics;
 
 /// Everything for `/metrics`, as Prometheus text: our own figures, then those of the Temporal SDK.
-pub async fn render(sdk: Option<&SdkMetrics>) -> String {
+pub async fn render(sdk: &SdkMetrics) -> String {
     let mut text = metrics().render();
-    if let Some(sdk) = sdk {
-        text.push_str(&sdk.render().await);
-    }
+    text.push_str(&sdk.render().await);
     text
 }
