@@ -21,14 +21,19 @@ const NOWHERE: &str = "127.0.0.1:1";
 async fn a_worker_dies_between_placement_and_payment() {
     let mut shop = Shop::open().await;
     shop.stock("tea", 1250, 10).await;
-    let id = shop.place(&[("tea", 1)]).await;
-    shop.until_told(&id, "workflow.started").await;
+    let (new, reminded) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    shop.until_told(&new, "workflow.started").await;
+    shop.fast_forward(&reminded, "PT5H").await;
     shop.kill_worker();
-    shop.pay(&id).await;
-    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    for id in [&new, &reminded] {
+        shop.pay(id).await;
+        assert_eq!(shop.order(id).await["status"], "awaiting_payment");
+    }
     shop.start_worker();
-    shop.until(&id, "completed").await;
-    assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
+    for (id, mails) in [(&new, &["paid"][..]), (&reminded, &["reminder_1", "paid"])] {
+        shop.until(id, "completed").await;
+        assert_eq!(shop.until_mailed(id, "paid").await, mails);
+    }
     shop.close();
 }
 
