@@ -53,6 +53,12 @@ async fn block(shop: &Shop, sku: &str) -> PgConnection {
     connection
 }
 
+/// Lets the writers go on, once all who are asked beside this have come.
+async fn unblock(blocked: PgConnection) {
+    tokio::task::yield_now().await;
+    blocked.close().await.unwrap();
+}
+
 async fn until_somebody_waits(shop: &Shop) {
     let mut connection = shop.sql().await;
     eventually("somebody waits for a lock", async || {
@@ -107,11 +113,18 @@ async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
     assert!(failed > 0);
     assert_eq!(shop.level("a").await, (50, 1 + i64::try_from(placed.len()).unwrap()));
 
-    // Without poison they share one transaction.
+    // Without poison those who come while one is being served share one transaction.
     let hands = Hands::of(&shop);
+    let blocked = block(&shop, "a").await;
+    let door = hands.door.clone();
+    let first = tokio::spawn(async move { door.place(ask(&[("a", 1)], LatePayment::Refund)).await });
+    until_somebody_waits(&shop).await;
     let asks: Vec<_> = (0..20).map(|_| ask(&[("b", 1)], LatePayment::Refund)).collect();
     let ids: Vec<_> = asks.iter().map(|ask| ask.id).collect();
-    for answer in join_all(asks.into_iter().map(|ask| hands.door.place(ask))).await {
+    let placed = join_all(asks.into_iter().map(|ask| hands.door.place(ask)));
+    let (answers, ()) = tokio::join!(placed, unblock(blocked));
+    assert!(matches!(first.await.unwrap(), Ok(Placed::New(_))));
+    for answer in answers {
         assert!(matches!(answer.unwrap(), Placed::New(_)));
     }
     assert_eq!(transactions(&shop, &ids).await, 1);
@@ -138,13 +151,19 @@ async fn the_workers_steps_share_a_transaction() {
     let tomorrow = now + 25.hours();
     hands.till.cancel(late, "x", false, now).await.unwrap();
 
+    let first = place(&[("a", 1)], LatePayment::Refund).await;
+    let blocked = block(&shop, "a").await;
+    let till = hands.till.clone();
+    let first = tokio::spawn(async move { till.settle(first, &money("before", 100), now).await });
+    until_somebody_waits(&shop).await;
+
     let till = &hands.till;
     let settle = async |id, payment: &str, amount| {
         till.settle(id, &money(payment, amount), now).await.map(|settlement| settlement.settled)
     };
     let nobody = ask(&[], LatePayment::Refund).id;
-    // All of these are waiting before the till looks up for the first time.
-    let (paid, cancelled, expired, reinstated, unknown, again, not_due) = tokio::join!(
+    // All of these come while the till is busy with the first one.
+    let (paid, cancelled, expired, reinstated, unknown, again, not_due, ()) = tokio::join!(
         join_all((0..4).map(|i| settle(ids[i], "first", 300))),
         join_all((4..8).map(|i| till.cancel(ids[i], "x", false, now))),
         join_all((8..11).map(|i| till.expire(ids[i], false, tomorrow))),
@@ -152,7 +171,9 @@ async fn the_workers_steps_share_a_transaction() {
         settle(nobody, "lost", 200),
         settle(ids[0], "second", 300),
         till.expire(ids[11], false, now),
+        unblock(blocked),
     );
+    assert!(matches!(first.await.unwrap().unwrap().settled, Settled::Paid { .. }));
     assert!(paid.into_iter().all(|settled| settled.unwrap() == Settled::Paid { completed: true }));
     assert!(cancelled.into_iter().chain(expired).all(|closed| closed.unwrap() == Closed::Done));
     assert!(matches!(reinstated, Ok(Settled::Reinstated(_))), "{reinstated:?}");
@@ -169,8 +190,8 @@ async fn the_workers_steps_share_a_transaction() {
         assert_eq!(refused.unwrap(), Closed::Refused(Status::Completed));
         assert_eq!(known.unwrap(), Settled::Known(Some(Status::Completed)));
     }
-    // Four orders and the reinstated one were sold, one is open still.
-    assert_eq!((shop.level("a").await, shop.level("b").await), ((43, 1), (43, 2)));
+    // Five orders and the reinstated one were sold, one is open still.
+    assert_eq!((shop.level("a").await, shop.level("b").await), ((42, 1), (43, 2)));
     shop.close();
 }
 
