@@ -57,7 +57,7 @@ pub async fn run() -> Report {
     report
 }
 
-/// An order whose workflow has set its timer.
+/// An order whose workflow sleeps.
 async fn asleep(shop: &Shop, policy: serde_json::Value) -> String {
     let id = shop.place_with(&[("tea", 1)], policy).await;
     shop.until_told(&id, "workflow.started").await;

@@ -180,12 +180,6 @@ impl Order {
         Money::new(self.total, self.currency)
     }
 
-    /// When time first brings something to it, if it is unpaid.
-    pub fn first_alarm(&self) -> Option<Timestamp> {
-        let unpaid = self.status == Status::AwaitingPayment;
-        unpaid.then(|| self.policy.first_alarm(self.placed_at, self.payment_due_at))
-    }
-
     /// When the last of its stays is over, if it has one.
     pub fn stays_end_at(&self) -> Option<Timestamp> {
         self.lines.iter().filter_map(|line| line.stay.as_ref()).map(Stay::ends_at).max()

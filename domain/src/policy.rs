@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::Invalid;
+use crate::{Invalid, order::Status};
 
 const MIN_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_secs(1);
 const MAX_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -135,10 +135,21 @@ impl Policy {
         self.reminders.iter().map(at).collect()
     }
 
-    /// When time first brings something to an unpaid order: its first reminder, or its expiry.
-    pub fn first_alarm(&self, placed_at: Timestamp, payment_due_at: Timestamp) -> Timestamp {
+    /// From here on an unpaid order expires.
+    pub fn expires_at(&self, payment_due_at: Timestamp) -> Timestamp {
+        payment_due_at.saturating_add(self.money.grace).unwrap_or(payment_due_at)
+    }
+
+    /// When time first brings something to an order: its first reminder, or its expiry. None if it does not wait for money.
+    pub fn first_alarm(
+        &self,
+        status: Status,
+        placed_at: Timestamp,
+        payment_due_at: Timestamp,
+    ) -> Option<Timestamp> {
         let reminder = self.reminders_at(placed_at).into_iter().find(|at| *at < payment_due_at);
-        reminder.unwrap_or_else(|| payment_due_at.saturating_add(self.money.grace).unwrap_or(payment_due_at))
+        let alarm = reminder.unwrap_or_else(|| self.expires_at(payment_due_at));
+        (status == Status::AwaitingPayment).then_some(alarm)
     }
 }
 

@@ -58,7 +58,7 @@ impl Locked {
 
     /// From here on the order may expire.
     fn expires_at(&self) -> Timestamp {
-        self.payment_due_at.saturating_add(self.policy.money.grace).unwrap_or(self.payment_due_at)
+        self.policy.expires_at(self.payment_due_at)
     }
 }
 

@@ -29,7 +29,7 @@ impl From<&Order> for Start {
             customer_id: order.customer.id.clone(),
             total: order.total(),
             payment_due_at: order.payment_due_at,
-            first_alarm: order.first_alarm(),
+            first_alarm: order.policy.first_alarm(order.status, order.placed_at, order.payment_due_at),
         }
     }
 }
@@ -56,13 +56,12 @@ impl TryFrom<Row> for Start {
         let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
         let status = Status::parse(&row.status).map_err(Error::corrupt)?;
         let (placed_at, payment_due_at) = (row.placed_at.to_jiff(), row.payment_due_at.to_jiff());
-        let unpaid = status == Status::AwaitingPayment;
         Ok(Self {
             id: OrderId::from_uuid(row.id),
             customer_id: row.customer_id,
             total: Money::new(row.total, currency),
             payment_due_at,
-            first_alarm: unpaid.then(|| row.policy.first_alarm(placed_at, payment_due_at)),
+            first_alarm: row.policy.first_alarm(status, placed_at, payment_due_at),
         })
     }
 }
