@@ -1,12 +1,12 @@
 //! What Holdfast needs goes away, and comes back.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions, free_port};
 use serde_json::json;
 
 use crate::{
-    harness::{Mail, Setup, Shop, database, eventually, mails, test_dir, tools},
+    harness::{Mail, Setup, Shop, Wire, database, eventually, mails, servers, test_dir, tools},
     stays::code,
 };
 
@@ -49,6 +49,45 @@ async fn temporal_is_away_and_orders_are_taken_all_the_same() {
     }
     assert_eq!(shop.open_exceptions().await, [""; 0]);
     assert_eq!(shop.level("tea").await, (7, 0));
+    shop.close();
+}
+
+/// Worse than away: it takes what it is asked and never answers. Nobody else waits for it, though the sweepers do.
+#[tokio::test]
+async fn temporal_hangs_and_only_the_sweepers_wait() {
+    let wire = Wire::to(servers().await.temporal.address()).await;
+    let setup = Setup { temporal_address: Some(wire.address.clone()), ..Setup::default() };
+    let shop = Shop::with(setup).await;
+    shop.stock("tea", 1250, 10).await;
+    let refunded = shop.place(&[("tea", 1)]).await;
+    shop.pay(&refunded).await;
+    shop.until(&refunded, "completed").await;
+
+    wire.hang();
+    let (paid, unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    shop.pay(&paid).await;
+    shop.refund(&refunded, json!({"reason": "scratched", "amount": 50})).await;
+    let mut database = shop.sql().await;
+    eventually("the sweepers are asking for all of them", async || {
+        let leased = "SELECT (SELECT count(*) FROM orders WHERE dispatch_after > now()) = 2
+                         AND (SELECT count(*) FROM inbox WHERE dispatch_after > now()) = 1
+                         AND (SELECT count(*) FROM refunds WHERE dispatch_after > now()) = 1";
+        sqlx::query_scalar::<_, bool>(leased).fetch_one(&mut database).await.unwrap().then_some(())
+    })
+    .await;
+    let busy = async {
+        for _ in 0..3 {
+            shop.attempt(&unpaid).await;
+            shop.refund(&refunded, json!({"reason": "scratched", "amount": 50})).await;
+        }
+        shop.pay(&unpaid).await;
+    };
+    tokio::time::timeout(Duration::from_secs(5), busy).await.expect("nobody waits for Temporal");
+
+    wire.go_on();
+    shop.until(&paid, "completed").await;
+    shop.until(&unpaid, "completed").await;
+    shop.until_refunds(&refunded, &["succeeded"; 4]).await;
     shop.close();
 }
 

@@ -43,6 +43,7 @@ enum Handed {
     Order(OrderId),
     /// By its id in the inbox.
     Event(i64),
+    Refund(RefundId),
 }
 
 impl Dispatcher {
@@ -83,9 +84,13 @@ impl Dispatcher {
 
     /// Starts the workflow of a refund behind the answer's back. The sweeper starts it if this fails.
     pub fn refund(&self, refund: RefundId, order: Option<OrderId>) {
-        let engine = self.engine.clone();
-        self.spawn(async move |_place| {
-            if let Err(error @ Error::Unavailable(_)) = engine.start_refund(refund, order).await {
+        let (engine, handed_over) = (self.engine.clone(), self.handed_over.clone());
+        self.spawn(async move |place| match engine.start_refund(refund, order).await {
+            Ok(()) => {
+                let refund = HandedOver { what: Handed::Refund(refund), _place: place };
+                let _ = handed_over.send(refund).await; // as above
+            }
+            Err(error) => {
                 tracing::warn!(refund_id = %refund, %error, "refund accepted, its workflow starts later");
             }
         });
@@ -120,11 +125,12 @@ async fn note_handed_over(db: Db, mut to_note: mpsc::Receiver<HandedOver>) {
 }
 
 async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Error> {
-    let (mut orders, mut events) = (Vec::new(), Vec::new());
+    let (mut orders, mut events, mut back) = (Vec::new(), Vec::new(), Vec::new());
     for handed in handed_over {
         match handed.what {
             Handed::Order(id) => orders.push(id),
             Handed::Event(id) => events.push(id),
+            Handed::Refund(id) => back.push(id),
         }
     }
     let now = Timestamp::now();
@@ -133,6 +139,9 @@ async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Error> {
     }
     if !events.is_empty() {
         inbox::note_dispatched(db, &events, now).await?;
+    }
+    if !back.is_empty() {
+        refunds::note_started(db, &back, now).await?;
     }
     Ok(())
 }

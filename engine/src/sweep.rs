@@ -1,18 +1,50 @@
-//! The sweepers: orders without a workflow, and events the engine has not got (both only after a crash or an
-//! outage), and refunds that a rule decided on. Several may run side by side: no two take the same at once.
+//! The sweepers: each picks up what waits in one table for the engine. That is what a crash or an outage left behind, and
+//! what has no other road. Rows are leased, never locked, while the engine is asked; several sweepers may run side by
+//! side, and none holds up another table's (docs/adr/0026).
 
-use std::{sync::Arc, time::Duration};
+mod backlogs;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use domain::{SignedDuration, Timestamp};
-use futures_util::future::join_all;
-use store::{Db, inbox, orders, refunds};
+use futures_util::{FutureExt as _, future::join_all};
+use store::{Db, Lease};
 
-use crate::{Engine, Error, dispatch::hand_over};
+use crate::Engine;
+use backlogs::{Events, Orders, Refunds};
 
 const EVERY: Duration = Duration::from_secs(2);
 /// Younger rows are still on their way by the ordinary road.
 const GRACE: SignedDuration = SignedDuration::from_secs(3);
-const BATCH: i64 = 100;
+/// About as long as handing over takes when the engine hangs. To hand over twice does no harm.
+const LEASE: SignedDuration = SignedDuration::from_secs(15);
+/// What the engine did not take is handed over again after so long.
+const RETRY: SignedDuration = SignedDuration::from_secs(1);
+/// How much is taken, and handed over side by side.
+const BATCH: usize = 100;
+
+/// What waits in one table until the engine has it.
+trait Backlog: Send + Sync {
+    type Item: Send + Sync;
+    type Id: Send + Sync;
+
+    /// What it is called in the log and the metrics.
+    fn name(&self) -> &'static str;
+
+    /// Takes what is due, for the time of the lease.
+    fn claim(&self, lease: &Lease) -> impl Future<Output = store::Result<Vec<Self::Item>>> + Send;
+
+    fn id(&self, item: &Self::Item) -> Self::Id;
+
+    /// Gives one to the engine. Nothing of the database may be held meanwhile.
+    fn hand_over(&self, item: &Self::Item) -> impl Future<Output = store::Result<()>> + Send;
+
+    /// Notes that the engine has these.
+    fn mark(&self, ids: &[Self::Id], at: Timestamp) -> impl Future<Output = store::Result<()>> + Send;
+
+    /// Gives back those that it did not take.
+    fn put_off(&self, ids: &[Self::Id], until: Timestamp) -> impl Future<Output = store::Result<()>> + Send;
+}
 
 pub struct Sweeper {
     db: Db,
@@ -24,99 +56,79 @@ impl Sweeper {
         Self { db, engine }
     }
 
-    /// Sweeps until the program ends. A fault is logged when it appears and when it is gone, not
-    /// at every round in between.
+    /// Sweeps until the program ends.
     pub async fn run(self) {
-        let mut fault: Option<String> = None;
-        loop {
-            let swept = self.sweep().await;
-            let now = swept.as_ref().err().map(ToString::to_string);
-            match &now {
-                Some(error) if now != fault => tracing::warn!(error, "sweeping fails, trying on"),
-                None if fault.is_some() => tracing::info!("sweeping works again"),
-                _ => {}
-            }
-            fault = now;
-            if !matches!(swept, Ok(n) if n >= BATCH) {
-                tokio::time::sleep(EVERY).await;
-            }
-            if fault.is_some() {
-                // Perhaps the server is another one than before, and does not know us yet. If this
-                // fails, too, the next round says why.
-                let _ = self.engine.introduce().await;
-            }
-        }
+        let Self { db, engine } = &self;
+        tokio::join!(
+            sweep(engine, Orders { db, engine }),
+            sweep(engine, Events { db, engine }),
+            sweep(engine, Refunds { db, engine }),
+        );
     }
+}
 
-    /// One round. Gives the size of the larger batch, to go on at once while there is more.
-    async fn sweep(&self) -> Result<i64, store::Error> {
-        let now = Timestamp::now();
-        let before = now.saturating_sub(GRACE).unwrap_or(now);
-        let orders = self.start_orders(now, before).await?;
-        let events = self.report_events(now, before).await?;
-        Ok(orders.max(events).max(self.start_refunds(now).await?))
-    }
-
-    async fn start_orders(&self, now: Timestamp, before: Timestamp) -> Result<i64, store::Error> {
-        let (tx, starts) = orders::claim_unstarted(&self.db, now, before, BATCH).await?;
-        if starts.is_empty() {
-            return Ok(0);
+/// A fault is logged when it appears and when it is gone, not at every round in between.
+async fn sweep(engine: &Engine, backlog: impl Backlog) {
+    let of = backlog.name();
+    let mut fault: Option<String> = None;
+    loop {
+        let swept = caught(round(&backlog)).await;
+        let now = swept.as_ref().err().map(ToString::to_string);
+        match &now {
+            Some(error) if now != fault => tracing::warn!(of, error, "sweeping fails, trying on"),
+            None if fault.is_some() => tracing::info!(of, "sweeping works again"),
+            _ => {}
         }
-        let started = join_all(starts.iter().map(|start| self.engine.start_order(start))).await;
-        let mut ids = Vec::with_capacity(starts.len());
-        let mut fault = None;
-        for (start, result) in starts.iter().zip(started) {
-            match result {
-                Ok(()) | Err(Error::Closed) => ids.push(start.id),
-                Err(error) => fault = Some(error),
+        fault = now;
+        if !matches!(swept, Ok(BATCH)) {
+            tokio::time::sleep(EVERY).await;
+        }
+        if fault.is_some() {
+            // Perhaps the server is another one than before, and does not know us yet. If this
+            // fails, too, the next round says why.
+            let _ = engine.introduce().await;
+        }
+    }
+}
+
+/// Gives how much was due, to go on at once while there is more.
+async fn round<B: Backlog>(backlog: &B) -> store::Result<usize> {
+    let now = Timestamp::now();
+    let lease = Lease {
+        now,
+        older_than: now.saturating_sub(GRACE).unwrap_or(now),
+        until: now.saturating_add(LEASE).unwrap_or(now),
+        limit: BATCH as i64,
+    };
+    let items = backlog.claim(&lease).await?;
+    if items.is_empty() {
+        return Ok(0);
+    }
+    // One that panics is one that failed: the others are not to wait for the end of their lease.
+    let handed_over = join_all(items.iter().map(|item| caught(backlog.hand_over(item)))).await;
+    let (mut done, mut left, mut fault) = (Vec::new(), Vec::new(), None);
+    for (item, result) in items.iter().zip(handed_over) {
+        match result {
+            Ok(()) => done.push(backlog.id(item)),
+            Err(error) => {
+                left.push(backlog.id(item));
+                fault = Some(error);
             }
         }
-        orders::mark_started(tx, &ids, now).await?;
-        telemetry::metrics().swept.with_label_values(&["order"]).inc_by(ids.len() as u64);
-        match fault {
-            Some(fault) => Err(store::Error::Engine(fault.to_string())),
-            None => Ok(starts.len() as i64),
-        }
     }
+    let now = Timestamp::now();
+    if !done.is_empty() {
+        backlog.mark(&done, now).await?;
+        telemetry::metrics().swept.with_label_values(&[backlog.name()]).inc_by(done.len() as u64);
+    }
+    if !left.is_empty() {
+        backlog.put_off(&left, now.saturating_add(RETRY).unwrap_or(now)).await?;
+    }
+    fault.map_or(Ok(items.len()), Err)
+}
 
-    async fn report_events(&self, now: Timestamp, before: Timestamp) -> Result<i64, store::Error> {
-        let (tx, events) = inbox::claim_pending(&self.db, now, before, BATCH).await?;
-        if events.is_empty() {
-            return Ok(0);
-        }
-        let reported = join_all(events.iter().map(|event| hand_over(&self.db, &self.engine, event))).await;
-        let mut ids = Vec::with_capacity(events.len());
-        let mut fault = None;
-        for (event, result) in events.iter().zip(reported) {
-            match result {
-                Ok(()) => ids.push(event.id),
-                Err(error) => fault = Some(error),
-            }
-        }
-        inbox::mark_dispatched(tx, &ids, now).await?;
-        telemetry::metrics().swept.with_label_values(&["payment"]).inc_by(ids.len() as u64);
-        fault.map_or(Ok(events.len() as i64), Err)
-    }
-
-    async fn start_refunds(&self, now: Timestamp) -> Result<i64, store::Error> {
-        let (tx, unstarted) = refunds::claim_unstarted(&self.db, BATCH).await?;
-        if unstarted.is_empty() {
-            return Ok(0);
-        }
-        let started =
-            join_all(unstarted.iter().map(|(refund, order)| self.engine.start_refund(*refund, *order))).await;
-        let mut ids = Vec::with_capacity(unstarted.len());
-        let mut fault = None;
-        for ((refund, _), result) in unstarted.iter().zip(started) {
-            match result {
-                Ok(()) => ids.push(*refund),
-                Err(error) => fault = Some(error),
-            }
-        }
-        refunds::mark_started(tx, &ids, now).await?;
-        match fault {
-            Some(fault) => Err(store::Error::Engine(fault.to_string())),
-            None => Ok(unstarted.len() as i64),
-        }
-    }
+/// A bug in one round, or in one row's, is a fault like another: sweeping goes on.
+async fn caught<T>(work: impl Future<Output = store::Result<T>>) -> store::Result<T> {
+    let panicked = |_| Err(store::Error::Engine("it panicked; why stands above in the log".to_owned()));
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
 }

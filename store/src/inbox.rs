@@ -7,9 +7,7 @@ use domain::{
     payment::{Outcome, PaymentReport, RefundReport, RefundState},
 };
 
-use sqlx::PgExecutor;
-
-use crate::{Db, Error, Result, Tx, orders, sql};
+use crate::{Db, Error, Lease, Result, Tx, lease::put_off, orders, sql};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -173,41 +171,38 @@ struct Row {
 /// the workflow that should have done so.
 const LOST: SignedDuration = SignedDuration::from_mins(10);
 
-/// Takes events that wait since before `received_before`; other sweepers get none until the transaction ends. The
-/// rows are not locked: whoever acts on an event settles it in a transaction of its own. A refund waits until the
-/// money that it gives back is settled.
-pub async fn claim_pending(
-    db: &Db,
-    now: Timestamp,
-    received_before: Timestamp,
-    limit: i64,
-) -> Result<(Tx<'static>, Vec<Pending>)> {
-    let mut tx = db.begin().await?;
-    let alone: bool =
-        sqlx::query_scalar("SELECT pg_try_advisory_xact_lock(hashtextextended('sweep inbox', 0))")
-            .fetch_one(&mut *tx)
-            .await?;
-    if !alone {
-        return Ok((tx, Vec::new()));
-    }
+/// Leases events that nobody has acted on. A refund waits until the money that it gives back is settled.
+pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
+    let lost = lease.now.saturating_sub(LOST).unwrap_or(lease.now);
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
-                provider_refund_id, state_text
-         FROM inbox
-         WHERE settled_at IS NULL AND received_at < $1 AND (dispatched_at IS NULL OR dispatched_at < $2)
-           AND (outcome NOT LIKE 'refund%' OR NOT EXISTS (
-               SELECT 1 FROM inbox c
-               WHERE c.settled_at IS NULL AND c.provider = inbox.provider AND c.payment_id = inbox.payment_id
-                 AND c.outcome = 'succeeded'))
-         ORDER BY id LIMIT $3",
+        "WITH due AS (
+             SELECT id FROM inbox
+             WHERE settled_at IS NULL AND received_at < $2 AND coalesce(dispatch_after, received_at) < $1
+               AND (dispatched_at IS NULL OR dispatched_at < $3)
+               AND (outcome NOT LIKE 'refund%' OR NOT EXISTS (
+                   SELECT 1 FROM inbox c
+                   WHERE c.settled_at IS NULL AND c.provider = inbox.provider
+                     AND c.payment_id = inbox.payment_id AND c.outcome = 'succeeded'))
+             ORDER BY coalesce(dispatch_after, received_at) LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
+         )
+         UPDATE inbox SET dispatch_after = $5 WHERE id IN (SELECT id FROM due)
+         RETURNING id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
+                   provider_refund_id, state_text",
     )
-    .bind(sql(received_before))
-    .bind(sql(now.saturating_sub(LOST).unwrap_or(now)))
-    .bind(limit)
-    .fetch_all(&mut *tx)
+    .bind(sql(lease.now))
+    .bind(sql(lease.older_than))
+    .bind(sql(lost))
+    .bind(lease.limit)
+    .bind(sql(lease.until))
+    .fetch_all(db.pool())
     .await?;
-    let pending = rows.into_iter().map(pending).collect::<Result<_>>()?;
-    Ok((tx, pending))
+    rows.into_iter().map(pending).collect()
+}
+
+/// Gives leased events back, to be taken again after `until`.
+pub async fn put_off(db: &Db, ids: &[i64], until: Timestamp) -> Result<()> {
+    sqlx::query(put_off!("inbox")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    Ok(())
 }
 
 fn pending(row: Row) -> Result<Pending> {
@@ -248,24 +243,17 @@ pub(crate) async fn capture_is_under_way(
     Ok(query.bind(provider).bind(provider_payment_id).fetch_one(&mut **tx).await?)
 }
 
-/// Notes that the engine has these events, and ends the claim on them.
-pub async fn mark_dispatched(mut tx: Tx<'static>, ids: &[i64], at: Timestamp) -> Result<()> {
-    note(&mut *tx, ids, at).await?;
-    Ok(tx.commit().await?)
-}
-
-/// Notes that the engine has these events.
+/// Notes that the engine has these events, as far as they are not settled already. Never waits: who has one locked is
+/// settling it.
 pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
-    note(db.pool(), ids, at).await
-}
-
-/// As far as they are not settled already.
-async fn note<'e>(to: impl PgExecutor<'e>, ids: &[i64], at: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE inbox SET dispatched_at = $2 WHERE id = ANY($1) AND settled_at IS NULL")
-        .bind(ids)
-        .bind(sql(at))
-        .execute(to)
-        .await?;
+    sqlx::query(
+        "UPDATE inbox SET dispatched_at = $2
+         WHERE id IN (SELECT id FROM inbox WHERE id = ANY($1) AND settled_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)",
+    )
+    .bind(ids)
+    .bind(sql(at))
+    .execute(db.pool())
+    .await?;
     Ok(())
 }
 

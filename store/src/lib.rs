@@ -10,6 +10,7 @@ mod error;
 pub mod exceptions;
 mod group;
 pub mod inbox;
+mod lease;
 pub mod ledger;
 pub mod mails;
 pub mod orders;
@@ -26,6 +27,7 @@ pub mod timeline;
 
 pub use door::Door;
 pub use error::{Error, Result};
+pub use lease::Lease;
 pub use pool::{Db, Tx};
 pub use till::Till;
 

@@ -10,6 +10,7 @@ mod servers;
 mod shop;
 mod temporal;
 pub mod webhook;
+mod wire;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub use orders::time;
 pub use process::Holdfast;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};
 pub use shop::{NAME, Setup, Shop};
+pub use wire::Wire;
 
 /// Nothing in these tests takes this long unless it never comes.
 const DEADLINE: Duration = Duration::from_secs(60);

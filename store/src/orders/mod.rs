@@ -19,7 +19,7 @@ pub use pay::{Settled, Settlement, raise_unknown_order};
 pub(crate) use place::place_all;
 pub use place::{Ask, Placed, place};
 pub use read::{Filter, get, list, placed_under};
-pub use start::{Start, claim_unstarted, mark_started, note_started, start_of};
+pub use start::{Start, claim_unstarted, mark_started, note_started, put_off_start, start_of};
 pub use stay::{check_in, end_stay};
 pub(crate) use step::{Decision, Step, What, decide, decide_all};
 

@@ -9,7 +9,7 @@ use domain::{
 };
 use sqlx::{PgExecutor, Postgres, QueryBuilder, types::Json};
 
-use crate::{Db, Error, Result, SqlTime, Tx, sql};
+use crate::{Db, Error, Lease, Result, SqlTime, lease::put_off, sql};
 
 /// What the engine needs to start an order's workflow and describe it. No personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,41 +77,49 @@ pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
 /// terminated it). It is started anew, and if that does not help, again after as long.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
 
-/// Takes orders that want a (re)start, placed before `placed_before`, hidden from other sweepers until
-/// the transaction ends.
-pub async fn claim_unstarted(
-    db: &Db,
-    now: Timestamp,
-    placed_before: Timestamp,
-    limit: i64,
-) -> Result<(Tx<'static>, Vec<Start>)> {
-    let mut tx = db.begin().await?;
-    let overdue = now.saturating_sub(OVERDUE).unwrap_or(now);
-    let mut query = QueryBuilder::<Postgres>::new(SELECT);
-    query.push(
-        " WHERE id IN (
-             (SELECT id FROM orders
-              WHERE workflow_started_at IS NULL AND placed_at < $1 ORDER BY placed_at LIMIT $3)
-             UNION ALL
-             (SELECT id FROM orders
-              WHERE status = 'awaiting_payment' AND payment_due_at < $2 AND workflow_started_at < $2
-              ORDER BY payment_due_at LIMIT $3)
-             UNION ALL
-             (SELECT o.id FROM check_ins c JOIN orders o ON o.id = c.order_id
-              WHERE c.closed_at IS NULL AND c.closes_at < $2 AND o.workflow_started_at < $2
-              ORDER BY c.closes_at LIMIT $3))
-         FOR NO KEY UPDATE SKIP LOCKED",
-    );
-    let claim = query.build_query_as().bind(sql(placed_before)).bind(sql(overdue)).bind(limit);
-    let rows: Vec<Row> = claim.fetch_all(&mut *tx).await?;
-    let starts = rows.into_iter().map(Start::try_from).collect::<Result<_>>()?;
-    Ok((tx, starts))
+/// Leases orders that want a (re)start.
+pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
+    let overdue = lease.now.saturating_sub(OVERDUE).unwrap_or(lease.now);
+    let rows: Vec<Row> = sqlx::query_as(
+        "WITH unstarted AS (
+             SELECT id FROM orders
+             WHERE workflow_started_at IS NULL AND placed_at < $2 AND coalesce(dispatch_after, placed_at) < $1
+             ORDER BY coalesce(dispatch_after, placed_at) LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
+         ), overdue AS (
+             SELECT id FROM orders
+             WHERE status = 'awaiting_payment' AND payment_due_at < $3 AND workflow_started_at < $3
+               AND (dispatch_after IS NULL OR dispatch_after < $1)
+             ORDER BY payment_due_at LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
+         ), stayed AS (
+             SELECT o.id FROM check_ins c JOIN orders o ON o.id = c.order_id
+             WHERE c.closed_at IS NULL AND c.closes_at < $3 AND o.workflow_started_at < $3
+               AND (o.dispatch_after IS NULL OR o.dispatch_after < $1)
+             ORDER BY c.closes_at LIMIT $4 FOR NO KEY UPDATE OF o SKIP LOCKED
+         )
+         UPDATE orders SET dispatch_after = $5
+         WHERE id IN (SELECT id FROM unstarted UNION ALL SELECT id FROM overdue UNION ALL SELECT id FROM stayed)
+         RETURNING id, customer_id, total, currency, status, policy, placed_at, payment_due_at",
+    )
+    .bind(sql(lease.now))
+    .bind(sql(lease.older_than))
+    .bind(sql(overdue))
+    .bind(lease.limit)
+    .bind(sql(lease.until))
+    .fetch_all(db.pool())
+    .await?;
+    rows.into_iter().map(Start::try_from).collect()
 }
 
-/// Notes that these workflows were started again, or for the first time, and ends the claim on them.
-pub async fn mark_started(mut tx: Tx<'static>, ids: &[OrderId], at: Timestamp) -> Result<()> {
-    note(&mut *tx, ids, true, at).await?;
-    Ok(tx.commit().await?)
+/// Gives leased orders back, to be taken again after `until`.
+pub async fn put_off_start(db: &Db, ids: &[OrderId], until: Timestamp) -> Result<()> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query(put_off!("orders")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    Ok(())
+}
+
+/// Notes that these workflows were started again, or for the first time.
+pub async fn mark_started(db: &Db, ids: &[OrderId], at: Timestamp) -> Result<()> {
+    note(db.pool(), ids, true, at).await
 }
 
 /// Notes that these workflows were started, unless that is known.

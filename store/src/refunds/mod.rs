@@ -16,7 +16,9 @@ use domain::{
 };
 use serde_json::json;
 
-use crate::{Db, Error, Idempotency, Result, SqlTime, Tx, orders, random, sql, timeline};
+use crate::{
+    Db, Error, Idempotency, Lease, Result, SqlTime, Tx, lease::put_off, orders, random, sql, timeline,
+};
 
 #[derive(Debug, Clone)]
 pub struct Refund {
@@ -166,29 +168,50 @@ pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Refund>> {
     rows.into_iter().map(Refund::try_from).collect()
 }
 
-/// Takes refunds that have no workflow yet, hidden from other sweepers until the transaction ends.
-pub async fn claim_unstarted(db: &Db, limit: i64) -> Result<(Tx<'static>, Vec<(RefundId, Option<OrderId>)>)> {
-    let mut tx = db.begin().await?;
+/// Leases refunds that have no workflow yet. One that a shop asked for is on its way by the ordinary road at first; one
+/// that a rule or a person's resolution asked for has no other road. (Their times are their workflows', and may be ahead.)
+pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<(RefundId, Option<OrderId>)>> {
     let rows: Vec<(uuid::Uuid, Option<uuid::Uuid>)> = sqlx::query_as(
-        "SELECT id, order_id FROM refunds WHERE workflow_started_at IS NULL
-         ORDER BY created_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED",
+        "WITH due AS (
+             SELECT id FROM refunds
+             WHERE workflow_started_at IS NULL AND (dispatch_after IS NULL OR dispatch_after < $1)
+               AND (source <> 'api' OR exception_id IS NOT NULL OR created_at < $2)
+             ORDER BY coalesce(dispatch_after, created_at) LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+         )
+         UPDATE refunds SET dispatch_after = $4 WHERE id IN (SELECT id FROM due) RETURNING id, order_id",
     )
-    .bind(limit)
-    .fetch_all(&mut *tx)
+    .bind(sql(lease.now))
+    .bind(sql(lease.older_than))
+    .bind(lease.limit)
+    .bind(sql(lease.until))
+    .fetch_all(db.pool())
     .await?;
     let refunds =
         rows.into_iter().map(|(id, order)| (RefundId::from_uuid(id), order.map(OrderId::from_uuid)));
-    Ok((tx, refunds.collect()))
+    Ok(refunds.collect())
 }
 
-pub async fn mark_started(mut tx: Tx<'static>, ids: &[RefundId], at: Timestamp) -> Result<()> {
+/// Gives leased refunds back, to be taken again after `until`.
+pub async fn put_off_start(db: &Db, ids: &[RefundId], until: Timestamp) -> Result<()> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query("UPDATE refunds SET workflow_started_at = $2 WHERE id = ANY($1)")
-        .bind(ids)
-        .bind(sql(at))
-        .execute(&mut *tx)
-        .await?;
-    Ok(tx.commit().await?)
+    sqlx::query(put_off!("refunds")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    Ok(())
+}
+
+/// Notes that the engine has these refunds. Never waits: one that somebody is just changing is started once more, which
+/// does nothing.
+pub async fn note_started(db: &Db, ids: &[RefundId], at: Timestamp) -> Result<()> {
+    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query(
+        "UPDATE refunds SET workflow_started_at = $2
+         WHERE id IN (SELECT id FROM refunds WHERE id = ANY($1) AND workflow_started_at IS NULL
+                      FOR NO KEY UPDATE SKIP LOCKED)",
+    )
+    .bind(ids)
+    .bind(sql(at))
+    .execute(db.pool())
+    .await?;
+    Ok(())
 }
 
 /// What the payments and refunds of the order `o` add up to, as SQL.
