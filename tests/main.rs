@@ -30,6 +30,7 @@ mod fuzz;
 mod happy_path;
 mod idempotency;
 mod interleavings;
+mod large_amounts;
 mod ledger;
 mod money;
 mod operations;

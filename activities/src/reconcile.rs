@@ -1,7 +1,7 @@
 //! A provider's books against ours. What a lost webhook left behind is taken up as if it had come now.
 
 use domain::{
-    SignedDuration, Timestamp,
+    SignedDuration, Timestamp, money,
     payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundState},
 };
 use providers::{Movement, MovementKind, Provider, Providers};
@@ -65,6 +65,10 @@ async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp)
         Verdict::Matched => return Ok(Booked::Matched),
         Verdict::Contradicted => return Ok(Booked::Contradicted),
         Verdict::Missing => {}
+    }
+    if money::told(line.money.amount).is_err() {
+        tracing::error!(provider = provider.name(), "the books have an amount that we cannot take up");
+        return Ok(Booked::Contradicted);
     }
     let event = missed_event(provider, line);
     Ok(match inbox::store(db, &event, now).await? {

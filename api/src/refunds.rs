@@ -1,7 +1,7 @@
 //! Refunds: money of a paid order that goes back.
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use domain::{Invalid, Invalids, Timestamp};
+use domain::{Invalid, Invalids, Timestamp, money};
 use serde::{Deserialize, Serialize};
 use store::refunds::{self, Refund};
 use utoipa::ToSchema;
@@ -113,9 +113,7 @@ async fn request(
 fn parse(request: &RequestRefund) -> Result<refunds::Request, Vec<Invalid>> {
     let mut invalids = Invalids::default();
     let reason = invalids.check(domain::stock::reason(&request.reason));
-    if request.amount.is_some_and(|amount| amount < 1) {
-        invalids.push(Invalid::new("amount", "must be at least 1 minor unit"));
-    }
+    request.amount.map(|amount| invalids.check(money::asked(amount)));
     match reason {
         Some(reason) if invalids.is_empty() => {
             Ok(refunds::Request { amount: request.amount, reason, restock: request.restock })

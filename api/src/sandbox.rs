@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::{extract::State, http::StatusCode};
 use domain::{
     SignedDuration,
-    money::{Currency, Money},
+    money::{self, Currency, Money},
     policy,
 };
 use providers::{
@@ -107,10 +107,11 @@ async fn pay(
     let sandbox = app.sandbox.as_ref().ok_or_else(Problem::internal)?; // the route exists only with it
     let order = load(&app, id).await?;
     let currency = request.currency.as_deref().map(Currency::parse).transpose()?.unwrap_or(order.currency);
+    let amount = request.amount.map(money::asked).transpose()?.unwrap_or(order.total);
     let event_id = request.event_id.as_deref().map(domain::payment::event_id).transpose()?;
     let ask = Pay {
         order: id,
-        money: Money::new(request.amount.unwrap_or(order.total), currency),
+        money: Money::new(amount, currency),
         event_id,
         outcome: request.outcome.unwrap_or_default().into(),
         at: None,

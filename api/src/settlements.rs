@@ -18,7 +18,7 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// Amounts are minor units.
+/// Amounts are minor units. A sum beyond 9,007,199,254,740,991 (2^53 - 1) is given as that.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Settlement)]
 struct SettlementDocument {

@@ -6,8 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
 
-/// The largest unit price, in minor units. With 100 lines of 10,000 pieces a total stays far inside
-/// an `i64`, so sums of valid lines cannot overflow.
+/// The largest amount of money, in minor units, that may come in: 2^53 - 1. It is also the largest number that answers
+/// have: JavaScript reads larger integers wrongly. So a thousand amounts still add up inside an `i64`; whoever adds up
+/// more of them needs a wider type.
+pub const MAX_AMOUNT: i64 = (1 << 53) - 1;
+
+/// The largest unit price, in minor units. With 100 lines of 10,000 pieces, or 10 stays with all their extras, a sum
+/// stays inside an `i64`; whether it is an amount of money, [`crate::order::total`] tells.
 pub const MAX_UNIT_PRICE: i64 = 10_000_000_000;
 
 /// An ISO 4217 currency by its three capital letters.
@@ -64,6 +69,11 @@ impl Money {
     pub const fn new(amount: i64, currency: Currency) -> Self {
         Self { amount, currency }
     }
+
+    /// Money that somebody else tells us of.
+    pub fn parse(amount: i64, currency: Currency) -> Result<Self, Invalid> {
+        told(amount).map(|amount| Self::new(amount, currency))
+    }
 }
 
 impl fmt::Display for Money {
@@ -74,6 +84,23 @@ impl fmt::Display for Money {
         let (whole, fraction) = digits.split_at(digits.len() - decimals);
         let point = if decimals > 0 { "." } else { "" };
         write!(f, "{sign}{whole}{point}{fraction} {}", self.currency)
+    }
+}
+
+/// An amount that a provider tells us of: 0 to [`MAX_AMOUNT`] minor units.
+pub fn told(amount: i64) -> Result<i64, Invalid> {
+    within(0, amount)
+}
+
+/// An amount that somebody asks for: 1 to [`MAX_AMOUNT`] minor units.
+pub fn asked(amount: i64) -> Result<i64, Invalid> {
+    within(1, amount)
+}
+
+fn within(least: i64, amount: i64) -> Result<i64, Invalid> {
+    match (least..=MAX_AMOUNT).contains(&amount) {
+        true => Ok(amount),
+        false => Err(Invalid::new("amount", format!("must be {least} to {MAX_AMOUNT} minor units"))),
     }
 }
 
@@ -97,6 +124,7 @@ mod tests {
         assert_eq!(show(-5, "EUR"), "-0.05 EUR");
         assert_eq!(show(1250, "JPY"), "1250 JPY");
         assert_eq!(show(1250, "KWD"), "1.250 KWD");
+        assert_eq!(show(MAX_AMOUNT, "EUR"), "90071992547409.91 EUR");
         assert!(Currency::parse("eur").is_err());
         assert!(Currency::parse("XXY").is_err());
     }

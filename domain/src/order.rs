@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Invalid, Invalids, OrderId,
     customer::Customer,
-    money::{Currency, Money},
+    money::{Currency, MAX_AMOUNT, Money},
     policy::Policy,
     stay::{Booking, Stay},
     stock::{self, Sku},
@@ -141,7 +141,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Minor units. Cannot overflow: see [`crate::money::MAX_UNIT_PRICE`] and the limits in [`crate::stay`].
+    /// Minor units. Cannot overflow an `i64`: see [`crate::money::MAX_UNIT_PRICE`] and the limits in [`crate::stay`].
     pub fn amount(&self) -> i64 {
         self.quantity * self.unit_price + self.stay.as_ref().map_or(0, Stay::extras_amount)
     }
@@ -153,6 +153,13 @@ impl Line {
             Some(stay) => stay.nights.iter().map(|night| self.sku.night(night.date)).collect(),
         }
     }
+}
+
+/// What lines cost together, if that is an amount of money.
+pub fn total(lines: &[Line]) -> Result<i64, Invalid> {
+    let total: i128 = lines.iter().map(|line| i128::from(line.amount())).sum();
+    let total = i64::try_from(total).ok().filter(|total| *total <= MAX_AMOUNT);
+    total.ok_or_else(|| Invalid::new("lines", format!("must cost at most {MAX_AMOUNT} minor units in all")))
 }
 
 /// An order as it is stored.

@@ -3,10 +3,12 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, stay, text};
+use crate::{Invalid, money, stay, text};
 
 pub const MAX_QUANTITY: i64 = 10_000;
 pub const MAX_ADJUSTMENT: i64 = 1_000_000_000;
+/// As large as a number in an answer may be.
+pub const MAX_ON_HAND: i64 = money::MAX_AMOUNT;
 
 /// A stock keeping unit: 1-64 characters out of letters, digits, `.`, `_` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,6 +89,12 @@ pub fn adjustment(kind: ByHand, delta: i64) -> Result<i64, Invalid> {
         }
         d => Ok(d),
     }
+}
+
+/// What is on hand after an adjustment by `delta`, if it can be said.
+pub fn adjusted(on_hand: i64, delta: i64) -> Result<i64, Invalid> {
+    let after = on_hand.checked_add(delta).filter(|after| *after <= MAX_ON_HAND);
+    after.ok_or_else(|| Invalid::new("delta", format!("would bring more than {MAX_ON_HAND} on hand")))
 }
 
 /// Checks the reason of an adjustment.

@@ -1,14 +1,14 @@
 //! What the sandbox keeps: payments with their refunds, and the events it tells of them.
 
-use domain::{Timestamp, money::Currency};
+use domain::{
+    Timestamp,
+    money::{self, Currency},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::answer::Refusal;
-
-/// The largest amount, in minor units: sums of a payment's refunds stay far inside an `i64`.
-pub const MAX_AMOUNT: i64 = 100_000_000_000_000_000;
 
 /// A payment, as kept and as answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,10 +153,7 @@ pub fn new_id(prefix: &str) -> String {
 }
 
 pub fn amount(amount: i64) -> Result<i64, Refusal> {
-    match amount {
-        1..=MAX_AMOUNT => Ok(amount),
-        _ => Err(Refusal::invalid(format!("amount: must be 1 to {MAX_AMOUNT} minor units"))),
-    }
+    money::asked(amount).map_err(|invalid| Refusal::invalid(invalid.to_string()))
 }
 
 /// An id or key from outside: 1 to 255 characters without blanks.

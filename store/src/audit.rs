@@ -1,8 +1,10 @@
 //! The invariants, as queries that must find nothing. See ARCHITECTURE.md for their meaning.
 
+use std::collections::BTreeMap;
+
 use sqlx::Row as _;
 
-use crate::{Db, Result, products::history, refunds::payment_status};
+use crate::{Db, Error, Result, products::history, refunds::payment_status};
 
 /// One invariant, how many rows break it, and those rows, each as one line of text (at most [`SHOWN`]).
 #[derive(Debug)]
@@ -188,24 +190,37 @@ pub async fn run(db: &Db) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Where every cent of one currency is, in minor units.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+/// Where every cent of one currency is, in minor units. Sums of any number of amounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Money {
     pub currency: String,
     /// By providers, for our orders and for none of ours.
-    pub captured: i64,
+    pub captured: i128,
     /// Paid for orders and not asked back.
-    pub orders: i64,
-    pub refunded: i64,
+    pub orders: i128,
+    pub refunded: i128,
     /// Refunds on their way.
-    pub refunding: i64,
+    pub refunding: i128,
     /// Open exceptions.
-    pub open: i64,
+    pub open: i128,
     /// Exceptions that a person accepted or dismissed.
-    pub decided: i64,
+    pub decided: i128,
 }
 
 impl Money {
+    fn of(currency: String, sums: &BTreeMap<String, i128>) -> Self {
+        let sum = |what: &str| sums.get(what).copied().unwrap_or_default();
+        Self {
+            currency,
+            captured: sum("captured"),
+            orders: sum("orders"),
+            refunded: sum("refunded"),
+            refunding: sum("refunding"),
+            open: sum("open"),
+            decided: sum("decided"),
+        }
+    }
+
     /// Whether every captured cent is somewhere.
     pub fn adds_up(&self) -> bool {
         self.captured == self.orders + self.refunded + self.refunding + self.open + self.decided
@@ -215,7 +230,7 @@ impl Money {
 /// Adds up all money, by currency. A refund that failed is an exception by now; one that nobody can explain was
 /// never captured here, and is left out on both sides.
 pub async fn money(db: &Db) -> Result<Vec<Money>> {
-    let money = sqlx::query_as(
+    let parts: Vec<(String, String, String)> = sqlx::query_as(
         "WITH part AS (
              SELECT currency, 'captured' AS what, amount FROM payments WHERE state = 'succeeded'
              UNION ALL
@@ -231,19 +246,15 @@ pub async fn money(db: &Db) -> Result<Vec<Money>> {
              UNION ALL
              SELECT currency, CASE state WHEN 'open' THEN 'open' ELSE 'decided' END, amount FROM exceptions
              WHERE action IS DISTINCT FROM 'refund' AND kind <> 'refund_unexplained' AND currency IS NOT NULL
-         ), total AS (
-             SELECT currency::text AS currency, what, sum(amount)::bigint AS amount FROM part GROUP BY 1, 2
          )
-         SELECT currency,
-                coalesce(max(amount) FILTER (WHERE what = 'captured'), 0) AS captured,
-                coalesce(max(amount) FILTER (WHERE what = 'orders'), 0) AS orders,
-                coalesce(max(amount) FILTER (WHERE what = 'refunded'), 0) AS refunded,
-                coalesce(max(amount) FILTER (WHERE what = 'refunding'), 0) AS refunding,
-                coalesce(max(amount) FILTER (WHERE what = 'open'), 0) AS open,
-                coalesce(max(amount) FILTER (WHERE what = 'decided'), 0) AS decided
-         FROM total GROUP BY currency ORDER BY currency",
+         SELECT currency::text, what, sum(amount)::text FROM part GROUP BY 1, 2",
     )
     .fetch_all(&mut *db.begin_report().await?)
     .await?;
-    Ok(money)
+    let mut sums: BTreeMap<String, BTreeMap<String, i128>> = BTreeMap::new();
+    for (currency, what, sum) in parts {
+        // As text, since a sum may be larger than any of PostgreSQL's integers.
+        sums.entry(currency).or_default().insert(what, sum.parse().map_err(Error::corrupt)?);
+    }
+    Ok(sums.into_iter().map(|(currency, sums)| Money::of(currency, &sums)).collect())
 }

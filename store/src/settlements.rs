@@ -2,7 +2,7 @@
 
 use domain::{
     OrderId, PaymentId, Timestamp,
-    money::{Currency, Money},
+    money::{Currency, MAX_AMOUNT, Money},
     payment::Mismatch,
 };
 
@@ -172,7 +172,7 @@ pub async fn note_read(db: &Db, provider: &str, until: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// What a provider settled on one day (UTC) in one currency. Minor units.
+/// What a provider settled on one day (UTC) in one currency. Minor units; sums beyond [`MAX_AMOUNT`] are given as that.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Settlement {
     pub day: String,
@@ -207,14 +207,17 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
              FROM provider_movements m
          ), settlement AS (
              SELECT day, provider, currency::text AS currency,
-                    coalesce(sum(amount) FILTER (WHERE kind = 'captured'), 0)::bigint AS captured,
-                    coalesce(sum(amount) FILTER (WHERE kind = 'refunded'), 0)::bigint AS refunded,
-                    sum(fee)::bigint AS fees,
+                    coalesce(sum(amount) FILTER (WHERE kind = 'captured'), 0) AS captured,
+                    coalesce(sum(amount) FILTER (WHERE kind = 'refunded'), 0) AS refunded,
+                    sum(fee) AS fees,
                     count(*) FILTER (WHERE NOT matched) AS unmatched,
-                    coalesce(sum(open), 0)::bigint AS open
+                    coalesce(sum(open), 0) AS open
              FROM line GROUP BY day, provider, currency
          )
-         SELECT * FROM settlement
+         SELECT day, provider, currency, unmatched, least(captured, $5)::bigint AS captured,
+                least(refunded, $5)::bigint AS refunded, least(open, $5)::bigint AS open,
+                CASE WHEN fees IS NOT NULL THEN greatest(-$5, least(fees, $5))::bigint END AS fees
+         FROM settlement
          WHERE $1::text IS NULL OR (day, provider, currency) < ($1, $2, $3)
          ORDER BY day DESC, provider DESC, currency DESC LIMIT $4"
     ))
@@ -222,6 +225,7 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
     .bind(provider)
     .bind(currency)
     .bind(limit)
+    .bind(MAX_AMOUNT)
     .fetch_all(db.pool())
     .await?;
     Ok(settlements)

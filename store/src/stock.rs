@@ -3,7 +3,7 @@
 
 use domain::{
     OrderId, Timestamp,
-    stock::{ByHand, Level, Movement, Sku},
+    stock::{self, ByHand, Level, Movement, Sku},
 };
 
 use crate::{Db, Error, Idempotency, Result, Tx, sql};
@@ -56,7 +56,8 @@ pub async fn adjust(
     {
         return Ok((level, true));
     }
-    let after = Level { on_hand: level.on_hand + delta, ..level };
+    let on_hand = stock::adjusted(level.on_hand, delta).map_err(|invalid| Error::Invalid(vec![invalid]))?;
+    let after = Level { on_hand, ..level };
     if after.available() < 0 {
         return Err(Error::BelowHeld);
     }

@@ -2,9 +2,9 @@
 
 use domain::{
     Timestamp,
-    money::{Currency, Money},
+    money::{self, Currency, Money},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::PaidDirectly;
 use crate::{Attempt, AttemptState, Movement, MovementKind, Refund, RefundState};
@@ -12,12 +12,18 @@ use crate::{Attempt, AttemptState, Movement, MovementKind, Refund, RefundState};
 #[derive(Debug, Deserialize)]
 pub(super) struct PaymentDocument {
     pub id: String,
+    #[serde(deserialize_with = "told")]
     amount: i64,
     currency: Currency,
     state: PaymentState,
     captured: Option<Captured>,
     /// Not in a refusal.
     pub pay_url: Option<String>,
+}
+
+/// An amount, as far as we take any.
+fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    money::told(i64::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -32,6 +38,7 @@ enum PaymentState {
 
 #[derive(Debug, Deserialize)]
 struct Captured {
+    #[serde(deserialize_with = "told")]
     amount: i64,
     currency: Currency,
     at: Timestamp,
@@ -64,6 +71,7 @@ pub(super) struct RefundDocument {
     id: String,
     key: Option<String>,
     payment_id: String,
+    #[serde(deserialize_with = "told")]
     amount: i64,
     currency: Currency,
     state: SettledState,

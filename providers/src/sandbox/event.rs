@@ -60,7 +60,7 @@ fn payment(event_id: &str, outcome: Outcome, data: PaymentData) -> Result<Notice
         event_id: event_id.to_owned(),
         payment_id: domain::payment::provider_id(&data.payment_id)?,
         outcome,
-        money: Money::new(data.amount, Currency::parse(&data.currency)?),
+        money: Money::parse(data.amount, Currency::parse(&data.currency)?)?,
     };
     Ok(Notice::Payment { order: data.order_id.parse().ok(), report })
 }
@@ -75,7 +75,7 @@ fn refund(state: RefundState, state_text: &str, data: RefundData) -> Result<Noti
         provider_payment_id: provider_id("payment_id", &data.payment_id)?,
         state,
         state_text: state_text.to_owned(),
-        money: Money::new(data.amount, Currency::parse(&data.currency)?),
+        money: Money::parse(data.amount, Currency::parse(&data.currency)?)?,
     };
     Ok(Notice::Refund { order: data.order_id.parse().ok(), refund })
 }

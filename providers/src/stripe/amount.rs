@@ -52,11 +52,13 @@ pub(super) fn from_stripe(amount: i64, currency: &str) -> Option<Money> {
         Unit::HundredthOfOurs => amount.checked_mul(100),
         Unit::Unclear => None,
     }?;
-    Some(Money::new(amount, currency))
+    Money::parse(amount, currency).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::money::MAX_AMOUNT;
+
     use super::*;
 
     fn money(amount: i64, code: &str) -> Money {
@@ -88,6 +90,10 @@ mod tests {
         assert_eq!(from_stripe(150, "isk"), None);
         assert_eq!(from_stripe(500, "ugx"), None);
         assert_eq!(from_stripe(100, "usdc"), None);
+        assert!(from_stripe(MAX_AMOUNT, "eur").is_some());
+        for (beyond, currency) in [(MAX_AMOUNT + 1, "eur"), (MAX_AMOUNT, "mga"), (-1, "eur")] {
+            assert_eq!(from_stripe(beyond, currency), None);
+        }
     }
 
     /// Stripe's lists of currencies that have not two decimal places, against the table of ISO 4217.

@@ -145,7 +145,7 @@ impl Line<'_> {
     }
 
     fn money(&self, fen: i64) -> Result<Money, &'static str> {
-        money(fen, Some(self.cell(&["货币种类"])?)).ok_or("a currency is not known")
+        money(fen, Some(self.cell(&["货币种类"])?)).ok_or("an amount or a currency is not as ours are")
     }
 
     /// Negative where WeChat Pay gave it back, with a refund.

@@ -103,7 +103,7 @@ fn refund_state(word: &str) -> Option<RefundState> {
 
 /// Refunds in webhooks say no currency: it is the one of the merchant.
 pub fn money(fen: i64, currency: Option<&str>) -> Option<Money> {
-    Currency::parse(currency.unwrap_or(CURRENCY)).ok().map(|currency| Money::new(fen, currency))
+    Money::parse(fen, Currency::parse(currency.unwrap_or(CURRENCY)).ok()?).ok()
 }
 
 /// `out_refund_no` of ours, read back.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use domain::{
     Invalid, OrderId, Timestamp,
     money::Currency,
-    order::{Line, Order, PaymentStatus, Placement, Status},
+    order::{self, Line, Order, PaymentStatus, Placement, Status},
     policy::{Fulfilment, Policy},
     product::Kind,
     stock::{Level, Shortage, Sku},
@@ -177,10 +177,11 @@ fn judge(ask: &Ask, shelf: &Shelf) -> Result<Order> {
     if !invalids.is_empty() {
         return Err(Error::Invalid(invalids));
     }
+    let total = order::total(&lines).map_err(|invalid| Error::Invalid(vec![invalid]))?;
     if !shortages.is_empty() {
         return Err(Error::Shortage(shortages));
     }
-    Ok(order(ask, lines))
+    Ok(placed(ask, lines, total))
 }
 
 fn goods(sku: &Sku, quantity: i64, currency: Currency, shelf: &Shelf) -> Judged {
@@ -196,7 +197,7 @@ fn goods(sku: &Sku, quantity: i64, currency: Currency, shelf: &Shelf) -> Judged 
     Ok((line, (available < quantity).then_some(short).into_iter().collect()))
 }
 
-fn order(ask: &Ask, lines: Vec<Line>) -> Order {
+fn placed(ask: &Ask, lines: Vec<Line>, total: i64) -> Order {
     let Placement { customer, currency, policy, payment_method, metadata, .. } = ask.placement.clone();
     // Guests check in, whatever else is in the order; and where there are none, nobody would.
     let fulfilment = match (lines.iter().any(|line| line.stay.is_some()), policy.fulfilment) {
@@ -209,7 +210,7 @@ fn order(ask: &Ask, lines: Vec<Line>) -> Order {
         status: Status::AwaitingPayment,
         payment_status: PaymentStatus::Unpaid,
         currency,
-        total: lines.iter().map(Line::amount).sum(),
+        total,
         lines,
         customer,
         payment_due_at: policy.payment_due_at(ask.at),
