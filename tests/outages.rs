@@ -1,9 +1,10 @@
 //! What Holdfast needs goes away, and comes back.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions, free_port};
 use serde_json::json;
+use temporalio_client::RpcOptions;
 
 use crate::{
     harness::{Mail, Setup, Shop, Wire, database, eventually, mails, servers, test_dir, tools},
@@ -88,6 +89,69 @@ async fn temporal_hangs_and_only_the_sweepers_wait() {
     shop.until(&paid, "completed").await;
     shop.until(&unpaid, "completed").await;
     shop.until_refunds(&refunded, &["succeeded"; 4]).await;
+    shop.close();
+}
+
+/// Another server in its place, or one that lost its data: it knows neither us nor our orders.
+#[tokio::test]
+async fn temporal_comes_back_with_nothing() {
+    let (dir, port) = (test_dir(), free_port());
+    let mut server = temporal(&dir, port).await;
+    let setup = Setup { temporal_address: Some(server.address()), ..Setup::default() };
+    let shop = Shop::with(setup).await;
+    shop.stock("tea", 1250, 10).await;
+    let first = shop.place(&[("tea", 1)]).await;
+    shop.pay(&first).await;
+    shop.until(&first, "completed").await;
+
+    server.kill().await;
+    let _server = temporal(&test_dir(), port).await;
+    let second = shop.place(&[("tea", 1)]).await;
+    shop.until_told(&second, "workflow.started").await;
+    let schedule = shop.temporal.client().await.get_schedule_handle(format!("{}-reconcile", shop.task_queue));
+    eventually("the providers' books are read by themselves", async || {
+        schedule.describe(RpcOptions::default()).await.ok()
+    })
+    .await;
+    shop.close();
+}
+
+/// Nothing is there under the name that we were given: not even the namespace.
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_named_and_starts_nothing() {
+    let setup = Setup { env: vec![("TEMPORAL_NAMESPACE", "nowhere".to_owned())], ..Setup::default() };
+    let mut shop = Shop::with(setup).await;
+    shop.stock("tea", 1250, 10).await;
+    let (paid, unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    shop.pay(&paid).await;
+    let ready = shop.api.get("/readyz").await.is(503);
+    assert_eq!((&ready["status"], &ready["missing"]), (&json!("misconfigured"), &json!(["temporal"])));
+    assert_eq!(ready["checks"]["temporal"], "there is no namespace `nowhere`");
+    let mut worker = shop.worker.take().unwrap();
+    let said = worker.says("sweeping fails, trying on").await;
+    assert!(said["error"].as_str().unwrap().contains("`nowhere`"), "{said}");
+    let mut database = shop.sql().await;
+    let last_try = "SELECT max(dispatch_after)::text FROM orders WHERE workflow_started_at IS NULL";
+    let mut tries = BTreeSet::new();
+    eventually("they are tried again and again", async || {
+        let last: Option<String> = sqlx::query_scalar(last_try).fetch_one(&mut database).await.unwrap();
+        tries.extend(last);
+        (tries.len() > 3).then_some(())
+    })
+    .await;
+    for id in [&paid, &unpaid] {
+        assert_eq!(shop.story(id).await, ["order.placed", "stock.held"]);
+    }
+    let says = |line: &&str| line.contains("sweeping fails") && line.contains("\"of\":\"order\"");
+    assert_eq!(worker.log().lines().filter(says).count(), 1, "said once");
+    worker.kill();
+
+    let right = [("TEMPORAL_NAMESPACE", "default".to_owned())];
+    let (api, _process) = shop.start_api(&right).await;
+    api.get("/readyz").await.is(200);
+    let _worker = shop.another_worker(&right).await;
+    shop.until_told(&unpaid, "workflow.started").await;
+    shop.until(&paid, "completed").await;
     shop.close();
 }
 

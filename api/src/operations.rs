@@ -44,22 +44,28 @@ async fn healthz() -> axum::Json<Value> {
 }
 
 /// Whether requests should be sent here. Without PostgreSQL nothing works: 503. Without Temporal
-/// orders are still accepted and their workflows start later: ready, and it says what is missing.
+/// orders are still accepted and their workflows start later: ready, and it says what is missing. With a Temporal that
+/// refuses us (no such namespace, no permission) they never start until somebody mends the configuration: 503, with why.
 #[utoipa::path(
     get, path = "/readyz", tag = "Operations", security(()),
-    responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away")),
+    responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away, `checks` why")),
 )]
 async fn readyz(State(asked): State<Operations>) -> (StatusCode, axum::Json<Value>) {
     let database = asked.db.ready().await.map_err(|error| match error {
         store::Error::Corrupt(why) => why,
         error => silent("PostgreSQL", &error),
     });
-    let temporal = asked.engine.ready().await.map_err(|error| silent("Temporal", &error));
-    let (status, word) = match (&database, &temporal) {
+    let engine = asked.engine.ready().await;
+    let (status, word) = match (&database, &engine) {
         (Err(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        (Ok(()), Err(engine::Error::Misconfigured(_))) => (StatusCode::SERVICE_UNAVAILABLE, "misconfigured"),
         (Ok(()), Err(_)) => (StatusCode::OK, "degraded"),
         (Ok(()), Ok(())) => (StatusCode::OK, "ok"),
     };
+    let temporal = engine.map_err(|error| match error {
+        engine::Error::Misconfigured(why) => why,
+        error => silent("Temporal", &error),
+    });
     let missing: Vec<&str> = [("postgresql", database.is_err()), ("temporal", temporal.is_err())]
         .into_iter()
         .filter_map(|(name, is_missing)| is_missing.then_some(name))

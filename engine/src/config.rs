@@ -5,7 +5,8 @@ use std::{collections::HashMap, time::Duration};
 
 use temporalio_client::{
     Client, ClientOptions, ConnectionOptions, GrpcCompression, NamespacedClient as _, Url,
-    envconfig::LoadClientConfigProfileOptions, tonic::Request,
+    envconfig::LoadClientConfigProfileOptions,
+    tonic::{Code, Request},
 };
 use temporalio_common::protos::temporal::api::{
     enums::v1::IndexedValueType,
@@ -42,14 +43,14 @@ impl Config {
     pub fn load(options: Options<'_>) -> Result<Self, Error> {
         let (mut connection, client) =
             ClientOptions::load_from_config(LoadClientConfigProfileOptions::default())
-                .map_err(Error::unavailable)?;
+                .map_err(Error::misconfigured)?;
         if let Some(address) = options.address {
-            connection.target = Url::parse(&format!("http://{address}")).map_err(Error::unavailable)?;
+            connection.target = Url::parse(&format!("http://{address}")).map_err(Error::misconfigured)?;
         }
         connection.connect_timeout = Some(Duration::from_secs(3));
         connection.grpc_compression = GrpcCompression::None;
         let meter = options.metrics.map(telemetry::SdkMetrics::temporal_meter).transpose();
-        connection.metrics_meter = meter.map_err(Error::unavailable)?;
+        connection.metrics_meter = meter.map_err(Error::misconfigured)?;
         let mut client =
             ClientOptions::new(client.namespace).plugin(OpenTelemetryPlugin::builder().build()).build();
         if let Some(key) = options.payload_key {
@@ -77,6 +78,10 @@ pub(crate) async fn ensure_search_attributes(client: &Client) -> Result<(), Erro
         return Ok(());
     }
     let add = AddSearchAttributesRequest { search_attributes: missing, namespace: client.namespace() };
-    within(CALL_TIMEOUT, operator.add_search_attributes(Request::new(add))).await?;
-    Ok(())
+    match tokio::time::timeout(CALL_TIMEOUT, operator.add_search_attributes(Request::new(add))).await {
+        // Another process was faster.
+        Ok(Err(status)) if status.code() == Code::AlreadyExists => Ok(()),
+        Ok(added) => added.map(|_| ()).map_err(Error::from),
+        Err(_) => Err(Error::unavailable("no answer")),
+    }
 }

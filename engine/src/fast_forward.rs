@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::OrderId;
+use futures_util::TryFutureExt as _;
 use store::orders::Start;
 use temporalio_client::{NamespacedClient as _, tonic::Request};
 use temporalio_common::protos::temporal::api::{
@@ -35,7 +36,7 @@ impl Engine {
 
     async fn set_fast_forward(&self, order: OrderId, id: &str, duration: Duration) -> Result<(), Error> {
         let client = self.client().await?;
-        let duration = prost_wkt_types::Duration::try_from(duration).map_err(Error::unavailable)?;
+        let duration = prost_wkt_types::Duration::try_from(duration).map_err(Error::misconfigured)?;
         let config = TimeSkippingConfig {
             enabled: true,
             fast_forward_config: Some(FastForwardConfig { id: id.to_owned(), duration: Some(duration) }),
@@ -53,7 +54,7 @@ impl Engine {
         };
         let mut service = client.connection().workflow_service();
         let call = service.update_workflow_execution_options(Request::new(request));
-        within(CALL_TIMEOUT, call).await.map(|_| ())
+        within(CALL_TIMEOUT, call.map_err(Error::of_running)).await.map(|_| ())
     }
 
     async fn poll_fast_forward(&self, order: OrderId, id: &str) -> Result<(), Error> {
@@ -65,8 +66,8 @@ impl Engine {
                 workflow_execution: Some(execution(order)),
                 fast_forward_id: id.to_owned(),
             };
-            let answer =
-                service.poll_workflow_execution_time_skipping(Request::new(request)).await?.into_inner();
+            let answer = service.poll_workflow_execution_time_skipping(Request::new(request)).await;
+            let answer = answer.map_err(Error::of_running)?.into_inner();
             match answer.fast_forward_polling_result() {
                 FastForwardPollingResult::PollTimeout => {}
                 // "Failed": the order ended before the time was reached.

@@ -17,8 +17,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use temporalio_client::{Client, Connection, tonic::Request};
-use temporalio_common::protos::temporal::api::workflowservice::v1::GetSystemInfoRequest;
+use temporalio_client::{Client, Connection, NamespacedClient as _, tonic::Request};
+use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeNamespaceRequest;
 use tokio::sync::OnceCell;
 
 pub use codec::PayloadKey;
@@ -42,7 +42,7 @@ pub struct Engine {
     config: Config,
     client: OnceCell<Client>,
     /// When connecting failed last, and why.
-    failed: Mutex<Option<(Instant, String)>>,
+    failed: Mutex<Option<(Instant, Error)>>,
 }
 
 impl Engine {
@@ -64,10 +64,10 @@ impl Engine {
         if let Some((at, why)) = failed
             && at.elapsed() < BREATHER
         {
-            return Err(Error::Unavailable(why));
+            return Err(why);
         }
         let connected = self.connect().await;
-        if let Err(Error::Unavailable(why)) = &connected {
+        if let Err(why) = &connected {
             let failed = Some((Instant::now(), why.clone()));
             *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
         }
@@ -77,21 +77,28 @@ impl Engine {
     /// A client with a connection of its own.
     pub async fn connect(&self) -> Result<Client, Error> {
         let connection = within(CALL_TIMEOUT, Connection::connect(self.config.connection.clone())).await?;
-        let client = Client::new(connection, self.config.client.clone()).map_err(Error::unavailable)?;
+        let client = Client::new(connection, self.config.client.clone()).map_err(Error::misconfigured)?;
         config::ensure_search_attributes(&client).await?;
         Ok(client)
     }
 
-    /// Makes sure that the server knows our search attributes; without them it refuses every start.
+    /// Makes sure that the server has what we need of it: our search attributes, without which it refuses every start,
+    /// and the schedule of the reconciliation.
     pub(crate) async fn introduce(&self) -> Result<(), Error> {
-        config::ensure_search_attributes(self.client().await?).await
+        config::ensure_search_attributes(self.client().await?).await?;
+        self.schedule_reconciliation().await
     }
 
-    /// Answers, or says what is wrong.
+    /// Answers for our namespace, or says what is wrong.
     pub async fn ready(&self) -> Result<(), Error> {
         let ask = async {
-            let mut service = self.client().await?.connection().workflow_service();
-            service.get_system_info(Request::new(GetSystemInfoRequest {})).await?;
+            let client = self.client().await?;
+            let mut service = client.connection().workflow_service();
+            let ours = DescribeNamespaceRequest {
+                namespace: client.namespace(),
+                ..DescribeNamespaceRequest::default()
+            };
+            service.describe_namespace(Request::new(ours)).await?;
             Ok::<_, Error>(())
         };
         within(READY_TIMEOUT, ask).await

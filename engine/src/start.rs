@@ -5,6 +5,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use domain::Timestamp;
+use futures_util::TryFutureExt as _;
 use opentelemetry::global;
 use store::orders::Start;
 use temporalio_client::{Client, NamespacedClient as _, grpc::WorkflowService as _, tonic::Request};
@@ -36,9 +37,9 @@ impl Engine {
     #[tracing::instrument(name = "StartWorkflow:order", skip_all)]
     pub async fn start_order(&self, start: &Start) -> Result<(), Error> {
         let mut client = self.client().await?.clone();
-        let request = self.start_request(&client, start).await.map_err(Error::unavailable)?;
+        let request = self.start_request(&client, start).await.map_err(Error::misconfigured)?;
         let call = client.start_workflow_execution(Request::new(request));
-        within(CALL_TIMEOUT, call).await.map(|_| ())
+        within(CALL_TIMEOUT, call.map_err(Error::of_start)).await.map(|_| ())
     }
 
     /// By hand, since the SDK's options leave out the delay.

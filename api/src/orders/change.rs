@@ -148,6 +148,10 @@ impl Asked {
             // Said to the deadline, within the workflow, and to check-ins.
             Ok(Outcome::NotDue(_) | Outcome::AttemptsOpen | Outcome::Refunded) => Err(Problem::internal()),
             Err(Error::Closed | Error::Refused(_)) => self.refused(app).await,
+            Err(error @ Error::Misconfigured(_)) => {
+                tracing::error!(%error, "the engine will not take a change");
+                Err(Problem::internal())
+            }
             Err(error @ (Error::Unavailable(_) | Error::Interrupted(_))) => {
                 tracing::warn!(%error, "the engine does not answer");
                 let detail = "The order is safe, but cannot be changed right now. Try again.";
