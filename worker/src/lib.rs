@@ -1,8 +1,11 @@
-//! Runs workflows and activities, and the two sweepers beside them; drains when told to stop.
+//! Runs workflows and activities, and the sweepers beside them; drains when told to stop.
 
+mod panics;
+mod rota;
+mod sdk;
 mod shift;
 
-use std::{io, mem, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use activities::{Activities, mail::Mailer};
 use engine::{Engine, Sweeper};
@@ -11,7 +14,6 @@ use store::Db;
 use telemetry::SdkMetrics;
 use temporalio_common::telemetry::TelemetryOptions;
 use temporalio_sdk::{Runtime, WorkerOptions, runtime::RuntimeOptions};
-use tokio::task::JoinSet;
 use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
 
 use shift::Shift;
@@ -83,54 +85,22 @@ impl Worker {
             () = self.connected() => {}
             () = &mut stop => return Ok(()),
         }
-        if let Err(error) = self.engine.schedule_reconciliation().await {
-            tracing::warn!(%error, "the providers' books are not read by themselves until a worker starts again");
-        }
         let telemetry = TelemetryOptions::builder().metrics(self.metrics.meter()).build();
         let options =
             RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(anyhow::Error::msg)?;
         let runtime = Arc::new(Runtime::from_current_tokio(options)?);
-        let mut shift = self.start_shift(&runtime).await?;
-        tracing::info!("worker started");
-        let mut relieved = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                ended = shift.ended_or_tired() => match ended {
-                    Some(result) => return result,
-                    None => self.relieve(&mut shift, &runtime, &mut relieved).await,
-                },
-            }
-        }
-        let (ended, _) = tokio::join!(shift.end(), relieved.join_all());
-        ended
+        let (worker, runtime) = (&self, &runtime);
+        rota::keep(RECONNECT_EVERY, move || worker.start_shift(runtime), stop).await
     }
 
-    async fn relieve(&self, shift: &mut Shift, runtime: &Arc<Runtime>, relieved: &mut JoinSet<()>) {
-        match self.start_shift(runtime).await {
-            Ok(next) => {
-                let old = mem::replace(shift, next);
-                relieved.spawn(async {
-                    match old.end().await {
-                        Ok(()) => tracing::info!("worker relieved"),
-                        Err(error) => tracing::warn!(%error, "a relieved worker did not end well"),
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the worker goes on, it is relieved later");
-                shift.not_yet();
-            }
-        }
-    }
-
-    /// Waits for Temporal. Says so once, not at every try.
+    /// Waits for Temporal. Says why, not at every try.
     async fn connected(&self) {
-        let mut said = false;
+        let mut said = String::new();
         while let Err(error) = self.engine.client().await {
-            if !said {
-                tracing::warn!(%error, "waiting for Temporal");
-                said = true;
+            let error = error.to_string();
+            if error != said {
+                tracing::warn!(error, "waiting for Temporal");
+                said = error;
             }
             tokio::time::sleep(RECONNECT_EVERY).await;
         }
@@ -149,6 +119,8 @@ impl Worker {
             .graceful_shutdown_period(GRACE)
             .build();
         (self.also)(&mut options);
-        Shift::start(runtime.clone(), client, options, self.limits.activities_per_shift)
+        let (runtime, activities) = (runtime.clone(), self.limits.activities_per_shift);
+        let work = move |stopped, tired| sdk::poll(runtime, client, options, activities, (stopped, tired));
+        Ok(Shift::start(work)?)
     }
 }

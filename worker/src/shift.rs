@@ -1,64 +1,68 @@
-//! A shift: one of the SDK's workers, from its start to the end of its drain, on a thread of its own.
-//!
-//! The SDK keeps a few hundred bytes of each activity, so its worker is relieved after many of them: the next one
-//! starts, on a connection of its own, and then the old one drains. Sleeping orders that the old one had in memory are
-//! replayed from their histories when they wake. See docs/adr/0022.
+//! A shift: work from its start to the end of its drain, on a thread of its own. How one follows the other: `rota.rs`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    any::Any,
+    io,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    thread,
 };
 
-use anyhow::Context as _;
-use temporalio_client::Client;
-use temporalio_sdk::{
-    Runtime, WorkerOptions,
-    interceptors::{ActivityInboundInterceptor, ExecuteActivityInput, ExecuteActivityOutput, Next},
-};
 use tokio::{
-    sync::{
-        Notify,
-        oneshot::{self, error::RecvError},
-    },
+    sync::{Notify, oneshot, watch},
     task::LocalSet,
 };
 
-use crate::{DRAIN_DEADLINE, RECONNECT_EVERY};
+use crate::{DRAIN_DEADLINE, RECONNECT_EVERY, panics};
 
 pub(crate) struct Shift {
     stop: oneshot::Sender<()>,
     done: oneshot::Receiver<anyhow::Result<()>>,
     tired: Arc<Notify>,
+    panics: watch::Receiver<String>,
+}
+
+/// What becomes of a shift before somebody ends it.
+pub(crate) enum News {
+    /// It has done as much as it should.
+    Tired,
+    /// A part of it is gone, and the rest does not know.
+    Crippled(String),
+    Ended(anyhow::Result<()>),
 }
 
 impl Shift {
-    /// Starts working. `activities` later it is tired, see [`Self::ended_or_tired`].
-    pub fn start(
-        runtime: Arc<Runtime>,
-        client: Client,
-        mut options: WorkerOptions,
-        activities: u64,
-    ) -> anyhow::Result<Self> {
+    /// Starts working. The work ends when it is told to stop, and says when it is tired.
+    pub fn start<W>(
+        work: impl FnOnce(oneshot::Receiver<()>, Arc<Notify>) -> W + Send + 'static,
+    ) -> io::Result<Self>
+    where
+        W: Future<Output = anyhow::Result<()>>,
+    {
         let (stop, stopped) = oneshot::channel();
         let (tell, done) = oneshot::channel();
         let tired = Arc::new(Notify::new());
-        options
-            .activity_inbound_interceptor(Count { left: AtomicU64::new(activities), tired: tired.clone() });
+        let tires = tired.clone();
+        let panics = panics::heard();
         let tokio = tokio::runtime::Handle::current();
         // The future of the SDK's worker is not `Send`.
-        let work = move || {
-            let poll = poll(&runtime, client, options, stopped);
-            tell.send(tokio.block_on(LocalSet::new().run_until(poll))).ok(); // nobody listens after the drain's deadline
+        let whole = move || {
+            let work = || tokio.block_on(LocalSet::new().run_until(work(stopped, tires)));
+            let ended = panic::catch_unwind(AssertUnwindSafe(work));
+            let ended =
+                ended.unwrap_or_else(|panicked| Err(anyhow::anyhow!("it panicked: {}", message(&*panicked))));
+            tell.send(ended).ok(); // nobody listens after the drain's deadline
         };
-        std::thread::Builder::new().name("temporal-worker".to_owned()).spawn(work)?;
-        Ok(Self { stop, done, tired })
+        thread::Builder::new().name("temporal-worker".to_owned()).spawn(whole)?;
+        Ok(Self { stop, done, tired, panics })
     }
 
-    /// How it ended, by itself; or none when it has done as many activities as it should.
-    pub async fn ended_or_tired(&mut self) -> Option<anyhow::Result<()>> {
+    /// Waits for news of it. Once it has ended there is none.
+    pub async fn news(&mut self) -> News {
         tokio::select! {
-            result = &mut self.done => Some(ended(result)),
-            () = self.tired.notified() => None,
+            ended = &mut self.done => News::Ended(ended.unwrap_or_else(|_| Err(anyhow::anyhow!("its thread is gone")))),
+            Ok(()) = self.panics.changed() => News::Crippled(self.panics.borrow_and_update().clone()),
+            () = self.tired.notified() => News::Tired,
         }
     }
 
@@ -74,49 +78,18 @@ impl Shift {
     /// Takes no more work, and waits until what is under way is done, or the drain's deadline.
     pub async fn end(self) -> anyhow::Result<()> {
         self.stop.send(()).ok(); // it may have ended by itself a moment ago
-        if let Ok(result) = tokio::time::timeout(DRAIN_DEADLINE, self.done).await {
-            return ended(result);
+        match tokio::time::timeout(DRAIN_DEADLINE, self.done).await {
+            Ok(ended) => ended.unwrap_or(Ok(())), // it ended before, and said so then
+            Err(_) => {
+                tracing::warn!("the drain took too long; what is left is done by another worker");
+                Ok(())
+            }
         }
-        tracing::warn!("the drain took too long; what is left is done by another worker");
-        Ok(())
     }
 }
 
-fn ended(told: Result<anyhow::Result<()>, RecvError>) -> anyhow::Result<()> {
-    told.context("the worker's thread panicked")?
-}
-
-async fn poll(
-    runtime: &Runtime,
-    client: Client,
-    options: WorkerOptions,
-    stopped: oneshot::Receiver<()>,
-) -> anyhow::Result<()> {
-    let mut worker = temporalio_sdk::Worker::new(runtime, client, options)?;
-    let shut_down = worker.shutdown_handle();
-    tokio::task::spawn_local(async move {
-        // Sent, or dropped with its owner: either way it is time to stop.
-        let _ = stopped.await;
-        shut_down();
-    });
-    Ok(worker.run().await?)
-}
-
-/// Counts activities down, local ones too.
-struct Count {
-    left: AtomicU64,
-    tired: Arc<Notify>,
-}
-
-impl ActivityInboundInterceptor for Count {
-    fn execute_activity<'a>(
-        &'a self,
-        input: ExecuteActivityInput,
-        next: Next<'a, ExecuteActivityInput, ExecuteActivityOutput<'a>>,
-    ) -> ExecuteActivityOutput<'a> {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.tired.notify_one();
-        }
-        next.run(input)
-    }
+/// What a panic said.
+fn message(panicked: &(dyn Any + Send)) -> &str {
+    let text = panicked.downcast_ref::<&str>().copied();
+    text.or_else(|| panicked.downcast_ref::<String>().map(String::as_str)).unwrap_or("it did not say why")
 }

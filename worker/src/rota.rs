@@ -1,0 +1,162 @@
+//! The rota: there is always a shift. One that is tired is relieved: the next one starts, and then it drains. One that ends
+//! by itself, panics, or loses a part is followed by another, after a pause that grows while that does not help.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::shift::{News, Shift};
+
+/// Who lasted this long did not fail at its start.
+const LASTED: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Keeps a shift at work until `stop` resolves and everything under way is done, or the drain's deadline.
+pub(crate) async fn keep<S>(
+    first_pause: Duration,
+    start: impl Fn() -> S,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()>
+where
+    S: Future<Output = anyhow::Result<Shift>>,
+{
+    tokio::pin!(stop);
+    let mut at_work = None;
+    let mut leaving = JoinSet::new();
+    let mut pause = first_pause;
+    loop {
+        let began = Instant::now();
+        let why = tokio::select! {
+            () = &mut stop => break,
+            why = work(&start, &mut at_work, &mut leaving) => why,
+        };
+        if began.elapsed() > LASTED {
+            pause = first_pause;
+        }
+        let error = format!("{why:#}");
+        tracing::error!(error, pause_s = pause.as_secs_f64(), "the worker is gone, another one starts");
+        tokio::select! {
+            () = &mut stop => break,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(MAX_PAUSE);
+    }
+    let last = async {
+        match at_work {
+            Some(shift) => shift.end().await,
+            None => Ok(()),
+        }
+    };
+    let (ended, _) = tokio::join!(last, leaving.join_all());
+    ended
+}
+
+/// One shift after the other. Ends when nobody is at work, and says why.
+async fn work<S>(
+    start: &impl Fn() -> S,
+    at_work: &mut Option<Shift>,
+    leaving: &mut JoinSet<()>,
+) -> anyhow::Error
+where
+    S: Future<Output = anyhow::Result<Shift>>,
+{
+    let shift = match start().await {
+        Ok(first) => at_work.insert(first),
+        Err(error) => return error.context("it could not start"),
+    };
+    tracing::info!("worker started");
+    loop {
+        match shift.news().await {
+            News::Ended(ended) => {
+                *at_work = None;
+                return ended.err().unwrap_or_else(|| anyhow!("it ended by itself"));
+            }
+            News::Crippled(why) => {
+                leaving.extend(at_work.take().map(leave));
+                return anyhow!("the SDK's workflow thread panicked: {why}");
+            }
+            News::Tired => match start().await {
+                Ok(next) => {
+                    let old = std::mem::replace(shift, next);
+                    leaving.spawn(leave(old));
+                    while leaving.try_join_next().is_some() {}
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the worker goes on, it is relieved later");
+                    shift.not_yet();
+                }
+            },
+        }
+    }
+}
+
+async fn leave(shift: Shift) {
+    match shift.end().await {
+        Ok(()) => tracing::info!("worker relieved"),
+        Err(error) => tracing::warn!(%error, "a relieved worker did not end well"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        thread,
+    };
+
+    use tokio::sync::{Notify, Semaphore, oneshot};
+
+    use super::*;
+
+    /// Counts the shifts that started, and holds a permit for each that works and for each that was told to stop.
+    #[derive(Clone)]
+    struct Book {
+        started: Arc<AtomicUsize>,
+        working: Arc<Semaphore>,
+        stopped: Arc<Semaphore>,
+    }
+
+    /// Keeps a rota until one shift works that has no bad fate; the shifts before it have these.
+    async fn kept(fates: &'static [fn()], working: u32) -> Book {
+        let none = || Arc::new(Semaphore::new(0));
+        let book = Book { started: Arc::default(), working: none(), stopped: none() };
+        let start = || {
+            let (book, number) = (book.clone(), book.started.fetch_add(1, Ordering::Relaxed));
+            let work = move |stop: oneshot::Receiver<()>, _: Arc<Notify>| async move {
+                if let Some(fate) = fates.get(number) {
+                    fate();
+                }
+                book.working.add_permits(1);
+                let _ = stop.await;
+                book.stopped.add_permits(1);
+                Ok(())
+            };
+            async { Ok(Shift::start(work)?) }
+        };
+        let stop = async { book.working.acquire_many(working).await.unwrap().forget() };
+        keep(Duration::from_millis(1), start, stop).await.unwrap();
+        book
+    }
+
+    fn loses_the_thread_of_its_workflows() {
+        let thread = thread::Builder::new().name("workflow-processing".to_owned());
+        let dies = thread.spawn(|| panic!("Trying to send a new WFT for a run which already has one!"));
+        assert!(dies.unwrap().join().is_err());
+    }
+
+    // One test: whoever runs beside it would hear of its panics, too.
+    #[tokio::test]
+    async fn a_shift_that_comes_to_grief_is_followed_by_another() {
+        let book = kept(&[|| panic!("a bug"), || panic!("{} bugs", 2)], 1).await;
+        assert_eq!(book.started.load(Ordering::Relaxed), 3);
+        assert_eq!(book.stopped.available_permits(), 1, "the last one was drained");
+        // One that goes on as if nothing had happened is told to stop; so is the one that follows.
+        let book = kept(&[loses_the_thread_of_its_workflows], 2).await;
+        assert_eq!(book.started.load(Ordering::Relaxed), 2);
+        assert_eq!(book.stopped.available_permits(), 2);
+    }
+}
