@@ -1,6 +1,7 @@
 //! HTTP in and out. Handlers parse, call `store` or `engine`, and answer; they decide nothing.
 
 mod auth;
+mod behind;
 mod codec;
 mod condition;
 mod error;
@@ -21,7 +22,7 @@ mod settlements;
 mod stays;
 mod webhooks;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
@@ -32,12 +33,16 @@ use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
 pub use auth::ApiKey;
+use behind::Behind;
 pub use codec::serve_codec;
 use error::Problem;
 pub use operations::Operations;
 
 /// The largest request body. An order of 100 lines with full metadata is about 30 KB.
 const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// How long the end of the program waits for what goes on behind answers.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +51,7 @@ pub struct App {
     pub door: Door,
     pub engine: Arc<Engine>,
     pub dispatcher: Dispatcher,
+    behind: Behind,
     pub api_key: ApiKey,
     /// Routes to play with the sandbox provider. Never in production.
     pub sandbox: Option<Arc<Sandbox>>,
@@ -63,7 +69,8 @@ impl App {
         sdk_metrics: SdkMetrics,
     ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
-        Self { db, door, engine, dispatcher, api_key, sandbox: None, sdk_metrics, providers }
+        let behind = Behind::new();
+        Self { db, door, engine, dispatcher, behind, api_key, sandbox: None, sdk_metrics, providers }
     }
 
     /// Adds the routes to play with the sandbox payment provider.
@@ -114,8 +121,8 @@ pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let dispatcher = app.dispatcher.clone();
+    let (dispatcher, behind) = (app.dispatcher.clone(), app.behind.clone());
     axum::serve(listener, router(app)).with_graceful_shutdown(stop).await?;
-    dispatcher.drain().await;
+    tokio::join!(dispatcher.drain(), behind.drain(DRAIN_PATIENCE));
     Ok(())
 }

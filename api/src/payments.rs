@@ -185,8 +185,9 @@ fn unavailable(provider: &dyn Provider, error: &Error) -> Problem {
 
 /// Cancels superseded attempts behind the answer's back. What this does not reach is closed at the order's end.
 fn close_superseded(app: &App, order: OrderId) {
+    let behind = app.behind.clone();
     let app = app.clone();
-    tokio::spawn(async move {
+    behind.spawn(async move {
         let unfinished = payments::unfinished(&app.db, order).await.unwrap_or_default();
         for payment in unfinished.into_iter().filter(|payment| payment.state == "closing") {
             let Some(provider) = app.providers.get(&payment.provider) else { continue };

@@ -16,7 +16,7 @@ use store::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 
-use crate::{Engine, Error};
+use crate::{Engine, Error, sweep::caught};
 
 /// Hand-overs under way at once. More are left to the sweeper: a queue in memory would only grow
 /// while the engine is down.
@@ -116,7 +116,7 @@ async fn note_handed_over(db: Db, mut to_note: mpsc::Receiver<HandedOver>) {
         while let Ok(more) = to_note.try_recv() {
             handed_over.push(more);
         }
-        if let Err(error) = note(&db, &handed_over).await {
+        if let Err(error) = caught(note(&db, &handed_over)).await {
             let (number, error) = (handed_over.len(), error.to_string());
             tracing::warn!(number, error, "handed over and not noted: they are handed over again");
         }

@@ -57,7 +57,7 @@ impl Engine {
         match tokio::time::timeout(CALL_TIMEOUT, client.create_schedule(id, options)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(ScheduleError::Rpc(status))) if status.code() == Code::AlreadyExists => Ok(()),
-            Ok(Err(error)) => Err(Error::unavailable(error)),
+            Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(Error::unavailable("no answer")),
         }
     }

@@ -20,6 +20,8 @@ const GRACE: SignedDuration = SignedDuration::from_secs(3);
 const LEASE: SignedDuration = SignedDuration::from_secs(15);
 /// What the engine did not take is handed over again after so long.
 const RETRY: SignedDuration = SignedDuration::from_secs(1);
+/// How often it is seen to that the reconciliation is scheduled.
+const SCHEDULED_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How much is taken, and handed over side by side.
 const BATCH: usize = 100;
 
@@ -63,6 +65,7 @@ impl Sweeper {
             sweep(engine, Orders { db, engine }),
             sweep(engine, Events { db, engine }),
             sweep(engine, Refunds { db, engine }),
+            keep_reconciling(engine),
         );
     }
 }
@@ -127,8 +130,26 @@ async fn round<B: Backlog>(backlog: &B) -> store::Result<usize> {
     fault.map_or(Ok(items.len()), Err)
 }
 
-/// A bug in one round, or in one row's, is a fault like another: sweeping goes on.
-async fn caught<T>(work: impl Future<Output = store::Result<T>>) -> store::Result<T> {
+/// A bug in one round, or in one row's, is a fault like another: the others go on.
+pub(crate) async fn caught<T>(work: impl Future<Output = store::Result<T>>) -> store::Result<T> {
     let panicked = |_| Err(store::Error::Engine("it panicked; why stands above in the log".to_owned()));
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
+}
+
+/// Sees to it that the schedule of the reconciliation is there, for as long as the program runs: it could not be made yet,
+/// or somebody deleted it.
+async fn keep_reconciling(engine: &Engine) {
+    let mut said = None;
+    loop {
+        let fault = engine.schedule_reconciliation().await.err().map(|error| error.to_string());
+        match &fault {
+            Some(error) if fault != said => {
+                tracing::warn!(error, "the providers' books are not read by themselves yet")
+            }
+            None if said.is_some() => tracing::info!("the providers' books are read by themselves"),
+            _ => {}
+        }
+        tokio::time::sleep(if fault.is_some() { EVERY } else { SCHEDULED_EVERY }).await;
+        said = fault;
+    }
 }
