@@ -47,5 +47,6 @@ mod stays;
 mod stock;
 mod stripe;
 mod temporal_view;
+mod timelines;
 mod webhooks;
 mod wechat;

@@ -16,7 +16,7 @@ pub struct Finding {
 
 pub const SHOWN: usize = 20;
 
-const CHECKS: [(&str, &str); 16] = [
+const CHECKS: [(&str, &str); 17] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -169,6 +169,13 @@ const CHECKS: [(&str, &str); 16] = [
         "SELECT format('%s: %s', order_id, string_agg(type, ', ' ORDER BY id))
          FROM timeline WHERE type IN ('order.completed', 'order.cancelled', 'order.expired')
          GROUP BY order_id HAVING count(*) > 1",
+    ),
+    (
+        "7. the timeline of an order never goes back",
+        "SELECT format('%s: %s at %s, after %s at %s', order_id, type, at, type_before, at_before)
+         FROM (SELECT order_id, type, at, lag(type) OVER told AS type_before, lag(at) OVER told AS at_before
+               FROM timeline WINDOW told AS (PARTITION BY order_id ORDER BY id)) AS t
+         WHERE at < at_before",
     ),
     (
         "9. every product that has events has its row",

@@ -76,14 +76,14 @@ impl Slot {
             .bind(sql(at))
             .execute(&mut *self.tx)
             .await?;
-        if self.kind == MailKind::CheckIn {
-            check_ins::erase(&mut self.tx, self.order).await?;
-        }
         let entry = match self.kind {
             MailKind::Reminder(number) => ("reminder.sent", json!({"number": number})),
             other => ("mail.sent", json!({"kind": other.name()})),
         };
-        timeline::append(&mut self.tx, self.order, at, &[entry]).await?;
+        timeline::append(&mut self.tx, self.order, at, &[entry]).await?; // locks the order, before its check-in
+        if self.kind == MailKind::CheckIn {
+            check_ins::erase(&mut self.tx, self.order).await?;
+        }
         self.tx.commit().await?;
         Ok(())
     }

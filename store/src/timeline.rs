@@ -3,7 +3,7 @@
 use domain::{OrderId, Timestamp};
 use serde_json::Value;
 
-use crate::{Db, Error, Result, SqlTime, Tx, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, orders::Locked, sql};
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Entry {
@@ -20,25 +20,40 @@ impl Entry {
 }
 
 /// An entry: whose, when, what.
-pub(crate) type New = (OrderId, Timestamp, &'static str, Value);
+pub(crate) type New<Of> = (Of, Timestamp, &'static str, Value);
 
 /// Appends entries within the transaction of the change they tell of. Clocks of several machines
-/// meet here, so an entry is never dated before the one it follows.
+/// meet here, so an entry is never dated before the one it follows. Locks the order, if that has not been done.
 pub(crate) async fn append(
     tx: &mut Tx<'_>,
     order: OrderId,
     at: Timestamp,
     entries: &[(&'static str, Value)],
 ) -> Result<()> {
-    let entries: Vec<New> = entries.iter().map(|(kind, data)| (order, at, *kind, data.clone())).collect();
-    append_all(tx, &entries).await
+    // The entries get their numbers behind the sort, which is behind the lock.
+    sqlx::query(
+        "INSERT INTO timeline (order_id, at, type, data)
+         SELECT $1, (SELECT timeline_at($1, $2)), type, data
+         FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS e (type, data, position)
+         ORDER BY position",
+    )
+    .bind(order.uuid())
+    .bind(sql(at))
+    .bind(entries.iter().map(|(kind, _)| *kind).collect::<Vec<_>>())
+    .bind(entries.iter().map(|(_, data)| data).collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
-/// The same for many orders.
-pub(crate) async fn append_all(tx: &mut Tx<'_>, entries: &[New]) -> Result<()> {
+/// The same for many orders. A statement sees what was committed before it began, and one that waits for a lock sees no
+/// more: so the lock must be had before this one. Who holds a [`Locked`] has it.
+pub(crate) async fn append_all(tx: &mut Tx<'_>, entries: &[New<&Locked>]) -> Result<()> {
+    let entries: Vec<New<OrderId>> =
+        entries.iter().map(|(order, at, kind, data)| (order.id, *at, *kind, data.clone())).collect();
     write(
         tx,
-        entries,
+        &entries,
         "INSERT INTO timeline (order_id, at, type, data)
          SELECT order_id, greatest(at, (SELECT max(at) FROM timeline t WHERE t.order_id = e.order_id)), type, data
          FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
@@ -49,7 +64,7 @@ pub(crate) async fn append_all(tx: &mut Tx<'_>, entries: &[New]) -> Result<()> {
 }
 
 /// Writes the first entries of new orders.
-pub(crate) async fn begin(tx: &mut Tx<'_>, entries: &[New]) -> Result<()> {
+pub(crate) async fn begin(tx: &mut Tx<'_>, entries: &[New<OrderId>]) -> Result<()> {
     write(
         tx,
         entries,
@@ -62,7 +77,7 @@ pub(crate) async fn begin(tx: &mut Tx<'_>, entries: &[New]) -> Result<()> {
     .await
 }
 
-async fn write(tx: &mut Tx<'_>, entries: &[New], statement: &'static str) -> Result<()> {
+async fn write(tx: &mut Tx<'_>, entries: &[New<OrderId>], statement: &'static str) -> Result<()> {
     sqlx::query(statement)
         .bind(entries.iter().map(|(order, ..)| order.uuid()).collect::<Vec<_>>())
         .bind(entries.iter().map(|(_, at, ..)| sql(*at)).collect::<Vec<_>>())

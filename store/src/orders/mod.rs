@@ -37,7 +37,7 @@ use crate::{Error, Result, SqlTime, Tx, refunds::payment_status, sql};
 
 /// The part of an order that decisions need, its row locked until the transaction ends.
 pub(crate) struct Locked {
-    id: OrderId,
+    pub(crate) id: OrderId,
     pub(crate) status: Status,
     version: i32,
     pub(crate) total: i64,

@@ -59,11 +59,11 @@ impl News<'_> {
         self.report.outcome == Outcome::Succeeded && judge(self.order, self.report) == Ok(0)
     }
 
-    fn received(&self) -> timeline::New {
+    fn received(&self) -> timeline::New<&Locked> {
         let PaymentReport { provider, payment_id, money, .. } = self.report;
         let data = json!({"provider": provider, "payment_id": payment_id,
                           "amount": money.amount, "currency": money.currency});
-        (self.order.id, self.at, "payment.received", data)
+        (self.order, self.at, "payment.received", data)
     }
 
     fn reported(&self, applied: i64) -> Reported<'_> {
@@ -207,10 +207,10 @@ async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, orders: &[(&Locked, Timestamp
         let status = order.status_when_paid();
         changes.push(Change { order, status, close_reason: None, at });
         let customer = json!({"customer_id": order.customer_id});
-        entries.extend(["order.paid", "stock.committed"].map(|kind| (order.id, at, kind, json!({}))));
+        entries.extend(["order.paid", "stock.committed"].map(|kind| (order, at, kind, json!({}))));
         events.push((order.id, at, "order.paid", customer.clone()));
         if status.is_terminal() {
-            entries.push((order.id, at, "order.completed", json!({})));
+            entries.push((order, at, "order.completed", json!({})));
             events.push((order.id, at, "order.completed", customer));
         }
     }

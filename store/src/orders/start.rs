@@ -138,9 +138,7 @@ async fn note<'e>(to: impl PgExecutor<'e>, ids: &[OrderId], again: bool, at: Tim
              UPDATE orders SET workflow_started_at = $2 WHERE id IN (SELECT id FROM before)
          )
          INSERT INTO timeline (order_id, at, type, data)
-         SELECT id, greatest($2, (SELECT max(at) FROM timeline t WHERE t.order_id = before.id)),
-                'workflow.started', '{}'
-         FROM before WHERE workflow_started_at IS NULL",
+         SELECT id, timeline_at(id, $2), 'workflow.started', '{}' FROM before WHERE workflow_started_at IS NULL",
     )
     .bind(ids)
     .bind(sql(at))
