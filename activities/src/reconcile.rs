@@ -4,11 +4,12 @@ use domain::{
     SignedDuration, Timestamp, money,
     payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundState},
 };
-use providers::{Movement, MovementKind, Provider, Providers};
+use providers::{Dispute, Error, Movement, MovementKind, Provider, Providers, RefundRef};
 use serde_json::json;
 use store::{
     Db,
     inbox::{self, Notice, Stored},
+    refunds,
     settlements::{self, Kind, Verdict},
 };
 use workflows::contract::{ReconcileStep, Reconciled};
@@ -43,6 +44,7 @@ pub(crate) async fn reconcile(
             Booked::Contradicted => found.unmatched += 1,
         }
     }
+    found.healed += taken_back(db, provider, &lines, from, now).await?;
     // All of this was read, now or before.
     let (from, until) = (now.saturating_sub(FIRST)?, now.saturating_sub(OVERLAP)?);
     found.missing = settlements::raise_missing(db, &step.provider, from, until, now).await?;
@@ -53,6 +55,9 @@ pub(crate) async fn reconcile(
     Ok(found)
 }
 
+/// Refunds that one run asks a provider for, one by one.
+const MAX_LOOKED_UP: i64 = 200;
+
 enum Booked {
     Matched,
     Healed,
@@ -61,17 +66,25 @@ enum Booked {
 }
 
 async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp) -> anyhow::Result<Booked> {
-    match settlements::book(db, &row(provider, line)).await? {
+    let verdict = settlements::book(db, &row(provider, line)).await?;
+    let mut event = missed_event(provider, line);
+    match verdict {
         Verdict::Matched => return Ok(Booked::Matched),
-        Verdict::Contradicted => return Ok(Booked::Contradicted),
         Verdict::Missing => {}
+        Verdict::Contradicted if went_back_after_all(provider, line).await? => {
+            event.event_id = format!("{}-after-all-{}", event.event_id, line.at.as_microsecond());
+            if let Some(Notice::Refund { report, .. }) = &mut event.notice {
+                report.event_id.clone_from(&event.event_id);
+            }
+        }
+        Verdict::Contradicted => return Ok(Booked::Contradicted),
     }
     if money::told(line.money.amount).is_err() {
         tracing::error!(provider = provider.name(), "the books have an amount that we cannot take up");
         return Ok(Booked::Contradicted);
     }
-    let event = missed_event(provider, line);
     Ok(match inbox::store(db, &event, now).await? {
+        Stored::Repeated if verdict == Verdict::Contradicted => Booked::Contradicted,
         // Taken up by the run before, or by a try of this one that died, and not settled yet.
         Stored::Repeated => Booked::Healed,
         Stored::Kept | Stored::UnknownOrder | Stored::Pending(_) => {
@@ -85,12 +98,65 @@ async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp)
     })
 }
 
+/// What we believe to be back and the books do not have: a bank may have taken it back, and no webhook came. The provider
+/// is asked. Gives how many there were.
+async fn taken_back(
+    db: &Db,
+    provider: &dyn Provider,
+    lines: &[Movement],
+    from: Timestamp,
+    now: Timestamp,
+) -> anyhow::Result<u64> {
+    let is_booked = |id: &String| {
+        lines.iter().any(|line| {
+            matches!(&line.kind, MovementKind::Refunded { provider_refund_id, .. } if provider_refund_id == id)
+        })
+    };
+    let mut taken_back = 0;
+    for refund in refunds::back_since(db, provider.name(), from, MAX_LOOKED_UP).await? {
+        let Some(id) = refund.provider_refund_id.filter(|id| !is_booked(id)) else { continue };
+        let ours = (refund.source != "provider").then_some(refund.id);
+        let seen = match provider.look_up_refund(&RefundRef { refund: ours, provider_refund_id: id }).await {
+            Ok(seen) if seen.state == providers::RefundState::Failed => seen,
+            Ok(_) | Err(Error::Refused { .. } | Error::NotFound) => continue,
+            Err(error @ Error::Unavailable(_)) => return Err(error.into()),
+        };
+        let (name, order) = (provider.name().to_owned(), refund.order);
+        let event_id = format!("books-{}-{}", seen.provider_refund_id, refund.updated_at.as_microsecond());
+        let body = json!({"state": seen.state_text}).to_string().into_bytes();
+        let notice = Some(Notice::Refund { order, report: seen.report(&name, &event_id) });
+        let kind = "books.refund_failed".to_owned();
+        let event = inbox::Event { provider: name, event_id, kind, body, told_at: None, notice };
+        taken_back += u64::from(!matches!(inbox::store(db, &event, now).await?, Stored::Repeated));
+    }
+    Ok(taken_back)
+}
+
+/// A refund that failed stands in some providers' books all the same. Whether it was made after all says the provider.
+async fn went_back_after_all(provider: &dyn Provider, line: &Movement) -> anyhow::Result<bool> {
+    let MovementKind::Refunded { refund, provider_refund_id, .. } = &line.kind else { return Ok(false) };
+    let id = RefundRef { refund: *refund, provider_refund_id: provider_refund_id.clone() };
+    match provider.look_up_refund(&id).await {
+        Ok(seen) => Ok(seen.state == providers::RefundState::Succeeded && seen.money == line.money),
+        Err(error @ Error::Unavailable(_)) => Err(error.into()),
+        Err(Error::Refused { .. } | Error::NotFound) => Ok(false),
+    }
+}
+
 fn row(provider: &dyn Provider, line: &Movement) -> settlements::Movement {
     let (kind, reference, payment) = match &line.kind {
         MovementKind::Captured { provider_payment_id: payment } => (Kind::Captured, payment, payment),
         MovementKind::Refunded { provider_refund_id, provider_payment_id, .. } => {
             (Kind::Refunded, provider_refund_id, provider_payment_id)
         }
+        MovementKind::Disputed(it) => (Kind::Disputed, &it.provider_dispute_id, &it.provider_payment_id),
+        MovementKind::DisputeReversed(it) => {
+            (Kind::DisputeReversed, &it.provider_dispute_id, &it.provider_payment_id)
+        }
+    };
+    let state = match &line.kind {
+        MovementKind::Captured { .. } | MovementKind::Refunded { .. } => None,
+        MovementKind::Disputed(it) | MovementKind::DisputeReversed(it) => Some(it.state),
     };
     settlements::Movement {
         provider: provider.name().to_owned(),
@@ -102,6 +168,7 @@ fn row(provider: &dyn Provider, line: &Movement) -> settlements::Movement {
         currency: line.money.currency.code().to_owned(),
         fee: line.fee,
         at: line.at,
+        state,
     }
 }
 
@@ -134,8 +201,15 @@ fn missed_event(provider: &dyn Provider, line: &Movement) -> inbox::Event {
             };
             (event_id, "books.refunded", Notice::Refund { order: line.order, report })
         }
+        MovementKind::Disputed(dispute) | MovementKind::DisputeReversed(dispute) => {
+            let Dispute { provider_dispute_id, state, money, .. } = dispute;
+            let event_id = format!("books-{provider_dispute_id}-{}-{}", state.as_str(), money.amount);
+            let report = dispute.clone().report(&name, &event_id);
+            (event_id, "books.disputed", Notice::Dispute(report))
+        }
     };
     let body = json!({"at": line.at, "amount": line.money.amount, "currency": line.money.currency});
     let body = body.to_string().into_bytes();
-    inbox::Event { provider: name, event_id, kind: kind.to_owned(), body, notice: Some(notice) }
+    let (kind, notice) = (kind.to_owned(), Some(notice));
+    inbox::Event { provider: name, event_id, kind, body, told_at: None, notice }
 }

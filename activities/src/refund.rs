@@ -30,9 +30,14 @@ pub(crate) async fn drive(db: &Db, providers: &Providers, step: RefundStep) -> a
     };
     let seen = match answer {
         Ok(seen) => seen.report(&refund.provider, ""),
+        Err(error @ Error::Unavailable(_)) => return Err(error.into()),
+        // The provider has it, and says otherwise for now: it is asked again later.
+        Err(error) if refund.provider_refund_id.is_some() => {
+            tracing::warn!(refund_id = %refund.id, %error, "the provider does not find a refund that it has");
+            return Ok(refund.state);
+        }
         Err(Error::Refused { code, detail }) => refused(&refund, &format!("{code}: {detail}")),
         Err(Error::NotFound) => refused(&refund, "unknown to the provider"),
-        Err(error @ Error::Unavailable(_)) => return Err(error.into()),
     };
     note(db, &refund, &seen, step.at).await
 }

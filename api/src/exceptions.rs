@@ -29,19 +29,21 @@ struct ExceptionDocument {
     order_id: Option<String>,
     payment_id: Option<String>,
     /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`, `refund_failed`,
-    /// `refund_unexplained`, `attempt_uncertain` or `not_in_books`.
+    /// `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain` or `not_in_books`.
     kind: String,
     /// `open` or `resolved`.
     state: String,
     provider: Option<String>,
     provider_payment_id: Option<String>,
-    /// The money in question, in minor units.
+    /// The money in question, in minor units. Of `refund_failed`: what should have gone back and is still here.
     amount: i64,
+    /// What of it went back without anybody having decided (part of it, in the provider's dashboard), or is on its way.
+    back: i64,
     currency: Option<String>,
     /// `refund`, `accept` or `dismiss`, once resolved.
     action: Option<String>,
     note: Option<String>,
-    /// `rule` (the order's policy), `api` (a person) or `provider` (refunded there).
+    /// `rule` (the order's policy), `api` (a person) or `provider` (it went back there).
     resolved_by: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     raised_at: Timestamp,
@@ -63,6 +65,7 @@ impl From<Exception> for ExceptionDocument {
             provider: exception.provider,
             provider_payment_id: exception.provider_payment_id,
             amount: exception.amount,
+            back: exception.back,
             currency: exception.currency,
             action: exception.action,
             note: exception.note,

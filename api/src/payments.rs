@@ -250,6 +250,7 @@ fn captured(payment: &Payment, attempt: Attempt) -> Event {
         event_id,
         kind: "asked.captured".to_owned(),
         body: json!({"state": attempt.state_text, "amount": attempt.money.amount}).to_string().into_bytes(),
+        told_at: None,
         notice: Some(Notice::Payment { order: Some(payment.order), report }),
     }
 }

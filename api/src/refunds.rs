@@ -28,7 +28,7 @@ struct RefundDocument {
     object: &'static str,
     id: String,
     order_id: Option<String>,
-    /// Whose money goes back: that of an exception, or (none) the order's.
+    /// Whose money goes back: that of an exception, or (none) the order's; none also for one of several.
     exception_id: Option<String>,
     provider: String,
     provider_payment_id: String,
@@ -76,7 +76,7 @@ impl From<Refund> for RefundDocument {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RequestRefund {
-    /// Minor units; default: all that has not gone back yet.
+    /// Minor units; default: all that the provider still has and that is neither on its way back nor disputed.
     amount: Option<i64>,
     reason: String,
     /// Put the order's pieces back on the shelf once the money is back. Happens once per order.

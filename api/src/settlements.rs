@@ -32,16 +32,30 @@ struct SettlementDocument {
     refunded: i64,
     /// None if the provider does not say.
     fees: Option<i64>,
-    /// Captured on that day, and still an open exception.
+    /// Captured on that day, still an open exception, and still with us: what went back, or is disputed, is not.
     open: i64,
+    /// Taken by disputes, less what was given back when they were won.
+    disputed: i64,
     /// Lines of the provider's books that ours do not have.
     unmatched: i64,
 }
 
 impl From<Settlement> for SettlementDocument {
     fn from(settlement: Settlement) -> Self {
-        let Settlement { day, provider, currency, captured, refunded, fees, unmatched, open } = settlement;
-        Self { object: "settlement", day, provider, currency, captured, refunded, fees, open, unmatched }
+        let Settlement { day, provider, currency, captured, refunded, fees, unmatched, open, disputed } =
+            settlement;
+        Self {
+            object: "settlement",
+            day,
+            provider,
+            currency,
+            captured,
+            refunded,
+            fees,
+            open,
+            disputed,
+            unmatched,
+        }
     }
 }
 

@@ -16,7 +16,8 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Take a payment provider's event, signed as that provider signs, over the raw body. Answered once it is
 /// stored; a repeat is answered in the same way. The sandbox's: Standard Webhooks 1.0, with
-/// `{type: "payment.succeeded" | "payment.failed", data: {order_id, payment_id, amount, currency}}`.
+/// `{type: "payment.succeeded" | "payment.failed", data: {order_id, payment_id, amount, currency}}`; refunds add
+/// `provider_refund_id` (and `refund_id`, if we made it), disputes `dispute_id` and `state` (`open`, `won` or `lost`).
 #[utoipa::path(
     post, path = "/v1/webhooks/{provider}", tag = "Webhooks",
     params(
@@ -103,6 +104,12 @@ fn checked(provider: &str, event: providers::Event, body: &[u8]) -> Result<Event
             domain::payment::provider_id(&refund.provider_refund_id).map_err(bad)?;
             Some(Notice::Refund { order, report: refund.report(provider, &event_id) })
         }
+        Some(providers::Notice::Dispute(dispute)) => {
+            domain::payment::provider_id(&dispute.provider_payment_id).map_err(bad)?;
+            domain::payment::provider_id(&dispute.provider_dispute_id).map_err(bad)?;
+            Some(Notice::Dispute(dispute.report(provider, &event_id)))
+        }
     };
-    Ok(Event { provider: provider.to_owned(), event_id, kind, body: body.to_vec(), notice })
+    let (provider, told_at, body) = (provider.to_owned(), event.told_at, body.to_vec());
+    Ok(Event { provider, event_id, kind, body, told_at, notice })
 }

@@ -91,6 +91,11 @@ id!(
     "re_"
 );
 id!(
+    /// One dispute about a payment, as we number it.
+    DisputeId,
+    "dsp_"
+);
+id!(
     /// Something a person must look at.
     ExceptionId,
     "exc_"

@@ -4,6 +4,7 @@
 //! the random bytes. Everything that enters through [`Invalid`]-returning constructors is valid from
 //! then on and is not checked again.
 
+pub mod attribution;
 pub mod check_in;
 pub mod customer;
 pub mod id;
@@ -19,6 +20,6 @@ pub mod stay;
 pub mod stock;
 mod text;
 
-pub use id::{ExceptionId, MovementId, OrderId, PaymentId, RefundId};
+pub use id::{DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp, civil::Date};

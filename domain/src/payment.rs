@@ -91,6 +91,60 @@ impl RefundState {
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed)
     }
+
+    /// Whether a provider may say this of a refund that was so before. A bank may take success back days later, and a
+    /// failure may be settled by hand.
+    pub const fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Requested, Self::Pending | Self::Succeeded | Self::Failed)
+            | (Self::Pending | Self::Failed, Self::Succeeded)
+            | (Self::Pending | Self::Succeeded, Self::Failed) => true,
+            (_, Self::Requested | Self::Pending)
+            | (Self::Succeeded, Self::Succeeded)
+            | (Self::Failed, Self::Failed) => false,
+        }
+    }
+}
+
+/// What a provider reports about a payer who wants the money back by way of the bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisputeReport {
+    pub provider: String,
+    pub event_id: String,
+    pub provider_dispute_id: String,
+    /// The provider's own id of the payment.
+    pub payment_id: String,
+    pub state: DisputeState,
+    /// The provider's own word for the state.
+    pub state_text: String,
+    pub money: Money,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisputeState {
+    /// The money is withdrawn, or may be.
+    Open,
+    /// The money is ours again.
+    Won,
+    /// The money is the payer's.
+    Lost,
+}
+
+impl DisputeState {
+    pub const ALL: [Self; 3] = [Self::Open, Self::Won, Self::Lost];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Won => "won",
+            Self::Lost => "lost",
+        }
+    }
+
+    pub fn from_store(text: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).unwrap_or(Self::Open)
+    }
 }
 
 /// Why captured money is not simply an order's. Each becomes an exception, which a rule of the order's policy
@@ -112,6 +166,11 @@ pub enum Mismatch {
     RefundFailed,
     /// More went back at the provider than we know a reason for.
     RefundUnexplained,
+    /// The provider says something of a refund of ours that is not what was asked: about another payment, amount or
+    /// currency. It is not taken up.
+    RefundContradicted,
+    /// The payer wants the money back by way of the bank.
+    Disputed,
     /// The provider did not say in time whether an attempt was captured; the order expired all the same.
     AttemptUncertain,
     /// We heard of a capture that the provider's books do not have, days later.
@@ -129,6 +188,8 @@ impl Mismatch {
             Self::Overpaid => "overpaid",
             Self::RefundFailed => "refund_failed",
             Self::RefundUnexplained => "refund_unexplained",
+            Self::RefundContradicted => "refund_contradicted",
+            Self::Disputed => "disputed",
             Self::AttemptUncertain => "attempt_uncertain",
             Self::NotInBooks => "not_in_books",
         }
@@ -174,6 +235,8 @@ pub fn resolution(mismatch: Mismatch, too_little: bool, rules: &MoneyRules) -> R
         Mismatch::UnknownOrder
         | Mismatch::RefundFailed
         | Mismatch::RefundUnexplained
+        | Mismatch::RefundContradicted
+        | Mismatch::Disputed
         | Mismatch::AttemptUncertain
         | Mismatch::NotInBooks => Resolution::Leave,
     }

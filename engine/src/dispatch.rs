@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     OrderId, RefundId, Timestamp,
-    payment::{Mismatch, PaymentReport},
+    payment::{DisputeState, Mismatch, PaymentReport},
 };
 use store::{
-    Db,
+    Db, disputes,
     inbox::{self, Pending, What},
     orders::{self, Start},
     refunds,
@@ -157,6 +157,16 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
             let Some(refund) = report.refund else { return Ok(()) };
             // The news is stored; its workflow looks by itself, only later.
             engine.tell_refund(refund).await.map_err(|error| store::Error::Engine(error.to_string()))
+        }
+        What::Dispute(report) => {
+            if let Some(state) = disputes::report(db, report, Timestamp::now()).await? {
+                telemetry::metrics()
+                    .exceptions
+                    .with_label_values(&[Mismatch::Disputed.as_str()])
+                    .inc_by(u64::from(state == DisputeState::Open));
+                tracing::warn!(payment_id = report.payment_id, state = state.as_str(), "payment disputed");
+            }
+            Ok(())
         }
     }
 }

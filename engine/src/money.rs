@@ -18,33 +18,54 @@ const EVERY: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 impl Engine {
-    /// Starts a refund's workflow. Told twice, it runs once.
+    /// Starts a refund's workflow. Told twice, it runs once; told after its end, since the refund came to another one,
+    /// a second runs, once.
     pub async fn start_refund(&self, refund: RefundId, order: Option<OrderId>) -> Result<(), Error> {
+        match self.try_start_refund(names::refund_workflow(refund), refund, order).await {
+            Err(Error::Closed) => {}
+            started => return started,
+        }
+        if !matches!(self.signal_refund(refund).await, Err(Error::Closed)) {
+            return Ok(());
+        }
+        match self.try_start_refund(names::refund_again_workflow(refund), refund, order).await {
+            Ok(()) | Err(Error::Closed) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn try_start_refund(
+        &self,
+        id: String,
+        refund: RefundId,
+        order: Option<OrderId>,
+    ) -> Result<(), Error> {
         let client = self.client().await?;
         let summary = match order {
             Some(order) => format!("Refund for {order}"),
             None => "Refund of money for no order of ours".to_owned(),
         };
-        let options = WorkflowStartOptions::new(self.task_queue(), names::refund_workflow(refund))
+        let options = WorkflowStartOptions::new(self.task_queue(), id)
             .id_reuse_policy(REUSE)
             .static_summary(summary)
             .build();
         let call = client.start_workflow(RefundWorkflow::run, RefundInput { refund, order }, options);
-        match within(CALL_TIMEOUT, call).await {
-            Ok(_) | Err(Error::Closed) => Ok(()),
-            Err(error) => Err(error),
-        }
+        within(CALL_TIMEOUT, call).await.map(|_| ())
     }
 
     /// Wakes a refund's workflow: there is news of it. One that has ended needs none.
     pub async fn tell_refund(&self, refund: RefundId) -> Result<(), Error> {
-        let client = self.client().await?;
-        let handle = client.get_workflow_handle::<RefundWorkflow>(names::refund_workflow(refund));
-        let call = handle.signal(RefundWorkflow::news, (), WorkflowSignalOptions::default());
-        match within(CALL_TIMEOUT, call).await {
+        match self.signal_refund(refund).await {
             Ok(()) | Err(Error::Closed) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn signal_refund(&self, refund: RefundId) -> Result<(), Error> {
+        let client = self.client().await?;
+        let handle = client.get_workflow_handle::<RefundWorkflow>(names::refund_workflow(refund));
+        let call = handle.signal(RefundWorkflow::news, (), WorkflowSignalOptions::default());
+        within(CALL_TIMEOUT, call).await
     }
 
     /// Makes sure that the providers' books are read every hour.

@@ -155,10 +155,10 @@ pub async fn audit() -> anyhow::Result<()> {
     }
     for money in store::audit::money(&db).await? {
         let verdict = if money.adds_up() { "ok    " } else { "BROKEN" };
-        let Money { currency, captured, orders, refunded, refunding, open, decided } = &money;
+        let Money { currency, captured, orders, refunded, refunding, disputed, open, decided } = &money;
         println!(
             "{verdict} 3. {currency}: captured {captured} = orders {orders} + refunded {refunded} + being refunded \
-             {refunding} + open exceptions {open} + decided by a person {decided}"
+             {refunding} + disputed {disputed} + open exceptions {open} + decided by a person {decided}"
         );
         broken += usize::from(!money.adds_up());
     }

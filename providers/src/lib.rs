@@ -15,7 +15,11 @@ pub use client::http_client;
 pub use registry::Providers;
 
 use async_trait::async_trait;
-use domain::{OrderId, PaymentId, RefundId, Timestamp, money::Money, payment::PaymentReport};
+use domain::{
+    OrderId, PaymentId, RefundId, Timestamp,
+    money::Money,
+    payment::{DisputeReport, DisputeState, PaymentReport},
+};
 use http::HeaderMap;
 use serde_json::Value;
 
@@ -43,7 +47,7 @@ pub trait Provider: Send + Sync {
     /// Verifies a webhook over its raw body, and reads it. `now` is compared with the time it was signed.
     fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError>;
 
-    /// Every capture and refund that the provider's books date at or after `from` and before `until`,
+    /// Every capture, refund and dispute that the provider's books date at or after `from` and before `until`,
     /// oldest first. What a provider books later (by days, with some) is found by asking again.
     async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error>;
 }
@@ -179,6 +183,8 @@ pub struct Event {
     pub id: String,
     /// The provider's type of event.
     pub kind: String,
+    /// When it came about, by the provider's clock, if the event says so.
+    pub told_at: Option<Timestamp>,
     pub notice: Option<Notice>,
 }
 
@@ -194,6 +200,33 @@ pub enum Notice {
         order: Option<OrderId>,
         refund: Refund,
     },
+    Dispute(Dispute),
+}
+
+/// A payer wants money back by way of the bank: a dispute as the provider sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dispute {
+    pub provider_dispute_id: String,
+    pub provider_payment_id: String,
+    pub state: DisputeState,
+    /// The provider's own word for the state.
+    pub state_text: String,
+    pub money: Money,
+}
+
+impl Dispute {
+    /// What an event says of it.
+    pub fn report(self, provider: &str, event_id: &str) -> DisputeReport {
+        DisputeReport {
+            provider: provider.to_owned(),
+            event_id: event_id.to_owned(),
+            provider_dispute_id: self.provider_dispute_id,
+            payment_id: self.provider_payment_id,
+            state: self.state,
+            state_text: self.state_text,
+            money: self.money,
+        }
+    }
 }
 
 /// One line of a provider's books.
@@ -210,8 +243,18 @@ pub struct Movement {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum MovementKind {
-    Captured { provider_payment_id: String },
-    Refunded { refund: Option<RefundId>, provider_refund_id: String, provider_payment_id: String },
+    Captured {
+        provider_payment_id: String,
+    },
+    Refunded {
+        refund: Option<RefundId>,
+        provider_refund_id: String,
+        provider_payment_id: String,
+    },
+    /// Money that a dispute took away; the dispute as it is by now.
+    Disputed(Dispute),
+    /// What a dispute that was won gave back.
+    DisputeReversed(Dispute),
 }
 
 /// Why a provider did not do as asked.

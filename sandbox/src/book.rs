@@ -56,6 +56,8 @@ pub struct Book {
     payment_names: HashMap<String, u64>,
     /// Refund ids and keys, to their payments.
     refund_names: HashMap<String, u64>,
+    /// Dispute ids, to their payments.
+    dispute_names: HashMap<String, u64>,
     deliveries: BTreeMap<u64, Delivery>,
     next_delivery: u64,
 }
@@ -71,6 +73,11 @@ impl Book {
     pub fn payment_of_refund(&self, name: &str) -> Answer<&Payment> {
         let found = self.refund_names.get(name).and_then(|number| self.payments.get(number));
         found.ok_or_else(|| Refusal::not_found("refund"))
+    }
+
+    pub fn payment_of_dispute(&self, id: &str) -> Answer<&Payment> {
+        let found = self.dispute_names.get(id).and_then(|number| self.payments.get(number));
+        found.ok_or_else(|| Refusal::not_found("dispute"))
     }
 
     /// Oldest first.
@@ -92,6 +99,9 @@ impl Book {
                 self.refund_names.insert(name.clone(), number);
             }
         }
+        for dispute in &payment.disputes {
+            self.dispute_names.insert(dispute.id.clone(), number);
+        }
         self.payments.insert(number, payment);
         while self.payments.len() > MAX_PAYMENTS {
             self.forget_oldest();
@@ -105,6 +115,9 @@ impl Book {
         }
         for name in payment.refunds.iter().flat_map(|it| std::iter::once(&it.id).chain(&it.key)) {
             self.refund_names.remove(name);
+        }
+        for dispute in &payment.disputes {
+            self.dispute_names.remove(&dispute.id);
         }
     }
 

@@ -114,6 +114,7 @@ mod tests {
             captured: None,
             event_id: None,
             refunds: Vec::new(),
+            disputes: Vec::new(),
         }
     }
 

@@ -3,6 +3,7 @@
 use domain::{
     Timestamp,
     money::{self, Currency},
+    payment::DisputeState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ pub struct Payment {
     /// The latest event of the payment itself.
     pub event_id: Option<String>,
     pub refunds: Vec<Refund>,
+    #[serde(default)]
+    pub disputes: Vec<Dispute>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +95,32 @@ pub enum RefundState {
     Failed,
 }
 
+/// The payer wants money back by way of the bank.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Dispute {
+    /// `sbd_...`
+    pub id: String,
+    pub payment_id: String,
+    pub order_id: String,
+    pub amount: i64,
+    pub currency: Currency,
+    pub state: DisputeState,
+    pub created_at: Timestamp,
+    pub closed_at: Option<Timestamp>,
+}
+
+impl Dispute {
+    pub fn event(&self) -> Event {
+        let data = json!({
+            "order_id": self.order_id, "payment_id": self.payment_id, "dispute_id": self.id, "amount": self.amount,
+            "currency": self.currency, "state": self.state, "told_at": Timestamp::now(),
+        });
+        let kind = if self.state == DisputeState::Open { "dispute.created" } else { "dispute.closed" };
+        let (payment_id, order_id) = (self.payment_id.clone(), self.order_id.clone());
+        Event { id: new_id("evt_"), kind, payment_id, order_id, data }
+    }
+}
+
 /// Something that happened, before it is put into webhooks.
 #[derive(Debug, Clone)]
 pub struct Event {
@@ -133,6 +162,7 @@ impl Refund {
         let mut data = json!({
             "order_id": self.order_id, "payment_id": self.payment_id,
             "amount": self.amount, "currency": self.currency, "provider_refund_id": self.id,
+            "told_at": Timestamp::now(),
         });
         if let Some(key) = &self.key {
             data["refund_id"] = json!(key);

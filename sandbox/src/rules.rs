@@ -1,14 +1,15 @@
 //! What may happen to a payment. Pure: a payment changes or stays, and at most one event tells of it.
 
-use domain::{Timestamp, money::Currency};
+use domain::{Timestamp, money::Currency, payment::DisputeState};
 
 use crate::{
     answer::{Answer, Refusal},
     faults::{Capturing, Faults, Refunding},
-    model::{Captured, Event, Payment, PaymentState, Refund, RefundState, amount, line, new_id},
+    model::{Captured, Dispute, Event, Payment, PaymentState, Refund, RefundState, amount, line, new_id},
 };
 
 const MAX_REFUNDS: usize = 100;
+const MAX_DISPUTES: usize = 20;
 
 /// What the payer does.
 #[derive(Debug, Default)]
@@ -105,7 +106,7 @@ pub fn refund(
     let Some(captured) = &payment.captured else {
         return Err(Refusal::of_payment("not_captured", "nothing was captured", payment));
     };
-    let left = captured.amount - given_back(payment);
+    let left = left(payment, captured.amount);
     let amount = amount(ask.amount.unwrap_or(left))?;
     let currency = ask.currency.unwrap_or(captured.currency);
     if currency != captured.currency {
@@ -140,26 +141,86 @@ pub fn refund(
     Ok((refund, Some(event)))
 }
 
-/// What is on its way back to the payer, or there.
-fn given_back(payment: &Payment) -> i64 {
-    payment.refunds.iter().filter(|it| it.state != RefundState::Failed).map(|it| it.amount).sum()
+/// What is neither on its way back to the payer nor there, nor disputed or lost by a dispute.
+fn left(payment: &Payment, captured: i64) -> i64 {
+    let back = payment.refunds.iter().filter(|it| it.state != RefundState::Failed).map(|it| it.amount);
+    let disputed = payment.disputes.iter().filter(|it| it.state != DisputeState::Won).map(|it| it.amount);
+    (captured - back.sum::<i64>() - disputed.sum::<i64>()).max(0)
 }
 
-/// Ends a pending refund; a repeat changes nothing.
+/// The payer disputes the payment, or a part of it.
+pub fn dispute(
+    payment: &mut Payment,
+    wanted: Option<i64>,
+    at: Timestamp,
+) -> Answer<(Dispute, Option<Event>)> {
+    let Some(captured) = payment.captured.clone() else {
+        return Err(Refusal::of_payment("not_captured", "nothing was captured", payment));
+    };
+    let amount = amount(wanted.unwrap_or(captured.amount))?;
+    if amount > captured.amount {
+        let message = format!("only {} were captured", captured.amount);
+        return Err(Refusal::of_payment("dispute_above_captured", message, payment));
+    }
+    if payment.disputes.len() == MAX_DISPUTES {
+        return Err(Refusal::conflict("too_many_disputes", format!("at most {MAX_DISPUTES} for a payment")));
+    }
+    let dispute = Dispute {
+        id: new_id("sbd_"),
+        payment_id: payment.id.clone(),
+        order_id: payment.order_id.clone(),
+        amount,
+        currency: captured.currency,
+        state: DisputeState::Open,
+        created_at: at,
+        closed_at: None,
+    };
+    payment.disputes.push(dispute.clone());
+    let event = dispute.event();
+    Ok((dispute, Some(event)))
+}
+
+/// The bank decides; a repeat changes nothing.
+pub fn close_dispute(
+    payment: &mut Payment,
+    id: &str,
+    to: DisputeState,
+    at: Timestamp,
+) -> Answer<(Dispute, Option<Event>)> {
+    let found = payment.disputes.iter_mut().find(|it| it.id == id);
+    let dispute = found.ok_or_else(|| Refusal::not_found("dispute"))?;
+    if dispute.state == to {
+        return Ok((dispute.clone(), None));
+    }
+    if dispute.state != DisputeState::Open {
+        return Err(Refusal::conflict("dispute_closed", "the bank has decided"));
+    }
+    dispute.state = to;
+    dispute.closed_at = Some(at);
+    Ok((dispute.clone(), Some(dispute.event())))
+}
+
+/// Ends a pending refund; a repeat changes nothing. `late`: whatever it had come to. A bank takes a success back days
+/// later, and people settle a failure by hand.
 pub fn settle(
     payment: &mut Payment,
     refund_id: &str,
     to: RefundState,
+    late: bool,
     at: Timestamp,
 ) -> Answer<(Refund, Option<Event>)> {
+    let left = payment.captured.as_ref().map_or(0, |it| left(payment, it.amount));
     let found =
         payment.refunds.iter_mut().find(|it| it.id == refund_id || it.key.as_deref() == Some(refund_id));
     let refund = found.ok_or_else(|| Refusal::not_found("refund"))?;
     if refund.state == to {
         return Ok((refund.clone(), None));
     }
-    if refund.state != RefundState::Pending || to == RefundState::Pending {
+    if (refund.state != RefundState::Pending && !late) || to == RefundState::Pending {
         return Err(Refusal::conflict("refund_settled", "only a pending refund can succeed or fail"));
+    }
+    if refund.state == RefundState::Failed && refund.amount > left {
+        return Err(Refusal::conflict("refund_above_captured", format!("only {left} are left")));
     }
     refund.state = to;
     refund.settled_at = Some(at);

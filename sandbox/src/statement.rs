@@ -1,16 +1,18 @@
 //! The books as a merchant reads them: every capture and refund, by the time it was booked.
 
-use domain::{Timestamp, money::Currency};
+use domain::{SignedDuration, Timestamp, money::Currency, payment::DisputeState};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     answer::{Answer, Refusal},
     book::Book,
-    model::{Payment, RefundState},
+    model::{Dispute, Payment, RefundState},
 };
 
 pub const MAX_PAGE: usize = 1000;
 const PAGE: usize = 100;
+/// Lines of one id differ in their time: pages go on from both.
+const PAGE_GAP: SignedDuration = SignedDuration::from_micros(1);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +52,9 @@ pub struct Movement {
     currency: Currency,
     fee: Option<i64>,
     at: Timestamp,
+    /// Of a dispute, by now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<DisputeState>,
 }
 
 /// Oldest first, and by id among those of the same time.
@@ -87,6 +92,7 @@ fn movements(payment: &Payment) -> Vec<Movement> {
         currency: captured.currency,
         fee: captured.fee,
         at: captured.at,
+        state: None,
     });
     let refunded = payment.refunds.iter().filter(|refund| refund.state == RefundState::Succeeded);
     let refunded = refunded.map(|refund| Movement {
@@ -99,6 +105,28 @@ fn movements(payment: &Payment) -> Vec<Movement> {
         currency: refund.currency,
         fee: None,
         at: refund.settled_at.unwrap_or(refund.created_at),
+        state: None,
     });
-    captured.chain(refunded).collect()
+    captured.chain(refunded).chain(payment.disputes.iter().flat_map(disputed)).collect()
+}
+
+/// A dispute takes money away, and gives it back if it is won.
+fn disputed(dispute: &Dispute) -> Vec<Movement> {
+    let line = |kind, at| Movement {
+        kind,
+        id: dispute.id.clone(),
+        payment_id: dispute.payment_id.clone(),
+        order_id: dispute.order_id.clone(),
+        refund_id: None,
+        amount: dispute.amount,
+        currency: dispute.currency,
+        fee: None,
+        at,
+        state: Some(dispute.state),
+    };
+    let mut lines = vec![line("disputed", dispute.created_at)];
+    if let (DisputeState::Won, Some(at)) = (dispute.state, dispute.closed_at) {
+        lines.push(line("dispute_reversed", at.max(dispute.created_at + PAGE_GAP)));
+    }
+    lines
 }

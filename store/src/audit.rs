@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 
-use crate::{Db, Error, Result, products::history, refunds::payment_status};
+use crate::{
+    Db, Error, Result,
+    products::history,
+    refunds::{holds_money, payment_status},
+};
 
 /// One invariant, how many rows break it, and those rows, each as one line of text (at most [`SHOWN`]).
 #[derive(Debug)]
@@ -16,7 +20,7 @@ pub struct Finding {
 
 pub const SHOWN: usize = 20;
 
-const CHECKS: [(&str, &str); 17] = [
+const CHECKS: [(&str, &str); 20] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -109,12 +113,15 @@ const CHECKS: [(&str, &str); 17] = [
     ),
     (
         "3. every captured cent is an order's, or an exception's",
-        "SELECT format('%s: captured %s %s by %s, applied %s, exceptions %s', p.order_id, p.amount, p.currency,
-                       p.provider_payment_id, p.applied, coalesce(sum(e.amount), 0))
-         FROM payments p LEFT JOIN exceptions e ON e.payment_id = p.id
-              AND e.kind NOT IN ('refund_failed', 'refund_unexplained')
-         WHERE p.state = 'succeeded'
-         GROUP BY p.id HAVING p.amount <> p.applied + coalesce(sum(e.amount), 0)",
+        concat!(
+            "SELECT format('%s: captured %s %s by %s, applied %s, exceptions %s', p.order_id, p.amount, p.currency,
+                           p.provider_payment_id, p.applied, coalesce(sum(e.amount), 0))
+             FROM payments p LEFT JOIN exceptions e ON e.payment_id = p.id AND ",
+            holds_money!("e.kind"),
+            " AND e.action IS DISTINCT FROM 'apply'
+             WHERE p.state = 'succeeded'
+             GROUP BY p.id HAVING p.amount <> p.applied + coalesce(sum(e.amount), 0)"
+        ),
     ),
     (
         "3. every paid order was paid once, by exactly what it costs",
@@ -127,23 +134,78 @@ const CHECKS: [(&str, &str); 17] = [
                           OR bool_or(p.currency <> o.currency) END",
     ),
     (
-        "3. every exception that was settled by a refund has one, of its amount",
+        "3. every exception that was settled by a refund has one, of no more than its amount",
         "SELECT format('%s: %s %s, refunds %s', e.id, e.amount, e.currency, coalesce(sum(r.amount), 0))
          FROM exceptions e LEFT JOIN refunds r ON r.exception_id = e.id
-         WHERE e.action = 'refund' OR r.id IS NOT NULL
-         GROUP BY e.id HAVING coalesce(sum(r.amount), 0) <> e.amount OR bool_or(r.currency <> e.currency)",
+         WHERE e.action = 'refund'
+         GROUP BY e.id
+         HAVING count(r.id) = 0 OR sum(r.amount) > e.amount OR bool_or(r.currency <> e.currency)",
     ),
     (
-        "3. no more goes back than was paid, and a refund that failed is an exception",
-        "SELECT format('%s: applied %s, refunds %s', p.id, p.applied, sum(r.amount))
-         FROM payments p JOIN refunds r ON r.payment_id = p.id AND r.exception_id IS NULL
-         GROUP BY p.id HAVING sum(r.amount) > p.applied
-         UNION ALL
-         SELECT format('%s: failed without an exception', r.id) FROM refunds r
-         WHERE r.state = 'failed' AND NOT EXISTS (
-             SELECT 1 FROM exceptions e
-             WHERE e.kind = 'refund_failed' AND e.source LIKE '%/re_' || replace(r.id::text, '-', '')
-                OR e.kind = 'refund_unexplained' AND e.id = r.exception_id)",
+        "3. no more goes back than was there: of an order's own money, and of what exceptions hold",
+        concat!(
+            "WITH taken AS (
+                 SELECT payment_id, provider, provider_payment_id, own, held FROM refunds WHERE state <> 'failed'
+                 UNION ALL
+                 SELECT payment_id, provider, provider_payment_id, own, held FROM disputes WHERE state <> 'won'
+             ), held AS (
+                 SELECT payment_id, provider, provider_payment_id, sum(back) AS back FROM exceptions
+                 WHERE ",
+            holds_money!("kind"),
+            " AND action IS DISTINCT FROM 'apply'
+                 GROUP BY payment_id, provider, provider_payment_id
+             ), part AS (
+                 SELECT payment_id, provider, provider_payment_id, sum(own) AS own, sum(held) AS held FROM taken
+                 GROUP BY payment_id, provider, provider_payment_id
+             )
+             SELECT format('%s: applied %s, back %s; held by exceptions and back %s, refunded of them %s',
+                           coalesce(p.order_id::text, t.provider_payment_id), p.applied, t.own, h.back, t.held)
+             FROM part t LEFT JOIN payments p ON p.id = t.payment_id
+             LEFT JOIN held h ON h.payment_id IS NOT DISTINCT FROM t.payment_id AND h.provider = t.provider
+                  AND h.provider_payment_id = t.provider_payment_id
+             WHERE t.own > coalesce(p.applied, 0) OR t.held <> coalesce(h.back, 0)
+             UNION ALL
+             SELECT format('%s: holds %s, back %s', id, amount, back) FROM exceptions WHERE back > amount AND ",
+            holds_money!("kind")
+        ),
+    ),
+    (
+        "3. what went back has a reason, or is an exception",
+        "SELECT format('%s: %s went back, %s of it for a reason', r.id, r.amount, r.own + r.held) FROM refunds r
+         WHERE r.state = 'succeeded' AND r.own + r.held < r.amount
+           AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.refund_id = r.id AND e.kind = 'refund_unexplained')
+           AND NOT EXISTS (SELECT 1 FROM refunds o WHERE o.provider_payment_id = r.provider_payment_id
+                               AND o.source <> 'provider' AND o.state IN ('requested', 'pending'))",
+    ),
+    (
+        "3. what should have gone back and is still here is one exception",
+        concat!(
+            "WITH here AS (
+                 SELECT p.id, p.applied
+                        - coalesce((SELECT sum(own) FROM refunds WHERE payment_id = p.id AND state <> 'failed'), 0)
+                        - coalesce((SELECT sum(own) FROM disputes WHERE payment_id = p.id AND state <> 'won'), 0)
+                          AS own,
+                        coalesce((SELECT sum(amount - back) FROM exceptions
+                                  WHERE payment_id = p.id AND action = 'refund' AND ",
+            holds_money!("kind"),
+            "), 0) AS sent,
+                        coalesce((SELECT sum(amount) FROM exceptions
+                                  WHERE payment_id = p.id AND kind = 'refund_failed' AND state = 'open'), 0) AS open
+                 FROM payments p
+             )
+             SELECT format('%s: %s should have gone back, %s is here', id, open, own + sent) FROM here
+             WHERE open > own + sent
+             UNION ALL
+             SELECT format('%s: failed without an exception', r.id) FROM refunds r JOIN here ON here.id = r.payment_id
+             WHERE r.state = 'failed' AND r.source <> 'provider' AND r.exception_id IS NULL AND here.own + sent > open
+               AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.refund_id = r.id AND e.kind = 'refund_failed')"
+        ),
+    ),
+    (
+        "3. an open dispute is an exception, and one that is closed is none",
+        "SELECT format('%s: %s, exception %s', d.provider_dispute_id, d.state, e.state)
+         FROM disputes d LEFT JOIN exceptions e ON e.dispute_id = d.id
+         WHERE CASE d.state WHEN 'open' THEN e.id IS NULL ELSE e.state = 'open' END",
     ),
     (
         "3. an order's payment status is what its payments and refunds add up to",
@@ -208,6 +270,8 @@ pub struct Money {
     pub refunded: i128,
     /// Refunds on their way.
     pub refunding: i128,
+    /// In dispute, or lost by one.
+    pub disputed: i128,
     /// Open exceptions.
     pub open: i128,
     /// Exceptions that a person accepted or dismissed.
@@ -223,6 +287,7 @@ impl Money {
             orders: sum("orders"),
             refunded: sum("refunded"),
             refunding: sum("refunding"),
+            disputed: sum("disputed"),
             open: sum("open"),
             decided: sum("decided"),
         }
@@ -230,31 +295,48 @@ impl Money {
 
     /// Whether every captured cent is somewhere.
     pub fn adds_up(&self) -> bool {
-        self.captured == self.orders + self.refunded + self.refunding + self.open + self.decided
+        self.captured
+            == self.orders + self.refunded + self.refunding + self.disputed + self.open + self.decided
     }
 }
 
-/// Adds up all money, by currency. A refund that failed is an exception by now; one that nobody can explain was
-/// never captured here, and is left out on both sides.
+/// Adds up all money, by currency. What went back and nobody can explain was never captured here, and is left out on both
+/// sides. An open exception about a refund that failed tells of money that would be an order's else.
 pub async fn money(db: &Db) -> Result<Vec<Money>> {
     let parts: Vec<(String, String, String)> = sqlx::query_as(
-        "WITH part AS (
-             SELECT currency, 'captured' AS what, amount FROM payments WHERE state = 'succeeded'
-             UNION ALL
-             SELECT currency, 'captured', amount FROM exceptions WHERE kind = 'unknown_order'
-             UNION ALL
-             SELECT currency, 'orders', applied FROM payments WHERE applied > 0
-             UNION ALL
-             SELECT currency, 'orders', -amount FROM refunds WHERE exception_id IS NULL
-             UNION ALL
-             SELECT r.currency, CASE r.state WHEN 'succeeded' THEN 'refunded' ELSE 'refunding' END, r.amount
-             FROM refunds r LEFT JOIN exceptions e ON e.id = r.exception_id
-             WHERE r.state <> 'failed' AND e.kind IS DISTINCT FROM 'refund_unexplained'
-             UNION ALL
-             SELECT currency, CASE state WHEN 'open' THEN 'open' ELSE 'decided' END, amount FROM exceptions
-             WHERE action IS DISTINCT FROM 'refund' AND kind <> 'refund_unexplained' AND currency IS NOT NULL
-         )
-         SELECT currency::text, what, sum(amount)::text FROM part GROUP BY 1, 2",
+        concat!(
+            "WITH held AS (
+                 SELECT currency, state, amount, back, CASE
+                     WHEN state = 'open' THEN 'open'
+                     WHEN action = 'refund' AND resolved_by <> 'provider' THEN 'orders' -- until its refund has it
+                     ELSE 'decided' END AS what
+                 FROM exceptions WHERE ",
+            holds_money!("kind"),
+            " AND action IS DISTINCT FROM 'apply' AND currency IS NOT NULL
+             ), part AS (
+                 SELECT currency, 'captured' AS what, amount FROM payments WHERE state = 'succeeded'
+                 UNION ALL
+                 SELECT currency, 'captured', amount FROM exceptions WHERE kind = 'unknown_order'
+                 UNION ALL
+                 SELECT currency, 'orders', applied FROM payments WHERE applied > 0
+                 UNION ALL
+                 SELECT currency, 'orders', -own FROM refunds WHERE state <> 'failed'
+                 UNION ALL
+                 SELECT currency, 'orders', -own FROM disputes WHERE state <> 'won'
+                 UNION ALL
+                 SELECT currency, CASE state WHEN 'succeeded' THEN 'refunded' ELSE 'refunding' END, own + held
+                 FROM refunds WHERE state <> 'failed'
+                 UNION ALL
+                 SELECT currency, 'disputed', own + held FROM disputes WHERE state <> 'won'
+                 UNION ALL
+                 SELECT currency, what, amount - back FROM held
+                 UNION ALL
+                 SELECT currency, what, CASE what WHEN 'open' THEN amount ELSE -amount END
+                 FROM exceptions, (VALUES ('open'), ('orders')) AS side (what)
+                 WHERE kind = 'refund_failed' AND state = 'open' AND currency IS NOT NULL
+             )
+             SELECT currency::text, what, sum(amount)::text FROM part GROUP BY 1, 2"
+        ),
     )
     .fetch_all(&mut *db.begin_report().await?)
     .await?;

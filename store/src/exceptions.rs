@@ -1,7 +1,7 @@
 //! Exceptions: money that no rule has settled (yet). Never silent, raised once, resolved once.
 
 use domain::{
-    ExceptionId, OrderId, PaymentId, Timestamp,
+    DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
     money::Money,
     payment::{Action, Mismatch, PaymentReport},
 };
@@ -101,29 +101,127 @@ fn source(about: &About<'_>) -> String {
     format!("{order}/{}/{}{part}", about.provider, about.provider_payment_id)
 }
 
-/// Notes whose money an exception is about, which was not known when it was raised.
+/// Notes whose money exceptions about refunds and disputes of a payment are about, which was not known when they were
+/// raised. Gives them.
 pub(crate) async fn found_order(
     tx: &mut Tx<'_>,
-    id: ExceptionId,
+    provider: &str,
+    provider_payment_id: &str,
     order: OrderId,
     payment: PaymentId,
-    at: Timestamp,
-) -> Result<()> {
-    let mut data: Value = sqlx::query_scalar(
-        "UPDATE exceptions SET order_id = $2, payment_id = $3 WHERE id = $1 RETURNING data",
+) -> Result<Vec<ExceptionId>> {
+    let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "UPDATE exceptions SET order_id = $3, payment_id = $4
+         WHERE provider = $1 AND provider_payment_id = $2 AND payment_id IS NULL
+           AND (refund_id IS NOT NULL OR dispute_id IS NOT NULL) RETURNING id",
     )
-    .bind(id.uuid())
+    .bind(provider)
+    .bind(provider_payment_id)
     .bind(order.uuid())
     .bind(payment.uuid())
-    .fetch_one(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    data["exception_id"] = json!(id);
-    timeline::append(tx, order, at, &[("exception.raised", data)]).await
+    Ok(ids.into_iter().map(ExceptionId::from_uuid).collect())
 }
 
-pub(crate) async fn kind(tx: &mut Tx<'_>, id: ExceptionId) -> Result<String> {
-    let kind = sqlx::query_scalar("SELECT kind FROM exceptions WHERE id = $1").bind(id.uuid());
-    Ok(kind.fetch_one(&mut **tx).await?)
+/// Shows those that are open on the order's timeline.
+pub(crate) async fn show_open(
+    tx: &mut Tx<'_>,
+    ids: &[ExceptionId],
+    order: OrderId,
+    at: Timestamp,
+) -> Result<()> {
+    let open: Vec<(uuid::Uuid, Value)> =
+        sqlx::query_as("SELECT id, data FROM exceptions WHERE id = ANY($1) AND state = 'open' ORDER BY id")
+            .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+            .fetch_all(&mut **tx)
+            .await?;
+    for (id, mut data) in open {
+        data["exception_id"] = json!(ExceptionId::from_uuid(id));
+        timeline::append(tx, order, at, &[("exception.raised", data)]).await?;
+    }
+    Ok(())
+}
+
+/// Notes the refund that an exception tells of.
+pub(crate) async fn note_refund(tx: &mut Tx<'_>, id: ExceptionId, refund: RefundId) -> Result<()> {
+    sqlx::query("UPDATE exceptions SET refund_id = $2 WHERE id = $1")
+        .bind(id.uuid())
+        .bind(refund.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Notes the dispute that an exception tells of.
+pub(crate) async fn note_dispute(tx: &mut Tx<'_>, id: ExceptionId, dispute: DisputeId) -> Result<()> {
+    sqlx::query("UPDATE exceptions SET dispute_id = $2 WHERE id = $1")
+        .bind(id.uuid())
+        .bind(dispute.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// How much of what an exception holds went back, or is on its way.
+pub(crate) async fn back(tx: &mut Tx<'_>, id: ExceptionId) -> Result<i64> {
+    let back = sqlx::query_scalar("SELECT back FROM exceptions WHERE id = $1").bind(id.uuid());
+    Ok(back.fetch_one(&mut **tx).await?)
+}
+
+/// Makes an open exception tell of more or less money.
+pub(crate) async fn set_amount(tx: &mut Tx<'_>, id: ExceptionId, amount: i64) -> Result<()> {
+    sqlx::query("UPDATE exceptions SET amount = $2 WHERE id = $1 AND state = 'open'")
+        .bind(id.uuid())
+        .bind(amount)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Settles an exception without a person, and shows it on the order's timeline.
+pub(crate) async fn settle_and_tell(
+    tx: &mut Tx<'_>,
+    id: ExceptionId,
+    order: Option<OrderId>,
+    action: Action,
+    note: &str,
+    by: &str,
+    at: Timestamp,
+) -> Result<()> {
+    if settle(tx, id, action, note, by, at).await?
+        && let Some(order) = order
+    {
+        let data = json!({"exception_id": id, "action": action, "note": note, "by": by});
+        timeline::append(tx, order, at, &[("exception.resolved", data)]).await?;
+    }
+    Ok(())
+}
+
+/// Opens an exception again that was settled without a person: what settled it holds no longer.
+pub(crate) async fn reopen(
+    tx: &mut Tx<'_>,
+    id: ExceptionId,
+    order: Option<OrderId>,
+    amount: i64,
+    at: Timestamp,
+) -> Result<()> {
+    let opened = sqlx::query(
+        "UPDATE exceptions SET state = 'open', action = NULL, note = NULL, resolved_by = NULL, resolved_at = NULL,
+                amount = $2
+         WHERE id = $1 AND state = 'resolved' AND resolved_by IN ('rule', 'provider')",
+    )
+    .bind(id.uuid())
+    .bind(amount)
+    .execute(&mut **tx)
+    .await?;
+    if opened.rows_affected() == 1
+        && let Some(order) = order
+    {
+        let data = json!({"exception_id": id, "amount": amount});
+        timeline::append(tx, order, at, &[("exception.reopened", data)]).await?;
+    }
+    Ok(())
 }
 
 /// Marks an open exception as settled. False if somebody else was faster.
@@ -154,13 +252,15 @@ pub struct Exception {
     id: uuid::Uuid,
     order_id: Option<uuid::Uuid>,
     pub kind: String,
-    pub(crate) source: String,
     pub state: String,
     pub provider: Option<String>,
     pub provider_payment_id: Option<String>,
     payment_id: Option<uuid::Uuid>,
     pub amount: i64,
+    /// What of it went back, or is on its way, without anybody having decided.
+    pub back: i64,
     pub currency: Option<String>,
+    pub(crate) refund_id: Option<uuid::Uuid>,
     pub action: Option<String>,
     pub note: Option<String>,
     pub resolved_by: Option<String>,
@@ -230,7 +330,11 @@ pub async fn resolve(
     at: Timestamp,
 ) -> Result<Exception> {
     let mut tx = db.begin().await?;
-    if let Some(order) = get(db, id).await?.order() {
+    let seen = get(db, id).await?;
+    if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
+        refunds::lock_payment(&mut tx, provider, payment).await?;
+    }
+    if let Some(order) = seen.order() {
         orders::lock(&mut tx, order).await?; // before the exception, as everybody does
     }
     let exception: Option<Exception> = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1 FOR UPDATE")

@@ -4,10 +4,10 @@
 use domain::{
     OrderId, RefundId, SignedDuration, Timestamp,
     money::{Currency, Money},
-    payment::{Outcome, PaymentReport, RefundReport, RefundState},
+    payment::{DisputeReport, DisputeState, Outcome, PaymentReport, RefundReport, RefundState},
 };
 
-use crate::{Db, Error, Lease, Result, Tx, lease::put_off, orders, sql};
+use crate::{Db, Error, Lease, Result, SqlTime, Tx, lease::put_off, orders, sql};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Event {
     pub event_id: String,
     pub kind: String,
     pub body: Vec<u8>,
+    /// When the provider says that it came about, if it does.
+    pub told_at: Option<Timestamp>,
     /// What it says about money, if it does.
     pub notice: Option<Notice>,
 }
@@ -25,6 +27,7 @@ pub struct Event {
 pub enum Notice {
     Payment { order: Option<OrderId>, report: PaymentReport },
     Refund { order: Option<OrderId>, report: RefundReport },
+    Dispute(DisputeReport),
 }
 
 /// A stored event that nobody has acted on yet.
@@ -38,6 +41,7 @@ pub struct Pending {
 pub enum What {
     Payment(OrderId, PaymentReport),
     Refund(RefundReport),
+    Dispute(DisputeReport),
 }
 
 /// What became of an event.
@@ -71,6 +75,7 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
         Some(Notice::Refund { report, .. }) => {
             Stored::Pending(Pending { id, what: What::Refund(report.clone()) })
         }
+        Some(Notice::Dispute(report)) => Stored::Pending(Pending { id, what: What::Dispute(report.clone()) }),
         _ => Stored::Kept,
     };
     tx.commit().await?;
@@ -82,8 +87,9 @@ async fn insert(tx: &mut Tx<'_>, event: &Event, at: Timestamp) -> Result<Option<
     let columns = Columns::of(event.notice.as_ref());
     let id = sqlx::query_scalar(
         "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
-                            amount, currency, settled_at, refund_id, provider_refund_id, state_text)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN $5 END, $12, $13, $14)
+                            amount, currency, settled_at, refund_id, provider_refund_id, state_text,
+                            provider_dispute_id, told_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN $5 END, $12, $13, $14, $15, $16)
          ON CONFLICT (provider, event_id) DO NOTHING RETURNING id",
     )
     .bind(&event.provider)
@@ -100,6 +106,8 @@ async fn insert(tx: &mut Tx<'_>, event: &Event, at: Timestamp) -> Result<Option<
     .bind(columns.refund.map(RefundId::uuid))
     .bind(columns.provider_refund_id)
     .bind(columns.state_text)
+    .bind(columns.provider_dispute_id)
+    .bind(event.told_at.map(sql))
     .fetch_optional(&mut **tx)
     .await?;
     Ok(id)
@@ -115,6 +123,7 @@ struct Columns<'a> {
     asks_for_nothing: bool,
     refund: Option<RefundId>,
     provider_refund_id: Option<&'a str>,
+    provider_dispute_id: Option<&'a str>,
     state_text: Option<&'a str>,
 }
 
@@ -135,10 +144,18 @@ impl<'a> Columns<'a> {
                 payment_id: Some(&report.payment_id),
                 outcome: Some(refund_outcome(report.state)),
                 money: Some(report.money),
-                asks_for_nothing: false,
                 refund: report.refund,
                 provider_refund_id: Some(&report.provider_refund_id),
                 state_text: Some(&report.state_text),
+                ..Self::default()
+            },
+            Some(Notice::Dispute(report)) => Self {
+                payment_id: Some(&report.payment_id),
+                outcome: Some(dispute_outcome(report.state)),
+                money: Some(report.money),
+                provider_dispute_id: Some(&report.provider_dispute_id),
+                state_text: Some(&report.state_text),
+                ..Self::default()
             },
         }
     }
@@ -149,6 +166,14 @@ fn refund_outcome(state: RefundState) -> &'static str {
         RefundState::Requested | RefundState::Pending => "refund_pending",
         RefundState::Succeeded => "refund_succeeded",
         RefundState::Failed => "refund_failed",
+    }
+}
+
+fn dispute_outcome(state: DisputeState) -> &'static str {
+    match state {
+        DisputeState::Open => "dispute_open",
+        DisputeState::Won => "dispute_won",
+        DisputeState::Lost => "dispute_lost",
     }
 }
 
@@ -164,6 +189,7 @@ struct Row {
     currency: String,
     refund_id: Option<uuid::Uuid>,
     provider_refund_id: Option<String>,
+    provider_dispute_id: Option<String>,
     state_text: Option<String>,
 }
 
@@ -171,7 +197,8 @@ struct Row {
 /// the workflow that should have done so.
 const LOST: SignedDuration = SignedDuration::from_mins(10);
 
-/// Leases events that nobody has acted on. A refund waits until the money that it gives back is settled.
+/// Leases events that nobody has acted on. A refund or a dispute waits until the money that it is
+/// about is settled.
 pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
     let lost = lease.now.saturating_sub(LOST).unwrap_or(lease.now);
     let rows: Vec<Row> = sqlx::query_as(
@@ -179,7 +206,7 @@ pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
              SELECT id FROM inbox
              WHERE settled_at IS NULL AND received_at < $2 AND coalesce(dispatch_after, received_at) < $1
                AND (dispatched_at IS NULL OR dispatched_at < $3)
-               AND (outcome NOT LIKE 'refund%' OR NOT EXISTS (
+               AND (outcome IN ('succeeded', 'failed') OR NOT EXISTS (
                    SELECT 1 FROM inbox c
                    WHERE c.settled_at IS NULL AND c.provider = inbox.provider
                      AND c.payment_id = inbox.payment_id AND c.outcome = 'succeeded'))
@@ -187,7 +214,7 @@ pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
          )
          UPDATE inbox SET dispatch_after = $5 WHERE id IN (SELECT id FROM due)
          RETURNING id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
-                   provider_refund_id, state_text",
+                   provider_refund_id, provider_dispute_id, state_text",
     )
     .bind(sql(lease.now))
     .bind(sql(lease.older_than))
@@ -208,6 +235,18 @@ pub async fn put_off(db: &Db, ids: &[i64], until: Timestamp) -> Result<()> {
 fn pending(row: Row) -> Result<Pending> {
     let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
     let money = Money::new(row.amount, currency);
+    if let Some(state) = row.outcome.strip_prefix("dispute_") {
+        let report = DisputeReport {
+            provider: row.provider,
+            event_id: row.event_id,
+            provider_dispute_id: row.provider_dispute_id.unwrap_or_default(),
+            payment_id: row.payment_id,
+            state: DisputeState::from_store(state),
+            state_text: row.state_text.unwrap_or_default(),
+            money,
+        };
+        return Ok(Pending { id: row.id, what: What::Dispute(report) });
+    }
     let what = match (row.outcome.strip_prefix("refund_"), row.order_id) {
         (Some(state), _) => What::Refund(RefundReport {
             provider: row.provider,
@@ -228,6 +267,26 @@ fn pending(row: Row) -> Result<Pending> {
         (None, None) => return Err(Error::corrupt("an event without an order waits for one")),
     };
     Ok(Pending { id: row.id, what })
+}
+
+/// What is noted of an event (of a provider, by its id). A report that came by another way has none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Noted {
+    pub is_settled: bool,
+    /// The provider's own time of what it tells.
+    pub told_at: Option<Timestamp>,
+}
+
+pub(crate) async fn event(tx: &mut Tx<'_>, provider: &str, event_id: &str) -> Result<Noted> {
+    let noted: Option<(bool, Option<SqlTime>)> = sqlx::query_as(
+        "SELECT settled_at IS NOT NULL, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
+    )
+    .bind(provider)
+    .bind(event_id)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let noted = noted.map(|(is_settled, at)| Noted { is_settled, told_at: at.map(|at| at.to_jiff()) });
+    Ok(noted.unwrap_or_default())
 }
 
 /// Whether a capture was reported that nobody has settled yet.

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod check_ins;
+pub mod disputes;
 mod door;
 mod error;
 pub mod exceptions;

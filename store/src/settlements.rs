@@ -3,12 +3,13 @@
 use domain::{
     OrderId, PaymentId, Timestamp,
     money::{Currency, MAX_AMOUNT, Money},
-    payment::Mismatch,
+    payment::{DisputeState, Mismatch},
 };
 
 use crate::{
     Db, Error, Result, SqlTime,
     exceptions::{self, About},
+    refunds::holds_money,
     sql,
 };
 
@@ -27,12 +28,18 @@ pub struct Movement {
     pub currency: String,
     pub fee: Option<i64>,
     pub at: Timestamp,
+    /// Of a dispute, as the provider has it by now.
+    pub state: Option<DisputeState>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Captured,
     Refunded,
+    /// Taken away by a dispute.
+    Disputed,
+    /// Given back by a dispute that was won.
+    DisputeReversed,
 }
 
 impl Kind {
@@ -40,6 +47,8 @@ impl Kind {
         match self {
             Self::Captured => "captured",
             Self::Refunded => "refunded",
+            Self::Disputed => "disputed",
+            Self::DisputeReversed => "dispute_reversed",
         }
     }
 }
@@ -65,9 +74,13 @@ macro_rules! matched {
               OR EXISTS (SELECT 1 FROM exceptions e
                          WHERE e.provider = m.provider AND e.provider_payment_id = m.payment
                            AND e.kind = 'unknown_order' AND e.amount = m.amount AND e.currency = m.currency)
-          ELSE EXISTS (SELECT 1 FROM refunds r
+          WHEN 'refunded' THEN
+              EXISTS (SELECT 1 FROM refunds r
                        WHERE r.provider = m.provider AND r.provider_refund_id = m.reference
-                         AND r.state = 'succeeded' AND r.amount = m.amount AND r.currency = m.currency) END)"
+                         AND r.state = 'succeeded' AND r.amount = m.amount AND r.currency = m.currency)
+          ELSE EXISTS (SELECT 1 FROM disputes d
+                       WHERE d.provider = m.provider AND d.provider_dispute_id = m.reference
+                         AND d.state = m.state AND d.amount = m.amount AND d.currency = m.currency) END)"
     };
 }
 
@@ -75,21 +88,23 @@ macro_rules! matched {
 pub async fn book(db: &Db, movement: &Movement) -> Result<Verdict> {
     let (matched, known): (bool, bool) = sqlx::query_as(concat!(
         "WITH m AS (SELECT $1::text AS provider, $2::text AS kind, $3::text AS reference, $4::text AS payment,
-                           $6::bigint AS amount, $7::char(3) AS currency)
+                           $6::bigint AS amount, $7::char(3) AS currency, $10::text AS state)
          INSERT INTO provider_movements AS line (provider, kind, reference, payment, order_id, amount, currency,
-                                                 fee, at, matched)
-         SELECT provider, kind, reference, payment, $5::uuid, amount, currency, $8::bigint, $9::timestamptz, ",
+                                                 fee, at, state, matched)
+         SELECT provider, kind, reference, payment, $5::uuid, amount, currency, $8::bigint, $9::timestamptz, state, ",
         matched!(),
         " FROM m
          ON CONFLICT (provider, kind, reference) DO UPDATE
-             SET fee = coalesce(excluded.fee, line.fee), matched = excluded.matched
+             SET fee = coalesce(excluded.fee, line.fee), matched = excluded.matched, state = excluded.state
          RETURNING matched,
                    CASE kind WHEN 'captured' THEN
                        EXISTS (SELECT 1 FROM payments p WHERE p.provider = line.provider
                                    AND p.provider_payment_id = line.payment AND p.state = 'succeeded')
-                   ELSE EXISTS (SELECT 1 FROM refunds r WHERE r.provider = line.provider
+                   WHEN 'refunded' THEN EXISTS (SELECT 1 FROM refunds r WHERE r.provider = line.provider
                                     AND r.provider_refund_id = line.reference
-                                    AND r.state IN ('succeeded', 'failed')) END"
+                                    AND r.state IN ('succeeded', 'failed'))
+                   -- What a dispute is by now is taken up anew whenever it changes.
+                   ELSE false END"
     ))
     .bind(&movement.provider)
     .bind(movement.kind.as_str())
@@ -100,6 +115,7 @@ pub async fn book(db: &Db, movement: &Movement) -> Result<Verdict> {
     .bind(&movement.currency)
     .bind(movement.fee)
     .bind(sql(movement.at))
+    .bind(movement.state.map(DisputeState::as_str))
     .fetch_one(db.pool())
     .await?;
     Ok(match (matched, known) {
@@ -184,8 +200,10 @@ pub struct Settlement {
     pub fees: Option<i64>,
     /// Lines that our books do not have (yet).
     pub unmatched: i64,
-    /// Captured that day, and still an open exception.
+    /// Captured that day, still an open exception, and still with us.
     pub open: i64,
+    /// Taken by disputes, less what was given back when they were won.
+    pub disputed: i64,
 }
 
 /// Newest day first, those before the given (day, provider, currency).
@@ -195,15 +213,27 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
         None => (None, None, None),
     };
     let settlements = sqlx::query_as(concat!(
-        "WITH line AS (
+        "WITH back AS (
+             SELECT provider, payment,
+                    sum(CASE kind WHEN 'captured' THEN 0 WHEN 'dispute_reversed' THEN -amount ELSE amount END) AS amount
+             FROM provider_movements GROUP BY provider, payment
+         ), line AS (
              SELECT m.provider, m.kind, m.amount, m.currency, m.fee,
                     m.matched OR ",
         matched!(),
         " AS matched, -- healed since, perhaps
                     to_char(m.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
-                    (SELECT sum(e.amount) FROM exceptions e
-                     WHERE m.kind = 'captured' AND e.state = 'open' AND e.provider = m.provider
-                       AND e.provider_payment_id = m.payment) AS open
+                    -- No more than is there, by the provider's books as well as by ours.
+                    (SELECT least(coalesce(sum(e.amount - e.back), 0), greatest(0, m.amount - greatest(
+                                (SELECT amount FROM back WHERE (back.provider, back.payment) = (m.provider, m.payment)),
+                                (SELECT sum(amount) FROM refunds r
+                                 WHERE r.provider_payment_id = m.payment AND r.provider = m.provider
+                                   AND r.state = 'succeeded'))))
+                     FROM exceptions e
+                     WHERE m.kind = 'captured' AND e.state = 'open' AND e.provider_payment_id = m.payment
+                       AND e.provider = m.provider AND (e.kind = 'refund_failed' OR ",
+        holds_money!("e.kind"),
+        ")) AS open
              FROM provider_movements m
          ), settlement AS (
              SELECT day, provider, currency::text AS currency,
@@ -211,11 +241,14 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
                     coalesce(sum(amount) FILTER (WHERE kind = 'refunded'), 0) AS refunded,
                     sum(fee) AS fees,
                     count(*) FILTER (WHERE NOT matched) AS unmatched,
-                    coalesce(sum(open), 0) AS open
+                    coalesce(sum(open), 0) AS open,
+                    coalesce(sum(CASE kind WHEN 'disputed' THEN amount WHEN 'dispute_reversed' THEN -amount END),
+                             0) AS disputed
              FROM line GROUP BY day, provider, currency
          )
          SELECT day, provider, currency, unmatched, least(captured, $5)::bigint AS captured,
                 least(refunded, $5)::bigint AS refunded, least(open, $5)::bigint AS open,
+                greatest(-$5, least(disputed, $5))::bigint AS disputed,
                 CASE WHEN fees IS NOT NULL THEN greatest(-$5, least(fees, $5))::bigint END AS fees
          FROM settlement
          WHERE $1::text IS NULL OR (day, provider, currency) < ($1, $2, $3)
@@ -226,7 +259,7 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
     .bind(currency)
     .bind(limit)
     .bind(MAX_AMOUNT)
-    .fetch_all(db.pool())
+    .fetch_all(&mut *db.begin_report().await?)
     .await?;
     Ok(settlements)
 }

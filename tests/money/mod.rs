@@ -10,3 +10,4 @@ mod provider;
 mod random;
 mod table;
 mod table_cells;
+mod tellings;

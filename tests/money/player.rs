@@ -48,6 +48,7 @@ impl Player {
             11 => self.extend().await,
             12 => self.skip_time().await,
             13 | 14 => self.refund().await,
+            15 if self.dice.one_in(3) => self.end_anew().await,
             15 => self.refund_by_hand().await,
             16 => self.faults().await,
             17 => self.deliver().await,
@@ -162,6 +163,23 @@ impl Player {
         let Some(payment) = self.dice.pick(&payments) else { return };
         let amount = if self.dice.one_in(2) { json!({}) } else { json!({"amount": self.dice.amount(TOTAL)}) };
         self.sandbox(format!("/dashboard/payments/{payment}/refunds"), amount).await;
+    }
+
+    /// The bank takes a refund back, or one that failed is settled by hand.
+    async fn end_anew(&mut self) {
+        let path = format!("/v1/payments?order_id={}", self.order);
+        let list = self.bank.done("GET", &path, Value::Null).await;
+        let payments = list["data"].as_array().unwrap();
+        let refunds: Vec<(String, bool)> = payments
+            .iter()
+            .flat_map(|it| it["refunds"].as_array().unwrap())
+            .filter(|it| it["state"] != "pending")
+            .map(|it| (it["id"].as_str().unwrap().to_owned(), it["state"] == "succeeded"))
+            .collect();
+        let Some((refund, is_back)) = self.dice.pick(&refunds).cloned() else { return };
+        let to = if is_back { "failed" } else { "succeeded" };
+        let path = format!("/dashboard/refunds/{refund}/settle");
+        self.sandbox(path, json!({"state": to, "late": true})).await;
     }
 
     async fn faults(&mut self) {

@@ -76,6 +76,17 @@ async fn calm_down(shop: &Shop, bank: &Bank) {
     quiet(shop, bank).await;
 }
 
+/// What is open and what went back is no more than was captured.
+async fn settled(shop: &Shop) {
+    let rows = shop.api.get("/v1/settlements?limit=100").await.is(200)["data"].as_array().unwrap().clone();
+    for currency in ["EUR", "USD"] {
+        let of = |field: &str| -> i64 {
+            rows.iter().filter(|it| it["currency"] == currency).map(|it| it[field].as_i64().unwrap()).sum()
+        };
+        assert!(of("open") + of("refunded") <= of("captured"), "{rows:#?}");
+    }
+}
+
 async fn prove(shop: &Shop, bank: &Bank, orders: &[&str]) {
     let mut accounts = Vec::new();
     for order in orders {
@@ -86,6 +97,7 @@ async fn prove(shop: &Shop, bank: &Bank, orders: &[&str]) {
         }
     }
     books::prove(shop, bank, &accounts).await;
+    settled(shop).await;
     let on_hold = accounts.iter().filter(|it| it.order["status"] == "awaiting_payment").count();
     assert_eq!(shop.level("tea").await.1, i64::try_from(on_hold).unwrap());
 }

@@ -27,6 +27,11 @@ pub fn refund_workflow(refund: RefundId) -> String {
     refund.to_string()
 }
 
+/// A refund that had failed and succeeded after all has a second workflow, which tells the customer.
+pub fn refund_again_workflow(refund: RefundId) -> String {
+    format!("{refund}/again")
+}
+
 /// The schedule of the reconciliation, one per task queue: several Holdfasts may share a namespace.
 pub fn reconcile_schedule(task_queue: &str) -> String {
     format!("{task_queue}-reconcile")

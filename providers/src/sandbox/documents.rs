@@ -3,11 +3,12 @@
 use domain::{
     Timestamp,
     money::{self, Currency, Money},
+    payment::DisputeState,
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::PaidDirectly;
-use crate::{Attempt, AttemptState, Movement, MovementKind, Refund, RefundState};
+use crate::{Attempt, AttemptState, Dispute, Movement, MovementKind, Refund, RefundState};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PaymentDocument {
@@ -120,6 +121,8 @@ pub(super) struct MovementDocument {
     currency: Currency,
     fee: Option<i64>,
     at: Timestamp,
+    /// Of a dispute, by now.
+    state: Option<DisputeState>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -127,11 +130,19 @@ pub(super) struct MovementDocument {
 enum MovementType {
     Captured,
     Refunded,
+    Disputed,
+    DisputeReversed,
 }
 
 impl From<MovementDocument> for Movement {
     fn from(movement: MovementDocument) -> Self {
+        let money = Money::new(movement.amount, movement.currency);
         let provider_payment_id = movement.payment_id;
+        let dispute = |provider_dispute_id, provider_payment_id, or: DisputeState| {
+            let state = movement.state.unwrap_or(or);
+            let state_text = state.as_str().to_owned();
+            Dispute { provider_dispute_id, provider_payment_id, state, state_text, money }
+        };
         let kind = match movement.r#type {
             MovementType::Captured => MovementKind::Captured { provider_payment_id },
             MovementType::Refunded => MovementKind::Refunded {
@@ -139,14 +150,14 @@ impl From<MovementDocument> for Movement {
                 provider_refund_id: movement.id,
                 provider_payment_id,
             },
+            MovementType::Disputed => {
+                MovementKind::Disputed(dispute(movement.id, provider_payment_id, DisputeState::Open))
+            }
+            MovementType::DisputeReversed => {
+                MovementKind::DisputeReversed(dispute(movement.id, provider_payment_id, DisputeState::Won))
+            }
         };
-        Self {
-            kind,
-            order: movement.order_id.parse().ok(),
-            money: Money::new(movement.amount, movement.currency),
-            fee: movement.fee,
-            at: movement.at,
-        }
+        Self { kind, order: movement.order_id.parse().ok(), money, fee: movement.fee, at: movement.at }
     }
 }
 

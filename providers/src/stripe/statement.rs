@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::amount;
 use super::client::{Client, PAGE_ITEMS, parameter_unknown};
-use super::types::{Charge, List, Refund, unreadable};
+use super::types::{Charge, Dispute, List, Refund, unreadable};
 use crate::{Error, Movement, MovementKind, RefundState};
 
 const PATH: &str = "/v1/balance_transactions";
@@ -17,13 +17,16 @@ const MAX_PAGES: usize = 500;
 struct BalanceTransaction {
     id: String,
     created: i64,
+    /// What the balance gained; negative if it lost.
+    #[serde(default)]
+    amount: i64,
     currency: String,
     fee: i64,
     r#type: String,
     source: Option<Value>,
 }
 
-/// Captures and refunds booked from `from` until before `until`, oldest first.
+/// Captures, refunds and disputes booked from `from` until before `until`, oldest first.
 pub(super) async fn read(client: &Client, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {
     let whole_second_after = until.as_second().saturating_add(1);
     let mut window =
@@ -70,13 +73,14 @@ async fn page(
     client.get(PATH, &query).await
 }
 
-/// What a line is to us, if anything: payouts, disputes, fees and the like are not, nor is what was charged
-/// without a PaymentIntent, since it cannot be ours.
+/// What a line is to us, if anything: payouts, fees and the like are not, nor is what was charged without a
+/// PaymentIntent, since it cannot be ours.
 fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
     match line.r#type.as_str() {
         // Cards, and everything else.
         "charge" | "payment" => captured(line, at),
         "refund" | "payment_refund" => refunded(line, at),
+        "adjustment" => disputed(line, at),
         _ => Ok(None),
     }
 }
@@ -109,6 +113,27 @@ fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
         provider_payment_id: refund.provider_payment_id,
     };
     Ok(Some(Movement { kind, order, money: refund.money, fee, at }))
+}
+
+/// Adjustments are of many kinds; those of disputes come from one.
+fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
+    let is_dispute = |source: &Value| source.get("object").and_then(Value::as_str) == Some("dispute");
+    if !line.source.as_ref().is_some_and(is_dispute) {
+        return Ok(None);
+    }
+    let dispute: Dispute = source(line.source)?;
+    if dispute.payment_intent.is_none() {
+        return Ok(None);
+    }
+    let order = dispute.order();
+    let dispute = dispute.dispute()?;
+    let money = dispute.money;
+    let fee = fee(line.fee, &line.currency, money.currency.code());
+    let kind = match line.amount > 0 {
+        true => MovementKind::DisputeReversed(dispute),
+        false => MovementKind::Disputed(dispute),
+    };
+    Ok(Some(Movement { kind, order, money, fee, at }))
 }
 
 fn source<T: DeserializeOwned>(source: Option<Value>) -> Result<T, Error> {
@@ -154,6 +179,25 @@ mod tests {
         assert_eq!((told.money.amount, told.order), (500, None));
         refund["status"] = json!("failed");
         assert_eq!(of("refund", "usd", &refund), None);
+    }
+
+    #[test]
+    fn what_disputes_take_and_give_back_is_told() {
+        let line = |amount: i64, source: &Value| {
+            let line = json!({ "id": "txn_1", "created": 1000, "amount": amount, "currency": "usd", "fee": 1500,
+                "type": "adjustment", "source": source });
+            let line = serde_json::from_value(line).expect("a line");
+            movement(line, Timestamp::from_second(1000).expect("in range")).expect("readable")
+        };
+        let dispute = json!({ "id": "dp_1", "object": "dispute", "amount": 2000, "currency": "usd", "status": "won",
+            "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
+        let taken = line(-2000, &dispute).expect("a withdrawal");
+        assert!(matches!(&taken.kind, MovementKind::Disputed(it) if it.provider_payment_id == "pi_1"));
+        assert_eq!((taken.money.amount, taken.fee), (2000, Some(1500)));
+        assert_eq!(taken.order.map(|order| order.to_string()).as_deref(), Some(ORDER));
+        assert!(matches!(line(2000, &dispute).expect("a reversal").kind, MovementKind::DisputeReversed(_)));
+        assert_eq!(line(-2000, &json!({ "id": "x", "object": "fee_refund" })), None);
+        assert_eq!(line(-2000, &Value::Null), None);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use domain::{OrderId, Timestamp, money::Money};
+use domain::{OrderId, Timestamp, money::Money, payment::DisputeState};
 use serde::{Deserialize, Deserializer};
 
 use super::amount;
-use crate::{Attempt, AttemptState, Error, Refund as OurRefund, RefundState};
+use crate::{Attempt, AttemptState, Dispute as OurDispute, Error, Refund as OurRefund, RefundState};
 
 /// What we write to objects, to know them again.
 pub(super) mod metadata {
@@ -151,6 +151,38 @@ impl Refund {
             provider_refund_id: self.id,
             state,
             state_text,
+            money: amount::from_stripe(self.amount, &self.currency).ok_or_else(unreadable)?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Dispute {
+    id: String,
+    amount: i64,
+    currency: String,
+    status: String,
+    /// Null for charges that were made without one: those are not ours.
+    pub(super) payment_intent: Option<Expandable<IntentBehind>>,
+}
+
+impl Dispute {
+    pub(super) fn order(&self) -> Option<OrderId> {
+        order_behind(&Metadata::new(), self.payment_intent.as_ref())
+    }
+
+    /// An inquiry (`warning_...`) may become a dispute, so its money is in question, too. `prevented` ones never do.
+    pub(super) fn dispute(self) -> Result<OurDispute, Error> {
+        let state = match self.status.as_str() {
+            "won" | "warning_closed" | "prevented" => DisputeState::Won,
+            "lost" => DisputeState::Lost,
+            _ => DisputeState::Open,
+        };
+        Ok(OurDispute {
+            provider_dispute_id: self.id,
+            provider_payment_id: self.payment_intent.ok_or_else(unreadable)?.id().to_owned(),
+            state,
+            state_text: self.status,
             money: amount::from_stripe(self.amount, &self.currency).ok_or_else(unreadable)?,
         })
     }

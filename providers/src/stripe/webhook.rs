@@ -1,17 +1,52 @@
 //! What an event says, once it is known to be genuine.
 
-use domain::payment::{self, Outcome, PaymentReport};
+use domain::{
+    Timestamp,
+    payment::{self, Outcome, PaymentReport},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::NAME;
-use super::types::{PaymentIntent, Refund, order};
+use super::types::{Dispute, PaymentIntent, Refund, order};
 use crate::{Event, Notice};
+
+/// Every type of event that tells of money of a PaymentIntent. Others are kept, and tell us nothing: a capture comes as
+/// `payment_intent.succeeded` too, `charge.refunded` as `refund.created`, and what Stripe pays out, charges for itself or
+/// moves between accounts is no order's.
+const OF_MONEY: [(&str, Of); 14] = [
+    ("payment_intent.succeeded", Of::Payment(Outcome::Succeeded)),
+    ("payment_intent.payment_failed", Of::Payment(Outcome::Failed)),
+    ("refund.created", Of::Refund),
+    ("refund.updated", Of::Refund),
+    ("refund.failed", Of::Refund),
+    // What accounts with an older API version are sent instead of the others.
+    ("charge.refund.updated", Of::Refund),
+    ("charge.dispute.created", Of::Dispute),
+    ("charge.dispute.updated", Of::Dispute),
+    ("charge.dispute.funds_withdrawn", Of::Dispute),
+    ("charge.dispute.funds_reinstated", Of::Dispute),
+    ("charge.dispute.closed", Of::Dispute),
+    // Told by another event of this table, too.
+    ("charge.succeeded", Of::Told),
+    ("charge.captured", Of::Told),
+    ("charge.refunded", Of::Told),
+];
+
+#[derive(Clone, Copy)]
+enum Of {
+    Payment(Outcome),
+    Refund,
+    Dispute,
+    Told,
+}
 
 #[derive(Deserialize)]
 struct Envelope {
     id: String,
     r#type: String,
+    /// Seconds; some events have a text here.
+    created: Option<Value>,
     data: Option<Data>,
 }
 
@@ -22,18 +57,28 @@ struct Data {
 
 /// Reads an event. Says why, if it cannot; never what it could not read.
 pub(super) fn read(body: &[u8]) -> Result<Event, String> {
-    let Envelope { id, r#type, data } = serde_json::from_slice(body).map_err(|_| "not an event of Stripe")?;
+    let Envelope { id, r#type, created, data } =
+        serde_json::from_slice(body).map_err(|_| "not an event of Stripe")?;
     let id = payment::event_id(&id).map_err(|error| error.to_string())?;
     let kind = payment::event_type(&r#type).map_err(|error| error.to_string())?;
     let object = data.map_or(Value::Null, |data| data.object);
-    let notice = match kind.as_str() {
-        "payment_intent.succeeded" => Some(payment(&id, Outcome::Succeeded, object)?),
-        "payment_intent.payment_failed" => Some(payment(&id, Outcome::Failed, object)?),
-        // The last one is what accounts with an older API version are sent instead of the others.
-        "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => refund(object)?,
-        _ => None,
+    let notice = match OF_MONEY.iter().find(|(name, _)| *name == kind).map(|(_, of)| *of) {
+        Some(Of::Payment(outcome)) => Some(payment(&id, outcome, object)?),
+        Some(Of::Refund) => refund(object)?,
+        Some(Of::Dispute) => dispute(object)?,
+        Some(Of::Told) | None => None,
     };
-    Ok(Event { id, kind, notice })
+    let told_at = created.and_then(|at| at.as_i64()).and_then(|at| Timestamp::from_second(at).ok());
+    Ok(Event { id, kind, told_at, notice })
+}
+
+fn dispute(object: Value) -> Result<Option<Notice>, String> {
+    let dispute: Dispute = parse(object, "a Dispute")?;
+    if dispute.payment_intent.is_none() {
+        return Ok(None);
+    }
+    let dispute = dispute.dispute().map_err(|_| "the Dispute has an amount that we cannot read")?;
+    Ok(Some(Notice::Dispute(dispute)))
 }
 
 fn payment(event_id: &str, outcome: Outcome, object: Value) -> Result<Notice, String> {
@@ -68,6 +113,8 @@ fn parse<T: DeserializeOwned>(object: Value, what: &str) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+
+    use domain::payment::DisputeState;
 
     use super::*;
     use crate::RefundState;
@@ -145,6 +192,35 @@ mod tests {
         assert_eq!((order, refund.refund), (None, None));
         object["payment_intent"] = Value::Null;
         assert_eq!(event("refund.updated", &object).expect("readable").notice, None);
+    }
+
+    #[test]
+    fn a_dispute_is_told_in_each_of_its_states_and_dated_by_stripe() {
+        let cases = [
+            ("warning_needs_response", DisputeState::Open),
+            ("needs_response", DisputeState::Open),
+            ("under_review", DisputeState::Open),
+            ("won", DisputeState::Won),
+            ("warning_closed", DisputeState::Won),
+            ("lost", DisputeState::Lost),
+        ];
+        for kind in ["created", "updated", "funds_withdrawn", "funds_reinstated", "closed"] {
+            for (status, state) in cases {
+                let object = json!({ "id": "dp_1", "object": "dispute", "amount": 1500, "currency": "usd",
+                    "charge": "ch_1", "payment_intent": "pi_1", "status": status });
+                let event = json!({ "id": "evt_1", "type": format!("charge.dispute.{kind}"), "created": 1000,
+                    "data": { "object": object } });
+                let event = read(event.to_string().as_bytes()).expect("readable");
+                assert_eq!(event.told_at.map(Timestamp::as_second), Some(1000));
+                let Some(Notice::Dispute(dispute)) = event.notice else { panic!("{kind} tells nothing") };
+                assert_eq!((dispute.state, dispute.state_text.as_str()), (state, status));
+                assert_eq!(dispute.provider_dispute_id, "dp_1");
+                assert_eq!((dispute.provider_payment_id.as_str(), dispute.money.amount), ("pi_1", 1500));
+            }
+        }
+        let foreign =
+            json!({ "id": "dp_1", "amount": 1, "currency": "usd", "status": "lost", "payment_intent": null });
+        assert_eq!(event("charge.dispute.closed", &foreign).expect("readable").notice, None);
     }
 
     #[test]

@@ -18,6 +18,8 @@ const ALGORITHM: &str = "AEAD_AES_256_GCM";
 #[derive(Deserialize)]
 struct Notification {
     id: String,
+    /// When it came about.
+    create_time: Option<String>,
     event_type: String,
     resource: Resource,
 }
@@ -39,16 +41,19 @@ impl WechatPay {
         now: Timestamp,
     ) -> Result<Event, WebhookError> {
         self.client.verify(headers, body, now).map_err(WebhookError::NotGenuine)?;
-        let Notification { id, event_type: kind, resource } =
+        let Notification { id, create_time, event_type: kind, resource } =
             serde_json::from_slice(body).map_err(|_| malformed("the notification is not as documented"))?;
         let id = event_id(&id).map_err(|_| malformed("the notification has no usable id"))?;
         let kind = event_type(&kind).map_err(|_| malformed("the notification has no usable type"))?;
+        // All that moves money: `TRANSACTION.SUCCESS`, `REFUND.SUCCESS`, `REFUND.ABNORMAL` and `REFUND.CLOSED`. A complaint
+        // moves none; the merchant settles it by a refund.
         let notice = match kind.split_once('.') {
             Some(("TRANSACTION", _)) => self.payment(&id, self.open(&resource)?)?,
             Some(("REFUND", _)) => Some(self.refund_notice(self.open(&resource)?)?),
             _ => None,
         };
-        Ok(Event { id, kind, notice })
+        let told_at = create_time.and_then(|at| at.parse().ok());
+        Ok(Event { id, kind, told_at, notice })
     }
 
     fn open<T: DeserializeOwned>(&self, resource: &Resource) -> Result<T, WebhookError> {

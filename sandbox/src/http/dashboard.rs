@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use domain::Timestamp;
+use domain::{Timestamp, payment::DisputeState};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ use crate::{
     app::{App, locked},
     book::{Delivery, DeliveryState},
     faults::Faults,
-    model::{RefundState, id},
+    model::{Dispute, RefundState, id},
     rules::{self, GiveBack},
 };
 
@@ -28,6 +28,8 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/dashboard/payments/{id}/refunds", post(refund))
         .route("/dashboard/refunds/{id}/settle", post(settle))
+        .route("/dashboard/payments/{id}/disputes", post(dispute))
+        .route("/dashboard/disputes/{id}/close", post(close_dispute))
         .route("/dashboard/faults", get(service_faults).put(set_service_faults).delete(clear_faults))
         .route("/dashboard/faults/{name}", get(own_faults).put(set_own_faults).delete(clear_own_faults))
         .route("/dashboard/deliveries", get(deliveries))
@@ -60,18 +62,59 @@ async fn refund(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> 
 struct Settle {
     /// `succeeded` or `failed`.
     state: RefundState,
+    /// Whatever it had come to.
+    #[serde(default)]
+    late: bool,
     at: Option<Timestamp>,
 }
 
-/// Ends a pending refund, by its id or key.
+/// Ends a pending refund, by its id or key; `late` another one, too: banks take success back, people settle failures.
 async fn settle(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> Answer<Json<RefundDocument>> {
-    let Settle { state, at } = read(&body)?;
+    let Settle { state, late, at } = read(&body)?;
     let at = at.unwrap_or_else(Timestamp::now);
     let done = app.change_and_tell(
         |book| book.payment_of_refund(&id).cloned(),
-        |payment, _| rules::settle(payment, &id, state, at),
+        |payment, _| rules::settle(payment, &id, state, late, at),
     )?;
     Ok(Json(done.outcome.into()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenDispute {
+    /// Minor units; default: all that was captured.
+    amount: Option<i64>,
+    at: Option<Timestamp>,
+}
+
+/// The payer disputes a payment at the bank.
+async fn dispute(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> Answer<Json<Dispute>> {
+    let OpenDispute { amount, at } = read(&body)?;
+    let at = at.unwrap_or_else(Timestamp::now);
+    let done = app.change_and_tell(
+        |book| book.payment(&id).cloned(),
+        |payment, _| rules::dispute(payment, amount, at),
+    )?;
+    Ok(Json(done.outcome))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CloseDispute {
+    /// `won` or `lost`, as the merchant sees it.
+    state: DisputeState,
+    at: Option<Timestamp>,
+}
+
+/// The bank decides about a dispute.
+async fn close_dispute(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> Answer<Json<Dispute>> {
+    let CloseDispute { state, at } = read(&body)?;
+    let at = at.unwrap_or_else(Timestamp::now);
+    let done = app.change_and_tell(
+        |book| book.payment_of_dispute(&id).cloned(),
+        |payment, _| rules::close_dispute(payment, &id, state, at),
+    )?;
+    Ok(Json(done.outcome))
 }
 
 async fn service_faults(State(app): State<App>) -> Json<Faults> {

@@ -63,6 +63,7 @@ impl Create {
             captured: None,
             event_id: None,
             refunds: Vec::new(),
+            disputes: Vec::new(),
         })
     }
 }

@@ -153,6 +153,7 @@ fn direct(ask: &Pay, event_id: &str) -> Answer<Payment> {
         captured: None,
         event_id: None,
         refunds: Vec::new(),
+        disputes: Vec::new(),
     })
 }
 

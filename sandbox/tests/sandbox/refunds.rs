@@ -106,3 +106,41 @@ async fn a_refund_from_the_dashboard_has_no_id_of_ours() {
     let rest = peer.done("POST", &path, json!({})).await;
     assert_eq!(rest["amount"], 2400);
 }
+
+/// A bank takes a success back, and a failure is settled by hand, if what it was to give back is still there.
+#[tokio::test]
+async fn a_refund_may_come_to_another_end() {
+    let peer = Peer::start().await;
+    let (new, attempt) = peer.captured().await;
+    let made = peer.client.refund(&new_refund(&new, &attempt, 2000)).await.unwrap();
+    let path = format!("/dashboard/refunds/{}/settle", made.provider_refund_id);
+    assert_eq!(peer.call("POST", &path, json!({"state": "failed"})).await.0, 409);
+    peer.done("POST", &path, json!({"state": "failed", "late": true})).await;
+    assert_eq!(peer.look_up_refund(&made).await.state, RefundState::Failed);
+    let instead = peer.client.refund(&new_refund(&new, &attempt, 1000)).await.unwrap();
+    assert_eq!(peer.call("POST", &path, json!({"state": "succeeded", "late": true})).await.0, 409);
+    let other = format!("/dashboard/refunds/{}/settle", instead.provider_refund_id);
+    peer.done("POST", &other, json!({"state": "failed", "late": true})).await;
+    peer.done("POST", &path, json!({"state": "succeeded", "late": true})).await;
+    assert_eq!(peer.look_up_refund(&made).await.state, RefundState::Succeeded);
+}
+
+#[tokio::test]
+async fn disputed_money_cannot_be_given_back_until_the_dispute_is_won() {
+    let peer = Peer::start().await;
+    let (new, attempt) = peer.captured().await;
+    let path = format!("/dashboard/payments/{}/disputes", attempt.provider_payment_id);
+    assert_eq!(peer.call("POST", &path, json!({"amount": 2501})).await.0, 409);
+    let dispute = peer.done("POST", &path, json!({"amount": 2000})).await;
+    assert_eq!((&dispute["state"], &dispute["amount"]), (&json!("open"), &json!(2000)));
+    let above = peer.client.refund(&new_refund(&new, &attempt, 501)).await.unwrap_err();
+    assert_eq!(code(above), "refund_above_captured");
+    let close = format!("/dashboard/disputes/{}/close", dispute["id"].as_str().unwrap());
+    peer.done("POST", &close, json!({"state": "won"})).await;
+    peer.done("POST", &close, json!({"state": "won"})).await; // again: nothing new
+    assert_eq!(peer.call("POST", &close, json!({"state": "lost"})).await.0, 409);
+    peer.client.refund(&new_refund(&new, &attempt, 2500)).await.unwrap();
+    let mut kinds = peer.kinds(4).await;
+    kinds.sort();
+    assert_eq!(kinds, ["dispute.closed", "dispute.created", "payment.succeeded", "refund.succeeded"]);
+}

@@ -6,7 +6,7 @@ use domain::{
     payment::{Action, Mismatch, RefundState},
 };
 
-use super::{New, Refund, Row, insert};
+use super::{New, Refund, Row, insert, left_of_payment, rebalance};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},
@@ -60,11 +60,13 @@ pub async fn request(
             source: "api",
             state: RefundState::Requested,
             state_text: "",
+            told_at: None,
             idempotency,
         },
         at,
     )
     .await?;
+    rebalance(&mut tx, &refund.whose(), at).await?;
     tx.commit().await?;
     Ok((refund, false))
 }
@@ -88,12 +90,18 @@ async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Ref
     }
 }
 
-/// Whether nothing is left of what an order was paid with.
+/// Whether all of what an order was paid with went back or is on its way.
 pub(crate) async fn is_all_asked_back(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
-    Ok(paid_with(tx, order).await?.is_some_and(|paid| paid.left == 0))
+    let query = sqlx::query_scalar(
+        "SELECT sum(applied) > 0 AND sum(applied) <= coalesce((
+                    SELECT sum(own) FROM refunds WHERE order_id = $1 AND state <> 'failed'), 0)
+         FROM payments WHERE (order_id = $1 AND pays_order IS NULL) OR pays_order = $1",
+    );
+    let all: Option<bool> = query.bind(order.uuid()).fetch_one(&mut **tx).await?;
+    Ok(all.unwrap_or_default())
 }
 
-/// The payment that paid an order, and what of it has not been asked back yet.
+/// The payment that paid an order, and what of it can still go back.
 struct Paid {
     payment: PaymentId,
     provider: String,
@@ -104,15 +112,14 @@ struct Paid {
 }
 
 async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Paid>> {
-    let row: Option<(uuid::Uuid, String, String, i64, i64, String)> = sqlx::query_as(
-        "SELECT p.id, p.provider, p.provider_payment_id, p.amount,
-                (p.applied - coalesce((SELECT sum(r.amount) FROM refunds r
-                                       WHERE r.payment_id = p.id AND r.exception_id IS NULL), 0))::bigint,
-                p.currency
+    let row: Option<(uuid::Uuid, String, String, i64, i64, String)> = sqlx::query_as(concat!(
+        "SELECT p.id, p.provider, p.provider_payment_id, p.amount, ",
+        left_of_payment!(),
+        ", p.currency
          FROM payments p
          WHERE coalesce(p.pays_order, p.order_id) = $1 AND p.applied > 0
            AND (p.order_id = $1 OR p.pays_order = $1)",
-    )
+    ))
     .bind(order.uuid())
     .fetch_optional(&mut **tx)
     .await?;
@@ -124,8 +131,7 @@ async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Paid>> {
     Ok(Some(Paid { payment, provider, provider_payment_id, captured, left, currency }))
 }
 
-/// Sends the money of an exception back, by a rule. The exception is settled by it, unless the money went back
-/// by itself.
+/// Sends the money of an exception back, by a rule: what has not gone back by itself.
 pub(crate) async fn by_rule(
     tx: &mut Tx<'_>,
     exception: ExceptionId,
@@ -136,6 +142,7 @@ pub(crate) async fn by_rule(
     if !exceptions::settle(tx, exception, Action::Refund, "by the order's policy", "rule", at).await? {
         return Ok(());
     }
+    let back = exceptions::back(tx, exception).await?;
     let new = New {
         order: about.order,
         payment: about.payment,
@@ -143,16 +150,18 @@ pub(crate) async fn by_rule(
         provider: about.provider,
         provider_payment_id: about.provider_payment_id,
         provider_refund_id: None,
-        money: about.money,
+        money: Money::new(about.money.amount - back, about.money.currency),
         captured: about.captured,
         reason: why.as_str(),
         restock: false,
         source: "rule",
         state: RefundState::Requested,
         state_text: "",
+        told_at: None,
         idempotency: None,
     };
-    insert(tx, &new, at).await.map(|_| ())
+    let refund = insert(tx, &new, at).await?;
+    rebalance(tx, &refund.whose(), at).await
 }
 
 /// Sends the money of an exception back, because a person said so.
@@ -167,20 +176,19 @@ pub(crate) async fn of_exception(
     else {
         return Err(Error::BeyondCaptured(0));
     };
-    // No money, or money that has gone back already.
-    if exception.amount < 1 || exception.kind == Mismatch::RefundUnexplained.as_str() {
+    // No money, money that is not here, or that has gone back already.
+    let is_elsewhere = [Mismatch::RefundUnexplained, Mismatch::RefundContradicted, Mismatch::Disputed];
+    let amount = exception.amount - exception.back;
+    if amount < 1 || is_elsewhere.iter().any(|kind| exception.kind == kind.as_str()) {
         return Err(Error::BeyondCaptured(0));
     }
     // Instead of one that failed: what that was to bring back to the shelf comes back with this one.
-    let restock: Option<bool> = sqlx::query_scalar(
-        "SELECT restock FROM refunds
-         WHERE $1 = 'refund_failed' AND $2 LIKE '%/re_' || replace(id::text, '-', '') AND payment_id = $3",
-    )
-    .bind(&exception.kind)
-    .bind(&exception.source)
-    .bind(exception.payment().map(PaymentId::uuid))
-    .fetch_optional(&mut **tx)
-    .await?;
+    let restock: Option<bool> =
+        sqlx::query_scalar("SELECT restock FROM refunds WHERE $1 = 'refund_failed' AND id = $2")
+            .bind(&exception.kind)
+            .bind(exception.refund_id)
+            .fetch_optional(&mut **tx)
+            .await?;
     let captured: Option<i64> = sqlx::query_scalar("SELECT amount FROM payments WHERE id = $1")
         .bind(exception.payment().map(PaymentId::uuid))
         .fetch_optional(&mut **tx)
@@ -192,14 +200,16 @@ pub(crate) async fn of_exception(
         provider,
         provider_payment_id,
         provider_refund_id: None,
-        money: Money::new(exception.amount, Currency::parse(currency).map_err(Error::corrupt)?),
+        money: Money::new(amount, Currency::parse(currency).map_err(Error::corrupt)?),
         captured: captured.unwrap_or(exception.amount),
         reason: note,
         restock: restock.unwrap_or_default(),
         source: "api",
         state: RefundState::Requested,
         state_text: "",
+        told_at: None,
         idempotency: None,
     };
-    insert(tx, &new, at).await.map(|_| ())
+    let refund = insert(tx, &new, at).await?;
+    rebalance(tx, &refund.whose(), at).await
 }

@@ -2,11 +2,18 @@
 //! workflow of its own then drives the provider, and what the provider says is taken up in [`tell`].
 
 mod ask;
+mod balance;
+mod books;
+mod early;
+mod sums;
 mod tell;
 
 pub use ask::{Request, request};
 pub(crate) use ask::{by_rule, is_all_asked_back, of_exception};
-pub(crate) use tell::{lock_payment, lock_payments, take_up_early};
+pub(crate) use balance::{Whose, rebalance};
+pub(crate) use early::{origin, take_up_early};
+pub(crate) use sums::{holds_money, left_of_payment, payment_status, refresh_payment_status};
+pub(crate) use tell::{lock_payment, lock_payments};
 pub use tell::{record, report};
 
 use domain::{
@@ -16,9 +23,7 @@ use domain::{
 };
 use serde_json::json;
 
-use crate::{
-    Db, Error, Idempotency, Lease, Result, SqlTime, Tx, lease::put_off, orders, random, sql, timeline,
-};
+use crate::{Db, Error, Idempotency, Lease, Result, SqlTime, Tx, lease::put_off, random, sql, timeline};
 
 #[derive(Debug, Clone)]
 pub struct Refund {
@@ -64,6 +69,17 @@ struct Row {
     updated_at: SqlTime,
 }
 
+impl Refund {
+    fn whose(&self) -> Whose<'_> {
+        Whose {
+            provider: &self.provider,
+            provider_payment_id: &self.provider_payment_id,
+            payment: self.payment,
+            order: self.order,
+        }
+    }
+}
+
 impl TryFrom<Row> for Refund {
     type Error = Error;
 
@@ -104,16 +120,19 @@ struct New<'a> {
     source: &'a str,
     state: RefundState,
     state_text: &'a str,
+    /// When the provider says that it came to this state.
+    told_at: Option<Timestamp>,
     idempotency: Option<&'a Idempotency>,
 }
 
+/// Writes a refund down. Whose money it is follows: see [`rebalance`].
 async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund> {
     let row: Option<Row> = sqlx::query_as(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
-                              state_text, created_at, updated_at, idempotency_key, request_hash,
+                              state_text, created_at, updated_at, idempotency_key, request_hash, told_at,
                               workflow_started_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18,
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19,
                  CASE WHEN $13 = 'provider' THEN $16 END)
          ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
     )
@@ -135,6 +154,7 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
     .bind(sql(at))
     .bind(new.idempotency.map(|i| &i.key))
     .bind(new.idempotency.map(|i| &i.request_hash))
+    .bind(new.told_at.map(sql))
     .fetch_optional(&mut **tx)
     .await?;
     // The order is locked: whoever took the key since we looked did so for another one.
@@ -147,8 +167,7 @@ async fn note_request(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result
     let Some(order) = refund.order else { return Ok(()) };
     let data = json!({"refund_id": refund.id, "amount": refund.money.amount,
                       "currency": refund.money.currency, "reason": refund.reason, "source": refund.source});
-    timeline::append(tx, order, at, &[("refund.requested", data)]).await?;
-    refresh_payment_status(tx, order).await
+    timeline::append(tx, order, at, &[("refund.requested", data)]).await
 }
 
 pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
@@ -157,6 +176,21 @@ pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
         .fetch_optional(db.pool())
         .await?;
     row.ok_or(Error::NotFound)?.try_into()
+}
+
+/// Refunds that went back since `from`, as far as a provider said: the newest, to hold them against its books.
+pub async fn back_since(db: &Db, provider: &str, from: Timestamp, limit: i64) -> Result<Vec<Refund>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT * FROM refunds
+         WHERE provider = $1 AND state = 'succeeded' AND updated_at >= $2 AND provider_refund_id IS NOT NULL
+         ORDER BY updated_at DESC LIMIT $3",
+    )
+    .bind(provider)
+    .bind(sql(from))
+    .bind(limit)
+    .fetch_all(&mut *db.begin_report().await?)
+    .await?;
+    rows.into_iter().map(Refund::try_from).collect()
 }
 
 /// All refunds of an order, oldest first.
@@ -211,49 +245,5 @@ pub async fn note_started(db: &Db, ids: &[RefundId], at: Timestamp) -> Result<()
     .bind(sql(at))
     .execute(db.pool())
     .await?;
-    Ok(())
-}
-
-/// What the payments and refunds of the order `o` add up to, as SQL.
-macro_rules! payment_status {
-    () => {
-        "(SELECT CASE
-             WHEN under_way > 0 THEN 'refund_pending'
-             WHEN refunded > 0 AND refunded >= captured THEN 'refunded'
-             WHEN applied > 0 AND own >= applied THEN 'refunded'
-             WHEN applied > 0 AND own > 0 THEN 'partially_refunded'
-             WHEN applied > 0 THEN 'paid'
-             ELSE 'unpaid' END
-         FROM (
-             SELECT coalesce(sum(amount), 0) AS captured, coalesce(sum(applied), 0) AS applied
-             FROM payments
-             WHERE state = 'succeeded' AND ((order_id = o.id AND pays_order IS NULL) OR pays_order = o.id)
-         ) AS paid, (
-             SELECT count(*) FILTER (WHERE state IN ('requested', 'pending')) AS under_way,
-                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded'), 0) AS refunded,
-                    coalesce(sum(amount) FILTER (WHERE state = 'succeeded' AND id IN (
-                        -- of the order's own money: asked for as such, or instead of one that failed
-                        WITH RECURSIVE own (id) AS (
-                            SELECT id FROM refunds WHERE order_id = o.id AND exception_id IS NULL
-                            UNION
-                            SELECT again.id FROM own
-                            JOIN exceptions e ON e.order_id = o.id AND e.kind = 'refund_failed'
-                                 AND e.source LIKE '%/re_' || replace(own.id::text, '-', '')
-                            JOIN refunds again ON again.exception_id = e.id
-                        ) SELECT id FROM own)), 0) AS own
-             FROM refunds WHERE order_id = o.id
-         ) AS back)"
-    };
-}
-pub(crate) use payment_status;
-
-/// Writes what an order's payments and refunds add up to. Under its lock first: a statement that waited for the
-/// lock would not see the refund that the other transaction wrote.
-pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
-    orders::lock(tx, order).await?;
-    sqlx::query(concat!("UPDATE orders o SET payment_status = ", payment_status!(), " WHERE o.id = $1"))
-        .bind(order.uuid())
-        .execute(&mut **tx)
-        .await?;
     Ok(())
 }

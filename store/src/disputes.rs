@@ -1,0 +1,156 @@
+//! Disputes: a payer wants money back by way of the bank. Its money is not with us, and cannot be refunded, until the
+//! dispute is won. What follows for the payment's books is in [`crate::refunds`].
+
+use domain::{
+    DisputeId, OrderId, PaymentId, Timestamp,
+    payment::{DisputeReport, DisputeState},
+};
+use serde_json::json;
+
+use crate::{
+    Db, Error, Result, SqlTime, Tx, inbox, outbox, random,
+    refunds::{lock_payment, origin, rebalance},
+    sql, timeline,
+};
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    provider_dispute_id: String,
+    amount: i64,
+    currency: String,
+    state: String,
+    state_text: String,
+    told_at: Option<SqlTime>,
+}
+
+impl Row {
+    fn state(&self) -> DisputeState {
+        DisputeState::from_store(&self.state)
+    }
+
+    /// What is not news is told again, or was overtaken by what came of it.
+    fn is_news(&self, seen: &DisputeReport, told_at: Option<Timestamp>) -> bool {
+        let last = self.told_at.as_ref().map(|at| at.to_jiff());
+        let outdated = matches!((told_at, last), (Some(now), Some(last)) if now < last);
+        let reopens = self.state() != DisputeState::Open && seen.state == DisputeState::Open;
+        let same = self.state() == seen.state && self.amount == seen.money.amount;
+        !outdated && !reopens && !same
+    }
+}
+
+/// Takes up what a provider's event says of a dispute, and settles the event. Gives the dispute's state, if that is news.
+#[tracing::instrument(name = "sql disputes.report", skip_all, err(level = "debug"))]
+pub async fn report(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Option<DisputeState>> {
+    let mut tx = db.begin().await?;
+    lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
+    let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
+    if event.is_settled {
+        return Ok(None);
+    }
+    if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? {
+        return Err(Error::Engine("the disputed money is not settled yet".to_owned()));
+    }
+    let news = change(&mut tx, report, event.told_at, at).await?;
+    inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
+    tx.commit().await?;
+    Ok(news)
+}
+
+async fn change(
+    tx: &mut Tx<'_>,
+    report: &DisputeReport,
+    told_at: Option<Timestamp>,
+    at: Timestamp,
+) -> Result<Option<DisputeState>> {
+    let origin = origin(tx, &report.provider, &report.payment_id).await?;
+    let known: Option<Row> = sqlx::query_as(
+        "SELECT provider_dispute_id, amount, currency::text AS currency, state, state_text, told_at
+         FROM disputes WHERE provider = $1 AND provider_dispute_id = $2 FOR UPDATE",
+    )
+    .bind(&report.provider)
+    .bind(&report.provider_dispute_id)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let before = known.as_ref().map(Row::state);
+    if known.as_ref().is_some_and(|known| !known.is_news(report, told_at)) {
+        return Ok(None);
+    }
+    let row: Row = sqlx::query_as(
+        "INSERT INTO disputes (id, order_id, payment_id, provider, provider_payment_id, provider_dispute_id, amount,
+                               currency, state, state_text, told_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
+         ON CONFLICT (provider, provider_dispute_id) DO UPDATE
+             SET amount = excluded.amount, state = excluded.state, state_text = excluded.state_text, own = 0, held = 0,
+                 told_at = coalesce(excluded.told_at, disputes.told_at), updated_at = excluded.updated_at
+         RETURNING provider_dispute_id, amount, currency::text AS currency, state, state_text, told_at",
+    )
+    .bind(DisputeId::new(at, random()).uuid())
+    .bind(origin.order.map(OrderId::uuid))
+    .bind(origin.payment.map(PaymentId::uuid))
+    .bind(&report.provider)
+    .bind(&report.payment_id)
+    .bind(&report.provider_dispute_id)
+    .bind(report.money.amount)
+    .bind(report.money.currency.code())
+    .bind(report.state.as_str())
+    .bind(&report.state_text)
+    .bind(told_at.map(sql))
+    .bind(sql(at))
+    .fetch_one(&mut **tx)
+    .await?;
+    if let Some(order) = origin.order {
+        tell(tx, order, &row, before, at).await?;
+    }
+    rebalance(tx, &origin.whose(&report.provider, &report.payment_id), at).await?;
+    Ok((before != Some(report.state)).then_some(report.state))
+}
+
+/// A dispute whose end is told before its beginning began all the same.
+async fn tell(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    row: &Row,
+    before: Option<DisputeState>,
+    at: Timestamp,
+) -> Result<()> {
+    let data = json!({"dispute_id": row.provider_dispute_id, "amount": row.amount, "currency": row.currency,
+                      "state_text": row.state_text});
+    let began = before.is_none().then_some("payment.disputed");
+    let ended = match row.state() {
+        state if before == Some(state) => None,
+        DisputeState::Open => None,
+        DisputeState::Won => Some("dispute.won"),
+        DisputeState::Lost => Some("dispute.lost"),
+    };
+    for kind in began.into_iter().chain(ended) {
+        timeline::append(tx, order, at, &[(kind, data.clone())]).await?;
+        outbox::append(tx, order, at, kind, data.clone()).await?;
+    }
+    Ok(())
+}
+
+/// Gives disputes that were told before their capture to the order whose money it was.
+pub(crate) async fn found_order(
+    tx: &mut Tx<'_>,
+    provider: &str,
+    provider_payment_id: &str,
+    order: OrderId,
+    payment: PaymentId,
+    at: Timestamp,
+) -> Result<()> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "UPDATE disputes SET order_id = $3, payment_id = $4
+         WHERE provider = $1 AND provider_payment_id = $2 AND payment_id IS NULL
+         RETURNING provider_dispute_id, amount, currency::text AS currency, state, state_text, told_at",
+    )
+    .bind(provider)
+    .bind(provider_payment_id)
+    .bind(order.uuid())
+    .bind(payment.uuid())
+    .fetch_all(&mut **tx)
+    .await?;
+    for row in rows {
+        tell(tx, order, &row, None, at).await?;
+    }
+    Ok(())
+}

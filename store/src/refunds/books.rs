@@ -1,0 +1,198 @@
+//! All that is known of one payment, read for [`domain::attribution`].
+
+use domain::{
+    ExceptionId, PaymentId,
+    attribution::{self, Failure, Fate, Held, Of},
+    payment::{DisputeState, Mismatch, RefundState},
+};
+
+use super::{Whose, holds_money};
+use crate::{Result, Tx};
+
+#[derive(sqlx::FromRow)]
+pub(super) struct ExceptionRow {
+    pub id: uuid::Uuid,
+    pub holds_money: bool,
+    pub kind: String,
+    pub is_open: bool,
+    pub action: Option<String>,
+    pub resolved_by: Option<String>,
+    pub amount: i64,
+    pub currency: Option<String>,
+    pub back: i64,
+    pub refund_id: Option<uuid::Uuid>,
+    pub dispute_id: Option<uuid::Uuid>,
+}
+
+impl ExceptionRow {
+    pub fn id(&self) -> ExceptionId {
+        ExceptionId::from_uuid(self.id)
+    }
+
+    /// Settled by what follows here, so it may open again.
+    pub fn settled_by_rule(&self) -> bool {
+        !self.is_open && matches!(self.resolved_by.as_deref(), Some("rule" | "provider"))
+    }
+
+    pub fn fate(&self) -> Fate {
+        match (self.action.as_deref(), self.resolved_by.as_deref()) {
+            (None, _) | (_, Some("provider")) => Fate::Waits,
+            (Some("refund"), _) => Fate::Sent,
+            (Some(_), _) => Fate::Kept,
+        }
+    }
+
+    fn failure(&self) -> Failure {
+        match self.action.as_deref() {
+            Some(_) if self.settled_by_rule() => Failure::Waits,
+            Some("refund") => Failure::SentAgain,
+            Some(_) => Failure::Kept,
+            None => Failure::Waits,
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct RefundRow {
+    pub id: uuid::Uuid,
+    pub exception_id: Option<uuid::Uuid>,
+    pub by_provider: bool,
+    pub state: String,
+    pub amount: i64,
+    pub currency: String,
+    pub own: i64,
+    pub held: i64,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct DisputeRow {
+    pub id: uuid::Uuid,
+    pub state: String,
+    pub amount: i64,
+    pub currency: String,
+    pub own: i64,
+    pub held: i64,
+}
+
+/// All that is known of a payment.
+pub(super) struct Books {
+    pub captured: i64,
+    pub applied: i64,
+    /// None: nothing was captured, as far as we know.
+    pub currency: Option<String>,
+    pub held: Vec<ExceptionRow>,
+    pub others: Vec<ExceptionRow>,
+    pub refunds: Vec<RefundRow>,
+    pub disputes: Vec<DisputeRow>,
+}
+
+impl Books {
+    pub async fn read(tx: &mut Tx<'_>, whose: &Whose<'_>) -> Result<Self> {
+        let payment = whose.payment.map(PaymentId::uuid);
+        let captured: Option<(i64, i64, String)> = sqlx::query_as(
+            "SELECT amount, applied, currency::text FROM payments WHERE id = $1 AND state = 'succeeded'",
+        )
+        .bind(payment)
+        .fetch_optional(&mut **tx)
+        .await?;
+        let exceptions: Vec<ExceptionRow> = sqlx::query_as(concat!(
+            "SELECT id, ",
+            holds_money!("kind"),
+            " AS holds_money, kind, state = 'open' AS is_open, action, resolved_by, amount,
+                    currency::text AS currency, back, refund_id, dispute_id
+             FROM exceptions
+             WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
+               AND action IS DISTINCT FROM 'apply'
+             ORDER BY id"
+        ))
+        .bind(whose.provider)
+        .bind(whose.provider_payment_id)
+        .bind(payment)
+        .fetch_all(&mut **tx)
+        .await?;
+        let refunds = sqlx::query_as(
+            "SELECT id, exception_id, source = 'provider' AS by_provider, state, amount, currency::text AS currency,
+                    own, held
+             FROM refunds
+             WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
+             ORDER BY source <> 'provider', CASE source WHEN 'provider' THEN provider_refund_id END, id",
+        )
+        .bind(whose.provider)
+        .bind(whose.provider_payment_id)
+        .bind(payment)
+        .fetch_all(&mut **tx)
+        .await?;
+        let disputes = sqlx::query_as(
+            "SELECT id, state, amount, currency::text AS currency, own, held FROM disputes
+             WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
+             ORDER BY provider_dispute_id",
+        )
+        .bind(whose.provider)
+        .bind(whose.provider_payment_id)
+        .bind(payment)
+        .fetch_all(&mut **tx)
+        .await?;
+        let (held, others): (Vec<_>, Vec<_>) = exceptions.into_iter().partition(|it| it.holds_money);
+        let (captured, applied, currency) = match captured {
+            Some((captured, applied, currency)) => (captured, applied, Some(currency)),
+            None => {
+                (held.iter().map(|it| it.amount).sum(), 0, held.iter().find_map(|it| it.currency.clone()))
+            }
+        };
+        Ok(Self { captured, applied, currency, held, others, refunds, disputes })
+    }
+
+    pub fn payment(&self) -> attribution::Payment {
+        let held = self.held.iter().map(|it| Held { amount: it.amount, fate: it.fate(), back: it.back });
+        let refunds = self.refunds.iter().map(|row| attribution::Refund {
+            of: self.of(row),
+            state: RefundState::from_store(&row.state),
+            amount: self.in_question(row.amount, &row.currency),
+            failure: self.failed(row).map_or(Failure::Waits, ExceptionRow::failure),
+        });
+        let disputes = self.disputes.iter().map(|row| attribution::Dispute {
+            state: DisputeState::from_store(&row.state),
+            amount: self.in_question(row.amount, &row.currency),
+        });
+        attribution::Payment {
+            applied: self.applied,
+            held: held.collect(),
+            refunds: refunds.collect(),
+            disputes: disputes.collect(),
+        }
+    }
+
+    /// Money of another currency than was captured takes nothing of it.
+    pub fn in_question(&self, amount: i64, currency: &str) -> i64 {
+        let fits = self.currency.as_deref().is_none_or(|captured| captured == currency);
+        if fits { amount } else { 0 }
+    }
+
+    /// What a refund was made of. One that was made instead of another that failed is of the same.
+    fn of(&self, row: &RefundRow) -> Of {
+        let mut row = row;
+        for _ in 0..=self.refunds.len() {
+            if row.by_provider {
+                return Of::Any;
+            }
+            let Some(exception) = row.exception_id else { return Of::Own };
+            if let Some(place) = self.held.iter().position(|it| it.id == exception) {
+                return Of::Held(place);
+            }
+            let failed = self.others.iter().find(|it| it.id == exception).and_then(|it| it.refund_id);
+            match failed.and_then(|id| self.refunds.iter().find(|it| it.id == id)) {
+                Some(before) => row = before,
+                None => return Of::Own,
+            }
+        }
+        Of::Own
+    }
+
+    pub fn failed(&self, row: &RefundRow) -> Option<&ExceptionRow> {
+        self.about(Mismatch::RefundFailed, row)
+    }
+
+    pub fn about(&self, kind: Mismatch, row: &RefundRow) -> Option<&ExceptionRow> {
+        self.others.iter().find(|it| it.kind == kind.as_str() && it.refund_id == Some(row.id))
+    }
+}

@@ -1,0 +1,109 @@
+//! Webhooks come in any order: a refund or a dispute may be told before its capture, and is nobody's until then. Now
+//! that the capture is known, it is taken up as if it had been told after it.
+
+use domain::{OrderId, PaymentId, Timestamp, payment::RefundState};
+
+use super::{Refund, Row, Whose, note_request, rebalance, tell::consequences};
+use crate::{Result, Tx, disputes, exceptions, orders};
+
+/// A captured payment of ours, its order locked; nothing if we do not know it (yet).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Origin {
+    pub order: Option<OrderId>,
+    pub payment: Option<PaymentId>,
+    pub captured: Option<i64>,
+}
+
+impl Origin {
+    pub fn whose<'a>(&self, provider: &'a str, provider_payment_id: &'a str) -> Whose<'a> {
+        Whose { provider, provider_payment_id, payment: self.payment, order: self.order }
+    }
+}
+
+pub(crate) async fn origin(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str) -> Result<Origin> {
+    let found: Option<(uuid::Uuid, uuid::Uuid, i64)> = sqlx::query_as(
+        "SELECT id, coalesce(pays_order, order_id), amount FROM payments
+         WHERE provider = $1 AND provider_payment_id = $2 AND state = 'succeeded'
+         ORDER BY applied DESC LIMIT 1",
+    )
+    .bind(provider)
+    .bind(provider_payment_id)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some((payment, order, captured)) = found else { return Ok(Origin::default()) };
+    orders::lock(tx, OrderId::from_uuid(order)).await?;
+    Ok(Origin {
+        order: Some(OrderId::from_uuid(order)),
+        payment: Some(PaymentId::from_uuid(payment)),
+        captured: Some(captured),
+    })
+}
+
+/// Takes up what was told of these payments (by provider and its id) before they were captured.
+pub(crate) async fn take_up_early(tx: &mut Tx<'_>, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
+    let early: Vec<(String, String)> = sqlx::query_as(
+        "SELECT provider, provider_payment_id FROM refunds
+         WHERE (provider, provider_payment_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+           AND payment_id IS NULL
+         UNION
+         SELECT provider, provider_payment_id FROM disputes
+         WHERE (provider, provider_payment_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+           AND payment_id IS NULL",
+    )
+    .bind(captured.iter().map(|(provider, ..)| *provider).collect::<Vec<_>>())
+    .bind(captured.iter().map(|(_, payment, _)| *payment).collect::<Vec<_>>())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (provider, payment) in early {
+        if let Some((.., at)) =
+            captured.iter().find(|it| (it.0, it.1) == (provider.as_str(), payment.as_str()))
+        {
+            take_up(tx, &provider, &payment, *at).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn take_up(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str, at: Timestamp) -> Result<()> {
+    let origin = origin(tx, provider, provider_payment_id).await?;
+    let (Some(order), Some(payment)) = (origin.order, origin.payment) else {
+        return rebalance(tx, &origin.whose(provider, provider_payment_id), at).await;
+    };
+    let found = found_order(tx, provider, provider_payment_id, order, payment).await?;
+    disputes::found_order(tx, provider, provider_payment_id, order, payment, at).await?;
+    let raised = exceptions::found_order(tx, provider, provider_payment_id, order, payment).await?;
+    for refund in &found {
+        note_request(tx, refund, at).await?;
+    }
+    rebalance(tx, &origin.whose(provider, provider_payment_id), at).await?;
+    exceptions::show_open(tx, &raised, order, at).await?;
+    for refund in found.iter().filter(|it| it.state == RefundState::Succeeded) {
+        consequences(tx, refund, at).await?;
+    }
+    Ok(())
+}
+
+/// Gives early refunds to the order whose money it was.
+async fn found_order(
+    tx: &mut Tx<'_>,
+    provider: &str,
+    provider_payment_id: &str,
+    order: OrderId,
+    payment: PaymentId,
+) -> Result<Vec<Refund>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "UPDATE refunds r SET order_id = $3, payment_id = $4, captured = p.amount
+         FROM payments p
+         WHERE p.id = $4 AND r.provider = $1 AND r.provider_payment_id = $2 AND r.payment_id IS NULL
+           AND r.source = 'provider' RETURNING r.*",
+    )
+    .bind(provider)
+    .bind(provider_payment_id)
+    .bind(order.uuid())
+    .bind(payment.uuid())
+    .fetch_all(&mut **tx)
+    .await?;
+    let mut refunds = rows.into_iter().map(Refund::try_from).collect::<Result<Vec<_>>>()?;
+    refunds.sort_by_key(|it| it.id);
+    Ok(refunds)
+}

@@ -1,0 +1,70 @@
+//! What refunds and disputes add up to, as SQL that several queries share.
+
+use domain::OrderId;
+
+use crate::{Result, Tx, orders};
+
+/// Whether an exception of this kind (a column) holds captured money. The others tell of refunds, disputes, attempts and
+/// events; the money that they are about is an order's, or another exception's, or not here.
+macro_rules! holds_money {
+    ($kind:literal) => {
+        concat!(
+            $kind,
+            " NOT IN ('refund_failed', 'refund_unexplained', 'refund_contradicted', 'disputed', 'attempt_uncertain',
+                      'not_in_books', 'unreadable_event')"
+        )
+    };
+}
+pub(crate) use holds_money;
+
+/// What can go back of the order's own money in the payment `p`: it has not gone back, is not on its way and not in
+/// dispute, and the provider still has it.
+macro_rules! left_of_payment {
+    () => {
+        "(SELECT greatest(0, least(p.applied - back.own, p.amount - back.amount))::bigint
+         FROM (SELECT coalesce(sum(own), 0) AS own, coalesce(sum(amount), 0) AS amount
+               FROM (SELECT own, amount FROM refunds WHERE payment_id = p.id AND state <> 'failed'
+                     UNION ALL
+                     SELECT own, amount FROM disputes WHERE payment_id = p.id AND state <> 'won') AS taken
+              ) AS back)"
+    };
+}
+pub(crate) use left_of_payment;
+
+/// What the payments, refunds and lost disputes of the order `o` add up to. What a payer got by a dispute went back as
+/// much as what was refunded.
+macro_rules! payment_status {
+    () => {
+        "(SELECT CASE
+             WHEN under_way > 0 THEN 'refund_pending'
+             WHEN refunded > 0 AND refunded >= captured THEN 'refunded'
+             WHEN applied > 0 AND own >= applied THEN 'refunded'
+             WHEN applied > 0 AND own > 0 THEN 'partially_refunded'
+             WHEN applied > 0 THEN 'paid'
+             ELSE 'unpaid' END
+         FROM (
+             SELECT coalesce(sum(amount), 0) AS captured, coalesce(sum(applied), 0) AS applied
+             FROM payments
+             WHERE state = 'succeeded' AND ((order_id = o.id AND pays_order IS NULL) OR pays_order = o.id)
+         ) AS paid, (
+             SELECT count(*) FILTER (WHERE state IN ('requested', 'pending')) AS under_way,
+                    coalesce(sum(own + held) FILTER (WHERE state IN ('succeeded', 'lost')), 0) AS refunded,
+                    coalesce(sum(own) FILTER (WHERE state IN ('succeeded', 'lost')), 0) AS own
+             FROM (SELECT state, own, held FROM refunds WHERE order_id = o.id
+                   UNION ALL
+                   SELECT state, own, held FROM disputes WHERE order_id = o.id) AS taken
+         ) AS back)"
+    };
+}
+pub(crate) use payment_status;
+
+/// Writes what an order's payments and refunds add up to. Under its lock first: a statement that waited for the
+/// lock would not see the refund that the other transaction wrote.
+pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+    orders::lock(tx, order).await?;
+    sqlx::query(concat!("UPDATE orders o SET payment_status = ", payment_status!(), " WHERE o.id = $1"))
+        .bind(order.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
