@@ -33,6 +33,7 @@ mod idempotency;
 mod interleavings;
 mod large_amounts;
 mod ledger;
+mod local_times;
 mod money;
 mod operations;
 mod outages;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, Invalids, text};
+use crate::{Invalid, Invalids, locale, text, zone};
 
 /// A customer as the shop knows them. `id` is visible in the Temporal UI; everything else is
 /// personal data and stays in PostgreSQL.
@@ -35,8 +35,8 @@ impl Customer {
         let id = invalids.check_in("customer", id("id", &self.id));
         let email = invalids.check_in("customer", email(&self.email));
         let name = optional(&mut invalids, self.name, |t| text::line("name", t, 200));
-        let locale = optional(&mut invalids, self.locale, |t| text::token("locale", t, 35, "-"));
-        let time_zone = optional(&mut invalids, self.time_zone, time_zone);
+        let locale = optional(&mut invalids, self.locale, |t| locale::parse("locale", t));
+        let time_zone = optional(&mut invalids, self.time_zone, |t| zone::parse("time_zone", t));
         match (id, email) {
             (Some(id), Some(email)) if invalids.is_empty() => Ok(Self { id, email, name, locale, time_zone }),
             _ => Err(invalids.into_vec()),
@@ -63,12 +63,6 @@ fn email(text: &str) -> Result<String, Invalid> {
         return Ok(text.to_owned());
     }
     Err(Invalid::new("email", "must be an e-mail address such as ann@example.org"))
-}
-
-pub(crate) fn time_zone(name: &str) -> Result<String, Invalid> {
-    jiff::tz::TimeZone::get(name)
-        .map(|_| name.to_owned())
-        .map_err(|_| Invalid::new("time_zone", "must be an IANA time zone such as Europe/Vienna"))
 }
 
 #[cfg(test)]

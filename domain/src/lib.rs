@@ -9,6 +9,7 @@ pub mod check_in;
 pub mod customer;
 pub mod id;
 mod invalid;
+mod locale;
 pub mod mail;
 pub mod money;
 pub mod order;
@@ -19,6 +20,7 @@ pub mod search;
 pub mod stay;
 pub mod stock;
 mod text;
+pub mod zone;
 
 pub use id::{DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
 pub use invalid::{Invalid, Invalids};

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use jiff::{Timestamp, ToSpan as _, civil::Date};
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, Invalids, customer, money, stock::Sku, text};
+use crate::{Invalid, Invalids, money, stock::Sku, text, zone};
 
 pub const MAX_NIGHTS: i64 = 90;
 pub const MAX_ROOMS: i64 = 100;
@@ -174,7 +174,7 @@ impl Terms {
         if !(1..=MAX_GUESTS).contains(&self.max_guests) {
             invalids.push(Invalid::new("max_guests", format!("must be 1 to {MAX_GUESTS}")));
         }
-        invalids.check(customer::time_zone(&self.time_zone));
+        let time_zone = invalids.check(zone::parse("time_zone", &self.time_zone));
         if self.extras.len() > MAX_EXTRAS {
             invalids.push(Invalid::new("extras", format!("must be at most {MAX_EXTRAS}")));
         }
@@ -188,15 +188,15 @@ impl Terms {
                 invalids.push(Invalid::new(format!("{field}.code"), "is named twice"));
             }
         }
-        match invalids.is_empty() {
-            true => Ok(self),
-            false => Err(invalids.into_vec()),
+        match time_zone {
+            Some(time_zone) if invalids.is_empty() => Ok(Self { time_zone, ..self }),
+            _ => Err(invalids.into_vec()),
         }
     }
 
     /// The day it is there.
     pub fn today(&self, at: Timestamp) -> Date {
-        at.to_zoned(zone(&self.time_zone)).date()
+        at.to_zoned(zone::stored(&self.time_zone)).date()
     }
 
     /// Checks a booking against what is offered, at the time of the request.
@@ -294,18 +294,13 @@ impl Stay {
 
     /// Whether its first day is over.
     pub fn is_past(&self, at: Timestamp) -> bool {
-        self.from < at.to_zoned(zone(&self.time_zone)).date()
+        self.from < at.to_zoned(zone::stored(&self.time_zone)).date()
     }
 }
 
 /// When a day begins there.
 fn midnight(day: Date, time_zone: &str) -> Timestamp {
-    day.to_zoned(zone(time_zone)).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
-}
-
-fn zone(name: &str) -> TimeZone {
-    // Checked when it was set; UTC if the zone has left the database since.
-    TimeZone::get(name).unwrap_or(TimeZone::UTC)
+    day.to_zoned(zone::stored(time_zone)).map_or(Timestamp::MAX, |zoned| zoned.timestamp())
 }
 
 #[cfg(test)]

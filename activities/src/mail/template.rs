@@ -2,9 +2,8 @@
 
 use askama::Template;
 use domain::{
-    Date, Timestamp, check_in::Code, customer::Customer, mail::MailKind, money::Money, order::Order,
+    Date, Timestamp, check_in::Code, customer::Customer, mail::MailKind, money::Money, order::Order, zone,
 };
-use jiff::tz::TimeZone;
 
 /// A mail, ready to be addressed.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ struct Facts {
     order: String,
     lines: Vec<Line>,
     total: Money,
-    /// In the customer's time zone, with its name.
+    /// In the customer's time zone, with its offset and name.
     due: String,
     /// The sentences that differ from mail to mail.
     headline: &'static str,
@@ -157,13 +156,12 @@ fn day(day: Date) -> String {
     day.strftime("%-d %B %Y").to_string()
 }
 
-/// `Sunday, 22 November 2026, 14:05 (Europe/Vienna)`.
+/// `Sunday, 22 November 2026, 14:05 +01:00 (Europe/Vienna)`. The offset tells apart the two hours of the same name when
+/// the clocks go back.
 fn local_time(at: Timestamp, customer: &Customer) -> String {
-    let name = customer.time_zone.as_deref().unwrap_or("UTC");
-    // Checked when the order was placed; UTC if the zone has left the database since.
-    let zone = TimeZone::get(name).unwrap_or(TimeZone::UTC);
-    let zoned = at.to_zoned(zone);
-    format!("{} ({name})", zoned.strftime("%A, %-d %B %Y, %H:%M"))
+    let zoned = at.to_zoned(zone::stored(customer.time_zone.as_deref().unwrap_or("UTC")));
+    let name = zoned.time_zone().iana_name().unwrap_or("UTC");
+    format!("{} ({name})", zoned.strftime("%A, %-d %B %Y, %H:%M %:z"))
 }
 
 #[cfg(test)]
@@ -180,8 +178,17 @@ mod tests {
             time_zone: time_zone.map(Into::into),
         };
         let at: Timestamp = "2026-07-01T22:30:00Z".parse().expect("a time");
-        assert_eq!(local_time(at, &customer(None)), "Wednesday, 1 July 2026, 22:30 (UTC)");
+        assert_eq!(local_time(at, &customer(None)), "Wednesday, 1 July 2026, 22:30 +00:00 (UTC)");
         let vienna = customer(Some("Europe/Vienna"));
-        assert_eq!(local_time(at, &vienna), "Thursday, 2 July 2026, 00:30 (Europe/Vienna)");
+        assert_eq!(local_time(at, &vienna), "Thursday, 2 July 2026, 00:30 +02:00 (Europe/Vienna)");
+        let twice = ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"].map(|at| {
+            let at: Timestamp = at.parse().expect("a time");
+            (local_time(at, &vienna), local_time(at, &customer(Some("America/St_Johns"))))
+        });
+        assert_eq!(twice[0].0, "Sunday, 25 October 2026, 02:30 +02:00 (Europe/Vienna)");
+        assert_eq!(twice[1].0, "Sunday, 25 October 2026, 02:30 +01:00 (Europe/Vienna)");
+        assert_eq!(twice[1].1, "Saturday, 24 October 2026, 23:00 -02:30 (America/St_Johns)");
+        // Of an order that is older than the rule for zones.
+        assert_eq!(local_time(at, &customer(Some("Factory"))), "Wednesday, 1 July 2026, 22:30 +00:00 (UTC)");
     }
 }

@@ -103,14 +103,14 @@ struct ChargeDocument {
 #[schema(as = Customer)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerDocument {
-    /// Your id for the customer: 1-64 characters out of letters, digits, `_ . : -`. Visible in the
-    /// Temporal UI, so never an e-mail address.
+    /// Your id for the customer: 1-64 characters out of letters, digits, `_ . : -`, with a letter or digit. Visible in
+    /// the Temporal UI, so never an e-mail address.
     pub id: String,
     pub email: String,
     pub name: Option<String>,
-    /// BCP 47, such as `de-AT`.
+    /// A language tag as BCP 47 writes it, such as `de-AT`.
     pub locale: Option<String>,
-    /// IANA name, such as `Europe/Vienna`; due dates in mails are written in it. Default UTC.
+    /// IANA name, such as `Europe/Vienna`; due dates in mails are written in it, with their offset. Default UTC.
     pub time_zone: Option<String>,
 }
 
