@@ -92,7 +92,7 @@ async fn a_bad_offer_is_told_which_fields_are_wrong() {
         (json!({"from": day(3), "to": day(3), "capacity": 1}), vec!["to"]),
         (json!({"from": day(3), "to": day(370), "capacity": 1}), vec!["to"]),
         (
-            json!({"from": "x", "to": "y", "capacity": -1, "unit_price": 0}),
+            json!({"from": "x", "to": "y", "capacity": -1, "unit_price": -1}),
             vec!["from", "to", "capacity", "unit_price"],
         ),
         (json!({"from": day(3), "to": day(4), "capacity": 10_001}), vec!["capacity"]),
@@ -106,7 +106,7 @@ async fn a_bad_offer_is_told_which_fields_are_wrong() {
         (json!({"max_guests": 0, "time_zone": "Mars/Olympus"}), vec!["max_guests", "time_zone"]),
         (json!({"extras": vec![breakfast.clone(); 2]}), vec!["extras[1].code"]),
         (
-            json!({"extras": [{"code": "a b", "name": "", "unit_price": 0, "per": "stay"}]}),
+            json!({"extras": [{"code": "a b", "name": "", "unit_price": -1, "per": "stay"}]}),
             vec!["extras[0].code", "extras[0].name", "extras[0].unit_price"],
         ),
         (

@@ -53,3 +53,4 @@ mod temporal_view;
 mod timelines;
 mod webhooks;
 mod wechat;
+mod zero;

@@ -104,11 +104,11 @@ fn within(least: i64, amount: i64) -> Result<i64, Invalid> {
     }
 }
 
-/// A price of one piece: 1 to [`MAX_UNIT_PRICE`] minor units.
+/// A price of one piece: 0 (a gift) to [`MAX_UNIT_PRICE`] minor units.
 pub fn unit_price(amount: i64) -> Result<i64, Invalid> {
     match amount {
-        1..=MAX_UNIT_PRICE => Ok(amount),
-        _ => Err(Invalid::new("unit_price", format!("must be 1 to {MAX_UNIT_PRICE} minor units"))),
+        0..=MAX_UNIT_PRICE => Ok(amount),
+        _ => Err(Invalid::new("unit_price", format!("must be 0 to {MAX_UNIT_PRICE} minor units"))),
     }
 }
 

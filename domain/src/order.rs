@@ -187,6 +187,29 @@ impl Order {
         Money::new(self.total, self.currency)
     }
 
+    /// Nobody has to pay for it.
+    pub const fn is_free(&self) -> bool {
+        self.total == 0
+    }
+
+    /// As it was the moment it was placed: waiting for its money, or paid already if it is free.
+    pub fn as_placed(self) -> Self {
+        let (status, payment_status) = match self.is_free() {
+            true => (self.policy.fulfilment.status_once_paid(), PaymentStatus::Paid),
+            false => (Status::AwaitingPayment, PaymentStatus::Unpaid),
+        };
+        let placed_at = self.placed_at;
+        Self {
+            status,
+            payment_status,
+            payment_due_at: self.policy.payment_due_at(placed_at),
+            paid_at: self.is_free().then_some(placed_at),
+            closed_at: status.is_terminal().then_some(placed_at),
+            close_reason: None,
+            ..self
+        }
+    }
+
     /// When the last of its stays is over, if it has one.
     pub fn stays_end_at(&self) -> Option<Timestamp> {
         self.lines.iter().filter_map(|line| line.stay.as_ref()).map(Stay::ends_at).max()

@@ -24,6 +24,16 @@ pub enum Fulfilment {
     CheckIn,
 }
 
+impl Fulfilment {
+    /// What an order is once it is paid.
+    pub const fn status_once_paid(self) -> Status {
+        match self {
+            Self::Immediate => Status::Completed,
+            Self::Manual | Self::CheckIn => Status::Paid,
+        }
+    }
+}
+
 /// Offsets count from the moment the order was placed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {

@@ -20,7 +20,7 @@ pub struct Finding {
 
 pub const SHOWN: usize = 20;
 
-const CHECKS: [(&str, &str); 20] = [
+const CHECKS: [(&str, &str); 21] = [
     (
         "1. levels are the sum of the ledger, and never negative",
         "SELECT format('%s: on_hand %s, ledger %s; held %s, ledger %s', s.sku, s.on_hand,
@@ -129,9 +129,14 @@ const CHECKS: [(&str, &str); 20] = [
                        count(p.id))
          FROM orders o LEFT JOIN payments p ON coalesce(p.pays_order, p.order_id) = o.id AND p.applied > 0
          GROUP BY o.id
-         HAVING CASE WHEN o.paid_at IS NULL THEN count(p.id) > 0
+         HAVING CASE WHEN o.paid_at IS NULL OR o.total = 0 THEN count(p.id) > 0
                      ELSE count(p.id) <> 1 OR sum(p.applied) <> o.total
                           OR bool_or(p.currency <> o.currency) END",
+    ),
+    (
+        "3. what costs nothing was paid when it was placed",
+        "SELECT format('%s: placed %s, paid %s', id, placed_at, paid_at) FROM orders
+         WHERE total = 0 AND paid_at IS DISTINCT FROM placed_at",
     ),
     (
         "3. every exception that was settled by a refund has one, of no more than its amount",

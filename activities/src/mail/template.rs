@@ -19,8 +19,8 @@ struct Facts {
     order: String,
     lines: Vec<Line>,
     total: Money,
-    /// In the customer's time zone, with its offset and name.
-    due: String,
+    /// In the customer's time zone, with its offset and name. None if there is nothing to pay.
+    due: Option<String>,
     /// The sentences that differ from mail to mail.
     headline: &'static str,
     message: String,
@@ -45,6 +45,7 @@ struct CheckIn {
     greeting: String,
     order: String,
     lines: Vec<Line>,
+    standing: &'static str,
     code: String,
     warning: &'static str,
 }
@@ -67,6 +68,7 @@ pub(super) fn check_in(order: &Order, code: &Code) -> Result<Text, askama::Error
         greeting: greeting(&order.customer),
         order: order.id.to_string(),
         lines: lines(order),
+        standing: stay_is(order),
         code: code.as_str().to_owned(),
         warning: WARNING,
     };
@@ -75,6 +77,10 @@ pub(super) fn check_in(order: &Order, code: &Code) -> Result<Text, askama::Error
         plain: CheckInPlain(&facts).render()?,
         html: CheckInHtml(&facts).render()?,
     })
+}
+
+fn stay_is(order: &Order) -> &'static str {
+    if order.is_free() { "Your stay is confirmed." } else { "Your stay is paid." }
 }
 
 /// `refunded` is how much went back, in a mail that says so.
@@ -86,7 +92,7 @@ pub(super) fn render(order: &Order, kind: MailKind, refunded: Option<Money>) -> 
         order: order.id.to_string(),
         lines: lines(order),
         total: order.total(),
-        due,
+        due: (!order.is_free()).then_some(due),
         headline,
         message,
     };
@@ -123,10 +129,14 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
                      Please pay until {due}; after that the order expires."
             ),
         ),
+        MailKind::Paid if order.is_free() => (
+            "We have received your order",
+            "Thank you! There is nothing to pay: your order is confirmed.".to_owned(),
+        ),
         MailKind::Paid => {
             ("We have received your payment", format!("Thank you! Your payment of {total} has arrived."))
         }
-        MailKind::CheckIn => (CHECK_IN, "Your stay is paid.".to_owned()),
+        MailKind::CheckIn => (CHECK_IN, stay_is(order).to_owned()),
         MailKind::Completed => {
             ("Your order is complete", "Everything you ordered has been handed over.".to_owned())
         }

@@ -9,7 +9,7 @@ use domain::{
     Invalid, Invalids, OrderId,
     customer::Customer,
     money::Currency,
-    order::{self, Order, PaymentStatus, Placement, Status},
+    order::{self, Placement},
     policy::{Fulfilment, LatePayment, MoneyRules, Overpayment, Policy, Settle},
     stay::{self, Booking},
 };
@@ -108,7 +108,8 @@ struct PlacePolicy {
     duplicate_payment: Option<Settle>,
 }
 
-/// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine.
+/// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine. An order that costs
+/// nothing is paid at once: it is `completed`, or `paid` if it waits for `fulfil` or a check-in.
 #[utoipa::path(
     post, path = "/v1/orders", tag = "Orders", request_body = PlaceOrder,
     params(("Idempotency-Key" = String, Header, description = "New for each order; a repeat gets the first answer again")),
@@ -138,24 +139,11 @@ pub async fn place(
             app.dispatcher.start(Start::from(&*order));
             (*order, false)
         }
-        Placed::Replayed(id) => (as_placed(orders::get(&app.db, id).await?), true),
+        Placed::Replayed(id) => (orders::get(&app.db, id).await?.as_placed(), true),
     };
     let location = format!("/v1/orders/{}", order.id);
     let document = axum::Json(OrderDocument::new(order, &app.engine));
     Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
-}
-
-/// The first answer again: the order as it was the moment it was placed.
-fn as_placed(order: Order) -> Order {
-    Order {
-        status: Status::AwaitingPayment,
-        payment_status: PaymentStatus::Unpaid,
-        payment_due_at: order.policy.payment_due_at(order.placed_at),
-        paid_at: None,
-        closed_at: None,
-        close_reason: None,
-        ..order
-    }
 }
 
 fn parse(request: PlaceOrder, providers: &Providers) -> Result<Placement, Vec<Invalid>> {

@@ -32,7 +32,7 @@ pub struct PutProduct {
     name: String,
     #[serde(default)]
     description: String,
-    /// Minor units (cents), 1 to 10,000,000,000. Of a `stay`, the price of a night that has none of its own.
+    /// Minor units (cents), 0 (a gift) to 10,000,000,000. Of a `stay`, the price of a night that has none of its own.
     unit_price: i64,
     /// ISO 4217, such as `EUR`.
     currency: String,

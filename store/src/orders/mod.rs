@@ -4,6 +4,7 @@ mod close;
 mod extend;
 mod pay;
 mod place;
+mod place_free;
 mod place_stay;
 mod read;
 mod reinstate;
@@ -25,12 +26,7 @@ pub(crate) use step::{Decision, Step, What, decide, decide_all};
 
 use std::collections::BTreeMap;
 
-use domain::{
-    OrderId, Timestamp,
-    money::Currency,
-    order::Status,
-    policy::{Fulfilment, Policy},
-};
+use domain::{OrderId, Timestamp, money::Currency, order::Status, policy::Policy};
 use sqlx::types::Json;
 
 use crate::{Error, Result, SqlTime, Tx, refunds::payment_status, sql};
@@ -50,10 +46,7 @@ pub(crate) struct Locked {
 impl Locked {
     /// What it is once it is paid.
     fn status_when_paid(&self) -> Status {
-        match self.policy.fulfilment {
-            Fulfilment::Immediate => Status::Completed,
-            Fulfilment::Manual | Fulfilment::CheckIn => Status::Paid,
-        }
+        self.policy.fulfilment.status_once_paid()
     }
 
     /// From here on the order may expire.

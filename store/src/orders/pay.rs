@@ -197,7 +197,7 @@ fn paid(order: &Locked) -> Settled {
 }
 
 /// Commits what the orders hold, and writes that they are paid.
-async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, orders: &[(&Locked, Timestamp)]) -> Result<()> {
+pub(super) async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, orders: &[(&Locked, Timestamp)]) -> Result<()> {
     let (mut entries, mut events, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     for (order, at) in orders.iter().copied() {
         ends.push(End { order: order.id, movement: Movement::Committed, at });

@@ -13,7 +13,7 @@ use domain::{
     stock::{Level, Shortage, Sku},
 };
 
-use super::{place_stay, write};
+use super::{place_free::pay_free, place_stay, write};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     stays::{self, Lodging},
@@ -74,6 +74,7 @@ pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed
     }
     write::orders(&mut tx, &placed).await?;
     stock::hold(&mut tx, &holds).await?;
+    pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await?;
     tx.commit().await?;
     Ok(answers)
 }
@@ -205,7 +206,7 @@ fn placed(ask: &Ask, lines: Vec<Line>, total: i64) -> Order {
         (false, Fulfilment::CheckIn) => Fulfilment::Manual,
         (false, asked) => asked,
     };
-    Order {
+    let order = Order {
         id: ask.id,
         status: Status::AwaitingPayment,
         payment_status: PaymentStatus::Unpaid,
@@ -221,7 +222,8 @@ fn placed(ask: &Ask, lines: Vec<Line>, total: i64) -> Order {
         closed_at: None,
         close_reason: None,
         metadata,
-    }
+    };
+    order.as_placed()
 }
 
 /// What is wrong with a field of a line. The door names a line by its SKU.

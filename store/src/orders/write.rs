@@ -6,8 +6,8 @@ use sqlx::types::Json;
 
 use crate::{Error, Idempotency, Result, SqlTime, Tx, outbox, sql, timeline};
 
-/// Writes orders with their lines, timelines and outbox rows. [`Error::Raced`] if a key was taken since it was
-/// looked up.
+/// Writes orders with their lines, timelines and outbox rows. Each begins unpaid, also one that is free.
+/// [`Error::Raced`] if a key was taken since it was looked up.
 pub(super) async fn orders(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()> {
     if heads(tx, orders).await? != orders.len() as u64 {
         return Err(Error::Raced);
@@ -46,18 +46,15 @@ async fn heads(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<u64
     let written = sqlx::query(
         "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer, policy,
                              metadata, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
-         SELECT id, status, payment_status, 1, currency, total, customer_id, customer, policy, metadata, placed_at,
-                payment_due_at, idempotency_key, request_hash, payment_method
-         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::jsonb[],
-                     $8::jsonb[], $9::jsonb[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::bytea[],
-                     $14::text[])
-              AS o (id, status, payment_status, currency, total, customer_id, customer, policy, metadata,
-                    placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
+         SELECT id, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer, policy, metadata,
+                placed_at, payment_due_at, idempotency_key, request_hash, payment_method
+         FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::jsonb[], $6::jsonb[], $7::jsonb[],
+                     $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::text[])
+              AS o (id, currency, total, customer_id, customer, policy, metadata, placed_at, payment_due_at,
+                    idempotency_key, request_hash, payment_method)
          ON CONFLICT (idempotency_key) DO NOTHING",
     )
     .bind(orders.iter().map(|(order, _)| order.id.uuid()).collect::<Vec<_>>())
-    .bind(texts(|order| order.status.as_str()))
-    .bind(texts(|order| order.payment_status.as_str()))
     .bind(texts(|order| order.currency.code()))
     .bind(orders.iter().map(|(order, _)| order.total).collect::<Vec<_>>())
     .bind(texts(|order| &order.customer.id))

@@ -37,6 +37,7 @@ macro_rules! payment_status {
     () => {
         "(SELECT CASE
              WHEN under_way > 0 THEN 'refund_pending'
+             WHEN o.total = 0 THEN 'paid' -- whatever money came and went back: none of it was for the order
              WHEN refunded > 0 AND refunded >= captured THEN 'refunded'
              WHEN applied > 0 AND own >= applied THEN 'refunded'
              WHEN applied > 0 AND own > 0 THEN 'partially_refunded'
