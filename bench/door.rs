@@ -14,7 +14,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{OrderId, customer::Customer, money::Currency, order::Placement, policy::Policy, stock::Sku};
+use domain::{
+    OrderId, collect::Collects, customer::Customer, money::Currency, order::Placement, policy::Policy,
+    stock::Sku,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use store::{Db, Idempotency, orders::Ask};
@@ -133,6 +136,7 @@ pub fn ask(run: &str, n: usize, sku: &str) -> Ask {
             payment_method: None,
             metadata: serde_json::Map::new(),
         },
+        collects: Collects::Anything,
         idempotency: Idempotency { key: format!("{run}-{n}"), request_hash: vec![0; 32] },
         at,
     }

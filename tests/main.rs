@@ -37,6 +37,7 @@ mod local_times;
 mod money;
 mod operations;
 mod outages;
+mod payable;
 mod payments;
 mod plans;
 mod policy;

@@ -38,6 +38,9 @@ pub(crate) async fn reconcile(
     let lines = provider.statement(from, now.saturating_add(AHEAD)?).await?;
     let mut found = Reconciled { lines: lines.len() as u64, ..Reconciled::default() };
     for line in &lines {
+        if is_foreign(db, providers, provider, line).await? {
+            continue;
+        }
         match book(db, provider, line, now).await? {
             Booked::Matched => {}
             Booked::Healed => found.healed += 1,
@@ -63,6 +66,19 @@ enum Booked {
     Healed,
     /// We wrote down something else.
     Contradicted,
+}
+
+/// Whether a line is about money of those who share the provider's account with us.
+async fn is_foreign(
+    db: &Db,
+    providers: &Providers,
+    provider: &dyn Provider,
+    line: &Movement,
+) -> anyhow::Result<bool> {
+    if line.order.is_some() || !providers.is_shared(provider.name()) {
+        return Ok(false);
+    }
+    Ok(!inbox::knows_payment(db, provider.name(), &row(provider, line).payment).await?)
 }
 
 async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp) -> anyhow::Result<Booked> {

@@ -3,6 +3,7 @@
 
 use domain::{
     Invalid, Invalids,
+    collect::Collects,
     order::{self, Placement},
     stay,
 };
@@ -21,7 +22,9 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
                 Err(why) => return Ok(Reserved::Refused(why)),
             };
             let idempotency = Idempotency { key: id.to_string(), request_hash: Vec::new() };
-            match orders::place(db, Ask { id, placement, idempotency, at }).await {
+            match orders::place(db, Ask { id, placement, collects: Collects::Anything, idempotency, at })
+                .await
+            {
                 Ok(Placed::New(order)) => *order,
                 Ok(Placed::Replayed(id)) => orders::get(db, id).await?,
                 Err(error) => return refusal(error),

@@ -29,12 +29,15 @@ struct ExceptionDocument {
     order_id: Option<String>,
     payment_id: Option<String>,
     /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`, `refund_failed`,
-    /// `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain` or `not_in_books`.
+    /// `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain`, `not_in_books` or `unreadable_event`.
     kind: String,
     /// `open` or `resolved`.
     state: String,
     provider: Option<String>,
     provider_payment_id: Option<String>,
+    /// Of an `unreadable_event`: which it is, and what is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<UnreadableDocument>,
     /// The money in question, in minor units. Of `refund_failed`: what should have gone back and is still here.
     amount: i64,
     /// What of it went back without anybody having decided (part of it, in the provider's dashboard), or is on its way.
@@ -51,9 +54,26 @@ struct ExceptionDocument {
     resolved_at: Option<Timestamp>,
 }
 
+/// A provider's event that could not be read. Its body is in the inbox.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnreadableEvent)]
+struct UnreadableDocument {
+    /// The provider's, or one of ours if it has none.
+    id: String,
+    r#type: String,
+    detail: String,
+}
+
+fn unreadable(exception: &Exception) -> Option<UnreadableDocument> {
+    let text = |field: &str| exception.data[field].as_str().map(str::to_owned);
+    (exception.kind == exceptions::UNREADABLE_EVENT).then_some(())?;
+    Some(UnreadableDocument { id: text("event_id")?, r#type: text("type")?, detail: text("why")? })
+}
+
 impl From<Exception> for ExceptionDocument {
     fn from(exception: Exception) -> Self {
         Self {
+            event: unreadable(&exception),
             object: "exception",
             id: exception.id().to_string(),
             order_id: exception.order().map(|id| id.to_string()),

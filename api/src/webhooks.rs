@@ -2,10 +2,17 @@
 //! engine behind the answer's back.
 
 use axum::extract::{Path, Request, State, rejection::PathRejection};
-use domain::payment::Mismatch;
-use providers::WebhookError;
+use domain::{
+    Timestamp, money,
+    payment::{self, Mismatch, Outcome},
+};
+use providers::{Envelope, WebhookError};
 use serde_json::{Value, json};
-use store::inbox::{self, Event, Notice, Stored, What};
+use sha2::{Digest as _, Sha256};
+use store::{
+    exceptions,
+    inbox::{self, Event, Notice, Stored, What},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{App, Problem, error::ProblemDocument, extract, now};
@@ -15,7 +22,8 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// Take a payment provider's event, signed as that provider signs, over the raw body. Answered once it is
-/// stored; a repeat is answered in the same way. The sandbox's: Standard Webhooks 1.0, with
+/// stored; a repeat is answered in the same way, and what is genuine and cannot be read, too. The sandbox's: Standard
+/// Webhooks 1.0, with
 /// `{type: "payment.succeeded" | "payment.failed", data: {order_id, payment_id, amount, currency}}`; refunds add
 /// `provider_refund_id` (and `refund_id`, if we made it), disputes `dispute_id` and `state` (`open`, `won` or `lost`).
 #[utoipa::path(
@@ -27,7 +35,7 @@ pub fn routes() -> OpenApiRouter<App> {
     security(()),
     responses(
         (status = 200, description = "Stored", body = Value),
-        (status = 400, body = ProblemDocument, description = "`bad_signature` or `malformed_event`; not stored"),
+        (status = 400, body = ProblemDocument, description = "`bad_signature`; not stored"),
         (status = 404, body = ProblemDocument),
         (status = 503, body = ProblemDocument, description = "Not stored: send it again"),
     ),
@@ -43,8 +51,17 @@ async fn receive(
     let headers = request.headers().clone();
     let body = extract::body(request, &app).await?;
     let at = now();
-    let event = provider.webhook(&headers, &body, at).map_err(|error| refuse(provider.name(), &error))?;
-    let event = checked(provider.name(), event, &body).map_err(|error| refuse(provider.name(), &error))?;
+    let read = provider.webhook(&headers, &body, at).and_then(|event| checked(provider.name(), event, &body));
+    let event = match read {
+        Ok(event) => event,
+        Err(WebhookError::NotGenuine(why)) => return Err(refuse(provider.name(), &why)),
+        Err(WebhookError::Malformed(why)) => {
+            let envelope = provider.envelope(&headers, &body);
+            keep_unreadable(&app, provider.name(), envelope, &body, &why, at).await?;
+            return Ok(received());
+        }
+    };
+    let event = without_foreign(&app, event).await?;
     let result = match inbox::store(&app.db, &event, at).await? {
         Stored::Repeated => "repeated",
         Stored::Kept => "stored",
@@ -66,47 +83,126 @@ async fn receive(
         }
     };
     count(provider.name(), result);
-    Ok(axum::Json(json!({"received": true})))
+    Ok(received())
+}
+
+fn received() -> axum::Json<Value> {
+    axum::Json(json!({"received": true}))
 }
 
 fn count(provider: &str, result: &str) {
     telemetry::metrics().webhooks.with_label_values(&[provider, result]).inc();
 }
 
-fn refuse(provider: &str, error: &WebhookError) -> Problem {
-    match error {
-        WebhookError::NotGenuine(why) => {
-            count(provider, "refused");
-            tracing::warn!(provider, why, "webhook refused");
-            Problem::bad_request("bad_signature", format!("The webhook is not genuine: {why}."))
+fn refuse(provider: &str, why: &str) -> Problem {
+    count(provider, "refused");
+    tracing::warn!(provider, why, "webhook refused");
+    Problem::bad_request("bad_signature", format!("The webhook is not genuine: {why}."))
+}
+
+/// Keeps a genuine event that we cannot read. To refuse it would help nobody: the provider would send the same again for
+/// days, then give up, and may stop sending anything.
+async fn keep_unreadable(
+    app: &App,
+    provider: &str,
+    envelope: Envelope,
+    body: &[u8],
+    why: &str,
+    at: Timestamp,
+) -> Result<(), Problem> {
+    let Envelope { id, kind, order, payment } = envelope;
+    let event = Event {
+        provider: provider.to_owned(),
+        event_id: id.filter(|id| payment::event_id(id).is_ok()).unwrap_or_else(|| name_of(body)),
+        kind: kind
+            .and_then(|kind| payment::event_type(&kind).ok())
+            .unwrap_or_else(|| "unreadable".to_owned()),
+        body: body.to_vec(),
+        told_at: None,
+        notice: None,
+    };
+    if order.is_none() && is_foreign(app, provider, payment.as_deref()).await? {
+        inbox::store(&app.db, &event, at).await?;
+        count(provider, "ignored");
+        return Ok(());
+    }
+    count(provider, "malformed");
+    if inbox::store_unreadable(&app.db, &event, &plain(why), at).await? {
+        telemetry::metrics().exceptions.with_label_values(&[exceptions::UNREADABLE_EVENT]).inc();
+        tracing::error!(
+            provider,
+            event_id = event.event_id,
+            "a genuine webhook cannot be read: it is an exception"
+        );
+    }
+    Ok(())
+}
+
+/// For an event without a usable id: the same event has the same body.
+fn name_of(body: &[u8]) -> String {
+    let digits = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("body-{digits}")
+}
+
+/// A reason as it can be stored and shown. Parsers quote what they could not read.
+fn plain(why: &str) -> String {
+    why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+}
+
+/// The event, of which nothing is done if it is about others' money.
+async fn without_foreign(app: &App, event: Event) -> Result<Event, Problem> {
+    let payment = match &event.notice {
+        Some(Notice::Payment { order: None, report }) => &report.payment_id,
+        Some(Notice::Refund { order: None, report }) => &report.payment_id,
+        Some(Notice::Dispute(report)) => &report.payment_id,
+        _ => return Ok(event),
+    };
+    match is_foreign(app, &event.provider, Some(payment)).await? {
+        true => {
+            count(&event.provider, "ignored");
+            Ok(Event { notice: None, ..event })
         }
-        WebhookError::Malformed(why) => {
-            count(provider, "malformed");
-            tracing::error!(provider, "a genuine webhook cannot be read");
-            Problem::bad_request("malformed_event", format!("The event cannot be read: {why}."))
-        }
+        false => Ok(event),
+    }
+}
+
+/// Whether a payment that names no order is that of others, who share the provider's account with us.
+async fn is_foreign(app: &App, provider: &str, payment: Option<&str>) -> Result<bool, Problem> {
+    match payment.filter(|_| app.providers.is_shared(provider)) {
+        Some(payment) => Ok(!inbox::knows_payment(&app.db, provider, payment).await?),
+        None => Ok(false),
     }
 }
 
 /// The event as it is kept: what a provider names must fit the books, whoever signed it.
 fn checked(provider: &str, event: providers::Event, body: &[u8]) -> Result<Event, WebhookError> {
     let bad = |error: domain::Invalid| WebhookError::Malformed(error.to_string());
-    let event_id = domain::payment::provider_id(&event.id).map_err(bad)?;
-    let kind = domain::payment::event_type(&event.kind).map_err(bad)?;
+    let event_id = payment::provider_id(&event.id).map_err(bad)?;
+    let kind = payment::event_type(&event.kind).map_err(bad)?;
     let notice = match event.notice {
         None => None,
         Some(providers::Notice::Payment { order, report }) => {
-            domain::payment::provider_id(&report.payment_id).map_err(bad)?;
+            payment::provider_id(&report.payment_id).map_err(bad)?;
+            // A failed try brings nothing, whatever it was about.
+            let told = match report.outcome {
+                Outcome::Succeeded => money::asked(report.money.amount),
+                Outcome::Failed => money::told(report.money.amount),
+            };
+            told.map_err(bad)?;
             Some(Notice::Payment { order, report })
         }
         Some(providers::Notice::Refund { order, refund }) => {
-            domain::payment::provider_id(&refund.provider_payment_id).map_err(bad)?;
-            domain::payment::provider_id(&refund.provider_refund_id).map_err(bad)?;
+            payment::provider_id(&refund.provider_payment_id).map_err(bad)?;
+            payment::provider_id(&refund.provider_refund_id).map_err(bad)?;
+            payment::state_text(&refund.state_text).map_err(bad)?;
+            money::asked(refund.money.amount).map_err(bad)?;
             Some(Notice::Refund { order, report: refund.report(provider, &event_id) })
         }
         Some(providers::Notice::Dispute(dispute)) => {
-            domain::payment::provider_id(&dispute.provider_payment_id).map_err(bad)?;
-            domain::payment::provider_id(&dispute.provider_dispute_id).map_err(bad)?;
+            payment::provider_id(&dispute.provider_payment_id).map_err(bad)?;
+            payment::provider_id(&dispute.provider_dispute_id).map_err(bad)?;
+            payment::state_text(&dispute.state_text).map_err(bad)?;
+            money::told(dispute.money.amount).map_err(bad)?;
             Some(Notice::Dispute(dispute.report(provider, &event_id)))
         }
     };

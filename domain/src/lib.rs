@@ -6,6 +6,7 @@
 
 pub mod attribution;
 pub mod check_in;
+pub mod collect;
 pub mod customer;
 pub mod id;
 mod invalid;

@@ -274,6 +274,11 @@ pub fn payer(id: &str) -> Result<String, Invalid> {
     text::token("payer", id, 128, "_-.:")
 }
 
+/// Checks a provider's own word for a state. It may have none.
+pub fn state_text(text: &str) -> Result<String, Invalid> {
+    text::optional_line("state_text", text, 255)
+}
+
 /// Checks the type of a provider's event.
 pub fn event_type(kind: &str) -> Result<String, Invalid> {
     text::line("type", kind, 100)

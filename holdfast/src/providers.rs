@@ -31,6 +31,11 @@ impl Configured {
         let default = optional("HOLDFAST_PAYMENT_METHOD");
         let providers = Providers::new(all, default.as_deref())
             .map_err(|why| anyhow::anyhow!("HOLDFAST_PAYMENT_METHOD: {why}"))?;
+        let shared = optional("HOLDFAST_SHARED_PROVIDER_ACCOUNTS").unwrap_or_default();
+        let shared = shared.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let providers = providers
+            .with_shared(shared)
+            .map_err(|why| anyhow::anyhow!("HOLDFAST_SHARED_PROVIDER_ACCOUNTS: {why}"))?;
         Ok(Self { providers, sandbox })
     }
 }

@@ -17,7 +17,8 @@ pub use registry::Providers;
 use async_trait::async_trait;
 use domain::{
     OrderId, PaymentId, RefundId, Timestamp,
-    money::Money,
+    collect::Collects,
+    money::{Currency, Money},
     payment::{DisputeReport, DisputeState, PaymentReport},
 };
 use http::HeaderMap;
@@ -27,6 +28,9 @@ use serde_json::Value;
 pub trait Provider: Send + Sync {
     /// As in `payment_method`, and in the path of its webhooks.
     fn name(&self) -> &'static str;
+
+    /// What it can collect in a currency. An order of another total is not placed.
+    fn collects(&self, currency: Currency) -> Collects;
 
     /// Opens an attempt to collect money. Repeated for the same `payment`, it gives the same attempt.
     async fn create(&self, new: &NewAttempt) -> Result<Opened, Error>;
@@ -46,6 +50,9 @@ pub trait Provider: Send + Sync {
 
     /// Verifies a webhook over its raw body, and reads it. `now` is compared with the time it was signed.
     fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError>;
+
+    /// What can be said of a genuine webhook, whether or not [`Self::webhook`] can read all of it.
+    fn envelope(&self, headers: &HeaderMap, body: &[u8]) -> Envelope;
 
     /// Every capture, refund and dispute that the provider's books date at or after `from` and before `until`,
     /// oldest first. What a provider books later (by days, with some) is found by asking again.
@@ -188,6 +195,27 @@ pub struct Event {
     pub notice: Option<Notice>,
 }
 
+/// What stands on an event, as far as it can be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Envelope {
+    pub id: Option<String>,
+    pub kind: Option<String>,
+    pub order: Option<OrderId>,
+    /// The provider's id of the payment that it is about.
+    pub payment: Option<String>,
+}
+
+impl Envelope {
+    /// Of a body in JSON; where in it the rest stands differs.
+    pub fn read(body: &[u8], kind: &str, rest: impl FnOnce(&Value, &mut Self)) -> Self {
+        let Ok(body) = serde_json::from_slice::<Value>(body) else { return Self::default() };
+        let text = |field: &str| body[field].as_str().map(str::to_owned);
+        let mut envelope = Self { id: text("id"), kind: text(kind), ..Self::default() };
+        rest(&body, &mut envelope);
+        envelope
+    }
+}
+
 /// What an event tells us, if it is about money.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
@@ -268,6 +296,11 @@ pub enum Error {
     Refused { code: String, detail: String },
     #[error("the provider does not know it")]
     NotFound,
+}
+
+/// The refusal of an attempt that the provider could not collect.
+fn not_possible(why: String) -> Error {
+    Error::Refused { code: "amount_not_possible".to_owned(), detail: why }
 }
 
 /// Why a webhook is not taken.

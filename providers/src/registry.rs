@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::Provider;
 
@@ -7,6 +10,7 @@ use crate::Provider;
 pub struct Providers {
     by_name: Arc<BTreeMap<&'static str, Arc<dyn Provider>>>,
     default: Option<&'static str>,
+    shared: Arc<BTreeSet<&'static str>>,
 }
 
 impl Providers {
@@ -25,7 +29,27 @@ impl Providers {
             None if by_name.len() == 1 => by_name.keys().next().copied(),
             None => None,
         };
-        Ok(Self { by_name: Arc::new(by_name), default })
+        Ok(Self { by_name: Arc::new(by_name), default, shared: Arc::default() })
+    }
+
+    /// Notes whose accounts somebody else uses, too.
+    ///
+    /// # Errors
+    /// When one is none of them.
+    pub fn with_shared<'a>(self, names: impl Iterator<Item = &'a str>) -> Result<Self, String> {
+        let known = |name: &'a str| {
+            self.by_name.get_key_value(name).map(|(name, _)| *name).ok_or_else(|| {
+                let known: Vec<&str> = self.names().collect();
+                format!("there is no payment provider {name}; configured: {}", known.join(", "))
+            })
+        };
+        let shared = names.map(known).collect::<Result<_, _>>()?;
+        Ok(Self { shared: Arc::new(shared), ..self })
+    }
+
+    /// Whether money that nothing connects with us is none of our business there.
+    pub fn is_shared(&self, name: &str) -> bool {
+        self.shared.contains(name)
     }
 
     pub fn get(&self, name: &str) -> Option<&dyn Provider> {

@@ -7,12 +7,16 @@ mod http;
 
 use ::http::HeaderMap;
 use async_trait::async_trait;
-use domain::{OrderId, Timestamp, money::Money};
+use domain::{
+    OrderId, Timestamp,
+    collect::Collects,
+    money::{Currency, Money},
+};
 use serde_json::json;
 
 use crate::{
-    Attempt, AttemptRef, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider, Refund, RefundRef,
-    WebhookError, standard_webhooks::Secret,
+    Attempt, AttemptRef, Envelope, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider, Refund,
+    RefundRef, WebhookError, standard_webhooks::Secret,
 };
 use documents::{Page, Paid, PaymentDocument, RefundDocument};
 use http::{Answered, Http};
@@ -20,6 +24,8 @@ use http::{Answered, Http};
 pub use documents::Outcome;
 
 pub const NAME: &str = "sandbox";
+/// The most that the sandbox takes at once.
+const MAX_AMOUNT: i64 = 100_000_000_000_000_000;
 /// Of a statement, of 1,000 movements each.
 const MAX_PAGES: usize = 1000;
 
@@ -83,6 +89,10 @@ impl Provider for Sandbox {
         NAME
     }
 
+    fn collects(&self, _: Currency) -> Collects {
+        Collects::Amounts { min: 1, max: MAX_AMOUNT, step: 1 }
+    }
+
     async fn create(&self, new: &NewAttempt) -> Result<Opened, Error> {
         let body = json!({
             "key": new.payment, "order_id": new.order, "amount": new.money.amount,
@@ -126,6 +136,10 @@ impl Provider for Sandbox {
         let verified = self.secret.verify(headers, body, now.as_second());
         let id = verified.map_err(|why| WebhookError::NotGenuine(why.to_owned()))?;
         event::parse(id, body).map_err(WebhookError::Malformed)
+    }
+
+    fn envelope(&self, headers: &HeaderMap, body: &[u8]) -> Envelope {
+        event::envelope(headers, body)
     }
 
     async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use sqlx::{Postgres, QueryBuilder};
 
-use crate::{Db, Error, Result, SqlTime, Tx, orders, random, refunds, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, inbox::Event, orders, random, refunds, sql, timeline};
 
 /// Money that an exception is about.
 #[derive(Debug, Clone)]
@@ -94,11 +94,39 @@ pub(crate) async fn raise(
     Ok(Some(Raised(id)))
 }
 
+/// The kind of a genuine event that could not be read. It is about no money that we know of.
+pub const UNREADABLE_EVENT: &str = "unreadable_event";
+
+/// Raises the exception of an event that could not be read: once for each, since an event is stored once.
+pub(crate) async fn raise_unreadable(tx: &mut Tx<'_>, event: &Event, why: &str, at: Timestamp) -> Result<()> {
+    let data = json!({"kind": UNREADABLE_EVENT, "provider": event.provider, "event_id": event.event_id,
+                      "type": event.kind, "why": why});
+    sqlx::query(
+        "INSERT INTO exceptions (id, kind, source, data, state, raised_at, provider)
+         VALUES ($1, $2, $3, $4, 'open', $5, $6)
+         ON CONFLICT (kind, source) DO NOTHING",
+    )
+    .bind(ExceptionId::new(at, random()).uuid())
+    .bind(UNREADABLE_EVENT)
+    .bind(format!("event/{}/{}", event.provider, event.event_id))
+    .bind(data)
+    .bind(sql(at))
+    .bind(&event.provider)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// What the exception is about: one provider payment (or a part of it), for one order.
 fn source(about: &About<'_>) -> String {
     let order = about.order.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
     let part = if about.part.is_empty() { String::new() } else { format!("/{}", about.part) };
     format!("{order}/{}/{}{part}", about.provider, about.provider_payment_id)
+}
+
+/// The same of money for no order of ours.
+pub(crate) fn source_of_unknown(provider: &str, provider_payment_id: &str) -> String {
+    format!("unknown/{provider}/{provider_payment_id}")
 }
 
 /// Notes whose money exceptions about refunds and disputes of a payment are about, which was not known when they were

@@ -7,7 +7,7 @@ use domain::{
     payment::{DisputeReport, DisputeState, Outcome, PaymentReport, RefundReport, RefundState},
 };
 
-use crate::{Db, Error, Lease, Result, SqlTime, Tx, lease::put_off, orders, sql};
+use crate::{Db, Error, Lease, Result, SqlTime, Tx, exceptions, lease::put_off, orders, sql};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -80,6 +80,29 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
     };
     tx.commit().await?;
     Ok(stored)
+}
+
+/// Stores a genuine event that we cannot read, which is an exception: it may have told of money. False if it is known
+/// already.
+#[tracing::instrument(name = "sql inbox.store_unreadable", skip_all, err(level = "debug"))]
+pub async fn store_unreadable(db: &Db, event: &Event, why: &str, at: Timestamp) -> Result<bool> {
+    let mut tx = db.begin().await?;
+    if insert(&mut tx, event, at).await?.is_none() {
+        return Ok(false);
+    }
+    exceptions::raise_unreadable(&mut tx, event, why, at).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Whether a payment of this provider's is one of ours, or money of which we took note.
+pub async fn knows_payment(db: &Db, provider: &str, provider_payment_id: &str) -> Result<bool> {
+    let query = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM payments WHERE provider = $1 AND provider_payment_id = $2)
+             OR EXISTS (SELECT 1 FROM exceptions WHERE kind = 'unknown_order' AND source = $3)",
+    );
+    let source = exceptions::source_of_unknown(provider, provider_payment_id);
+    Ok(query.bind(provider).bind(provider_payment_id).bind(source).fetch_one(db.pool()).await?)
 }
 
 /// None if the event is known already.

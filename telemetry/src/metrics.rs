@@ -17,7 +17,7 @@ pub struct Metrics {
     pub holds: IntCounterVec,
     /// Mails by kind and result: sent, moot, rejected.
     pub mails: IntCounterVec,
-    /// Provider events by provider and result: stored, repeated, refused, malformed.
+    /// Provider events by provider and result: stored, repeated, ignored, refused, malformed.
     pub webhooks: IntCounterVec,
     /// Exceptions by kind.
     pub exceptions: IntCounterVec,

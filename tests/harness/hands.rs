@@ -2,6 +2,7 @@
 
 use domain::{
     OrderId,
+    collect::Collects,
     money::{Currency, Money},
     order::Placement,
     payment::{Outcome, PaymentReport},
@@ -38,7 +39,7 @@ pub fn ask(lines: &[(&str, i64)], late_payment: LatePayment) -> Ask {
     let placement: Placement = serde_json::from_value(placement).unwrap();
     let at = Timestamp::now();
     let idempotency = Idempotency { key: unique(), request_hash: Vec::new() };
-    Ask { id: OrderId::new(at, store::random()), placement, idempotency, at }
+    Ask { id: OrderId::new(at, store::random()), placement, collects: Collects::Anything, idempotency, at }
 }
 
 /// A provider captured this much.

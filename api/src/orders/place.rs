@@ -7,6 +7,7 @@ use axum::{
 };
 use domain::{
     Invalid, Invalids, OrderId,
+    collect::Collects,
     customer::Customer,
     money::Currency,
     order::{self, Placement},
@@ -36,7 +37,8 @@ pub struct PlaceOrder {
     /// 1 to 100.
     lines: Vec<PlaceLine>,
     policy: Option<PlacePolicy>,
-    /// The provider that is to collect the money, such as `stripe`; default by configuration.
+    /// The provider that is to collect the money, such as `stripe`; default by configuration. It must be able to collect
+    /// the order's total in its currency.
     payment_method: Option<String>,
     /// Anything you like to find on the order again; at most 16 KB.
     #[serde(default)]
@@ -130,7 +132,8 @@ pub async fn place(
     let placement = parse(request, &app.providers)?;
     let at = now();
     let id = OrderId::new(at, store::random());
-    let placed = app.door.place(Ask { id, placement, idempotency, at }).await;
+    let collects = collects(&placement, &app.providers);
+    let placed = app.door.place(Ask { id, placement, collects, idempotency, at }).await;
     let (order, replayed) = match placed.map_err(|error| refuse(error, &skus))? {
         Placed::New(order) => {
             telemetry::metrics().orders.with_label_values(&["placed"]).inc();
@@ -224,6 +227,12 @@ fn payment_method(asked: Option<String>, providers: &Providers) -> Result<Option
             Err(Invalid::new("payment_method", format!("must be one of: {}", known.join(", "))))
         }
     }
+}
+
+/// Which totals there may be. They are known only once the prices are.
+fn collects(placement: &Placement, providers: &Providers) -> Collects {
+    let provider = placement.payment_method.as_deref().and_then(|name| providers.get(name));
+    provider.map_or(Collects::Anything, |provider| provider.collects(placement.currency))
 }
 
 /// The store names a line by its SKU; the client wrote it at an index.

@@ -1,5 +1,6 @@
 //! A webhook's body: `{type, data}`. Types we do not know are kept for a version of us that does.
 
+use ::http::HeaderMap;
 use domain::{
     Timestamp,
     money::{Currency, Money},
@@ -9,7 +10,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::NAME;
-use crate::{Dispute, Event, Notice, Refund, RefundState};
+use crate::{Dispute, Envelope, Event, Notice, Refund, RefundState};
 
 #[derive(Deserialize)]
 struct Body {
@@ -67,6 +68,17 @@ pub(super) fn parse(id: String, body: &[u8]) -> Result<Event, String> {
     let notice = notice.transpose().map_err(|invalid| format!("data: {invalid}"))?;
     let kind = domain::payment::event_type(&body.r#type).map_err(|invalid| invalid.to_string())?;
     Ok(Event { id, kind, told_at, notice })
+}
+
+/// What stands on an event. Its id stands in a header, which is signed, too.
+pub(super) fn envelope(headers: &HeaderMap, body: &[u8]) -> Envelope {
+    let envelope = Envelope::read(body, "type", |body, envelope| {
+        let text = |field: &str| body["data"][field].as_str();
+        envelope.order = text("order_id").and_then(|id| id.parse().ok());
+        envelope.payment = text("payment_id").map(str::to_owned);
+    });
+    let id = headers.get("webhook-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    Envelope { id, ..envelope }
 }
 
 fn read<T: DeserializeOwned>(data: Value) -> Result<T, String> {

@@ -1,6 +1,9 @@
 //! Amounts: ours are ISO 4217 minor units, Stripe's nearly so. <https://docs.stripe.com/currencies>
 
-use domain::money::{Currency, Money};
+use domain::{
+    collect::Collects,
+    money::{Currency, Money},
+};
 
 use crate::Error;
 
@@ -25,6 +28,63 @@ fn unit(currency: Currency) -> Unit {
         "UGX" => Unit::Unclear,
         // HUF and TWD are special in payouts only.
         _ => Unit::Iso,
+    }
+}
+
+/// The currencies that Stripe charges in, but for the special ones.
+const TAKEN: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BIF BMD BND BOB BRL BSD BWP BYN BZD CAD CDF \
+    CHF CLP CNY COP CRC CVE CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR \
+    ILS INR JMD JPY KES KGS KHR KMF KRW KYD KZT LAK LBP LKR LRD LSL MAD MDL MKD MMK MNT MOP MUR MVR MWK MXN MYR MZN \
+    NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SEK SGD SHP SLE SOS SRD STD \
+    SZL THB TJS TOP TRY TTD TWD TZS UAH USD UYU UZS VND VUV WST XAF XCD XOF XPF YER ZAR ZMW";
+
+/// The least that Stripe charges, in its units, where it is paid out in the same currency. What it converts has
+/// to be worth as much.
+const LEAST: [(&str, i64); 24] = [
+    ("AED", 200),
+    ("AUD", 50),
+    ("BGN", 100),
+    ("BRL", 50),
+    ("CAD", 50),
+    ("CHF", 50),
+    ("CZK", 1500),
+    ("DKK", 250),
+    ("EUR", 50),
+    ("GBP", 30),
+    ("HKD", 400),
+    ("HUF", 17500),
+    ("INR", 50),
+    ("JPY", 50),
+    ("MXN", 1000),
+    ("MYR", 200),
+    ("NOK", 300),
+    ("NZD", 50),
+    ("PLN", 200),
+    ("RON", 200),
+    ("SEK", 300),
+    ("SGD", 50),
+    ("THB", 1000),
+    ("USD", 50),
+];
+
+/// Amounts have eight digits at most, of rupiahs twelve.
+fn most(currency: Currency) -> i64 {
+    if currency.code() == "IDR" { 999_999_999_999 } else { 99_999_999 }
+}
+
+/// What Stripe charges in a currency, in our units.
+pub(super) fn collects(currency: Currency) -> Collects {
+    let code = currency.code();
+    let (min, max) =
+        (LEAST.iter().find(|(taken, _)| *taken == code).map_or(1, |(_, least)| *least), most(currency));
+    match unit(currency) {
+        Unit::Iso if TAKEN.split_whitespace().any(|taken| taken == code) => {
+            Collects::Amounts { min, max, step: 1 }
+        }
+        Unit::Iso | Unit::Unclear => Collects::Nothing,
+        Unit::HundredOfOurs => Collects::Amounts { min: 1, max: max / 100, step: 1 },
+        Unit::HundredthOfOurs => Collects::Amounts { min: 100, max: max * 100, step: 100 },
+        Unit::Tens => Collects::Amounts { min: 10, max, step: 10 },
     }
 }
 
@@ -79,6 +139,54 @@ mod tests {
         for (ours, amount, currency) in cases {
             assert_eq!(to_stripe(ours).expect("possible"), (amount, currency.to_owned()), "{ours}");
             assert_eq!(from_stripe(amount, currency), Some(ours));
+        }
+    }
+
+    #[test]
+    fn what_stripe_collects_can_be_said_to_it_and_the_rest_is_refused_at_the_door() {
+        let takes = |amount, code| collects(money(amount, code).currency).check(money(amount, code)).is_ok();
+        for (amount, code) in [
+            (50, "EUR"),
+            (99_999_999, "EUR"),
+            (50, "JPY"),
+            (99_999_999, "JPY"),
+            (1, "ISK"),
+            (999_999, "ISK"),
+            (100, "MGA"),
+            (9_999_999_900, "MGA"),
+            (5_120, "KWD"),
+            (99_999_990, "KWD"),
+            (17_500, "HUF"),
+            (1, "TWD"),
+            (999_999_999_999, "IDR"),
+            (1, "PEN"),
+            (0, "UGX"),
+            (0, "EUR"),
+        ] {
+            assert!(takes(amount, code), "{amount} {code}");
+            assert!(amount == 0 || to_stripe(money(amount, code)).is_ok(), "{amount} {code}");
+        }
+        for (amount, code) in [
+            (49, "EUR"),
+            (100_000_000, "EUR"),
+            (49, "JPY"),
+            (100_000_000, "JPY"),
+            (1_000_000, "ISK"),
+            (150, "MGA"),
+            (99, "MGA"),
+            (9_999_999_901, "MGA"),
+            (5_123, "KWD"),
+            (5, "KWD"),
+            (100_000_000, "KWD"),
+            (17_499, "HUF"),
+            (1_000_000_000_000, "IDR"),
+            (500, "UGX"),
+            (50_000, "UGX"),
+            (100, "XAU"),
+            (100, "IRR"),
+            (100, "XXX"),
+        ] {
+            assert!(!takes(amount, code), "{amount} {code}");
         }
     }
 

@@ -17,7 +17,7 @@ mod webhook;
 use std::fmt;
 
 use async_trait::async_trait;
-use domain::Timestamp;
+use domain::{Timestamp, collect::Collects, money::Currency};
 use http::HeaderMap;
 use serde_json::json;
 use uuid::Uuid;
@@ -25,8 +25,8 @@ use uuid::Uuid;
 use self::client::Client;
 use self::types::{List, PaymentIntent, Refund as StripeRefund, metadata};
 use crate::{
-    Attempt, AttemptRef, AttemptState, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider,
-    Refund, RefundRef, WebhookError,
+    Attempt, AttemptRef, AttemptState, Envelope, Error, Event, Movement, NewAttempt, NewRefund, Opened,
+    Provider, Refund, RefundRef, WebhookError, not_possible,
 };
 
 /// Where Stripe itself answers.
@@ -123,7 +123,12 @@ impl Provider for Stripe {
         NAME
     }
 
+    fn collects(&self, currency: Currency) -> Collects {
+        amount::collects(currency)
+    }
+
     async fn create(&self, new: &NewAttempt) -> Result<Opened, Error> {
+        amount::collects(new.money.currency).check(new.money).map_err(not_possible)?;
         let (amount, currency) = amount::to_stripe(new.money)?;
         let mut form = vec![
             ("amount", amount.to_string()),
@@ -206,6 +211,10 @@ impl Provider for Stripe {
         signature::verify(&self.webhook_secrets, headers, body, now.as_second())
             .map_err(|reason| WebhookError::NotGenuine(reason.to_owned()))?;
         webhook::read(body).map_err(WebhookError::Malformed)
+    }
+
+    fn envelope(&self, _: &HeaderMap, body: &[u8]) -> Envelope {
+        webhook::envelope(body)
     }
 
     async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {

@@ -1,6 +1,6 @@
 //! Stripe's books: its balance transactions, each with the charge or refund it comes from.
 
-use domain::Timestamp;
+use domain::{OrderId, Timestamp};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -89,8 +89,8 @@ fn captured(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
     let charge: Charge = source(line.source)?;
     let Some(intent) = &charge.payment_intent else { return Ok(None) };
     let kind = MovementKind::Captured { provider_payment_id: intent.id().to_owned() };
-    let money = charge.money().ok_or_else(unreadable)?;
     let order = charge.order();
+    let Some(money) = charge.money() else { return unless_ours(order) };
     let fee = fee(line.fee, &line.currency, money.currency.code());
     Ok(Some(Movement { kind, order, money, fee, at }))
 }
@@ -101,7 +101,7 @@ fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
         return Ok(None);
     }
     let order = refund.order();
-    let refund = refund.refund()?;
+    let Ok(refund) = refund.refund() else { return unless_ours(order) };
     // Booked, and booked back by a `refund_failure` since.
     if refund.state == RefundState::Failed {
         return Ok(None);
@@ -126,7 +126,7 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
         return Ok(None);
     }
     let order = dispute.order();
-    let dispute = dispute.dispute()?;
+    let Ok(dispute) = dispute.dispute() else { return unless_ours(order) };
     let money = dispute.money;
     let fee = fee(line.fee, &line.currency, money.currency.code());
     let kind = match line.amount > 0 {
@@ -134,6 +134,12 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
         false => MovementKind::Disputed(dispute),
     };
     Ok(Some(Movement { kind, order, money, fee, at }))
+}
+
+/// An amount that we cannot read. We collect none such, so without an order of ours it is others' money, and does not keep
+/// us from reading on.
+fn unless_ours(order: Option<OrderId>) -> Result<Option<Movement>, Error> {
+    if order.is_none() { Ok(None) } else { Err(unreadable()) }
 }
 
 fn source<T: DeserializeOwned>(source: Option<Value>) -> Result<T, Error> {
@@ -204,6 +210,11 @@ mod tests {
     fn what_is_not_ours_is_left_out() {
         let charge = json!({ "id": "ch_1", "amount": 2000, "currency": "ugx", "payment_intent": null });
         assert_eq!(of("charge", "usd", &charge), None);
+        let unreadable = json!({ "id": "ch_1", "amount": 2000, "currency": "ugx", "payment_intent": "pi_1" });
+        assert_eq!(of("charge", "usd", &unreadable), None);
+        let refund = json!({ "id": "re_1", "amount": 2000, "currency": "ugx", "status": "succeeded",
+            "payment_intent": "pi_1" });
+        assert_eq!(of("refund", "usd", &refund), None);
         assert_eq!(of("payout", "usd", &json!({ "id": "po_1" })), None);
         assert_eq!(of("stripe_fee", "usd", &Value::Null), None);
         assert_eq!(of("refund_failure", "usd", &json!({ "id": "re_1" })), None);

@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::NAME;
-use super::types::{Dispute, PaymentIntent, Refund, order};
+use super::types::{Dispute, PaymentIntent, Refund, metadata, order};
 use crate::{Event, Notice};
 
 /// Every type of event that tells of money of a PaymentIntent. Others are kept, and tell us nothing: a capture comes as
@@ -79,6 +79,17 @@ fn dispute(object: Value) -> Result<Option<Notice>, String> {
     }
     let dispute = dispute.dispute().map_err(|_| "the Dispute has an amount that we cannot read")?;
     Ok(Some(Notice::Dispute(dispute)))
+}
+
+/// What stands on an event. Its object names the order in its metadata, and the payment, if it is none itself.
+pub(super) fn envelope(body: &[u8]) -> crate::Envelope {
+    crate::Envelope::read(body, "type", |body, envelope| {
+        let object = &body["data"]["object"];
+        let id = |value: &Value| value.as_str().or(value["id"].as_str()).map(str::to_owned);
+        let is_intent = envelope.kind.as_deref().is_some_and(|kind| kind.starts_with("payment_intent."));
+        envelope.payment = id(if is_intent { &object["id"] } else { &object["payment_intent"] });
+        envelope.order = object["metadata"][metadata::ORDER].as_str().and_then(|id| id.parse().ok());
+    })
 }
 
 fn payment(event_id: &str, outcome: Outcome, object: Value) -> Result<Notice, String> {

@@ -33,14 +33,14 @@ mod types;
 mod webhook;
 
 use async_trait::async_trait;
-use domain::Timestamp;
+use domain::{Timestamp, collect::Collects, money::Currency};
 use http::HeaderMap;
 
 pub use config::{Config, ConfigError, Method};
 
 use crate::{
-    Attempt, AttemptRef, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider, Refund, RefundRef,
-    WebhookError,
+    Attempt, AttemptRef, Envelope, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider, Refund,
+    RefundRef, WebhookError, not_possible,
 };
 use client::Client;
 use keys::ResourceKey;
@@ -50,6 +50,8 @@ pub const NAME: &str = "wechatpay";
 
 /// The only currency that a domestic merchant takes.
 const CURRENCY: &str = "CNY";
+/// Its own libraries count fen in 32 bits.
+const MAX_FEN: i64 = i32::MAX as i64;
 
 pub struct WechatPay {
     app_id: String,
@@ -83,7 +85,15 @@ impl Provider for WechatPay {
         NAME
     }
 
+    fn collects(&self, currency: Currency) -> Collects {
+        match currency.code() {
+            CURRENCY => Collects::Amounts { min: 1, max: MAX_FEN, step: 1 },
+            _ => Collects::Nothing,
+        }
+    }
+
     async fn create(&self, new: &NewAttempt) -> Result<Opened, Error> {
+        self.collects(new.money.currency).check(new.money).map_err(not_possible)?;
         self.open_attempt(new).await
     }
 
@@ -105,6 +115,11 @@ impl Provider for WechatPay {
 
     fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError> {
         self.read_webhook(headers, body, now)
+    }
+
+    /// What it is about is encrypted: who could read that would not ask here.
+    fn envelope(&self, _: &HeaderMap, body: &[u8]) -> Envelope {
+        Envelope::read(body, "event_type", |_, _| ())
     }
 
     async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {

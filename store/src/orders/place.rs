@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::{
     Invalid, OrderId, Timestamp,
+    collect::Collects,
     money::Currency,
     order::{self, Line, Order, PaymentStatus, Placement, Status},
     policy::{Fulfilment, Policy},
@@ -25,6 +26,8 @@ use crate::{
 pub struct Ask {
     pub id: OrderId,
     pub placement: Placement,
+    /// What its payment method can collect in its currency.
+    pub collects: Collects,
     pub idempotency: Idempotency,
     pub at: Timestamp,
 }
@@ -179,10 +182,15 @@ fn judge(ask: &Ask, shelf: &Shelf) -> Result<Order> {
         return Err(Error::Invalid(invalids));
     }
     let total = order::total(&lines).map_err(|invalid| Error::Invalid(vec![invalid]))?;
+    let order = placed(ask, lines, total);
+    if let Err(why) = ask.collects.check(order.total()) {
+        let method = order.payment_method.as_deref().unwrap_or_default();
+        return Err(Error::Invalid(vec![Invalid::new("payment_method", format!("{method} {why}"))]));
+    }
     if !shortages.is_empty() {
         return Err(Error::Shortage(shortages));
     }
-    Ok(placed(ask, lines, total))
+    Ok(order)
 }
 
 fn goods(sku: &Sku, quantity: i64, currency: Currency, shelf: &Shelf) -> Judged {
