@@ -48,6 +48,7 @@ mod refunds_told;
 mod repeats;
 mod replay;
 mod stays;
+mod stays_deadline;
 mod stock;
 mod stripe;
 mod temporal_view;

@@ -1,12 +1,14 @@
 //! A step that was done, by a worker that died before it could say so, is done again. It must change
 //! nothing and give the same answer: that answer is what the order's workflow goes on with.
 
+use std::str::FromStr as _;
+
 use domain::{
     OrderId,
     mail::MailKind,
     money::{Currency, Money},
     order::Status,
-    payment::{Outcome, PaymentReport},
+    payment::{Mismatch, Outcome, PaymentReport},
 };
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
@@ -88,6 +90,48 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     let query = format!("WorkflowId = '{id}' AND HoldfastOrderStatus = 'completed'");
     eventually(&query, async || (shop.temporal.count(&query).await == 1).then_some(())).await;
     shop.close();
+}
+
+/// The engine was down when the day of arrival ended: the order waits still, and its money is late all the same.
+#[tokio::test]
+async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() {
+    let (shop, db, till) = by_hand().await;
+    shop.rooms("room", 2).await;
+    let stay = OrderId::from_str(&shop.book("room", 1, 3).await).unwrap();
+    let goods = OrderId::from_str(&shop.place(&[("tea", 1)]).await).unwrap();
+    let end = midnight(day(2));
+    for (order, at, settled) in [
+        (stay, end, Settled::Unmatched(Mismatch::OrderClosed)),
+        (stay, end + 48.hours(), Settled::Unmatched(Mismatch::OrderClosed)),
+        (goods, end + 48.hours(), Settled::Paid { completed: true }),
+    ] {
+        let report = PaymentReport {
+            event_id: format!("evt_{at}"),
+            ..report(&format!("{order}{at}"), total(&shop, order).await)
+        };
+        assert_eq!(till.settle(order, &report, at).await.unwrap().settled, settled);
+        assert_eq!(
+            till.settle(order, &report, at).await.unwrap().settled,
+            match settled {
+                Settled::Paid { .. } => Settled::Known(Some(Status::Completed)),
+                _ => Settled::Known(None),
+            }
+        );
+    }
+    let refused = store::payments::begin(&db, stay, "sandbox", None, end).await;
+    assert!(matches!(refused, Err(store::Error::WrongStatus(Status::AwaitingPayment))), "{refused:?}");
+    assert_eq!(
+        till.expire(stay, false, end - 1.seconds()).await.unwrap(),
+        Closed::NotDue(time(&shop.order(&stay.to_string()).await, "payment_due_at"))
+    );
+    assert_eq!(till.expire(stay, false, end).await.unwrap(), Closed::Done);
+    assert_eq!(shop.nights("room", 1, 3).await, [(0, 0), (0, 0)]);
+    assert_eq!(shop.exceptions(&stay.to_string()).await, ["order_closed"; 2]);
+    shop.close();
+}
+
+async fn total(shop: &Shop, order: OrderId) -> i64 {
+    shop.order(&order.to_string()).await["total"].as_i64().unwrap()
 }
 
 /// At the last moment before the mail server is asked, the order is looked at again.

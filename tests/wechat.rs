@@ -108,6 +108,18 @@ async fn an_order_is_paid_and_refunded_over_wechat_pay() {
 }
 
 #[tokio::test]
+async fn what_is_sold_for_other_money_than_yuan_is_not_placed_over_wechat_pay() {
+    let wechat = StandIn::start().await;
+    let shop = open_shop(&wechat).await;
+    shop.stock("mug", 990, 10).await;
+    let mut body = shop.order_body(&[("mug", 1)]);
+    assert_eq!(shop.try_place(&body).await.bad_fields(), ["payment_method"]);
+    body["payment_method"] = json!("sandbox");
+    shop.try_place(&body).await.is(201);
+    shop.close();
+}
+
+#[tokio::test]
 async fn an_order_that_is_cancelled_is_closed_at_wechat_pay() {
     let wechat = StandIn::start().await;
     let shop = open_shop(&wechat).await;

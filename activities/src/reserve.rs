@@ -41,6 +41,7 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
         reminders_at: order.policy.reminders_at(order.placed_at),
         grace: order.policy.money.grace,
         stays_end_at: order.stays_end_at(),
+        due_by: order.policy.due_by,
         customer_id: order.customer.id,
     }))
 }

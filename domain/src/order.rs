@@ -162,6 +162,11 @@ pub fn total(lines: &[Line]) -> Result<i64, Invalid> {
     total.ok_or_else(|| Invalid::new("lines", format!("must cost at most {MAX_AMOUNT} minor units in all")))
 }
 
+/// By when an order with these lines has to be paid. None: nothing in them waits for a day.
+pub fn latest_payment_due(lines: &[Line]) -> Option<Timestamp> {
+    lines.iter().filter_map(|line| line.stay.as_ref()).map(Stay::due_by).min()
+}
+
 /// An order as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Order {
@@ -208,6 +213,11 @@ impl Order {
             close_reason: None,
             ..self
         }
+    }
+
+    /// By when it has to be paid at the latest, however often it is extended: before the first of its stays' nights.
+    pub fn latest_payment_due(&self) -> Option<Timestamp> {
+        latest_payment_due(&self.lines)
     }
 
     /// When the last of its stays is over, if it has one.

@@ -44,6 +44,10 @@ pub struct Policy {
     pub fulfilment: Fulfilment,
     #[serde(default)]
     pub money: MoneyRules,
+    /// Money that comes at this time or after it is late, whatever the window, an extension or the grace say: the end of
+    /// the first stay's day of arrival. None without a stay. Of the order, not of what the client sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_by: Option<Timestamp>,
 }
 
 /// Money for an order that has ended.
@@ -109,6 +113,7 @@ impl Default for Policy {
             reminders: [4, 12, 22].map(SignedDuration::from_hours).to_vec(),
             fulfilment: Fulfilment::Immediate,
             money: MoneyRules::default(),
+            due_by: None,
         }
     }
 }
@@ -131,12 +136,24 @@ impl Policy {
             Some(texts) => parse_reminders(texts, payment_window)?,
             None => default.reminders.into_iter().filter(|r| *r < payment_window).collect(),
         };
-        Ok(Self { payment_window, reminders, fulfilment: fulfilment.unwrap_or_default(), money })
+        Ok(Self {
+            payment_window,
+            reminders,
+            fulfilment: fulfilment.unwrap_or_default(),
+            money,
+            due_by: None,
+        })
     }
 
     pub fn payment_due_at(&self, placed_at: Timestamp) -> Timestamp {
         // A window is at most 90 days: only a clock in the year 9999 could overflow.
-        placed_at.saturating_add(self.payment_window).unwrap_or(placed_at)
+        let due = placed_at.saturating_add(self.payment_window).unwrap_or(placed_at);
+        self.due_by.map_or(due, |by| due.min(by))
+    }
+
+    /// Whether it is too late for money, also if nobody has noted the order's expiry yet.
+    pub fn is_too_late(&self, at: Timestamp) -> bool {
+        self.due_by.is_some_and(|by| at >= by)
     }
 
     /// Absolute times of the reminders, ascending.
@@ -147,7 +164,7 @@ impl Policy {
 
     /// From here on an unpaid order expires.
     pub fn expires_at(&self, payment_due_at: Timestamp) -> Timestamp {
-        payment_due_at.saturating_add(self.money.grace).unwrap_or(payment_due_at)
+        expires_at(payment_due_at, self.money.grace, self.due_by)
     }
 
     /// When time first brings something to an order: its first reminder, or its expiry. None if it does not wait for money.
@@ -161,6 +178,12 @@ impl Policy {
         let alarm = reminder.unwrap_or_else(|| self.expires_at(payment_due_at));
         (status == Status::AwaitingPayment).then_some(alarm)
     }
+}
+
+/// When an unpaid order expires: its grace after its deadline, but not after the time by which money is due at the latest.
+pub fn expires_at(payment_due_at: Timestamp, grace: SignedDuration, due_by: Option<Timestamp>) -> Timestamp {
+    let end = payment_due_at.saturating_add(grace).unwrap_or(payment_due_at);
+    due_by.map_or(end, |by| end.min(by.max(payment_due_at)))
 }
 
 fn window(text: &str) -> Result<SignedDuration, Invalid> {
@@ -220,6 +243,34 @@ mod tests {
         let refused =
             Policy::parse(Some("PT10H"), Some(&named), None, MoneyRules::default()).expect_err("12 h > 10 h");
         assert_eq!(refused.field, "reminders[1]");
+    }
+
+    #[test]
+    fn a_deadline_and_its_grace_end_where_money_would_be_late() {
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let (placed, by) = (time("2026-07-01T12:00:00Z"), time("2026-07-01T22:00:00Z"));
+        let money = MoneyRules { grace: SignedDuration::from_hours(2), ..MoneyRules::default() };
+        let policy = Policy { due_by: Some(by), money, ..Policy::default() };
+        assert_eq!(policy.payment_due_at(placed), by);
+        assert_eq!(policy.expires_at(by), by);
+        assert_eq!(policy.expires_at(time("2026-07-01T19:00:00Z")), time("2026-07-01T21:00:00Z"));
+        assert_eq!(policy.expires_at(time("2026-07-01T21:00:00Z")), by);
+        assert!(policy.is_too_late(by) && !policy.is_too_late(time("2026-07-01T21:59:59Z")));
+        assert_eq!(
+            policy.first_alarm(Status::AwaitingPayment, placed, by),
+            Some(time("2026-07-01T16:00:00Z"))
+        );
+        let at_night = time("2026-07-01T21:30:00Z");
+        assert_eq!(
+            policy.first_alarm(Status::AwaitingPayment, at_night, by),
+            Some(by),
+            "reminders come too late"
+        );
+
+        let free = Policy { due_by: None, ..policy };
+        assert_eq!(free.payment_due_at(placed), time("2026-07-02T12:00:00Z"));
+        assert_eq!(free.expires_at(by), time("2026-07-02T00:00:00Z"));
+        assert!(!free.is_too_late(time("2099-01-01T00:00:00Z")));
     }
 
     #[test]

@@ -287,6 +287,11 @@ impl Stay {
         midnight(self.from, &self.time_zone)
     }
 
+    /// The end of the day of arrival: who comes tonight can pay until then, and nobody pays for a night that has gone by.
+    pub fn due_by(&self) -> Timestamp {
+        midnight(self.from.saturating_add(1.day()), &self.time_zone)
+    }
+
     /// The end of the day of departure.
     pub fn ends_at(&self) -> Timestamp {
         midnight(self.to.saturating_add(1.day()), &self.time_zone)
@@ -323,6 +328,7 @@ mod tests {
 
         let stay = terms.book(&booking, 1, Vec::new());
         assert_eq!(stay.begins_at(), time("2026-10-23T22:00:00Z"));
+        assert_eq!(stay.due_by(), time("2026-10-24T22:00:00Z"));
         assert_eq!(stay.ends_at(), time("2026-10-25T23:00:00Z"));
         assert!(!stay.is_past(time("2026-10-24T21:59:59Z")) && stay.is_past(time("2026-10-24T22:00:00Z")));
     }

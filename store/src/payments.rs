@@ -155,7 +155,7 @@ pub async fn begin(
     {
         return Ok(payment);
     }
-    if locked.status != Status::AwaitingPayment {
+    if locked.status != Status::AwaitingPayment || locked.is_too_late(at) {
         return Err(Error::WrongStatus(locked.status));
     }
     sqlx::query(

@@ -13,6 +13,7 @@ use domain::{
     money::Money,
     order::{Placement, Status},
     payment::{Mismatch, PaymentReport, RefundState},
+    policy::expires_at,
 };
 use serde::{Deserialize, Serialize};
 use temporalio_common::ActivityError;
@@ -144,12 +145,15 @@ pub struct Facts {
     /// When the last of its stays is over. None: it has no stay, and waits for no check-in.
     #[serde(default)]
     pub stays_end_at: Option<Timestamp>,
+    /// By when it has to be paid at the latest. None: whenever its deadline is.
+    #[serde(default)]
+    pub due_by: Option<Timestamp>,
 }
 
 impl Facts {
     /// From here on an unpaid order expires.
     pub(crate) fn expires_at(&self) -> Timestamp {
-        self.payment_due_at.saturating_add(self.grace).unwrap_or(self.payment_due_at)
+        expires_at(self.payment_due_at, self.grace, self.due_by)
     }
 }
 

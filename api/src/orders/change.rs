@@ -59,7 +59,7 @@ pub async fn cancel(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtendOrder {
-    /// RFC 3339, later than the current one.
+    /// RFC 3339, later than the current one. Of an order with a stay: by the end of the first day of arrival, there.
     #[schema(value_type = String, format = DateTime)]
     payment_due_at: Timestamp,
 }
@@ -95,6 +95,9 @@ fn check_due(order: &Order, due: Timestamp) -> Result<Timestamp, Invalid> {
     }
     if due.duration_since(order.placed_at) > MAX_EXTENSION {
         return Err(bad("must be within a year of the placement".to_owned()));
+    }
+    if let Some(latest) = order.latest_payment_due().filter(|latest| due > *latest) {
+        return Err(bad(format!("must be {latest} at the latest, when the day of arrival ends")));
     }
     Ok(due)
 }

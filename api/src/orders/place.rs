@@ -85,7 +85,8 @@ struct PlaceExtra {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlacePolicy {
-    /// ISO 8601, default `PT24H`.
+    /// ISO 8601, default `PT24H`. It ends, with its `grace`, when the day of arrival ends at the place of the first stay,
+    /// and reminders after that are dropped.
     payment_window: Option<String>,
     /// ISO 8601, counted from the placement; default `PT4H`, `PT12H`, `PT22H`.
     reminders: Option<Vec<String>>,

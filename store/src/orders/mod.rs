@@ -49,6 +49,11 @@ impl Locked {
         self.policy.fulfilment.status_once_paid()
     }
 
+    /// Nobody can pay it any more, also if its expiry is not written yet.
+    pub(crate) fn is_too_late(&self, at: Timestamp) -> bool {
+        self.policy.is_too_late(at)
+    }
+
     /// From here on the order may expire.
     fn expires_at(&self) -> Timestamp {
         self.policy.expires_at(self.payment_due_at)

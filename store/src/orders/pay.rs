@@ -56,7 +56,7 @@ pub(super) struct News<'a> {
 impl News<'_> {
     /// It pays its order to the cent, as nearly all do.
     pub fn is_exact(&self) -> bool {
-        self.report.outcome == Outcome::Succeeded && judge(self.order, self.report) == Ok(0)
+        self.report.outcome == Outcome::Succeeded && judge(self) == Ok(0)
     }
 
     fn received(&self) -> timeline::New<&Locked> {
@@ -137,7 +137,7 @@ async fn receive(
     let News { order, report, at } = *news;
     timeline::append_all(tx, &[news.received()]).await?;
     let about = About::report(Some(order.id), Some(payment), report);
-    let settled = match judge(order, report) {
+    let settled = match judge(news) {
         Ok(excess) => {
             payments::apply(tx, payment, order.total, None).await?;
             pay(tx, ends, &[(order, at)]).await?;
@@ -155,8 +155,10 @@ async fn receive(
 }
 
 /// What of the payment is too much, or why it does not pay the order.
-fn judge(order: &Locked, report: &PaymentReport) -> Result<i64, Mismatch> {
+fn judge(News { order, report, at }: &News<'_>) -> Result<i64, Mismatch> {
     match order.status {
+        // The first night has begun. Its workflow hears this and expires it.
+        Status::AwaitingPayment if order.is_too_late(*at) => Err(Mismatch::OrderClosed),
         Status::AwaitingPayment => {
             payment::judge(Money::new(order.total, order.currency), report.money, &order.policy.money)
         }
