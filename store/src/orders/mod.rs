@@ -54,6 +54,11 @@ impl Locked {
         self.policy.is_too_late(at)
     }
 
+    /// It expired since its first night had begun, whatever a clock says that somebody has set.
+    fn expired_with_its_stay(&self) -> bool {
+        self.status == Status::Expired && self.is_too_late(self.expires_at())
+    }
+
     /// From here on the order may expire.
     fn expires_at(&self) -> Timestamp {
         self.policy.expires_at(self.payment_due_at)

@@ -30,7 +30,8 @@ pub(super) async fn reinstate(
     if payments::is_replaced(tx, ended.id).await? {
         return Ok(None); // it was paid for twice
     }
-    if check_ins::stays(tx, ended.id).await?.iter().any(|stay| stay.is_past(at)) {
+    let is_past = check_ins::stays(tx, ended.id).await?.iter().any(|stay| stay.is_past(at));
+    if is_past || ended.expired_with_its_stay() {
         return Ok(None); // a night that was sold to nobody cannot be had any more
     }
     let Some(lines) = lines_on_the_shelf(tx, ended.id).await? else { return Ok(None) };
