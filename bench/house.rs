@@ -66,6 +66,7 @@ async fn engine() -> Temporal {
         ui_codec: None,
         db_file: None,
         log_file: test_dir().join("temporal.log"),
+        settings: Vec::new(),
     };
     Temporal::start(&tools(), options).await.unwrap()
 }

@@ -18,6 +18,7 @@ async fn temporal(dir: &Path, port: u16) -> Temporal {
         ui_codec: None,
         db_file: Some(dir.join("temporal.db")),
         log_file: dir.join("temporal.log"),
+        settings: Vec::new(),
     };
     Temporal::start(&tools(), options).await.unwrap()
 }
@@ -29,13 +30,20 @@ async fn temporal_is_away_and_orders_are_taken_all_the_same() {
     let shop = Shop::with(setup).await;
     shop.stock("tea", 1250, 10).await;
     let (first, unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    let cancelled = shop.place(&[("tea", 1)]).await;
     shop.pay(&first).await;
-    shop.cancel(&unpaid).await.problem(503, "engine_unavailable");
+    let answer = shop.cancel(&cancelled).await;
+    let location = answer.header("location").unwrap().to_owned();
+    assert_eq!(answer.is(202)["state"], "pending");
+    assert_eq!(shop.api.get(&location).await.is(200)["state"], "pending");
     assert_eq!(shop.api.get("/readyz").await.is(200)["missing"], json!(["temporal"]));
-    assert_eq!(shop.level("tea").await, (10, 2));
+    assert_eq!(shop.level("tea").await, (10, 3));
 
     let mut server = temporal(&dir, port).await;
     shop.until(&first, "completed").await;
+    shop.until(&cancelled, "cancelled").await;
+    assert_eq!(shop.api.get(&location).await.is(200)["state"], "done");
+    assert_eq!(shop.until_mailed(&cancelled, "cancelled").await, ["cancelled"]);
     shop.until_told(&unpaid, "workflow.started").await;
 
     // A crash of the engine, with its data.

@@ -9,7 +9,8 @@ use crate::harness::{Shop, time};
 async fn a_manual_order_waits_for_the_shop_after_payment() {
     let shop = Shop::open().await;
     shop.stock("tea", 1250, 10).await;
-    let id = shop.place_with(&[("tea", 1)], json!({"fulfilment": "manual"})).await;
+    let policy = json!({"fulfilment": "manual", "cancel_paid": "refuse"});
+    let id = shop.place_with(&[("tea", 1)], policy).await;
     let early = shop.fulfil(&id).await.problem(409, "order_not_fulfillable");
     assert_eq!(early["current_status"], "awaiting_payment");
 

@@ -19,8 +19,9 @@ use store::{
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contract::{
-    At, CancelInput, ExpireInput, ExtendInput, MailOutcome, Outcome, ReconcileStep, Reconciled, RefundStep,
-    ReserveInput, Reserved, SendMailInput, SettlePaymentInput, Settled, Settlement,
+    At, CancelInput, Changed, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, Outcome,
+    ReconcileStep, Reconciled, RefundStep, ReserveInput, Reserved, SendMailInput, SettlePaymentInput,
+    Settled, Settlement,
 };
 
 pub use attempts::new_attempt;
@@ -85,6 +86,28 @@ impl Activities {
             }
         };
         Ok(Settlement { settled, attempts_open: settlement.attempts_open })
+    }
+
+    #[activity(definition = workflows::contract::DecideChange)]
+    pub async fn decide_change(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: DecideChangeInput,
+    ) -> Result<Changed, ActivityError> {
+        let DecideChangeInput { order, change, at, unclear } = input;
+        Ok(match self.till.change(order, change, unclear, at).await? {
+            orders::Changed::Ended(change, status) => {
+                telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
+                tracing::info!(order_id = %order, %status, change = change.as_str(), "order ended by a change");
+                Changed::Ended { change, status }
+            }
+            orders::Changed::Extended { payment_due_at, reminders_at } => {
+                tracing::info!(order_id = %order, %payment_due_at, "order extended");
+                Changed::Extended { payment_due_at, reminders_at }
+            }
+            orders::Changed::Refused => Changed::Refused,
+            orders::Changed::AttemptsOpen => Changed::AttemptsOpen,
+        })
     }
 
     #[activity(definition = workflows::contract::Extend)]

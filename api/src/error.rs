@@ -146,6 +146,15 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
+    /// What it says, without the frame of an answer.
+    pub fn summary(&self) -> Value {
+        let mut summary = self.more.clone();
+        summary.insert("code".into(), json!(self.code));
+        summary.insert("detail".into(), json!(self.detail));
+        summary.insert("status".into(), json!(self.status.as_u16()));
+        Value::Object(summary)
+    }
+
     pub fn detail(&self) -> &str {
         &self.detail
     }
@@ -212,6 +221,14 @@ impl From<store::Error> for Problem {
                 "There is not enough stock for this order; nothing was held.",
             )
             .with("shortages", json!(shortages)),
+            Error::TooManyWaiting => Self {
+                retry_after_s: Some(1),
+                ..Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too_many_changes",
+                    "Too many changes of this order are waiting; nothing was done. Try again.",
+                )
+            },
             Error::Busy => {
                 Self::unavailable("busy", "Too many orders are waiting; nothing was done. Try again.")
             }

@@ -43,6 +43,8 @@ pub struct TemporalOptions {
     pub db_file: Option<PathBuf>,
     /// Takes what the server prints. Without a `db_file`, one server per log file.
     pub log_file: PathBuf,
+    /// More of the server's dynamic configuration, as `key=value`.
+    pub settings: Vec<String>,
 }
 
 /// A running Temporal server. Dropping it stops the server too, without waiting for its end.
@@ -147,7 +149,8 @@ fn arguments(port: u16, http_port: u16, options: &TemporalOptions) -> Vec<OsStri
     add("--port", port.to_string());
     add("--http-port", http_port.to_string());
     add("--log-level", "warn".to_owned());
-    for setting in DYNAMIC_CONFIG {
+    let settings = options.settings.iter().map(String::as_str);
+    for setting in DYNAMIC_CONFIG.into_iter().chain(settings) {
         add("--dynamic-config-value", setting.to_owned());
     }
     if let Some(codec) = &options.ui_codec {

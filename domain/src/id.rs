@@ -100,6 +100,11 @@ id!(
     ExceptionId,
     "exc_"
 );
+id!(
+    /// A change that was asked of an order.
+    ChangeId,
+    "chg_"
+);
 
 /// A movement in the ledger: numbered in the order in which they happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

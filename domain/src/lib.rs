@@ -5,6 +5,7 @@
 //! then on and is not checked again.
 
 pub mod attribution;
+pub mod change;
 pub mod check_in;
 pub mod collect;
 pub mod customer;
@@ -23,6 +24,6 @@ pub mod stock;
 mod text;
 pub mod zone;
 
-pub use id::{DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
+pub use id::{ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp, civil::Date};

@@ -1,5 +1,6 @@
 //! The mails a customer can get about an order.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::RefundId;
@@ -20,6 +21,8 @@ pub enum MailKind {
     Cancelled,
     /// Money went back.
     Refunded(RefundId),
+    /// There is time to pay until then, more than before.
+    Extended(Timestamp),
 }
 
 impl MailKind {
@@ -33,10 +36,16 @@ impl MailKind {
             Self::Expired => "expired".to_owned(),
             Self::Cancelled => "cancelled".to_owned(),
             Self::Refunded(refund) => format!("refund_{}", refund.uuid().simple()),
+            Self::Extended(due) => format!("extended_{}", due.as_microsecond()),
         }
     }
 
     pub const fn is_reminder(self) -> bool {
         matches!(self, Self::Reminder(_))
+    }
+
+    /// Moot once the order is paid or has ended.
+    pub const fn asks_for_payment(self) -> bool {
+        matches!(self, Self::Reminder(_) | Self::Extended(_))
     }
 }

@@ -10,6 +10,7 @@ const MIN_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_secs(1);
 const MAX_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
 const MAX_REMINDERS: usize = 10;
 const MAX_GRACE: SignedDuration = SignedDuration::from_hours(24);
+const MAX_FREE_CANCELLATION: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// What happens once an order is paid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,10 +45,25 @@ pub struct Policy {
     pub fulfilment: Fulfilment,
     #[serde(default)]
     pub money: MoneyRules,
+    #[serde(default)]
+    pub cancel_paid: CancelPaid,
+    /// How long before its stay begins an order can be cancelled; until it begins if absent. Days have 24 hours.
+    #[serde(default)]
+    pub free_cancellation: Option<SignedDuration>,
     /// Money that comes at this time or after it is late, whatever the window, an extension or the grace say: the end of
     /// the first stay's day of arrival. None without a stay. Of the order, not of what the client sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_by: Option<Timestamp>,
+}
+
+/// Whether an order that is paid, but not handed over, can be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CancelPaid {
+    /// Yes, and its money goes back.
+    #[default]
+    Refund,
+    Refuse,
 }
 
 /// Money for an order that has ended.
@@ -113,6 +129,8 @@ impl Default for Policy {
             reminders: [4, 12, 22].map(SignedDuration::from_hours).to_vec(),
             fulfilment: Fulfilment::Immediate,
             money: MoneyRules::default(),
+            cancel_paid: CancelPaid::default(),
+            free_cancellation: None,
             due_by: None,
         }
     }
@@ -134,15 +152,10 @@ impl Policy {
         };
         let reminders = match reminders {
             Some(texts) => parse_reminders(texts, payment_window)?,
-            None => default.reminders.into_iter().filter(|r| *r < payment_window).collect(),
+            None => default.reminders.iter().copied().filter(|r| *r < payment_window).collect(),
         };
-        Ok(Self {
-            payment_window,
-            reminders,
-            fulfilment: fulfilment.unwrap_or_default(),
-            money,
-            due_by: None,
-        })
+        let fulfilment = fulfilment.unwrap_or_default();
+        Ok(Self { payment_window, reminders, fulfilment, money, ..default })
     }
 
     pub fn payment_due_at(&self, placed_at: Timestamp) -> Timestamp {
@@ -156,9 +169,14 @@ impl Policy {
         self.due_by.is_some_and(|by| at >= by)
     }
 
-    /// Absolute times of the reminders, ascending.
-    pub fn reminders_at(&self, placed_at: Timestamp) -> Vec<Timestamp> {
-        let at = |r: &SignedDuration| placed_at.saturating_add(*r).unwrap_or(placed_at);
+    /// Absolute times of the reminders, ascending. They keep their distance to the deadline: if it is moved, they
+    /// move with it.
+    pub fn reminders_at(&self, placed_at: Timestamp, payment_due_at: Timestamp) -> Vec<Timestamp> {
+        let moved = payment_due_at.duration_since(self.payment_due_at(placed_at)).max(SignedDuration::ZERO);
+        let at = |r: &SignedDuration| {
+            let offset = r.saturating_add(moved);
+            placed_at.saturating_add(offset).unwrap_or(placed_at)
+        };
         self.reminders.iter().map(at).collect()
     }
 
@@ -174,7 +192,8 @@ impl Policy {
         placed_at: Timestamp,
         payment_due_at: Timestamp,
     ) -> Option<Timestamp> {
-        let reminder = self.reminders_at(placed_at).into_iter().find(|at| *at < payment_due_at);
+        let reminders = self.reminders_at(placed_at, payment_due_at);
+        let reminder = reminders.into_iter().find(|at| *at < payment_due_at);
         let alarm = reminder.unwrap_or_else(|| self.expires_at(payment_due_at));
         (status == Status::AwaitingPayment).then_some(alarm)
     }
@@ -200,6 +219,15 @@ pub fn grace(text: &str) -> Result<SignedDuration, Invalid> {
     match (SignedDuration::ZERO..=MAX_GRACE).contains(&grace) {
         true => Ok(grace),
         false => Err(Invalid::new("grace", "must be from PT0S to PT24H")),
+    }
+}
+
+/// How long before a stay it can be cancelled, out of what a client sent.
+pub fn free_cancellation(text: &str) -> Result<SignedDuration, Invalid> {
+    let free = duration("free_cancellation", text)?;
+    match (SignedDuration::ZERO..=MAX_FREE_CANCELLATION).contains(&free) {
+        true => Ok(free),
+        false => Err(Invalid::new("free_cancellation", "must be from PT0S to P365D")),
     }
 }
 

@@ -210,8 +210,12 @@ proptest! {
             let placed_at = Timestamp::from_second(placed_s).unwrap();
             let due = policy.payment_due_at(placed_at);
             prop_assert_eq!(due.duration_since(placed_at), SignedDuration::from_secs(window_s));
-            let at = policy.reminders_at(placed_at);
+            let at = policy.reminders_at(placed_at, due);
             prop_assert!(at.is_sorted() && at.iter().all(|at| placed_at < *at && *at < due));
+            // A later deadline moves them along.
+            let later = SignedDuration::from_hours(7);
+            let moved: Vec<_> = at.iter().map(|at| *at + later).collect();
+            prop_assert_eq!(policy.reminders_at(placed_at, due + later), moved);
             if let Some(asked) = reminders_s {
                 prop_assert!(asked.iter().all(|r| policy.reminders.contains(&SignedDuration::from_secs(*r))));
             }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    OrderId, RefundId, Timestamp,
+    ChangeId, OrderId, RefundId, Timestamp,
     payment::{DisputeState, Mismatch, PaymentReport},
 };
 use store::{
@@ -80,6 +80,17 @@ impl Dispatcher {
                 tracing::warn!(inbox_id = pending.id, %error, "event stored, it is reported later");
             }
         });
+    }
+
+    /// Tells an order's workflow of a change that was stored. Whether it knows: if not, the sweeper tells it.
+    pub async fn tell_change(&self, start: &Start, change: ChangeId) -> bool {
+        match tell_change(&self.db, &self.engine, start, change).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(order_id = %start.id, change_id = %change, %error, "change stored, it is decided later");
+                false
+            }
+        }
     }
 
     /// Starts the workflow of a refund behind the answer's back. The sweeper starts it if this fails.
@@ -168,6 +179,20 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
             }
             Ok(())
         }
+    }
+}
+
+/// A change goes to the workflow of its order. If that has ended, so has the order, and the change is refused here.
+pub(crate) async fn tell_change(
+    db: &Db,
+    engine: &Engine,
+    start: &Start,
+    change: ChangeId,
+) -> Result<(), store::Error> {
+    match engine.tell_change(start, change).await {
+        Ok(()) => Ok(()),
+        Err(Error::Closed) => orders::refuse_ended(db, start.id, change, Timestamp::now()).await,
+        Err(error) => Err(store::Error::Engine(error.to_string())),
     }
 }
 

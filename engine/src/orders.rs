@@ -1,25 +1,16 @@
-//! What can be asked of an order's workflow. Each call also starts the workflow if it does not run
-//! yet, so nothing has to wait for a start that is still on its way.
+//! What an order's workflow is told. Each call also starts the workflow if it does not run yet, so nothing has to wait
+//! for a start that is still on its way. What it tells of was stored before, so a call that fails loses nothing.
 
-use domain::{OrderId, Timestamp, payment::PaymentReport};
+use domain::{ChangeId, OrderId, payment::PaymentReport};
 use store::orders::Start;
-use temporalio_client::{
-    WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions, WorkflowUpdateWithStartOptions,
-};
-use temporalio_common::{HasWorkflowDefinition, UpdateDefinition, search_attributes::SearchAttributes};
-use workflows::{
-    LatePaymentInput, LatePaymentWorkflow, OrderInput, OrderWorkflow,
-    contract::Outcome,
-    names,
-    requests::{CancelRequest, CheckInRequest, ExtendRequest, FulfilRequest},
-};
+use temporalio_client::{WorkflowIdConflictPolicy, WorkflowIdReusePolicy, WorkflowStartOptions};
+use temporalio_common::search_attributes::SearchAttributes;
+use workflows::{ChangeNotice, LatePaymentInput, LatePaymentWorkflow, OrderInput, OrderWorkflow, names};
 
 use crate::{CALL_TIMEOUT, Engine, Error, within};
 
 /// An ended order is never started anew, unless its workflow was terminated or failed.
 pub(crate) const REUSE: WorkflowIdReusePolicy = WorkflowIdReusePolicy::AllowDuplicateFailedOnly;
-/// How often a question that was interrupted is asked.
-const MAX_TRIES: u32 = 5;
 pub(crate) const CONFLICT: WorkflowIdConflictPolicy = WorkflowIdConflictPolicy::UseExisting;
 
 impl Engine {
@@ -53,62 +44,17 @@ impl Engine {
         }
     }
 
-    pub async fn cancel_order(&self, start: &Start, reason: String, call_id: &str) -> Result<Outcome, Error> {
-        self.ask(start, || OrderWorkflow::cancel, CancelRequest { reason }, call_id).await
-    }
-
-    pub async fn extend_order(&self, start: &Start, due: Timestamp, call_id: &str) -> Result<Outcome, Error> {
-        self.ask(start, || OrderWorkflow::extend, ExtendRequest { payment_due_at: due }, call_id).await
-    }
-
-    pub async fn fulfil_order(&self, start: &Start, call_id: &str) -> Result<Outcome, Error> {
-        self.ask(start, || OrderWorkflow::fulfil, FulfilRequest {}, call_id).await
-    }
-
-    pub async fn check_in_order(&self, start: &Start, call_id: &str) -> Result<Outcome, Error> {
-        self.ask(start, || OrderWorkflow::check_in, CheckInRequest {}, call_id).await
-    }
-
-    /// Asks the workflow and waits for its decision. Asked again under the same `call_id`, the
-    /// workflow answers what it answered before; a decision that was lost on the way is made again.
-    async fn ask<U>(
-        &self,
-        start: &Start,
-        update: impl Fn() -> U,
-        request: U::Input,
-        call_id: &str,
-    ) -> Result<Outcome, Error>
-    where
-        U: UpdateDefinition<Workflow = <OrderWorkflow as HasWorkflowDefinition>::Run, Output = Outcome>,
-        U::Input: Send + Clone,
-    {
+    /// Tells an order's workflow that a change was asked for. `Closed` if the order has ended.
+    pub async fn tell_change(&self, start: &Start, change: ChangeId) -> Result<(), Error> {
         let client = self.client().await?;
-        let mut tries_left = MAX_TRIES;
-        loop {
-            let call = client.execute_update_with_start_workflow(
-                OrderWorkflow::run,
-                input(start),
-                update(),
-                request.clone(),
-                self.update_options(start, call_id),
-            );
-            tries_left -= 1;
-            match within(CALL_TIMEOUT, call).await {
-                Err(Error::Interrupted(_)) if tries_left > 0 => {}
-                Err(Error::Interrupted(why)) => return Err(Error::Unavailable(why)),
-                answer => return answer,
-            }
-        }
-    }
-
-    fn update_options(&self, start: &Start, call_id: &str) -> WorkflowUpdateWithStartOptions {
-        let id = names::order_workflow(start.id);
-        WorkflowUpdateWithStartOptions::new(self.task_queue(), id, CONFLICT)
-            .id_reuse_policy(REUSE)
-            .search_attributes(search_attributes(start))
-            .static_summary(summary(start))
-            .update_id(call_id.to_owned())
-            .build()
+        let call = client.signal_with_start_workflow(
+            OrderWorkflow::run,
+            input(start),
+            OrderWorkflow::change,
+            ChangeNotice { change },
+            self.start_options(start),
+        );
+        within(CALL_TIMEOUT, call).await.map(|_| ())
     }
 
     fn start_options(&self, start: &Start) -> WorkflowStartOptions {
@@ -122,7 +68,7 @@ impl Engine {
 }
 
 pub(crate) fn input(start: &Start) -> OrderInput {
-    OrderInput { order: start.id, placement: None }
+    OrderInput { order: start.id, resumed: None }
 }
 
 pub(crate) fn search_attributes(start: &Start) -> SearchAttributes {

@@ -34,6 +34,9 @@ pub enum Error {
     /// At most this much can still go back, in minor units.
     #[error("at most {0} can be refunded")]
     BeyondCaptured(i64),
+    /// So many changes of this order wait that its workflow should be let catch up; nothing was done.
+    #[error("too many changes of the order are waiting")]
+    TooManyWaiting,
     /// Another process committed the same key in between; nothing was done.
     #[error("the idempotency key was taken a moment ago")]
     Raced,

@@ -4,6 +4,7 @@
 //! writes the change together with its timeline entries and outbox rows.
 
 pub mod audit;
+pub mod changes;
 pub mod check_ins;
 pub mod disputes;
 mod door;

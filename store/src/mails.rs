@@ -3,7 +3,7 @@
 use domain::{OrderId, Timestamp, mail::MailKind, order::Status};
 use serde_json::json;
 
-use crate::{Db, Error, Result, Tx, check_ins, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, check_ins, sql, timeline};
 
 /// The right to send one mail. Its row stays locked while the mail server is asked, so two workers
 /// never send the same mail side by side, and a crash frees it.
@@ -46,10 +46,21 @@ pub async fn claim(
     if sent {
         return Ok(Err(Unneeded::AlreadySent));
     }
-    if kind.is_reminder() && !awaits_payment(&mut tx, order).await? {
+    if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
         return Ok(Err(Unneeded::Moot));
     }
     Ok(Ok(Slot { tx, order, kind }))
+}
+
+/// How many reminders of an order went out, and when the last one did.
+pub async fn reminders_sent(db: &Db, order: OrderId) -> Result<(u8, Option<Timestamp>)> {
+    let (sent, last): (i64, Option<SqlTime>) = sqlx::query_as(
+        "SELECT count(*), max(sent_at) FROM mails WHERE order_id = $1 AND kind LIKE 'reminder_%' AND sent_at IS NOT NULL",
+    )
+    .bind(order.uuid())
+    .fetch_one(db.pool())
+    .await?;
+    Ok((u8::try_from(sent).unwrap_or(u8::MAX), last.map(|at| at.to_jiff())))
 }
 
 /// Money counts from the moment its webhook was stored, before the workflow has seen it.
@@ -78,6 +89,7 @@ impl Slot {
             .await?;
         let entry = match self.kind {
             MailKind::Reminder(number) => ("reminder.sent", json!({"number": number})),
+            MailKind::Extended(due) => ("mail.sent", json!({"kind": "extended", "payment_due_at": due})),
             other => ("mail.sent", json!({"kind": other.name()})),
         };
         timeline::append(&mut self.tx, self.order, at, &[entry]).await?; // locks the order, before its check-in

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use domain::{OrderId, Timestamp, payment::PaymentReport};
+use domain::{ChangeId, OrderId, Timestamp, payment::PaymentReport};
 
 use crate::{
     Db, Error, Result,
     group::{Answers, Decide, Group, Limits},
-    orders::{self, Closed, Decision, Settlement, Step, What},
+    orders::{self, Changed, Closed, Decision, Settlement, Step, What},
 };
 
 /// A step takes some ten statements, and its order is locked until the batch is written.
@@ -39,7 +39,22 @@ impl Till {
     pub async fn settle(&self, order: OrderId, report: &PaymentReport, at: Timestamp) -> Result<Settlement> {
         match self.0.ask(Step { order, what: What::Settle(report.clone()), at }).await? {
             Decision::Settled(settlement) => Ok(settlement),
-            Decision::Closed(_) => Err(mixed_up()),
+            Decision::Closed(_) | Decision::Changed(_) => Err(mixed_up()),
+        }
+    }
+
+    /// Decides about a change that was asked of an order; about `unclear`, see [`Till::cancel`].
+    #[tracing::instrument(name = "sql till.change", skip_all, err(level = "debug"))]
+    pub async fn change(
+        &self,
+        order: OrderId,
+        id: ChangeId,
+        unclear: bool,
+        at: Timestamp,
+    ) -> Result<Changed> {
+        match self.0.ask(Step { order, what: What::Change { id, unclear }, at }).await? {
+            Decision::Changed(changed) => Ok(changed),
+            Decision::Closed(_) | Decision::Settled(_) => Err(mixed_up()),
         }
     }
 
@@ -59,7 +74,7 @@ impl Till {
     async fn close(&self, step: Step) -> Result<Closed> {
         match self.0.ask(step).await? {
             Decision::Closed(closed) => Ok(closed),
-            Decision::Settled(_) => Err(mixed_up()),
+            Decision::Settled(_) | Decision::Changed(_) => Err(mixed_up()),
         }
     }
 }

@@ -16,10 +16,11 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// `ord_….paid@example.org` is the mail `paid` of that order.
+    /// `ord_….paid@example.org` is the mail `paid` of that order. Of `extended_…`, which names a time, the word.
     pub fn kind(&self) -> &str {
         let (id, _) = self.message_id.split_once('@').expect("a Message-ID has a domain");
-        id.split_once('.').expect("ours have a kind").1
+        let kind = id.split_once('.').expect("ours have a kind").1;
+        if kind.starts_with("extended_") { "extended" } else { kind }
     }
 }
 

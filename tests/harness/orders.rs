@@ -109,6 +109,12 @@ impl Shop {
         self.api.post(&path, &json!({"duration": duration})).await.is(200)
     }
 
+    /// The changes that were asked of an order, oldest first.
+    pub async fn changes(&self, id: &str) -> Vec<Value> {
+        let list = self.api.get(&format!("/v1/orders/{id}/changes")).await.is(200);
+        list["data"].as_array().unwrap().clone()
+    }
+
     pub async fn cancel(&self, id: &str) -> Answer {
         self.api.post(&format!("/v1/orders/{id}/cancel"), &json!({})).await
     }

@@ -156,4 +156,12 @@ impl Shop {
         });
         url
     }
+
+    /// Somebody sends money of the order's first payment back in the provider's dashboard.
+    pub async fn refund_in_dashboard(&self, order: &str, amount: i64) {
+        let payment = self.payments(order).await.remove(0);
+        let payment = payment["provider_payment_id"].as_str().unwrap();
+        let path = format!("/dashboard/payments/{payment}/refunds");
+        self.provider(Method::POST, &path, &json!({"amount": amount})).await.is(200);
+    }
 }

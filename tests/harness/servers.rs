@@ -80,6 +80,7 @@ async fn start() -> Servers {
         ui_codec: None,
         db_file: None,
         log_file: dir.join("temporal.log"),
+        settings: vec!["limit.historyCount.suggestContinueAsNew=200".to_owned()],
     };
     let (postgres, temporal, mail) = tokio::try_join!(
         Postgres::start(&tools, postgres),

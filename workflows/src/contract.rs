@@ -8,10 +8,11 @@
 #![expect(clippy::unimplemented)]
 
 use domain::{
-    OrderId, RefundId, SignedDuration, Timestamp,
+    ChangeId, OrderId, RefundId, SignedDuration, Timestamp,
+    change::Kind,
     mail::MailKind,
     money::Money,
-    order::{Placement, Status},
+    order::Status,
     payment::{Mismatch, PaymentReport, RefundState},
     policy::expires_at,
 };
@@ -36,7 +37,14 @@ impl OrderSteps {
         unimplemented!()
     }
 
-    /// Moves the payment deadline.
+    /// Decides about a change that was asked for and stored, or tells again how it was decided.
+    #[activity(name = "decide-change")]
+    pub fn decide_change(_: DecideChangeInput) -> Result<Changed, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Moves the payment deadline. This, `cancel`, `fulfil` and `check-in` are asked for by workflows that took changes as
+    /// updates, before changes were stored; no new one does.
     #[activity(name = "extend")]
     pub fn extend(_: ExtendInput) -> Result<Outcome, ActivityError> {
         unimplemented!()
@@ -111,23 +119,21 @@ impl MoneySteps {
 
 pub use money_steps::{DriveRefund, ListProviders, ReconcileProvider};
 pub use order_steps::{
-    Cancel, CheckIn, CloseAttempts, EndStay, Expire, Extend, Fulfil, Reserve, SendMail, SettlePayment,
+    Cancel, CheckIn, CloseAttempts, DecideChange, EndStay, Expire, Extend, Fulfil, Reserve, SendMail,
+    SettlePayment,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReserveInput {
     pub order: OrderId,
     pub at: Timestamp,
-    /// What to place if there is no such order yet: absent for orders that came through the door.
-    #[serde(default)]
-    pub placement: Option<Placement>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reserved {
     Held(Facts),
-    /// There is no such order, and it could not be placed: why, in one sentence.
+    /// There is no such order: an order is placed by the API, or it does not exist.
     Refused(String),
 }
 
@@ -138,7 +144,11 @@ pub struct Facts {
     pub customer_id: String,
     pub total: Money,
     pub payment_due_at: Timestamp,
+    /// Those that are still to come, ascending.
     pub reminders_at: Vec<Timestamp>,
+    /// How many were sent before them.
+    #[serde(default)]
+    pub reminders_sent: u8,
     /// Between the deadline and the expiry.
     #[serde(default)]
     pub grace: SignedDuration,
@@ -225,6 +235,30 @@ pub struct ExpireInput {
     /// As for [`CancelInput`].
     #[serde(default)]
     pub unclear: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DecideChangeInput {
+    pub order: OrderId,
+    pub change: ChangeId,
+    pub at: Timestamp,
+    /// As for [`CancelInput`].
+    #[serde(default)]
+    pub unclear: bool,
+}
+
+/// What became of a change. Whoever asked for it finds the answer with the change.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Changed {
+    /// It brought the order to this end, now or by an earlier run of the step.
+    Ended { change: Kind, status: Status },
+    /// Payment is due only then; reminders that are past by now are among these.
+    Extended { payment_due_at: Timestamp, reminders_at: Vec<Timestamp> },
+    /// The order is as it was.
+    Refused,
+    /// An attempt to pay is not closed at its provider yet.
+    AttemptsOpen,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -12,6 +12,6 @@ mod step;
 pub mod timeouts;
 
 pub use late_payment::{LatePaymentInput, LatePaymentWorkflow};
-pub use order::{OrderInput, OrderState, OrderWorkflow, requests};
+pub use order::{ChangeNotice, OrderInput, OrderState, OrderWorkflow, requests};
 pub use reconcile::ReconcileWorkflow;
 pub use refund::{RefundInput, RefundWorkflow};

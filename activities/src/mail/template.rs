@@ -147,9 +147,16 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
                      You are welcome to order again."
             ),
         ),
+        MailKind::Extended(_) => (
+            "You have more time to pay",
+            format!("We are holding your order for you until {due}. Please pay {total} by then."),
+        ),
         MailKind::Cancelled => (
             "Your order was cancelled",
-            "Your order has been cancelled and nothing is due any more.".to_owned(),
+            match order.paid_at {
+                None => "Your order has been cancelled and nothing is due any more.".to_owned(),
+                Some(_) => "Your order has been cancelled. What you paid for it goes back to you.".to_owned(),
+            },
         ),
         MailKind::Refunded(_) => (
             "Your money is on its way back",

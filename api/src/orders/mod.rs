@@ -1,6 +1,7 @@
 //! Orders over HTTP: place, read, change.
 
 mod change;
+mod change_document;
 mod check_in;
 mod document;
 mod place;
@@ -10,6 +11,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::App;
 
+use change_document::ChangeDocument;
 pub use document::OrderDocument;
 pub use read::{load, unknown_order};
 
@@ -22,4 +24,6 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(change::extend))
         .routes(routes!(change::fulfil))
         .routes(routes!(check_in::check_in))
+        .routes(routes!(change_document::list_changes))
+        .routes(routes!(change_document::get_change))
 }

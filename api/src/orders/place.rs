@@ -11,7 +11,9 @@ use domain::{
     customer::Customer,
     money::Currency,
     order::{self, Placement},
-    policy::{Fulfilment, LatePayment, MoneyRules, Overpayment, Policy, Settle},
+    policy::{
+        CancelPaid, Fulfilment, LatePayment, MoneyRules, Overpayment, Policy, Settle, free_cancellation,
+    },
     stay::{self, Booking},
 };
 use providers::Providers;
@@ -109,6 +111,12 @@ struct PlacePolicy {
     /// A second payment. `refund` (default) or `exception`.
     #[schema(value_type = Option<String>)]
     duplicate_payment: Option<Settle>,
+    /// Whether a paid order that is not handed over can be cancelled: `refund` (default; its money goes back) or
+    /// `refuse`.
+    #[schema(value_type = Option<String>)]
+    cancel_paid: Option<CancelPaid>,
+    /// ISO 8601, such as `P2D`: how long before its stay begins a paid order can be cancelled; default until it begins.
+    free_cancellation: Option<String>,
 }
 
 /// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine. An order that costs
@@ -215,7 +223,9 @@ fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
         duplicate_payment: policy.duplicate_payment.unwrap_or(default.duplicate_payment),
     };
     let (window, reminders) = (policy.payment_window.as_deref(), policy.reminders.as_deref());
-    Policy::parse(window, reminders, policy.fulfilment, money)
+    let free_cancellation = policy.free_cancellation.as_deref().map(free_cancellation).transpose()?;
+    let parsed = Policy::parse(window, reminders, policy.fulfilment, money)?;
+    Ok(Policy { cancel_paid: policy.cancel_paid.unwrap_or_default(), free_cancellation, ..parsed })
 }
 
 /// The provider that was asked for, or the default one.

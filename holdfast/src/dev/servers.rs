@@ -211,6 +211,7 @@ async fn temporal(
         ui_codec: Some(format!("http://127.0.0.1:{codec_port}")),
         db_file: Some(args.data_dir.join("temporal.db")),
         log_file: args.data_dir.join("temporal.log"),
+        settings: Vec::new(),
     };
     let server = Temporal::start(tools, options.clone()).await.map_err(name_flag)?;
     Ok(Place::Own((server, options)))

@@ -124,6 +124,12 @@ async fn give_back(
 pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
+    let closed = fulfil_locked(&mut tx, &order, at).await?;
+    tx.commit().await?;
+    Ok(closed)
+}
+
+pub(super) async fn fulfil_locked(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Closed> {
     match order.status {
         Status::Completed => return Ok(Closed::Done),
         Status::Paid => {}
@@ -131,14 +137,13 @@ pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     }
     let reason = match order.policy.fulfilment {
         Fulfilment::Immediate => {
-            return Err(Error::corrupt(format!("order {id} is paid but has nothing to fulfil")));
+            return Err(Error::corrupt(format!("order {} is paid but has nothing to fulfil", order.id)));
         }
         Fulfilment::Manual => None,
         Fulfilment::CheckIn => Some(USED),
     };
-    check_ins::close(&mut tx, id, true, at).await?;
-    complete(&mut tx, &order, reason, at).await?;
-    tx.commit().await?;
+    check_ins::close(tx, order.id, true, at).await?;
+    complete(tx, order, reason, at).await?;
     Ok(Closed::Done)
 }
 

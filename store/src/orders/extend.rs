@@ -1,8 +1,8 @@
 use domain::{OrderId, Timestamp, order::Status};
 use serde_json::json;
 
-use super::lock;
-use crate::{Db, Error, Result, sql, timeline};
+use super::{Locked, lock};
+use crate::{Db, Error, Result, Tx, sql, timeline};
 
 /// Moves the payment deadline of an unpaid order to a later time. Safe to repeat.
 #[tracing::instrument(name = "sql orders.extend", skip_all, err(level = "debug"))]
@@ -15,13 +15,18 @@ pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Resu
     if due <= order.payment_due_at {
         return Ok(()); // an earlier run of this step did it
     }
-    sqlx::query("UPDATE orders SET payment_due_at = $2 WHERE id = $1")
-        .bind(id.uuid())
-        .bind(sql(due))
-        .execute(&mut *tx)
-        .await?;
-    let data = json!({"from": order.payment_due_at, "to": due});
-    timeline::append(&mut tx, id, at, &[("order.extended", data)]).await?;
+    write(&mut tx, &order, due, at).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Writes a new deadline.
+pub(super) async fn write(tx: &mut Tx<'_>, order: &Locked, due: Timestamp, at: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE orders SET payment_due_at = $2 WHERE id = $1")
+        .bind(order.id.uuid())
+        .bind(sql(due))
+        .execute(&mut **tx)
+        .await?;
+    let data = json!({"from": order.payment_due_at, "to": due});
+    timeline::append(tx, order.id, at, &[("order.extended", data)]).await
 }

@@ -1,5 +1,6 @@
 //! Orders: placing, reading, and each change of status, one file each.
 
+mod change;
 mod close;
 mod extend;
 mod pay;
@@ -13,6 +14,8 @@ mod stay;
 mod step;
 mod write;
 
+pub use change::Changed;
+pub(crate) use change::refusal;
 pub use close::{Closed, fulfil};
 pub use extend::extend;
 pub(crate) use pay::unknown_order;
@@ -20,8 +23,10 @@ pub use pay::{Settled, Settlement, raise_unknown_order};
 pub(crate) use place::place_all;
 pub use place::{Ask, Placed, place};
 pub use read::{Filter, get, list, placed_under};
+pub(crate) use start::starts_of;
 pub use start::{Start, claim_unstarted, mark_started, note_started, put_off_start, start_of};
 pub use stay::{check_in, end_stay};
+pub use step::refuse_ended;
 pub(crate) use step::{Decision, Step, What, decide, decide_all};
 
 use std::collections::BTreeMap;
@@ -40,6 +45,7 @@ pub(crate) struct Locked {
     pub(crate) currency: Currency,
     customer_id: String,
     policy: Policy,
+    placed_at: Timestamp,
     pub(crate) payment_due_at: Timestamp,
 }
 
@@ -74,6 +80,7 @@ struct LockedRow {
     currency: String,
     customer_id: String,
     policy: Json<Policy>,
+    placed_at: SqlTime,
     payment_due_at: SqlTime,
 }
 
@@ -89,6 +96,7 @@ impl TryFrom<LockedRow> for Locked {
             currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
             customer_id: row.customer_id,
             policy: row.policy.0,
+            placed_at: row.placed_at.to_jiff(),
             payment_due_at: row.payment_due_at.to_jiff(),
         })
     }
@@ -101,7 +109,7 @@ pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
 /// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never deadlock.
 async fn lock_all(tx: &mut Tx<'_>, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
     let rows: Vec<LockedRow> = sqlx::query_as(
-        "SELECT id, status, version, total, currency, customer_id, policy, payment_due_at
+        "SELECT id, status, version, total, currency, customer_id, policy, placed_at, payment_due_at
          FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())

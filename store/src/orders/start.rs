@@ -73,6 +73,14 @@ pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
     row.ok_or(Error::NotFound)?.try_into()
 }
 
+/// The same of several; those that do not exist are left out.
+pub(crate) async fn starts_of(db: &Db, ids: Vec<uuid::Uuid>) -> Result<Vec<Start>> {
+    let mut query = QueryBuilder::<Postgres>::new(SELECT);
+    query.push(" WHERE id = ANY(").push_bind(ids).push(")");
+    let rows: Vec<Row> = query.build_query_as().fetch_all(db.pool()).await?;
+    rows.into_iter().map(Start::try_from).collect()
+}
+
 /// An open order this long past its deadline, or past the end of its stay, has lost its workflow (somebody
 /// terminated it). It is started anew, and if that does not help, again after as long.
 const OVERDUE: SignedDuration = SignedDuration::from_mins(10);

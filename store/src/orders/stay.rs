@@ -3,8 +3,8 @@
 use domain::{OrderId, Timestamp, order::Status};
 use serde_json::json;
 
-use super::{Closed, close::complete, lock};
-use crate::{Db, Result, check_ins, refunds, timeline};
+use super::{Closed, Locked, close::complete, lock};
+use crate::{Db, Result, Tx, check_ins, refunds, timeline};
 
 pub(super) const USED: &str = "used";
 const UNUSED: &str = "unused";
@@ -14,7 +14,13 @@ const UNUSED: &str = "unused";
 pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     let mut tx = db.begin().await?;
     let order = lock(&mut tx, id).await?;
-    let Some(check_in) = check_ins::get(&mut tx, id).await? else {
+    let closed = check_in_locked(&mut tx, &order, at).await?;
+    tx.commit().await?;
+    Ok(closed)
+}
+
+pub(super) async fn check_in_locked(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Closed> {
+    let Some(check_in) = check_ins::get(tx, order.id).await? else {
         return Ok(Closed::Refused(order.status));
     };
     match order.status {
@@ -23,13 +29,12 @@ pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
         Status::Paid => {}
         other => return Ok(Closed::Refused(other)),
     }
-    if refunds::is_all_asked_back(&mut tx, id).await? {
+    if refunds::is_all_asked_back(tx, order.id).await? {
         return Ok(Closed::Refunded);
     }
-    check_ins::close(&mut tx, id, true, at).await?;
-    timeline::append(&mut tx, id, at, &[("order.checked_in", json!({}))]).await?;
-    complete(&mut tx, &order, Some(USED), at).await?;
-    tx.commit().await?;
+    check_ins::close(tx, order.id, true, at).await?;
+    timeline::append(tx, order.id, at, &[("order.checked_in", json!({}))]).await?;
+    complete(tx, order, Some(USED), at).await?;
     Ok(Closed::Done)
 }
 

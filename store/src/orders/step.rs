@@ -4,19 +4,20 @@
 //! statement and the commit. [`crate::till`] brings together what arrives at the same time.
 
 use domain::{
-    OrderId, Timestamp,
+    ChangeId, OrderId, Timestamp,
     order::Status,
     payment::{Outcome, PaymentReport},
 };
 
 use super::{
     Locked,
+    change::{self, Changed},
     close::{self, Closed},
     lock_all,
     pay::{self, News, Settlement},
 };
 use crate::{
-    Db, Error, Result, Tx, refunds,
+    Db, Error, Result, Tx, changes, orders, refunds,
     stock::{self, End},
 };
 
@@ -39,6 +40,10 @@ pub(crate) enum What {
     Expire {
         unclear: bool,
     },
+    Change {
+        id: ChangeId,
+        unclear: bool,
+    },
 }
 
 /// What became of a step.
@@ -46,11 +51,23 @@ pub(crate) enum What {
 pub(crate) enum Decision {
     Settled(Settlement),
     Closed(Closed),
+    Changed(Changed),
 }
 
 /// Decides one step by itself.
 pub(crate) async fn decide(db: &Db, step: Step) -> Result<Decision> {
     decide_all(db, &[step]).await?.pop().flatten().ok_or(Error::NotFound)
+}
+
+/// Answers a change of an order that has ended, and whose workflow has, too.
+///
+/// # Errors
+/// [`Error::Engine`] if the order has not ended: a workflow is to decide, and somebody must have ended that by hand.
+pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) -> Result<()> {
+    if !orders::get(db, order).await?.status.is_terminal() {
+        return Err(Error::Engine(format!("the workflow of {order} has ended, the order has not")));
+    }
+    decide(db, Step { order, what: What::Change { id, unclear: false }, at }).await.map(|_| ())
 }
 
 /// Decides steps in one transaction: one decision each, in the same order. None for those that must be decided by
@@ -67,17 +84,27 @@ pub(crate) async fn decide_all(db: &Db, steps: &[Step]) -> Result<Vec<Option<Dec
     let mut ends = Vec::with_capacity(steps.len());
     let exact: Vec<News> = steps.iter().zip(&orders).filter_map(exact).collect();
     let mut paid = pay::settle_exact(&mut tx, &mut ends, &exact).await?;
+    let asked = changes::load(&mut tx, &steps.iter().filter_map(Step::change).collect::<Vec<_>>()).await?;
+    let mut answers = Vec::new();
     let mut decisions = Vec::with_capacity(steps.len());
     for (step, order) in steps.iter().zip(&orders) {
         let order = order.as_ref().filter(|order| steps.len() == 1 || !step.needs_stock(order));
-        decisions.push(match order {
-            Some(order) => match paid.remove(&order.id) {
-                Some(settlement) => Some(Decision::Settled(settlement)),
-                None => Some(step.decide(&mut tx, &mut ends, order).await?),
-            },
-            None => None,
-        });
+        let Some(order) = order else {
+            decisions.push(None);
+            continue;
+        };
+        decisions.push(Some(match (paid.remove(&order.id), &step.what) {
+            (Some(settlement), _) => Decision::Settled(settlement),
+            (None, What::Change { id, unclear }) => {
+                let change = asked.iter().find(|change| change.id == *id && change.order == order.id);
+                let change = change.ok_or(Error::NotFound)?;
+                let news = change::News { order, change, unclear: *unclear, at: step.at };
+                Decision::Changed(change::decide(&mut tx, &mut ends, &mut answers, &news).await?)
+            }
+            (None, _) => step.decide(&mut tx, &mut ends, order).await?,
+        }));
     }
+    changes::answer(&mut tx, &answers).await?;
     stock::end_holds(&mut tx, &ends).await?;
     tx.commit().await?;
     Ok(decisions)
@@ -105,11 +132,22 @@ async fn lock_payments(tx: &mut Tx<'_>, steps: &[Step]) -> Result<()> {
 }
 
 impl Step {
-    /// Money for an order that is not open may bring a new order in its place, which looks at the shelf, and locks
-    /// it, in the middle of things.
+    /// Money for an order that is not open may bring a new order in its place, and the end of one that is paid gives
+    /// back what it was sold: both lock the shelf in the middle of things.
     fn needs_stock(&self, order: &Locked) -> bool {
-        let is_money = matches!(&self.what, What::Settle(report) if report.outcome == Outcome::Succeeded);
-        is_money && order.status != Status::AwaitingPayment
+        let moves = match &self.what {
+            What::Settle(report) => report.outcome == Outcome::Succeeded,
+            What::Change { .. } => true,
+            What::Cancel { .. } | What::Expire { .. } => false,
+        };
+        moves && order.status != Status::AwaitingPayment
+    }
+
+    fn change(&self) -> Option<ChangeId> {
+        match self.what {
+            What::Change { id, .. } => Some(id),
+            _ => None,
+        }
     }
 
     async fn decide(&self, tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked) -> Result<Decision> {
@@ -123,6 +161,7 @@ impl Step {
             What::Expire { unclear } => {
                 close::expire(tx, ends, order, *unclear, self.at).await.map(Decision::Closed)
             }
+            What::Change { .. } => Err(Error::corrupt("a change is decided by what was asked")),
         }
     }
 }

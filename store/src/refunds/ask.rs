@@ -3,6 +3,7 @@
 use domain::{
     ExceptionId, OrderId, PaymentId, Timestamp,
     money::{Currency, Money},
+    order::PaymentStatus,
     payment::{Action, Mismatch, RefundState},
 };
 
@@ -99,6 +100,43 @@ pub(crate) async fn is_all_asked_back(tx: &mut Tx<'_>, order: OrderId) -> Result
     );
     let all: Option<bool> = query.bind(order.uuid()).fetch_one(&mut **tx).await?;
     Ok(all.unwrap_or_default())
+}
+
+/// Whether all of an order's money has gone back.
+pub(crate) async fn is_refunded(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+    let status: String = sqlx::query_scalar("SELECT payment_status FROM orders WHERE id = $1")
+        .bind(order.uuid())
+        .fetch_one(&mut **tx)
+        .await?;
+    Ok(status == PaymentStatus::Refunded.as_str())
+}
+
+/// Asks back all that is left of what an order was paid with: it was cancelled. Its stock is back already.
+pub(crate) async fn give_back_all(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    reason: &str,
+    at: Timestamp,
+) -> Result<()> {
+    let Some(paid) = paid_with(tx, order).await?.filter(|paid| paid.left > 0) else { return Ok(()) };
+    let new = New {
+        order: Some(order),
+        payment: Some(paid.payment),
+        exception: None,
+        provider: &paid.provider,
+        provider_payment_id: &paid.provider_payment_id,
+        provider_refund_id: None,
+        money: Money::new(paid.left, paid.currency),
+        captured: paid.captured,
+        reason,
+        restock: false,
+        source: "api",
+        state: RefundState::Requested,
+        state_text: "",
+        told_at: None,
+        idempotency: None,
+    };
+    insert(tx, &new, at).await.map(|_| ())
 }
 
 /// The payment that paid an order, and what of it can still go back.

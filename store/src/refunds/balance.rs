@@ -14,7 +14,7 @@ use super::{
     refresh_payment_status,
 };
 use crate::{
-    Error, Result, Tx,
+    Error, Result, Tx, changes,
     exceptions::{self, About},
     orders,
 };
@@ -46,10 +46,9 @@ pub(crate) async fn rebalance(tx: &mut Tx<'_>, whose: &Whose<'_>, at: Timestamp)
         let whole = says.refunds[place].whole.map(|place| books.held[place].id());
         write_refund(tx, row, &says.refunds[place], whole.or(explained_by)).await?;
     }
-    match whose.order {
-        Some(order) => refresh_payment_status(tx, order).await,
-        None => Ok(()),
-    }
+    let Some(order) = whose.order else { return Ok(()) };
+    refresh_payment_status(tx, order).await?;
+    changes::end_if_refunded(tx, order, at).await
 }
 
 /// What is to follow from an attribution.

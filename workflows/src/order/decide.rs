@@ -2,7 +2,8 @@
 //! after a crash changes nothing.
 
 use domain::{
-    Timestamp,
+    ChangeId, Timestamp,
+    change::Kind,
     mail::MailKind,
     order::Status,
     payment::{Mismatch, PaymentReport},
@@ -11,7 +12,10 @@ use temporalio_workflow::{WorkflowContext, WorkflowTermination};
 
 use super::{Event, OrderWorkflow, attempts::Asked, requests::Request};
 use crate::{
-    contract::{At, CancelInput, ExpireInput, ExtendInput, OrderSteps, Outcome, SettlePaymentInput, Settled},
+    contract::{
+        At, CancelInput, Changed, DecideChangeInput, ExpireInput, ExtendInput, OrderSteps, Outcome,
+        SettlePaymentInput, Settled,
+    },
     names,
     step::{now, step},
     timeouts::DATABASE,
@@ -23,6 +27,7 @@ impl OrderWorkflow {
     pub(crate) async fn decide(ctx: &WorkflowContext<Self>, event: Event) -> Decided {
         match event {
             Event::Payment(report) => Self::settle(ctx, report).await,
+            Event::Change(change) => Self::change_order(ctx, change).await,
             Event::WorkflowCancelled => {
                 let outcome = Self::cancel_order(ctx, "workflow_cancelled".to_owned()).await?;
                 if outcome == Outcome::AttemptsOpen {
@@ -81,6 +86,26 @@ impl OrderWorkflow {
         Ok(())
     }
 
+    /// A change that was stored is decided by one step, which writes the answer with what it does.
+    async fn change_order(ctx: &WorkflowContext<Self>, change: ChangeId) -> Decided {
+        let (order, unclear) = ctx.state(|s| (s.order(), s.unclear));
+        let input = DecideChangeInput { order, change, at: now(ctx), unclear };
+        match step(ctx, OrderSteps::decide_change, input, DATABASE, "decide about a change").await? {
+            Changed::Ended { change, status } => Self::enter(ctx, status, mail_after(change)),
+            Changed::Extended { payment_due_at, reminders_at } => {
+                Self::set_due(ctx, payment_due_at);
+                Self::set_reminders(ctx, reminders_at);
+                ctx.state_mut(|s| {
+                    s.mails.retain(|mail| !mail.asks_for_payment());
+                    s.mails.push_back(MailKind::Extended(payment_due_at));
+                });
+            }
+            Changed::Refused => {}
+            Changed::AttemptsOpen => ctx.state_mut(|s| s.waiting.push(Event::Change(change))),
+        }
+        Ok(())
+    }
+
     async fn cancel_order(ctx: &WorkflowContext<Self>, reason: String) -> Decided<Outcome> {
         let (order, unclear) = ctx.state(|s| (s.order(), s.unclear));
         let input = CancelInput { order, at: now(ctx), reason, unclear };
@@ -126,9 +151,18 @@ impl OrderWorkflow {
     /// The stay is over, and nobody has checked in.
     pub(crate) async fn end_stay(ctx: &WorkflowContext<Self>) -> Decided {
         let input = At { order: ctx.state(Self::order), at: now(ctx) };
-        step(ctx, OrderSteps::end_stay, input, DATABASE, "close as unused").await?;
-        // Else it ended otherwise, in a task that was thrown away.
-        Self::enter(ctx, Status::Completed, None);
+        match step(ctx, OrderSteps::end_stay, input, DATABASE, "close as unused").await? {
+            Outcome::Done => Self::enter(ctx, Status::Completed, None),
+            // Some of its nights were given back: what is left ends at another time.
+            Outcome::NotDue(end) => ctx.state_mut(|s| {
+                if let Some(facts) = &mut s.facts {
+                    facts.stays_end_at = Some(end);
+                }
+            }),
+            // It ended otherwise, in a task that was thrown away before the customer was told.
+            Outcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
+            Outcome::AttemptsOpen | Outcome::Refunded => {} // said to others
+        }
         Ok(())
     }
 
@@ -144,7 +178,7 @@ impl OrderWorkflow {
             if let Some(facts) = &mut s.facts {
                 facts.status = status;
             }
-            s.mails.retain(|mail| !mail.is_reminder());
+            s.mails.retain(|mail| !mail.asks_for_payment());
             s.mails.extend(mail);
             if status == Status::Paid && s.facts().stays_end_at.is_some() {
                 s.mails.push_back(MailKind::CheckIn);
@@ -161,6 +195,30 @@ impl OrderWorkflow {
                 facts.payment_due_at = due;
             }
         });
+    }
+}
+
+impl OrderWorkflow {
+    /// The reminders before a new deadline. They are numbered on from those that went out before the old one.
+    fn set_reminders(ctx: &WorkflowContext<Self>, reminders_at: Vec<Timestamp>) {
+        let now = now(ctx);
+        ctx.state_mut(|s| {
+            let begun = u8::try_from(s.reminders_begun).unwrap_or(u8::MAX);
+            s.reminders_begun = 0;
+            if let Some(facts) = &mut s.facts {
+                facts.reminders_sent = facts.reminders_sent.saturating_add(begun);
+                facts.reminders_at = reminders_at.into_iter().filter(|at| *at > now).collect();
+            }
+        });
+    }
+}
+
+/// What the customer hears of an order that a change has ended.
+fn mail_after(change: Kind) -> Option<MailKind> {
+    match change {
+        Kind::Cancel | Kind::EndRefunded => Some(MailKind::Cancelled),
+        Kind::Fulfil => Some(MailKind::Completed),
+        Kind::CheckIn | Kind::Extend => None,
     }
 }
 

@@ -57,6 +57,7 @@ impl OrderWorkflow {
             MailKind::Reminder(_) => {
                 Some(self.next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at))
             }
+            MailKind::Extended(due) => Some(due),
             MailKind::CheckIn => self.facts().stays_end_at,
             _ => None,
         }

@@ -9,15 +9,11 @@ mod decide;
 mod mail;
 mod next;
 pub mod requests;
+mod resume;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use domain::{
-    OrderId, Timestamp,
-    mail::MailKind,
-    order::{Placement, Status},
-    payment::PaymentReport,
-};
+use domain::{ChangeId, OrderId, Timestamp, mail::MailKind, order::Status, payment::PaymentReport};
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
@@ -34,14 +30,21 @@ use crate::{
 use decide::mail_of;
 use next::Todo;
 use requests::{CancelRequest, ExtendRequest, Request};
+pub use resume::Resumed;
 
-/// `{"order": "ord_..."}` for an order that was placed through the API. Started by hand with a
-/// `placement`, the workflow places the order itself.
+/// `{"order": "ord_..."}`: an order that was placed through the API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OrderInput {
     pub order: OrderId,
-    #[serde(default)]
-    pub placement: Option<Placement>,
+    /// How far the run before came, whose history had grown long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+}
+
+/// A change was asked for and stored: decide about it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChangeNotice {
+    pub change: ChangeId,
 }
 
 /// What the `state` query answers.
@@ -58,6 +61,8 @@ pub struct OrderState {
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     Payment(PaymentReport),
+    Change(ChangeId),
+    /// Asked by an update, as changes were before they were stored.
     Request(Ticket, Request),
     /// Somebody pressed "cancel" in the Temporal UI.
     WorkflowCancelled,
@@ -80,6 +85,7 @@ pub struct OrderWorkflow {
     answers: BTreeMap<Ticket, Outcome>,
     /// Mails that are due now, in order.
     mails: VecDeque<MailKind>,
+    /// Of `facts.reminders_at`.
     reminders_begun: usize,
     cancel_seen: bool,
     /// An attempt to pay is not closed at its provider.
@@ -95,9 +101,15 @@ pub struct OrderWorkflow {
 impl OrderWorkflow {
     #[run(name = "order")]
     pub async fn run(ctx: &mut WorkflowContext<Self>, input: OrderInput) -> WorkflowResult<String> {
-        if let Err(why) = Self::reserve(ctx, input).await? {
-            Self::refuse_all(ctx).await;
-            return Ok(why);
+        let OrderInput { order, resumed } = input;
+        match resumed {
+            Some(resumed) => ctx.state_mut(|s| s.resume(order, resumed)),
+            None => {
+                if let Err(why) = Self::reserve(ctx, order).await? {
+                    Self::refuse_all(ctx).await;
+                    return Ok(why);
+                }
+            }
         }
         while let Some(todo) = Self::next(ctx).await {
             match todo {
@@ -106,6 +118,7 @@ impl OrderWorkflow {
                 Todo::CloseAttempts => Self::close_attempts_in_the_way(ctx).await,
                 Todo::Expire => Self::expire(ctx).await?,
                 Todo::EndStay => Self::end_stay(ctx).await?,
+                Todo::ContinueAsNew => Self::continue_as_new(ctx)?,
             }
         }
         Ok(ctx.state(|s| s.status().to_string()))
@@ -115,6 +128,15 @@ impl OrderWorkflow {
     #[signal(name = "payment")]
     pub fn payment(&mut self, _ctx: &mut SyncWorkflowContext<Self>, report: PaymentReport) {
         self.events.push_back(Event::Payment(report));
+    }
+
+    /// Somebody asked for a change, which was stored first. Told again, it is decided once.
+    #[signal(name = "change")]
+    pub fn change(&mut self, _ctx: &mut SyncWorkflowContext<Self>, notice: ChangeNotice) {
+        let is_known = |event: &Event| matches!(event, Event::Change(waiting) if *waiting == notice.change);
+        if !self.events.iter().chain(&self.waiting).any(is_known) {
+            self.events.push_back(Event::Change(notice.change));
+        }
     }
 
     #[update(name = "cancel")]
@@ -175,10 +197,9 @@ impl OrderWorkflow {
 }
 
 impl OrderWorkflow {
-    /// The first step: the order exists and holds its stock, by the door or by us.
-    async fn reserve(ctx: &WorkflowContext<Self>, input: OrderInput) -> WorkflowResult<Result<(), String>> {
-        let OrderInput { order, placement } = input;
-        let input = ReserveInput { order, at: now(ctx), placement };
+    /// The first step: the order exists and holds its stock.
+    async fn reserve(ctx: &WorkflowContext<Self>, order: OrderId) -> WorkflowResult<Result<(), String>> {
+        let input = ReserveInput { order, at: now(ctx) };
         let facts = match step(ctx, OrderSteps::reserve, input, timeouts::DATABASE, "hold the stock").await? {
             Reserved::Refused(why) => return Ok(Err(why)),
             Reserved::Held(facts) => facts,
@@ -252,7 +273,7 @@ impl OrderWorkflow {
     fn next_reminder(&self) -> Option<(u8, Timestamp)> {
         let facts = self.facts.as_ref()?;
         let at = *facts.reminders_at.get(self.reminders_begun)?;
-        let number = u8::try_from(self.reminders_begun + 1).ok()?;
+        let number = u8::try_from(self.reminders_begun + 1).ok()?.checked_add(facts.reminders_sent)?;
         (facts.status == Status::AwaitingPayment && at < facts.payment_due_at).then_some((number, at))
     }
 }

@@ -15,6 +15,7 @@ pub(crate) enum Todo {
     CloseAttempts,
     Expire,
     EndStay,
+    ContinueAsNew,
 }
 
 enum Wake {
@@ -36,6 +37,9 @@ impl OrderWorkflow {
                     return None;
                 }
                 continue;
+            }
+            if ctx.continue_as_new_suggested() && ctx.all_handlers_finished() {
+                return Some(Todo::ContinueAsNew);
             }
             ctx.set_current_details(ctx.state_mut(Self::describe));
             let alarm = ctx.state(Self::alarm);

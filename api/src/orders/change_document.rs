@@ -1,0 +1,84 @@
+//! Changes that were asked of an order, to look at: those that were answered 202 above all.
+
+use axum::extract::State;
+use domain::{ChangeId, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use store::changes::{self, Change};
+use utoipa::ToSchema;
+
+use super::{change::refused, read::load};
+use crate::{
+    App, Problem,
+    error::ProblemDocument,
+    extract::{OrderPartPath, OrderPath},
+    list::List,
+};
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = OrderChange)]
+pub struct ChangeDocument {
+    /// Always `order_change`.
+    object: &'static str,
+    id: String,
+    order_id: String,
+    /// `cancel`, `extend`, `fulfil`, `check_in`, or `end_refunded`: Holdfast's own, once all money has gone back.
+    kind: &'static str,
+    /// `pending`, `done` or `refused`.
+    state: &'static str,
+    /// Of a refusal: the problem that whoever asked was answered, its `code`, `detail` and what else it tells.
+    problem: Option<Value>,
+    #[schema(value_type = String, format = DateTime)]
+    requested_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    decided_at: Option<Timestamp>,
+}
+
+impl From<Change> for ChangeDocument {
+    fn from(change: Change) -> Self {
+        let (state, problem) = match change.answer {
+            None => ("pending", None),
+            Some(answer) if answer.is_done() => ("done", None),
+            Some(answer) => ("refused", Some(refused(&change.request, answer).summary())),
+        };
+        Self {
+            object: "order_change",
+            id: change.id.to_string(),
+            order_id: change.order.to_string(),
+            kind: change.request.kind().as_str(),
+            state,
+            problem,
+            requested_at: change.requested_at,
+            decided_at: change.decided_at,
+        }
+    }
+}
+
+/// Look at a change that was asked of an order: whether it is decided yet.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}/changes/{change_id}", tag = "Orders",
+    params(("id" = String, Path), ("change_id" = String, Path)),
+    responses((status = 200, body = ChangeDocument), (status = 404, body = ProblemDocument)),
+)]
+pub async fn get_change(
+    State(app): State<App>,
+    OrderPartPath(order, id): OrderPartPath<ChangeId>,
+) -> Result<axum::Json<ChangeDocument>, Problem> {
+    Ok(axum::Json(changes::get(&app.db, order, id).await?.into()))
+}
+
+/// List the changes that were asked of an order, oldest first.
+#[utoipa::path(
+    get, path = "/v1/orders/{id}/changes", tag = "Orders", params(("id" = String, Path)),
+    responses((status = 200, body = List<ChangeDocument>), (status = 404, body = ProblemDocument)),
+)]
+pub async fn list_changes(
+    State(app): State<App>,
+    OrderPath(id): OrderPath,
+) -> Result<axum::Json<List<ChangeDocument>>, Problem> {
+    let changes = changes::of_order(&app.db, id).await?;
+    if changes.is_empty() {
+        load(&app, id).await?; // an unknown order is a 404, not an empty list
+    }
+    Ok(axum::Json(List::whole(changes.into_iter().map(ChangeDocument::from).collect())))
+}

@@ -1,0 +1,86 @@
+//! Changes of an order that somebody asks for: what is asked, and what the answer can be.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::order::Status;
+
+/// What is asked of an order. Stored as it is, so only ever add to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Request {
+    /// End the order before it is handed over; what was paid goes back.
+    Cancel {
+        reason: String,
+        /// The shop says so, although the time for it has passed.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Give the customer until then to pay.
+    Extend { payment_due_at: Timestamp },
+    /// Everything was handed over.
+    Fulfil,
+    /// The guests have shown the right code.
+    CheckIn,
+    /// End the order if all of its money has gone back. Asked by Holdfast itself, once a refund has succeeded.
+    EndRefunded,
+}
+
+impl Request {
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Cancel { .. } => Kind::Cancel,
+            Self::Extend { .. } => Kind::Extend,
+            Self::Fulfil => Kind::Fulfil,
+            Self::CheckIn => Kind::CheckIn,
+            Self::EndRefunded => Kind::EndRefunded,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Cancel,
+    Extend,
+    Fulfil,
+    CheckIn,
+    EndRefunded,
+}
+
+impl Kind {
+    pub const ALL: [Self; 5] = [Self::Cancel, Self::Extend, Self::Fulfil, Self::CheckIn, Self::EndRefunded];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Extend => "extend",
+            Self::Fulfil => "fulfil",
+            Self::CheckIn => "check_in",
+            Self::EndRefunded => "end_refunded",
+        }
+    }
+}
+
+/// The decision about a change, written down together with what it did. Stored as it is, so only ever add to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Done,
+    /// The order's status forbids it.
+    WrongStatus(Status),
+    /// Payment is due at this time already, or later.
+    NotLater(Timestamp),
+    /// The stay begins only then.
+    NotYet(Timestamp),
+    /// It could be cancelled until then.
+    CancellationClosed(Timestamp),
+    /// The order's money went back, or is on its way, and there is nothing left to hand over.
+    Refunded,
+}
+
+impl Answer {
+    pub const fn is_done(self) -> bool {
+        matches!(self, Self::Done)
+    }
+}

@@ -1,0 +1,168 @@
+//! Deciding about changes that were asked of an order ([`crate::changes`]), under its lock. The answer is written in
+//! the same transaction, so a step that is repeated after a crash finds it, and tells the workflow the same again.
+
+use domain::{
+    ChangeId, Timestamp,
+    change::{Answer, Kind, Request},
+    order::Status,
+    policy::CancelPaid,
+    stay::Stay,
+};
+use serde_json::json;
+
+use super::{Change as Enter, Closed, Locked, close, extend, set_status, stay};
+use crate::{
+    Error, Result, Tx, changes, check_ins, outbox, refunds,
+    stock::{self, End},
+    timeline,
+};
+
+/// What the order's workflow has to know of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// The order came to its end, by this step or an earlier run of it.
+    Ended(Kind, Status),
+    Extended {
+        payment_due_at: Timestamp,
+        reminders_at: Vec<Timestamp>,
+    },
+    /// Whoever asked has the answer; the order is as it was.
+    Refused,
+    /// Not decided yet: an attempt to pay is not closed at its provider.
+    AttemptsOpen,
+}
+
+/// A change to be decided, or decided before.
+pub(super) struct News<'a> {
+    pub order: &'a Locked,
+    pub change: &'a changes::Change,
+    /// Nobody can tell whether an attempt to pay will bring money.
+    pub unclear: bool,
+    pub at: Timestamp,
+}
+
+/// Decides, if that has not happened yet. The answer is added to `answers`, to be written before the commit.
+pub(super) async fn decide(
+    tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
+    answers: &mut Vec<(ChangeId, Answer, Timestamp)>,
+    news: &News<'_>,
+) -> Result<Changed> {
+    let News { order, change, at, .. } = *news;
+    let answer = match change.answer {
+        Some(answer) => answer,
+        None => match make(tx, ends, news).await? {
+            Some(answer) => {
+                answers.push((change.id, answer, at));
+                answer
+            }
+            None => return Ok(Changed::AttemptsOpen),
+        },
+    };
+    Ok(match (&change.request, answer) {
+        (Request::Extend { payment_due_at }, Answer::Done) => {
+            let due = order.payment_due_at.max(*payment_due_at);
+            let reminders_at = order.policy.reminders_at(order.placed_at, due);
+            Changed::Extended { payment_due_at: due, reminders_at }
+        }
+        (Request::Fulfil | Request::CheckIn, Answer::Done) => {
+            Changed::Ended(change.request.kind(), Status::Completed)
+        }
+        (Request::Cancel { .. } | Request::EndRefunded, Answer::Done) => {
+            Changed::Ended(change.request.kind(), Status::Cancelled)
+        }
+        _ => Changed::Refused,
+    })
+}
+
+/// Makes the change, or says why not. None: not yet.
+async fn make(tx: &mut Tx<'_>, ends: &mut Vec<End>, news: &News<'_>) -> Result<Option<Answer>> {
+    let News { order, change, unclear, at } = *news;
+    if let Some(refusal) = refusal(tx, order, &change.request, at).await? {
+        return Ok(Some(refusal));
+    }
+    match &change.request {
+        Request::Cancel { reason, .. } if order.status == Status::Paid => {
+            cancel_paid(tx, order, reason, at).await?;
+            refunds::give_back_all(tx, order.id, reason, at).await?;
+            Ok(Some(Answer::Done))
+        }
+        Request::Cancel { reason, .. } => {
+            answer(close::cancel(tx, ends, order, reason, unclear, at).await?, order)
+        }
+        Request::Extend { payment_due_at } => {
+            extend::write(tx, order, *payment_due_at, at).await?;
+            Ok(Some(Answer::Done))
+        }
+        Request::Fulfil => answer(close::fulfil_locked(tx, order, at).await?, order),
+        Request::CheckIn => answer(stay::check_in_locked(tx, order, at).await?, order),
+        Request::EndRefunded => {
+            cancel_paid(tx, order, "refunded", at).await?;
+            Ok(Some(Answer::Done))
+        }
+    }
+}
+
+fn answer(closed: Closed, order: &Locked) -> Result<Option<Answer>> {
+    match closed {
+        Closed::Done => Ok(Some(Answer::Done)),
+        Closed::NotDue(at) => Ok(Some(Answer::NotYet(at))),
+        Closed::Refused(status) => Ok(Some(Answer::WrongStatus(status))),
+        Closed::Refunded => Ok(Some(Answer::Refunded)),
+        Closed::AttemptsOpen if order.status == Status::AwaitingPayment => Ok(None),
+        Closed::AttemptsOpen => Err(Error::corrupt("an order that is paid waits for attempts")),
+    }
+}
+
+/// What the order as it stands forbids, before the request is looked at any closer.
+pub(crate) async fn refusal(
+    tx: &mut Tx<'_>,
+    order: &Locked,
+    request: &Request,
+    at: Timestamp,
+) -> Result<Option<Answer>> {
+    let wrong_status = Some(Answer::WrongStatus(order.status));
+    Ok(match (request, order.status) {
+        (Request::Cancel { .. } | Request::Extend { .. }, Status::AwaitingPayment) => match request {
+            Request::Extend { payment_due_at } if *payment_due_at <= order.payment_due_at => {
+                Some(Answer::NotLater(order.payment_due_at))
+            }
+            _ => None,
+        },
+        (Request::Cancel { force, .. }, Status::Paid) => match order.policy.cancel_paid {
+            CancelPaid::Refuse => wrong_status,
+            CancelPaid::Refund if *force => None,
+            CancelPaid::Refund => cancellation_closed(tx, order, at).await?,
+        },
+        (Request::Fulfil | Request::CheckIn, Status::Paid) => {
+            refunds::is_all_asked_back(tx, order.id).await?.then_some(Answer::Refunded)
+        }
+        (Request::EndRefunded, Status::Paid) => {
+            (!refunds::is_refunded(tx, order.id).await?).then_some(Answer::WrongStatus(order.status))
+        }
+        _ => wrong_status,
+    })
+}
+
+/// A stay can be cancelled until so long before it begins.
+async fn cancellation_closed(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Option<Answer>> {
+    let stays = check_ins::stays(tx, order.id).await?;
+    let Some(begins_at) = stays.iter().map(Stay::begins_at).min() else { return Ok(None) };
+    let free = order.policy.free_cancellation.unwrap_or_default();
+    let closes_at = begins_at.saturating_sub(free).unwrap_or(begins_at);
+    Ok((at >= closes_at).then_some(Answer::CancellationClosed(closes_at)))
+}
+
+/// The compensation of an order that was paid and not handed over: what it was sold and still has goes back on the
+/// shelf, and its code lets nobody in any more.
+async fn cancel_paid(tx: &mut Tx<'_>, order: &Locked, reason: &str, at: Timestamp) -> Result<()> {
+    let status = Status::Cancelled;
+    set_status(tx, &[Enter { order, status, close_reason: Some(reason), at }]).await?;
+    check_ins::close(tx, order.id, false, at).await?;
+    timeline::append(tx, order.id, at, &[("order.cancelled", json!({"reason": reason}))]).await?;
+    if stock::give_back(tx, order.id, at).await? > 0 {
+        timeline::append(tx, order.id, at, &[("stock.returned", json!({}))]).await?;
+    }
+    let event = json!({"customer_id": order.customer_id, "reason": reason});
+    outbox::append(tx, order.id, at, "order.cancelled", event).await
+}

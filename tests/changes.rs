@@ -1,0 +1,240 @@
+//! Changes of an order (cancel, extend, fulfil, check-in): stored before they are told, decided once, never forgotten.
+
+use std::collections::BTreeSet;
+
+use domain::{ChangeId, OrderId, change::Kind};
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use serde_json::{Value, json};
+use store::{Db, Till};
+use temporalio_client::WorkflowExecutionStatus;
+
+use crate::{
+    harness::{Shop, eventually, time},
+    stays::code,
+};
+
+#[tokio::test]
+async fn equal_changes_share_an_answer_and_a_key_gets_the_first_one_again() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 100).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let path = format!("/v1/orders/{id}/cancel");
+    let body = json!({"reason": "changed my mind"});
+    let keys: Vec<String> = (0..40).map(|n| format!("cancel-{}", n % 20)).collect();
+    let answers = join_all(keys.iter().map(|key| shop.api.post_as(key, &path, &body))).await;
+    for answer in answers {
+        assert_eq!(answer.is(200)["close_reason"], "changed my mind");
+    }
+    assert_eq!(shop.until_mailed(&id, "cancelled").await, ["cancelled"]);
+    shop.temporal.until_closed(&id).await;
+
+    let again = shop.api.post_as("cancel-3", &path, &body).await;
+    assert_eq!(again.header("idempotent-replayed").unwrap(), "true");
+    assert_eq!(again.is(200)["status"], "cancelled");
+    shop.api.post_as("cancel-3", &path, &json!({})).await.problem(422, "idempotency_key_reused");
+    let fulfil = format!("/v1/orders/{id}/fulfil");
+    shop.api.post_as("cancel-3", &fulfil, &json!({})).await.problem(422, "idempotency_key_reused");
+    // A refusal is an answer, too.
+    let other = shop.place_with(&[("tea", 1)], json!({"fulfilment": "manual"})).await;
+    let fulfil = format!("/v1/orders/{other}/fulfil");
+    shop.api.post_as("cancel-3", &fulfil, &json!({})).await.problem(409, "order_not_fulfillable");
+    shop.pay(&other).await;
+    shop.until(&other, "paid").await;
+    let again = shop.api.post_as("cancel-3", &fulfil, &json!({})).await;
+    assert_eq!(again.header("idempotent-replayed").unwrap(), "true");
+    assert_eq!(again.problem(409, "order_not_fulfillable")["current_status"], "awaiting_payment");
+    shop.fulfil(&other).await.is(200);
+    shop.close();
+}
+
+#[tokio::test]
+async fn changes_of_one_order_are_bounded() {
+    let mut shop = Shop::open().await;
+    shop.stock("tea", 1250, 100).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.until_told(&id, "workflow.started").await;
+    shop.kill_worker();
+    let due = time(&shop.order(&id).await, "payment_due_at");
+    let extend = async |hours: i64| shop.extend(&id, due + hours.hours()).await;
+    let answers = join_all((1..=25).map(extend)).await;
+    let count = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((count(202), count(429)), (10, 15));
+    for answer in answers.into_iter().filter(|answer| answer.status == 429) {
+        assert!(answer.header("retry-after").is_some());
+        answer.problem(429, "too_many_changes");
+    }
+    assert_eq!(shop.changes(&id).await.len(), 10);
+    shop.start_worker();
+    eventually("all are decided", async || {
+        let changes = shop.changes(&id).await;
+        changes.iter().all(|change| change["state"] != "pending").then_some(())
+    })
+    .await;
+    let refused = shop.changes(&id).await.into_iter().filter(|change| change["state"] == "refused");
+    for change in refused {
+        assert_eq!(change["problem"]["code"], "invalid_request", "{change}");
+    }
+    assert!(time(&shop.order(&id).await, "payment_due_at") > due);
+    shop.cancel(&id).await.is(200);
+    shop.close();
+}
+
+/// A step has committed, and its worker dies before the workflow's task ends: whoever carries on finds it done, finishes,
+/// and gives the same answer. For every kind of change there is.
+#[tokio::test]
+async fn what_a_step_has_committed_its_workflow_comes_to_know() {
+    let mut shop = Shop::open().await;
+    shop.stock("tea", 1250, 100).await;
+    shop.rooms("room", 5).await;
+    for kind in Kind::ALL {
+        let story = prepare(&shop, kind).await;
+        shop.kill_worker();
+        let id = story.id.as_str();
+        let ask = async {
+            match &story.ask {
+                Some((path, body)) => Some(shop.api.post(&format!("/v1/orders/{id}/{path}"), body).await),
+                None => None,
+            }
+        };
+        let (answer, ()) = tokio::join!(ask, commit(&shop, id, kind, story.at));
+        if let Some(answer) = answer {
+            answer.is(200);
+        }
+        shop.start_worker();
+        if kind == Kind::Extend {
+            shop.fast_forward(id, "P3D").await;
+            shop.until(id, "expired").await;
+        }
+        let status = shop.temporal.until_closed(id).await;
+        assert_eq!(status, WorkflowExecutionStatus::Completed, "{kind:?}");
+        let last = story.mails.last().unwrap();
+        assert_eq!(shop.until_mailed(id, last).await, story.mails, "{kind:?}");
+        assert!(shop.changes(id).await.iter().all(|change| change["state"] == "done"), "{kind:?}");
+    }
+    shop.close();
+}
+
+/// An order to which a change can happen.
+struct Prepared {
+    id: String,
+    /// None: Holdfast itself asks.
+    ask: Option<(&'static str, Value)>,
+    mails: Vec<&'static str>,
+    /// When the step commits.
+    at: Timestamp,
+}
+
+async fn prepare(shop: &Shop, kind: Kind) -> Prepared {
+    let manual = json!({"fulfilment": "manual", "reminders": []});
+    let now = Timestamp::now();
+    match kind {
+        Kind::Cancel => {
+            let id = shop.place(&[("tea", 1)]).await;
+            shop.until_told(&id, "workflow.started").await;
+            Prepared { id, ask: Some(("cancel", json!({}))), mails: vec!["cancelled"], at: now }
+        }
+        Kind::Extend => {
+            let id = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
+            shop.until_told(&id, "workflow.started").await;
+            let due = time(&shop.order(&id).await, "payment_due_at") + 24.hours();
+            let ask = Some(("extend", json!({"payment_due_at": due})));
+            Prepared { id, ask, mails: vec!["extended", "expired"], at: now }
+        }
+        Kind::Fulfil | Kind::EndRefunded => {
+            let id = shop.place_with(&[("tea", 1)], manual).await;
+            shop.pay(&id).await;
+            shop.until(&id, "paid").await;
+            shop.until_mailed(&id, "paid").await;
+            if kind == Kind::Fulfil {
+                return Prepared {
+                    id,
+                    ask: Some(("fulfil", json!({}))),
+                    mails: vec!["paid", "completed"],
+                    at: now,
+                };
+            }
+            Prepared { id, ask: None, mails: vec!["paid", "cancelled"], at: now }
+        }
+        Kind::CheckIn => {
+            let id = shop.book("room", 3, 5).await;
+            let mail = shop.pay_stay(&id).await;
+            shop.fast_forward(&id, "P4D").await;
+            let ask = Some(("check-in", json!({"code": code(&mail)})));
+            let at = now + SignedDuration::from_hours(4 * 24);
+            Prepared { id, ask, mails: vec!["paid", "check_in"], at }
+        }
+    }
+}
+
+/// The worker's step, without a worker.
+async fn commit(shop: &Shop, id: &str, kind: Kind, at: Timestamp) {
+    let order: OrderId = id.parse().unwrap();
+    let db = Db::open(&shop.database_url, 2).unwrap();
+    let till = Till::open(&db).unwrap();
+    if kind == Kind::EndRefunded {
+        refund_by_hand(shop, id).await;
+    }
+    let change = eventually("the change is stored", async || {
+        let changes = shop.changes(id).await;
+        changes.first().map(|change| change["id"].as_str().unwrap().parse::<ChangeId>().unwrap())
+    })
+    .await;
+    till.change(order, change, false, at).await.unwrap();
+}
+
+/// All of the order's money goes back in the provider's dashboard, while no worker is there.
+async fn refund_by_hand(shop: &Shop, id: &str) {
+    shop.refund_in_dashboard(id, 1250).await;
+    shop.until_money(id, "refunded").await;
+}
+
+/// Thousands of changes of one order: it goes on in new runs, each with a short history.
+#[tokio::test]
+async fn an_order_that_is_changed_again_and_again_goes_on_in_new_runs() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 100).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let due = time(&shop.order(&id).await, "payment_due_at");
+    let mut runs = BTreeSet::new();
+    for minutes in 1..=60 {
+        shop.extend(&id, due + minutes.minutes()).await.is(200);
+        runs.insert(shop.temporal.describe(&id).await.run_id().to_owned());
+    }
+    assert!(runs.len() > 1, "{runs:?}");
+    assert!(shop.temporal.history(&id).await.len() < 400);
+    assert_eq!(time(&shop.order(&id).await, "payment_due_at"), due + 60.minutes());
+    shop.fast_forward(&id, "PT23H30M").await;
+    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    shop.temporal.until_closed(&id).await;
+    let mails = shop.until_mailed(&id, "paid").await;
+    let reminders: Vec<_> = mails.iter().filter(|mail| mail.starts_with("reminder")).collect();
+    assert_eq!(reminders, ["reminder_1", "reminder_2", "reminder_3"]);
+    shop.close();
+}
+
+#[tokio::test]
+async fn reminders_follow_the_new_deadline_and_a_mail_tells_it() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 100).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let due = time(&shop.order(&id).await, "payment_due_at");
+    shop.fast_forward(&id, "PT23H").await;
+    assert_eq!(shop.until_mailed(&id, "reminder_3").await, ["reminder_1", "reminder_2", "reminder_3"]);
+    shop.extend(&id, due + 24.hours()).await.is(200);
+    shop.until_mailed(&id, "extended").await;
+    let mail = shop.mails(&id).await.pop().unwrap();
+    let day = (due + 24.hours()).in_tz("Europe/Vienna").unwrap().strftime("%-d %B %Y").to_string();
+    assert!(mail.text.contains(&day), "{}", mail.text);
+    // 20, 12 and 2 hours before the new deadline, as before the old one.
+    shop.fast_forward(&id, "PT24H30M").await;
+    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    let all =
+        ["reminder_1", "reminder_2", "reminder_3", "extended", "reminder_4", "reminder_5", "reminder_6"];
+    assert_eq!(shop.until_mailed(&id, "reminder_6").await, all);
+    shop.fast_forward(&id, "PT1H").await;
+    shop.until(&id, "expired").await;
+    shop.close();
+}
