@@ -45,7 +45,9 @@ pub async fn frame(request: Request, next: Next) -> Response {
 
     let mut response = run(request, next, limit).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        response = problem.render(&id);
+        let rendered = problem.render(&id);
+        let headers = std::mem::replace(&mut response, rendered).into_parts().0.headers;
+        response.headers_mut().extend(headers); // what the handler added, such as `Idempotent-Replayed`
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID.clone(), value);
