@@ -151,6 +151,8 @@ async fn the_contract_is_served_and_can_be_tried() {
         ("/v1/orders/{id}/cancel", vec!["post"]),
         ("/v1/orders/{id}/extend", vec!["post"]),
         ("/v1/orders/{id}/fulfil", vec!["post"]),
+        ("/v1/orders/{id}/changes", vec!["get"]),
+        ("/v1/orders/{id}/changes/{change_id}", vec!["get"]),
         ("/v1/orders/{id}/timeline", vec!["get"]),
         ("/v1/orders/{id}/payments", vec!["get", "post"]),
         ("/v1/orders/{id}/payments/{payment_id}/refresh", vec!["post"]),

@@ -11,7 +11,7 @@ use futures_util::{FutureExt as _, future::join_all};
 use store::{Db, Lease};
 
 use crate::Engine;
-use backlogs::{Events, Orders, Refunds};
+use backlogs::{Changes, Events, Orders, Refunds};
 
 const EVERY: Duration = Duration::from_secs(2);
 /// Younger rows are still on their way by the ordinary road.
@@ -65,6 +65,7 @@ impl Sweeper {
             sweep(engine, Orders { db, engine }),
             sweep(engine, Events { db, engine }),
             sweep(engine, Refunds { db, engine }),
+            sweep(engine, Changes { db, engine }),
             keep_reconciling(engine),
         );
     }

@@ -8,7 +8,8 @@ use domain::{
 use sqlx::types::Json;
 
 use crate::{
-    Db, Error, Idempotency, Result, SqlTime, Tx,
+    Db, Error, Idempotency, Lease, Result, SqlTime, Tx,
+    lease::put_off,
     orders::{self, Start},
     random, sql,
 };
@@ -246,18 +247,17 @@ pub(crate) async fn answer(tx: &mut Tx<'_>, answers: &[(ChangeId, Answer, Timest
     Ok(())
 }
 
-/// Leases changes that wait to be told to their workflows, and gives what it takes to tell them. One that stays
-/// undecided although it was told (an attempt to pay cannot be closed) is told again ever more seldom.
-pub async fn claim(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<(ChangeId, Start)>> {
+/// Leases changes that wait to be told to their workflows, and gives what it takes to tell them.
+pub async fn claim_undecided(db: &Db, lease: &Lease) -> Result<Vec<(ChangeId, Start)>> {
     let rows: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
-        "UPDATE order_changes
-         SET dispatch_after = $1 + greatest(interval '10 seconds', $1 - requested_at)
+        "UPDATE order_changes SET dispatch_after = $2
          WHERE id IN (SELECT id FROM order_changes WHERE decided_at IS NULL AND dispatch_after <= $1
-                      ORDER BY dispatch_after LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED)
+                      ORDER BY dispatch_after LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
          RETURNING id, order_id",
     )
-    .bind(sql(now))
-    .bind(limit)
+    .bind(sql(lease.now))
+    .bind(sql(lease.until))
+    .bind(lease.limit)
     .fetch_all(db.pool())
     .await?;
     let starts = orders::starts_of(db, rows.iter().map(|(_, order)| *order).collect()).await?;
@@ -266,4 +266,26 @@ pub async fn claim(db: &Db, now: Timestamp, limit: i64) -> Result<Vec<(ChangeId,
         Some((ChangeId::from_uuid(*id), start.clone()))
     };
     Ok(rows.iter().filter_map(change).collect())
+}
+
+/// Notes that the engine has these changes. One that stays undecided all the same (an attempt to pay cannot be closed, or
+/// somebody terminated the workflow) is told again, ever more seldom.
+pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE order_changes SET dispatch_after = $2 + greatest(interval '30 seconds', $2 - requested_at)
+         WHERE id IN (SELECT id FROM order_changes WHERE id = ANY($1) AND decided_at IS NULL
+                      FOR NO KEY UPDATE SKIP LOCKED)",
+    )
+    .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .bind(sql(at))
+    .execute(db.pool())
+    .await?;
+    Ok(())
+}
+
+/// Gives leased changes back, to be taken again after `until`.
+pub async fn put_off(db: &Db, ids: &[ChangeId], until: Timestamp) -> Result<()> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query(put_off!("order_changes")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    Ok(())
 }

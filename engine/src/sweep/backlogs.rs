@@ -1,15 +1,18 @@
-//! What is swept: orders without a workflow, events that the engine has not got, and refunds without a workflow.
+//! What is swept: orders without a workflow, events and changes that the engine has not got, and refunds without a workflow.
 
-use domain::{OrderId, RefundId, Timestamp};
+use domain::{ChangeId, OrderId, RefundId, Timestamp};
 use store::{
-    Db, Lease, Result,
+    Db, Lease, Result, changes,
     inbox::{self, Pending},
     orders::{self, Start},
     refunds,
 };
 
 use super::Backlog;
-use crate::{Engine, Error, dispatch::hand_over};
+use crate::{
+    Engine, Error,
+    dispatch::{hand_over, tell_change},
+};
 
 pub(super) struct Orders<'a> {
     pub db: &'a Db,
@@ -114,5 +117,39 @@ impl Backlog for Refunds<'_> {
 
     async fn put_off(&self, ids: &[RefundId], until: Timestamp) -> Result<()> {
         refunds::put_off_start(self.db, ids, until).await
+    }
+}
+
+pub(super) struct Changes<'a> {
+    pub db: &'a Db,
+    pub engine: &'a Engine,
+}
+
+impl Backlog for Changes<'_> {
+    type Item = (ChangeId, Start);
+    type Id = ChangeId;
+
+    fn name(&self) -> &'static str {
+        "change"
+    }
+
+    async fn claim(&self, lease: &Lease) -> Result<Vec<Self::Item>> {
+        changes::claim_undecided(self.db, lease).await
+    }
+
+    fn id(&self, (change, _): &Self::Item) -> ChangeId {
+        *change
+    }
+
+    async fn hand_over(&self, (change, start): &Self::Item) -> Result<()> {
+        tell_change(self.db, self.engine, start, *change).await
+    }
+
+    async fn mark(&self, ids: &[ChangeId], at: Timestamp) -> Result<()> {
+        changes::note_told(self.db, ids, at).await
+    }
+
+    async fn put_off(&self, ids: &[ChangeId], until: Timestamp) -> Result<()> {
+        changes::put_off(self.db, ids, until).await
     }
 }
