@@ -8,7 +8,7 @@ use domain::{
     payment::{DisputeState, Mismatch, PaymentReport},
 };
 use store::{
-    Db, disputes,
+    Db, changes, disputes,
     inbox::{self, Pending, What},
     orders::{self, Start},
     refunds,
@@ -84,7 +84,12 @@ impl Dispatcher {
 
     /// Tells an order's workflow of a change that was stored. Whether it knows: if not, the sweeper tells it.
     pub async fn tell_change(&self, start: &Start, change: ChangeId) -> bool {
-        match tell_change(&self.db, &self.engine, start, change).await {
+        let told = tell_change(&self.db, &self.engine, start, change).await;
+        let noted = match told {
+            Ok(()) => changes::note_told(&self.db, &[change], Timestamp::now()).await,
+            Err(error) => Err(error),
+        };
+        match noted {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(order_id = %start.id, change_id = %change, %error, "change stored, it is decided later");

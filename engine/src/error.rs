@@ -1,9 +1,6 @@
 use prost::Message as _;
 use temporalio_client::{
-    errors::{
-        ClientConnectError, WorkflowInteractionError, WorkflowStartError, WorkflowUpdateError,
-        WorkflowUpdateWithStartError,
-    },
+    errors::{ClientConnectError, WorkflowInteractionError, WorkflowStartError},
     schedules::ScheduleError,
     tonic::{Code, Status},
 };
@@ -15,19 +12,12 @@ pub enum Error {
     /// It may work later.
     #[error("Temporal: {0}")]
     Unavailable(String),
-    /// The workflow's task was thrown away with our question in it (an event came in between). Nothing
-    /// is wrong: ask again.
-    #[error("Temporal: {0}")]
-    Interrupted(String),
     /// It will not work until somebody changes the configuration, ours or the server's.
     #[error("Temporal refuses: {0}")]
     Misconfigured(String),
     /// The order's workflow has ended.
     #[error("the order's workflow has ended")]
     Closed,
-    /// The workflow's validator said no.
-    #[error("the order's workflow refused: {0}")]
-    Refused(String),
 }
 
 impl Error {
@@ -85,7 +75,6 @@ impl From<Status> for Error {
             return Self::Misconfigured(format!("there is no namespace `{namespace}`"));
         }
         match status.code() {
-            Code::FailedPrecondition => Self::Interrupted(said.to_owned()),
             code @ (Code::NotFound
             | Code::AlreadyExists
             | Code::InvalidArgument
@@ -126,28 +115,6 @@ impl From<WorkflowInteractionError> for Error {
         match error {
             WorkflowInteractionError::NotFound(status) => Self::of_running(status),
             WorkflowInteractionError::Rpc(status) => status.into(),
-            other => Self::unavailable(other),
-        }
-    }
-}
-
-impl From<WorkflowUpdateError> for Error {
-    fn from(error: WorkflowUpdateError) -> Self {
-        match error {
-            WorkflowUpdateError::NotFound(status) => Self::of_running(status),
-            WorkflowUpdateError::Failed(failure) => Self::Refused(failure.message),
-            WorkflowUpdateError::Rpc(status) => status.into(),
-            other => Self::unavailable(other),
-        }
-    }
-}
-
-impl From<WorkflowUpdateWithStartError> for Error {
-    fn from(error: WorkflowUpdateWithStartError) -> Self {
-        match error {
-            WorkflowUpdateWithStartError::Start(error) => error.into(),
-            WorkflowUpdateWithStartError::Update(error) => error.into(),
-            WorkflowUpdateWithStartError::Rpc(status) => Self::of_running(status),
             other => Self::unavailable(other),
         }
     }
@@ -208,7 +175,6 @@ mod tests {
             Error::of_start(no_namespace()),
             Error::from(no_namespace()),
             Error::from(WorkflowInteractionError::NotFound(no_namespace())),
-            Error::from(WorkflowUpdateError::NotFound(no_namespace())),
             Error::from(WorkflowStartError::Rpc(no_namespace())),
         ] {
             assert_eq!(error.to_string(), "Temporal refuses: there is no namespace `nowhere`");
