@@ -25,7 +25,7 @@ async fn equal_changes_share_an_answer_and_a_key_gets_the_first_one_again() {
     let keys: Vec<String> = (0..40).map(|n| format!("cancel-{}", n % 20)).collect();
     let answers = join_all(keys.iter().map(|key| shop.api.post_as(key, &path, &body))).await;
     // Those who came when it was decided are told so; whoever asks under the same key hears the same.
-    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     assert!(
         statuses.contains(&200) && statuses.iter().all(|status| [200, 409].contains(status)),
         "{statuses:?}"
