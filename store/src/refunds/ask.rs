@@ -136,7 +136,8 @@ pub(crate) async fn give_back_all(
         told_at: None,
         idempotency: None,
     };
-    insert(tx, &new, at).await.map(|_| ())
+    let refund = insert(tx, &new, at).await?;
+    rebalance(tx, &refund.whose(), at).await
 }
 
 /// The payment that paid an order, and what of it can still go back.
