@@ -8,16 +8,18 @@ use std::{
 
 use domain::{
     OrderId,
-    payment::{RefundReport, RefundState},
+    payment::{Action, Mismatch, RefundReport, RefundState},
     policy::LatePayment,
+    returns::Part,
     stock::{ByHand, Sku},
 };
 use futures_util::future::join_all;
 use jiff::{Timestamp, ToSpan as _};
 use store::{
-    Error, audit,
+    Error, audit, exceptions,
     orders::{Ask, Placed},
-    refunds, stock,
+    refunds::{self, Refund},
+    stock,
 };
 
 use crate::{
@@ -162,27 +164,61 @@ impl Actor<'_> {
         }
     }
 
-    /// Money goes back, and the pieces with it; the provider says so twice.
+    /// Money goes back, and with it all pieces that are there, or some; or it fails, and a person sends it again.
     async fn give_back(&mut self) {
         let Some((order, _)) = self.order() else { return };
-        let request = refunds::Request { amount: Some(1), reason: "chance".into(), restock: true };
+        let lines = match self.dice.one_in(3) {
+            true => Vec::new(),
+            false => {
+                let (sku, _) = SHELF[self.dice.below(SHELF.len())];
+                vec![Part { sku: Sku::parse(sku).unwrap(), stay: None, quantity: Some(self.dice.amount(2)) }]
+            }
+        };
+        let request = refunds::Request { amount: Some(1), reason: "chance".into(), restock: true, lines };
         let refund = match refunds::request(&self.hands.db, order, &request, None, Timestamp::now()).await {
             Ok((refund, _)) => refund,
-            Err(Error::BeyondCaptured(_)) => return,
+            Err(Error::BeyondCaptured(_) | Error::BeyondSold(_) | Error::Invalid(_)) => return,
             Err(fault) => panic!("giving back: {fault}"),
         };
+        let state = if self.dice.one_in(3) { RefundState::Failed } else { RefundState::Succeeded };
+        self.told(refund, state).await;
+        if state == RefundState::Failed {
+            self.send_again(order).await;
+        }
+    }
+
+    /// The provider says twice what became of a refund.
+    async fn told(&self, refund: Refund, state: RefundState) {
         let report = RefundReport {
             provider: refund.provider,
             event_id: "evt".into(),
             refund: Some(refund.id),
             provider_refund_id: format!("re-{}", refund.id),
             payment_id: refund.provider_payment_id,
-            state: RefundState::Succeeded,
+            state,
             state_text: "done".into(),
             money: refund.money,
         };
         for _ in 0..2 {
             refunds::record(&self.hands.db, refund.id, &report, Timestamp::now()).await.unwrap();
+        }
+    }
+
+    async fn send_again(&self, order: OrderId) {
+        let db = &self.hands.db;
+        for failed in exceptions::list(db, Some("open"), Some(order), None, 100).await.unwrap() {
+            if failed.kind == Mismatch::RefundFailed.as_str() {
+                let now = Timestamp::now();
+                match exceptions::resolve(db, failed.id(), Action::Refund, "again", now).await {
+                    Ok(_) | Err(Error::AlreadyResolved | Error::BeyondCaptured(_)) => {}
+                    Err(fault) => panic!("sending again: {fault}"),
+                }
+            }
+        }
+        for refund in refunds::of_order(db, order).await.unwrap() {
+            if refund.state == RefundState::Requested && refund.exception.is_some() {
+                self.told(refund, RefundState::Succeeded).await;
+            }
         }
     }
 }

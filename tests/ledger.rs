@@ -140,6 +140,10 @@ async fn the_database_refuses_what_would_break_the_books() {
             "order_id_sku_kind",
         ),
         (with_level("held = 1", movement("released", "0, -2", "8, 1", sold)), "a_hold_ends_once"),
+        // More than was sold, what was not sold, and what no movement tells of.
+        (with_level("on_hand = 11", movement("returned", "3, 0", "11, 3", sold)), "no_more_comes_back"),
+        (with_level("on_hand = 9", movement("returned", "1, 0", "9, 3", open)), "no_more_comes_back"),
+        ("UPDATE holds SET returned = 1 WHERE state = 'committed'".into(), "not what its ledger says"),
     ] {
         let refused = shop.sql().await.execute(sqlx::AssertSqlSafe(statement.clone())).await;
         let refused = refused.map(|_| ()).expect_err(&statement).to_string();

@@ -49,6 +49,8 @@ mod refunds;
 mod refunds_told;
 mod repeats;
 mod replay;
+mod restock;
+mod restock_stays;
 mod stays;
 mod stays_deadline;
 mod stock;

@@ -50,6 +50,9 @@ async fn live(shop: &Shop) {
     shop.until_mailed(&paid, "paid").await;
     shop.refund(&paid, json!({"amount": 100, "reason": "scratched"})).await;
     shop.until_money(&paid, "partially_refunded").await;
+    let lines = json!([{"sku": "sku-1", "quantity": 1}]);
+    shop.refund(&paid, json!({"reason": "torn", "lines": lines})).await;
+    shop.until_told(&paid, "stock.returned").await;
     let fulfilled = shop.place_with(&[("sku-3", 1)], json!({"fulfilment": "manual"})).await;
     let attempt = shop.attempt(&fulfilled).await;
     shop.capture(attempt["id"].as_str().unwrap(), json!({})).await.is(200);

@@ -49,6 +49,7 @@ SELECT pg_temp.copy_rows('orders_map', 'refunds', 'order_id',
                          'payment_id', (SELECT p.id FROM payments p WHERE p.order_id = c.new LIMIT 1))$$);
 SELECT pg_temp.copy_rows('orders_map', 'order_changes', 'order_id',
     $$jsonb_build_object('id', gen_random_uuid())$$);
+SELECT pg_temp.copy_rows('orders_map', 'refund_lines', 'order_id', $$jsonb_build_object('refund_id', gen_random_uuid())$$);
 SELECT pg_temp.copy_rows('orders_map', 'provider_movements', 'order_id',
     $$jsonb_build_object('reference', 'copy-' || gen_random_uuid())$$);
 ANALYZE;

@@ -4,7 +4,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{Date, Invalid, order::Status};
+use domain::{Date, Invalid, order::Status, returns::Run};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use store::stays::Night;
@@ -50,6 +50,8 @@ pub struct ProblemDocument {
     current_etag: Option<String>,
     /// With `refund_exceeds_captured`: what can still go back, in minor units.
     refundable: Option<i64>,
+    /// With `restock_exceeds_sold`: what can still come back, of each SKU that was named.
+    returnable: Option<Vec<ReturnDocument>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -76,6 +78,35 @@ pub struct NightDocument {
     date: Date,
     held: i64,
     sold: i64,
+}
+
+/// What comes back, or can.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Return)]
+pub struct ReturnDocument {
+    sku: String,
+    /// Of what is sold by the night: which nights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stay: Option<NightsDocument>,
+    /// Pieces, or rooms in each night.
+    quantity: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Nights)]
+struct NightsDocument {
+    #[schema(value_type = String, format = Date)]
+    from: Date,
+    /// The last night ends on this day.
+    #[schema(value_type = String, format = Date)]
+    to: Date,
+}
+
+impl From<Run> for ReturnDocument {
+    fn from(run: Run) -> Self {
+        let stay = run.stay.map(|(from, to)| NightsDocument { from, to });
+        Self { sku: run.sku.to_string(), stay, quantity: run.quantity }
+    }
 }
 
 impl Problem {
@@ -249,6 +280,12 @@ impl From<store::Error> for Problem {
                 format!("At most {refundable} minor units can still go back."),
             )
             .with("refundable", json!(refundable)),
+            Error::BeyondSold(returnable) => Self::new(
+                StatusCode::CONFLICT,
+                "restock_exceeds_sold",
+                "That is more than was sold and is still there; nothing was done.",
+            )
+            .with("returnable", returnable.into_iter().map(ReturnDocument::from).collect::<Vec<_>>()),
             Error::NotAStay => Self::new(
                 StatusCode::CONFLICT,
                 "product_not_a_stay",

@@ -1,7 +1,13 @@
 //! Refunds: money of a paid order that goes back.
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use domain::{Invalid, Invalids, Timestamp, money};
+use domain::{
+    Date, Invalid, Invalids, Timestamp, money,
+    order::MAX_LINES,
+    returns::{Part, runs},
+    stay,
+    stock::Sku,
+};
 use serde::{Deserialize, Serialize};
 use store::refunds::{self, Refund};
 use utoipa::ToSchema;
@@ -9,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     App, Problem,
-    error::ProblemDocument,
+    error::{ProblemDocument, ReturnDocument},
     extract::{IdempotencyKey, Json, OrderPath, idempotency},
     inventory::with_replayed,
     list::List,
@@ -38,6 +44,8 @@ struct RefundDocument {
     currency: &'static str,
     reason: String,
     restock: bool,
+    /// What it brings back to the shelf once the money is back; of a failed one, what it was to bring back.
+    lines: Vec<ReturnDocument>,
     /// `api`, `rule` (the order's policy) or `provider` (made in its dashboard).
     source: String,
     /// `requested`, `pending`, `succeeded` or `failed`.
@@ -64,6 +72,7 @@ impl From<Refund> for RefundDocument {
             currency: refund.money.currency.code(),
             reason: refund.reason,
             restock: refund.restock,
+            lines: runs(&refund.units).into_iter().map(ReturnDocument::from).collect(),
             source: refund.source,
             state: refund.state.as_str(),
             state_text: refund.state_text,
@@ -76,23 +85,59 @@ impl From<Refund> for RefundDocument {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RequestRefund {
-    /// Minor units; default: all that the provider still has and that is neither on its way back nor disputed.
+    /// Minor units. Default: what was paid for the `lines`, or, without them, all that the provider still has and that is
+    /// neither on its way back nor disputed.
     amount: Option<i64>,
     reason: String,
-    /// Put the order's pieces back on the shelf once the money is back. Happens once per order.
-    #[serde(default)]
-    restock: bool,
+    /// Put what was sold back on the shelf once the money is back: the `lines`, or, without them, all that is still
+    /// there. Default: true with `lines`, else false.
+    #[serde(serialize_with = "as_before")]
+    restock: Option<bool>,
+    /// What comes back, 1 to 100 entries. From now on it is not owed to the customer any more; if the refund fails for
+    /// good, it is again. Nights that were paid for with extras by the night take their part of them along; extras that
+    /// are charged once go with the last night of all rooms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lines: Option<Vec<ReturnLine>>,
 }
 
-/// Give back some or all of what an order was paid with. Answered once it is stored; the provider is driven by a
-/// workflow, and the customer is told when the money is on its way.
+/// Keys outlive a program: what was asked before there were lines has the same hash as ever.
+#[expect(clippy::ref_option, reason = "serde asks so")]
+fn as_before<S: serde::Serializer>(restock: &Option<bool>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(restock.unwrap_or_default())
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReturnLine {
+    /// One of the order's. Lines of one SKU are summed.
+    sku: String,
+    /// Which nights, of what is sold by the night. Each may be named once.
+    stay: Option<ReturnStay>,
+    /// Pieces, required. Of a stay: rooms, default all that are left.
+    quantity: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ReturnStay {
+    #[schema(format = Date)]
+    from: String,
+    /// The last night ends on this day.
+    #[schema(format = Date)]
+    to: String,
+}
+
+/// Give back some or all of what an order was paid with, and put on the shelf what comes back for it. Answered once it
+/// is stored; the provider is driven by a workflow, and the customer is told when the money is on its way.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/refunds", tag = "Payments", request_body = RequestRefund,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     responses(
         (status = 201, body = RefundDocument, headers(("Idempotent-Replayed" = Option<String>))),
         (status = 404, body = ProblemDocument),
-        (status = 409, body = ProblemDocument, description = "`refund_exceeds_captured`, with `refundable`"),
+        (status = 409, body = ProblemDocument, description = "`refund_exceeds_captured`, with `refundable`; \
+            `restock_exceeds_sold`, with `returnable`: more than was sold less what came back, or nights in which \
+            the guests who have checked in sleep"),
         (status = 422, body = ProblemDocument),
     ),
 )]
@@ -114,12 +159,43 @@ fn parse(request: &RequestRefund) -> Result<refunds::Request, Vec<Invalid>> {
     let mut invalids = Invalids::default();
     let reason = invalids.check(domain::stock::reason(&request.reason));
     request.amount.map(|amount| invalids.check(money::asked(amount)));
+    let lines = request.lines.as_ref().map(|lines| parts(lines, &mut invalids));
+    if lines.is_some() && request.restock == Some(false) {
+        invalids.push(Invalid::new("restock", "must not be false with `lines`: they come back"));
+    }
+    let restock = lines.is_some() || request.restock == Some(true);
     match reason {
         Some(reason) if invalids.is_empty() => {
-            Ok(refunds::Request { amount: request.amount, reason, restock: request.restock })
+            Ok(refunds::Request { amount: request.amount, reason, restock, lines: lines.unwrap_or_default() })
         }
         _ => Err(invalids.into_vec()),
     }
+}
+
+fn parts(lines: &[ReturnLine], invalids: &mut Invalids) -> Vec<Part> {
+    if !(1..=MAX_LINES).contains(&lines.len()) {
+        invalids.push(Invalid::new("lines", format!("must have 1 to {MAX_LINES} entries")));
+        return Vec::new();
+    }
+    let part = |(i, line): (usize, &ReturnLine)| {
+        let field = format!("lines[{i}]");
+        if line.quantity.is_some_and(|quantity| quantity < 1) {
+            invalids.push(Invalid::new(format!("{field}.quantity"), "must be at least 1"));
+        }
+        let stay = line.stay.as_ref().map(|it| nights(&format!("{field}.stay"), it, invalids));
+        // What is wrong was said; and a name that nothing can have, no line of the order has.
+        let sku = Sku::from_store(line.sku.clone());
+        Part { sku, stay: stay.flatten(), quantity: line.quantity }
+    };
+    lines.iter().enumerate().map(part).collect()
+}
+
+fn nights(field: &str, stay: &ReturnStay, invalids: &mut Invalids) -> Option<(Date, Date)> {
+    let from = invalids.check_in(field, stay::date("from", &stay.from));
+    let to = invalids.check_in(field, stay::date("to", &stay.to));
+    let (from, to) = (from?, to?);
+    invalids.check_in(field, stay::count_nights("to", from, to, i64::MAX))?;
+    Some((from, to))
 }
 
 /// The refunds of an order, oldest first.

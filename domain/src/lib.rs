@@ -18,6 +18,7 @@ pub mod order;
 pub mod payment;
 pub mod policy;
 pub mod product;
+pub mod returns;
 pub mod search;
 pub mod stay;
 pub mod stock;

@@ -10,6 +10,7 @@ use crate::{
     customer::Customer,
     money::{Currency, MAX_AMOUNT, Money},
     policy::Policy,
+    returns::Gone,
     stay::{Booking, Stay},
     stock::{self, Sku},
 };
@@ -176,6 +177,8 @@ pub struct Order {
     pub currency: Currency,
     pub total: i64,
     pub lines: Vec<Line>,
+    /// What of the lines came back, or will.
+    pub gone: Gone,
     pub customer: Customer,
     pub policy: Policy,
     pub payment_method: Option<String>,
@@ -190,6 +193,15 @@ pub struct Order {
 impl Order {
     pub const fn total(&self) -> Money {
         Money::new(self.total, self.currency)
+    }
+
+    /// Whether a night of its stays is still its guests'.
+    pub fn has_nights_left(&self) -> bool {
+        let gone = |unit: &Sku| self.gone.get(unit).map_or(0, |back| back.gone());
+        let stays = self.lines.iter().filter(|line| line.stay.is_some());
+        stays
+            .flat_map(|line| line.units().into_iter().map(|unit| (line.quantity, unit)))
+            .any(|(rooms, unit)| rooms > gone(&unit))
     }
 
     /// Nobody has to pay for it.
@@ -211,6 +223,7 @@ impl Order {
             paid_at: self.is_free().then_some(placed_at),
             closed_at: status.is_terminal().then_some(placed_at),
             close_reason: None,
+            gone: Gone::new(),
             ..self
         }
     }

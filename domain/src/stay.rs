@@ -299,7 +299,18 @@ impl Stay {
 
     /// Whether its first day is over.
     pub fn is_past(&self, at: Timestamp) -> bool {
-        self.from < at.to_zoned(zone::stored(&self.time_zone)).date()
+        self.from < self.day(at)
+    }
+
+    /// The day it is there.
+    pub fn day(&self, at: Timestamp) -> Date {
+        at.to_zoned(zone::stored(&self.time_zone)).date()
+    }
+
+    /// From when on the guests of one night can check in, and until when: the day after it is theirs.
+    pub fn span(&self, night: Date) -> (Timestamp, Timestamp) {
+        let end = night.saturating_add(2.days());
+        (midnight(night, &self.time_zone), midnight(end, &self.time_zone))
     }
 }
 

@@ -41,6 +41,14 @@ impl Sku {
     pub fn night(&self, night: Date) -> Self {
         Self(format!("{}@{night}", self.0))
     }
+
+    /// A stock unit's product, and which night of it.
+    pub fn split(&self) -> (Self, Option<Date>) {
+        match self.0.split_once('@') {
+            Some((sku, night)) => (Self(sku.to_owned()), night.parse().ok()),
+            None => (self.clone(), None),
+        }
+    }
 }
 
 impl std::fmt::Display for Sku {

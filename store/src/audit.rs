@@ -1,5 +1,7 @@
 //! The invariants, as queries that must find nothing. See ARCHITECTURE.md for their meaning.
 
+mod owed;
+
 use std::collections::BTreeMap;
 
 use sqlx::Row as _;
@@ -70,18 +72,18 @@ const CHECKS: &[(&str, &str)] = &[
                    ELSE false END",
     ),
     (
-        "2. a hold moved once, by all of it, and the ledger says how",
+        "2. a hold moved once, by all of it, and the ledger says how; what came back did so after it was sold",
         "SELECT format('%s %s: hold of %s is %s, ledger: %s', order_id, sku, quantity, state,
                        coalesce(moves, 'nothing'))
          FROM holds FULL JOIN (
              SELECT order_id, sku, string_agg(kind || ' ' || greatest(abs(on_hand_delta), abs(held_delta)), ', '
-                                              ORDER BY id) AS moves
+                                              ORDER BY id) FILTER (WHERE kind <> 'returned') AS moves,
+                    min(id) FILTER (WHERE kind = 'returned') < max(id) FILTER (WHERE kind <> 'returned') AS too_early
              FROM stock_movements WHERE order_id IS NOT NULL GROUP BY order_id, sku) AS m USING (order_id, sku)
-         WHERE moves IS NULL OR state IS NULL OR NOT moves = ANY (CASE state
-                   WHEN 'held' THEN ARRAY['held ' || quantity]
-                   WHEN 'released' THEN ARRAY[format('held %s, released %1$s', quantity)]
-                   ELSE ARRAY[format('held %s, committed %1$s', quantity),
-                              format('held %s, committed %1$s, returned %1$s', quantity)] END)",
+         WHERE moves IS NULL OR state IS NULL OR too_early OR moves <> CASE state
+                   WHEN 'held' THEN 'held ' || quantity
+                   WHEN 'released' THEN format('held %s, released %1$s', quantity)
+                   ELSE format('held %s, committed %1$s', quantity) END",
     ),
     (
         "2. every line has its hold, or one for each night, open exactly while the order is unpaid",
@@ -259,7 +261,7 @@ const CHECKS: &[(&str, &str)] = &[
 pub async fn run(db: &Db) -> Result<Vec<Finding>> {
     let mut findings = Vec::with_capacity(CHECKS.len());
     let mut tx = db.begin_report().await?;
-    for (invariant, query) in CHECKS.iter().copied() {
+    for (invariant, query) in CHECKS.iter().copied().chain(owed::CHECKS) {
         let rows = sqlx::query(query).fetch_all(&mut *tx).await?;
         let shown = rows.iter().take(SHOWN).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         findings.push(Finding { invariant, broken: rows.len(), rows: shown });

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 
-use crate::{Db, Error, Result, SqlTime, Tx, orders, random, sql, timeline};
+use crate::{Db, Error, Result, Tx, orders, random, returns, sql, timeline};
 
 /// The stays of an order.
 pub(crate) async fn stays(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Stay>> {
@@ -116,27 +116,56 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
     Ok(Verdict::Wrong(left))
 }
 
+/// Something of an order came back, is about to, or is owed again: its code is good for the nights that are left. When
+/// the last of them is back it is worth nothing any more; as long as one is only about to come back, it may be again.
+pub(crate) async fn follow(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+    let is_open: Option<bool> =
+        sqlx::query_scalar("SELECT closed_at IS NULL FROM check_ins WHERE order_id = $1")
+            .bind(order.uuid())
+            .fetch_optional(&mut **tx)
+            .await?;
+    if is_open != Some(true) {
+        return Ok(());
+    }
+    let sold = returns::sold(tx, order, at).await?;
+    let spans = sold.spans();
+    let span = spans.iter().map(|(begin, _)| *begin).min().zip(spans.iter().map(|(_, end)| *end).max());
+    let Some((opens_at, closes_at)) = span else {
+        return match sold.gone.iter().any(|(unit, back)| unit.split().1.is_some() && back.claimed > 0) {
+            true => Ok(()),
+            false => close(tx, order, false, at).await,
+        };
+    };
+    sqlx::query("UPDATE check_ins SET opens_at = $2, closes_at = $3 WHERE order_id = $1")
+        .bind(order.uuid())
+        .bind(sql(opens_at))
+        .bind(sql(closes_at))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
 /// The check-in of an order that is locked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckIn {
-    pub opens_at: Timestamp,
     pub used: bool,
 }
 
 /// None if the order is not paid, or has no stay.
 pub(crate) async fn get(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<CheckIn>> {
-    let row: Option<(SqlTime, bool)> =
-        sqlx::query_as("SELECT opens_at, used_at IS NOT NULL FROM check_ins WHERE order_id = $1")
+    let used: Option<bool> =
+        sqlx::query_scalar("SELECT used_at IS NOT NULL FROM check_ins WHERE order_id = $1")
             .bind(order.uuid())
             .fetch_optional(&mut **tx)
             .await?;
-    Ok(row.map(|(opens_at, used)| CheckIn { opens_at: opens_at.to_jiff(), used }))
+    Ok(used.map(|used| CheckIn { used }))
 }
 
-/// The order is completed, used or not: its code is worth nothing any more.
+/// The order is completed, used or not, or nothing is left of it: its code is worth nothing any more.
 pub(crate) async fn close(tx: &mut Tx<'_>, order: OrderId, used: bool, at: Timestamp) -> Result<()> {
     sqlx::query(
-        "UPDATE check_ins SET code = NULL, closed_at = $3::timestamptz, used_at = CASE WHEN $2 THEN $3 END
+        "UPDATE check_ins SET code = NULL, closed_at = coalesce(closed_at, $3::timestamptz),
+                used_at = CASE WHEN $2 THEN $3 END
          WHERE order_id = $1",
     )
     .bind(order.uuid())

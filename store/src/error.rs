@@ -1,4 +1,4 @@
-use domain::{Invalid, order::Status, stock::Shortage};
+use domain::{Invalid, order::Status, returns::Run, stock::Shortage};
 
 use crate::stays::Night;
 
@@ -37,6 +37,9 @@ pub enum Error {
     /// So many changes of this order wait that its workflow should be let catch up; nothing was done.
     #[error("too many changes of the order are waiting")]
     TooManyWaiting,
+    /// More than was sold less what came back, or is about to; this is what can come back.
+    #[error("more is to come back than was sold and is still there")]
+    BeyondSold(Vec<Run>),
     /// Another process committed the same key in between; nothing was done.
     #[error("the idempotency key was taken a moment ago")]
     Raced,

@@ -21,6 +21,7 @@ pub mod payments;
 mod pool;
 pub mod products;
 pub mod refunds;
+mod returns;
 pub mod settlements;
 pub mod stays;
 pub mod stock;

@@ -2,7 +2,8 @@
 //! with the level's row locked and SKUs taken in ascending order, so no two writers deadlock.
 
 use domain::{
-    OrderId, Timestamp,
+    OrderId, RefundId, Timestamp,
+    returns::Units,
     stock::{self, ByHand, Level, Movement, Sku},
 };
 
@@ -156,37 +157,42 @@ pub(crate) async fn hold(tx: &mut Tx<'_>, held: &[Held]) -> Result<()> {
     Ok(())
 }
 
-/// Puts what was sold with an order back on the shelf, once. Gives the number of lines.
-pub(crate) async fn give_back(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<u64> {
+/// Puts what a refund had claimed of an order, or what was left of one that ended, back on the shelf, once: the ledger
+/// refuses a second time. That no more comes back than was sold is the hold's own rule.
+pub(crate) async fn take_back(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    refund: Option<RefundId>,
+    units: &Units,
+    at: Timestamp,
+) -> Result<()> {
+    let skus: Vec<&str> = units.keys().map(Sku::as_str).collect();
+    sqlx::query("SELECT 1 FROM stock_levels WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE")
+        .bind(&skus)
+        .execute(&mut **tx)
+        .await?;
     sqlx::query(
-        "SELECT 1 FROM stock_levels WHERE sku IN (SELECT sku FROM holds WHERE order_id = $1)
-         ORDER BY sku FOR NO KEY UPDATE",
-    )
-    .bind(order.uuid())
-    .execute(&mut **tx)
-    .await?;
-    let moved = sqlx::query(
-        "WITH sold AS (
-             SELECT sku, quantity FROM holds h
-             WHERE order_id = $1 AND state = 'committed'
-               AND NOT EXISTS (SELECT 1 FROM stock_movements m
-                               WHERE m.order_id = $1 AND m.sku = h.sku AND m.kind = $2)
+        "WITH back AS (
+             SELECT sku, quantity FROM unnest($1::text[], $2::bigint[]) AS u (sku, quantity)
          ), level AS (
-             UPDATE stock_levels s SET on_hand = s.on_hand + sold.quantity
-             FROM sold WHERE s.sku = sold.sku
+             UPDATE stock_levels s SET on_hand = s.on_hand + back.quantity
+             FROM back WHERE s.sku = back.sku
              RETURNING s.sku, s.on_hand, s.held
          )
-         INSERT INTO stock_movements (order_id, sku, kind, on_hand_delta, held_delta,
+         INSERT INTO stock_movements (order_id, refund_id, sku, kind, on_hand_delta, held_delta,
                                       on_hand_after, held_after, at)
-         SELECT $1, sku, $2, sold.quantity, 0, level.on_hand, level.held, $3
-         FROM sold JOIN level USING (sku)",
+         SELECT $3, $4, sku, $5, back.quantity, 0, level.on_hand, level.held, $6
+         FROM back JOIN level USING (sku) ORDER BY sku",
     )
+    .bind(&skus)
+    .bind(units.values().copied().collect::<Vec<_>>())
     .bind(order.uuid())
+    .bind(refund.map(RefundId::uuid))
     .bind(Movement::Returned.as_str())
     .bind(sql(at))
     .execute(&mut **tx)
     .await?;
-    Ok(moved.rows_affected())
+    Ok(())
 }
 
 /// The end of an order's holds: committed (sold) or released (given back).

@@ -92,8 +92,12 @@ impl Teller<'_> {
                 self.hands.till.cancel(self.order, "test", false, at).await.unwrap();
             }
             Step::Ask(name, amount) => {
-                let request =
-                    refunds::Request { amount: Some(amount), reason: "test".into(), restock: false };
+                let request = refunds::Request {
+                    amount: Some(amount),
+                    reason: "test".into(),
+                    restock: false,
+                    lines: Vec::new(),
+                };
                 match refunds::request(db, self.order, &request, None, at).await {
                     Ok((refund, _)) => drop(self.ours.insert(name, refund.id)),
                     Err(Error::BeyondCaptured(_)) => {} // it is known already that the money is not there
@@ -155,7 +159,12 @@ impl Teller<'_> {
         let open = exceptions::list(db, Some("open"), Some(self.order), None, 100).await.unwrap();
         let mut open: Vec<_> = open.into_iter().map(|it| (it.kind, it.amount - it.back)).collect();
         open.sort();
-        let too_much = refunds::Request { amount: Some(i64::MAX), reason: "test".into(), restock: false };
+        let too_much = refunds::Request {
+            amount: Some(i64::MAX),
+            reason: "test".into(),
+            restock: false,
+            lines: Vec::new(),
+        };
         let refused = refunds::request(db, self.order, &too_much, None, Timestamp::now()).await;
         let Err(Error::BeyondCaptured(refundable)) = refused else { panic!("{refused:?}") };
         End {

@@ -38,12 +38,13 @@ pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
     Ok(MailOutcome::Sent)
 }
 
-/// What the mail says. Nothing, if it is about a code that was sent or is worth nothing any more.
+/// What the mail says. Nothing, if it is about a code that was sent, or is worth nothing any more.
 async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<template::Text>> {
     let text = match kind {
         // A later extension has a mail of its own.
         MailKind::Extended(due) if due != order.payment_due_at => return Ok(None),
         MailKind::CheckIn => match check_ins::unsent_code(db, order.id).await? {
+            Some(_) if !order.has_nights_left() => return Ok(None),
             Some(code) => template::check_in(order, &code)?,
             None => return Ok(None),
         },

@@ -2,7 +2,14 @@
 
 use askama::Template;
 use domain::{
-    Date, Timestamp, check_in::Code, customer::Customer, mail::MailKind, money::Money, order::Order, zone,
+    Date, Timestamp,
+    check_in::Code,
+    customer::Customer,
+    mail::MailKind,
+    money::Money,
+    order::Order,
+    returns::{Run, rest as rest_of_line},
+    zone,
 };
 
 /// A mail, ready to be addressed.
@@ -18,6 +25,8 @@ struct Facts {
     greeting: String,
     order: String,
     lines: Vec<Line>,
+    /// What was paid for that is not the customer's any more, in a mail that tells what is.
+    gone: Option<Money>,
     total: Money,
     /// In the customer's time zone, with its offset and name. None if there is nothing to pay.
     due: Option<String>,
@@ -67,7 +76,7 @@ pub(super) fn check_in(order: &Order, code: &Code) -> Result<Text, askama::Error
     let facts = CheckIn {
         greeting: greeting(&order.customer),
         order: order.id.to_string(),
-        lines: lines(order),
+        lines: rest(order),
         standing: stay_is(order),
         code: code.as_str().to_owned(),
         warning: WARNING,
@@ -87,10 +96,13 @@ fn stay_is(order: &Order) -> &'static str {
 pub(super) fn render(order: &Order, kind: MailKind, refunded: Option<Money>) -> Result<Text, askama::Error> {
     let due = local_time(order.payment_due_at, &order.customer);
     let (headline, message) = words(kind, &due, order, refunded);
+    let lines = if hands_over(kind) { rest(order) } else { lines(order) };
+    let gone = order.total - lines.iter().map(|line| line.amount.amount).sum::<i64>();
     let facts = Facts {
         greeting: greeting(&order.customer),
         order: order.id.to_string(),
-        lines: lines(order),
+        lines,
+        gone: (gone != 0).then_some(Money::new(gone, order.currency)),
         total: order.total(),
         due: (!order.is_free()).then_some(due),
         headline,
@@ -103,20 +115,43 @@ pub(super) fn render(order: &Order, kind: MailKind, refunded: Option<Money>) -> 
     })
 }
 
+/// Whether a mail tells what the customer gets, or got.
+fn hands_over(kind: MailKind) -> bool {
+    matches!(kind, MailKind::Paid | MailKind::CheckIn | MailKind::Completed)
+}
+
 fn greeting(customer: &Customer) -> String {
     customer.name.as_ref().map_or("Hello,".to_owned(), |name| format!("Hello {name},"))
 }
 
+/// All that was ordered.
 fn lines(order: &Order) -> Vec<Line> {
-    let line = |line: &domain::order::Line| Line {
-        quantity: line.quantity,
-        name: match &line.stay {
-            None => line.name.clone(),
-            Some(stay) => format!("{}, {} to {}", line.name, day(stay.from), day(stay.to)),
-        },
-        amount: Money::new(line.amount(), order.currency),
+    let line = |line: &domain::order::Line| {
+        let stay = line.stay.as_ref().map(|stay| (stay.from, stay.to));
+        show(order, line, stay, line.quantity, line.amount())
     };
     order.lines.iter().map(line).collect()
+}
+
+/// What of it is the customer's: not what came back, or is about to.
+fn rest(order: &Order) -> Vec<Line> {
+    let of = |line| rest_of_line(line, &order.gone).into_iter().map(move |rest| (line, rest));
+    let line = |(line, (run, amount)): (_, (Run, i64))| show(order, line, run.stay, run.quantity, amount);
+    order.lines.iter().flat_map(of).map(line).collect()
+}
+
+fn show(
+    order: &Order,
+    line: &domain::order::Line,
+    stay: Option<(Date, Date)>,
+    quantity: i64,
+    amount: i64,
+) -> Line {
+    let name = match stay {
+        None => line.name.clone(),
+        Some((from, to)) => format!("{}, {} to {}", line.name, day(from), day(to)),
+    };
+    Line { quantity, name, amount: Money::new(amount, order.currency) }
 }
 
 fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (&'static str, String) {
@@ -137,9 +172,13 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
             ("We have received your payment", format!("Thank you! Your payment of {total} has arrived."))
         }
         MailKind::CheckIn => (CHECK_IN, stay_is(order).to_owned()),
-        MailKind::Completed => {
+        MailKind::Completed if order.gone.is_empty() => {
             ("Your order is complete", "Everything you ordered has been handed over.".to_owned())
         }
+        MailKind::Completed => (
+            "Your order is complete",
+            "Everything that was left of your order has been handed over.".to_owned(),
+        ),
         MailKind::Expired => (
             "Your order has expired",
             format!(

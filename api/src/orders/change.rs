@@ -249,7 +249,10 @@ pub(super) fn refused(change: &Request, answer: Answer) -> Problem {
             conflict("cancellation_closed", format!("The order could be cancelled until {closed_at}."))
                 .with("closed_at", closed_at)
         }
-        Answer::Refunded => conflict("order_refunded", "The order's money went back.".to_owned()),
+        Answer::Refunded => conflict(
+            "order_refunded",
+            "Nothing is left: the order's money went back, or what was sold with it.".to_owned(),
+        ),
     }
 }
 

@@ -3,8 +3,10 @@
 use domain::{
     Date, OrderId, Timestamp,
     customer::Customer,
-    order::Order,
+    order::{Line, Order},
+    returns::Gone,
     stay::{Charge, Night, Per, Stay},
+    stock::Sku,
 };
 use engine::Engine;
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,9 @@ struct LineDocument {
     unit_price: i64,
     /// `quantity * unit_price`, and the extras of a stay.
     amount: i64,
+    /// Pieces that came back with refunds; of a stay, its nights of one room each. Absent while there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    returned: i64,
     /// What was booked, if the product is sold by the night.
     #[serde(skip_serializing_if = "Option::is_none")]
     stay: Option<StayDocument>,
@@ -84,6 +89,14 @@ struct NightDocument {
     unit_price: i64,
     /// Of all rooms.
     amount: i64,
+    /// Rooms that came back with refunds. Absent while there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    returned: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, ToSchema)]
@@ -141,7 +154,7 @@ impl OrderDocument {
             payment_status: order.payment_status.as_str(),
             currency: order.currency.code(),
             total: order.total,
-            lines: order.lines.into_iter().map(LineDocument::from).collect(),
+            lines: order.lines.into_iter().map(|line| LineDocument::new(line, &order.gone)).collect(),
             customer: CustomerDocument { id, email, name, locale, time_zone },
             placed_at: order.placed_at,
             payment_due_at: order.payment_due_at,
@@ -155,24 +168,32 @@ impl OrderDocument {
     }
 }
 
-impl From<domain::order::Line> for LineDocument {
-    fn from(line: domain::order::Line) -> Self {
+impl LineDocument {
+    fn new(line: Line, gone: &Gone) -> Self {
+        let returned = |unit: &Sku| gone.get(unit).map_or(0, |back| back.returned);
         Self {
             amount: line.amount(),
-            sku: line.sku.to_string(),
+            returned: line.units().iter().map(returned).sum(),
             name: line.name,
             quantity: line.quantity,
             unit_price: line.unit_price,
-            stay: line.stay.map(|stay| StayDocument::new(stay, line.quantity)),
+            stay: line
+                .stay
+                .map(|stay| StayDocument::new(stay, line.quantity, |date| returned(&line.sku.night(date)))),
+            sku: line.sku.to_string(),
         }
     }
 }
 
 impl StayDocument {
-    fn new(stay: Stay, rooms: i64) -> Self {
+    fn new(stay: Stay, rooms: i64, returned: impl Fn(Date) -> i64) -> Self {
         let Stay { from, to, guests, time_zone, nights, extras } = stay;
-        let night =
-            |Night { date, unit_price }| NightDocument { date, unit_price, amount: rooms * unit_price };
+        let night = |Night { date, unit_price }| NightDocument {
+            date,
+            unit_price,
+            amount: rooms * unit_price,
+            returned: returned(date),
+        };
         let charge = |Charge { code, name, per, quantity, unit_price, amount }| ChargeDocument {
             code,
             name,

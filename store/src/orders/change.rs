@@ -11,11 +11,7 @@ use domain::{
 use serde_json::json;
 
 use super::{Change as Enter, Closed, Locked, close, extend, set_status, stay};
-use crate::{
-    Error, Result, Tx, changes, check_ins, outbox, refunds,
-    stock::{self, End},
-    timeline,
-};
+use crate::{Error, Result, Tx, changes, check_ins, outbox, refunds, returns, stock::End, timeline};
 
 /// What the order's workflow has to know of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,9 +156,7 @@ async fn cancel_paid(tx: &mut Tx<'_>, order: &Locked, reason: &str, at: Timestam
     set_status(tx, &[Enter { order, status, close_reason: Some(reason), at }]).await?;
     check_ins::close(tx, order.id, false, at).await?;
     timeline::append(tx, order.id, at, &[("order.cancelled", json!({"reason": reason}))]).await?;
-    if stock::give_back(tx, order.id, at).await? > 0 {
-        timeline::append(tx, order.id, at, &[("stock.returned", json!({}))]).await?;
-    }
+    returns::give_back_rest(tx, order.id, at).await?;
     let event = json!({"customer_id": order.customer_id, "reason": reason});
     outbox::append(tx, order.id, at, "order.cancelled", event).await
 }

@@ -10,7 +10,7 @@ use super::{Change, Locked, lock, set_status, stay::USED};
 use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
-    outbox, payments,
+    outbox, payments, returns,
     stock::End,
     timeline,
 };
@@ -26,7 +26,7 @@ pub enum Closed {
     AttemptsOpen,
     /// The order is in another state that forbids this end.
     Refused(Status),
-    /// All of the order's money went back, or is on its way.
+    /// All of the order's money went back, or all that was sold with it; or it is on its way.
     Refunded,
 }
 
@@ -142,6 +142,9 @@ pub(super) async fn fulfil_locked(tx: &mut Tx<'_>, order: &Locked, at: Timestamp
         Fulfilment::Manual => None,
         Fulfilment::CheckIn => Some(USED),
     };
+    if returns::is_nothing_left(tx, order.id).await? {
+        return Ok(Closed::Refunded);
+    }
     check_ins::close(tx, order.id, true, at).await?;
     complete(tx, order, reason, at).await?;
     Ok(Closed::Done)
@@ -155,6 +158,7 @@ pub(super) async fn complete(
     at: Timestamp,
 ) -> Result<()> {
     set_status(tx, &[Change { order, status: Status::Completed, close_reason: reason, at }]).await?;
+    returns::hand_over(tx, order.id).await?;
     let data = reason.map_or(json!({}), |reason| json!({"reason": reason}));
     timeline::append(tx, order.id, at, &[("order.completed", data)]).await?;
     let mut event = json!({"customer_id": order.customer_id});

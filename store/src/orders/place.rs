@@ -11,6 +11,7 @@ use domain::{
     order::{self, Line, Order, PaymentStatus, Placement, Status},
     policy::{Fulfilment, Policy},
     product::Kind,
+    returns::Gone,
     stock::{Level, Shortage, Sku},
 };
 
@@ -220,6 +221,7 @@ fn placed(ask: &Ask, lines: Vec<Line>, total: i64) -> Order {
         payment_status: PaymentStatus::Unpaid,
         currency,
         total,
+        gone: Gone::new(),
         customer,
         payment_due_at: ask.at,
         policy: Policy { fulfilment, due_by: order::latest_payment_due(&lines), ..policy },

@@ -8,12 +8,13 @@ use domain::{
     money::Currency,
     order::{Line, Order, PaymentStatus, Status},
     policy::Policy,
+    returns::Gone,
     stay::Stay,
     stock::Sku,
 };
-use sqlx::{Postgres, QueryBuilder, types::Json};
+use sqlx::{PgExecutor, Postgres, QueryBuilder, types::Json};
 
-use crate::{Db, Error, Result, SqlTime, sql};
+use crate::{Db, Error, Result, SqlTime, returns, sql};
 
 /// Which orders to list; absent fields do not filter.
 #[derive(Debug, Default, Clone)]
@@ -54,8 +55,9 @@ pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
     query.push(" WHERE id = ").push_bind(id.uuid());
     let row: Option<Row> = query.build_query_as().fetch_optional(db.pool()).await?;
     let row = row.ok_or(Error::NotFound)?;
-    let mut lines = lines_of(db, &[id.uuid()]).await?;
-    order(row, &mut lines)
+    let mut lines = lines_of(db.pool(), &[id.uuid()]).await?;
+    let mut gone = gone_of(db, &[&row]).await?;
+    order(row, &mut lines, &mut gone)
 }
 
 /// The order that was placed under an idempotency key.
@@ -90,20 +92,22 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
     let rows: Vec<Row> = query.build_query_as().fetch_all(db.pool()).await?;
     let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id).collect();
-    let mut lines = lines_of(db, &ids).await?;
-    rows.into_iter().map(|row| order(row, &mut lines)).collect()
+    let mut lines = lines_of(db.pool(), &ids).await?;
+    let mut gone = gone_of(db, &rows.iter().collect::<Vec<_>>()).await?;
+    rows.into_iter().map(|row| order(row, &mut lines, &mut gone)).collect()
 }
 
 type LineRow = (uuid::Uuid, String, String, i64, i64, Option<Json<Stay>>);
-type Lines = HashMap<uuid::Uuid, Vec<Line>>;
+pub(crate) type Lines = HashMap<uuid::Uuid, Vec<Line>>;
 
-async fn lines_of(db: &Db, orders: &[uuid::Uuid]) -> Result<Lines> {
+/// The lines of these orders, in SKU order.
+pub(crate) async fn lines_of<'e>(from: impl PgExecutor<'e>, orders: &[uuid::Uuid]) -> Result<Lines> {
     let rows: Vec<LineRow> = sqlx::query_as(
         "SELECT order_id, sku, name, quantity, unit_price, stay
          FROM order_lines WHERE order_id = ANY($1) ORDER BY order_id, sku",
     )
     .bind(orders)
-    .fetch_all(db.pool())
+    .fetch_all(from)
     .await?;
     let mut lines = Lines::new();
     for (order, sku, name, quantity, unit_price, stay) in rows {
@@ -114,7 +118,16 @@ async fn lines_of(db: &Db, orders: &[uuid::Uuid]) -> Result<Lines> {
     Ok(lines)
 }
 
-fn order(row: Row, lines: &mut Lines) -> Result<Order> {
+/// What came back of these orders, or will. Only what was paid for can.
+async fn gone_of(db: &Db, rows: &[&Row]) -> Result<HashMap<uuid::Uuid, Gone>> {
+    let paid: Vec<uuid::Uuid> = rows.iter().filter(|row| row.paid_at.is_some()).map(|row| row.id).collect();
+    match paid.is_empty() {
+        true => Ok(HashMap::new()),
+        false => returns::gone(db.pool(), &paid).await,
+    }
+}
+
+fn order(row: Row, lines: &mut Lines, gone: &mut HashMap<uuid::Uuid, Gone>) -> Result<Order> {
     let payment_status = PaymentStatus::ALL.into_iter().find(|s| s.as_str() == row.payment_status);
     Ok(Order {
         id: OrderId::from_uuid(row.id),
@@ -123,6 +136,7 @@ fn order(row: Row, lines: &mut Lines) -> Result<Order> {
         currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
         total: row.total,
         lines: lines.remove(&row.id).unwrap_or_default(),
+        gone: gone.remove(&row.id).unwrap_or_default(),
         customer: row.customer.0,
         policy: row.policy.0,
         payment_method: row.payment_method,

@@ -1,12 +1,16 @@
 //! The ends of a paid order with a stay: its guests check in, or do not come.
 
-use domain::{OrderId, Timestamp, order::Status};
+use domain::{
+    OrderId, Timestamp,
+    order::Status,
+    returns::{Door, door},
+};
 use serde_json::json;
 
 use super::{Closed, Locked, close::complete, lock};
-use crate::{Db, Result, Tx, check_ins, refunds, timeline};
+use crate::{Db, Result, Tx, check_ins, refunds, returns, timeline};
 
-pub(super) const USED: &str = "used";
+pub(crate) const USED: &str = "used";
 const UNUSED: &str = "unused";
 
 /// Completes the order as used. Its code was looked at before; here is what the order itself says.
@@ -25,12 +29,18 @@ pub(super) async fn check_in_locked(tx: &mut Tx<'_>, order: &Locked, at: Timesta
     };
     match order.status {
         Status::Completed if check_in.used => return Ok(Closed::Done),
-        Status::Paid if at < check_in.opens_at => return Ok(Closed::NotDue(check_in.opens_at)),
         Status::Paid => {}
         other => return Ok(Closed::Refused(other)),
     }
-    if refunds::is_all_asked_back(tx, order.id).await? {
+    // What came back, or is about to, is not the guests' any more: somebody else may have it.
+    let spans = returns::sold(tx, order.id, at).await?.spans();
+    if spans.is_empty() || refunds::is_all_asked_back(tx, order.id).await? {
         return Ok(Closed::Refunded);
+    }
+    match door(&spans, at) {
+        Door::Open => {}
+        Door::Opens(begin) => return Ok(Closed::NotDue(begin)),
+        Door::Shut => return Ok(Closed::Refused(order.status)),
     }
     check_ins::close(tx, order.id, true, at).await?;
     timeline::append(tx, order.id, at, &[("order.checked_in", json!({}))]).await?;

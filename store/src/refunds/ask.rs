@@ -1,27 +1,30 @@
 //! Asking for refunds: of an order's own money, and of an exception's.
 
 use domain::{
-    ExceptionId, OrderId, PaymentId, Timestamp,
+    ExceptionId, Invalid, OrderId, PaymentId, RefundId, Timestamp,
     money::{Currency, Money},
     order::PaymentStatus,
     payment::{Action, Mismatch, RefundState},
+    returns::Part,
 };
 
-use super::{New, Refund, Row, insert, left_of_payment, rebalance};
+use super::{New, Refund, Row, insert, left_of_payment, rebalance, select};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},
-    orders, stock,
+    orders, returns, stock,
 };
 
 /// What a shop asks to give back of an order's own money.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// Minor units; all that is left if absent.
+    /// Minor units; if absent, what was paid for the lines, or (without them) all that is left.
     pub amount: Option<i64>,
     pub reason: String,
-    /// Put the order's pieces back on the shelf once the money is back.
+    /// Put pieces and nights back on the shelf once the money is back.
     pub restock: bool,
+    /// Which of them; all that are still there if empty.
+    pub lines: Vec<Part>,
 }
 
 /// Asks for a refund of what an order was paid with. The same key gives the same refund.
@@ -40,12 +43,18 @@ pub async fn request(
     {
         return Ok((refund, true));
     }
-    let paid = paid_with(&mut tx, order).await?.ok_or(Error::BeyondCaptured(0))?;
-    let amount = request.amount.unwrap_or(paid.left);
+    let paid = paid_with(&mut tx, order).await?;
+    let back = match returns::choose(&mut tx, order, request, at).await {
+        Err(Error::BeyondSold(_)) if paid.is_none() => Err(Error::BeyondCaptured(0)), // nothing was sold
+        back => back,
+    };
+    let (units, worth) = back?;
+    let paid = paid.ok_or(Error::BeyondCaptured(0))?;
+    let amount = request.amount(worth, paid.left)?;
     if amount < 1 || amount > paid.left {
         return Err(Error::BeyondCaptured(paid.left));
     }
-    let refund = insert(
+    let mut refund = insert(
         &mut tx,
         &New {
             order: Some(order),
@@ -68,8 +77,24 @@ pub async fn request(
     )
     .await?;
     rebalance(&mut tx, &refund.whose(), at).await?;
+    returns::claim(&mut tx, refund.id, order, &units, at).await?;
     tx.commit().await?;
+    refund.units = units;
     Ok((refund, false))
+}
+
+impl Request {
+    fn amount(&self, worth: i64, left: i64) -> Result<i64> {
+        match self.amount {
+            Some(amount) => Ok(amount),
+            None if self.lines.is_empty() => Ok(left),
+            None if worth > 0 => Ok(worth),
+            None => {
+                let why = "is required: nothing was paid for these lines";
+                Err(Error::Invalid(vec![Invalid::new("amount", why)]))
+            }
+        }
+    }
 }
 
 async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Refund>> {
@@ -82,7 +107,7 @@ async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Ref
         None => Ok(None),
         Some(hash) if hash != idempotency.request_hash => Err(Error::KeyReused),
         Some(_) => {
-            let row: Row = sqlx::query_as("SELECT * FROM refunds WHERE idempotency_key = $1")
+            let row: Row = sqlx::query_as(concat!(select!(), " WHERE idempotency_key = $1"))
                 .bind(&idempotency.key)
                 .fetch_one(&mut **tx)
                 .await?;
@@ -222,8 +247,8 @@ pub(crate) async fn of_exception(
         return Err(Error::BeyondCaptured(0));
     }
     // Instead of one that failed: what that was to bring back to the shelf comes back with this one.
-    let restock: Option<bool> =
-        sqlx::query_scalar("SELECT restock FROM refunds WHERE $1 = 'refund_failed' AND id = $2")
+    let failed: Option<(uuid::Uuid, bool)> =
+        sqlx::query_as("SELECT id, restock FROM refunds WHERE $1 = 'refund_failed' AND id = $2")
             .bind(&exception.kind)
             .bind(exception.refund_id)
             .fetch_optional(&mut **tx)
@@ -242,7 +267,7 @@ pub(crate) async fn of_exception(
         money: Money::new(amount, Currency::parse(currency).map_err(Error::corrupt)?),
         captured: captured.unwrap_or(exception.amount),
         reason: note,
-        restock: restock.unwrap_or_default(),
+        restock: failed.is_some_and(|(_, restock)| restock),
         source: "api",
         state: RefundState::Requested,
         state_text: "",
@@ -250,5 +275,8 @@ pub(crate) async fn of_exception(
         idempotency: None,
     };
     let refund = insert(tx, &new, at).await?;
+    if let (Some((failed, _)), Some(order)) = (failed, refund.order) {
+        returns::take_over(tx, RefundId::from_uuid(failed), refund.id, order, at).await?;
+    }
     rebalance(tx, &refund.whose(), at).await
 }

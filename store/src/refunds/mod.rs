@@ -20,8 +20,10 @@ use domain::{
     ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
     money::{Currency, Money},
     payment::RefundState,
+    returns::Units,
 };
 use serde_json::json;
+use sqlx::types::Json;
 
 use crate::{Db, Error, Idempotency, Lease, Result, SqlTime, Tx, lease::put_off, random, sql, timeline};
 
@@ -40,6 +42,8 @@ pub struct Refund {
     pub captured: i64,
     pub reason: String,
     pub restock: bool,
+    /// What it brings back to the shelf, as far as that was looked up.
+    pub units: Units,
     /// `api`, `rule` or `provider`.
     pub source: String,
     pub state: RefundState,
@@ -67,7 +71,18 @@ struct Row {
     state_text: String,
     created_at: SqlTime,
     updated_at: SqlTime,
+    #[sqlx(default)]
+    units: Option<Json<Units>>,
 }
+
+/// Refunds with what they bring back.
+macro_rules! select {
+    () => {
+        "SELECT *, (SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l WHERE l.refund_id = refunds.id) AS units
+         FROM refunds"
+    };
+}
+use select;
 
 impl Refund {
     fn whose(&self) -> Whose<'_> {
@@ -97,6 +112,7 @@ impl TryFrom<Row> for Refund {
             captured: row.captured,
             reason: row.reason,
             restock: row.restock,
+            units: row.units.map(|Json(units)| units).unwrap_or_default(),
             source: row.source,
             state: RefundState::from_store(&row.state),
             state_text: row.state_text,
@@ -171,7 +187,7 @@ async fn note_request(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result
 }
 
 pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
-    let row: Option<Row> = sqlx::query_as("SELECT * FROM refunds WHERE id = $1")
+    let row: Option<Row> = sqlx::query_as(concat!(select!(), " WHERE id = $1"))
         .bind(id.uuid())
         .fetch_optional(db.pool())
         .await?;
@@ -195,7 +211,7 @@ pub async fn back_since(db: &Db, provider: &str, from: Timestamp, limit: i64) ->
 
 /// All refunds of an order, oldest first.
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Refund>> {
-    let rows: Vec<Row> = sqlx::query_as("SELECT * FROM refunds WHERE order_id = $1 ORDER BY id")
+    let rows: Vec<Row> = sqlx::query_as(concat!(select!(), " WHERE order_id = $1 ORDER BY id"))
         .bind(order.uuid())
         .fetch_all(db.pool())
         .await?;

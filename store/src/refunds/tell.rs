@@ -12,7 +12,7 @@ use super::{New, Refund, Row, early::origin, insert, rebalance};
 use crate::{
     Db, Error, Result, SqlTime, Tx,
     exceptions::{self, About},
-    inbox, orders, outbox, sql, stock, timeline,
+    inbox, orders, outbox, returns, sql, timeline,
 };
 
 /// Records what the provider answered about a refund of ours. Safe to repeat; gives its state now, and whether it is
@@ -208,7 +208,14 @@ async fn supersede(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()
     .fetch_all(&mut **tx)
     .await?;
     for row in instead {
-        consequences(tx, &row.try_into()?, at).await?;
+        let instead = Refund::try_from(row)?;
+        if let Some(order) = refund.order {
+            orders::lock(tx, order).await?; // before its stock, as everybody does
+        }
+        consequences(tx, &instead, at).await?;
+        if let Some(order) = refund.order {
+            returns::take_over(tx, instead.id, refund.id, order, at).await?;
+        }
     }
     Ok(())
 }
@@ -228,15 +235,13 @@ pub(super) async fn consequences(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp
         RefundState::Requested | RefundState::Pending => Ok(()),
         RefundState::Failed => {
             data["state_text"] = json!(refund.state_text);
-            timeline::append(tx, order, at, &[("refund.failed", data)]).await
+            timeline::append(tx, order, at, &[("refund.failed", data)]).await?;
+            returns::free(tx, refund.id, order, at).await
         }
         RefundState::Succeeded => {
             timeline::append(tx, order, at, &[("payment.refunded", data.clone())]).await?;
             outbox::append(tx, order, at, "payment.refunded", data).await?;
-            if refund.restock && stock::give_back(tx, order, at).await? > 0 {
-                timeline::append(tx, order, at, &[("stock.returned", json!({}))]).await?;
-            }
-            Ok(())
+            returns::give_back(tx, refund.id, order, at).await
         }
     }
 }

@@ -1,0 +1,250 @@
+//! What comes back of an order: claimed when its refund is asked for, back on the shelf when the money is back, and
+//! free again if the refund fails for good. The order is locked by whoever calls.
+
+use std::collections::HashMap;
+
+use domain::{
+    OrderId, RefundId, Timestamp,
+    order::Status,
+    returns::{Back, Gone, Refusal, Run, Sold, Units, runs},
+    stock::Sku,
+};
+use serde_json::{Value, json};
+use sqlx::PgExecutor;
+
+use crate::{
+    Error, Result, SqlTime, Tx, check_ins,
+    orders::{self, USED},
+    refunds::Request,
+    stock, timeline,
+};
+
+type GoneRow = (uuid::Uuid, String, i64, i64);
+
+/// What of these orders came back, or will.
+pub(crate) async fn gone<'e>(
+    from: impl PgExecutor<'e>,
+    orders: &[uuid::Uuid],
+) -> Result<HashMap<uuid::Uuid, Gone>> {
+    let rows: Vec<GoneRow> = sqlx::query_as(
+        "SELECT h.order_id, h.sku, h.returned, coalesce(l.claimed, 0)
+         FROM holds h LEFT JOIN (
+             SELECT order_id, sku, sum(quantity)::bigint AS claimed FROM refund_lines
+             WHERE order_id = ANY($1) AND state = 'claimed' GROUP BY order_id, sku
+         ) AS l USING (order_id, sku)
+         WHERE h.order_id = ANY($1) AND (h.returned > 0 OR l.claimed > 0)",
+    )
+    .bind(orders)
+    .fetch_all(from)
+    .await?;
+    let mut gone: HashMap<uuid::Uuid, Gone> = HashMap::new();
+    for (order, unit, returned, claimed) in rows {
+        gone.entry(order).or_default().insert(Sku::from_store(unit), Back { returned, claimed });
+    }
+    Ok(gone)
+}
+
+/// What was sold with an order, and what of it is gone.
+pub(crate) async fn sold(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<Sold> {
+    let id = order.uuid();
+    let lines = orders::lines_of(&mut **tx, &[id]).await?.remove(&id).unwrap_or_default();
+    let gone = gone(&mut **tx, &[id]).await?.remove(&id).unwrap_or_default();
+    let since: Option<SqlTime> = sqlx::query_scalar(
+        "SELECT closed_at FROM orders WHERE id = $1 AND status = $2 AND close_reason = $3",
+    )
+    .bind(id)
+    .bind(Status::Completed.as_str())
+    .bind(USED)
+    .fetch_optional(&mut **tx)
+    .await?
+    .flatten();
+    // The guests came at the time of their order's workflow, which may be ahead of ours.
+    let in_use = since.map(|since| since.to_jiff().max(at));
+    Ok(Sold { lines, gone, in_use })
+}
+
+/// What a refund is to bring back, and what was paid for it.
+pub(crate) async fn choose(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    request: &Request,
+    at: Timestamp,
+) -> Result<(Units, i64)> {
+    if !request.restock {
+        return Ok((Units::new(), 0));
+    }
+    let sold = sold(tx, order, at).await?;
+    let units = match request.lines.as_slice() {
+        [] => sold.all(),
+        parts => sold.parts(parts),
+    };
+    match units {
+        Ok(units) => Ok((units.clone(), sold.paid_for(&units))),
+        Err(Refusal::Invalid(invalids)) => Err(Error::Invalid(invalids)),
+        Err(Refusal::Beyond(returnable)) => Err(Error::BeyondSold(returnable)),
+    }
+}
+
+/// Sets aside for a refund what it is to bring back. From here on it is not owed to the customer.
+pub(crate) async fn claim(
+    tx: &mut Tx<'_>,
+    refund: RefundId,
+    order: OrderId,
+    units: &Units,
+    at: Timestamp,
+) -> Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO refund_lines (refund_id, order_id, sku, quantity, state)
+         SELECT $1, $2, sku, quantity, 'claimed' FROM unnest($3::text[], $4::bigint[]) AS u (sku, quantity)
+         ON CONFLICT (refund_id, sku) DO UPDATE SET quantity = excluded.quantity, state = 'claimed'
+         WHERE refund_lines.state = 'void' -- what another refund had taken over, and gives back",
+    )
+    .bind(refund.uuid())
+    .bind(order.uuid())
+    .bind(units.keys().map(Sku::as_str).collect::<Vec<_>>())
+    .bind(units.values().copied().collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    check_ins::follow(tx, order, at).await
+}
+
+/// The money of a refund is back: so is what it had claimed. Done once, however often it is asked for.
+pub(crate) async fn give_back(
+    tx: &mut Tx<'_>,
+    refund: RefundId,
+    order: OrderId,
+    at: Timestamp,
+) -> Result<()> {
+    // It may have failed before, and what it had claimed may have gone other ways since.
+    let freed = take(tx, refund, "freed").await?;
+    set(tx, refund, &freed, "void").await?;
+    let again = as_far_as_there(tx, order, freed, at).await?;
+    set(tx, refund, &again, "claimed").await?;
+    let units = take(tx, refund, "claimed").await?;
+    if units.is_empty() {
+        return Ok(());
+    }
+    stock::take_back(tx, order, Some(refund), &units, at).await?;
+    set(tx, refund, &units, "returned").await?;
+    let data = json!({"refund_id": refund, "lines": told(&units)});
+    timeline::append(tx, order, at, &[("stock.returned", data)]).await?;
+    check_ins::follow(tx, order, at).await
+}
+
+/// A paid order ends without being handed over: all that is left of it comes back at once, also what refunds had
+/// claimed.
+pub(crate) async fn give_back_rest(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE refund_lines SET state = 'void' WHERE order_id = $1 AND state IN ('claimed', 'freed')",
+    )
+    .bind(order.uuid())
+    .execute(&mut **tx)
+    .await?;
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT sku, quantity - returned FROM holds
+         WHERE order_id = $1 AND state = 'committed' AND quantity > returned",
+    )
+    .bind(order.uuid())
+    .fetch_all(&mut **tx)
+    .await?;
+    let units: Units = rows.into_iter().map(|(unit, left)| (Sku::from_store(unit), left)).collect();
+    if units.is_empty() {
+        return Ok(());
+    }
+    stock::take_back(tx, order, None, &units, at).await?;
+    timeline::append(tx, order, at, &[("stock.returned", json!({"lines": told(&units)}))]).await
+}
+
+/// A refund failed for good: what it had claimed is owed again.
+pub(crate) async fn free(tx: &mut Tx<'_>, refund: RefundId, order: OrderId, at: Timestamp) -> Result<()> {
+    let units = take(tx, refund, "claimed").await?;
+    if units.is_empty() {
+        return Ok(());
+    }
+    set(tx, refund, &units, "freed").await?;
+    check_ins::follow(tx, order, at).await
+}
+
+/// A refund is made in place of one that failed: it claims what that was to bring back, as far as it is there.
+pub(crate) async fn take_over(
+    tx: &mut Tx<'_>,
+    failed: RefundId,
+    refund: RefundId,
+    order: OrderId,
+    at: Timestamp,
+) -> Result<()> {
+    let freed = take(tx, failed, "freed").await?;
+    let units = as_far_as_there(tx, order, freed.clone(), at).await?;
+    set(tx, failed, &freed, "void").await?;
+    claim(tx, refund, order, &units, at).await
+}
+
+/// The order is handed over: what failed refunds were to bring back is the customer's now, like the rest.
+pub(crate) async fn hand_over(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+    sqlx::query("UPDATE refund_lines SET state = 'void' WHERE order_id = $1 AND state = 'freed'")
+        .bind(order.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether all that was sold with an order came back, or will: there is nothing to hand over.
+pub(crate) async fn is_nothing_left(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "SELECT NOT EXISTS (
+             SELECT 1 FROM holds h WHERE order_id = $1 AND quantity > returned + coalesce((
+                 SELECT sum(quantity) FROM refund_lines l
+                 WHERE l.order_id = $1 AND l.sku = h.sku AND l.state = 'claimed'), 0))",
+    )
+    .bind(order.uuid())
+    .fetch_one(&mut **tx)
+    .await?)
+}
+
+/// A refund's units in one state.
+async fn take(tx: &mut Tx<'_>, refund: RefundId, state: &str) -> Result<Units> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT sku, quantity FROM refund_lines WHERE refund_id = $1 AND state = $2")
+            .bind(refund.uuid())
+            .bind(state)
+            .fetch_all(&mut **tx)
+            .await?;
+    Ok(rows.into_iter().map(|(unit, quantity)| (Sku::from_store(unit), quantity)).collect())
+}
+
+async fn set(tx: &mut Tx<'_>, refund: RefundId, units: &Units, state: &str) -> Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE refund_lines l SET state = $2, quantity = u.quantity
+         FROM unnest($3::text[], $4::bigint[]) AS u (sku, quantity)
+         WHERE l.refund_id = $1 AND l.sku = u.sku",
+    )
+    .bind(refund.uuid())
+    .bind(state)
+    .bind(units.keys().map(Sku::as_str).collect::<Vec<_>>())
+    .bind(units.values().copied().collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn as_far_as_there(tx: &mut Tx<'_>, order: OrderId, units: Units, at: Timestamp) -> Result<Units> {
+    match units.is_empty() {
+        true => Ok(units),
+        false => Ok(sold(tx, order, at).await?.as_far_as_there(units)),
+    }
+}
+
+/// Units in the timeline, as `stock.held` has them.
+fn told(units: &Units) -> Vec<Value> {
+    let run = |run: Run| match run.stay {
+        None => json!({"sku": run.sku, "quantity": run.quantity}),
+        Some((from, to)) => json!({"sku": run.sku, "quantity": run.quantity, "from": from, "to": to}),
+    };
+    runs(units).into_iter().map(run).collect()
+}
