@@ -46,6 +46,8 @@ pub struct ProblemDocument {
     attempts_left: Option<i32>,
     /// With `check_in_too_early`: when the stay begins.
     opens_at: Option<String>,
+    /// With `cancellation_closed`: until when the order could be cancelled.
+    closed_at: Option<String>,
     /// With `precondition_failed`: the `ETag` of the product now, null if there is none.
     current_etag: Option<String>,
     /// With `refund_exceeds_captured`: what can still go back, in minor units.

@@ -25,8 +25,9 @@ impl Engine {
             Err(Error::Closed) => {}
             started => return started,
         }
-        if !matches!(self.signal_refund(refund).await, Err(Error::Closed)) {
-            return Ok(());
+        match self.signal_refund(refund).await {
+            Err(Error::Closed) => {}
+            told => return told,
         }
         match self.try_start_refund(names::refund_again_workflow(refund), refund, order).await {
             Ok(()) | Err(Error::Closed) => Ok(()),

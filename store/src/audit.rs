@@ -247,9 +247,9 @@ const CHECKS: &[(&str, &str)] = &[
          WHERE at < at_before",
     ),
     (
-        "11. every change that was asked for over two hours ago was decided",
+        "11. every change that was asked for over a day ago was decided",
         "SELECT format('%s: %s %s, asked at %s', order_id, kind, id, requested_at) FROM order_changes
-         WHERE decided_at IS NULL AND requested_at < now() - interval '2 hours'",
+         WHERE decided_at IS NULL AND requested_at < now() - interval '1 day'",
     ),
     (
         "9. every product that has events has its row",

@@ -3,7 +3,7 @@
 
 use domain::{
     ChangeId, OrderId, SignedDuration, Timestamp,
-    change::{Answer, Request},
+    change::{Answer, Kind, Request},
 };
 use sqlx::types::Json;
 
@@ -94,7 +94,7 @@ pub async fn request(
     }
     let answer = orders::refusal(&mut tx, &locked, request, at).await?;
     let equal = match answer {
-        None => join(&mut tx, order, asked).await?,
+        None => join(&mut tx, order, asked).await?.filter(|_| may_join(request)),
         Some(_) => None,
     };
     let how = if equal.is_some() { Asked::Joined } else { Asked::New };
@@ -115,6 +115,11 @@ pub async fn request(
         tx.commit().await?;
     }
     Ok((new, how))
+}
+
+/// Whoever shows a code second is to hear that it was used.
+fn may_join(request: &Request) -> bool {
+    request.kind() != Kind::CheckIn
 }
 
 /// What was answered under this key before, or is waiting.
@@ -227,7 +232,7 @@ pub(crate) async fn load(tx: &mut Tx<'_>, ids: &[ChangeId]) -> Result<Vec<Change
     Ok(rows.into_iter().map(Change::from).collect())
 }
 
-/// Writes answers down, also for equal changes of the same order that wait.
+/// Writes answers down, also for equal changes of the same order that wait, and may share one.
 pub(crate) async fn answer(tx: &mut Tx<'_>, answers: &[(ChangeId, Answer, Timestamp)]) -> Result<()> {
     if answers.is_empty() {
         return Ok(());
@@ -237,7 +242,7 @@ pub(crate) async fn answer(tx: &mut Tx<'_>, answers: &[(ChangeId, Answer, Timest
          FROM unnest($1::uuid[], $2::jsonb[], $3::timestamptz[]) AS a (id, answer, at)
          JOIN order_changes asked USING (id)
          WHERE c.order_id = asked.order_id AND c.request_hash = asked.request_hash AND c.kind = asked.kind
-           AND c.decided_at IS NULL",
+           AND c.decided_at IS NULL AND (c.id = asked.id OR c.kind <> 'check_in')",
     )
     .bind(answers.iter().map(|(id, ..)| id.uuid()).collect::<Vec<_>>())
     .bind(answers.iter().map(|(_, answer, _)| Json(*answer)).collect::<Vec<_>>())

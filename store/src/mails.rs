@@ -52,10 +52,11 @@ pub async fn claim(
     Ok(Ok(Slot { tx, order, kind }))
 }
 
-/// How many reminders of an order went out, and when the last one did.
+/// The number of the last reminder of an order that went out (0: none did), and when it did.
 pub async fn reminders_sent(db: &Db, order: OrderId) -> Result<(u8, Option<Timestamp>)> {
     let (sent, last): (i64, Option<SqlTime>) = sqlx::query_as(
-        "SELECT count(*), max(sent_at) FROM mails WHERE order_id = $1 AND kind LIKE 'reminder_%' AND sent_at IS NOT NULL",
+        "SELECT coalesce(max(substr(kind, length('reminder_') + 1)::bigint), 0), max(sent_at) FROM mails
+         WHERE order_id = $1 AND starts_with(kind, 'reminder_') AND sent_at IS NOT NULL",
     )
     .bind(order.uuid())
     .fetch_one(db.pool())

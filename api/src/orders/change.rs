@@ -19,6 +19,7 @@ use store::{
     orders::Start,
     stock::Replayed,
 };
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::{
@@ -39,6 +40,9 @@ const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// How long the workflow has to hear of a change, and then to decide about it, before the caller is told to come back.
 const TELLING: Duration = Duration::from_secs(3);
 const DECIDING: Duration = Duration::from_secs(10);
+/// So many callers are waited for at once, each looking at the database ten times a second; the others look again
+/// themselves.
+static WAITING: Semaphore = Semaphore::const_new(200);
 
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -165,8 +169,16 @@ pub(super) struct Asked {
 
 impl Asked {
     pub fn new(id: OrderId, change: Request, key: IdempotencyKey) -> Self {
+        Self::by(id, change, key, "")
+    }
+
+    /// `proof` is what only this very request has shown, beyond what it asks for.
+    pub fn by(id: OrderId, change: Request, key: IdempotencyKey, proof: &str) -> Self {
         let is_keyed = key.0.is_some();
-        let asked = idempotency(key.0.unwrap_or_default(), &change);
+        let asked = match proof {
+            "" => idempotency(key.0.unwrap_or_default(), &change),
+            proof => idempotency(key.0.unwrap_or_default(), &(id, &change, proof)),
+        };
         Self { id, change, asked, is_keyed }
     }
 
@@ -202,6 +214,7 @@ impl Asked {
 
     /// Looks for the answer, ever more seldom.
     async fn decided(&self, app: &App, change: &Change) -> Result<Option<Answer>, Problem> {
+        let Ok(_place) = WAITING.try_acquire() else { return Ok(None) };
         let deadline = tokio::time::Instant::now() + DECIDING;
         let mut pause = Duration::from_millis(5);
         loop {

@@ -26,7 +26,7 @@ pub struct ChangeDocument {
     kind: &'static str,
     /// `pending`, `done` or `refused`.
     state: &'static str,
-    /// Of a refusal: the problem that whoever asked was answered, its `code`, `detail` and what else it tells.
+    /// Of a refusal: why, as a problem's `code`, `detail` and what else it tells.
     problem: Option<Value>,
     #[schema(value_type = String, format = DateTime)]
     requested_at: Timestamp,

@@ -48,7 +48,7 @@ pub async fn check_in(
     Json(request): Json<CheckInOrder>,
 ) -> Result<Response, Problem> {
     let code = Code::parse(&request.code)?;
-    let asked = Asked::new(id, Request::CheckIn, key);
+    let asked = Asked::by(id, Request::CheckIn, key, code.as_str());
     if asked.is_known(&app).await? {
         return asked.answer(&app).await; // the code was right
     }

@@ -96,10 +96,14 @@ pub(crate) async fn decide_all(db: &Db, steps: &[Step]) -> Result<Vec<Option<Dec
         decisions.push(Some(match (paid.remove(&order.id), &step.what) {
             (Some(settlement), _) => Decision::Settled(settlement),
             (None, What::Change { id, unclear }) => {
-                let change = asked.iter().find(|change| change.id == *id && change.order == order.id);
-                let change = change.ok_or(Error::NotFound)?;
-                let news = change::News { order, change, unclear: *unclear, at: step.at };
-                Decision::Changed(change::decide(&mut tx, &mut ends, &mut answers, &news).await?)
+                match asked.iter().find(|change| change.id == *id && change.order == order.id) {
+                    Some(change) => {
+                        let news = change::News { order, change, unclear: *unclear, at: step.at };
+                        Decision::Changed(change::decide(&mut tx, &mut ends, &mut answers, &news).await?)
+                    }
+                    // The database is an older one than the workflow's, or somebody told it of something by hand.
+                    None => Decision::Changed(Changed::Refused),
+                }
             }
             (None, _) => step.decide(&mut tx, &mut ends, order).await?,
         }));

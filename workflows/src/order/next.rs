@@ -38,7 +38,11 @@ impl OrderWorkflow {
                 }
                 continue;
             }
-            if ctx.continue_as_new_suggested() && ctx.all_handlers_finished() {
+            // Histories from before this was done have the suggestion, and go on after it.
+            if ctx.continue_as_new_suggested()
+                && ctx.all_handlers_finished()
+                && ctx.patched("continue-as-new")
+            {
                 return Some(Todo::ContinueAsNew);
             }
             ctx.set_current_details(ctx.state_mut(Self::describe));
