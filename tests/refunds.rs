@@ -315,3 +315,23 @@ async fn whatever_dies_the_money_goes_back_once() {
     assert_eq!(shop.list_exceptions("").await, [] as [Value; 0]);
     shop.close();
 }
+
+/// What an API handed over is noted by it: no sweeper starts it once more.
+#[tokio::test]
+async fn a_refund_is_started_once() {
+    let mut shop = shop().await;
+    let id = paid(&shop).await;
+    shop.kill_worker();
+    shop.ask_refund(&id, &json!({"reason": "x"})).await.is(201);
+    let mut sql = shop.sql().await;
+    eventually("it is noted that it was started", async || {
+        let noted = sqlx::query_scalar::<_, bool>(
+            "SELECT workflow_started_at IS NOT NULL AND dispatch_after IS NULL FROM refunds",
+        );
+        noted.fetch_one(&mut sql).await.unwrap().then_some(())
+    })
+    .await;
+    shop.start_worker();
+    shop.until_refunds(&id, &["succeeded"]).await;
+    shop.close();
+}

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("Temporal: {0}")]
     Unavailable(String),
     /// It will not work until somebody changes the configuration, ours or the server's.
-    #[error("Temporal refuses: {0}")]
+    #[error("the configuration of Temporal: {0}")]
     Misconfigured(String),
     /// The order's workflow has ended.
     #[error("the order's workflow has ended")]
@@ -177,7 +177,7 @@ mod tests {
             Error::from(WorkflowInteractionError::NotFound(no_namespace())),
             Error::from(WorkflowStartError::Rpc(no_namespace())),
         ] {
-            assert_eq!(error.to_string(), "Temporal refuses: there is no namespace `nowhere`");
+            assert_eq!(error.to_string(), "the configuration of Temporal: there is no namespace `nowhere`");
         }
         for error in [
             Error::from(no_workflow()),

@@ -21,7 +21,7 @@ const LEASE: SignedDuration = SignedDuration::from_secs(15);
 /// What the engine did not take is handed over again after so long.
 const RETRY: SignedDuration = SignedDuration::from_secs(1);
 /// How often it is seen to that the reconciliation is scheduled.
-const SCHEDULED_EVERY: Duration = Duration::from_secs(10 * 60);
+const SCHEDULED_EVERY: Duration = Duration::from_secs(60);
 /// How much is taken, and handed over side by side.
 const BATCH: usize = 100;
 
