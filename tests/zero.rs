@@ -16,7 +16,8 @@ async fn mails_of_nothing(shop: &Shop, id: &str) -> Vec<String> {
     for mail in &mails {
         for part in [&mail.subject, &mail.text, &mail.html] {
             let said = part.to_lowercase();
-            for wrong in ["your payment", "please pay", "payment due", "is paid", "has arrived"] {
+            for wrong in ["your payment", "please pay", "payment due", "is paid", "has arrived", "goes back"]
+            {
                 assert!(!said.contains(wrong), "`{wrong}` in {part}");
             }
         }
@@ -89,6 +90,14 @@ async fn a_gift_that_is_handed_over_by_hand_waits_for_that() {
     shop.until_mailed(id, "completed").await;
     assert_eq!(mails_of_nothing(&shop, id).await, ["paid", "completed"]);
     assert_eq!(shop.api.post_as("k-1", "/v1/orders", &body).await.body, first.body);
+
+    // Cancelled before that, it is on the shelf again, and no money goes back.
+    let other = shop.place_with(&[("gift", 1)], json!({"fulfilment": "manual"})).await;
+    assert_eq!(shop.level("gift").await, (8, 0));
+    shop.cancel(&other).await.is(200);
+    shop.until_mailed(&other, "cancelled").await;
+    assert_eq!(mails_of_nothing(&shop, &other).await.last().unwrap(), "cancelled");
+    assert_eq!(shop.level("gift").await, (9, 0));
     shop.close();
 }
 

@@ -193,9 +193,10 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
         MailKind::Cancelled => (
             "Your order was cancelled",
             match order.paid_at {
-                None => "Your order has been cancelled and nothing is due any more.".to_owned(),
-                Some(_) if order.is_free() => "Your order has been cancelled.".to_owned(),
-                Some(_) => "Your order has been cancelled. What you paid for it goes back to you.".to_owned(),
+                Some(_) if !order.is_free() => {
+                    "Your order has been cancelled. What you paid for it goes back to you.".to_owned()
+                }
+                _ => "Your order has been cancelled and nothing is due any more.".to_owned(),
             },
         ),
         MailKind::Refunded(_) => (
