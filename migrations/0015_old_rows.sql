@@ -9,3 +9,7 @@ FROM orders WHERE status = 'paid' AND payment_status = 'refunded';
 UPDATE timeline t SET at = told.latest
 FROM (SELECT id, at, max(at) OVER (PARTITION BY order_id ORDER BY id) AS latest FROM timeline) AS told
 WHERE t.id = told.id AND told.at < told.latest;
+
+-- A refund that failed and whose money went back in the provider's dashboard was settled as `refund`; it has no refund of its own.
+UPDATE exceptions SET action = 'dismiss'
+WHERE kind = 'refund_failed' AND action = 'refund' AND resolved_by = 'provider';

@@ -163,6 +163,8 @@ impl Left<'_> {
             Of::Own => self.own(wanted),
             Of::Held(place) if self.of[place].fate != Fate::Sent => 0,
             Of::Held(place) => self.held(place, wanted),
+            // The very money that it was to take is told of already.
+            Of::Any if self.whole(wanted).is_some_and(|place| self.of[place].fate == Fate::Waits) => 0,
             Of::Any => {
                 let own = self.own(wanted);
                 own + self.in_turn(wanted - own, |fate| fate == Fate::Sent)

@@ -9,7 +9,7 @@ use sqlx::Row as _;
 use crate::{
     Db, Error, Result,
     products::history,
-    refunds::{holds_money, payment_status},
+    refunds::{holds_money, left_of_payment, payment_status},
 };
 
 /// One invariant, how many rows break it, and those rows, each as one line of text (at most [`SHOWN`]).
@@ -182,7 +182,21 @@ const CHECKS: &[(&str, &str)] = &[
          WHERE r.state = 'succeeded' AND r.own + r.held < r.amount
            AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.refund_id = r.id AND e.kind = 'refund_unexplained')
            AND NOT EXISTS (SELECT 1 FROM refunds o WHERE o.provider_payment_id = r.provider_payment_id
-                               AND o.source <> 'provider' AND o.state IN ('requested', 'pending'))",
+                               AND o.source <> 'provider' AND o.state IN ('requested', 'pending'))
+         UNION ALL
+         SELECT format('%s: %s was lost, %s of it for a reason', d.provider_dispute_id, d.amount, d.own + d.held)
+         FROM disputes d
+         WHERE d.state = 'lost' AND d.payment_id IS NOT NULL AND d.own + d.held < d.amount
+           AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.dispute_id = d.id AND e.kind = 'refund_unexplained')",
+    ),
+    (
+        "3. an order that was cancelled after it was paid keeps none of its money",
+        concat!(
+            "SELECT format('%s: %s %s by %s', p.order_id, ", left_of_payment!(), ", p.currency, p.provider_payment_id)
+             FROM payments p JOIN orders o ON o.id = coalesce(p.pays_order, p.order_id)
+             WHERE o.status = 'cancelled' AND o.paid_at IS NOT NULL AND p.applied > 0 AND ", left_of_payment!(), " > 0
+               AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.payment_id = p.id AND e.kind = 'refund_failed')"
+        ),
     ),
     (
         "3. what should have gone back and is still here is one exception",
@@ -211,7 +225,7 @@ const CHECKS: &[(&str, &str)] = &[
     (
         "3. an open dispute is an exception, and one that is closed is none",
         "SELECT format('%s: %s, exception %s', d.provider_dispute_id, d.state, e.state)
-         FROM disputes d LEFT JOIN exceptions e ON e.dispute_id = d.id
+         FROM disputes d LEFT JOIN exceptions e ON e.dispute_id = d.id AND e.kind = 'disputed'
          WHERE CASE d.state WHEN 'open' THEN e.id IS NULL ELSE e.state = 'open' END",
     ),
     (

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     Db, Error, Result, SqlTime, Tx, inbox, outbox, random,
-    refunds::{lock_payment, origin, rebalance},
+    refunds::{self, lock_payment, origin, rebalance},
     sql, timeline,
 };
 
@@ -102,6 +102,9 @@ async fn change(
         tell(tx, order, &row, before, at).await?;
     }
     rebalance(tx, &origin.whose(&report.provider, &report.payment_id), at).await?;
+    if let (Some(order), DisputeState::Won) = (origin.order, row.state()) {
+        refunds::give_back_of_cancelled(tx, order, at).await?;
+    }
     Ok((before != Some(report.state)).then_some(report.state))
 }
 

@@ -131,7 +131,10 @@ pub(crate) async fn refusal(
             CancelPaid::Refund => cancellation_closed(tx, order, at).await?,
         },
         (Request::Fulfil | Request::CheckIn, Status::Paid) => {
-            refunds::is_all_asked_back(tx, order.id).await?.then_some(Answer::Refunded)
+            // By refunds, or by a dispute that was lost.
+            let gone =
+                refunds::is_all_asked_back(tx, order.id).await? || refunds::is_refunded(tx, order.id).await?;
+            gone.then_some(Answer::Refunded)
         }
         (Request::EndRefunded, Status::Paid) => {
             (!refunds::is_refunded(tx, order.id).await?).then_some(Answer::WrongStatus(order.status))

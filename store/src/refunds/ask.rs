@@ -165,6 +165,17 @@ pub(crate) async fn give_back_all(
     rebalance(tx, &refund.whose(), at).await
 }
 
+/// A paid order was cancelled while its money was in dispute, and is with us again: it goes back now.
+pub(crate) async fn give_back_of_cancelled(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+    let query = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1 AND status = 'cancelled' AND paid_at IS NOT NULL)",
+    );
+    match query.bind(order.uuid()).fetch_one(&mut **tx).await? {
+        true => give_back_all(tx, order, "cancelled", at).await,
+        false => Ok(()),
+    }
+}
+
 /// The payment that paid an order, and what of it can still go back.
 struct Paid {
     payment: PaymentId,

@@ -196,6 +196,27 @@ impl Change<'_> {
         Ok(exceptions::raise(tx, kind, &about, self.at).await?.map(|raised| raised.0))
     }
 
+    /// The bank took more than was left of the payment: an exception tells of that, as long as it is so.
+    async fn beyond(&self, tx: &mut Tx<'_>, row: &DisputeRow, short: i64) -> Result<()> {
+        match self.books.of_dispute(Mismatch::RefundUnexplained, row) {
+            None if short > 0 && self.whose.payment.is_some() => {
+                let id = DisputeId::from_uuid(row.id);
+                let kind = Mismatch::RefundUnexplained;
+                if let Some(raised) = self.raise(tx, kind, short, &row.currency, &id.to_string()).await? {
+                    exceptions::note_dispute(tx, raised, id).await?;
+                }
+                Ok(())
+            }
+            Some(it) if short == 0 && it.is_open => {
+                self.settle(tx, it, Action::Dismiss, "explained by now", "rule").await
+            }
+            Some(it) if short > 0 && it.settled_by_rule() => {
+                exceptions::reopen(tx, it.id(), self.whose.order, short, self.at).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// An open dispute is an open exception; won or lost, there is nothing left to decide.
     async fn dispute(&self, tx: &mut Tx<'_>, row: &DisputeRow, taken: &Taken) -> Result<()> {
         if (taken.own, taken.held) != (row.own, row.held) {
@@ -206,8 +227,10 @@ impl Change<'_> {
                 .execute(&mut **tx)
                 .await?;
         }
-        let told = self.books.others.iter().find(|it| it.dispute_id == Some(row.id));
         let state = DisputeState::from_store(&row.state);
+        let short = if state == DisputeState::Lost { taken.short } else { 0 };
+        self.beyond(tx, row, short).await?;
+        let told = self.books.of_dispute(Mismatch::Disputed, row);
         match (told, state) {
             (None, DisputeState::Open) => {
                 let id = DisputeId::from_uuid(row.id);

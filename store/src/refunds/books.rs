@@ -195,4 +195,8 @@ impl Books {
     pub fn about(&self, kind: Mismatch, row: &RefundRow) -> Option<&ExceptionRow> {
         self.others.iter().find(|it| it.kind == kind.as_str() && it.refund_id == Some(row.id))
     }
+
+    pub fn of_dispute(&self, kind: Mismatch, row: &DisputeRow) -> Option<&ExceptionRow> {
+        self.others.iter().find(|it| it.kind == kind.as_str() && it.dispute_id == Some(row.id))
+    }
 }

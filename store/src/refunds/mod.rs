@@ -9,7 +9,9 @@ mod sums;
 mod tell;
 
 pub use ask::{Request, request};
-pub(crate) use ask::{by_rule, give_back_all, is_all_asked_back, is_refunded, of_exception};
+pub(crate) use ask::{
+    by_rule, give_back_all, give_back_of_cancelled, is_all_asked_back, is_refunded, of_exception,
+};
 pub(crate) use balance::{Whose, rebalance};
 pub(crate) use early::{origin, take_up_early};
 pub(crate) use sums::{holds_money, left_of_payment, payment_status, refresh_payment_status};

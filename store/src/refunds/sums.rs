@@ -23,9 +23,11 @@ macro_rules! left_of_payment {
     () => {
         "(SELECT greatest(0, least(p.applied - back.own, p.amount - back.amount))::bigint
          FROM (SELECT coalesce(sum(own), 0) AS own, coalesce(sum(amount), 0) AS amount
-               FROM (SELECT own, amount FROM refunds WHERE payment_id = p.id AND state <> 'failed'
+               FROM (SELECT own, amount FROM refunds
+                     WHERE payment_id = p.id AND state <> 'failed' AND currency = p.currency
                      UNION ALL
-                     SELECT own, amount FROM disputes WHERE payment_id = p.id AND state <> 'won') AS taken
+                     SELECT own, amount FROM disputes
+                     WHERE payment_id = p.id AND state <> 'won' AND currency = p.currency) AS taken
               ) AS back)"
     };
 }

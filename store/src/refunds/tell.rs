@@ -108,6 +108,15 @@ async fn change(
         raise_contradiction(tx, &before, seen, at).await?;
         return Ok((before.state, false));
     }
+    if let (true, Some(told_at)) = (before.state == seen.state, told_at) {
+        // The same as before, but newer: what is told later and was said earlier is outdated.
+        sqlx::query("UPDATE refunds SET told_at = greatest(told_at, $2) WHERE id = $1")
+            .bind(before.id.uuid())
+            .bind(sql(told_at))
+            .execute(&mut **tx)
+            .await?;
+        return Ok((before.state, false));
+    }
     let ends_anew = before.state.is_final();
     if !before.state.may_become(seen.state) || (ends_anew && is_outdated(tx, &before, told_at).await?) {
         return Ok((before.state, false));
