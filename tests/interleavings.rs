@@ -176,7 +176,7 @@ impl Actor<'_> {
         };
         let request = refunds::Request { amount: Some(1), reason: "chance".into(), restock: true, lines };
         let refund = match refunds::request(&self.hands.db, order, &request, None, Timestamp::now()).await {
-            Ok((refund, _)) => refund,
+            Ok((mut refunds, _)) => refunds.remove(0), // one payment paid it
             Err(Error::BeyondCaptured(_) | Error::BeyondSold(_) | Error::Invalid(_)) => return,
             Err(fault) => panic!("giving back: {fault}"),
         };

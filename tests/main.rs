@@ -57,6 +57,7 @@ mod stock;
 mod stripe;
 mod temporal_view;
 mod timelines;
+mod underpayment;
 mod webhooks;
 mod wechat;
 mod zero;

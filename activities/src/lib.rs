@@ -72,6 +72,10 @@ impl Activities {
                 Settled::Paid(status)
             }
             orders::Settled::AttemptFailed => Settled::AttemptFailed,
+            orders::Settled::Part => {
+                tracing::info!(order_id = %order, payment_id = report.payment_id, "part of an order paid");
+                Settled::Known
+            }
             orders::Settled::Known(Some(status)) => Settled::Paid(status),
             orders::Settled::Known(None) => Settled::Known,
             orders::Settled::Reinstated(successor) => {
@@ -85,7 +89,8 @@ impl Activities {
                 Settled::Unmatched(why)
             }
         };
-        Ok(Settlement { settled, attempts_open: settlement.attempts_open })
+        let orders::Settlement { still_due, attempts_open, .. } = settlement;
+        Ok(Settlement { settled, attempts_open, still_due })
     }
 
     #[activity(definition = workflows::contract::DecideChange)]

@@ -22,6 +22,7 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
     Ok(Reserved::Held(Facts {
         status: order.status,
         total: order.total(),
+        still_due: Some(order.amount_due()),
         payment_due_at: order.payment_due_at,
         reminders_at,
         reminders_sent,

@@ -38,7 +38,7 @@ pub struct ProblemDocument {
     errors: Option<Vec<FieldError>>,
     /// With `insufficient_stock`: each SKU that fell short.
     shortages: Option<Vec<ShortageDocument>>,
-    /// With `order_not_...`: where the order stands.
+    /// With `order_not_...` and `exception_not_applicable`: where the order stands.
     current_status: Option<String>,
     /// With `capacity_below_sold`: the nights of which more is held and sold.
     nights: Option<Vec<NightDocument>>,
@@ -276,6 +276,13 @@ impl From<store::Error> for Problem {
                 "exception_resolved",
                 "Somebody has decided about this exception before.",
             ),
+            Error::NotApplicable { why, status } => {
+                let problem = Self::new(StatusCode::CONFLICT, "exception_not_applicable", why);
+                match status {
+                    Some(status) => problem.with("current_status", json!(status)),
+                    None => problem,
+                }
+            }
             Error::BeyondCaptured(refundable) => Self::new(
                 StatusCode::CONFLICT,
                 "refund_exceeds_captured",

@@ -3,7 +3,10 @@
 use axum::extract::{Path, State};
 use domain::{ExceptionId, Invalid, Invalids, OrderId, Timestamp, payment::Action};
 use serde::{Deserialize, Serialize};
-use store::exceptions::{self, Exception};
+use store::{
+    exceptions::{self, Exception},
+    orders::Applied,
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -43,8 +46,10 @@ struct ExceptionDocument {
     /// What of it went back without anybody having decided (part of it, in the provider's dashboard), or is on its way.
     back: i64,
     currency: Option<String>,
-    /// `refund`, `accept` or `dismiss`, once resolved.
+    /// `refund`, `accept`, `dismiss` or `apply`, once resolved.
     action: Option<String>,
+    /// What the action does and does not do, in words.
+    effect: Option<&'static str>,
     note: Option<String>,
     /// `rule` (the order's policy), `api` (a person) or `provider` (it went back there).
     resolved_by: Option<String>,
@@ -87,6 +92,7 @@ impl From<Exception> for ExceptionDocument {
             amount: exception.amount,
             back: exception.back,
             currency: exception.currency,
+            effect: exception.action.as_deref().and_then(Action::from_store).map(Action::effect),
             action: exception.action,
             note: exception.note,
             resolved_by: exception.resolved_by,
@@ -145,7 +151,9 @@ fn known_state(state: &str) -> Result<&str, Invalid> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Resolve {
-    /// `refund`: the money goes back. `accept`: it is kept. `dismiss`: there is nothing to do.
+    /// `refund`: the money goes back. `accept`: it is kept, and does not pay the order, which goes on as if it had not
+    /// come. `dismiss`: there is nothing to do. `apply`: money of a wrong amount counts towards its order, which is paid
+    /// once nothing is due any more; what is too much is an exception of its own.
     #[schema(value_type = String)]
     action: Action,
     /// Why; at most 200 characters.
@@ -159,7 +167,7 @@ struct Resolve {
     responses(
         (status = 200, body = ExceptionDocument),
         (status = 404, body = ProblemDocument),
-        (status = 409, body = ProblemDocument, description = "`exception_resolved`; `refund_exceeds_captured`: there is no money to send back"),
+        (status = 409, body = ProblemDocument, description = "`exception_resolved`; `refund_exceeds_captured`: there is no money to send back; `exception_not_applicable`: the money cannot count towards an order, with `current_status`"),
         (status = 422, body = ProblemDocument),
     ),
 )]
@@ -173,11 +181,23 @@ async fn resolve(
     let note =
         domain::stock::reason(&request.note).map_err(|invalid| Invalid::new("note", invalid.message))?;
     match exceptions::resolve(&app.db, id, request.action, &note, now()).await {
-        Ok(exception) => {
+        Ok((exception, applied)) => {
             tracing::info!(exception_id = %id, action = request.action.as_str(), "exception resolved");
+            if let Some(applied) = applied {
+                tell(&app, applied);
+            }
             Ok(axum::Json(exception.into()))
         }
         Err(store::Error::NotFound) => Err(unknown()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What was applied is on record; the order's workflow, which sends the mails, hears of it behind the answer's back.
+fn tell(app: &App, applied: Applied) {
+    if let Some(status) = applied.paid {
+        telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
+        telemetry::metrics().holds.with_label_values(&["committed"]).inc();
+    }
+    app.dispatcher.report(applied.event);
 }

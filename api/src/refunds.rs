@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
-    Date, Invalid, Invalids, Timestamp, money,
+    Date, Invalid, Invalids, RefundId, Timestamp, money,
     order::MAX_LINES,
     returns::{Part, runs},
     stay,
@@ -46,6 +46,8 @@ struct RefundDocument {
     restock: bool,
     /// What it brings back to the shelf once the money is back; of a failed one, what it was to bring back.
     lines: Vec<ReturnDocument>,
+    /// The others, if one request became several refunds because several payments had paid the order.
+    also: Vec<String>,
     /// `api`, `rule` (the order's policy) or `provider` (made in its dashboard).
     source: String,
     /// `requested`, `pending`, `succeeded` or `failed`.
@@ -58,9 +60,17 @@ struct RefundDocument {
     updated_at: Timestamp,
 }
 
-impl From<Refund> for RefundDocument {
-    fn from(refund: Refund) -> Self {
+impl RefundDocument {
+    /// `of_order`: those among which the others of the same request are.
+    fn new(refund: Refund, of_order: &[(RefundId, Option<RefundId>)]) -> Self {
+        let request = |id: RefundId, also_of: Option<RefundId>| also_of.unwrap_or(id);
+        let mine = request(refund.id, refund.also_of);
+        let others =
+            of_order.iter().filter(|(id, also_of)| *id != refund.id && request(*id, *also_of) == mine);
+        let mut also: Vec<String> = others.map(|(id, _)| id.to_string()).collect();
+        also.sort_unstable();
         Self {
+            also,
             object: "refund",
             id: refund.id.to_string(),
             order_id: refund.order.map(|id| id.to_string()),
@@ -128,7 +138,8 @@ struct ReturnStay {
 }
 
 /// Give back some or all of what an order was paid with, and put on the shelf what comes back for it. Answered once it
-/// is stored; the provider is driven by a workflow, and the customer is told when the money is on its way.
+/// is stored; the provider is driven by a workflow, and the customer is told when the money is on its way. If several payments paid the order, and none of them
+/// has as much left, several refunds share the amount: the answer is the first and names the others in `also`.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/refunds", tag = "Payments", request_body = RequestRefund,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
@@ -149,10 +160,13 @@ async fn request(
 ) -> Result<Response, Problem> {
     let asked = parse(&request)?;
     let idempotency = key.0.map(|key| idempotency(key, &(id, &request)));
-    let refund = refunds::request(&app.db, id, &asked, idempotency.as_ref(), now()).await;
-    let (refund, replayed) = refund.map_err(unknown_order)?;
-    app.dispatcher.refund(refund.id, refund.order);
-    Ok(with_replayed(replayed, (StatusCode::CREATED, axum::Json(RefundDocument::from(refund)))))
+    let refunds = refunds::request(&app.db, id, &asked, idempotency.as_ref(), now()).await;
+    let (refunds, replayed) = refunds.map_err(unknown_order)?;
+    for refund in &refunds {
+        app.dispatcher.refund(refund.id, refund.order);
+    }
+    let first = documents(refunds).into_iter().next().ok_or_else(Problem::internal)?; // there is one
+    Ok(with_replayed(replayed, (StatusCode::CREATED, axum::Json(first))))
 }
 
 fn parse(request: &RequestRefund) -> Result<refunds::Request, Vec<Invalid>> {
@@ -211,5 +225,10 @@ async fn list(
     if refunds.is_empty() {
         load(&app, id).await?; // an unknown order is a 404, not an empty list
     }
-    Ok(axum::Json(List::whole(refunds.into_iter().map(RefundDocument::from).collect())))
+    Ok(axum::Json(List::whole(documents(refunds))))
+}
+
+fn documents(refunds: Vec<Refund>) -> Vec<RefundDocument> {
+    let ids: Vec<_> = refunds.iter().map(|refund| (refund.id, refund.also_of)).collect();
+    refunds.into_iter().map(|refund| RefundDocument::new(refund, &ids)).collect()
 }

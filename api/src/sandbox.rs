@@ -34,7 +34,7 @@ pub fn routes() -> OpenApiRouter<App> {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PayOrder {
-    /// Minor units; default: what the order costs.
+    /// Minor units; default: what is still due, or what the order costs if nothing is.
     amount: Option<i64>,
     /// Default: the order's.
     currency: Option<String>,
@@ -107,7 +107,11 @@ async fn pay(
     let sandbox = app.sandbox.as_ref().ok_or_else(Problem::internal)?; // the route exists only with it
     let order = load(&app, id).await?;
     let currency = request.currency.as_deref().map(Currency::parse).transpose()?.unwrap_or(order.currency);
-    let amount = request.amount.map(money::asked).transpose()?.unwrap_or(order.total);
+    let usual = match order.amount_due().amount {
+        0 => order.total,
+        due => due,
+    };
+    let amount = request.amount.map(money::asked).transpose()?.unwrap_or(usual);
     let event_id = request.event_id.as_deref().map(domain::payment::event_id).transpose()?;
     let ask = Pay {
         order: id,

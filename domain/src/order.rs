@@ -176,6 +176,8 @@ pub struct Order {
     pub payment_status: PaymentStatus,
     pub currency: Currency,
     pub total: i64,
+    /// What came towards an order that is not paid yet.
+    pub parts_paid: i64,
     pub lines: Vec<Line>,
     /// What of the lines came back, or will.
     pub gone: Gone,
@@ -209,6 +211,21 @@ impl Order {
         self.total == 0
     }
 
+    /// What came and counts towards it, whether or not it went back since.
+    pub const fn amount_paid(&self) -> Money {
+        let paid = if self.paid_at.is_some() { self.total } else { self.parts_paid };
+        Money::new(paid, self.currency)
+    }
+
+    /// What is still to come: nothing, if it does not wait for money.
+    pub const fn amount_due(&self) -> Money {
+        let due = match self.status {
+            Status::AwaitingPayment => self.total - self.parts_paid,
+            _ => 0,
+        };
+        Money::new(due, self.currency)
+    }
+
     /// As it was the moment it was placed: waiting for its money, or paid already if it is free.
     pub fn as_placed(self) -> Self {
         let (status, payment_status) = match self.is_free() {
@@ -219,6 +236,7 @@ impl Order {
         Self {
             status,
             payment_status,
+            parts_paid: 0,
             payment_due_at: self.policy.payment_due_at(placed_at),
             paid_at: self.is_free().then_some(placed_at),
             closed_at: status.is_terminal().then_some(placed_at),

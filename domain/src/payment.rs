@@ -196,14 +196,26 @@ impl Mismatch {
     }
 }
 
-/// Does `paid` settle an order of `total` that awaits payment? Gives what it brings too much.
-pub fn judge(total: Money, paid: Money, rules: &MoneyRules) -> Result<i64, Mismatch> {
-    if paid.currency != total.currency {
+/// What money does for an order that awaits payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// It pays what is due, and brings this much too much.
+    Pays { excess: i64 },
+    /// It counts towards the order, which waits for the rest.
+    Part,
+}
+
+/// Is `paid` for an order of which `due` is still to come? Without a person being asked.
+pub fn judge(due: Money, paid: Money, rules: &MoneyRules) -> Result<Fit, Mismatch> {
+    if paid.currency != due.currency {
         return Err(Mismatch::WrongCurrency);
     }
-    match paid.amount.checked_sub(total.amount) {
-        Some(0) => Ok(0),
-        Some(excess) if excess > 0 && rules.overpayment == Overpayment::RefundDifference => Ok(excess),
+    match paid.amount.checked_sub(due.amount) {
+        Some(0) => Ok(Fit::Pays { excess: 0 }),
+        Some(excess) if excess > 0 && rules.overpayment == Overpayment::RefundDifference => {
+            Ok(Fit::Pays { excess })
+        }
+        Some(..0) if paid.amount > 0 && rules.accumulate => Ok(Fit::Part),
         _ => Err(Mismatch::WrongAmount),
     }
 }
@@ -226,7 +238,7 @@ pub fn resolution(mismatch: Mismatch, too_little: bool, rules: &MoneyRules) -> R
         Mismatch::WrongAmount if !too_little => Resolution::Leave,
         Mismatch::WrongAmount | Mismatch::WrongCurrency => refund_if(rules.underpayment == Settle::Refund),
         Mismatch::PaidTwice => refund_if(rules.duplicate_payment == Settle::Refund),
-        Mismatch::Overpaid => Resolution::Refund,
+        Mismatch::Overpaid => refund_if(rules.overpayment == Overpayment::RefundDifference),
         Mismatch::OrderClosed => match rules.late_payment {
             LatePayment::Reinstate => Resolution::Reinstate,
             LatePayment::Refund => Resolution::Refund,
@@ -252,6 +264,8 @@ pub enum Action {
     Accept,
     /// There is nothing to do, for a reason that the note gives.
     Dismiss,
+    /// The money counts towards its order, though it is not what was due.
+    Apply,
 }
 
 impl Action {
@@ -260,6 +274,27 @@ impl Action {
             Self::Refund => "refund",
             Self::Accept => "accept",
             Self::Dismiss => "dismiss",
+            Self::Apply => "apply",
+        }
+    }
+
+    pub fn from_store(text: &str) -> Option<Self> {
+        [Self::Refund, Self::Accept, Self::Dismiss, Self::Apply].into_iter().find(|it| it.as_str() == text)
+    }
+
+    /// What it does and does not do, for people.
+    pub const fn effect(self) -> &'static str {
+        match self {
+            Self::Refund => "The money goes back by a refund. The order is as it was.",
+            Self::Accept => {
+                "The money is kept, and that is all: it does not pay the order. One that awaits payment still asks for \
+                 all that is due, and expires without it; `apply` would have counted the money towards it."
+            }
+            Self::Dismiss => "Nothing was done. No money moves, and the order is as it was.",
+            Self::Apply => {
+                "The money counts towards the order, as far as it was due. The order is paid once nothing is due any \
+                 more; if it ends before, the money is dealt with as money for an ended order."
+            }
         }
     }
 }

@@ -95,6 +95,27 @@ pub enum Settle {
     Exception,
 }
 
+/// Less money than the order costs, as a client says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Underpayment {
+    Refund,
+    Exception,
+    /// Parts add up until the order is paid.
+    Accumulate,
+}
+
+impl Underpayment {
+    /// As [`MoneyRules`] have it: what becomes of the money, and whether parts add up.
+    pub const fn rules(self) -> (Settle, bool) {
+        match self {
+            Self::Refund => (Settle::Refund, false),
+            Self::Exception => (Settle::Exception, false),
+            Self::Accumulate => (Settle::Exception, true),
+        }
+    }
+}
+
 /// What happens to money that does not simply pay the order, and how long an ended window stays open for
 /// money that is on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,6 +128,9 @@ pub struct MoneyRules {
     /// Too little, or in a wrong currency.
     pub underpayment: Settle,
     pub duplicate_payment: Settle,
+    /// Too little counts towards the order, and parts add up. Beside `underpayment` and not a value of it, since versions
+    /// that know nothing of it read stored policies, too: they raise an exception for each part.
+    pub accumulate: bool,
 }
 
 impl Default for MoneyRules {
@@ -117,6 +141,7 @@ impl Default for MoneyRules {
             overpayment: Overpayment::default(),
             underpayment: Settle::Exception,
             duplicate_payment: Settle::Refund,
+            accumulate: false,
         }
     }
 }

@@ -5,7 +5,7 @@ use domain::{
     Date, Invalids, SignedDuration, Timestamp,
     money::{Currency, MAX_UNIT_PRICE, Money, unit_price},
     order::{self, Line, MAX_LINES},
-    payment::{self, Mismatch, Resolution},
+    payment::{self, Fit, Mismatch, Resolution},
     policy::{self, LatePayment, MoneyRules, Overpayment, Policy, Settle},
     stay::{self, Booking, Extra, Night, Per, Terms},
     stock::{self, ByHand, Level, MAX_QUANTITY, Movement, Sku},
@@ -17,12 +17,13 @@ fn money_rules() -> impl Strategy<Value = MoneyRules> {
         prop::sample::select(vec![LatePayment::Reinstate, LatePayment::Refund, LatePayment::Exception]);
     let over = prop::sample::select(vec![Overpayment::RefundDifference, Overpayment::Exception]);
     let settle = || prop::sample::select(vec![Settle::Refund, Settle::Exception]);
-    (late, over, settle(), settle()).prop_map(
-        |(late_payment, overpayment, underpayment, duplicate_payment)| MoneyRules {
+    (late, over, settle(), settle(), any::<bool>()).prop_map(
+        |(late_payment, overpayment, underpayment, duplicate_payment, accumulate)| MoneyRules {
             late_payment,
             overpayment,
             underpayment,
             duplicate_payment,
+            accumulate,
             ..MoneyRules::default()
         },
     )
@@ -57,8 +58,9 @@ proptest! {
         let judged = payment::judge(money(total, "EUR"), paid, &rules);
         let expected = match extra {
             _ if usd => Err(Mismatch::WrongCurrency),
-            0 => Ok(0),
-            1.. if rules.overpayment == Overpayment::RefundDifference => Ok(extra),
+            0 => Ok(Fit::Pays { excess: 0 }),
+            1.. if rules.overpayment == Overpayment::RefundDifference => Ok(Fit::Pays { excess: extra }),
+            ..0 if rules.accumulate && paid.amount > 0 => Ok(Fit::Part),
             _ => Err(Mismatch::WrongAmount),
         };
         prop_assert_eq!(judged, expected);
@@ -68,7 +70,8 @@ proptest! {
     #[test]
     fn any_amount_is_judged(total in 1..=i64::MAX, paid: i64, rules in money_rules()) {
         match payment::judge(money(total, "EUR"), money(paid, "EUR"), &rules) {
-            Ok(excess) => prop_assert_eq!(total.checked_add(excess), Some(paid)),
+            Ok(Fit::Pays { excess }) => prop_assert_eq!(total.checked_add(excess), Some(paid)),
+            Ok(Fit::Part) => prop_assert!(rules.accumulate && (1..total).contains(&paid)),
             Err(mismatch) => {
                 prop_assert_eq!(mismatch, Mismatch::WrongAmount);
                 prop_assert_ne!(paid, total);
@@ -76,14 +79,14 @@ proptest! {
         }
     }
 
-    /// Money goes back by itself only where a rule says so, and what is too much of an accepted payment always.
+    /// Money goes back by itself only where a rule says so.
     #[test]
     fn money_goes_back_only_by_a_rule(
         mismatch in prop::sample::select(MISMATCHES.to_vec()), too_little: bool, rules in money_rules()
     ) {
         let resolution = payment::resolution(mismatch, too_little, &rules);
         let refund_wanted = match mismatch {
-            Mismatch::Overpaid => true,
+            Mismatch::Overpaid => rules.overpayment == Overpayment::RefundDifference,
             Mismatch::PaidTwice => rules.duplicate_payment == Settle::Refund,
             Mismatch::WrongCurrency => rules.underpayment == Settle::Refund,
             Mismatch::WrongAmount => too_little && rules.underpayment == Settle::Refund,

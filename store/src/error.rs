@@ -31,6 +31,9 @@ pub enum Error {
     WrongStatus(Status),
     #[error("the exception was resolved before")]
     AlreadyResolved,
+    /// An exception's money cannot count towards its order: why, and where the order stands.
+    #[error("{why}")]
+    NotApplicable { why: String, status: Option<Status> },
     /// At most this much can still go back, in minor units.
     #[error("at most {0} can be refunded")]
     BeyondCaptured(i64),

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use sqlx::{Postgres, QueryBuilder};
 
-use crate::{Db, Error, Result, SqlTime, Tx, inbox::Event, orders, random, refunds, sql, timeline};
+use crate::{
+    Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, sql, timeline,
+};
 
 /// Money that an exception is about.
 #[derive(Debug, Clone)]
@@ -348,7 +350,7 @@ pub async fn get(db: &Db, id: ExceptionId) -> Result<Exception> {
     found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
-/// A person's decision. Money that goes back does so by a refund of its own.
+/// A person's decision. Money that goes back does so by a refund of its own; what came of money that was applied is told.
 #[tracing::instrument(name = "sql exceptions.resolve", skip_all, err(level = "debug"))]
 pub async fn resolve(
     db: &Db,
@@ -356,7 +358,7 @@ pub async fn resolve(
     action: Action,
     note: &str,
     at: Timestamp,
-) -> Result<Exception> {
+) -> Result<(Exception, Option<Applied>)> {
     let mut tx = db.begin().await?;
     let seen = get(db, id).await?;
     if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
@@ -380,6 +382,10 @@ pub async fn resolve(
         let data = json!({"exception_id": id, "action": action, "note": note});
         timeline::append(&mut tx, order, at, &[("exception.resolved", data)]).await?;
     }
+    let applied = match action {
+        Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),
+        Action::Refund | Action::Accept | Action::Dismiss => None,
+    };
     tx.commit().await?;
-    get(db, id).await
+    Ok((get(db, id).await?, applied))
 }

@@ -105,6 +105,27 @@ pub async fn knows_payment(db: &Db, provider: &str, provider_payment_id: &str) -
     Ok(query.bind(provider).bind(provider_payment_id).bind(source).fetch_one(db.pool()).await?)
 }
 
+/// Stores an event of our own about money that was captured before: its order's workflow comes to know what was decided
+/// about it, as it comes to know of money.
+pub(crate) async fn store_own(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    report: PaymentReport,
+    kind: &str,
+    at: Timestamp,
+) -> Result<Pending> {
+    let event = Event {
+        provider: report.provider.clone(),
+        event_id: report.event_id.clone(),
+        kind: kind.to_owned(),
+        body: Vec::new(),
+        notice: Some(Notice::Payment { order: Some(order), report: report.clone() }),
+        told_at: None,
+    };
+    let id = insert(tx, &event, at).await?.ok_or_else(|| Error::corrupt("an event of our own came twice"))?;
+    Ok(Pending { id, what: What::Payment(order, report) })
+}
+
 /// None if the event is known already.
 async fn insert(tx: &mut Tx<'_>, event: &Event, at: Timestamp) -> Result<Option<i64>> {
     let columns = Columns::of(event.notice.as_ref());

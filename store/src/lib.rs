@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod payments;
 mod pool;
 pub mod products;
+pub mod received;
 pub mod refunds;
 mod returns;
 pub mod settlements;

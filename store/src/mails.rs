@@ -68,8 +68,8 @@ pub async fn reminders_sent(db: &Db, order: OrderId) -> Result<(u8, Option<Times
 async fn awaits_payment(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
     let row: Option<(String, bool)> = sqlx::query_as(
         "SELECT status, EXISTS (SELECT 1 FROM inbox
-                                WHERE order_id = $1 AND outcome = 'succeeded'
-                                  AND amount = o.total AND inbox.currency = o.currency)
+                                WHERE order_id = $1 AND outcome = 'succeeded' AND settled_at IS NULL
+                                  AND amount >= o.total - o.parts_paid AND inbox.currency = o.currency)
          FROM orders o WHERE id = $1",
     )
     .bind(order.uuid())

@@ -138,7 +138,7 @@ pub(crate) async fn apply(
     Ok(())
 }
 
-/// Begins an attempt for all that an unpaid order costs, before its provider is asked. An attempt that was open
+/// Begins an attempt for all that is still due of an unpaid order, before its provider is asked. An attempt that was open
 /// is superseded: it is `closing` from here on. The same key gives the same attempt.
 #[tracing::instrument(name = "sql payments.begin", skip_all, err(level = "debug"))]
 pub async fn begin(
@@ -175,7 +175,7 @@ pub async fn begin(
     .bind(PaymentId::new(at, random()).uuid())
     .bind(order.uuid())
     .bind(provider)
-    .bind(locked.total)
+    .bind(locked.due().amount)
     .bind(locked.currency.code())
     .bind(sql(locked.payment_due_at))
     .bind(key)

@@ -49,7 +49,8 @@ impl Account {
     /// still there, or went back by exactly one refund.
     pub fn prove(&self) {
         for payment in self.payments.iter().filter(|it| it["state"] == "succeeded") {
-            let about = |it: &&Value| it["payment_id"] == payment["id"] && is_holding(it);
+            let about =
+                |it: &&Value| it["payment_id"] == payment["id"] && is_holding(it) && it["action"] != "apply";
             let held: i64 = self.exceptions.iter().filter(about).map(amount).sum();
             let applied = payment["applied"].as_i64().unwrap();
             assert_eq!(amount(payment), applied + held, "{payment}\n{:#?}", self.exceptions);
@@ -142,12 +143,14 @@ fn equation(ids: &[String], accounts: &[Account], movements: &[Movement]) {
     }
     for account in accounts {
         let mut add = |of: &Value, amount: i64| *ours.entry(text(of, "currency")).or_default() += amount;
-        // A payment of an ended order that pays its successor is listed with both; only one of them was paid.
-        let was_paid = account.order["paid_at"].is_string();
+        // A payment of an ended order that pays its successor is listed with both; only one of them was paid. Parts are of
+        // an order that waits for more.
+        let was_paid = account.order["paid_at"].is_string() || account.order["status"] == "awaiting_payment";
         for payment in account.payments.iter().filter(|_| was_paid) {
             add(payment, payment["applied"].as_i64().unwrap());
         }
-        account.exceptions.iter().filter(|it| is_holding(it)).for_each(|it| add(it, amount(it)));
+        let holding = |it: &&Value| is_holding(it) && it["action"] != "apply";
+        account.exceptions.iter().filter(holding).for_each(|it| add(it, amount(it)));
         let back = account.refunds.iter().filter(|it| it["state"] == "succeeded");
         back.for_each(|it| add(it, -amount(it)));
     }

@@ -25,7 +25,7 @@ pub fn policy(dice: &mut Dice) -> Value {
         "fulfilment": pick(&["immediate", "manual"]),
         "late_payment": pick(&["refund", "reinstate", "exception"]),
         "overpayment": pick(&["refund_difference", "exception"]),
-        "underpayment": pick(&["refund", "exception"]),
+        "underpayment": pick(&["refund", "exception", "accumulate"]),
         "duplicate_payment": pick(&["refund", "exception"]),
     })
 }
@@ -204,7 +204,7 @@ impl Player {
         let mine = mine.filter(|it| it["order_id"] == self.order.as_str() || it["order_id"].is_null());
         let mine: Vec<Value> = mine.cloned().collect();
         let Some(exception) = self.dice.pick(&mine) else { return };
-        let action = *self.dice.pick(&["refund", "refund", "accept", "dismiss"]).unwrap();
+        let action = *self.dice.pick(&["refund", "refund", "accept", "dismiss", "apply", "apply"]).unwrap();
         let path = format!("/v1/exceptions/{}/resolve", exception["id"].as_str().unwrap());
         let answer = self.api.post(&path, &json!({"action": action, "note": "chance"})).await;
         let status = answer.status.as_u16();

@@ -99,7 +99,7 @@ impl Teller<'_> {
                     lines: Vec::new(),
                 };
                 match refunds::request(db, self.order, &request, None, at).await {
-                    Ok((refund, _)) => drop(self.ours.insert(name, refund.id)),
+                    Ok((refunds, _)) => drop(self.ours.insert(name, refunds[0].id)),
                     Err(Error::BeyondCaptured(_)) => {} // it is known already that the money is not there
                     Err(fault) => panic!("{fault}"),
                 }

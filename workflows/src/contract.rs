@@ -152,6 +152,9 @@ pub struct Facts {
     /// Between the deadline and the expiry.
     #[serde(default)]
     pub grace: SignedDuration,
+    /// What of the total is still to come; none in histories from before orders were paid in parts.
+    #[serde(default)]
+    pub still_due: Option<Money>,
     /// When the last of its stays is over. None: it has no stay, and waits for no check-in.
     #[serde(default)]
     pub stays_end_at: Option<Timestamp>,
@@ -181,21 +184,31 @@ pub struct Settlement {
     pub settled: Settled,
     /// Another attempt could still bring money.
     pub attempts_open: bool,
+    /// What is still to come, if the order goes on waiting for money.
+    #[serde(default)]
+    pub still_due: Option<Money>,
 }
 
 /// Histories from before there were attempts hold the first part alone.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum SettlementOnTheWire {
-    Now { settled: Settled, attempts_open: bool },
+    Now {
+        settled: Settled,
+        attempts_open: bool,
+        #[serde(default)]
+        still_due: Option<Money>,
+    },
     Before(Settled),
 }
 
 impl From<SettlementOnTheWire> for Settlement {
     fn from(wire: SettlementOnTheWire) -> Self {
         match wire {
-            SettlementOnTheWire::Now { settled, attempts_open } => Self { settled, attempts_open },
-            SettlementOnTheWire::Before(settled) => Self { settled, attempts_open: false },
+            SettlementOnTheWire::Now { settled, attempts_open, still_due } => {
+                Self { settled, attempts_open, still_due }
+            }
+            SettlementOnTheWire::Before(settled) => Self { settled, attempts_open: false, still_due: None },
         }
     }
 }
@@ -206,6 +219,7 @@ pub enum Settled {
     /// The order is paid and now has this status.
     Paid(Status),
     AttemptFailed,
+    /// It was recorded before, or is only part of what is due.
     Known,
     /// The order had ended; this new one took its place.
     Reinstated(OrderId),

@@ -7,7 +7,7 @@ use domain::{OrderId, mail::MailKind, order::Order};
 use store::{
     Db, Error, check_ins,
     mails::{self, Unneeded},
-    orders, refunds,
+    orders, received, refunds,
 };
 use workflows::contract::{MailOutcome, SendMailInput};
 
@@ -48,6 +48,9 @@ async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<
             Some(code) => template::check_in(order, &code)?,
             None => return Ok(None),
         },
+        MailKind::Expired | MailKind::Cancelled if order.paid_at.is_none() => {
+            template::ended(order, kind, &received::came_before_end(db, order.id).await?)?
+        }
         MailKind::Refunded(refund) => {
             template::render(order, kind, Some(refunds::get(db, refund).await?.money))?
         }

@@ -11,6 +11,7 @@ use domain::{
     returns::{Run, rest as rest_of_line},
     zone,
 };
+use store::received::Came;
 
 /// A mail, ready to be addressed.
 #[derive(Debug)]
@@ -96,6 +97,38 @@ fn stay_is(order: &Order) -> &'static str {
 pub(super) fn render(order: &Order, kind: MailKind, refunded: Option<Money>) -> Result<Text, askama::Error> {
     let due = local_time(order.payment_due_at, &order.customer);
     let (headline, message) = words(kind, &due, order, refunded);
+    compose(order, kind, due, headline, message)
+}
+
+/// The order ended unpaid, though something had come for it.
+pub(super) fn ended(order: &Order, kind: MailKind, came: &[Came]) -> Result<Text, askama::Error> {
+    let due = local_time(order.payment_due_at, &order.customer);
+    let (headline, message) = words(kind, &due, order, None);
+    let sums: Vec<String> = came.iter().map(|came| came.money.to_string()).collect();
+    let sums = sums.join(" and ");
+    let then = match came.iter().all(|came| came.goes_back) {
+        true => "It goes back to you, if it has not already.",
+        false => "We will get in touch with you about it.",
+    };
+    let message = match (kind, sums.is_empty()) {
+        (_, true) => message,
+        (MailKind::Expired, false) => format!(
+            "Until {due}, {sums} reached us for this order, and not the {} that it costs, so we have released what we \
+             held for you. {then} You are welcome to order again.",
+            order.total()
+        ),
+        (_, false) => format!("{message} {sums} had reached us for it. {then}"),
+    };
+    compose(order, kind, due, headline, message)
+}
+
+fn compose(
+    order: &Order,
+    kind: MailKind,
+    due: String,
+    headline: &'static str,
+    message: String,
+) -> Result<Text, askama::Error> {
     let lines = if hands_over(kind) { rest(order) } else { lines(order) };
     let gone = order.total - lines.iter().map(|line| line.amount.amount).sum::<i64>();
     let facts = Facts {
@@ -157,6 +190,15 @@ fn show(
 fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (&'static str, String) {
     let total = order.total();
     match kind {
+        MailKind::Reminder(_) if order.parts_paid > 0 => (
+            "Please pay the rest of your order",
+            format!(
+                "We are holding your order for you. Of {total}, {} has reached us, and {} is still due. Please pay \
+                     it until {due}; after that the order expires.",
+                order.amount_paid(),
+                order.amount_due()
+            ),
+        ),
         MailKind::Reminder(_) => (
             "Please pay your order",
             format!(

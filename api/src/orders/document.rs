@@ -26,6 +26,10 @@ pub struct OrderDocument {
     currency: &'static str,
     /// Minor units.
     total: i64,
+    /// What came and counts towards the order, whether or not it went back since. 0 if the order ended unpaid.
+    amount_paid: i64,
+    /// What is still to come, while the order awaits payment.
+    amount_due: i64,
     lines: Vec<LineDocument>,
     customer: CustomerDocument,
     #[schema(value_type = String, format = DateTime)]
@@ -146,6 +150,7 @@ struct WorkflowDocument {
 impl OrderDocument {
     pub fn new(order: Order, engine: &Engine) -> Self {
         let workflow_id = workflows::names::order_workflow(order.id);
+        let (paid, due) = (order.amount_paid(), order.amount_due());
         let Customer { id, email, name, locale, time_zone } = order.customer;
         Self {
             object: "order",
@@ -154,6 +159,8 @@ impl OrderDocument {
             payment_status: order.payment_status.as_str(),
             currency: order.currency.code(),
             total: order.total,
+            amount_paid: paid.amount,
+            amount_due: due.amount,
             lines: order.lines.into_iter().map(|line| LineDocument::new(line, &order.gone)).collect(),
             customer: CustomerDocument { id, email, name, locale, time_zone },
             placed_at: order.placed_at,

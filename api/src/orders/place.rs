@@ -12,7 +12,8 @@ use domain::{
     money::Currency,
     order::{self, Placement},
     policy::{
-        CancelPaid, Fulfilment, LatePayment, MoneyRules, Overpayment, Policy, Settle, free_cancellation,
+        CancelPaid, Fulfilment, LatePayment, MoneyRules, Overpayment, Policy, Settle, Underpayment,
+        free_cancellation,
     },
     stay::{self, Booking},
 };
@@ -105,9 +106,10 @@ struct PlacePolicy {
     /// More than the order costs. `exception` (default), or `refund_difference`: it pays the order.
     #[schema(value_type = Option<String>)]
     overpayment: Option<Overpayment>,
-    /// Less than the order costs, or another currency: never pays it. `exception` (default) or `refund`.
+    /// Less than the order costs. `exception` (default) and `refund`: does not pay it. `accumulate`: parts add up, and
+    /// with the last one the order is paid. Another currency never pays it: refunded if this is `refund`.
     #[schema(value_type = Option<String>)]
-    underpayment: Option<Settle>,
+    underpayment: Option<Underpayment>,
     /// A second payment. `refund` (default) or `exception`.
     #[schema(value_type = Option<String>)]
     duplicate_payment: Option<Settle>,
@@ -215,12 +217,15 @@ fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
         ));
     }
     let default = MoneyRules::default();
+    let (underpayment, accumulate) =
+        policy.underpayment.map_or((default.underpayment, default.accumulate), Underpayment::rules);
     let money = MoneyRules {
         grace: policy.grace.as_deref().map(domain::policy::grace).transpose()?.unwrap_or(default.grace),
         late_payment: policy.late_payment.unwrap_or(default.late_payment),
         overpayment: policy.overpayment.unwrap_or(default.overpayment),
-        underpayment: policy.underpayment.unwrap_or(default.underpayment),
+        underpayment,
         duplicate_payment: policy.duplicate_payment.unwrap_or(default.duplicate_payment),
+        accumulate,
     };
     let (window, reminders) = (policy.payment_window.as_deref(), policy.reminders.as_deref());
     let free_cancellation = policy.free_cancellation.as_deref().map(free_cancellation).transpose()?;

@@ -6,7 +6,7 @@ use domain::{
 };
 use serde_json::json;
 
-use super::{Change, Locked, lock, set_status, stay::USED};
+use super::{Change, Locked, lock, parts, set_status, stay::USED};
 use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
@@ -115,7 +115,8 @@ async fn give_back(
     let entries = [(kind, json!({"reason": reason})), ("stock.released", json!({}))];
     timeline::append(tx, order.id, at, &entries).await?;
     let event = json!({"customer_id": order.customer_id, "reason": reason});
-    outbox::append(tx, order.id, at, kind, event).await
+    outbox::append(tx, order.id, at, kind, event).await?;
+    parts::release(tx, ends, order, at).await
 }
 
 /// Completes a paid order that was waiting for the shop. One with a stay is used then: the shop lets guests in who have

@@ -3,6 +3,7 @@
 mod change;
 mod close;
 mod extend;
+mod parts;
 mod pay;
 mod place;
 mod place_free;
@@ -18,6 +19,8 @@ pub use change::Changed;
 pub(crate) use change::refusal;
 pub use close::{Closed, fulfil};
 pub use extend::extend;
+pub use parts::Applied;
+pub(crate) use parts::{apply, take_back};
 pub(crate) use pay::unknown_order;
 pub use pay::{Settled, Settlement, raise_unknown_order};
 pub(crate) use place::place_all;
@@ -33,7 +36,12 @@ pub(crate) use step::{Decision, Step, What, decide, decide_all};
 
 use std::collections::BTreeMap;
 
-use domain::{OrderId, Timestamp, money::Currency, order::Status, policy::Policy};
+use domain::{
+    OrderId, Timestamp,
+    money::{Currency, Money},
+    order::Status,
+    policy::Policy,
+};
 use sqlx::types::Json;
 
 use crate::{Error, Result, SqlTime, Tx, refunds::payment_status, sql};
@@ -44,6 +52,8 @@ pub(crate) struct Locked {
     pub(crate) status: Status,
     version: i32,
     pub(crate) total: i64,
+    /// What came towards it, while it awaits payment.
+    parts_paid: i64,
     pub(crate) currency: Currency,
     customer_id: String,
     policy: Policy,
@@ -67,6 +77,11 @@ impl Locked {
         self.status == Status::Expired && self.is_too_late(self.expires_at())
     }
 
+    /// What is still to come of an order that awaits payment.
+    pub(crate) fn due(&self) -> Money {
+        Money::new(self.total - self.parts_paid, self.currency)
+    }
+
     /// From here on the order may expire.
     fn expires_at(&self) -> Timestamp {
         self.policy.expires_at(self.payment_due_at)
@@ -79,6 +94,7 @@ struct LockedRow {
     status: String,
     version: i32,
     total: i64,
+    parts_paid: i64,
     currency: String,
     customer_id: String,
     policy: Json<Policy>,
@@ -95,6 +111,7 @@ impl TryFrom<LockedRow> for Locked {
             status: Status::parse(&row.status).map_err(Error::corrupt)?,
             version: row.version,
             total: row.total,
+            parts_paid: row.parts_paid,
             currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
             customer_id: row.customer_id,
             policy: row.policy.0,
@@ -111,7 +128,7 @@ pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
 /// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never deadlock.
 async fn lock_all(tx: &mut Tx<'_>, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
     let rows: Vec<LockedRow> = sqlx::query_as(
-        "SELECT id, status, version, total, currency, customer_id, policy, placed_at, payment_due_at
+        "SELECT id, status, version, total, parts_paid, currency, customer_id, policy, placed_at, payment_due_at
          FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
     )
     .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
@@ -138,7 +155,7 @@ async fn set_status(tx: &mut Tx<'_>, changes: &[Change<'_>]) -> Result<()> {
         "UPDATE orders o SET status = c.status, version = o.version + 1,
                 paid_at = CASE WHEN c.is_paid THEN c.at ELSE o.paid_at END,
                 closed_at = CASE WHEN c.is_closed THEN c.at END,
-                close_reason = coalesce(c.close_reason, o.close_reason), payment_status = ",
+                close_reason = coalesce(c.close_reason, o.close_reason), parts_paid = 0, payment_status = ",
         payment_status!(),
         "FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::boolean[], $6::boolean[],
                      $7::timestamptz[]) AS c (id, version, status, close_reason, is_paid, is_closed, at)

@@ -7,13 +7,18 @@ use domain::{
     OrderId, PaymentId, Timestamp,
     money::Money,
     order::Status,
-    payment::{self, Mismatch, Outcome, PaymentReport, Resolution},
+    payment::{self, Fit, Mismatch, Outcome, PaymentReport, Resolution},
     policy::Fulfilment,
     stock::Movement,
 };
 use serde_json::json;
 
-use super::{Change, Locked, lock, reinstate::reinstate, set_status};
+use super::{
+    Change, Locked, lock,
+    parts::{self, Part},
+    reinstate::reinstate,
+    set_status,
+};
 use crate::{
     Db, Result, Tx, check_ins,
     exceptions::{self, About},
@@ -28,6 +33,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settlement {
     pub settled: Settled,
+    /// What is still to come of an order that goes on waiting for money.
+    pub still_due: Option<Money>,
     /// Another attempt could still bring money.
     pub attempts_open: bool,
 }
@@ -38,6 +45,8 @@ pub enum Settled {
     Paid { completed: bool },
     /// The attempt failed. The hold stays and the customer may try again.
     AttemptFailed,
+    /// It counts towards the order, which waits for the rest.
+    Part,
     /// This very payment was recorded before. If it is the one that paid the order: the order's status.
     Known(Option<Status>),
     /// The order had ended; this new one took its place and is paid.
@@ -54,9 +63,9 @@ pub(super) struct News<'a> {
 }
 
 impl News<'_> {
-    /// It pays its order to the cent, as nearly all do.
+    /// It brings what is due to the cent, as nearly all do.
     pub fn is_exact(&self) -> bool {
-        self.report.outcome == Outcome::Succeeded && judge(self) == Ok(0)
+        self.report.outcome == Outcome::Succeeded && judge(self) == Ok(Fit::Pays { excess: 0 })
     }
 
     fn received(&self) -> timeline::New<&Locked> {
@@ -64,6 +73,11 @@ impl News<'_> {
         let data = json!({"provider": provider, "payment_id": payment_id,
                           "amount": money.amount, "currency": money.currency});
         (self.order, self.at, "payment.received", data)
+    }
+
+    fn part(&self, payment: PaymentId, amount: i64) -> Part<'_> {
+        let PaymentReport { provider, payment_id, .. } = self.report;
+        Part { payment, provider, provider_payment_id: payment_id, amount }
     }
 
     fn reported(&self, applied: i64) -> Reported<'_> {
@@ -89,24 +103,30 @@ pub(super) async fn settle_exact(
     if all.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let reported: Vec<Reported> = all.iter().map(|news| news.reported(news.order.total)).collect();
+    let reported: Vec<Reported> = all.iter().map(|news| news.reported(news.report.money.amount)).collect();
     let recorded = payments::record(tx, &reported).await?;
     let new = || all.iter().filter(|news| recorded.contains_key(&news.order.id));
     timeline::append_all(tx, &new().map(News::received).collect::<Vec<_>>()).await?;
+    for (news, payment) in new().filter_map(|news| Some((news, *recorded.get(&news.order.id)?))) {
+        if news.order.parts_paid > 0 {
+            parts::tell(tx, news.order, &news.part(payment, news.report.money.amount), news.at).await?;
+        }
+    }
     pay(tx, ends, &new().map(|news| (news.order, news.at)).collect::<Vec<_>>()).await?;
     refunds::take_up_early(tx, &new().map(News::payment).collect::<Vec<_>>()).await?;
     inbox::mark_settled(tx, &new().map(News::event).collect::<Vec<_>>()).await?;
     let unfinished =
         payments::with_unfinished(tx, &new().map(|news| news.order.id).collect::<Vec<_>>()).await?;
     let settlement = |News { order, .. }: &News| {
-        (order.id, Settlement { settled: paid(order), attempts_open: unfinished.contains(&order.id) })
+        let attempts_open = unfinished.contains(&order.id);
+        (order.id, Settlement { settled: paid(order), still_due: None, attempts_open })
     };
     Ok(new().map(settlement).collect())
 }
 
 /// Records a payment report, and pays the order if the money fits. Safe to repeat.
 pub(super) async fn settle(tx: &mut Tx<'_>, ends: &mut Vec<End>, news: &News<'_>) -> Result<Settlement> {
-    let News { order, report, .. } = news;
+    let News { order, report, .. } = *news;
     let recorded = payments::record(tx, &[news.reported(0)]).await?.remove(&order.id);
     let settled = match (recorded, report.outcome) {
         (None, _) => Settled::Known(paid_before(tx, order, report).await?),
@@ -115,7 +135,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, ends: &mut Vec<End>, news: &News<'_>
     };
     inbox::mark_settled(tx, &[news.event()]).await?;
     let attempts_open = !payments::with_unfinished(tx, &[order.id]).await?.is_empty();
-    Ok(Settlement { settled, attempts_open })
+    Ok(Settlement { settled, still_due: parts::still_due(tx, order).await?, attempts_open })
 }
 
 /// A worker that died right after it paid the order asks again, and must hear that it is paid: else
@@ -138,13 +158,14 @@ async fn receive(
     timeline::append_all(tx, &[news.received()]).await?;
     let about = About::report(Some(order.id), Some(payment), report);
     let settled = match judge(news) {
-        Ok(excess) => {
-            payments::apply(tx, payment, order.total, None).await?;
-            pay(tx, ends, &[(order, at)]).await?;
-            if excess > 0 {
-                let excess = Money::new(excess, order.currency);
-                follow(tx, ends, order, Mismatch::Overpaid, &About { money: excess, ..about }, at).await?;
-            }
+        Ok(Fit::Part) => {
+            parts::count(tx, order, &news.part(payment, report.money.amount), at).await?;
+            Settled::Part
+        }
+        Ok(Fit::Pays { excess }) => {
+            let (due, excess) = (order.due().amount, Money::new(excess, order.currency));
+            let about = About { money: excess, ..about };
+            parts::complete(tx, ends, order, &news.part(payment, due), &about, at).await?;
             paid(order)
         }
         Err(mismatch) => follow(tx, ends, order, mismatch, &about, at).await?,
@@ -154,21 +175,19 @@ async fn receive(
     Ok(settled)
 }
 
-/// What of the payment is too much, or why it does not pay the order.
-fn judge(News { order, report, at }: &News<'_>) -> Result<i64, Mismatch> {
+/// What the payment is to the order, or why it is nothing.
+fn judge(News { order, report, at }: &News<'_>) -> Result<Fit, Mismatch> {
     match order.status {
         // The first night has begun. Its workflow hears this and expires it.
         Status::AwaitingPayment if order.is_too_late(*at) => Err(Mismatch::OrderClosed),
-        Status::AwaitingPayment => {
-            payment::judge(Money::new(order.total, order.currency), report.money, &order.policy.money)
-        }
+        Status::AwaitingPayment => payment::judge(order.due(), report.money, &order.policy.money),
         Status::Paid | Status::Completed => Err(Mismatch::PaidTwice),
         Status::Cancelled | Status::Expired => Err(Mismatch::OrderClosed),
     }
 }
 
 /// Money that does not simply pay the order becomes an exception, and the order's rules may settle it.
-async fn follow(
+pub(super) async fn follow(
     tx: &mut Tx<'_>,
     ends: &mut Vec<End>,
     order: &Locked,
@@ -176,7 +195,7 @@ async fn follow(
     about: &About<'_>,
     at: Timestamp,
 ) -> Result<Settled> {
-    let too_little = about.money.amount < order.total;
+    let too_little = about.money.amount < order.due().amount;
     let resolution = match about.money.amount > 0 {
         true => payment::resolution(mismatch, too_little, &order.policy.money),
         false => Resolution::Leave, // nothing that could go back
@@ -194,7 +213,7 @@ async fn follow(
     Ok(Settled::Unmatched(mismatch))
 }
 
-fn paid(order: &Locked) -> Settled {
+pub(super) fn paid(order: &Locked) -> Settled {
     Settled::Paid { completed: order.status_when_paid().is_terminal() }
 }
 

@@ -222,6 +222,7 @@ fn placed(ask: &Ask, lines: Vec<Line>, total: i64) -> Order {
         currency,
         total,
         gone: Gone::new(),
+        parts_paid: 0,
         customer,
         payment_due_at: ask.at,
         policy: Policy { fulfilment, due_by: order::latest_payment_due(&lines), ..policy },

@@ -35,6 +35,7 @@ struct Row {
     payment_status: String,
     currency: String,
     total: i64,
+    parts_paid: i64,
     customer: Json<Customer>,
     policy: Json<Policy>,
     metadata: Json<serde_json::Map<String, serde_json::Value>>,
@@ -46,7 +47,8 @@ struct Row {
     payment_method: Option<String>,
 }
 
-const SELECT: &str = "SELECT id, status, payment_status, currency, total, customer, policy, metadata,
+const SELECT: &str =
+    "SELECT id, status, payment_status, currency, total, parts_paid, customer, policy, metadata,
     placed_at, payment_due_at, paid_at, closed_at, close_reason, payment_method FROM orders";
 
 #[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
@@ -135,6 +137,7 @@ fn order(row: Row, lines: &mut Lines, gone: &mut HashMap<uuid::Uuid, Gone>) -> R
         payment_status: payment_status.ok_or_else(|| Error::corrupt(row.payment_status))?,
         currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
         total: row.total,
+        parts_paid: row.parts_paid,
         lines: lines.remove(&row.id).unwrap_or_default(),
         gone: gone.remove(&row.id).unwrap_or_default(),
         customer: row.customer.0,

@@ -3,7 +3,7 @@
 use domain::{
     ExceptionId, Invalid, OrderId, PaymentId, RefundId, Timestamp,
     money::{Currency, Money},
-    order::PaymentStatus,
+    order::{PaymentStatus, Status},
     payment::{Action, Mismatch, RefundState},
     returns::Part,
 };
@@ -27,7 +27,8 @@ pub struct Request {
     pub lines: Vec<Part>,
 }
 
-/// Asks for a refund of what an order was paid with. The same key gives the same refund.
+/// Asks for a refund of what an order was paid with. If several payments paid it, more than one of them has left is
+/// several refunds, of which the first answers. The same key gives the same ones.
 #[tracing::instrument(name = "sql refunds.request", skip_all, err(level = "debug"))]
 pub async fn request(
     db: &Db,
@@ -35,28 +36,35 @@ pub async fn request(
     request: &Request,
     idempotency: Option<&Idempotency>,
     at: Timestamp,
-) -> Result<(Refund, stock::Replayed)> {
+) -> Result<(Vec<Refund>, stock::Replayed)> {
     let mut tx = db.begin().await?;
-    orders::lock(&mut tx, order).await?;
+    let locked = orders::lock(&mut tx, order).await?;
     if let Some(idempotency) = idempotency
-        && let Some(refund) = replay(&mut tx, idempotency).await?
+        && let Some(refunds) = replay(&mut tx, idempotency).await?
     {
-        return Ok((refund, true));
+        return Ok((refunds, true));
+    }
+    if locked.status == Status::AwaitingPayment {
+        return Err(Error::BeyondCaptured(0)); // parts go back when the order ends
     }
     let paid = paid_with(&mut tx, order).await?;
     let back = match returns::choose(&mut tx, order, request, at).await {
-        Err(Error::BeyondSold(_)) if paid.is_none() => Err(Error::BeyondCaptured(0)), // nothing was sold
+        Err(Error::BeyondSold(_)) if paid.is_empty() => Err(Error::BeyondCaptured(0)), // nothing was sold
         back => back,
     };
     let (units, worth) = back?;
-    let paid = paid.ok_or(Error::BeyondCaptured(0))?;
-    let amount = request.amount(worth, paid.left)?;
-    if amount < 1 || amount > paid.left {
-        return Err(Error::BeyondCaptured(paid.left));
+    if paid.is_empty() {
+        return Err(Error::BeyondCaptured(0));
     }
-    let mut refund = insert(
-        &mut tx,
-        &New {
+    let left = paid.iter().map(|paid| paid.left).sum();
+    let amount = request.amount(worth, left)?;
+    if amount < 1 || amount > left {
+        return Err(Error::BeyondCaptured(left));
+    }
+    let mut refunds: Vec<Refund> = Vec::new();
+    for (paid, amount) in shares(&paid, amount) {
+        let first = refunds.first().map(|first| first.id);
+        let new = New {
             order: Some(order),
             payment: Some(paid.payment),
             exception: None,
@@ -66,21 +74,25 @@ pub async fn request(
             money: Money::new(amount, paid.currency),
             captured: paid.captured,
             reason: &request.reason,
-            restock: request.restock,
+            restock: request.restock && first.is_none(), // once for all of them
             source: "api",
             state: RefundState::Requested,
             state_text: "",
             told_at: None,
-            idempotency,
-        },
-        at,
-    )
-    .await?;
-    rebalance(&mut tx, &refund.whose(), at).await?;
-    returns::claim(&mut tx, refund.id, order, &units, at).await?;
+            idempotency: idempotency.filter(|_| first.is_none()),
+            also_of: first,
+        };
+        let refund = insert(&mut tx, &new, at).await?;
+        rebalance(&mut tx, &refund.whose(), at).await?;
+        refunds.push(refund);
+    }
+    // What comes back does so with the first of them.
+    if let Some(first) = refunds.first_mut() {
+        returns::claim(&mut tx, first.id, order, &units, at).await?;
+        first.units = units;
+    }
     tx.commit().await?;
-    refund.units = units;
-    Ok((refund, false))
+    Ok((refunds, false))
 }
 
 impl Request {
@@ -97,7 +109,18 @@ impl Request {
     }
 }
 
-async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Refund>> {
+/// How much of an amount each payment gives.
+fn shares(paid: &[Paid], amount: i64) -> impl Iterator<Item = (&Paid, i64)> {
+    paid.iter()
+        .scan(amount, |rest, paid| {
+            let share = paid.left.min(*rest);
+            *rest -= share;
+            Some((paid, share))
+        })
+        .filter(|(_, share)| *share > 0)
+}
+
+async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>> {
     let hash: Option<Vec<u8>> =
         sqlx::query_scalar("SELECT request_hash FROM refunds WHERE idempotency_key = $1")
             .bind(&idempotency.key)
@@ -107,11 +130,16 @@ async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Ref
         None => Ok(None),
         Some(hash) if hash != idempotency.request_hash => Err(Error::KeyReused),
         Some(_) => {
-            let row: Row = sqlx::query_as(concat!(select!(), " WHERE idempotency_key = $1"))
-                .bind(&idempotency.key)
-                .fetch_one(&mut **tx)
-                .await?;
-            row.try_into().map(Some)
+            let rows: Vec<Row> = sqlx::query_as(concat!(
+                select!(),
+                " WHERE idempotency_key = $1
+                     OR also_of = (SELECT first.id FROM refunds first WHERE first.idempotency_key = $1)
+                  ORDER BY also_of NULLS FIRST, id"
+            ))
+            .bind(&idempotency.key)
+            .fetch_all(&mut **tx)
+            .await?;
+            rows.into_iter().map(Refund::try_from).collect::<Result<_>>().map(Some)
         }
     }
 }
@@ -143,26 +171,30 @@ pub(crate) async fn give_back_all(
     reason: &str,
     at: Timestamp,
 ) -> Result<()> {
-    let Some(paid) = paid_with(tx, order).await?.filter(|paid| paid.left > 0) else { return Ok(()) };
-    let new = New {
-        order: Some(order),
-        payment: Some(paid.payment),
-        exception: None,
-        provider: &paid.provider,
-        provider_payment_id: &paid.provider_payment_id,
-        provider_refund_id: None,
-        money: Money::new(paid.left, paid.currency),
-        captured: paid.captured,
-        reason,
-        restock: false,
-        source: "api",
-        state: RefundState::Requested,
-        state_text: "",
-        told_at: None,
-        idempotency: None,
-    };
-    let refund = insert(tx, &new, at).await?;
-    rebalance(tx, &refund.whose(), at).await
+    let paid = paid_with(tx, order).await?;
+    for paid in paid.iter().filter(|paid| paid.left > 0) {
+        let new = New {
+            order: Some(order),
+            payment: Some(paid.payment),
+            exception: None,
+            provider: &paid.provider,
+            provider_payment_id: &paid.provider_payment_id,
+            provider_refund_id: None,
+            money: Money::new(paid.left, paid.currency),
+            captured: paid.captured,
+            reason,
+            restock: false,
+            source: "api",
+            state: RefundState::Requested,
+            state_text: "",
+            told_at: None,
+            idempotency: None,
+            also_of: None,
+        };
+        let refund = insert(tx, &new, at).await?;
+        rebalance(tx, &refund.whose(), at).await?;
+    }
+    Ok(())
 }
 
 /// A paid order was cancelled while its money was in dispute, and is with us again: it goes back now.
@@ -176,7 +208,7 @@ pub(crate) async fn give_back_of_cancelled(tx: &mut Tx<'_>, order: OrderId, at: 
     }
 }
 
-/// The payment that paid an order, and what of it can still go back.
+/// A payment that an order was paid with, and what of it can still go back.
 struct Paid {
     payment: PaymentId,
     provider: String,
@@ -186,24 +218,27 @@ struct Paid {
     currency: Currency,
 }
 
-async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Paid>> {
-    let row: Option<(uuid::Uuid, String, String, i64, i64, String)> = sqlx::query_as(concat!(
+/// The largest first, so that a refund is of few payments.
+async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Paid>> {
+    let rows: Vec<(uuid::Uuid, String, String, i64, i64, String)> = sqlx::query_as(concat!(
         "SELECT p.id, p.provider, p.provider_payment_id, p.amount, ",
         left_of_payment!(),
         ", p.currency
          FROM payments p
          WHERE coalesce(p.pays_order, p.order_id) = $1 AND p.applied > 0
-           AND (p.order_id = $1 OR p.pays_order = $1)",
+           AND (p.order_id = $1 OR p.pays_order = $1)
+         ORDER BY 5 DESC, p.id",
     ))
     .bind(order.uuid())
-    .fetch_optional(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    let Some((payment, provider, provider_payment_id, captured, left, currency)) = row else {
-        return Ok(None);
-    };
-    let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
-    let payment = PaymentId::from_uuid(payment);
-    Ok(Some(Paid { payment, provider, provider_payment_id, captured, left, currency }))
+    let paid =
+        |(payment, provider, provider_payment_id, captured, left, currency): (_, _, _, _, _, String)| {
+            let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
+            let payment = PaymentId::from_uuid(payment);
+            Ok(Paid { payment, provider, provider_payment_id, captured, left, currency })
+        };
+    rows.into_iter().map(paid).collect()
 }
 
 /// Sends the money of an exception back, by a rule: what has not gone back by itself.
@@ -234,6 +269,7 @@ pub(crate) async fn by_rule(
         state_text: "",
         told_at: None,
         idempotency: None,
+        also_of: None,
     };
     let refund = insert(tx, &new, at).await?;
     rebalance(tx, &refund.whose(), at).await
@@ -284,6 +320,7 @@ pub(crate) async fn of_exception(
         state_text: "",
         told_at: None,
         idempotency: None,
+        also_of: None,
     };
     let refund = insert(tx, &new, at).await?;
     if let (Some((failed, _)), Some(order)) = (failed, refund.order) {

@@ -47,6 +47,10 @@ pub(crate) async fn rebalance(tx: &mut Tx<'_>, whose: &Whose<'_>, at: Timestamp)
         write_refund(tx, row, &says.refunds[place], whole.or(explained_by)).await?;
     }
     let Some(order) = whose.order else { return Ok(()) };
+    if orders::take_back(tx, order, whose, at).await? {
+        // Once more: what it was taken of is an exception's by now.
+        return Box::pin(rebalance(tx, whose, at)).await;
+    }
     refresh_payment_status(tx, order).await?;
     changes::end_if_refunded(tx, order, at).await
 }

@@ -48,6 +48,8 @@ pub struct Refund {
     pub units: Units,
     /// `api`, `rule` or `provider`.
     pub source: String,
+    /// The first of the refunds that answer one request together, if it is not this one.
+    pub also_of: Option<RefundId>,
     pub state: RefundState,
     pub state_text: String,
     pub created_at: Timestamp,
@@ -69,6 +71,7 @@ struct Row {
     reason: String,
     restock: bool,
     source: String,
+    also_of: Option<uuid::Uuid>,
     state: String,
     state_text: String,
     created_at: SqlTime,
@@ -116,6 +119,7 @@ impl TryFrom<Row> for Refund {
             restock: row.restock,
             units: row.units.map(|Json(units)| units).unwrap_or_default(),
             source: row.source,
+            also_of: row.also_of.map(RefundId::from_uuid),
             state: RefundState::from_store(&row.state),
             state_text: row.state_text,
             created_at: row.created_at.to_jiff(),
@@ -141,6 +145,8 @@ struct New<'a> {
     /// When the provider says that it came to this state.
     told_at: Option<Timestamp>,
     idempotency: Option<&'a Idempotency>,
+    /// The first of the refunds that answer one request.
+    also_of: Option<RefundId>,
 }
 
 /// Writes a refund down. Whose money it is follows: see [`rebalance`].
@@ -149,9 +155,9 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
                               state_text, created_at, updated_at, idempotency_key, request_hash, told_at,
-                              workflow_started_at)
+                              workflow_started_at, also_of)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19,
-                 CASE WHEN $13 = 'provider' THEN $16 END)
+                 CASE WHEN $13 = 'provider' THEN $16 END, $20)
          ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
     )
     .bind(RefundId::new(at, random()).uuid())
@@ -173,6 +179,7 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
     .bind(new.idempotency.map(|i| &i.key))
     .bind(new.idempotency.map(|i| &i.request_hash))
     .bind(new.told_at.map(sql))
+    .bind(new.also_of.map(RefundId::uuid))
     .fetch_optional(&mut **tx)
     .await?;
     // The order is locked: whoever took the key since we looked did so for another one.

@@ -46,7 +46,9 @@ macro_rules! payment_status {
              WHEN applied > 0 THEN 'paid'
              ELSE 'unpaid' END
          FROM (
-             SELECT coalesce(sum(amount), 0) AS captured, coalesce(sum(applied), 0) AS applied
+             -- parts of an order that is not paid yet are not what it was paid with
+             SELECT coalesce(sum(amount), 0) AS captured,
+                    CASE WHEN sum(applied) >= o.total THEN sum(applied) ELSE 0 END AS applied
              FROM payments
              WHERE state = 'succeeded' AND ((order_id = o.id AND pays_order IS NULL) OR pays_order = o.id)
          ) AS paid, (

@@ -299,6 +299,7 @@ async fn made_at_provider(
         state_text: &report.state_text,
         told_at,
         idempotency: None,
+        also_of: None,
     };
     let refund = insert(tx, &new, at).await?;
     tell(tx, &refund, at).await

@@ -55,7 +55,12 @@ impl OrderWorkflow {
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
         let settlement = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
-        ctx.state_mut(|s| s.attempts_open = settlement.attempts_open);
+        ctx.state_mut(|s| {
+            s.attempts_open = settlement.attempts_open;
+            if let (Some(facts), Some(due)) = (&mut s.facts, settlement.still_due) {
+                facts.still_due = Some(due);
+            }
+        });
         match settlement.settled {
             Settled::Paid(status) => Self::enter(ctx, status, Some(MailKind::Paid)),
             // An end of which we do not know: it was decided in a task that was thrown away.

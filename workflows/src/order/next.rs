@@ -150,15 +150,16 @@ impl OrderWorkflow {
     /// What the Temporal UI shows: what the order waits for, until when.
     fn describe(&mut self) -> String {
         let facts = self.facts();
+        let due = facts.still_due.unwrap_or(facts.total);
         let details = match (facts.status, self.next_reminder()) {
             (Status::AwaitingPayment, Some((number, at))) => format!(
                 "Waiting for a payment of {} until {}. Reminder {number} goes out at {at}.",
-                facts.total, facts.payment_due_at
+                due, facts.payment_due_at
             ),
             (Status::AwaitingPayment, None) => format!(
                 "Waiting for a payment of {} until {}. No reminder is left; then the order expires and its \
                  stock is released.",
-                facts.total, facts.payment_due_at
+                due, facts.payment_due_at
             ),
             (Status::Paid, _) => match facts.stays_end_at {
                 Some(end) => format!("Paid. Waiting for the guests to check in until {end}."),

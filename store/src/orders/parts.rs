@@ -1,0 +1,239 @@
+//! Money that is not what was due, and counts towards its order all the same: part of it, as the order's policy allows,
+//! or whatever a person decides to apply. The order is paid once nothing is due any more; one that ends before that
+//! gives its parts back.
+
+use domain::{
+    OrderId, PaymentId, Timestamp,
+    money::{Currency, Money},
+    order::Status,
+    payment::{Mismatch, Outcome, PaymentReport},
+};
+use serde_json::json;
+
+use super::{Locked, lock, pay};
+use crate::{
+    Error, Result, Tx,
+    exceptions::{self, About, Exception},
+    inbox, outbox, payments, received,
+    refunds::{self, Whose},
+    stock::{self, End},
+    timeline,
+};
+
+/// A payment that counts towards an order.
+pub(super) struct Part<'a> {
+    pub payment: PaymentId,
+    pub provider: &'a str,
+    pub provider_payment_id: &'a str,
+    /// What of it counts, in minor units.
+    pub amount: i64,
+}
+
+/// Counts a part towards an order that goes on waiting for the rest.
+pub(super) async fn count(tx: &mut Tx<'_>, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
+    payments::apply(tx, part.payment, part.amount, None).await?;
+    sqlx::query("UPDATE orders SET parts_paid = parts_paid + $2 WHERE id = $1")
+        .bind(order.id.uuid())
+        .bind(part.amount)
+        .execute(&mut **tx)
+        .await?;
+    tell(tx, order, part, at).await
+}
+
+/// Pays an order with all that is due. What the payment brought beyond that is an exception of its own.
+pub(super) async fn complete(
+    tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
+    order: &Locked,
+    part: &Part<'_>,
+    excess: &About<'_>,
+    at: Timestamp,
+) -> Result<()> {
+    payments::apply(tx, part.payment, part.amount, None).await?;
+    if part.amount != order.total {
+        tell(tx, order, part, at).await?;
+    }
+    pay::pay(tx, ends, &[(order, at)]).await?;
+    if excess.money.amount > 0 {
+        pay::follow(tx, ends, order, Mismatch::Overpaid, excess, at).await?;
+    }
+    Ok(())
+}
+
+/// Tells of a part, and of what is due after it.
+pub(super) async fn tell(tx: &mut Tx<'_>, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
+    let data = json!({"provider": part.provider, "payment_id": part.provider_payment_id, "amount": part.amount,
+                      "currency": order.currency, "amount_due": order.due().amount - part.amount});
+    timeline::append(tx, order.id, at, &[("payment.applied", data.clone())]).await?;
+    outbox::append(tx, order.id, at, "payment.applied", data).await
+}
+
+/// What is still to come of an order that awaits payment.
+pub(super) async fn still_due(tx: &mut Tx<'_>, order: &Locked) -> Result<Option<Money>> {
+    let due: Option<i64> = sqlx::query_scalar(
+        "SELECT total - parts_paid FROM orders WHERE id = $1 AND status = 'awaiting_payment'",
+    )
+    .bind(order.id.uuid())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(due.map(|due| Money::new(due, order.currency)))
+}
+
+/// The order has ended unpaid: what came towards it is money for an ended order from here on, and becomes what the
+/// order's rules say of that.
+pub(super) async fn release(
+    tx: &mut Tx<'_>,
+    ends: &mut Vec<End>,
+    order: &Locked,
+    at: Timestamp,
+) -> Result<()> {
+    if order.parts_paid == 0 {
+        return Ok(());
+    }
+    let parts: Vec<(uuid::Uuid, String, String, i64, i64)> = sqlx::query_as(
+        "SELECT id, provider, provider_payment_id, amount, applied FROM payments
+         WHERE order_id = $1 AND applied > 0 AND pays_order IS NULL ORDER BY id",
+    )
+    .bind(order.id.uuid())
+    .fetch_all(&mut **tx)
+    .await?;
+    for (payment, provider, provider_payment_id, captured, applied) in parts {
+        let payment = PaymentId::from_uuid(payment);
+        payments::apply(tx, payment, 0, None).await?;
+        let about = About {
+            order: Some(order.id),
+            payment: Some(payment),
+            provider: &provider,
+            provider_payment_id: &provider_payment_id,
+            money: Money::new(applied, order.currency),
+            captured,
+            part: "",
+        };
+        pay::follow(tx, ends, order, Mismatch::OrderClosed, &about, at).await?;
+    }
+    Ok(())
+}
+
+/// What of a part went back at the provider (or is in dispute there) is still to come, while its order awaits payment: it
+/// does not count any more, and is an exception. Whether there was anything.
+pub(crate) async fn take_back(
+    tx: &mut Tx<'_>,
+    order: OrderId,
+    whose: &Whose<'_>,
+    at: Timestamp,
+) -> Result<bool> {
+    let order = lock(tx, order).await?;
+    let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
+    let gone: Option<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT amount, applied, gone::bigint
+         FROM payments p, LATERAL (
+             SELECT coalesce(sum(own), 0) AS gone
+             FROM (SELECT own FROM refunds WHERE payment_id = p.id AND state <> 'failed'
+                   UNION ALL
+                   SELECT own FROM disputes WHERE payment_id = p.id AND state <> 'won') AS taken) AS t
+         WHERE id = $1 AND gone > 0 AND gone <= applied",
+    )
+    .bind(payment.uuid())
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some((captured, applied, gone)) = gone else { return Ok(false) };
+    payments::apply(tx, payment, applied - gone, None).await?;
+    sqlx::query("UPDATE orders SET parts_paid = parts_paid - $2 WHERE id = $1")
+        .bind(order.id.uuid())
+        .bind(gone)
+        .execute(&mut **tx)
+        .await?;
+    let about = About {
+        order: Some(order.id),
+        payment: Some(payment),
+        provider: whose.provider,
+        provider_payment_id: whose.provider_payment_id,
+        money: Money::new(gone, order.currency),
+        captured,
+        part: &format!("of-{applied}"), // which only gets less
+    };
+    Ok(exceptions::raise(tx, Mismatch::WrongAmount, &about, at).await?.is_some())
+}
+
+/// What came of applying money.
+#[derive(Debug)]
+pub struct Applied {
+    /// The order's new status, if it is paid.
+    pub paid: Option<Status>,
+    /// For the order's workflow, which has to know: to be handed to the engine.
+    pub event: inbox::Pending,
+}
+
+/// Counts an exception's money towards its order, because a person said so: as much as is due. If that pays the order, it
+/// is paid here and now. The order's workflow comes to know by an event of ours, stored with it all.
+pub(crate) async fn apply(tx: &mut Tx<'_>, exception: &Exception, at: Timestamp) -> Result<Applied> {
+    let (Some(order), Some(payment)) = (exception.order(), exception.payment()) else {
+        return Err(not_applicable("The money is for no order that we know.", None));
+    };
+    let order = lock(tx, order).await?;
+    let payment = received::captured(tx, payment).await?;
+    check(&order, exception, payment.money.currency, at)?;
+    if exceptions::back(tx, exception.id()).await? > 0 {
+        let why = "Some of the money went back, or is on its way or in dispute.";
+        return Err(not_applicable(why, Some(order.status)));
+    }
+    let amount = exception.amount.min(order.due().amount);
+    let part = Part {
+        payment: payment.id,
+        provider: &payment.provider,
+        provider_payment_id: &payment.provider_payment_id,
+        amount,
+    };
+    let paid = match amount == order.due().amount {
+        false => {
+            count(tx, &order, &part, at).await?;
+            None
+        }
+        true => {
+            let excess = About {
+                order: Some(order.id),
+                payment: Some(payment.id),
+                provider: &payment.provider,
+                provider_payment_id: &payment.provider_payment_id,
+                money: Money::new(exception.amount - amount, order.currency),
+                captured: payment.money.amount,
+                part: "",
+            };
+            let mut ends = Vec::new();
+            complete(tx, &mut ends, &order, &part, &excess, at).await?;
+            stock::end_holds(tx, &ends).await?;
+            Some(order.status_when_paid())
+        }
+    };
+    refunds::refresh_payment_status(tx, order.id).await?;
+    let report = PaymentReport {
+        provider: payment.provider,
+        event_id: format!("applied-{}", exception.id()),
+        payment_id: payment.provider_payment_id,
+        outcome: Outcome::Succeeded,
+        money: payment.money,
+    };
+    let event = inbox::store_own(tx, order.id, report, "exception.applied", at).await?;
+    Ok(Applied { paid, event })
+}
+
+fn check(order: &Locked, exception: &Exception, currency: Currency, at: Timestamp) -> Result<()> {
+    if exception.kind != Mismatch::WrongAmount.as_str() {
+        let why =
+            format!("Only money of a wrong amount can be applied; this exception is `{}`.", exception.kind);
+        return Err(not_applicable(&why, Some(order.status)));
+    }
+    if order.status != Status::AwaitingPayment || order.is_too_late(at) {
+        let why = format!("The order is {}, and it can be paid no more.", order.status);
+        return Err(not_applicable(&why, Some(order.status)));
+    }
+    if currency != order.currency || exception.amount < 1 {
+        let why = format!("The order waits for money in {}.", order.currency);
+        return Err(not_applicable(&why, Some(order.status)));
+    }
+    Ok(())
+}
+
+fn not_applicable(why: &str, status: Option<Status>) -> Error {
+    Error::NotApplicable { why: why.to_owned(), status }
+}
