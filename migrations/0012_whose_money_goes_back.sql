@@ -7,6 +7,8 @@ ALTER TABLE refunds
     ADD COLUMN told_at timestamptz,                        -- the provider's time of what it last said of it
     ADD CONSTRAINT refunds_are_of_money CHECK (own >= 0 AND held >= 0 AND own + held <= amount);
 CREATE INDEX refunds_by_provider_payment ON refunds (provider_payment_id);
+-- What went back lately is held against the provider's books.
+CREATE INDEX refunds_back ON refunds (provider, updated_at) WHERE state = 'succeeded';
 
 -- A dispute takes money out of a payment as a refund does, until it is won.
 CREATE TABLE disputes (

@@ -60,12 +60,12 @@ async fn sums_beyond_every_integer_are_told() {
     let mut connection = shop.sql().await;
     for statement in [
         "INSERT INTO provider_movements (provider, kind, reference, payment, amount, currency, fee, at, matched)
-         SELECT 'sandbox', kind, 'x' || n, 'x' || n, 100000000000000000, 'EUR', 100000000000000000, now(), false
+         SELECT 'sandbox', kind, 'x' || n, left(kind, 1) || n, 100000000000000000, 'EUR', 100000000000000000, now(), false
          FROM generate_series(1, 200) AS n, unnest(ARRAY['captured', 'refunded']) AS kind",
         "INSERT INTO exceptions (id, kind, source, data, state, raised_at, provider, provider_payment_id, amount,
                                  currency)
-         SELECT gen_random_uuid(), 'unknown_order', 'x' || n, jsonb_build_object('payment_id', 'x' || n), 'open',
-                now(), 'sandbox', 'x' || n, 100000000000000000, 'EUR'
+         SELECT gen_random_uuid(), 'unknown_order', 'c' || n, jsonb_build_object('payment_id', 'c' || n), 'open',
+                now(), 'sandbox', 'c' || n, 100000000000000000, 'EUR'
          FROM generate_series(1, 200) AS n",
     ] {
         sqlx::query(statement).execute(&mut connection).await.unwrap();

@@ -42,9 +42,11 @@ SELECT pg_temp.copy_rows('orders_map', 'payments', 'order_id',
                          'idempotency_key', NULL)$$);
 SELECT pg_temp.copy_rows('orders_map', 'exceptions', 'order_id',
     $$jsonb_build_object('id', gen_random_uuid(), 'source', 'copy-' || gen_random_uuid(),
+                         'provider_payment_id', 'copy-' || gen_random_uuid(),
                          'payment_id', (SELECT p.id FROM payments p WHERE p.order_id = c.new LIMIT 1))$$);
 SELECT pg_temp.copy_rows('orders_map', 'refunds', 'order_id',
     $$jsonb_build_object('id', gen_random_uuid(), 'provider_refund_id', 'copy-' || gen_random_uuid(),
+                         'provider_payment_id', 'copy-' || gen_random_uuid(),
                          'idempotency_key', NULL, 'exception_id', NULL,
                          'payment_id', (SELECT p.id FROM payments p WHERE p.order_id = c.new LIMIT 1))$$);
 SELECT pg_temp.copy_rows('orders_map', 'order_changes', 'order_id',
@@ -52,4 +54,8 @@ SELECT pg_temp.copy_rows('orders_map', 'order_changes', 'order_id',
 SELECT pg_temp.copy_rows('orders_map', 'refund_lines', 'order_id', $$jsonb_build_object('refund_id', gen_random_uuid())$$);
 SELECT pg_temp.copy_rows('orders_map', 'provider_movements', 'order_id',
     $$jsonb_build_object('reference', 'copy-' || gen_random_uuid())$$);
+INSERT INTO disputes (id, order_id, payment_id, provider, provider_payment_id, provider_dispute_id, amount, currency, state,
+                      created_at, updated_at)
+SELECT gen_random_uuid(), order_id, id, provider, provider_payment_id, 'dp-' || id, 1, currency, 'won', created_at, updated_at
+FROM payments WHERE provider_payment_id IS NOT NULL;
 ANALYZE;

@@ -158,7 +158,7 @@ pub async fn audit() -> anyhow::Result<()> {
         let Money { currency, captured, orders, refunded, refunding, disputed, open, decided } = &money;
         println!(
             "{verdict} 3. {currency}: captured {captured} = orders {orders} + refunded {refunded} + being refunded \
-             {refunding} + disputed {disputed} + open exceptions {open} + decided by a person {decided}"
+             {refunding} + open exceptions {open} + decided by a person {decided} + disputed {disputed}"
         );
         broken += usize::from(!money.adds_up());
     }
