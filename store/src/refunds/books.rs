@@ -148,7 +148,10 @@ impl Books {
             of: self.of(row),
             state: RefundState::from_store(&row.state),
             amount: self.in_question(row.amount, &row.currency),
-            failure: self.failed(row).map_or(Failure::Waits, ExceptionRow::failure),
+            failure: match self.went_back_after_all(row) {
+                true => Failure::SentAgain,
+                false => self.failed(row).map_or(Failure::Waits, ExceptionRow::failure),
+            },
         });
         let disputes = self.disputes.iter().map(|row| attribution::Dispute {
             state: DisputeState::from_store(&row.state),
@@ -186,6 +189,22 @@ impl Books {
             }
         }
         Of::Own
+    }
+
+    /// Whether a refund was made instead of one that had failed and succeeded after all.
+    fn went_back_after_all(&self, row: &RefundRow) -> bool {
+        let mut row = row;
+        for _ in 0..=self.refunds.len() {
+            let Some(exception) = row.exception_id else { return false };
+            let failed = self.others.iter().find(|it| it.id == exception && it.kind == "refund_failed");
+            let before = failed.and_then(|it| self.refunds.iter().find(|of| it.refund_id == Some(of.id)));
+            match before {
+                Some(before) if before.state == RefundState::Succeeded.as_str() => return true,
+                Some(before) => row = before,
+                None => return false,
+            }
+        }
+        false
     }
 
     pub fn failed(&self, row: &RefundRow) -> Option<&ExceptionRow> {
