@@ -333,6 +333,17 @@ pub(crate) async fn event(tx: &mut Tx<'_>, provider: &str, event_id: &str) -> Re
     Ok(noted.unwrap_or_default())
 }
 
+/// When an event was stored. One that came by another way has no row.
+pub(crate) async fn received_at(
+    tx: &mut Tx<'_>,
+    provider: &str,
+    event_id: &str,
+) -> Result<Option<Timestamp>> {
+    let query = sqlx::query_scalar("SELECT received_at FROM inbox WHERE provider = $1 AND event_id = $2");
+    let at: Option<SqlTime> = query.bind(provider).bind(event_id).fetch_optional(&mut **tx).await?;
+    Ok(at.map(|at| at.to_jiff()))
+}
+
 /// Whether a capture was reported that nobody has settled yet.
 pub(crate) async fn capture_is_under_way(
     tx: &mut Tx<'_>,

@@ -138,6 +138,13 @@ pub(crate) async fn apply(
     Ok(())
 }
 
+/// Notes that more of captured money pays its order.
+pub(crate) async fn apply_more(tx: &mut Tx<'_>, id: PaymentId, amount: i64) -> Result<()> {
+    let query = sqlx::query("UPDATE payments SET applied = applied + $2, pays_order = NULL WHERE id = $1");
+    query.bind(id.uuid()).bind(amount).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Begins an attempt for all that is still due of an unpaid order, before its provider is asked. An attempt that was open
 /// is superseded: it is `closing` from here on. The same key gives the same attempt.
 #[tracing::instrument(name = "sql payments.begin", skip_all, err(level = "debug"))]

@@ -31,7 +31,7 @@ pub(super) struct Part<'a> {
 
 /// Counts a part towards an order that goes on waiting for the rest.
 pub(super) async fn count(tx: &mut Tx<'_>, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
-    payments::apply(tx, part.payment, part.amount, None).await?;
+    payments::apply_more(tx, part.payment, part.amount).await?;
     sqlx::query("UPDATE orders SET parts_paid = parts_paid + $2 WHERE id = $1")
         .bind(order.id.uuid())
         .bind(part.amount)
@@ -49,7 +49,7 @@ pub(super) async fn complete(
     excess: &About<'_>,
     at: Timestamp,
 ) -> Result<()> {
-    payments::apply(tx, part.payment, part.amount, None).await?;
+    payments::apply_more(tx, part.payment, part.amount).await?;
     if part.amount != order.total {
         tell(tx, order, part, at).await?;
     }
@@ -124,8 +124,8 @@ pub(crate) async fn take_back(
 ) -> Result<bool> {
     let order = lock(tx, order).await?;
     let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
-    let gone: Option<(i64, i64, i64)> = sqlx::query_as(
-        "SELECT amount, applied, gone::bigint
+    let gone: Option<(i64, i64, i64, i64)> = sqlx::query_as(
+        "SELECT amount, applied, gone::bigint, (SELECT count(*) FROM exceptions e WHERE e.payment_id = p.id)
          FROM payments p, LATERAL (
              SELECT coalesce(sum(own), 0) AS gone
              FROM (SELECT own FROM refunds WHERE payment_id = p.id AND state <> 'failed'
@@ -136,7 +136,7 @@ pub(crate) async fn take_back(
     .bind(payment.uuid())
     .fetch_optional(&mut **tx)
     .await?;
-    let Some((captured, applied, gone)) = gone else { return Ok(false) };
+    let Some((captured, applied, gone, told)) = gone else { return Ok(false) };
     payments::apply(tx, payment, applied - gone, None).await?;
     sqlx::query("UPDATE orders SET parts_paid = parts_paid - $2 WHERE id = $1")
         .bind(order.id.uuid())
@@ -150,9 +150,10 @@ pub(crate) async fn take_back(
         provider_payment_id: whose.provider_payment_id,
         money: Money::new(gone, order.currency),
         captured,
-        part: &format!("of-{applied}"), // which only gets less
+        part: &format!("gone-{told}"), // how many there are only grows
     };
-    Ok(exceptions::raise(tx, Mismatch::WrongAmount, &about, at).await?.is_some())
+    exceptions::raise(tx, Mismatch::WrongAmount, &about, at).await?;
+    Ok(true)
 }
 
 /// What came of applying money.

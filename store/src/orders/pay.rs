@@ -157,7 +157,7 @@ async fn receive(
     let News { order, report, at } = *news;
     timeline::append_all(tx, &[news.received()]).await?;
     let about = About::report(Some(order.id), Some(payment), report);
-    let settled = match judge(news) {
+    let settled = match judge_as_received(tx, news).await? {
         Ok(Fit::Part) => {
             parts::count(tx, order, &news.part(payment, report.money.amount), at).await?;
             Settled::Part
@@ -173,6 +173,16 @@ async fn receive(
     refunds::take_up_early(tx, &[news.payment()]).await?;
     refunds::refresh_payment_status(tx, order.id).await?;
     Ok(settled)
+}
+
+/// Money counts from the moment its event was stored: if it waited for us past the last moment, it is not late.
+async fn judge_as_received(tx: &mut Tx<'_>, news: &News<'_>) -> Result<Result<Fit, Mismatch>> {
+    let News { order, report, at } = *news;
+    if order.status != Status::AwaitingPayment || !order.is_too_late(at) {
+        return Ok(judge(news));
+    }
+    let received = inbox::received_at(tx, &report.provider, &report.event_id).await?;
+    Ok(judge(&News { order, report, at: received.map_or(at, |received| received.min(at)) }))
 }
 
 /// What the payment is to the order, or why it is nothing.
