@@ -59,6 +59,8 @@ fn expected(order: &Value, body: &Value) -> Value {
         "payment_status": "unpaid",
         "currency": "EUR",
         "total": 2 * 1250 + 990,
+        "amount_paid": 0,
+        "amount_due": 2 * 1250 + 990,
         "lines": [
             {"sku": "mug", "name": "Nice mug", "quantity": 1, "unit_price": 990, "amount": 990},
             {"sku": "tea", "name": "Nice tea", "quantity": 2, "unit_price": 1250, "amount": 2500},

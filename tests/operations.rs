@@ -239,7 +239,7 @@ async fn the_audit_finds_what_is_wrong() {
             "3. an order's payment status",
         ),
         ("UPDATE payments SET applied = applied - 1 WHERE applied > 0", "3. every captured cent"),
-        ("DELETE FROM payments", "3. every paid order"),
+        ("DELETE FROM payments", "3. what payments bring an order"),
         ("UPDATE products SET unit_price = unit_price + 1", "9. every product is"),
         (
             "INSERT INTO timeline (order_id, at, type, data) SELECT id, placed_at, 'order.expired', '{}' FROM orders",

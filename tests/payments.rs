@@ -100,6 +100,11 @@ async fn money_for_an_order_that_has_ended_goes_back() {
     shop.close();
 }
 
+/// Without the mail that there is more time to pay.
+fn ends(mails: Vec<String>) -> Vec<String> {
+    mails.into_iter().filter(|mail| mail != "extended").collect()
+}
+
 /// Payment, cancellation and extension at once: one of them comes first, and none is lost.
 #[tokio::test]
 async fn payment_and_cancellation_at_once_have_one_winner() {
@@ -119,11 +124,11 @@ async fn payment_and_cancellation_at_once_have_one_winner() {
             shop.until_told(id, "exception.raised").await;
             assert_eq!(shop.exceptions(id).await, ["order_closed"]);
             shop.until_told(id, "payment.refunded").await;
-            assert_eq!(shop.until_mailed(id, "cancelled").await[0], "cancelled");
+            assert_eq!(ends(shop.until_mailed(id, "cancelled").await)[0], "cancelled");
         } else {
             assert_eq!(cancel.problem(409, "order_not_cancellable")["current_status"], "completed");
             assert_eq!(order["status"], "completed");
-            assert_eq!(shop.until_mailed(id, "paid").await, ["paid"]);
+            assert_eq!(ends(shop.until_mailed(id, "paid").await), ["paid"]);
             completed += 1;
         }
     }

@@ -69,7 +69,7 @@ impl Shop {
     }
 
     pub async fn check_in(&self, id: &str, code: &str) -> Answer {
-        self.api.post(&format!("/v1/orders/{id}/check-in"), &json!({"code": code})).await
+        self.change(id, "check-in", &json!({"code": code})).await
     }
 
     /// Pays, and waits for both mails; gives the second one.

@@ -277,7 +277,8 @@ pub async fn claim_undecided(db: &Db, lease: &Lease) -> Result<Vec<(ChangeId, St
 /// somebody terminated the workflow) is told again, ever more seldom.
 pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
     sqlx::query(
-        "UPDATE order_changes SET dispatch_after = $2 + greatest(interval '30 seconds', $2 - requested_at)
+        "UPDATE order_changes
+         SET dispatch_after = $2::timestamptz + greatest(interval '30 seconds', $2::timestamptz - requested_at)
          WHERE id IN (SELECT id FROM order_changes WHERE id = ANY($1) AND decided_at IS NULL
                       FOR NO KEY UPDATE SKIP LOCKED)",
     )

@@ -116,15 +116,25 @@ impl Shop {
     }
 
     pub async fn cancel(&self, id: &str) -> Answer {
-        self.api.post(&format!("/v1/orders/{id}/cancel"), &json!({})).await
+        self.change(id, "cancel", &json!({})).await
     }
 
     pub async fn fulfil(&self, id: &str) -> Answer {
-        self.api.post(&format!("/v1/orders/{id}/fulfil"), &json!({})).await
+        self.change(id, "fulfil", &json!({})).await
     }
 
     pub async fn extend(&self, id: &str, due: jiff::Timestamp) -> Answer {
-        self.api.post(&format!("/v1/orders/{id}/extend"), &json!({"payment_due_at": due})).await
+        self.change(id, "extend", &json!({"payment_due_at": due})).await
+    }
+
+    /// Asks for a change, and again under the same key while it is not decided, as a client does.
+    pub async fn change(&self, id: &str, what: &str, body: &Value) -> Answer {
+        let (path, key) = (format!("/v1/orders/{id}/{what}"), super::unique());
+        eventually(&format!("{what} of {id} is decided"), async || {
+            let answer = self.api.post_as(&key, &path, body).await;
+            (answer.status != 202).then_some(answer)
+        })
+        .await
     }
 }
 

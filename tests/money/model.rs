@@ -127,6 +127,9 @@ impl Model {
         } else {
             self.own_refunds += amount;
             assert!(self.own_refunds <= self.payments[last].applied, "the table has no such cell");
+            if self.status == "paid" && self.own_refunds == self.total {
+                self.status = "cancelled"; // it was not handed over, and is not any more
+            }
         }
     }
 
@@ -173,7 +176,8 @@ impl Model {
 
     /// Pieces sold and pieces on hold, if the order is of one piece; with its successor.
     pub fn pieces(&self) -> (i64, i64) {
-        let sold = i64::from(self.payments.iter().any(|it| it.applied > 0));
+        let is_sold = self.payments.iter().any(|it| it.applied > 0) && self.status != "cancelled";
+        let sold = i64::from(is_sold);
         let held = i64::from(self.status == "awaiting_payment");
         let of_successor = self.successor.as_ref().map_or(0, |it| it.pieces().0);
         (sold + of_successor, held)

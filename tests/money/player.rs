@@ -61,12 +61,16 @@ impl Player {
         self.done.push(format!("{} -> {answer}", act.into()));
     }
 
-    /// Asks our API about the order; the answer must be one of these, or 503 while no worker decides.
+    /// Asks our API about the order; the answer must be one of these, or 202 while no worker decides, or 503.
     async fn ask(&mut self, what: &str, body: Value, allowed: &[u16]) {
         let answer = self.api.post(&format!("/v1/orders/{}/{what}", self.order), &body).await;
         let status = answer.status.as_u16();
         self.note(format!("{what} {body}"), status);
-        assert!(status == 503 || allowed.contains(&status), "{what} {body}: {answer:?}\n{:#?}", self.done);
+        assert!(
+            [202, 503].contains(&status) || allowed.contains(&status),
+            "{what} {body}: {answer:?}\n{:#?}",
+            self.done
+        );
     }
 
     async fn open_attempt(&mut self) {

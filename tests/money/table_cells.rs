@@ -189,6 +189,7 @@ impl Cell {
     }
 
     async fn check_one(&self, shop: &Shop, order: &str, model: &Model) -> Account {
+        shop.until(order, model.status).await;
         let account = Account::of(shop, order).await;
         let name = format!("{} as {order}: {:#?}", self.name(), account.exceptions);
         assert_eq!(account.order["status"], model.status, "{name}");

@@ -230,7 +230,10 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
         ),
         MailKind::Extended(_) => (
             "You have more time to pay",
-            format!("We are holding your order for you until {due}. Please pay {total} by then."),
+            format!(
+                "We are holding your order for you until {due}. Please pay {} by then.",
+                order.amount_due()
+            ),
         ),
         MailKind::Cancelled => (
             "Your order was cancelled",

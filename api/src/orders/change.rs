@@ -38,7 +38,7 @@ use crate::{
 /// A deadline may lie at most this long after the placement.
 const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(365 * 24);
 /// How long the workflow has to hear of a change, and then to decide about it, before the caller is told to come back.
-const TELLING: Duration = Duration::from_secs(3);
+const TELLING: Duration = Duration::from_secs(5);
 const DECIDING: Duration = Duration::from_secs(10);
 /// So many callers are waited for at once, each looking at the database ten times a second; the others look again
 /// themselves.
