@@ -45,7 +45,7 @@ async fn recorded_histories_replay() {
         replayer.replay_workflow(history).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         replayed += 1;
     }
-    assert!(replayed >= 25, "{replayed} histories");
+    assert!(replayed >= 26, "{replayed} histories");
 }
 
 #[tokio::test]
