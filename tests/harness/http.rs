@@ -1,5 +1,7 @@
 //! Holdfast's HTTP, as a client speaks it.
 
+use std::sync::LazyLock;
+
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
 
@@ -22,16 +24,21 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// One for all: to make one reads every root certificate of the machine, and a thousand payers at once would keep the provider,
+/// which lives in this process, from answering.
+static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+    // A server closes a connection whose request it refused unread, and a client that is about to
+    // use it again cannot know: each request gets a connection of its own.
+    providers::http_client().no_proxy().pool_max_idle_per_host(0).build().unwrap()
+});
+
 impl Api {
     pub fn new(address: &str) -> Self {
         Self::with_key(address, API_KEY)
     }
 
     pub fn with_key(address: &str, key: &'static str) -> Self {
-        // A server closes a connection whose request it refused unread, and a client that is about to
-        // use it again cannot know: each request gets a connection of its own.
-        let client = providers::http_client().no_proxy().pool_max_idle_per_host(0).build().unwrap();
-        Self { base: format!("http://{address}"), key, client }
+        Self { base: format!("http://{address}"), key, client: CLIENT.clone() }
     }
 
     pub fn address(&self) -> &str {
