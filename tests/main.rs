@@ -39,6 +39,7 @@ mod local_times;
 mod money;
 mod operations;
 mod outages;
+mod parts_back;
 mod payable;
 mod payments;
 mod plans;

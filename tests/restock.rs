@@ -2,6 +2,7 @@
 //! owed to the customer any more: neither pieces nor nights have two owners.
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
@@ -223,7 +224,7 @@ async fn a_refund_that_fails_owes_its_pieces_again() {
     let settle = async |order: &str, n: usize, state: &str| {
         let refund = shop.refunds(order).await[n]["id"].as_str().unwrap().to_owned();
         let path = format!("/dashboard/refunds/{refund}/settle");
-        shop.provider(reqwest::Method::POST, &path, &json!({"state": state})).await.is(200);
+        shop.provider(Method::POST, &path, &json!({"state": state})).await.is(200);
     };
     // All is claimed, at one cent: there is money, but nothing to hand over.
     shop.ask_refund(&id, &json!({"reason": "x", "amount": 1, "restock": true})).await.is(201);
@@ -308,5 +309,53 @@ async fn whatever_dies_the_pieces_come_back_once() {
         assert_eq!(shop.ledger_returned(id).await, [("tea".to_owned(), 1)]);
     }
     assert_eq!(shop.level("tea").await, (4, 0));
+    shop.close();
+}
+
+/// The money of a refund goes back in the dashboard, or by the very refund that it replaces: it fails, and what it was to
+/// bring back comes back all the same, whichever is told first.
+#[tokio::test]
+async fn what_a_refund_was_to_bring_back_comes_back_with_its_money_however_that_went() {
+    let shop = shop().await;
+    let lines = json!([{"sku": "tea", "quantity": 2}]);
+    for dashboard_is_first in [true, false] {
+        let id = paid(&shop, &[("tea", 2)], json!({}), "completed").await;
+        if dashboard_is_first {
+            shop.outage().await;
+            shop.bring_back(&id, lines.clone()).await.is(201);
+            shop.refund_in_dashboard(&id, 2000).await;
+            shop.until_refunds(&id, &["requested", "succeeded"]).await;
+            shop.no_faults().await;
+        } else {
+            shop.faults("", json!({"refunds": "fail"})).await;
+            shop.bring_back(&id, lines.clone()).await.is(201);
+            shop.until_exception(&id, "refund_failed").await;
+            shop.no_faults().await;
+            shop.refund_in_dashboard(&id, 2000).await;
+        }
+        shop.until_refunds(&id, &["failed", "succeeded"]).await;
+        assert_eq!(shop.until_back(&id, 1).await, std::slice::from_ref(&lines));
+        assert_eq!(shop.list_exceptions("state=open").await, [] as [Value; 0]);
+        // Nothing of it is there a second time.
+        assert_eq!(shop.ledger_returned(&id).await, [("tea".to_owned(), 2)]);
+    }
+
+    // Refused, asked for again, and the first one is settled by hand meanwhile.
+    let id = paid(&shop, &[("tea", 2), ("mug", 1)], json!({}), "completed").await;
+    let lines = json!([{"sku": "tea", "quantity": 1}]);
+    shop.faults("", json!({"refunds": "fail"})).await;
+    let first = shop.bring_back(&id, lines.clone()).await.is(201);
+    let failed = shop.until_exception(&id, "refund_failed").await;
+    shop.faults("", json!({"refunds": "pend"})).await;
+    shop.resolve(&failed, "refund").await.is(200);
+    let both = shop.until_refunds(&id, &["failed", "pending"]).await;
+    for (refund, state) in [(&first, "succeeded"), (&both[1], "failed")] {
+        let path = format!("/dashboard/refunds/{}/settle", refund["id"].as_str().unwrap());
+        shop.provider(Method::POST, &path, &json!({"state": state, "late": true})).await.is(200);
+    }
+    shop.until_refunds(&id, &["succeeded", "failed"]).await;
+    assert_eq!(shop.until_back(&id, 1).await, [lines]);
+    assert_eq!(shop.ledger_returned(&id).await, [("tea".to_owned(), 1)]);
+    assert_eq!(shop.list_exceptions("state=open").await, [] as [Value; 0]);
     shop.close();
 }

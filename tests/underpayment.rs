@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 use crate::harness::{Setup, Shop, eventually, unique};
 
 /// A shop in which tea costs 10.00.
-async fn shop() -> Shop {
+pub async fn shop() -> Shop {
     let shop = Shop::open().await;
     shop.stock("tea", 1000, 100).await;
     shop
 }
 
-fn accumulate() -> Value {
+pub fn accumulate() -> Value {
     json!({"underpayment": "accumulate"})
 }
 
 /// (paid, due), as the order says.
-async fn stands(shop: &Shop, id: &str) -> (i64, i64) {
+pub async fn stands(shop: &Shop, id: &str) -> (i64, i64) {
     let order = shop.order(id).await;
     (order["amount_paid"].as_i64().unwrap(), order["amount_due"].as_i64().unwrap())
 }
 
-async fn until_paid(shop: &Shop, id: &str, amount: i64) {
+pub async fn until_paid(shop: &Shop, id: &str, amount: i64) {
     eventually(&format!("{amount} of {id} is paid"), async || {
         (stands(shop, id).await.0 == amount).then_some(())
     })
@@ -251,28 +251,6 @@ async fn parts_of_an_order_that_ends_unpaid_go_back() {
     shop.pay_with(&expired, json!({"amount": 400})).await;
     shop.until_refunds(&expired, &["succeeded"; 4]).await;
     assert_eq!(shop.level("tea").await, (100, 0));
-    shop.close();
-}
-
-/// Part of what counts goes back in the provider's dashboard: it is due again.
-#[tokio::test]
-async fn a_part_that_goes_back_at_the_provider_is_due_again() {
-    let shop = shop().await;
-    let id = shop.place_with(&[("tea", 1)], accumulate()).await;
-    shop.pay_with(&id, json!({"amount": 600})).await;
-    until_paid(&shop, &id, 600).await;
-    let payment = shop.books(&id).await[0]["id"].as_str().unwrap().to_owned();
-    for (amount, left) in [(100, 500), (100, 400)] {
-        let path = format!("/dashboard/payments/{payment}/refunds");
-        shop.provider(Method::POST, &path, &json!({"amount": amount})).await.is(200);
-        until_paid(&shop, &id, left).await;
-    }
-    shop.pay(&id).await; // what is due
-    shop.until(&id, "completed").await;
-    assert_eq!(shop.balance(&id).await, (1200, 200, 2));
-    shop.ask_refund(&id, &json!({"reason": "x"})).await.is(201);
-    shop.until_payment_status(&id, "refunded").await;
-    assert_eq!(shop.balance(&id).await.1, 1200);
     shop.close();
 }
 

@@ -15,6 +15,18 @@ pub struct Payment {
     pub disputes: Vec<Dispute>,
 }
 
+impl Payment {
+    /// The payment as it is if nothing that is on its way, or in dispute, ever takes anything.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        for refund in self.refunds.iter_mut().filter(|it| !it.state.is_final()) {
+            (refund.state, refund.failure) = (RefundState::Failed, Failure::SentAgain);
+        }
+        self.disputes.retain(|it| it.state != DisputeState::Open);
+        self
+    }
+}
+
 /// What an exception holds of the payment.
 #[derive(Debug, Clone, Copy)]
 pub struct Held {

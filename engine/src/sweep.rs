@@ -8,14 +8,12 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use domain::{SignedDuration, Timestamp};
 use futures_util::{FutureExt as _, future::join_all};
-use store::{Db, Lease};
+use store::{Db, GRACE, Lease};
 
 use crate::Engine;
 use backlogs::{Changes, Events, Orders, Refunds};
 
 const EVERY: Duration = Duration::from_secs(2);
-/// Younger rows are still on their way by the ordinary road.
-const GRACE: SignedDuration = SignedDuration::from_secs(3);
 /// About as long as handing over takes when the engine hangs. To hand over twice does no harm.
 const LEASE: SignedDuration = SignedDuration::from_secs(15);
 /// What the engine did not take is handed over again after so long.

@@ -2,14 +2,14 @@
 //! decides about them. Whoever stored one tells the workflow at once; the sweeper tells what a crash or an outage left.
 
 use domain::{
-    ChangeId, OrderId, SignedDuration, Timestamp,
+    ChangeId, OrderId, Timestamp,
     change::{Answer, Kind, Request},
 };
 use sqlx::types::Json;
 
 use crate::{
     Db, Error, Idempotency, Lease, Result, SqlTime, Tx,
-    lease::put_off,
+    lease::{GRACE, put_off},
     orders::{self, Start},
     random, sql,
 };
@@ -18,8 +18,6 @@ use crate::{
 pub const MAX_WAITING: usize = 10;
 /// Rows of one order that may wait, equal ones under different keys included.
 const MAX_WAITING_ROWS: usize = 1000;
-/// Whoever stored a change tells the workflow itself; the sweeper waits for so long.
-const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 /// A change that was asked for.
 #[derive(Debug, Clone)]

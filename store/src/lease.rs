@@ -2,13 +2,16 @@
 //! time (`dispatch_after`) before which nobody else takes it. Nothing is locked while the engine is asked; who dies with
 //! a lease holds nobody up for longer than that (docs/adr/0026).
 
-use domain::Timestamp;
+use domain::{SignedDuration, Timestamp};
+
+/// What is younger is still on its way by the ordinary road: whoever stored it hands it to the engine.
+pub const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What a sweeper asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Lease {
     pub now: Timestamp,
-    /// Younger rows are still on their way by the ordinary road.
+    /// Younger rows are still on their way by the ordinary road ([`GRACE`]).
     pub older_than: Timestamp,
     /// Until then the rows are the sweeper's.
     pub until: Timestamp,

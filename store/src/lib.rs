@@ -31,7 +31,7 @@ pub mod timeline;
 
 pub use door::Door;
 pub use error::{Error, Result};
-pub use lease::Lease;
+pub use lease::{GRACE, Lease};
 pub use pool::{Db, Tx};
 pub use till::Till;
 

@@ -114,8 +114,9 @@ pub(super) async fn release(
     Ok(())
 }
 
-/// What of a part went back at the provider (or is in dispute there) is still to come, while its order awaits payment: it
-/// does not count any more, and is an exception. Whether there was anything.
+/// What of a part went back at the provider, or was lost in a dispute, is still to come while its order awaits payment:
+/// it does not count any more, and is an exception. What is only on its way or in dispute counts, as it does of an order
+/// that is paid: it may yet stay, and an order's end is not to depend on which is told first. Whether there was anything.
 pub(crate) async fn take_back(
     tx: &mut Tx<'_>,
     order: OrderId,
@@ -128,9 +129,9 @@ pub(crate) async fn take_back(
         "SELECT amount, applied, gone::bigint, (SELECT count(*) FROM exceptions e WHERE e.payment_id = p.id)
          FROM payments p, LATERAL (
              SELECT coalesce(sum(own), 0) AS gone
-             FROM (SELECT own FROM refunds WHERE payment_id = p.id AND state <> 'failed'
+             FROM (SELECT own FROM refunds WHERE payment_id = p.id AND state = 'succeeded'
                    UNION ALL
-                   SELECT own FROM disputes WHERE payment_id = p.id AND state <> 'won') AS taken) AS t
+                   SELECT own FROM disputes WHERE payment_id = p.id AND state = 'lost') AS taken) AS t
          WHERE id = $1 AND gone > 0 AND gone <= applied",
     )
     .bind(payment.uuid())

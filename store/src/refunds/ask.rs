@@ -4,7 +4,7 @@ use domain::{
     ExceptionId, Invalid, OrderId, PaymentId, RefundId, Timestamp,
     money::{Currency, Money},
     order::{PaymentStatus, Status},
-    payment::{Action, Mismatch, RefundState},
+    payment::{Action, Mismatch},
     returns::Part,
 };
 
@@ -12,7 +12,7 @@ use super::{New, Refund, Row, insert, left_of_payment, rebalance, select};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},
-    orders, returns, stock,
+    lease, orders, returns, stock,
 };
 
 /// What a shop asks to give back of an order's own money.
@@ -65,22 +65,11 @@ pub async fn request(
     for (paid, amount) in shares(&paid, amount) {
         let first = refunds.first().map(|first| first.id);
         let new = New {
-            order: Some(order),
-            payment: Some(paid.payment),
-            exception: None,
-            provider: &paid.provider,
-            provider_payment_id: &paid.provider_payment_id,
-            provider_refund_id: None,
-            money: Money::new(amount, paid.currency),
-            captured: paid.captured,
-            reason: &request.reason,
             restock: request.restock && first.is_none(), // once for all of them
-            source: "api",
-            state: RefundState::Requested,
-            state_text: "",
-            told_at: None,
             idempotency: idempotency.filter(|_| first.is_none()),
             also_of: first,
+            dispatch_after: at.saturating_add(lease::GRACE).ok(),
+            ..paid.back(order, amount, &request.reason)
         };
         let refund = insert(&mut tx, &new, at).await?;
         rebalance(&mut tx, &refund.whose(), at).await?;
@@ -173,25 +162,7 @@ pub(crate) async fn give_back_all(
 ) -> Result<()> {
     let paid = paid_with(tx, order).await?;
     for paid in paid.iter().filter(|paid| paid.left > 0) {
-        let new = New {
-            order: Some(order),
-            payment: Some(paid.payment),
-            exception: None,
-            provider: &paid.provider,
-            provider_payment_id: &paid.provider_payment_id,
-            provider_refund_id: None,
-            money: Money::new(paid.left, paid.currency),
-            captured: paid.captured,
-            reason,
-            restock: false,
-            source: "api",
-            state: RefundState::Requested,
-            state_text: "",
-            told_at: None,
-            idempotency: None,
-            also_of: None,
-        };
-        let refund = insert(tx, &new, at).await?;
+        let refund = insert(tx, &paid.back(order, paid.left, reason), at).await?;
         rebalance(tx, &refund.whose(), at).await?;
     }
     Ok(())
@@ -216,6 +187,18 @@ struct Paid {
     captured: i64,
     left: i64,
     currency: Currency,
+}
+
+impl Paid {
+    /// This much of it back.
+    fn back<'a>(&'a self, order: OrderId, amount: i64, reason: &'a str) -> New<'a> {
+        New {
+            order: Some(order),
+            payment: Some(self.payment),
+            captured: self.captured,
+            ..New::of(&self.provider, &self.provider_payment_id, Money::new(amount, self.currency), reason)
+        }
+    }
 }
 
 /// The largest first, so that a refund is of few payments.
@@ -253,23 +236,14 @@ pub(crate) async fn by_rule(
         return Ok(());
     }
     let back = exceptions::back(tx, exception).await?;
+    let money = Money::new(about.money.amount - back, about.money.currency);
     let new = New {
         order: about.order,
         payment: about.payment,
         exception: Some(exception),
-        provider: about.provider,
-        provider_payment_id: about.provider_payment_id,
-        provider_refund_id: None,
-        money: Money::new(about.money.amount - back, about.money.currency),
         captured: about.captured,
-        reason: why.as_str(),
-        restock: false,
         source: "rule",
-        state: RefundState::Requested,
-        state_text: "",
-        told_at: None,
-        idempotency: None,
-        also_of: None,
+        ..New::of(about.provider, about.provider_payment_id, money, why.as_str())
     };
     let refund = insert(tx, &new, at).await?;
     rebalance(tx, &refund.whose(), at).await
@@ -304,23 +278,14 @@ pub(crate) async fn of_exception(
         .bind(exception.payment().map(PaymentId::uuid))
         .fetch_optional(&mut **tx)
         .await?;
+    let money = Money::new(amount, Currency::parse(currency).map_err(Error::corrupt)?);
     let new = New {
         order: exception.order(),
         payment: exception.payment(),
         exception: Some(exception.id()),
-        provider,
-        provider_payment_id,
-        provider_refund_id: None,
-        money: Money::new(amount, Currency::parse(currency).map_err(Error::corrupt)?),
         captured: captured.unwrap_or(exception.amount),
-        reason: note,
         restock: failed.is_some_and(|(_, restock)| restock),
-        source: "api",
-        state: RefundState::Requested,
-        state_text: "",
-        told_at: None,
-        idempotency: None,
-        also_of: None,
+        ..New::of(provider, provider_payment_id, money, note)
     };
     let refund = insert(tx, &new, at).await?;
     if let (Some((failed, _)), Some(order)) = (failed, refund.order) {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Error, Result, Tx, changes,
     exceptions::{self, About},
-    orders,
+    orders, returns,
 };
 
 /// The payment in question. Without `payment` it is money for no order of ours, or not known yet.
@@ -47,6 +47,7 @@ pub(crate) async fn rebalance(tx: &mut Tx<'_>, whose: &Whose<'_>, at: Timestamp)
         write_refund(tx, row, &says.refunds[place], whole.or(explained_by)).await?;
     }
     let Some(order) = whose.order else { return Ok(()) };
+    give_back_superseded(tx, &books, order, at).await?;
     if orders::take_back(tx, order, whose, at).await? {
         // Once more: what it was taken of is an exception's by now.
         return Box::pin(rebalance(tx, whose, at)).await;
@@ -271,6 +272,18 @@ async fn say_superseded(tx: &mut Tx<'_>, row: &RefundRow, is_so: bool) -> Result
     .bind(is_so)
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// What a refund of ours was to bring back comes back also if it failed, once its money went back otherwise: the customer
+/// has the money, and is owed neither twice.
+async fn give_back_superseded(tx: &mut Tx<'_>, books: &Books, order: OrderId, at: Timestamp) -> Result<()> {
+    let says = attribution::attribute(&books.payment().settled());
+    for (row, still_here) in books.refunds.iter().zip(says.still_here) {
+        if row.state == RefundState::Failed.as_str() && !row.by_provider && still_here == 0 {
+            returns::give_back(tx, RefundId::from_uuid(row.id), order, at).await?;
+        }
+    }
     Ok(())
 }
 

@@ -147,6 +147,34 @@ struct New<'a> {
     idempotency: Option<&'a Idempotency>,
     /// The first of the refunds that answer one request.
     also_of: Option<RefundId>,
+    /// Until then whoever asked hands it to the engine. None: nobody does, and the sweeper takes it at once. (By the
+    /// machine's clock: what a workflow asks for is created by the engine's, which may be ahead.)
+    dispatch_after: Option<Timestamp>,
+}
+
+impl<'a> New<'a> {
+    /// A refund that is asked for here, of all that a payment captured, as far as nobody says otherwise.
+    fn of(provider: &'a str, provider_payment_id: &'a str, money: Money, reason: &'a str) -> Self {
+        Self {
+            order: None,
+            payment: None,
+            exception: None,
+            provider,
+            provider_payment_id,
+            provider_refund_id: None,
+            money,
+            captured: money.amount,
+            reason,
+            restock: false,
+            source: "api",
+            state: RefundState::Requested,
+            state_text: "",
+            told_at: None,
+            idempotency: None,
+            also_of: None,
+            dispatch_after: None,
+        }
+    }
 }
 
 /// Writes a refund down. Whose money it is follows: see [`rebalance`].
@@ -155,9 +183,9 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
                               state_text, created_at, updated_at, idempotency_key, request_hash, told_at,
-                              workflow_started_at, also_of)
+                              workflow_started_at, also_of, dispatch_after)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19,
-                 CASE WHEN $13 = 'provider' THEN $16 END, $20)
+                 CASE WHEN $13 = 'provider' THEN $16 END, $20, $21)
          ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
     )
     .bind(RefundId::new(at, random()).uuid())
@@ -180,6 +208,7 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
     .bind(new.idempotency.map(|i| &i.request_hash))
     .bind(new.told_at.map(sql))
     .bind(new.also_of.map(RefundId::uuid))
+    .bind(new.dispatch_after.map(sql))
     .fetch_optional(&mut **tx)
     .await?;
     // The order is locked: whoever took the key since we looked did so for another one.
@@ -227,20 +256,17 @@ pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Refund>> {
     rows.into_iter().map(Refund::try_from).collect()
 }
 
-/// Leases refunds that have no workflow yet. One that a shop asked for is on its way by the ordinary road at first; one
-/// that a rule or a person's resolution asked for has no other road. (Their times are their workflows', and may be ahead.)
+/// Leases refunds that have no workflow yet, and are not on their way by the ordinary road.
 pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<(RefundId, Option<OrderId>)>> {
     let rows: Vec<(uuid::Uuid, Option<uuid::Uuid>)> = sqlx::query_as(
         "WITH due AS (
              SELECT id FROM refunds
              WHERE workflow_started_at IS NULL AND (dispatch_after IS NULL OR dispatch_after < $1)
-               AND (source <> 'api' OR exception_id IS NOT NULL OR created_at < $2)
-             ORDER BY coalesce(dispatch_after, created_at) LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+             ORDER BY coalesce(dispatch_after, created_at) LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
          )
-         UPDATE refunds SET dispatch_after = $4 WHERE id IN (SELECT id FROM due) RETURNING id, order_id",
+         UPDATE refunds SET dispatch_after = $3 WHERE id IN (SELECT id FROM due) RETURNING id, order_id",
     )
     .bind(sql(lease.now))
-    .bind(sql(lease.older_than))
     .bind(lease.limit)
     .bind(sql(lease.until))
     .fetch_all(db.pool())

@@ -229,10 +229,10 @@ async fn supersede(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()
     Ok(())
 }
 
-/// All that follows from a refund's new state: whose money it was, and what the order makes of it.
+/// All that follows from a refund's new state: what the order makes of it, and whose money it was.
 async fn tell(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
-    rebalance(tx, &refund.whose(), at).await?;
-    consequences(tx, refund, at).await
+    consequences(tx, refund, at).await?;
+    rebalance(tx, &refund.whose(), at).await
 }
 
 /// What the order makes of a refund that came to an end, or to another one: the timeline and the stock.
@@ -286,20 +286,13 @@ async fn made_at_provider(
     let new = New {
         order: origin.order,
         payment: origin.payment,
-        exception: None,
-        provider: &report.provider,
-        provider_payment_id: &report.payment_id,
         provider_refund_id: Some(&report.provider_refund_id),
-        money: report.money,
         captured: origin.captured.unwrap_or(report.money.amount),
-        reason: "refunded at the provider",
-        restock: false,
         source: "provider",
         state: report.state,
         state_text: &report.state_text,
         told_at,
-        idempotency: None,
-        also_of: None,
+        ..New::of(&report.provider, &report.payment_id, report.money, "refunded at the provider")
     };
     let refund = insert(tx, &new, at).await?;
     tell(tx, &refund, at).await
