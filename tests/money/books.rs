@@ -1,6 +1,6 @@
 //! Our books, read by our API, against the sandbox's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -141,12 +141,11 @@ fn equation(ids: &[String], accounts: &[Account], movements: &[Movement]) {
         let sign = if line.is_capture { 1 } else { -1 };
         *at_provider.entry(line.currency.clone()).or_default() += sign * line.amount;
     }
+    let mut seen = BTreeSet::new();
     for account in accounts {
         let mut add = |of: &Value, amount: i64| *ours.entry(text(of, "currency")).or_default() += amount;
-        // A payment of an ended order that pays its successor is listed with both; only one of them was paid. Parts are of
-        // an order that waits for more.
-        let was_paid = account.order["paid_at"].is_string() || account.order["status"] == "awaiting_payment";
-        for payment in account.payments.iter().filter(|_| was_paid) {
+        // A payment of an ended order that pays its successor is listed with both.
+        for payment in account.payments.iter().filter(|it| seen.insert(text(it, "id"))) {
             add(payment, payment["applied"].as_i64().unwrap());
         }
         let holding = |it: &&Value| is_holding(it) && it["action"] != "apply";
