@@ -1,10 +1,15 @@
 //! A stay has to be paid before its first night: the deadline, its grace and its extensions know of it.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Shop, time},
+    harness::{
+        Setup, Shop, time,
+        webhook::{Webhook, paid},
+    },
     stays::{day, midnight},
 };
 
@@ -93,5 +98,41 @@ async fn an_extension_ends_with_the_day_of_arrival_too() {
     assert_eq!(time(&shop.extend(id, end).await.is(200), "payment_due_at"), end);
     shop.skip_to(id, end).await;
     assert!(time(&shop.until(id, "expired").await, "closed_at") >= end);
+    shop.close();
+}
+
+/// Money was told in time, while the engine was away and until after the deadline. Nobody tells the workflow of it before
+/// it lets the order expire: it looks.
+#[tokio::test]
+async fn money_that_was_stored_in_time_pays_though_the_engine_was_away() {
+    let mut shop = Shop::with(Setup::default()).await;
+    shop.stock("tea", 1250, 10).await;
+    shop.rooms("room", 1).await;
+    let stay = shop.book_with(3, 5, json!({"reminders": []})).await;
+    let tea = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
+    let part = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
+    let room = stay["id"].as_str().unwrap();
+    for id in [room, &tea, &part] {
+        shop.until_told(id, "workflow.started").await;
+    }
+    shop.kill_worker();
+    let (api, mut process) = shop.start_api(&[("TEMPORAL_ADDRESS", "127.0.0.1:1".into())]).await;
+    for (id, amount) in [(room, stay["total"].as_i64().unwrap()), (&tea, 1250), (&part, 1249)] {
+        Webhook::new(&paid(id, amount)).send(&api).await.is(200);
+    }
+    process.kill();
+    let late = "UPDATE inbox SET dispatch_after = now() + interval '1 hour'";
+    sqlx::query(late).execute(&mut shop.sql().await).await.unwrap();
+    for id in [room, &tea, &part] {
+        shop.temporal.skip(id, Duration::from_hours(6 * 24)).await;
+    }
+    shop.start_worker();
+    shop.until(&tea, "completed").await;
+    shop.until(room, "paid").await;
+    assert_eq!(shop.until_mailed(&tea, "paid").await, ["paid"]);
+    // What is not the right amount pays nothing, and stands in nobody's way.
+    shop.until(&part, "expired").await;
+    assert_eq!(shop.exceptions(&part).await, ["wrong_amount"]);
+    assert_eq!(shop.list_exceptions("state=open").await.len(), 1);
     shop.close();
 }

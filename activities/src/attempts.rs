@@ -7,15 +7,16 @@ use domain::{
 use providers::{AttemptRef, AttemptState, Error, NewAttempt, Provider, Providers};
 use serde_json::Value;
 use store::{
-    Db,
+    Db, inbox,
     payments::{self, Payment},
 };
 use workflows::contract::At;
 
-/// Closes every attempt of an order that could still bring money. Gives what turned out to be captured, to be
-/// settled by the order's workflow. Fails if one provider does not say; the others are closed all the same.
+/// Closes every attempt of an order that could still bring money. Gives what turned out to be captured, or was told and
+/// is stored, to be settled by the order's workflow. Fails if one provider does not say; the others are closed all the
+/// same.
 pub(crate) async fn close(db: &Db, providers: &Providers, input: At) -> anyhow::Result<Vec<PaymentReport>> {
-    let mut captured = Vec::new();
+    let mut captured = inbox::waiting_money(db, input.order).await?;
     let mut fault = None;
     for payment in payments::unfinished(db, input.order).await? {
         match close_one(db, providers, &payment, input.at).await {

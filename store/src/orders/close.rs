@@ -10,7 +10,7 @@ use super::{Change, Locked, lock, parts, set_status, stay::USED};
 use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
-    outbox, payments, returns,
+    inbox, outbox, payments, returns,
     stock::End,
     timeline,
 };
@@ -22,7 +22,7 @@ pub enum Closed {
     Done,
     /// Not due yet: the deadline was moved to this time.
     NotDue(Timestamp),
-    /// An attempt to pay is not closed at its provider yet: money may still come.
+    /// An attempt to pay is not closed at its provider yet: money may still come. Or it has come, and waits.
     AttemptsOpen,
     /// The order is in another state that forbids this end.
     Refused(Status),
@@ -31,7 +31,8 @@ pub enum Closed {
 }
 
 /// Expires an unpaid order whose deadline (with its grace) has passed at `at`, and restocks. While an attempt to
-/// pay could still bring money it does not, unless nobody can tell (`unclear`): that is an exception.
+/// pay could still bring money, or money is stored that the workflow has not heard of, it does not, unless nobody can tell
+/// (`unclear`): that is an exception.
 pub(super) async fn expire(
     tx: &mut Tx<'_>,
     ends: &mut Vec<End>,
@@ -75,10 +76,10 @@ pub(super) async fn cancel(
     Ok(Closed::Done)
 }
 
-/// Whether no attempt to pay can bring money any more. What is unclear is given up with an exception.
+/// Whether no money can come any more. What is unclear is given up with an exception.
 async fn attempts_closed(tx: &mut Tx<'_>, order: &Locked, unclear: bool, at: Timestamp) -> Result<bool> {
     if payments::with_unfinished(tx, &[order.id]).await?.is_empty() {
-        return Ok(true);
+        return Ok(unclear || inbox::money_that_waits(&mut **tx, order.id).await?.is_empty());
     }
     if unclear {
         for payment in payments::give_up(tx, order.id, at).await? {
