@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{Shop, eventually},
+    restock::nights,
     stays::code,
 };
 
@@ -83,6 +84,15 @@ async fn a_stay_is_cancelled_free_until_so_long_before_it_begins() {
     shop.api.post(&path, &json!({"force": true, "reason": "the roof leaks"})).await.is(200);
     shop.until_money(&late, "refunded").await;
     assert_eq!(shop.nights("room", 3, 5).await, [(0, 0), (0, 0)]);
+
+    // Guests who gave their first night back arrive a day later, and so ends their time to cancel.
+    let (later, _) = book(6, json!("P6D")).await;
+    shop.cancel(&later).await.problem(409, "cancellation_closed");
+    shop.bring_back(&later, json!([nights("room", 6, 7)])).await.is(201);
+    shop.until_back(&later, 1).await;
+    shop.cancel(&later).await.is(200);
+    shop.until_money(&later, "refunded").await;
+    assert_eq!(shop.nights("room", 6, 8).await, [(0, 0), (0, 0)]);
 
     let mut body = shop.stay_body("room", 5, 6);
     body["policy"] = json!({"free_cancellation": "soon"});

@@ -4,10 +4,13 @@ use domain::{
     SignedDuration, Timestamp, money,
     payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundState},
 };
-use providers::{Dispute, Error, Movement, MovementKind, Provider, Providers, RefundRef};
+use providers::{
+    Dispute, Error, Movement, MovementKind, Provider, Providers, RefundRef, Statement, Unreadable,
+};
 use serde_json::json;
 use store::{
     Db,
+    exceptions::UNREADABLE_EVENT,
     inbox::{self, Notice, Stored},
     refunds,
     settlements::{self, Kind, Verdict},
@@ -35,8 +38,15 @@ pub(crate) async fn reconcile(
         Some(until) => until.min(now).saturating_sub(OVERLAP)?,
         None => now.saturating_sub(FIRST)?,
     };
-    let lines = provider.statement(from, now.saturating_add(AHEAD)?).await?;
+    let Statement { movements: lines, unreadable } =
+        provider.statement(from, now.saturating_add(AHEAD)?).await?;
     let mut found = Reconciled { lines: lines.len() as u64, ..Reconciled::default() };
+    for line in &unreadable {
+        if line.order.is_some() || !providers.is_shared(provider.name()) {
+            found.unmatched += 1;
+            note_unreadable(db, provider.name(), line, now).await?;
+        }
+    }
     for line in &lines {
         if is_foreign(db, providers, provider, line).await? {
             continue;
@@ -79,6 +89,23 @@ async fn is_foreign(
         return Ok(false);
     }
     Ok(!inbox::knows_payment(db, provider.name(), &row(provider, line).payment).await?)
+}
+
+/// A line that nobody can read is an exception, once: it may be about money.
+async fn note_unreadable(db: &Db, provider: &str, line: &Unreadable, now: Timestamp) -> anyhow::Result<()> {
+    let event = inbox::Event {
+        provider: provider.to_owned(),
+        event_id: format!("books-line-{}", line.reference),
+        kind: "books.line".to_owned(),
+        body: Vec::new(),
+        told_at: None,
+        notice: None,
+    };
+    if inbox::store_unreadable(db, &event, &line.why, now).await? {
+        telemetry::metrics().exceptions.with_label_values(&[UNREADABLE_EVENT]).inc();
+        tracing::error!(provider, why = line.why, "a line of the books cannot be read");
+    }
+    Ok(())
 }
 
 async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp) -> anyhow::Result<Booked> {

@@ -138,8 +138,13 @@ struct ReturnStay {
 }
 
 /// Give back some or all of what an order was paid with, and put on the shelf what comes back for it. Answered once it
-/// is stored; the provider is driven by a workflow, and the customer is told when the money is on its way. If several payments paid the order, and none of them
-/// has as much left, several refunds share the amount: the answer is the first and names the others in `also`.
+/// is stored; the provider is driven by a workflow, and the customer is told when the money is on its way. If several
+/// payments paid the order, and none of them has as much left, several refunds share the amount: the answer is the first
+/// and names the others in `also`.
+///
+/// When all its money has gone back, a paid order that was not handed over is `cancelled`, and all that it still held is
+/// back on the shelf, whatever `restock` says: take off the shelf what is not fit to be sold by an adjustment of its stock.
+/// Lines that cost nothing come back along with others, or, once an order is completed, by an adjustment.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/refunds", tag = "Payments", request_body = RequestRefund,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),

@@ -56,7 +56,7 @@ pub trait Provider: Send + Sync {
 
     /// Every capture, refund and dispute that the provider's books date at or after `from` and before `until`,
     /// oldest first. What a provider books later (by days, with some) is found by asking again.
-    async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error>;
+    async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Statement, Error>;
 }
 
 /// What to collect.
@@ -255,6 +255,23 @@ impl Dispute {
             money: self.money,
         }
     }
+}
+
+/// A provider's books of some time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Statement {
+    pub movements: Vec<Movement>,
+    /// Lines that may be about our money. One that nobody can read does not keep us from reading the others.
+    pub unreadable: Vec<Unreadable>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// The same whenever the line is read.
+    pub reference: String,
+    /// What the provider names, if that can be read.
+    pub order: Option<OrderId>,
+    pub why: String,
 }
 
 /// One line of a provider's books.

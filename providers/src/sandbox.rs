@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     Attempt, AttemptRef, Envelope, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider, Refund,
-    RefundRef, WebhookError, standard_webhooks::Secret,
+    RefundRef, Statement, WebhookError, standard_webhooks::Secret,
 };
 use documents::{Page, Paid, PaymentDocument, RefundDocument};
 use http::{Answered, Http};
@@ -142,14 +142,14 @@ impl Provider for Sandbox {
         event::envelope(headers, body)
     }
 
-    async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {
+    async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Statement, Error> {
         let range = [("from", from.to_string()), ("until", until.to_string()), ("limit", "1000".to_owned())];
         let mut query = range.to_vec();
         let mut movements = Vec::new();
         for _ in 0..MAX_PAGES {
             let page: Page = self.http.get(&["v1", "movements"], &query).await?.done()?;
             movements.extend(page.data.into_iter().map(Movement::from));
-            let Some(next) = page.next else { return Ok(movements) };
+            let Some(next) = page.next else { return Ok(Statement { movements, unreadable: Vec::new() }) };
             query.truncate(range.len());
             query.push(("after", next));
         }

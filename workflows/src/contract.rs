@@ -335,7 +335,7 @@ pub struct Reconciled {
     pub lines: u64,
     /// Captures and refunds that we had not heard of: taken up now, as if their webhook had come.
     pub healed: u64,
-    /// Lines that our books contradict.
+    /// Lines that our books contradict, or that nobody can read.
     pub unmatched: u64,
     /// Captures of ours that the books do not have, found now: exceptions.
     #[serde(default)]

@@ -25,8 +25,8 @@ use uuid::Uuid;
 use self::client::Client;
 use self::types::{List, PaymentIntent, Refund as StripeRefund, metadata};
 use crate::{
-    Attempt, AttemptRef, AttemptState, Envelope, Error, Event, Movement, NewAttempt, NewRefund, Opened,
-    Provider, Refund, RefundRef, WebhookError, not_possible,
+    Attempt, AttemptRef, AttemptState, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider,
+    Refund, RefundRef, Statement, WebhookError, not_possible,
 };
 
 /// Where Stripe itself answers.
@@ -217,7 +217,7 @@ impl Provider for Stripe {
         webhook::envelope(body)
     }
 
-    async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {
+    async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Statement, Error> {
         statement::read(&self.client, from, until).await
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::amount;
 use super::client::{Client, PAGE_ITEMS, parameter_unknown};
 use super::types::{Charge, Dispute, List, Refund, unreadable};
-use crate::{Error, Movement, MovementKind, RefundState};
+use crate::{Error, Movement, MovementKind, RefundState, Statement, Unreadable};
 
 const PATH: &str = "/v1/balance_transactions";
 /// 50,000 lines, then the caller is to ask for less at once.
@@ -27,12 +27,12 @@ struct BalanceTransaction {
 }
 
 /// Captures, refunds and disputes booked from `from` until before `until`, oldest first.
-pub(super) async fn read(client: &Client, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {
+pub(super) async fn read(client: &Client, from: Timestamp, until: Timestamp) -> Result<Statement, Error> {
     let whole_second_after = until.as_second().saturating_add(1);
     let mut window =
         vec![("created[gte]", from.as_second().to_string()), ("created[lt]", whole_second_after.to_string())];
     let mut after: Option<String> = None;
-    let mut movements = Vec::new();
+    let mut statement = Statement::default();
     for _ in 0..MAX_PAGES {
         let mut answer = page(client, &window, after.as_deref()).await;
         if parameter_unknown(&answer) {
@@ -46,14 +46,17 @@ pub(super) async fn read(client: &Client, from: Timestamp, until: Timestamp) -> 
         for line in data {
             let at = Timestamp::from_second(line.created).map_err(|_| unreadable())?;
             if from <= at && at < until {
-                movements.extend(movement(line, at)?);
+                match movement(line, at) {
+                    Ok(movement) => statement.movements.extend(movement),
+                    Err(line) => statement.unreadable.push(line),
+                }
             }
         }
         if !has_more || oldest_s.is_none_or(|oldest_s| oldest_s < from.as_second()) {
             // Read newest first.
-            movements.reverse();
-            movements.sort_by_key(|movement| movement.at);
-            return Ok(movements);
+            statement.movements.reverse();
+            statement.movements.sort_by_key(|movement| movement.at);
+            return Ok(statement);
         }
     }
     let detail = format!("more than {} lines: ask for a shorter time", MAX_PAGES * PAGE_ITEMS);
@@ -75,17 +78,26 @@ async fn page(
 
 /// What a line is to us, if anything: payouts, fees and the like are not, nor is what was charged without a
 /// PaymentIntent, since it cannot be ours.
-fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
-    match line.r#type.as_str() {
+fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Unreadable> {
+    let (reference, kind) = (line.id.clone(), line.r#type.clone());
+    let movement = match kind.as_str() {
         // Cards, and everything else.
         "charge" | "payment" => captured(line, at),
         "refund" | "payment_refund" => refunded(line, at),
         "adjustment" => disputed(line, at),
         _ => Ok(None),
-    }
+    };
+    movement.map_err(|order| Unreadable {
+        reference,
+        order,
+        why: format!("a line `{kind}` that we cannot read"),
+    })
 }
 
-fn captured(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
+/// The order that a line names which we cannot read.
+type Unread = Option<OrderId>;
+
+fn captured(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Unread> {
     let charge: Charge = source(line.source)?;
     let Some(intent) = &charge.payment_intent else { return Ok(None) };
     let kind = MovementKind::Captured { provider_payment_id: intent.id().to_owned() };
@@ -95,7 +107,7 @@ fn captured(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
     Ok(Some(Movement { kind, order, money, fee, at }))
 }
 
-fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
+fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Unread> {
     let refund: Refund = source(line.source)?;
     if refund.payment_intent.is_none() {
         return Ok(None);
@@ -116,7 +128,7 @@ fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
 }
 
 /// Adjustments are of many kinds; those of disputes come from one.
-fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Error> {
+fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Unread> {
     let is_dispute = |source: &Value| source.get("object").and_then(Value::as_str) == Some("dispute");
     if !line.source.as_ref().is_some_and(is_dispute) {
         return Ok(None);
@@ -138,12 +150,12 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
 
 /// An amount that we cannot read. We collect none such, so without an order of ours it is others' money, and does not keep
 /// us from reading on.
-fn unless_ours(order: Option<OrderId>) -> Result<Option<Movement>, Error> {
-    if order.is_none() { Ok(None) } else { Err(unreadable()) }
+fn unless_ours(order: Option<OrderId>) -> Result<Option<Movement>, Unread> {
+    if order.is_none() { Ok(None) } else { Err(order) }
 }
 
-fn source<T: DeserializeOwned>(source: Option<Value>) -> Result<T, Error> {
-    serde_json::from_value(source.unwrap_or_default()).map_err(|_| unreadable())
+fn source<T: DeserializeOwned>(source: Option<Value>) -> Result<T, Unread> {
+    serde_json::from_value(source.unwrap_or_default()).map_err(|_| None)
 }
 
 /// The fee is in the currency that Stripe settles in, which need not be the payer's.

@@ -17,7 +17,7 @@ use super::{
     payments::{BEIJING, refuse},
     types::{money, refund_id},
 };
-use crate::{Error, Movement, MovementKind};
+use crate::{Error, Movement, MovementKind, Statement, Unreadable};
 
 /// WeChat Pay keeps bills for three months.
 const MAX_DAYS: usize = 93;
@@ -33,17 +33,27 @@ struct BillAnswer {
 
 impl WechatPay {
     /// A day whose bill is not there (yet) has no movements.
-    pub(super) async fn read_bills(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {
-        let mut movements = Vec::new();
+    pub(super) async fn read_bills(&self, from: Timestamp, until: Timestamp) -> Result<Statement, Error> {
+        let mut statement = Statement::default();
         for day in days(from, until, Timestamp::now())? {
             if let Some(bill) = self.bill(day).await? {
-                movements
-                    .extend(parse(&bill).map_err(|why| Error::Unavailable(format!("bill of {day}: {why}")))?);
+                let lines =
+                    parse(&bill).map_err(|why| Error::Unavailable(format!("bill of {day}: {why}")))?;
+                for (number, line) in (1..).zip(lines) {
+                    match line {
+                        Ok(movement) => statement.movements.push(movement),
+                        Err((order, why)) => {
+                            let reference = format!("{day}/{number}");
+                            let why = format!("line {number} of the bill of {day}: {why}");
+                            statement.unreadable.push(Unreadable { reference, order, why });
+                        }
+                    }
+                }
             }
         }
-        movements.retain(|movement| from <= movement.at && movement.at < until);
-        movements.sort_by_key(|movement| movement.at);
-        Ok(movements)
+        statement.movements.retain(|movement| from <= movement.at && movement.at < until);
+        statement.movements.sort_by_key(|movement| movement.at);
+        Ok(statement)
     }
 
     async fn bill(&self, day: Date) -> Result<Option<String>, Error> {
@@ -83,23 +93,31 @@ fn days(from: Timestamp, until: Timestamp, now: Timestamp) -> Result<Vec<Date>, 
     }
 }
 
+/// A line's movement, or why it has none, and the order that it names.
+type Read = Result<Movement, (Option<OrderId>, &'static str)>;
+
 /// A header, lines whose cells begin with a backtick each, then a header and a line of sums.
-fn parse(bill: &str) -> Result<Vec<Movement>, &'static str> {
+fn parse(bill: &str) -> Result<Vec<Read>, &'static str> {
     let mut lines = bill.trim_start_matches('\u{feff}').lines();
     let names: Vec<_> = lines.next().ok_or("it is empty")?.split(',').map(str::trim).collect();
-    let mut movements = Vec::new();
+    let mut read = Vec::new();
     for line in lines {
         if line.starts_with(SUMS) {
-            return Ok(movements);
+            return Ok(read);
         }
-        let line = line.strip_prefix('`').ok_or("a line is not one of movements")?;
-        let cells: Vec<_> = line.split(",`").map(str::trim).collect();
-        if cells.len() != names.len() {
-            return Err("a line has not as many cells as the header");
-        }
-        movements.push(Line(names.iter().copied().zip(cells).collect()).movement()?);
+        read.push(parse_line(&names, line));
     }
     Err("it has no end")
+}
+
+fn parse_line(names: &[&str], line: &str) -> Read {
+    let line = line.strip_prefix('`').ok_or((None, "it is not one of movements"))?;
+    let cells: Vec<_> = line.split(",`").map(str::trim).collect();
+    if cells.len() != names.len() {
+        return Err((None, "it has not as many cells as the header"));
+    }
+    let line = Line(names.iter().copied().zip(cells).collect());
+    line.movement().map_err(|why| (line.order(), why))
 }
 
 /// Cells by the names of their columns. Old merchants have bills with old names and fewer columns.
@@ -122,7 +140,7 @@ impl Line<'_> {
                 };
                 (kind, self.fen(&["申请退款金额", "退款金额"])?)
             }
-            _ => return Err("a line is neither a capture nor a refund"),
+            _ => return Err("it is neither a capture nor a refund"),
         };
         Ok(Movement { kind, order: self.order(), money: self.money(fen)?, fee: self.fee()?, at: self.at()? })
     }
@@ -216,15 +234,19 @@ mod tests {
         let header = "\u{feff}交易时间,商户订单号,交易状态,货币种类,总金额,商户退款单号,退款金额,商品名称,商户数据包,手续费";
         let line = "`2014-11-10 16:33:45,`1415640626,`SUCCESS,`CNY,`0.01,`0,`0,`a, b,`note,`0";
         let sums = "总交易单数,总交易额\r\n`1,`0.01\r\n";
-        let movements = parse(&format!("{header}\r\n{line}\r\n{sums}")).unwrap();
-        assert_eq!(movements.len(), 1);
-        assert_eq!(movements[0].at.to_string(), "2014-11-10T08:33:45Z");
-        assert_eq!((movements[0].money.amount, movements[0].fee, movements[0].order), (1, Some(0), None));
+        let read = parse(&format!("{header}\r\n{line}\r\n{sums}")).unwrap();
+        assert_eq!(read.len(), 1);
+        let movement = read[0].as_ref().unwrap();
+        assert_eq!(movement.at.to_string(), "2014-11-10T08:33:45Z");
+        assert_eq!((movement.money.amount, movement.fee, movement.order), (1, Some(0), None));
         assert!(parse("").is_err());
         assert!(parse(&format!("{header}\n{line}\n")).is_err());
-        assert!(parse(&format!("{header}\n{line}\nrest of a cell\n{sums}")).is_err());
-        assert!(parse(&format!("{header}\n{line},`more\n{sums}")).is_err());
-        assert!(parse(&format!("{header}\n{}\n{sums}", line.replace("SUCCESS", "OTHER"))).is_err());
+        // One that cannot be read does not keep us from the others.
+        for spoilt in ["rest of a cell".to_owned(), format!("{line},`more"), line.replace("SUCCESS", "OTHER")]
+        {
+            let read = parse(&format!("{header}\n{line}\n{spoilt}\n{line}\n{sums}")).unwrap();
+            assert_eq!(read.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true], "{spoilt}");
+        }
         assert!(parse("交易状态\n`SUCCESS\n").is_err());
     }
 }

@@ -39,8 +39,8 @@ use http::HeaderMap;
 pub use config::{Config, ConfigError, Method};
 
 use crate::{
-    Attempt, AttemptRef, Envelope, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider, Refund,
-    RefundRef, WebhookError, not_possible,
+    Attempt, AttemptRef, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider, Refund, RefundRef,
+    Statement, WebhookError, not_possible,
 };
 use client::Client;
 use keys::ResourceKey;
@@ -122,7 +122,7 @@ impl Provider for WechatPay {
         Envelope::read(body, "event_type", |_, _| ())
     }
 
-    async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Movement>, Error> {
+    async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Statement, Error> {
         self.read_bills(from, until).await
     }
 }

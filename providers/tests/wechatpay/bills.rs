@@ -44,7 +44,9 @@ async fn captures_and_refunds_of_several_days_are_told_oldest_first() {
         }
     });
 
-    let movements = wechat.statement(at("2024-02-28T16:00:00Z"), at("2024-03-05T16:00:00Z")).await.unwrap();
+    let statement = wechat.statement(at("2024-02-28T16:00:00Z"), at("2024-03-05T16:00:00Z")).await.unwrap();
+    assert_eq!(statement.unreadable, []);
+    let movements = statement.movements;
     let times: Vec<_> = movements.iter().map(|movement| movement.at.to_string()).collect();
     assert_eq!(times, ["2024-02-29T16:00:00Z", "2024-03-01T15:59:59Z", "2024-03-02T01:00:00Z"]);
     assert_eq!(movements[0].order, None);
@@ -61,11 +63,11 @@ async fn captures_and_refunds_of_several_days_are_told_oldest_first() {
 
     // From is included, until is not.
     let some = wechat.statement(at("2024-02-29T16:00:00Z"), at("2024-03-01T15:59:59Z")).await.unwrap();
-    assert_eq!(some.len(), 1);
+    assert_eq!(some.movements.len(), 1);
     // A day that is not over has no bill, and is not asked for.
     standin.with(|world| world.seen.clear());
     let now = Timestamp::now();
-    assert!(wechat.statement(now, at("2199-01-01T00:00:00Z")).await.unwrap().is_empty());
+    assert!(wechat.statement(now, at("2199-01-01T00:00:00Z")).await.unwrap().movements.is_empty());
     assert!(standin.with(|world| world.seen.is_empty()));
 }
 
@@ -78,14 +80,18 @@ async fn a_bill_that_is_not_the_one_announced_or_not_a_bill_is_no_statement() {
         standin.with(|world| world.bills.insert("2024-03-01".to_owned(), bill));
     };
     bills(&standin, format!("{HEADER}\r\n{text}\r\n{SUMS}"));
-    assert_eq!(ask().await.unwrap().len(), 1);
+    assert_eq!(ask().await.unwrap().movements.len(), 1);
     standin.with(|world| world.bill_spoilt = true);
     assert!(matches!(ask().await, Err(Error::Unavailable(_))));
     standin.with(|world| world.bill_spoilt = false);
 
-    bills(&standin, format!("{HEADER}\r\n{}\r\n{SUMS}", text.replace("12.50", "twelve")));
-    let error = ask().await.unwrap_err();
-    assert!(matches!(&error, Error::Unavailable(why) if !why.contains(OPENID)), "{error}");
+    let spoilt = text.replace("12.50", "twelve");
+    bills(&standin, format!("{HEADER}\r\n{spoilt}\r\n{text}\r\n{SUMS}"));
+    let statement = ask().await.unwrap();
+    assert_eq!((statement.movements.len(), statement.unreadable.len()), (1, 1));
+    let line = &statement.unreadable[0];
+    assert_eq!(line.reference, "2024-03-01/1");
+    assert!(!format!("{line:?}").contains(OPENID), "{line:?}");
     bills(&standin, "<html>".to_owned());
     assert!(matches!(ask().await, Err(Error::Unavailable(_))));
 }
