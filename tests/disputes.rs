@@ -165,3 +165,62 @@ async fn disputes_that_no_webhook_told_are_in_the_books() {
     assert_eq!(shown, [10_000, 0, 2000, 0, 0]);
     shop.close();
 }
+
+/// A paid order is cancelled while part of its money is in dispute: that part goes back once the shop has it again, and
+/// stays with the payer if not. Either way all of it went back once.
+#[tokio::test]
+async fn disputed_money_of_a_cancelled_order_goes_back_when_it_is_won() {
+    let shop = shop().await;
+    for state in ["won", "lost"] {
+        let id = shop.place_with(&[("tea", 4)], json!({"fulfilment": "manual"})).await;
+        let attempt = shop.attempt(&id).await;
+        shop.capture(attempt["id"].as_str().unwrap(), json!({})).await.is(200);
+        shop.until(&id, "paid").await;
+        let dispute =
+            dispute(&shop, attempt["provider_payment_id"].as_str().unwrap(), json!({"amount": 3000})).await;
+        shop.until_told(&id, "payment.disputed").await;
+        assert_eq!(shop.cancel(&id).await.is(200)["status"], "cancelled");
+        shop.until_refunds(&id, &["succeeded"]).await;
+        assert_eq!(shop.refunds(&id).await[0]["amount"], 2000);
+        shop.until_payment_status(&id, "partially_refunded").await;
+        close(&shop, &dispute, state).await;
+        shop.until_payment_status(&id, "refunded").await;
+        let expected: &[_] = if state == "won" { &[2000, 3000] } else { &[2000] };
+        let amounts: Vec<_> =
+            shop.refunds(&id).await.iter().map(|it| it["amount"].as_i64().unwrap()).collect();
+        assert_eq!(amounts, expected);
+        assert_eq!(open(&shop, &id).await, []);
+    }
+    assert_eq!(shop.level("tea").await, (100, 0));
+    shop.close();
+}
+
+/// A bank takes money that went back before: what it took beyond what was left is an exception, as long as it is so.
+#[tokio::test]
+async fn what_a_bank_takes_twice_is_an_exception() {
+    let shop = shop().await;
+    let (id, payment) = paid(&shop).await;
+    shop.ask_refund(&id, &json!({"amount": 3000, "reason": "returned"})).await.is(201);
+    shop.until_refunds(&id, &["succeeded"]).await;
+    let tell = async |kind: &str, state: &str| {
+        let data = json!({"order_id": id, "payment_id": payment, "dispute_id": "dp_2", "amount": TOTAL,
+                          "currency": "EUR", "state": state});
+        Webhook::new(&json!({"type": kind, "data": data})).send(&shop.api).await.is(200);
+    };
+    tell("dispute.created", "open").await;
+    shop.until_told(&id, "payment.disputed").await;
+    assert_eq!(open(&shop, &id).await, [("disputed".to_owned(), TOTAL)]);
+    tell("dispute.closed", "lost").await;
+    shop.until_told(&id, "dispute.lost").await;
+    let beyond = shop.until_exception(&id, "refund_unexplained").await;
+    assert_eq!(open(&shop, &id).await, [("refund_unexplained".to_owned(), 3000)]);
+    shop.until_payment_status(&id, "refunded").await;
+    shop.resolve(&beyond, "refund").await.problem(409, "refund_exceeds_captured");
+    assert_eq!(refundable(&shop, &id).await, 0);
+    // The bank gives it back after all: there is nothing to explain any more.
+    tell("dispute.closed", "won").await;
+    shop.until_told(&id, "dispute.won").await;
+    assert_eq!(open(&shop, &id).await, []);
+    assert_eq!(refundable(&shop, &id).await, 2000);
+    shop.close();
+}
