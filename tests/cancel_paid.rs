@@ -94,6 +94,13 @@ async fn a_stay_is_cancelled_free_until_so_long_before_it_begins() {
     shop.until_money(&later, "refunded").await;
     assert_eq!(shop.nights("room", 6, 8).await, [(0, 0), (0, 0)]);
 
+    // Those who gave all their nights back for part of the money cannot cancel for the rest of it.
+    let (gone, _) = book(8, json!("P30D")).await;
+    let most = json!({"reason": "x", "amount": 1, "restock": true});
+    shop.ask_refund(&gone, &most).await.is(201);
+    shop.until_back(&gone, 1).await;
+    shop.cancel(&gone).await.problem(409, "cancellation_closed");
+
     let mut body = shop.stay_body("room", 5, 6);
     body["policy"] = json!({"free_cancellation": "soon"});
     let problem = shop.try_place(&body).await.problem(422, "invalid_request");

@@ -3,7 +3,10 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::underpayment::{accumulate, shop, stands, until_paid};
+use crate::{
+    harness::eventually,
+    underpayment::{accumulate, shop, stands, until_paid},
+};
 
 /// Part of what counts goes back in the provider's dashboard: it is due again.
 #[tokio::test]
@@ -69,5 +72,63 @@ async fn a_part_that_only_nearly_went_back_counts() {
         let told: &[_] = if by_dispute { &["disputed"] } else { &["refund_failed"] };
         assert_eq!(shop.exceptions(&id).await, told);
     }
+    shop.close();
+}
+
+/// The order ends while part of its money is in dispute: the rest goes back, and the disputed part once it is won.
+#[tokio::test]
+async fn disputed_parts_of_an_order_that_ends_go_back_once() {
+    let shop = shop().await;
+    for state in ["won", "lost"] {
+        let id = shop.place_with(&[("tea", 1)], accumulate()).await;
+        shop.pay_with(&id, json!({"amount": 600})).await;
+        until_paid(&shop, &id, 600).await;
+        let payment = shop.books(&id).await[0]["id"].as_str().unwrap().to_owned();
+        let path = format!("/dashboard/payments/{payment}/disputes");
+        let dispute = shop.provider(Method::POST, &path, &json!({"amount": 250})).await.is(200);
+        shop.until_told(&id, "payment.disputed").await;
+        shop.cancel(&id).await.is(200);
+        let refunds = shop.until_refunds(&id, &["succeeded"]).await;
+        assert_eq!(refunds[0]["amount"], 350);
+        let path = format!("/dashboard/disputes/{}/close", dispute["id"].as_str().unwrap());
+        shop.provider(Method::POST, &path, &json!({"state": state})).await.is(200);
+        shop.until_payment_status(&id, "refunded").await;
+        let expected: &[_] = if state == "won" { &["succeeded"; 2] } else { &["succeeded"] };
+        shop.until_refunds(&id, expected).await;
+        assert_eq!(shop.balance(&id).await.1, if state == "won" { 600 } else { 350 });
+        assert_eq!(
+            shop.list_exceptions(&format!("state=open&order={id}")).await,
+            [] as [serde_json::Value; 0]
+        );
+    }
+    shop.close();
+}
+
+/// Two refunds in the dashboard are told before the part that they are of: what is left of it counts.
+#[tokio::test]
+async fn what_went_back_of_a_part_before_it_was_told_does_not_count() {
+    let shop = shop().await;
+    let id = shop.place_with(&[("tea", 1)], accumulate()).await;
+    shop.faults("", json!({"webhooks": "hold"})).await;
+    let part = json!({"order_id": id, "amount": 600, "currency": "EUR"});
+    shop.provider(Method::POST, "/payer/pay", &part).await.is(200);
+    let payment = shop.books(&id).await[0]["id"].as_str().unwrap().to_owned();
+    shop.no_faults().await;
+    for amount in [100, 120] {
+        let path = format!("/dashboard/payments/{payment}/refunds");
+        shop.provider(Method::POST, &path, &json!({"amount": amount})).await.is(200);
+    }
+    let mut sql = shop.sql().await;
+    eventually("both refunds are known", async || {
+        let known = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM refunds WHERE order_id IS NULL");
+        (known.fetch_one(&mut sql).await.unwrap() == 2).then_some(())
+    })
+    .await;
+    shop.provider(Method::POST, "/dashboard/deliveries/release", &json!({"order_id": id})).await.is(200);
+    until_paid(&shop, &id, 380).await;
+    assert_eq!(shop.list_exceptions("state=open").await, [] as [serde_json::Value; 0]);
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    assert_eq!(shop.balance(&id).await, (1220, 220, 2));
     shop.close();
 }

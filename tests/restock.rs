@@ -359,3 +359,30 @@ async fn what_a_refund_was_to_bring_back_comes_back_with_its_money_however_that_
     assert_eq!(shop.list_exceptions("state=open").await, [] as [Value; 0]);
     shop.close();
 }
+
+/// A refund that fails is asked for again: nothing comes back while the money is here, and what comes back does so once.
+#[tokio::test]
+async fn what_is_asked_for_again_comes_back_once() {
+    let shop = shop().await;
+    let lines = json!([{"sku": "tea", "quantity": 2}]);
+    let id = paid(&shop, &[("tea", 2)], json!({"fulfilment": "manual"}), "paid").await;
+    shop.faults("", json!({"refunds": "fail"})).await;
+    for failed in [&["failed"][..], &["failed", "failed"]] {
+        shop.bring_back(&id, lines.clone()).await.is(201);
+        shop.until_refunds(&id, failed).await;
+    }
+    assert_eq!((shop.level("tea").await, shop.returned(&id).await), ((8, 0), vec![Value::Null]));
+    shop.fulfil(&id).await.is(200);
+
+    // One of two pieces, for all the money.
+    let id = paid(&shop, &[("tea", 2)], json!({}), "completed").await;
+    let one = json!({"reason": "x", "amount": 2000, "lines": [{"sku": "tea", "quantity": 1}]});
+    shop.ask_refund(&id, &one).await.is(201);
+    shop.until_refunds(&id, &["failed"]).await;
+    shop.no_faults().await;
+    shop.ask_refund(&id, &one).await.is(201);
+    shop.until_payment_status(&id, "refunded").await;
+    shop.until_back(&id, 1).await;
+    assert_eq!((shop.level("tea").await, shop.returned(&id).await), ((7, 0), vec![json!(1)]));
+    shop.close();
+}

@@ -12,11 +12,14 @@ use store::{
 };
 use workflows::contract::At;
 
-/// Closes every attempt of an order that could still bring money. Gives what turned out to be captured, or was told and
-/// is stored, to be settled by the order's workflow. Fails if one provider does not say; the others are closed all the
-/// same.
+/// Closes every attempt of an order that could still bring money. Gives what turned out to be captured, to be settled by
+/// the order's workflow. Fails if one provider does not say; the others are closed all the same. Money that was told and
+/// is stored comes first: it may be all that the order waits for, whatever a provider says or does not say.
 pub(crate) async fn close(db: &Db, providers: &Providers, input: At) -> anyhow::Result<Vec<PaymentReport>> {
     let mut captured = inbox::waiting_money(db, input.order).await?;
+    if !captured.is_empty() {
+        return Ok(captured);
+    }
     let mut fault = None;
     for payment in payments::unfinished(db, input.order).await? {
         match close_one(db, providers, &payment, input.at).await {

@@ -41,10 +41,23 @@ pub(crate) async fn reconcile(
     let Statement { movements: lines, unreadable } =
         provider.statement(from, now.saturating_add(AHEAD)?).await?;
     let mut found = Reconciled { lines: lines.len() as u64, ..Reconciled::default() };
+    if unreadable.len() > MAX_UNREADABLE {
+        anyhow::bail!(
+            "{} lines of the books cannot be read, such as: {}",
+            unreadable.len(),
+            unreadable[0].why
+        );
+    }
     for line in &unreadable {
         if line.order.is_some() || !providers.is_shared(provider.name()) {
             found.unmatched += 1;
             note_unreadable(db, provider.name(), line, now).await?;
+        } else {
+            tracing::warn!(
+                provider = provider.name(),
+                why = line.why,
+                "a line of others' money cannot be read"
+            );
         }
     }
     for line in &lines {
@@ -68,6 +81,8 @@ pub(crate) async fn reconcile(
     Ok(found)
 }
 
+/// So many lines that cannot be read are not the lines' fault: the books have another form than we know.
+const MAX_UNREADABLE: usize = 100;
 /// Refunds that one run asks a provider for, one by one.
 const MAX_LOOKED_UP: i64 = 200;
 

@@ -16,14 +16,20 @@ pub struct Payment {
 }
 
 impl Payment {
-    /// The payment as it is if nothing that is on its way, or in dispute, ever takes anything.
-    #[must_use]
-    pub fn settled(mut self) -> Self {
-        for refund in self.refunds.iter_mut().filter(|it| !it.state.is_final()) {
-            (refund.state, refund.failure) = (RefundState::Failed, Failure::SentAgain);
+    /// Whether a refund failed, and its money went back all the same: of what it was to take nothing is here, whatever
+    /// becomes of what is on its way, in dispute or failed besides.
+    pub fn went_otherwise(&self, place: usize) -> bool {
+        let mut settled = self.clone();
+        settled.disputes.retain(|it| it.state != DisputeState::Open);
+        for (other, refund) in settled.refunds.iter_mut().enumerate() {
+            if other != place && refund.state != RefundState::Succeeded {
+                (refund.state, refund.failure) = (RefundState::Failed, Failure::SentAgain);
+            }
         }
-        self.disputes.retain(|it| it.state != DisputeState::Open);
-        self
+        let refund = &self.refunds[place];
+        refund.state == RefundState::Failed
+            && refund.of != Of::Any
+            && attribute(&settled).still_here[place] == 0
     }
 }
 
@@ -46,12 +52,14 @@ pub enum Fate {
     Kept,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Refund {
     pub of: Of,
     pub state: RefundState,
     pub amount: i64,
     pub failure: Failure,
+    /// What is held because this took it: parts of an order's money that went back before the order was paid.
+    pub held_for: Vec<usize>,
 }
 
 /// What a refund was made of.
@@ -74,10 +82,12 @@ pub enum Failure {
     SentAgain,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Dispute {
     pub state: DisputeState,
     pub amount: i64,
+    /// As of a refund.
+    pub held_for: Vec<usize>,
 }
 
 /// What a refund or a dispute took.
@@ -90,6 +100,18 @@ pub struct Taken {
     pub whole: Option<usize>,
     /// More than the payment had.
     pub short: i64,
+}
+
+impl Taken {
+    /// Both, by one refund.
+    fn and(self, more: Self) -> Self {
+        Self {
+            own: self.own + more.own,
+            held: self.held + more.held,
+            whole: self.whole.or(more.whole),
+            ..more
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -159,6 +181,18 @@ impl Left<'_> {
         Taken { own, held, whole: None, short: wanted - own - held }
     }
 
+    /// What is held because of this very refund or dispute.
+    fn held_for(&mut self, places: &[usize], wanted: i64) -> Taken {
+        let mut taken = Taken::default();
+        for place in places.iter().copied() {
+            let held = self.held(place, wanted - taken.held);
+            taken.whole =
+                (held == wanted && self.of[place].fate == Fate::Waits).then_some(place).or(taken.whole);
+            taken.held += held;
+        }
+        taken
+    }
+
     fn in_turn(&mut self, wanted: i64, from: impl Fn(Fate) -> bool) -> i64 {
         let mut taken = 0;
         for place in 0..self.held.len() {
@@ -191,7 +225,17 @@ pub fn attribute(payment: &Payment) -> Attribution {
     let Payment { applied, held, refunds, disputes } = payment;
     let here = |it: &Held| if it.fate == Fate::Kept { it.back } else { it.amount };
     let mut left = Left { own: *applied, held: held.iter().map(here).collect(), of: held };
-    let mut taken = vec![Taken::default(); refunds.len()];
+    // What is held because of one of them is its, before any other looks for something to take.
+    let is_back = |it: &Refund| it.state == RefundState::Succeeded;
+    let is_lost = |it: &Dispute| it.state == DisputeState::Lost;
+    let mut taken: Vec<Taken> = refunds
+        .iter()
+        .map(|it| left.held_for(if is_back(it) { &it.held_for } else { &[] }, it.amount))
+        .collect();
+    let lost: Vec<Taken> = disputes
+        .iter()
+        .map(|it| left.held_for(if is_lost(it) { &it.held_for } else { &[] }, it.amount))
+        .collect();
     let mut pass = |left: &mut Left<'_>, fits: &dyn Fn(&Refund) -> bool| {
         let (mut first, mut then) = (Vec::new(), Vec::new());
         for (place, refund) in refunds.iter().enumerate().filter(|(_, it)| fits(it)) {
@@ -201,7 +245,10 @@ pub fn attribute(payment: &Payment) -> Attribution {
         }
         for place in first.into_iter().chain(then) {
             let refund = &refunds[place];
-            taken[place] = left.from(refund.of, refund.amount);
+            if taken[place].held == refund.amount {
+                continue;
+            }
+            taken[place] = taken[place].and(left.from(refund.of, refund.amount - taken[place].held));
             if refund.state == RefundState::Succeeded && taken[place].short > 0 && refund.of != Of::Any {
                 // It went back all the same, so it was something else's.
                 let Taken { own, held, short, .. } = left.anywhere(taken[place].short);
@@ -210,13 +257,13 @@ pub fn attribute(payment: &Payment) -> Attribution {
             }
         }
     };
-    let is_back = |it: &Refund| it.state == RefundState::Succeeded;
     let is_under_way = |it: &Refund| !it.state.is_final();
     pass(&mut left, &|it| is_back(it) && it.of != Of::Any);
     pass(&mut left, &|it| is_back(it) && it.of == Of::Any);
-    let disputed = disputes.iter().map(|it| match it.state {
+    let disputed = disputes.iter().zip(lost).map(|(it, before)| match it.state {
         DisputeState::Won => Taken::default(),
-        DisputeState::Open | DisputeState::Lost => left.anywhere(it.amount),
+        DisputeState::Open | DisputeState::Lost if before.held == it.amount => before,
+        DisputeState::Open | DisputeState::Lost => before.and(left.anywhere(it.amount - before.held)),
     });
     let disputed = disputed.collect();
     pass(&mut left, &|it| is_under_way(it) && it.of != Of::Any);

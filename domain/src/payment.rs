@@ -178,6 +178,21 @@ pub enum Mismatch {
 }
 
 impl Mismatch {
+    pub const ALL: [Self; 12] = [
+        Self::WrongAmount,
+        Self::WrongCurrency,
+        Self::PaidTwice,
+        Self::OrderClosed,
+        Self::UnknownOrder,
+        Self::Overpaid,
+        Self::RefundFailed,
+        Self::RefundUnexplained,
+        Self::RefundContradicted,
+        Self::Disputed,
+        Self::AttemptUncertain,
+        Self::NotInBooks,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::WrongAmount => "wrong_amount",
@@ -269,6 +284,8 @@ pub enum Action {
 }
 
 impl Action {
+    pub const ALL: [Self; 4] = [Self::Refund, Self::Accept, Self::Dismiss, Self::Apply];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Refund => "refund",
@@ -279,7 +296,7 @@ impl Action {
     }
 
     pub fn from_store(text: &str) -> Option<Self> {
-        [Self::Refund, Self::Accept, Self::Dismiss, Self::Apply].into_iter().find(|it| it.as_str() == text)
+        Self::ALL.into_iter().find(|it| it.as_str() == text)
     }
 
     /// What it does and does not do, for people.

@@ -20,19 +20,29 @@ fn refund(held: usize) -> impl Strategy<Value = Refund> {
     ];
     let failure = prop::sample::select(vec![Failure::Waits, Failure::Kept, Failure::SentAgain]);
     (of, prop::sample::select(RefundState::ALL.to_vec()), 1..60_i64, failure)
-        .prop_map(|(of, state, amount, failure)| Refund { of, state, amount, failure })
+        .prop_map(|(of, state, amount, failure)| Refund { of, state, amount, failure, held_for: Vec::new() })
 }
 
 fn payment() -> impl Strategy<Value = Payment> {
-    let dispute = || {
-        (prop::sample::select(DisputeState::ALL.to_vec()), 1..60_i64)
-            .prop_map(|(state, amount)| Dispute { state, amount })
-    };
+    let dispute =
+        || {
+            (prop::sample::select(DisputeState::ALL.to_vec()), 1..60_i64)
+                .prop_map(|(state, amount)| Dispute { state, amount, held_for: Vec::new() })
+        };
     prop::collection::vec(held(), 0..3).prop_flat_map(move |held| {
         let refunds = prop::collection::vec(refund(held.len()), 0..6);
-        (0..100_i64, Just(held), refunds, prop::collection::vec(dispute(), 0..3)).prop_map(
-            |(applied, held, mut refunds, disputes)| {
+        // Each of what is held may be so because of one of them.
+        let because = prop::collection::vec(0..9_usize, held.len());
+        (0..100_i64, Just(held), refunds, prop::collection::vec(dispute(), 0..3), because).prop_map(
+            |(applied, held, mut refunds, mut disputes, because)| {
                 refunds.sort_by_key(|it| it.of != Of::Any);
+                for (place, because) in because.into_iter().enumerate() {
+                    match refunds.get_mut(because).filter(|it| it.of == Of::Any) {
+                        Some(refund) => refund.held_for.push(place),
+                        None if because < disputes.len() => disputes[because].held_for.push(place),
+                        None => {}
+                    }
+                }
                 Payment { applied, held, refunds, disputes }
             },
         )
@@ -72,6 +82,16 @@ proptest! {
         prop_assert!(says.still_here.iter().sum::<i64>() <= here);
         for (refund, still_here) in payment.refunds.iter().zip(&says.still_here) {
             prop_assert!(*still_here == 0 || refund.state == RefundState::Failed && *still_here <= refund.amount);
+        }
+    }
+
+    /// What a failed refund was to bring back comes back without it only if nothing of its money is here.
+    #[test]
+    fn what_is_here_did_not_go_otherwise(payment in payment()) {
+        let says = attribute(&payment);
+        for (place, refund) in payment.refunds.iter().enumerate() {
+            let waits = refund.failure != Failure::SentAgain && refund.of == Of::Own;
+            prop_assert!(!(waits && payment.went_otherwise(place) && says.still_here[place] > 0));
         }
     }
 

@@ -101,9 +101,11 @@ async fn change(
     if let Some(order) = origin.order {
         tell(tx, order, &row, before, at).await?;
     }
-    rebalance(tx, &origin.whose(&report.provider, &report.payment_id), at).await?;
+    let whose = origin.whose(&report.provider, &report.payment_id);
+    rebalance(tx, &whose, at).await?;
     if let (Some(order), DisputeState::Won) = (origin.order, row.state()) {
         refunds::give_back_of_cancelled(tx, order, at).await?;
+        refunds::give_back_of_sent(tx, &whose, at).await?;
     }
     Ok((before != Some(report.state)).then_some(report.state))
 }

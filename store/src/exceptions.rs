@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use sqlx::{Postgres, QueryBuilder};
 
 use crate::{
-    Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, sql, timeline,
+    Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, refunds::Whose,
+    sql, timeline,
 };
 
 /// Money that an exception is about.
@@ -31,6 +32,11 @@ pub(crate) struct About<'a> {
 }
 
 impl<'a> About<'a> {
+    pub(crate) fn whose(&self) -> Whose<'a> {
+        let Self { order, payment, provider, provider_payment_id, .. } = *self;
+        Whose { provider, provider_payment_id, payment, order }
+    }
+
     pub(crate) fn report(
         order: Option<OrderId>,
         payment: Option<PaymentId>,

@@ -96,6 +96,7 @@ pub(crate) async fn claim(
     if units.is_empty() {
         return Ok(());
     }
+    forgo(tx, refund, order, units).await?;
     sqlx::query(
         "INSERT INTO refund_lines (refund_id, order_id, sku, quantity, state)
          SELECT $1, $2, sku, quantity, 'claimed' FROM unnest($3::text[], $4::bigint[]) AS u (sku, quantity)
@@ -109,6 +110,23 @@ pub(crate) async fn claim(
     .execute(&mut **tx)
     .await?;
     check_ins::follow(tx, order, at).await
+}
+
+/// What a refund claims, one that failed before is not to bring back any more: it is asked for again.
+async fn forgo(tx: &mut Tx<'_>, refund: RefundId, order: OrderId, units: &Units) -> Result<()> {
+    sqlx::query(
+        "UPDATE refund_lines l SET quantity = greatest(l.quantity - u.quantity, 1),
+                state = CASE WHEN l.quantity > u.quantity THEN l.state ELSE 'void' END
+         FROM unnest($3::text[], $4::bigint[]) AS u (sku, quantity)
+         WHERE l.order_id = $2 AND l.refund_id <> $1 AND l.sku = u.sku AND l.state = 'freed'",
+    )
+    .bind(refund.uuid())
+    .bind(order.uuid())
+    .bind(units.keys().map(Sku::as_str).collect::<Vec<_>>())
+    .bind(units.values().copied().collect::<Vec<_>>())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// The money of a refund is back: so is what it had claimed. Done once, however often it is asked for.

@@ -6,6 +6,7 @@ use domain::{
     change::{Answer, Kind, Request},
     order::Status,
     policy::CancelPaid,
+    stay::Stay,
 };
 use serde_json::json;
 
@@ -142,10 +143,15 @@ pub(crate) async fn refusal(
     })
 }
 
-/// A stay can be cancelled until so long before it begins: the nights of it that are still owed.
+/// A stay can be cancelled until so long before it begins: the nights of it that are still owed, or, if none are, that
+/// were booked.
 async fn cancellation_closed(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Option<Answer>> {
     let spans = returns::sold(tx, order.id, at).await?.spans();
-    let Some(begins_at) = spans.into_iter().map(|(begins_at, _)| begins_at).min() else { return Ok(None) };
+    let begins_at = match spans.into_iter().map(|(begins_at, _)| begins_at).min() {
+        None => check_ins::stays(tx, order.id).await?.iter().map(Stay::begins_at).min(),
+        owed => owed,
+    };
+    let Some(begins_at) = begins_at else { return Ok(None) };
     let free = order.policy.free_cancellation.unwrap_or_default();
     let closes_at = begins_at.saturating_sub(free).unwrap_or(begins_at);
     Ok((at >= closes_at).then_some(Answer::CancellationClosed(closes_at)))

@@ -3,7 +3,7 @@
 //! gives its parts back.
 
 use domain::{
-    OrderId, PaymentId, Timestamp,
+    DisputeId, OrderId, PaymentId, RefundId, Timestamp,
     money::{Currency, Money},
     order::Status,
     payment::{Mismatch, Outcome, PaymentReport},
@@ -125,23 +125,50 @@ pub(crate) async fn take_back(
 ) -> Result<bool> {
     let order = lock(tx, order).await?;
     let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
-    let gone: Option<(i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT amount, applied, gone::bigint, (SELECT count(*) FROM exceptions e WHERE e.payment_id = p.id)
-         FROM payments p, LATERAL (
-             SELECT coalesce(sum(own), 0) AS gone
-             FROM (SELECT own FROM refunds WHERE payment_id = p.id AND state = 'succeeded'
-                   UNION ALL
-                   SELECT own FROM disputes WHERE payment_id = p.id AND state = 'lost') AS taken) AS t
-         WHERE id = $1 AND gone > 0 AND gone <= applied",
+    let taken: Vec<Taken> = sqlx::query_as(
+        "SELECT id AS refund, NULL::uuid AS dispute, own FROM refunds
+         WHERE payment_id = $1 AND state = 'succeeded' AND own > 0
+         UNION ALL
+         SELECT NULL, id, own FROM disputes WHERE payment_id = $1 AND state = 'lost' AND own > 0
+         ORDER BY 1, 2",
     )
     .bind(payment.uuid())
-    .fetch_optional(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    let Some((captured, applied, gone, told)) = gone else { return Ok(false) };
-    payments::apply(tx, payment, applied - gone, None).await?;
+    for taken in &taken {
+        take(tx, &order, payment, whose, taken, at).await?;
+    }
+    Ok(!taken.is_empty())
+}
+
+/// What a refund or a dispute took of a part.
+#[derive(sqlx::FromRow)]
+struct Taken {
+    refund: Option<uuid::Uuid>,
+    dispute: Option<uuid::Uuid>,
+    own: i64,
+}
+
+/// The exception says which refund or dispute it is because of: so it is known for good whose money that took.
+async fn take(
+    tx: &mut Tx<'_>,
+    order: &Locked,
+    payment: PaymentId,
+    whose: &Whose<'_>,
+    taken: &Taken,
+    at: Timestamp,
+) -> Result<()> {
+    let (captured, applied, told): (i64, i64, i64) = sqlx::query_as(
+        "SELECT amount, applied, (SELECT count(*) FROM exceptions e WHERE e.payment_id = p.id)
+         FROM payments p WHERE id = $1",
+    )
+    .bind(payment.uuid())
+    .fetch_one(&mut **tx)
+    .await?;
+    payments::apply(tx, payment, applied - taken.own, None).await?;
     sqlx::query("UPDATE orders SET parts_paid = parts_paid - $2 WHERE id = $1")
         .bind(order.id.uuid())
-        .bind(gone)
+        .bind(taken.own)
         .execute(&mut **tx)
         .await?;
     let about = About {
@@ -149,12 +176,16 @@ pub(crate) async fn take_back(
         payment: Some(payment),
         provider: whose.provider,
         provider_payment_id: whose.provider_payment_id,
-        money: Money::new(gone, order.currency),
+        money: Money::new(taken.own, order.currency),
         captured,
         part: &format!("gone-{told}"), // how many there are only grows
     };
-    exceptions::raise(tx, Mismatch::WrongAmount, &about, at).await?;
-    Ok(true)
+    let Some(raised) = exceptions::raise(tx, Mismatch::WrongAmount, &about, at).await? else { return Ok(()) };
+    match (taken.refund, taken.dispute) {
+        (Some(refund), _) => exceptions::note_refund(tx, raised.0, RefundId::from_uuid(refund)).await,
+        (None, Some(dispute)) => exceptions::note_dispute(tx, raised.0, DisputeId::from_uuid(dispute)).await,
+        (None, None) => Ok(()),
+    }
 }
 
 /// What came of applying money.

@@ -217,6 +217,8 @@ pub(super) async fn follow(
     }
     let raised = exceptions::raise(tx, mismatch, about, at).await?;
     refunds::take_up_early(tx, &[(about.provider, about.provider_payment_id, at)]).await?;
+    // A part of an order that ends may be on its way back, or in dispute: that does not go back once more.
+    refunds::rebalance(tx, &about.whose(), at).await?;
     if let (Some(raised), Resolution::Refund | Resolution::Reinstate) = (raised, resolution) {
         refunds::by_rule(tx, raised.0, about, mismatch, at).await?;
     }

@@ -8,7 +8,7 @@ use domain::{
     returns::Part,
 };
 
-use super::{New, Refund, Row, insert, left_of_payment, rebalance, select};
+use super::{New, Refund, Row, Whose, insert, left_of_payment, rebalance, select};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},
@@ -177,6 +177,36 @@ pub(crate) async fn give_back_of_cancelled(tx: &mut Tx<'_>, order: OrderId, at: 
         true => give_back_all(tx, order, "cancelled", at).await,
         false => Ok(()),
     }
+}
+
+/// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes back, too. Of
+/// a refund that failed another exception tells.
+pub(crate) async fn give_back_of_sent(tx: &mut Tx<'_>, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
+    let left: Vec<(uuid::Uuid, i64, String, i64)> = sqlx::query_as(
+        "SELECT e.id, e.amount - e.back, e.currency::text, p.amount
+         FROM exceptions e JOIN payments p ON p.id = e.payment_id
+         WHERE e.payment_id = $1 AND e.action = 'refund' AND e.resolved_by IN ('rule', 'api') AND e.amount > e.back
+           AND e.kind <> 'refund_failed'
+           AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.exception_id = e.id AND r.state = 'failed')
+         ORDER BY e.id",
+    )
+    .bind(whose.payment.map(PaymentId::uuid))
+    .fetch_all(&mut **tx)
+    .await?;
+    for (exception, amount, currency, captured) in left {
+        let money = Money::new(amount, Currency::parse(&currency).map_err(Error::corrupt)?);
+        let new = New {
+            order: whose.order,
+            payment: whose.payment,
+            exception: Some(ExceptionId::from_uuid(exception)),
+            captured,
+            source: "rule",
+            ..New::of(whose.provider, whose.provider_payment_id, money, "the dispute was won")
+        };
+        let refund = insert(tx, &new, at).await?;
+        rebalance(tx, &refund.whose(), at).await?;
+    }
+    Ok(())
 }
 
 /// A payment that an order was paid with, and what of it can still go back.

@@ -278,9 +278,9 @@ async fn say_superseded(tx: &mut Tx<'_>, row: &RefundRow, is_so: bool) -> Result
 /// What a refund of ours was to bring back comes back also if it failed, once its money went back otherwise: the customer
 /// has the money, and is owed neither twice.
 async fn give_back_superseded(tx: &mut Tx<'_>, books: &Books, order: OrderId, at: Timestamp) -> Result<()> {
-    let says = attribution::attribute(&books.payment().settled());
-    for (row, still_here) in books.refunds.iter().zip(says.still_here) {
-        if row.state == RefundState::Failed.as_str() && !row.by_provider && still_here == 0 {
+    let payment = books.payment();
+    for (place, row) in books.refunds.iter().enumerate() {
+        if payment.went_otherwise(place) {
             returns::give_back(tx, RefundId::from_uuid(row.id), order, at).await?;
         }
     }

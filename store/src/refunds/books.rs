@@ -152,10 +152,12 @@ impl Books {
                 true => Failure::SentAgain,
                 false => self.failed(row).map_or(Failure::Waits, ExceptionRow::failure),
             },
+            held_for: self.held_for(|it| row.by_provider && it.refund_id == Some(row.id)),
         });
         let disputes = self.disputes.iter().map(|row| attribution::Dispute {
             state: DisputeState::from_store(&row.state),
             amount: self.in_question(row.amount, &row.currency),
+            held_for: self.held_for(|it| it.dispute_id == Some(row.id)),
         });
         attribution::Payment {
             applied: self.applied,
@@ -163,6 +165,12 @@ impl Books {
             refunds: refunds.collect(),
             disputes: disputes.collect(),
         }
+    }
+
+    /// What is held because a refund or a dispute took it from an order that was not paid yet.
+    fn held_for(&self, because: impl Fn(&ExceptionRow) -> bool) -> Vec<usize> {
+        let places = self.held.iter().enumerate().filter(|(_, it)| because(it));
+        places.map(|(place, _)| place).collect()
     }
 
     /// Money of another currency than was captured takes nothing of it.

@@ -10,7 +10,8 @@ mod tell;
 
 pub use ask::{Request, request};
 pub(crate) use ask::{
-    by_rule, give_back_all, give_back_of_cancelled, is_all_asked_back, is_refunded, of_exception,
+    by_rule, give_back_all, give_back_of_cancelled, give_back_of_sent, is_all_asked_back, is_refunded,
+    of_exception,
 };
 pub(crate) use balance::{Whose, rebalance};
 pub(crate) use early::{origin, take_up_early};

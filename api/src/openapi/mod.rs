@@ -1,0 +1,88 @@
+//! The OpenAPI document, made from the handlers themselves, and a page to try it.
+
+mod complete;
+mod meaning;
+
+use std::sync::Arc;
+
+use axum::{Router, response::Html, routing::get};
+use serde_json::json;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::{
+    App, Problem, error::ProblemDocument, exceptions, inventory, ledger, orders, payments, products, refunds,
+    sandbox, settlements, stays,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Holdfast",
+        description = "Holds stock until the money arrives. Amounts are integer minor units; times are RFC 3339 UTC; \
+                       durations ISO 8601. Errors are RFC 9457 problem details with a stable `code`."
+    ),
+    tags(
+        (name = "Orders"), (name = "Payments"), (name = "Catalogue"), (name = "Stays"), (name = "Stock"), (name = "Webhooks"), (name = "Sandbox"),
+        (name = "Operations")
+    ),
+    components(schemas(ProblemDocument)),
+    modifiers(&BearerKey)
+)]
+struct Api;
+
+struct BearerKey;
+
+impl Modify for BearerKey {
+    fn modify(&self, document: &mut Document) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        document.components.get_or_insert_default().add_security_scheme("api_key", scheme);
+        document.security = Some(vec![SecurityRequirement::new("api_key", Vec::<String>::new())]);
+    }
+}
+
+/// Every route that wants a key, with its documentation.
+pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::with_openapi(Api::openapi())
+        .merge(products::routes())
+        .merge(stays::routes())
+        .merge(inventory::routes())
+        .merge(ledger::routes())
+        .merge(orders::routes())
+        .merge(payments::routes())
+        .merge(refunds::routes())
+        .merge(exceptions::routes())
+        .merge(settlements::routes());
+    match with_sandbox {
+        true => routes.merge(sandbox::routes()),
+        false => routes,
+    }
+}
+
+/// `/openapi.json`, and `/docs` to try it, served from the program itself.
+pub fn pages(document: &Document) -> Router<App> {
+    let files = SwaggerUi::new(FILES)
+        .external_url_unchecked("/openapi.json", complete::complete(json!(document)))
+        .config(Config::default().persist_authorization(true).try_it_out_enabled(true));
+    Router::from(files).route("/docs", get(page))
+}
+
+const FILES: &str = "/docs/files";
+
+/// The page at its own address, without a redirect; its files are found below [`FILES`].
+async fn page() -> Result<Html<String>, Problem> {
+    let file = utoipa_swagger_ui::serve("index.html", Arc::new(Config::default()));
+    let page = file.ok().flatten().and_then(|file| String::from_utf8(file.bytes.into_owned()).ok());
+    let page = page.ok_or_else(Problem::internal)?; // it is compiled into this program
+    Ok(Html(page.replacen("<head>", &format!("<head><base href=\"{FILES}/\">"), 1)))
+}
+
+#[cfg(test)]
+mod tests;
