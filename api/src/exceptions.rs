@@ -116,7 +116,7 @@ struct ListExceptions {
 
 /// List exceptions, newest first.
 #[utoipa::path(
-    get, path = "/v1/exceptions", tag = "Payments", params(ListExceptions),
+    get, path = "/v1/exceptions", operation_id = "list_exceptions", tag = "Payments", params(ListExceptions),
     responses((status = 200, body = List<ExceptionDocument>), (status = 422, body = ProblemDocument)),
 )]
 async fn list(
@@ -162,7 +162,7 @@ struct Resolve {
 
 /// Decide about an exception. What was decided, and why, stays on record.
 #[utoipa::path(
-    post, path = "/v1/exceptions/{id}/resolve", tag = "Payments", params(("id" = String, Path)),
+    post, path = "/v1/exceptions/{id}/resolve", operation_id = "resolve_exception", tag = "Payments", params(("id" = String, Path)),
     request_body = Resolve,
     responses(
         (status = 200, body = ExceptionDocument),

@@ -46,7 +46,7 @@ impl Inventory {
 
 /// Read a stock level.
 #[utoipa::path(
-    get, path = "/v1/inventory/{sku}", tag = "Stock", params(("sku" = String, Path)),
+    get, path = "/v1/inventory/{sku}", operation_id = "get_inventory", tag = "Stock", params(("sku" = String, Path)),
     responses(
         (status = 200, body = Inventory),
         (status = 404, body = ProblemDocument),
@@ -74,7 +74,7 @@ struct Adjustment {
 
 /// Adjust the stock on hand, or receive a delivery.
 #[utoipa::path(
-    post, path = "/v1/inventory/{sku}/adjustments", tag = "Stock",
+    post, path = "/v1/inventory/{sku}/adjustments", operation_id = "adjust_inventory", tag = "Stock",
     params(("sku" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     responses(
         (status = 201, body = Inventory),

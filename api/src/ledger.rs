@@ -78,7 +78,7 @@ struct ListMovements {
 
 /// List the movements of stock, newest first.
 #[utoipa::path(
-    get, path = "/v1/ledger", tag = "Stock", params(ListMovements),
+    get, path = "/v1/ledger", operation_id = "list_movements", tag = "Stock", params(ListMovements),
     responses((status = 200, body = List<MovementDocument>), (status = 422, body = ProblemDocument)),
 )]
 async fn list(

@@ -93,7 +93,7 @@ pub fn router(app: App) -> Router {
         .merge(operations::routes())
         .split_for_parts();
     documented
-        .merge(openapi::pages(openapi))
+        .merge(openapi::pages(&openapi))
         .fallback(|| async { Problem::not_found("route_not_found", "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

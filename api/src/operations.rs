@@ -38,7 +38,7 @@ where
 }
 
 /// The process runs.
-#[utoipa::path(get, path = "/healthz", tag = "Operations", security(()), responses((status = 200, body = Value)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "Operations", security(()), responses((status = 200, body = Value)))]
 async fn healthz() -> axum::Json<Value> {
     axum::Json(json!({"status": "ok"}))
 }
@@ -47,7 +47,7 @@ async fn healthz() -> axum::Json<Value> {
 /// orders are still accepted and their workflows start later: ready, and it says what is missing. With a Temporal that
 /// refuses us (no such namespace, no permission) they never start until somebody mends the configuration: 503, with why.
 #[utoipa::path(
-    get, path = "/readyz", tag = "Operations", security(()),
+    get, path = "/readyz", operation_id = "readyz", tag = "Operations", security(()),
     responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away, `checks` why")),
 )]
 async fn readyz(State(asked): State<Operations>) -> (StatusCode, axum::Json<Value>) {
@@ -85,7 +85,7 @@ fn word_for(check: &Result<(), String>) -> &str {
 }
 
 /// Prometheus text.
-#[utoipa::path(get, path = "/metrics", tag = "Operations", security(()), responses((status = 200, body = String)))]
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "Operations", security(()), responses((status = 200, body = String)))]
 async fn metrics(State(asked): State<Operations>) -> impl IntoResponse {
     let text = telemetry::render(&asked.sdk_metrics).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)

@@ -100,7 +100,7 @@ struct OpenPayment {
 
 /// Open an attempt to pay an order, at the order's provider. One that was open is superseded and cancelled.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/payments", tag = "Payments",
+    post, path = "/v1/orders/{id}/payments", operation_id = "open_payment", tag = "Payments",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     request_body = Option<OpenPayment>,
     responses(
@@ -257,7 +257,7 @@ fn captured(payment: &Payment, attempt: Attempt) -> Event {
 
 /// The payment attempts of an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/payments", tag = "Payments", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/payments", operation_id = "list_payments", tag = "Payments", params(("id" = String, Path)),
     responses((status = 200, body = List<PaymentDocument>), (status = 404, body = ProblemDocument)),
 )]
 async fn list(
@@ -273,7 +273,7 @@ async fn list(
 
 /// Ask the provider for the truth about an attempt. Money it has captured is taken up.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/payments/{payment_id}/refresh", tag = "Payments",
+    post, path = "/v1/orders/{id}/payments/{payment_id}/refresh", operation_id = "refresh_payment", tag = "Payments",
     params(("id" = String, Path), ("payment_id" = String, Path)),
     responses(
         (status = 200, body = PaymentDocument),

@@ -146,7 +146,7 @@ struct ReturnStay {
 /// back on the shelf, whatever `restock` says: take off the shelf what is not fit to be sold by an adjustment of its stock.
 /// Lines that cost nothing come back along with others, or, once an order is completed, by an adjustment.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/refunds", tag = "Payments", request_body = RequestRefund,
+    post, path = "/v1/orders/{id}/refunds", operation_id = "request_refund", tag = "Payments", request_body = RequestRefund,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     responses(
         (status = 201, body = RefundDocument, headers(("Idempotent-Replayed" = Option<String>))),
@@ -219,7 +219,7 @@ fn nights(field: &str, stay: &ReturnStay, invalids: &mut Invalids) -> Option<(Da
 
 /// The refunds of an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/refunds", tag = "Payments", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/refunds", operation_id = "list_refunds", tag = "Payments", params(("id" = String, Path)),
     responses((status = 200, body = List<RefundDocument>), (status = 404, body = ProblemDocument)),
 )]
 async fn list(

@@ -87,7 +87,7 @@ impl From<TermsDocument> for Terms {
 
 /// Set what a product offers with its nights; what is absent takes its default. Orders already placed keep what they booked.
 #[utoipa::path(
-    put, path = "/v1/products/{sku}/stay", tag = "Stays",
+    put, path = "/v1/products/{sku}/stay", operation_id = "put_stay_terms", tag = "Stays",
     params(
         ("sku" = String, Path),
         ("If-Match" = Option<String>, Header, description = "The product's `ETag`: only if it still has it"),
@@ -116,7 +116,7 @@ async fn put_terms(
 
 /// Read what a product offers with its nights.
 #[utoipa::path(
-    get, path = "/v1/products/{sku}/stay", tag = "Stays", params(("sku" = String, Path)),
+    get, path = "/v1/products/{sku}/stay", operation_id = "get_stay_terms", tag = "Stays", params(("sku" = String, Path)),
     responses(
         (status = 200, body = TermsDocument),
         (status = 404, body = ProblemDocument),
@@ -182,7 +182,7 @@ impl From<stays::Night> for Night {
 
 /// Offer the nights from one day to another: how many rooms each has, at what price. All of them or none.
 #[utoipa::path(
-    put, path = "/v1/products/{sku}/nights", tag = "Stays",
+    put, path = "/v1/products/{sku}/nights", operation_id = "put_nights", tag = "Stays",
     params(
         ("sku" = String, Path),
         ("If-Match" = Option<String>, Header, description = "The product's `ETag`: only if it still has it"),
@@ -246,7 +246,7 @@ struct ListNights {
 
 /// The nights on offer, in order. Days without an offer are left out.
 #[utoipa::path(
-    get, path = "/v1/products/{sku}/nights", tag = "Stays", params(("sku" = String, Path), ListNights),
+    get, path = "/v1/products/{sku}/nights", operation_id = "list_nights", tag = "Stays", params(("sku" = String, Path), ListNights),
     responses(
         (status = 200, body = List<Night>),
         (status = 404, body = ProblemDocument),

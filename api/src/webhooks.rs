@@ -27,7 +27,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// `{type: "payment.succeeded" | "payment.failed", data: {order_id, payment_id, amount, currency}}`; refunds add
 /// `provider_refund_id` (and `refund_id`, if we made it), disputes `dispute_id` and `state` (`open`, `won` or `lost`).
 #[utoipa::path(
-    post, path = "/v1/webhooks/{provider}", tag = "Webhooks",
+    post, path = "/v1/webhooks/{provider}", operation_id = "receive_webhook", tag = "Webhooks",
     params(
         ("provider" = String, Path, description = "`sandbox`, `stripe` or `wechatpay`, if configured"),
     ),

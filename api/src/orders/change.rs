@@ -56,7 +56,7 @@ pub struct CancelOrder {
 
 /// Cancel an order that is not handed over: its stock is released, what was paid goes back, and the customer is told.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/cancel", tag = "Orders",
+    post, path = "/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
     request_body = Option<CancelOrder>,
     responses(
@@ -93,7 +93,7 @@ pub struct ExtendOrder {
 
 /// Give the customer more time to pay. A mail says so, and reminders go out before the new deadline.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/extend", tag = "Orders",
+    post, path = "/v1/orders/{id}/extend", operation_id = "extend_order", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
@@ -140,7 +140,7 @@ fn check_due(order: &Order, due: Timestamp) -> Result<(), Invalid> {
 /// Complete a paid order whose policy is manual fulfilment. One with a stay is `used` then: this is how guests get in who
 /// have lost their code.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/fulfil", tag = "Orders",
+    post, path = "/v1/orders/{id}/fulfil", operation_id = "fulfil_order", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),

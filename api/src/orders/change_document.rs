@@ -56,7 +56,7 @@ impl From<Change> for ChangeDocument {
 
 /// Look at a change that was asked of an order: whether it is decided yet.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/changes/{change_id}", tag = "Orders",
+    get, path = "/v1/orders/{id}/changes/{change_id}", operation_id = "get_order_change", tag = "Orders",
     params(("id" = String, Path), ("change_id" = String, Path)),
     responses((status = 200, body = ChangeDocument), (status = 404, body = ProblemDocument)),
 )]
@@ -69,7 +69,7 @@ pub async fn get_change(
 
 /// List the changes that were asked of an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/changes", tag = "Orders", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/changes", operation_id = "list_order_changes", tag = "Orders", params(("id" = String, Path)),
     responses((status = 200, body = List<ChangeDocument>), (status = 404, body = ProblemDocument)),
 )]
 pub async fn list_changes(

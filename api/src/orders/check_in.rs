@@ -28,7 +28,7 @@ pub struct CheckInOrder {
 /// Let guests in by the code of their mail: completes the paid order as `used`. After five wrong codes there is only
 /// `fulfil`, once the shop knows its guests otherwise.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/check-in", tag = "Orders",
+    post, path = "/v1/orders/{id}/check-in", operation_id = "check_in_order", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
     responses(
         (status = 200, body = super::OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),

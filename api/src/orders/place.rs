@@ -124,7 +124,7 @@ struct PlacePolicy {
 /// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine. An order that costs
 /// nothing is paid at once: it is `completed`, or `paid` if it waits for `fulfil` or a check-in.
 #[utoipa::path(
-    post, path = "/v1/orders", tag = "Orders", request_body = PlaceOrder,
+    post, path = "/v1/orders", operation_id = "place_order", tag = "Orders", request_body = PlaceOrder,
     params(("Idempotency-Key" = String, Header, description = "New for each order; a repeat gets the first answer again")),
     responses(
         (status = 201, body = OrderDocument, headers(("Location" = String), ("Idempotent-Replayed" = Option<String>))),

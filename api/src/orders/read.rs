@@ -31,7 +31,7 @@ pub async fn load(app: &App, id: OrderId) -> Result<domain::order::Order, Proble
 
 /// Read an order.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}", tag = "Orders", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}", operation_id = "get_order", tag = "Orders", params(("id" = String, Path)),
     responses((status = 200, body = OrderDocument), (status = 404, body = ProblemDocument)),
 )]
 pub async fn get(
@@ -60,7 +60,7 @@ pub struct ListOrders {
 
 /// List orders, newest first.
 #[utoipa::path(
-    get, path = "/v1/orders", tag = "Orders", params(ListOrders),
+    get, path = "/v1/orders", operation_id = "list_orders", tag = "Orders", params(ListOrders),
     responses((status = 200, body = List<OrderDocument>), (status = 422, body = ProblemDocument)),
 )]
 pub async fn list(
@@ -114,7 +114,7 @@ pub struct TimelineEntry {
 
 /// What happened to an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/timeline", tag = "Orders", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/timeline", operation_id = "get_order_timeline", tag = "Orders", params(("id" = String, Path)),
     responses((status = 200, body = List<TimelineEntry>), (status = 404, body = ProblemDocument)),
 )]
 pub async fn timeline(

@@ -45,7 +45,7 @@ type Tagged = ([(HeaderName, String); 1], axum::Json<Product>);
 /// Create or replace a product, or bring a retired one back. Orders already placed keep their price and name. What
 /// changes nothing leaves the version as it is.
 #[utoipa::path(
-    put, path = "/v1/products/{sku}", tag = "Catalogue",
+    put, path = "/v1/products/{sku}", operation_id = "put_product", tag = "Catalogue",
     params(
         ("sku" = String, Path),
         ("If-Match" = Option<String>, Header, description = "An `ETag`: change the product only if it still has it; `*`: only if there is one"),
@@ -92,7 +92,7 @@ fn parse(sku: SkuPath, request: PutProduct) -> Result<(Sku, Wanted), Vec<Invalid
 /// Retire a product: it is no longer listed, found or sold. It can be read still, orders keep it, and a PUT brings it
 /// back. Retiring it again changes nothing.
 #[utoipa::path(
-    delete, path = "/v1/products/{sku}", tag = "Catalogue",
+    delete, path = "/v1/products/{sku}", operation_id = "retire_product", tag = "Catalogue",
     params(
         ("sku" = String, Path),
         ("If-Match" = Option<String>, Header, description = "An `ETag`: retire the product only if it still has it"),

@@ -29,7 +29,7 @@ use crate::{
 
 /// Read a product, also a retired one.
 #[utoipa::path(
-    get, path = "/v1/products/{sku}", tag = "Catalogue",
+    get, path = "/v1/products/{sku}", operation_id = "get_product", tag = "Catalogue",
     params(
         ("sku" = String, Path),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag`: 304 if the product still has it"),
@@ -77,7 +77,7 @@ pub struct ListProducts {
 /// List products in SKU order; with `q`, those that fit best come first: by the beginning of their SKU, by name, by
 /// description, and then by words that are only alike.
 #[utoipa::path(
-    get, path = "/v1/products", tag = "Catalogue", params(ListProducts),
+    get, path = "/v1/products", operation_id = "list_products", tag = "Catalogue", params(ListProducts),
     responses((status = 200, body = List<Product>), (status = 422, body = ProblemDocument)),
 )]
 pub async fn list(
@@ -180,7 +180,7 @@ pub struct ListEvents {
 
 /// What became of a product, newest first.
 #[utoipa::path(
-    get, path = "/v1/products/{sku}/history", tag = "Catalogue", params(("sku" = String, Path), ListEvents),
+    get, path = "/v1/products/{sku}/history", operation_id = "list_product_events", tag = "Catalogue", params(("sku" = String, Path), ListEvents),
     responses(
         (status = 200, body = List<ProductEvent>),
         (status = 404, body = ProblemDocument),

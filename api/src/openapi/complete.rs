@@ -1,0 +1,177 @@
+//! What the handlers' own documentation leaves out, because it is the same everywhere: the errors that any request may get,
+//! a description of each answer, and what each name means ([`super::meaning`]).
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::meaning;
+
+const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
+const PROBLEM: &str = "#/components/schemas/Problem";
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Completes a document that was made from the handlers.
+pub fn complete(mut document: Value) -> Value {
+    let items = document["paths"].as_object_mut().into_iter().flatten();
+    for (path, item) in items {
+        for method in METHODS {
+            if let Some(operation) = item.get_mut(method) {
+                complete_operation(path, operation);
+            }
+        }
+    }
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        for (name, schema) in schemas.iter_mut() {
+            complete_schema(name, schema);
+        }
+    }
+    document
+}
+
+fn complete_operation(path: &str, operation: &mut Value) {
+    tidy(operation, "summary");
+    let wants_key = operation.get("security").is_none();
+    let has_body = operation.get("requestBody").is_some();
+    let mut others = Vec::new();
+    if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
+        for parameter in parameters {
+            let (place, name) = (text(parameter, "in"), text(parameter, "name"));
+            tidy(parameter, "description");
+            if let Some(schema) = parameter.get_mut("schema") {
+                let of = match name.as_str() {
+                    "id" if path.contains("/orders/") => "Order",
+                    "id" => "Exception",
+                    "limit" => {
+                        schema["type"] = json!("integer");
+                        ""
+                    }
+                    _ => "",
+                };
+                describe(schema, of, &name);
+            }
+            others.extend(match place.as_str() {
+                "query" => Some(422),
+                "header" => Some(400),
+                _ => None,
+            });
+        }
+    }
+    if has_body {
+        others.extend([400, 408, 413, 415, 422]);
+    }
+    if wants_key {
+        others.extend([401, 500, 503]);
+    }
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for status in others {
+        responses.entry(status.to_string()).or_insert_with(problem);
+    }
+    for (status, response) in responses {
+        complete_response(status, response);
+    }
+}
+
+fn problem() -> Value {
+    json!({"content": {PROBLEM_JSON: {"schema": {"$ref": PROBLEM}}}})
+}
+
+fn complete_response(status: &str, response: &mut Value) {
+    let code = status.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
+    if text(response, "description").is_empty() {
+        response["description"] = json!(code.and_then(|code| meaning_of(&code)).unwrap_or("An answer"));
+    }
+    // Problems have a media type of their own, which handlers would have to repeat at each of their errors.
+    let content = &mut response["content"];
+    if content["application/json"]["schema"]["$ref"] == PROBLEM {
+        *response = json!({"description": response["description"], "headers": response["headers"],
+                           "content": problem()["content"]});
+    }
+    let headers = match status {
+        "429" | "503" => {
+            json!({"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}}})
+        }
+        "401" => json!({"WWW-Authenticate": {"schema": {"type": "string"}}}),
+        _ => Value::Null,
+    };
+    if response["headers"].is_null() && !headers.is_null() {
+        response["headers"] = headers;
+    }
+    if let Some(response) = response.as_object_mut() {
+        response.retain(|_, value| !value.is_null());
+    }
+}
+
+/// For an answer of which the handler says nothing more.
+fn meaning_of(status: &StatusCode) -> Option<&'static str> {
+    Some(match status.as_u16() {
+        200 => "As asked",
+        201 => "Created",
+        400 => "The request cannot be read: `malformed_json`, or a header is not as it should be",
+        401 => "`unauthorized`: the API key is missing or wrong",
+        404 => "There is nothing with this name",
+        408 => "`request_timeout`: the body came too slowly",
+        413 => "`payload_too_large`",
+        415 => "`unsupported_media_type`: the body is not sent as JSON",
+        422 => "`invalid_request`: each field that broke a rule is named",
+        500 => "`internal_error`: it is in the log under the request's id",
+        503 => "Something is away or busy; nothing was done, try again",
+        _ => return status.canonical_reason(),
+    })
+}
+
+fn complete_schema(name: &str, schema: &mut Value) {
+    tidy(schema, "description");
+    let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    for (property, of) in properties {
+        // A page's documents are those that a read of one gives.
+        if let (Some(item), "data") = (name.strip_prefix("List_"), property.as_str()) {
+            *of = json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{item}")}});
+        }
+        if let (Some(always), "object") = (always(of), property.as_str()) {
+            of["const"] = json!(always);
+        }
+        describe(of, name, property);
+    }
+}
+
+/// "Always `order`."
+fn always(property: &Value) -> Option<String> {
+    Some(text(property, "description").strip_prefix("Always `")?.strip_suffix("`.")?.to_owned())
+}
+
+/// Merges what a name means into what its type says.
+fn describe(schema: &mut Value, of: &str, name: &str) {
+    tidy(schema, "description");
+    if schema.get("const").is_some() {
+        return;
+    }
+    let kind = ["integer", "array", "string"].into_iter().find(|kind| is(schema, kind));
+    let more = kind.and_then(|kind| meaning::of(of, name, kind));
+    let is_nullable = is(schema, "null");
+    for (key, mut value) in more.as_ref().and_then(Value::as_object).cloned().unwrap_or_default() {
+        if let (true, Some(words)) = (is_nullable, value.as_array_mut()) {
+            words.push(Value::Null);
+        }
+        if schema.get(&key).is_none() {
+            schema[key] = value;
+        }
+    }
+}
+
+fn is(schema: &Value, wanted: &str) -> bool {
+    match &schema["type"] {
+        Value::Array(types) => types.iter().any(|it| it == wanted),
+        one => one == wanted,
+    }
+}
+
+/// Lines end where the source code's do; in the document they would end in the middle of a sentence.
+fn tidy(of: &mut Value, key: &str) {
+    if let Some(Value::String(text)) = of.get_mut(key) {
+        *text = text.split("\n\n").map(|it| it.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+    }
+}
+
+fn text(of: &Value, key: &str) -> String {
+    of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,143 @@
+//! What a property or parameter may hold, by its name: a name means the same wherever it stands. The types of the handlers
+//! say string or integer; this adds bounds, patterns and enumerations, which client generators make types of.
+
+use domain::{
+    change,
+    money::{MAX_AMOUNT, MAX_UNIT_PRICE},
+    order::{MAX_LINES, PaymentStatus, Status},
+    payment::{Action, Mismatch, RefundState},
+    stay::{MAX_EXTRAS, MAX_GUESTS, MAX_ROOMS},
+    stock::{MAX_ADJUSTMENT, MAX_QUANTITY},
+};
+use serde_json::{Value, json};
+use store::exceptions::UNREADABLE_EVENT;
+
+/// What the property `name` of `schema` holds, to be merged into what its type says. A parameter's schema is `""`, that of
+/// an id in a path the resource's.
+pub fn of(schema: &str, name: &str, kind: &str) -> Option<Value> {
+    match kind {
+        "integer" => {
+            let (min, max) = number(schema, name);
+            Some(json!({"minimum": min, "maximum": max}))
+        }
+        "array" => items(schema, name).map(|(min, max)| json!({"minItems": min, "maxItems": max})),
+        "string" => words(schema, name)
+            .map(|words| json!({ "enum": words }))
+            .or_else(|| {
+                id(schema, name).map(|prefix| json!({"pattern": format!("^{prefix}_[0-9a-f]{{32}}$")}))
+            })
+            .or_else(|| text(schema, name)),
+        _ => None,
+    }
+}
+
+/// A closed set of words.
+fn words(schema: &str, name: &str) -> Option<Vec<&'static str>> {
+    Some(match (schema, name) {
+        ("Order" | "", "status") | ("Problem", "current_status") => Status::ALL.map(Status::as_str).to_vec(),
+        ("Order", "payment_status") => PaymentStatus::ALL.map(PaymentStatus::as_str).to_vec(),
+        ("Payment", "state") => vec!["opening", "open", "closing", "succeeded", "failed", "cancelled"],
+        ("Refund", "state") => RefundState::ALL.map(RefundState::as_str).to_vec(),
+        ("Refund", "source") => vec!["api", "rule", "provider"],
+        ("Exception" | "", "state") => vec!["open", "resolved"],
+        ("Exception", "kind") => {
+            Mismatch::ALL.iter().map(|kind| kind.as_str()).chain([UNREADABLE_EVENT]).collect()
+        }
+        ("Exception" | "Resolve", "action") => Action::ALL.map(Action::as_str).to_vec(),
+        ("Exception", "resolved_by") => vec!["rule", "api", "provider"],
+        ("OrderChange", "kind") => change::Kind::ALL.map(change::Kind::as_str).to_vec(),
+        ("OrderChange", "state") => vec!["pending", "done", "refused"],
+        ("Movement", "kind") => {
+            vec!["received", "adjusted", "held", "committed", "released", "returned"]
+        }
+        ("Adjustment", "kind") => vec!["adjusted", "received"],
+        ("Product" | "PutProduct", "kind") => vec!["goods", "stay"],
+        ("ProductEvent", "type") => {
+            vec!["product.created", "product.changed", "product.retired", "product.restored"]
+        }
+        (_, "per") => vec!["stay", "night", "guest", "guest_night"],
+        ("PlacePolicy", "fulfilment") => vec!["immediate", "manual"],
+        ("PlacePolicy", "late_payment") => vec!["reinstate", "refund", "exception"],
+        ("PlacePolicy", "overpayment") => vec!["exception", "refund_difference"],
+        ("PlacePolicy", "underpayment") => vec!["exception", "refund", "accumulate"],
+        ("PlacePolicy", "duplicate_payment") => vec!["refund", "exception"],
+        ("PlacePolicy", "cancel_paid") => vec!["refund", "refuse"],
+        ("", "include_retired") => vec!["true", "false"],
+        _ => return None,
+    })
+}
+
+/// The prefix of an id of ours.
+fn id(schema: &str, name: &str) -> Option<&'static str> {
+    Some(match (schema, name) {
+        ("Order", "id") | (_, "order_id" | "order") => "ord",
+        ("Payment", "id") | ("Exception" | "", "payment_id") => "pay",
+        ("Refund", "id") => "re",
+        ("Exception", "id") | (_, "exception_id") => "exc",
+        ("OrderChange", "id") | ("", "change_id") => "chg",
+        _ => return None,
+    })
+}
+
+fn number(schema: &str, name: &str) -> (i64, i64) {
+    match (schema, name) {
+        ("PutProduct" | "PutNights" | "Extra", "unit_price") => (0, MAX_UNIT_PRICE),
+        ("RequestRefund" | "PayOrder", "amount") => (1, MAX_AMOUNT),
+        ("PlaceLine" | "ReturnLine", "quantity") => (1, MAX_QUANTITY),
+        ("PlaceLine", "guests") => (1, MAX_GUESTS * MAX_ROOMS),
+        ("StayTerms", "max_guests") => (1, MAX_GUESTS),
+        ("PutNights", "capacity") => (0, MAX_QUANTITY),
+        ("Adjustment", "delta") => (-MAX_ADJUSTMENT, MAX_ADJUSTMENT),
+        // Corrections go down, and a day's refunds may be of money that came before.
+        ("Movement", "quantity" | "on_hand_delta" | "held_delta") | ("Settlement", _) => {
+            (-MAX_AMOUNT, MAX_AMOUNT)
+        }
+        ("Problem", "status") => (400, 599),
+        ("Paid", "webhook_status") => (100, 599),
+        (_, "version") => (1, i32::MAX.into()),
+        ("", "limit") => (1, 100),
+        _ => (0, MAX_AMOUNT),
+    }
+}
+
+/// Lists in requests.
+fn items(schema: &str, name: &str) -> Option<(usize, usize)> {
+    Some(match (schema, name) {
+        ("PlaceOrder" | "RequestRefund", "lines") => (1, MAX_LINES),
+        ("PlaceLine" | "StayTerms", "extras") => (0, MAX_EXTRAS),
+        ("PlacePolicy", "reminders") => (0, 10),
+        _ => return None,
+    })
+}
+
+/// Text with a form or a length.
+fn text(schema: &str, name: &str) -> Option<Value> {
+    let line = |max: usize| json!({"minLength": 1, "maxLength": max});
+    Some(match (schema, name) {
+        ("Movement", "id") => json!({"pattern": "^mov_[0-9]+$"}),
+        (_, "currency") => json!({"pattern": "^[A-Z]{3}$"}),
+        (_, "payment_window" | "grace" | "free_cancellation" | "duration") => json!({"format": "duration"}),
+        ("", "from" | "to") | (_, "day") | ("Shortage", "night") => json!({"format": "date"}),
+        ("", "placed_from" | "placed_to") | ("Problem", "opens_at" | "closed_at") => {
+            json!({"format": "date-time"})
+        }
+        (_, "email") => json!({"format": "email", "maxLength": 254}),
+        ("Customer", "id") | ("", "customer") => line(64),
+        (_, "sku") => line(64),
+        ("CheckInOrder", "code") => line(64),
+        ("Extra" | "PlaceExtra" | "BookedExtra", "code") => line(64),
+        (_, "locale") => line(35),
+        (_, "time_zone") => line(64),
+        ("Customer" | "PutProduct" | "Extra", "name") => line(200),
+        ("PutProduct", "description") => json!({"maxLength": 5000}),
+        (_, "reason" | "note") => line(200),
+        ("", "q") => json!({"maxLength": 200}),
+        ("", "starting_after") => line(200),
+        ("" | "PlaceOrder", "provider" | "payment_method") => line(64),
+        ("", "If-Match" | "If-None-Match") => line(1000),
+        ("OpenPayment", "payer") => line(128),
+        ("PayOrder", "event_id") => line(255),
+        ("", "Idempotency-Key") => json!({"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}),
+        _ => return None,
+    })
+}

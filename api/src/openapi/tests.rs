@@ -1,0 +1,106 @@
+use serde_json::Value;
+
+use super::*;
+use crate::{operations, webhooks};
+
+/// The document as it is published.
+const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+
+fn document() -> Value {
+    let parts = routes(true).merge(webhooks::routes()).merge(operations::routes()).split_for_parts();
+    complete::complete(json!(parts.1))
+}
+
+/// Every operation by its address.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let of_path = |(path, item): (&String, &'_ Value)| {
+        let methods = item.as_object().expect("methods").keys().cloned();
+        methods.map(|method| (path.clone(), method)).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = paths.iter().flat_map(of_path).collect();
+    all.into_iter()
+        .map(|(path, method)| (format!("{method} {path}"), &document["paths"][path][method]))
+        .collect()
+}
+
+/// Set `HOLDFAST_UPDATE_OPENAPI=1` to write it anew.
+#[test]
+fn the_published_document_is_this_one() {
+    let text = serde_json::to_string_pretty(&document()).expect("JSON") + "\n";
+    if std::env::var_os("HOLDFAST_UPDATE_OPENAPI").is_some() {
+        std::fs::write(PUBLISHED, &text).expect("docs/ can be written");
+    }
+    let published = std::fs::read_to_string(PUBLISHED).unwrap_or_default();
+    assert!(
+        published == text,
+        "docs/openapi.json is another one: HOLDFAST_UPDATE_OPENAPI=1 cargo test -p api openapi"
+    );
+}
+
+#[test]
+fn operations_have_names_of_their_own_and_answers_are_described() {
+    let document = document();
+    let mut names = std::collections::BTreeSet::new();
+    for (address, operation) in operations(&document) {
+        let name = operation["operationId"].as_str().expect("a name");
+        assert!(names.insert(name.to_owned()), "{address}: {name} is another one's");
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            assert!(response["description"].as_str().is_some_and(|it| !it.is_empty()), "{address} {status}");
+        }
+        if operation["security"].is_null() {
+            assert!(operation["responses"]["401"].is_object(), "{address}");
+        }
+    }
+}
+
+/// A new field of a request cannot be without bounds.
+#[test]
+fn what_a_request_may_hold_is_bounded() {
+    let document = document();
+    let mut unbounded = Vec::new();
+    let mut requests = Vec::new();
+    for (address, operation) in operations(&document) {
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        requests.extend(body.as_str().map(str::to_owned));
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            look(
+                &parameter["schema"],
+                &format!("{address}: {}", parameter["name"]),
+                &mut requests,
+                &mut unbounded,
+            );
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    while let Some(name) = requests.pop() {
+        let name = name.rsplit('/').next().expect("a name").to_owned();
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let properties = document["components"]["schemas"][&name]["properties"].as_object();
+        for (property, schema) in properties.into_iter().flatten() {
+            look(schema, &format!("{name}.{property}"), &mut requests, &mut unbounded);
+        }
+    }
+    assert!(seen.len() > 10, "{seen:?}");
+    assert_eq!(unbounded, [""; 0]);
+}
+
+/// Notes what has no bounds, and which other schemas it leads to.
+fn look(schema: &Value, place: &str, leads_to: &mut Vec<String>, unbounded: &mut Vec<String>) {
+    for of in [schema, &schema["items"]].into_iter().chain(schema["oneOf"].as_array().into_iter().flatten()) {
+        leads_to.extend(of["$ref"].as_str().map(str::to_owned));
+    }
+    let has = |keys: &[&str]| keys.iter().any(|key| !schema[key].is_null());
+    let is = |wanted: &str| schema["type"] == wanted || schema["type"][0] == wanted;
+    let bounded = match () {
+        () if is("string") => has(&["enum", "const", "pattern", "maxLength", "format"]),
+        () if is("integer") => has(&["maximum"]),
+        () if is("array") => has(&["maxItems"]),
+        () => true,
+    };
+    if !bounded {
+        unbounded.push(place.to_owned());
+    }
+}
