@@ -22,6 +22,7 @@ mod batches;
 mod cancel_paid;
 mod catalogue;
 mod changes;
+mod clients;
 mod crashes;
 mod day;
 mod deadline;

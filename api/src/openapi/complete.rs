@@ -4,7 +4,7 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::meaning;
+use super::meaning::{self, Words};
 
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 const PROBLEM: &str = "#/components/schemas/Problem";
@@ -12,52 +12,64 @@ const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Completes a document that was made from the handlers.
 pub fn complete(mut document: Value) -> Value {
+    let mut words = Map::new();
     let items = document["paths"].as_object_mut().into_iter().flatten();
     for (path, item) in items {
         for method in METHODS {
             if let Some(operation) = item.get_mut(method) {
-                complete_operation(path, operation);
+                complete_operation(path, operation, &mut words);
             }
         }
     }
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
         for (name, schema) in schemas.iter_mut() {
-            complete_schema(name, schema);
+            complete_schema(name, schema, &mut words);
         }
+        schemas.extend(words);
+        schemas.sort_keys();
     }
     document
 }
 
-fn complete_operation(path: &str, operation: &mut Value) {
+fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String, Value>) {
     tidy(operation, "summary");
     let wants_key = operation.get("security").is_none();
     let has_body = operation.get("requestBody").is_some();
-    let mut others = Vec::new();
+    let mut others = vec![400];
+    // A body that may be left out is not `null`.
+    if let Some(body) = operation.pointer_mut("/requestBody/content/application~1json/schema")
+        && let Some(given) =
+            body["oneOf"].as_array().and_then(|of| of.iter().find(|of| of.get("$ref").is_some()))
+    {
+        *body = given.clone();
+    }
     if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
         for parameter in parameters {
-            let (place, name) = (text(parameter, "in"), text(parameter, "name"));
+            let name = text(parameter, "name");
+            others.extend((parameter["in"] == "query").then_some(422));
             tidy(parameter, "description");
             if let Some(schema) = parameter.get_mut("schema") {
                 let of = match name.as_str() {
                     "id" if path.contains("/orders/") => "Order",
                     "id" => "Exception",
-                    "limit" => {
-                        schema["type"] = json!("integer");
-                        ""
-                    }
                     _ => "",
                 };
-                describe(schema, of, &name);
+                // Handlers read queries as text, to name what is wrong with it.
+                match name.as_str() {
+                    "limit" => schema["type"] = json!("integer"),
+                    "include_retired" => schema["type"] = json!("boolean"),
+                    _ => {}
+                }
+                // What is absent is not `null`, either.
+                if is(schema, "null") {
+                    schema["type"] = json!("string");
+                }
+                describe(schema, of, &name, words);
             }
-            others.extend(match place.as_str() {
-                "query" => Some(422),
-                "header" => Some(400),
-                _ => None,
-            });
         }
     }
     if has_body {
-        others.extend([400, 408, 413, 415, 422]);
+        others.extend([408, 413, 415, 422]);
     }
     if wants_key {
         others.extend([401, 500, 503]);
@@ -119,7 +131,7 @@ fn meaning_of(status: &StatusCode) -> Option<&'static str> {
     })
 }
 
-fn complete_schema(name: &str, schema: &mut Value) {
+fn complete_schema(name: &str, schema: &mut Value, words: &mut Map<String, Value>) {
     tidy(schema, "description");
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
     for (property, of) in properties {
@@ -130,7 +142,7 @@ fn complete_schema(name: &str, schema: &mut Value) {
         if let (Some(always), "object") = (always(of), property.as_str()) {
             of["const"] = json!(always);
         }
-        describe(of, name, property);
+        describe(of, name, property, words);
     }
 }
 
@@ -140,22 +152,42 @@ fn always(property: &Value) -> Option<String> {
 }
 
 /// Merges what a name means into what its type says.
-fn describe(schema: &mut Value, of: &str, name: &str) {
+fn describe(schema: &mut Value, of: &str, name: &str, words: &mut Map<String, Value>) {
     tidy(schema, "description");
     if schema.get("const").is_some() {
         return;
     }
+    // Anything may be in it, as opposed to nothing.
+    if is(schema, "object") && schema.get("properties").is_none() {
+        schema["additionalProperties"] = json!(true);
+    }
+    if let (true, Some(Words { name, words: list })) = (is(schema, "string"), meaning::words(of, name)) {
+        words.insert(name.to_owned(), json!({"type": "string", "enum": list}));
+        refer(schema, name);
+        return;
+    }
     let kind = ["integer", "array", "string"].into_iter().find(|kind| is(schema, kind));
     let more = kind.and_then(|kind| meaning::of(of, name, kind));
-    let is_nullable = is(schema, "null");
-    for (key, mut value) in more.as_ref().and_then(Value::as_object).cloned().unwrap_or_default() {
-        if let (true, Some(words)) = (is_nullable, value.as_array_mut()) {
-            words.push(Value::Null);
-        }
+    for (key, value) in more.as_ref().and_then(Value::as_object).cloned().unwrap_or_default() {
         if schema.get(&key).is_none() {
             schema[key] = value;
         }
     }
+}
+
+/// Makes a schema that of these words.
+fn refer(schema: &mut Value, words: &str) {
+    let of_words = json!({"$ref": format!("#/components/schemas/{words}")});
+    let mut refers = match is(schema, "null") {
+        true => json!({"oneOf": [{"type": "null"}, of_words]}),
+        false => of_words,
+    };
+    for key in ["description", "default"] {
+        if let Some(value) = schema.get(key) {
+            refers[key] = value.clone();
+        }
+    }
+    *schema = refers;
 }
 
 fn is(schema: &Value, wanted: &str) -> bool {

@@ -21,50 +21,60 @@ pub fn of(schema: &str, name: &str, kind: &str) -> Option<Value> {
             Some(json!({"minimum": min, "maximum": max}))
         }
         "array" => items(schema, name).map(|(min, max)| json!({"minItems": min, "maxItems": max})),
-        "string" => words(schema, name)
-            .map(|words| json!({ "enum": words }))
-            .or_else(|| {
-                id(schema, name).map(|prefix| json!({"pattern": format!("^{prefix}_[0-9a-f]{{32}}$")}))
-            })
+        "string" => id(schema, name)
+            .map(|prefix| json!({"pattern": format!("^{prefix}_[0-9a-f]{{32}}$")}))
             .or_else(|| text(schema, name)),
         _ => None,
     }
 }
 
-/// A closed set of words.
-fn words(schema: &str, name: &str) -> Option<Vec<&'static str>> {
-    Some(match (schema, name) {
-        ("Order" | "", "status") | ("Problem", "current_status") => Status::ALL.map(Status::as_str).to_vec(),
-        ("Order", "payment_status") => PaymentStatus::ALL.map(PaymentStatus::as_str).to_vec(),
-        ("Payment", "state") => vec!["opening", "open", "closing", "succeeded", "failed", "cancelled"],
-        ("Refund", "state") => RefundState::ALL.map(RefundState::as_str).to_vec(),
-        ("Refund", "source") => vec!["api", "rule", "provider"],
-        ("Exception" | "", "state") => vec!["open", "resolved"],
+/// A closed set of words, which is a schema of its own.
+pub struct Words {
+    pub name: &'static str,
+    pub words: Vec<&'static str>,
+}
+
+pub fn words(schema: &str, name: &str) -> Option<Words> {
+    let (name, words) = match (schema, name) {
+        ("Order" | "", "status") | ("Problem", "current_status") => {
+            ("OrderStatus", Status::ALL.map(Status::as_str).to_vec())
+        }
+        ("Order", "payment_status") => {
+            ("PaymentStatus", PaymentStatus::ALL.map(PaymentStatus::as_str).to_vec())
+        }
+        ("Payment", "state") => {
+            ("PaymentState", vec!["opening", "open", "closing", "succeeded", "failed", "cancelled"])
+        }
+        ("Refund", "state") => ("RefundState", RefundState::ALL.map(RefundState::as_str).to_vec()),
+        ("Refund", "source") => ("RefundSource", vec!["api", "rule", "provider"]),
+        ("Exception" | "", "state") => ("ExceptionState", vec!["open", "resolved"]),
         ("Exception", "kind") => {
-            Mismatch::ALL.iter().map(|kind| kind.as_str()).chain([UNREADABLE_EVENT]).collect()
+            let kinds = Mismatch::ALL.iter().map(|kind| kind.as_str());
+            ("ExceptionKind", kinds.chain([UNREADABLE_EVENT]).collect())
         }
-        ("Exception" | "Resolve", "action") => Action::ALL.map(Action::as_str).to_vec(),
-        ("Exception", "resolved_by") => vec!["rule", "api", "provider"],
-        ("OrderChange", "kind") => change::Kind::ALL.map(change::Kind::as_str).to_vec(),
-        ("OrderChange", "state") => vec!["pending", "done", "refused"],
+        ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::ALL.map(Action::as_str).to_vec()),
+        ("Exception", "resolved_by") => ("ResolvedBy", vec!["rule", "api", "provider"]),
+        ("OrderChange", "kind") => ("ChangeKind", change::Kind::ALL.map(change::Kind::as_str).to_vec()),
+        ("OrderChange", "state") => ("ChangeState", vec!["pending", "done", "refused"]),
         ("Movement", "kind") => {
-            vec!["received", "adjusted", "held", "committed", "released", "returned"]
+            ("MovementKind", vec!["received", "adjusted", "held", "committed", "released", "returned"])
         }
-        ("Adjustment", "kind") => vec!["adjusted", "received"],
-        ("Product" | "PutProduct", "kind") => vec!["goods", "stay"],
-        ("ProductEvent", "type") => {
-            vec!["product.created", "product.changed", "product.retired", "product.restored"]
-        }
-        (_, "per") => vec!["stay", "night", "guest", "guest_night"],
-        ("PlacePolicy", "fulfilment") => vec!["immediate", "manual"],
-        ("PlacePolicy", "late_payment") => vec!["reinstate", "refund", "exception"],
-        ("PlacePolicy", "overpayment") => vec!["exception", "refund_difference"],
-        ("PlacePolicy", "underpayment") => vec!["exception", "refund", "accumulate"],
-        ("PlacePolicy", "duplicate_payment") => vec!["refund", "exception"],
-        ("PlacePolicy", "cancel_paid") => vec!["refund", "refuse"],
-        ("", "include_retired") => vec!["true", "false"],
+        ("Adjustment", "kind") => ("AdjustmentKind", vec!["adjusted", "received"]),
+        ("Product" | "PutProduct", "kind") => ("ProductKind", vec!["goods", "stay"]),
+        ("ProductEvent", "type") => (
+            "ProductEventType",
+            vec!["product.created", "product.changed", "product.retired", "product.restored"],
+        ),
+        (_, "per") => ("ExtraPer", vec!["stay", "night", "guest", "guest_night"]),
+        ("PlacePolicy", "fulfilment") => ("Fulfilment", vec!["immediate", "manual"]),
+        ("PlacePolicy", "late_payment") => ("LatePayment", vec!["reinstate", "refund", "exception"]),
+        ("PlacePolicy", "overpayment") => ("Overpayment", vec!["exception", "refund_difference"]),
+        ("PlacePolicy", "underpayment") => ("Underpayment", vec!["exception", "refund", "accumulate"]),
+        ("PlacePolicy", "duplicate_payment") => ("DuplicatePayment", vec!["refund", "exception"]),
+        ("PlacePolicy", "cancel_paid") => ("CancelPaid", vec!["refund", "refuse"]),
         _ => return None,
-    })
+    };
+    Some(Words { name, words })
 }
 
 /// The prefix of an id of ours.

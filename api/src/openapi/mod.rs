@@ -29,9 +29,16 @@ use crate::{
         description = "Holds stock until the money arrives. Amounts are integer minor units; times are RFC 3339 UTC; \
                        durations ISO 8601. Errors are RFC 9457 problem details with a stable `code`."
     ),
+    servers((url = "/", description = "Where this document is served")),
     tags(
-        (name = "Orders"), (name = "Payments"), (name = "Catalogue"), (name = "Stays"), (name = "Stock"), (name = "Webhooks"), (name = "Sandbox"),
-        (name = "Operations")
+        (name = "Orders", description = "From the placement to the end, and what happened in between"),
+        (name = "Payments", description = "Attempts to pay, refunds, money that no rule settled, and settlements"),
+        (name = "Catalogue", description = "What is sold, and the history of it"),
+        (name = "Stays", description = "What is sold by the night"),
+        (name = "Stock", description = "Pieces on hand and held, and every movement of them"),
+        (name = "Webhooks", description = "For payment providers"),
+        (name = "Sandbox", description = "To play: payments of a provider that is none, and time that passes"),
+        (name = "Operations", description = "Health and figures")
     ),
     components(schemas(ProblemDocument)),
     modifiers(&BearerKey)

@@ -1,0 +1,74 @@
+// Sells, pays, refunds and reads by the types that openapi-typescript generated. Wants the API's address and its key.
+import { strict as assert } from "node:assert";
+import { randomUUID } from "node:crypto";
+import createClient from "openapi-fetch";
+import type { components, paths } from "./schema";
+
+type Order = components["schemas"]["Order"];
+
+async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    await new Promise((wake) => setTimeout(wake, 100));
+  }
+  throw new Error(`waited in vain: ${what}`);
+}
+
+async function main([baseUrl, key]: string[]) {
+  const client = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key}` } });
+  const sku = "ts-tea";
+  const product = await client.PUT("/v1/products/{sku}", {
+    params: { path: { sku } },
+    body: { name: "Tea", unit_price: 1250, currency: "EUR" },
+  });
+  assert.equal(product.data?.sku, sku, JSON.stringify(product.error));
+  const stock = await client.POST("/v1/inventory/{sku}/adjustments", {
+    params: { path: { sku } },
+    body: { delta: 10, reason: "delivery", kind: "received" },
+  });
+  assert.equal(stock.data?.available, 10);
+
+  const place = (quantity: number) =>
+    client.POST("/v1/orders", {
+      params: { header: { "Idempotency-Key": randomUUID() } },
+      body: {
+        customer: { id: "ts-1", email: "ann@example.org" },
+        currency: "EUR",
+        lines: [{ sku, quantity }],
+        metadata: { cart: 7 },
+      },
+    });
+  const placed = await place(2);
+  const order: Order | undefined = placed.data;
+  assert.equal(order?.status, "awaiting_payment", JSON.stringify(placed.error));
+  const path = { id: order!.id };
+  const paid = await client.POST("/v1/sandbox/orders/{id}/pay", { params: { path } });
+  assert.equal(paid.data?.amount, 2500, JSON.stringify(paid.error));
+  await until("completed", async () => {
+    const read = await client.GET("/v1/orders/{id}", { params: { path } });
+    return read.data?.status === "completed" ? read.data : undefined;
+  });
+  const refund = await client.POST("/v1/orders/{id}/refunds", {
+    params: { path, header: { "Idempotency-Key": randomUUID() } },
+    body: { reason: "came back", lines: [{ sku, quantity: 1 }] },
+  });
+  assert.equal(refund.data?.amount, 1250, JSON.stringify(refund.error));
+  await until("refunded", async () => {
+    const refunds = await client.GET("/v1/orders/{id}/refunds", { params: { path } });
+    return refunds.data?.data.every((it) => it.state === "succeeded") || undefined;
+  });
+  const mine = await client.GET("/v1/orders", {
+    params: { query: { customer: "ts-1", status: "completed", limit: 5 } },
+  });
+  assert.deepEqual(mine.data?.data.map((it) => it.id), [order!.id]);
+  const problem = (await place(10)).error;
+  assert.equal(problem?.code, "insufficient_stock");
+  assert.equal(problem?.shortages?.[0]?.available, 9);
+  console.log("all as it should be");
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
