@@ -33,6 +33,7 @@ pub fn complete(mut document: Value) -> Value {
 
 fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String, Value>) {
     tidy(operation, "summary");
+    let operation_name = text(operation, "operationId");
     let wants_key = operation.get("security").is_none();
     let has_body = operation.get("requestBody").is_some();
     let mut others = vec![400];
@@ -58,6 +59,11 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
                 match name.as_str() {
                     "limit" => schema["type"] = json!("integer"),
                     "include_retired" => schema["type"] = json!("boolean"),
+                    "starting_after" => {
+                        if let Some(pattern) = meaning::cursor(&operation_name) {
+                            schema["pattern"] = json!(pattern);
+                        }
+                    }
                     _ => {}
                 }
                 // What is absent is not `null`, either.

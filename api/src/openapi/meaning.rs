@@ -120,9 +120,24 @@ fn items(schema: &str, name: &str) -> Option<(usize, usize)> {
     })
 }
 
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
+
+/// What a page can start after.
+pub fn cursor(operation: &str) -> Option<&'static str> {
+    Some(match operation {
+        "list_orders" => "^ord_[0-9a-f]{32}$",
+        "list_exceptions" => "^exc_[0-9a-f]{32}$",
+        "list_movements" => "^mov_[0-9]+$",
+        "list_product_events" => "^[1-9][0-9]{0,8}$",
+        _ => return None,
+    })
+}
+
 /// Text with a form or a length.
 fn text(schema: &str, name: &str) -> Option<Value> {
-    let line = |max: usize| json!({"minLength": 1, "maxLength": max});
+    // On one line, without control characters.
+    let line = |max: usize| json!({"minLength": 1, "maxLength": max, "pattern": LINE});
     Some(match (schema, name) {
         ("Movement", "id") => json!({"pattern": "^mov_[0-9]+$"}),
         (_, "currency") => json!({"pattern": "^[A-Z]{3}$"}),
@@ -134,7 +149,7 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         (_, "email") => json!({"format": "email", "maxLength": 254}),
         ("Customer", "id") | ("", "customer") => line(64),
         (_, "sku") => line(64),
-        ("CheckInOrder", "code") => line(64),
+        ("CheckInOrder", "code") => json!({"maxLength": 64, "pattern": "^[ -]*([0-9A-Za-z][ -]*){8}$"}),
         ("Extra" | "PlaceExtra" | "BookedExtra", "code") => line(64),
         (_, "locale") => line(35),
         (_, "time_zone") => line(64),
@@ -144,7 +159,7 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         ("", "q") => json!({"maxLength": 200}),
         ("", "starting_after") => line(200),
         ("" | "PlaceOrder", "provider" | "payment_method") => line(64),
-        ("", "If-Match" | "If-None-Match") => line(1000),
+        ("", "If-Match" | "If-None-Match") => json!({"maxLength": 1000, "pattern": ENTITY_TAGS}),
         ("OpenPayment", "payer") => line(128),
         ("PayOrder", "event_id") => line(255),
         ("", "Idempotency-Key") => json!({"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}),
