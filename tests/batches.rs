@@ -79,7 +79,7 @@ async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
     let place = |customer: &str| {
         let (api, mut body) = (api.clone(), shop.order_body(&[("a", 1)]));
         body["customer"]["id"] = json!(customer);
-        tokio::spawn(async move { api.post("/v1/orders", &body).await })
+        tokio::spawn(async move { api.impatient().post("/v1/orders", &body).await })
     };
     let blocked = block(&shop, "a").await;
     let first = place("good");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::{
-    harness::{Answer, Api, Shop, send},
+    harness::{Answer, Api, Shop},
     stays::day,
 };
 
@@ -17,7 +17,7 @@ fn tea(unit_price: i64) -> Value {
 /// A request under a condition.
 async fn ask(api: &Api, method: Method, path: &str, header: (&str, &str), body: Option<&Value>) -> Answer {
     let request = api.request(method, &format!("/v1/products{path}")).header(header.0, header.1);
-    send(body.iter().fold(request, |request, body| request.json(body))).await
+    api.send(body.iter().fold(request, |request, body| request.json(body))).await
 }
 
 async fn put_if(shop: &Shop, header: (&str, &str), body: &Value) -> Answer {
@@ -25,7 +25,7 @@ async fn put_if(shop: &Shop, header: (&str, &str), body: &Value) -> Answer {
 }
 
 async fn retire(shop: &Shop, sku: &str) -> Answer {
-    send(shop.api.request(Method::DELETE, &format!("/v1/products/{sku}"))).await
+    shop.api.send(shop.api.request(Method::DELETE, &format!("/v1/products/{sku}"))).await
 }
 
 /// The SKUs a list shows, page by page.

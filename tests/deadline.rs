@@ -234,8 +234,7 @@ async fn race(orders: i64, window: &str) {
     let (mut completed, mut expired, mut in_times) = (0, 0, 0);
     for id in &ids {
         let status = eventually(&format!("{id} ends, its money matched"), async || {
-            let order = shop.api.get(&format!("/v1/orders/{id}")).await;
-            let order = if order.status == 503 { return None } else { order.is(200) };
+            let order = shop.order(id).await;
             let (captured, back, _) = shop.balance(id).await;
             match (order["status"].as_str().unwrap(), captured - back) {
                 ("completed", 1250) => Some("completed"),
@@ -277,11 +276,11 @@ async fn place_and_pay(shop: &Shop, few: &Semaphore, window: &str, n: i64) -> St
     let placing = few.acquire().await.unwrap();
     let mut body = shop.order_body(&[("tea", 1)]);
     body["policy"] = json!({"payment_window": window, "reminders": []});
-    let order = insist(shop, &format!("place-{n}"), "/v1/orders", &body).await;
+    let order = shop.api.post_as(&format!("place-{n}"), "/v1/orders", &body).await.is(201);
     let id = order["id"].as_str().unwrap().to_owned();
     let path = format!("/v1/orders/{id}/payments");
     let by_attempt = n % 3 != 0;
-    let attempt = if by_attempt { Some(insist(shop, &id, &path, &json!({})).await) } else { None };
+    let attempt = if by_attempt { Some(shop.api.post(&path, &json!({})).await.is(201)) } else { None };
     let offset = ((n * 37) % 1000 - 500).milliseconds();
     let due = time(&order, "payment_due_at") + offset;
     drop(placing);
@@ -300,15 +299,6 @@ async fn place_and_pay(shop: &Shop, few: &Semaphore, window: &str, n: i64) -> St
     };
     shop.capture(attempt["id"].as_str().unwrap(), json!({"late": true})).await.is(200);
     id
-}
-
-/// Too busy is not no: the same again, under the same key.
-async fn insist(shop: &Shop, key: &str, path: &str, body: &Value) -> Value {
-    eventually("it is done", async || {
-        let answer = shop.api.post_as(key, path, body).await;
-        (answer.status != 503).then(|| answer.is(201))
-    })
-    .await
 }
 
 async fn send_again(shop: &Shop, order: &str) {

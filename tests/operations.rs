@@ -21,7 +21,7 @@ async fn readiness_names_what_is_missing() {
     assert_eq!(api.get("/healthz").await.is(200)["status"], "ok");
     let ready = api.get("/readyz").await.is(503);
     assert_eq!((&ready["status"], &ready["missing"]), (&json!("unavailable"), &json!(["postgresql"])));
-    let answer = api.get("/v1/orders").await;
+    let answer = api.impatient().get("/v1/orders").await;
     answer.problem(503, "database_unavailable");
     assert!(answer.header("retry-after").is_some());
 

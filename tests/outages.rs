@@ -177,10 +177,11 @@ async fn postgresql_is_away_while_orders_wait() {
     shop.until_told(&unpaid, "workflow.started").await;
 
     postgres.kill().await;
-    shop.api.get(&format!("/v1/orders/{paid}")).await.problem(503, "database_unavailable");
+    let impatient = shop.api.impatient();
+    impatient.get(&format!("/v1/orders/{paid}")).await.problem(503, "database_unavailable");
     assert_eq!(shop.api.get("/readyz").await.is(503)["missing"], json!(["postgresql"]));
     let body = shop.order_body(&[("tea", 1)]);
-    shop.api.post_as("k-1", "/v1/orders", &body).await.problem(503, "database_unavailable");
+    impatient.post_as("k-1", "/v1/orders", &body).await.problem(503, "database_unavailable");
 
     let _postgres = Postgres::start(&tools(), options(Some(port))).await.unwrap();
     eventually("it is ready again", async || (shop.api.get("/readyz").await.status == 200).then_some(()))

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::harness::{Api, Setup, Shop, send, unique};
+use crate::harness::{Api, Setup, Shop, unique};
 
 const SECRET: &str = "whsec_of_a_test";
 
@@ -30,7 +30,7 @@ async fn tell(api: &Api, kind: &str, object: &Value) {
     mac.update(format!("{at}.{body}").as_bytes());
     let digits: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let request = api.bare(Method::POST, "/v1/webhooks/stripe");
-    send(request.header("stripe-signature", format!("t={at},v1={digits}")).body(body)).await.is(200);
+    api.send(request.header("stripe-signature", format!("t={at},v1={digits}")).body(body)).await.is(200);
 }
 
 impl Shop {

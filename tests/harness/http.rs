@@ -1,19 +1,25 @@
 //! Holdfast's HTTP, as a client speaks it.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::Value;
+use tokio::time::{Instant, sleep};
 
 use super::unique;
 
 pub const API_KEY: &str = "test-key";
+/// On a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PASSING: [&str; 5] =
+    ["busy", "database_unavailable", "engine_unavailable", "timeout", "too_many_changes"];
 
 #[derive(Clone)]
 pub struct Api {
     base: String,
     key: &'static str,
     client: Client,
+    is_patient: bool,
 }
 
 /// An answer, read to its end.
@@ -38,7 +44,12 @@ impl Api {
     }
 
     pub fn with_key(address: &str, key: &'static str) -> Self {
-        Self { base: format!("http://{address}"), key, client: CLIENT.clone() }
+        Self { base: format!("http://{address}"), key, client: CLIENT.clone(), is_patient: true }
+    }
+
+    /// The same, for tests about answers that tell to come again.
+    pub fn impatient(&self) -> Self {
+        Self { is_patient: false, ..self.clone() }
     }
 
     pub fn address(&self) -> &str {
@@ -56,11 +67,11 @@ impl Api {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        send(self.request(Method::GET, path)).await
+        self.send(self.request(Method::GET, path)).await
     }
 
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
-        send(self.request(Method::PUT, path).json(body)).await
+        self.send(self.request(Method::PUT, path).json(body)).await
     }
 
     /// A post under an idempotency key of its own.
@@ -69,7 +80,19 @@ impl Api {
     }
 
     pub async fn post_as(&self, key: &str, path: &str, body: &Value) -> Answer {
-        send(self.request(Method::POST, path).header("idempotency-key", key).json(body)).await
+        self.send(self.request(Method::POST, path).header("idempotency-key", key).json(body)).await
+    }
+
+    /// As a good client does: told that something is busy or away, it comes again when it is told to.
+    pub async fn send(&self, request: RequestBuilder) -> Answer {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = send(request.try_clone().expect("bodies of tests are in memory")).await;
+            match answer.retry_after() {
+                Some(wait) if self.is_patient && Instant::now() + wait < deadline => sleep(wait).await,
+                _ => return answer,
+            }
+        }
     }
 }
 
@@ -85,6 +108,16 @@ pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
 }
 
 impl Answer {
+    /// When to come again, of an answer that says so for a reason that passes by itself.
+    fn retry_after(&self) -> Option<Duration> {
+        if !matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            return None;
+        }
+        let problem: Value = serde_json::from_slice(&self.body).ok()?;
+        PASSING.iter().find(|code| problem["code"] == **code)?;
+        self.header("retry-after")?.parse().ok().map(Duration::from_secs)
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::{Answer, Api, http::send, unique};
+use super::{Answer, Api, unique};
 
 pub const SECRET: &str = "whsec_dGVzdC1zZWNyZXQtb2YtdGhlLXRlc3Rz";
 
@@ -66,7 +66,7 @@ impl Webhook {
                 request = request.header(name, value);
             }
         }
-        send(request.header("content-type", "application/json").body(self.body.clone())).await
+        api.send(request.header("content-type", "application/json").body(self.body.clone())).await
     }
 }
 
