@@ -185,9 +185,7 @@ async fn the_contract_is_served_and_can_be_tried() {
         ("/v1/webhooks/{provider}", "post", &["400", "404", "503"]),
     ] {
         let responses = document["paths"][path][method]["responses"].as_object().unwrap();
-        let documented: Vec<_> = responses.keys().filter(|status| status.as_str() >= "400").collect();
-        assert_eq!(documented, errors, "{method} {path}");
-        for status in errors {
+        for status in errors.iter().chain(&["400", "500"]) {
             let schema = &responses[*status]["content"]["application/problem+json"]["schema"]["$ref"];
             assert_eq!(schema, "#/components/schemas/Problem", "{method} {path} {status}");
         }

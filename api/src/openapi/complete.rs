@@ -78,7 +78,10 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
         others.extend([408, 413, 415, 422]);
     }
     if wants_key {
-        others.extend([401, 500, 503]);
+        others.push(401);
+    }
+    if wants_key || has_body {
+        others.extend([500, 503]);
     }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for status in others {
