@@ -52,6 +52,7 @@ mod repeats;
 mod replay;
 mod restock;
 mod restock_stays;
+mod spellings;
 mod stays;
 mod stays_deadline;
 mod stock;
