@@ -36,6 +36,7 @@ mod interleavings;
 mod large_amounts;
 mod ledger;
 mod local_times;
+mod mails;
 mod money;
 mod operations;
 mod outages;

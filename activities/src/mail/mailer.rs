@@ -9,6 +9,7 @@ use lettre::{
     message::{Mailbox, MultiPart, header},
     transport::smtp::PoolConfig,
 };
+use store::mails::Rejection;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::template::Text;
@@ -19,6 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(6);
 const TIMEOUT_IN_ALL: Duration = Duration::from_secs(20);
 /// Mails on their way at once. Each holds a database connection while the mail server is asked.
 const MAX_AT_ONCE: usize = 8;
+/// Replies to who has not shown who they are: RFC 4954, section 6.
+const NOT_LOGGED_IN: [u16; 4] = [530, 534, 535, 538];
 
 /// Where mails go and from whom they come.
 #[derive(Debug, Clone)]
@@ -48,27 +51,35 @@ pub enum Error {
 }
 
 impl Error {
-    /// Trying again cannot help.
+    /// Trying again cannot help. That the mail server does not take *us* is for the operator to mend: it is no word on the
+    /// mail, which waits.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Compose(_) | Self::Address(_) => true,
-            Self::Smtp(error) => error.is_permanent(),
+            Self::Smtp(error) => {
+                let code = error.status().map(u16::from);
+                needs_utf8(error)
+                    || (error.is_permanent() && code.is_none_or(|code| !NOT_LOGGED_IN.contains(&code)))
+            }
             Self::TooSlow => false,
         }
     }
 
-    /// Why, without what the server said: it may quote the address.
-    pub fn reason(&self) -> String {
+    /// Why a permanent one is.
+    pub fn rejection(&self) -> Rejection {
         match self {
-            Self::Compose(_) => "cannot be written".to_owned(),
-            Self::Address(_) => "bad address".to_owned(),
-            Self::Smtp(error) => match error.status() {
-                Some(code) => format!("mail server answered {code}"),
-                None => "mail server did not answer".to_owned(),
-            },
-            Self::TooSlow => "mail server is too slow".to_owned(),
+            Self::Compose(_) => Rejection { code: None, reason: "cannot_be_written" },
+            Self::Address(_) => Rejection { code: None, reason: "bad_address" },
+            Self::Smtp(error) if needs_utf8(error) => Rejection { code: None, reason: "smtputf8_missing" },
+            Self::Smtp(error) => Rejection { code: error.status().map(u16::from), reason: "refused" },
+            Self::TooSlow => Rejection { code: None, reason: "too_slow" },
         }
     }
+}
+
+/// The mailbox is written in letters that this mail server does not take. Only lettre's text tells it from other troubles.
+fn needs_utf8(error: &lettre::transport::smtp::Error) -> bool {
+    error.is_client() && error.to_string().contains("SMTPUTF8")
 }
 
 impl Mailer {
