@@ -38,6 +38,7 @@ mod ledger;
 mod local_times;
 mod mails;
 mod money;
+mod names;
 mod operations;
 mod outages;
 mod parts_back;

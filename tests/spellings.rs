@@ -3,12 +3,11 @@
 use serde_json::json;
 use sqlx::Executor as _;
 
-use crate::harness::Shop;
+use crate::harness::{Shop, encoded};
 
 /// The SKUs that a search finds, in their order.
 async fn found(shop: &Shop, q: &str) -> Vec<String> {
-    let encoded: String = q.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let page = shop.api.get(&format!("/v1/products?limit=100&q={encoded}")).await.is(200);
+    let page = shop.api.get(&format!("/v1/products?limit=100&q={}", encoded(q))).await.is(200);
     page["data"].as_array().unwrap().iter().map(|it| it["sku"].as_str().unwrap().to_owned()).collect()
 }
 

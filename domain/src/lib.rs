@@ -9,6 +9,7 @@ pub mod change;
 pub mod check_in;
 pub mod collect;
 pub mod customer;
+pub mod email;
 mod fold;
 pub mod id;
 mod invalid;

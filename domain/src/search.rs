@@ -115,9 +115,10 @@ mod tests {
         let query = |q: &str| Query::parse(q).expect("valid").map(|query| (query.sku, query.words.join(" ")));
         assert_eq!(query("TEA-gr"), Some((Some("tea-gr".into()), "tea gr".into())));
         assert_eq!(query("ＴＥＡ－１"), Some((Some("tea-1".into()), "tea 1".into())));
-        assert_eq!(query(" green  tea "), Some((None, "green tea".into())));
+        assert_eq!(query(" green tea "), Some((Some("green tea".into()), "green tea".into())));
         assert_eq!(query(" "), None);
-        assert_eq!(query("a b c d e f g h i j"), Some((None, "a b c d e f g h".into())));
+        assert_eq!(query("a b c d e f g h i, j"), Some((None, "a b c d e f g h".into())));
+        assert_eq!(query("A/1 +2"), Some((Some("a/1 +2".into()), "a 1 2".into())));
         assert!(Query::parse(&"x".repeat(201)).is_err());
     }
 

@@ -15,7 +15,7 @@ mod wire;
 
 use std::time::Duration;
 
-pub use http::{Answer, Api, send, try_send};
+pub use http::{Answer, Api, encoded, send, try_send};
 pub use mail::{Mail, mails, mails_at};
 pub use orders::time;
 pub use process::Holdfast;
