@@ -122,6 +122,10 @@ async fn what_a_step_has_committed_its_workflow_comes_to_know() {
             shop.fast_forward(id, "P3D").await;
             shop.until(id, "expired").await;
         }
+        if kind == Kind::NewCheckInCode {
+            shop.until_mailed(id, "new_check_in_code").await;
+            shop.fast_forward(id, "P7D").await; // nobody comes
+        }
         let status = shop.temporal.until_closed(id).await;
         assert_eq!(status, WorkflowExecutionStatus::Completed, "{kind:?}");
         let last = story.mails.last().unwrap();
@@ -171,6 +175,12 @@ async fn prepare(shop: &Shop, kind: Kind) -> Prepared {
                 };
             }
             Prepared { id, ask: None, mails: vec!["paid", "cancelled"], at: now }
+        }
+        Kind::NewCheckInCode => {
+            let id = shop.book("room", 3, 5).await;
+            shop.pay_stay(&id).await;
+            let mails = vec!["paid", "check_in", "new_check_in_code"];
+            Prepared { id, ask: Some(("check-in-code", json!({}))), mails, at: now }
         }
         Kind::CheckIn => {
             let id = shop.book("room", 3, 5).await;

@@ -88,9 +88,10 @@ fn check_paid_mail(shop: &Shop, mail: &Mail, order: &Value) {
     let vienna = time(order, "payment_due_at").in_tz("Europe/Vienna").unwrap();
     let due = vienna.strftime("%A, %-d %B %Y, %H:%M %:z (Europe/Vienna)").to_string();
     for part in [&mail.text, &mail.html] {
-        for said in [NAME, id, "Nice tea", "25.00 EUR", "Nice mug", "9.90 EUR", "34.90 EUR", &due] {
+        for said in [NAME, id, "Nice tea", "25.00 EUR", "Nice mug", "9.90 EUR", "34.90 EUR"] {
             assert!(part.contains(said), "`{said}` is missing in:\n{part}");
         }
+        assert!(!part.contains("due") && !part.contains(&due), "nothing is due any more:\n{part}");
     }
 }
 
@@ -137,8 +138,6 @@ async fn a_mail_shows_names_as_they_are() {
     let mail = &shop.mails(id).await[0];
     assert!(mail.text.contains("Hello Zoë <script>") && mail.text.contains("<b>Tea</b> & \"co\": 100 JPY"));
     assert!(!mail.html.contains("<script>") && !mail.html.contains("<b>Tea"), "{}", mail.html);
-    assert!(
-        mail.html.contains("Zoë ") && mail.html.contains("100 JPY") && mail.html.contains("+00:00 (UTC)")
-    );
+    assert!(mail.html.contains("Zoë ") && mail.html.contains("100 JPY"), "{}", mail.html);
     shop.close();
 }

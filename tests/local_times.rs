@@ -31,7 +31,7 @@ async fn what_is_no_zone_or_locale_is_named() {
         let terms = shop.api.put("/v1/products/room/stay", &json!({"time_zone": zone})).await;
         assert_eq!(terms.bad_fields(), ["time_zone"], "{zone}");
     }
-    for locale in ["-", "--", "de-", "-de", "de--AT", "de-abcdefghi", "de_AT", "d", "english", "x", "de-u"] {
+    for locale in ["-", "--", "de-", "-de", "de--AT", "de-abcdefghi", "de_", "d", "english", "x", "de-u"] {
         let mut body = shop.order_body(&[("tea", 1)]);
         body["customer"]["locale"] = json!(locale);
         assert_eq!(shop.try_place(&body).await.bad_fields(), ["customer.locale"], "{locale}");
@@ -81,10 +81,8 @@ async fn the_hour_that_comes_twice_is_told_apart_by_its_offset() {
     for (due, offset) in [(back - 30.minutes(), "+02:00"), (back + 30.minutes(), "+01:00")] {
         let id = shop.place(&[("tea", 1)]).await;
         shop.extend(&id, due).await.is(200);
-        shop.pay(&id).await;
-        shop.until_mailed(&id, "paid").await;
-        let mails = shop.mails(&id).await;
-        let mail = mails.iter().find(|mail| mail.kind() == "paid").unwrap();
+        shop.until_mailed(&id, "extended").await;
+        let mail = &shop.mails(&id).await[0];
         for part in [&mail.text, &mail.html] {
             assert!(part.contains(&format!("02:30 {offset} (Europe/Vienna)")), "{offset}:\n{part}");
         }

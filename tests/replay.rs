@@ -6,7 +6,7 @@
 //! and some others from when changes were updates (ADR 25).
 //!
 //! Record with `cargo test --test blackbox -- --ignored record_histories` (or `record_money`,
-//! `record_stays`).
+//! `record_stays`, `record_codes`).
 
 use std::{fs, path::PathBuf};
 
@@ -45,7 +45,7 @@ async fn recorded_histories_replay() {
         replayer.replay_workflow(history).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         replayed += 1;
     }
-    assert!(replayed >= 26, "{replayed} histories");
+    assert!(replayed >= 27, "{replayed} histories");
 }
 
 #[tokio::test]
@@ -186,6 +186,23 @@ async fn record_stays() {
     record(&shop, "stay_unused", &unused).await;
     let (waiting, _) = paid().await;
     write(&shop, "stay_waiting", &waiting).await;
+    shop.close();
+}
+
+/// A code that is replaced, and used.
+#[tokio::test]
+#[ignore = "writes tests/histories anew"]
+async fn record_codes() {
+    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    shop.rooms("room", 5).await;
+    let id = shop.book("room", 3, 5).await;
+    shop.pay_stay(&id).await;
+    shop.api.post(&format!("/v1/orders/{id}/check-in-code"), &json!({})).await.is(200);
+    shop.until_mailed(&id, "new_check_in_code").await;
+    shop.fast_forward(&id, "P4D").await;
+    let code = code(&shop.mails(&id).await.pop().unwrap());
+    shop.check_in(&id, &code).await.is(200);
+    record(&shop, "stay_new_code", &id).await;
     shop.close();
 }
 

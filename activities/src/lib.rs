@@ -112,6 +112,10 @@ impl Activities {
             }
             orders::Changed::Refused => Changed::Refused,
             orders::Changed::AttemptsOpen => Changed::AttemptsOpen,
+            orders::Changed::NewCheckInCode => {
+                tracing::info!(order_id = %order, "new check-in code drawn");
+                Changed::NewCheckInCode
+            }
         })
     }
 

@@ -32,7 +32,8 @@ struct ExceptionDocument {
     order_id: Option<String>,
     payment_id: Option<String>,
     /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`, `refund_failed`,
-    /// `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain`, `not_in_books` or `unreadable_event`.
+    /// `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain`, `not_in_books`, `unreadable_event` or
+    /// `check_in_code_undelivered`.
     kind: String,
     /// `open` or `resolved`.
     state: String,
@@ -51,7 +52,7 @@ struct ExceptionDocument {
     /// What the action does and does not do, in words.
     effect: Option<&'static str>,
     note: Option<String>,
-    /// `rule` (the order's policy), `api` (a person) or `provider` (it went back there).
+    /// `rule` (the order's policy, or a new code that was sent), `api` (a person) or `provider` (it went back there).
     resolved_by: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     raised_at: Timestamp,

@@ -24,6 +24,8 @@ pub enum Request {
     CheckIn,
     /// End the order if all of its money has gone back. Asked by Holdfast itself, once a refund has succeeded.
     EndRefunded,
+    /// Draw another code for the guests to check in by; the one before it is worth nothing any more.
+    NewCheckInCode,
 }
 
 impl Request {
@@ -34,6 +36,7 @@ impl Request {
             Self::Fulfil => Kind::Fulfil,
             Self::CheckIn => Kind::CheckIn,
             Self::EndRefunded => Kind::EndRefunded,
+            Self::NewCheckInCode => Kind::NewCheckInCode,
         }
     }
 }
@@ -46,10 +49,12 @@ pub enum Kind {
     Fulfil,
     CheckIn,
     EndRefunded,
+    NewCheckInCode,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Cancel, Self::Extend, Self::Fulfil, Self::CheckIn, Self::EndRefunded];
+    pub const ALL: [Self; 6] =
+        [Self::Cancel, Self::Extend, Self::Fulfil, Self::CheckIn, Self::EndRefunded, Self::NewCheckInCode];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -58,6 +63,7 @@ impl Kind {
             Self::Fulfil => "fulfil",
             Self::CheckIn => "check_in",
             Self::EndRefunded => "end_refunded",
+            Self::NewCheckInCode => "new_check_in_code",
         }
     }
 }

@@ -9,6 +9,8 @@ pub mod change;
 pub mod check_in;
 pub mod collect;
 pub mod customer;
+pub mod email;
+mod fold;
 pub mod id;
 mod invalid;
 mod locale;

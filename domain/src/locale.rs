@@ -1,18 +1,49 @@
-//! Locales, as BCP 47 writes them (RFC 5646, section 2.1): `de`, `de-AT`, `zh-Hant-TW`, `sl-rozaj`, `en-u-hc-h12`.
+//! Locales, as BCP 47 writes them (RFC 5646, section 2.1): `de`, `de-AT`, `zh-Hant-TW`, `sl-rozaj`, `en-u-hc-h12`. Those that
+//! operating systems and programs write otherwise (`de_AT`, `de-at`, `de_AT.UTF-8@euro`) are understood.
 
 use crate::Invalid;
 
 /// Longer ones are well-formed, and nobody's.
 const MAX_LENGTH: usize = 35;
 
-/// Reads a language tag. Only its shape is looked at: which languages and regions there are changes every year. No
+/// Reads a language tag, and gives it as BCP 47 writes it. Only its shape is looked at: which languages and regions there are changes every year. No
 /// language has more than three letters, though four to eight are set aside, so that `english` is not taken for one.
 /// The irregular tags of before 2006 (`i-klingon`) have newer names and are not read.
 pub(crate) fn parse(field: &str, tag: &str) -> Result<String, Invalid> {
-    match tag.len() <= MAX_LENGTH && is_well_formed(tag) {
-        true => Ok(tag.to_owned()),
+    let tag = without_charset(tag).replace('_', "-");
+    match tag.len() <= MAX_LENGTH && is_well_formed(&tag) {
+        true => Ok(as_usual(&tag)),
         false => Err(Invalid::new(field, "must be a BCP 47 language tag such as de-AT")),
     }
+}
+
+/// `de_AT.UTF-8@euro` names a charset and a variant, which mean nothing here.
+fn without_charset(tag: &str) -> &str {
+    let (tag_and_charset, variant) = tag.split_once('@').map_or((tag, None), |(tag, it)| (tag, Some(it)));
+    let (tag, charset) =
+        tag_and_charset.split_once('.').map_or((tag_and_charset, None), |(tag, it)| (tag, Some(it)));
+    let is_name =
+        |it: &str| is(it, 1..=20, |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '=' | ';'));
+    match charset.is_none_or(is_name) && variant.is_none_or(is_name) {
+        true => tag,
+        false => "",
+    }
+}
+
+/// In the letters that are usual (RFC 5646, section 2.1.1): `de-AT`, `zh-Hant-TW`. What comes after a single letter or
+/// digit is no region.
+fn as_usual(tag: &str) -> String {
+    let mut is_plain = true;
+    let usual = tag.split('-').enumerate().map(|(i, subtag)| {
+        let small = subtag.to_ascii_lowercase();
+        is_plain &= subtag.len() > 1;
+        match small.len() {
+            2 if is_plain && i > 0 => small.to_ascii_uppercase(),
+            4 if is_plain && i > 0 => small[..1].to_ascii_uppercase() + &small[1..],
+            _ => small,
+        }
+    });
+    usual.collect::<Vec<_>>().join("-")
 }
 
 fn is_well_formed(tag: &str) -> bool {
@@ -89,12 +120,41 @@ mod tests {
     fn a_locale_has_the_shape_of_bcp_47() {
         let tags = "de en ja de-AT de-DE en-US es-419 zh-Hant zh-Hans-CN sr-Latn-RS zh-cmn-Hans-CN zh-yue-HK sl-rozaj \
                     sl-rozaj-biske sl-nedis de-CH-1901 ca-ES-valencia hy-Latn-IT-arevela mas de-CH-x-phonebk \
-                    az-Arab-x-AZE-derbend x-whatever qaa-Qaaa-QM-x-southern sr-Qaaa-RS en-US-u-islamcal \
-                    zh-CN-a-myext-x-private en-a-myext-b-another DE-at und en-u-hc-h12 de-AT-u-co-phonebk-t-en";
+                    az-Arab-x-aze-derbend x-whatever qaa-Qaaa-QM-x-southern sr-Qaaa-RS en-US-u-islamcal \
+                    zh-CN-a-myext-x-private en-a-myext-b-another und en-u-hc-h12 de-AT-u-co-phonebk-t-en";
         for tag in tags.split_whitespace() {
             assert_eq!(parse("locale", tag).as_deref(), Ok(tag));
         }
+        for (written, tag) in [
+            ("de_AT", "de-AT"),
+            ("de-at", "de-AT"),
+            ("DE_at", "de-AT"),
+            ("de_AT.UTF-8", "de-AT"),
+            ("de_AT.utf8", "de-AT"),
+            ("de-AT.UTF-8", "de-AT"),
+            ("de_AT@euro", "de-AT"),
+            ("de_AT.ISO8859-15@euro", "de-AT"),
+            ("zh_hant_tw", "zh-Hant-TW"),
+            ("ES_419", "es-419"),
+            ("EN", "en"),
+            ("SL-Rozaj", "sl-rozaj"),
+            ("en-US-U-HC-H12", "en-US-u-hc-h12"),
+            ("de_DE_1996", "de-DE-1996"),
+        ] {
+            assert_eq!(parse("locale", written).as_deref(), Ok(tag), "{written}");
+        }
         let none = [
+            "_",
+            "de_",
+            "_AT",
+            "de__AT",
+            "C.UTF-8",
+            "POSIX",
+            ".UTF-8",
+            "de_AT.",
+            "de_AT@",
+            "de_AT.UTF-8.x",
+            "de_AT.\u{e9}",
             "",
             "-",
             "--",
@@ -104,7 +164,6 @@ mod tests {
             "de--AT",
             "d",
             "1",
-            "de_AT",
             "de AT",
             "deutsch",
             "english",
@@ -121,7 +180,6 @@ mod tests {
             "x",
             "x-",
             "en-a-b-ccc",
-            "de-AT.UTF-8",
             "d\u{e9}",
             "de-A\u{d6}",
             "419-de",

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::RefundId;
+use crate::{ChangeId, RefundId};
 
 /// Each kind is sent at most once per order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub enum MailKind {
     Refunded(RefundId),
     /// There is time to pay until then, more than before.
     Extended(Timestamp),
+    /// The code that a change has drawn in place of the one before it.
+    NewCheckInCode(ChangeId),
 }
 
 impl MailKind {
@@ -37,11 +39,21 @@ impl MailKind {
             Self::Cancelled => "cancelled".to_owned(),
             Self::Refunded(refund) => format!("refund_{}", refund.uuid().simple()),
             Self::Extended(due) => format!("extended_{}", due.as_microsecond()),
+            Self::NewCheckInCode(change) => format!("new_check_in_code_{}", change.uuid().simple()),
         }
     }
 
     pub const fn is_reminder(self) -> bool {
         matches!(self, Self::Reminder(_))
+    }
+
+    /// It carries the code that this change has drawn, or (none) the one that was drawn when the order was paid.
+    pub const fn code_drawn_for(self) -> Option<Option<ChangeId>> {
+        match self {
+            Self::CheckIn => Some(None),
+            Self::NewCheckInCode(change) => Some(Some(change)),
+            _ => None,
+        }
     }
 
     /// Moot once the order is paid or has ended.

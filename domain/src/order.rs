@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(read(&[("tea", 6_000), ("mug", 1), ("tea", 4_000)]), (vec![1, 10_000], vec![]));
         assert_eq!(read(&[("tea", 6_000), ("tea", 4_001)]).1, ["lines[1].quantity"]);
         assert_eq!(
-            read(&[("t a", 0), ("tea", -1)]).1,
+            read(&[("t?a", 0), ("tea", -1)]).1,
             ["lines[0].sku", "lines[0].quantity", "lines[1].quantity"]
         );
         assert_eq!(read(&[]).1, ["lines"]);

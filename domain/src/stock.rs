@@ -10,14 +10,17 @@ pub const MAX_ADJUSTMENT: i64 = 1_000_000_000;
 /// As large as a number in an answer may be.
 pub const MAX_ON_HAND: i64 = money::MAX_AMOUNT;
 
-/// A stock keeping unit: 1-64 characters out of letters, digits, `.`, `_` and `-`.
+/// A stock keeping unit: 1-64 characters out of letters, digits, `.`, `_`, `-`, `/`, `+` and spaces, but none around it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sku(String);
 
 impl Sku {
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        text::token("sku", text, 64, "._-").map(Self)
+        match text.trim() == text {
+            true => text::token("sku", text, 64, "._-/+ ").map(Self),
+            false => Err(Invalid::new("sku", "must not begin or end with a space")),
+        }
     }
 
     /// Trusts the store: a SKU that was stored had been parsed.

@@ -13,7 +13,7 @@ pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Invali
 }
 
 /// Whether a character shows nothing by itself: spaces, and the marks that join, break or turn text.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     let shows_nothing = matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
@@ -37,7 +37,8 @@ pub(crate) fn token(field: &str, text: &str, max: usize, extra: &str) -> Result<
     let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
     let names_something = text.contains(|c: char| c.is_ascii_alphanumeric());
     if !names_something || text.len() > max || !text.chars().all(allowed) {
-        let extra: Vec<String> = extra.chars().map(String::from).collect();
+        let named = |c| if c == ' ' { "space".to_owned() } else { String::from(c) };
+        let extra: Vec<String> = extra.chars().map(named).collect();
         return Err(Invalid::new(
             field,
             format!(

@@ -3,7 +3,7 @@
 //! need not check in; against all others there are few attempts.
 
 use domain::{
-    OrderId, Timestamp,
+    ChangeId, OrderId, Timestamp,
     check_in::{Code, MAX_WRONG},
     order::Status,
     stay::Stay,
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 
-use crate::{Db, Error, Result, Tx, orders, random, returns, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, orders, random, returns, sql, timeline};
 
 /// The stays of an order.
 pub(crate) async fn stays(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Stay>> {
@@ -47,23 +47,46 @@ pub(crate) async fn open(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
     Ok(())
 }
 
+/// Draws another code in place of the one there is, which is worth nothing from now on, as are the wrong attempts at it.
+pub(crate) async fn renew(tx: &mut Tx<'_>, order: OrderId, change: ChangeId, at: Timestamp) -> Result<()> {
+    let code = Code::draw(u64::from_ne_bytes(random()));
+    let salt: [u8; 16] = random();
+    sqlx::query(
+        "UPDATE check_ins SET code = $2, salt = $3, code_hash = $4, wrong_attempts = 0, drawn_for = $5
+         WHERE order_id = $1",
+    )
+    .bind(order.uuid())
+    .bind(code.as_str())
+    .bind(salt)
+    .bind(hash(&salt, &code))
+    .bind(change.uuid())
+    .execute(&mut **tx)
+    .await?;
+    timeline::append(tx, order, at, &[("check_in.code_renewed", json!({"change_id": change}))]).await
+}
+
 fn hash(salt: &[u8], code: &Code) -> Vec<u8> {
     Sha256::new().chain_update(salt).chain_update(code.as_bytes()).finalize().to_vec()
 }
 
-/// The code, as long as its mail is not sent.
-pub async fn unsent_code(db: &Db, order: OrderId) -> Result<Option<Code>> {
-    let code: Option<Option<String>> = sqlx::query_scalar("SELECT code FROM check_ins WHERE order_id = $1")
-        .bind(order.uuid())
-        .fetch_optional(db.pool())
-        .await?;
+/// The code that was drawn for this change (none: for the order), as long as its mail is not sent, and no other code has
+/// taken its place.
+pub async fn unsent_code(db: &Db, order: OrderId, drawn_for: Option<ChangeId>) -> Result<Option<Code>> {
+    let code: Option<Option<String>> = sqlx::query_scalar(
+        "SELECT code FROM check_ins WHERE order_id = $1 AND drawn_for IS NOT DISTINCT FROM $2",
+    )
+    .bind(order.uuid())
+    .bind(drawn_for.map(ChangeId::uuid))
+    .fetch_optional(db.pool())
+    .await?;
     Ok(code.flatten().map(Code::from_store))
 }
 
-/// Forgets the code: the mail server has it.
-pub(crate) async fn erase(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
-    sqlx::query("UPDATE check_ins SET code = NULL WHERE order_id = $1")
+/// Forgets that code: the mail server has it, or will never take it.
+pub(crate) async fn erase(tx: &mut Tx<'_>, order: OrderId, drawn_for: Option<ChangeId>) -> Result<()> {
+    sqlx::query("UPDATE check_ins SET code = NULL WHERE order_id = $1 AND drawn_for IS NOT DISTINCT FROM $2")
         .bind(order.uuid())
+        .bind(drawn_for.map(ChangeId::uuid))
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -149,16 +172,20 @@ pub(crate) async fn follow(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Re
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CheckIn {
     pub used: bool,
+    pub closed: bool,
+    /// When the last of its stays is over.
+    pub closes_at: Timestamp,
 }
 
 /// None if the order is not paid, or has no stay.
 pub(crate) async fn get(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<CheckIn>> {
-    let used: Option<bool> =
-        sqlx::query_scalar("SELECT used_at IS NOT NULL FROM check_ins WHERE order_id = $1")
-            .bind(order.uuid())
-            .fetch_optional(&mut **tx)
-            .await?;
-    Ok(used.map(|used| CheckIn { used }))
+    let found: Option<(bool, bool, SqlTime)> = sqlx::query_as(
+        "SELECT used_at IS NOT NULL, closed_at IS NOT NULL, closes_at FROM check_ins WHERE order_id = $1",
+    )
+    .bind(order.uuid())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.map(|(used, closed, closes_at)| CheckIn { used, closed, closes_at: closes_at.to_jiff() }))
 }
 
 /// The order is completed, used or not, or nothing is left of it: its code is worth nothing any more.

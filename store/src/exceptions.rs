@@ -1,5 +1,7 @@
 //! Exceptions: money that no rule has settled (yet). Never silent, raised once, resolved once.
 
+mod undelivered;
+
 use domain::{
     DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
     money::Money,
@@ -13,6 +15,9 @@ use crate::{
     Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, refunds::Whose,
     sql, timeline,
 };
+
+pub use undelivered::CODE_UNDELIVERED;
+pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
 
 /// Money that an exception is about.
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
 //! Which mails an order's customer has got.
 
 use domain::{OrderId, Timestamp, mail::MailKind, order::Status};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{Db, Error, Result, SqlTime, Tx, check_ins, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, check_ins, exceptions, sql, timeline};
 
 /// The right to send one mail. Its row stays locked while the mail server is asked, so two workers
 /// never send the same mail side by side, and a crash frees it.
@@ -17,6 +17,8 @@ pub struct Slot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unneeded {
     AlreadySent,
+    /// The mail server has refused it for good.
+    AlreadyRejected,
     /// A reminder after the money came, or after the order ended.
     Moot,
 }
@@ -36,8 +38,8 @@ pub async fn claim(
         .bind(message_id)
         .execute(&mut *tx)
         .await?;
-    let sent: bool = sqlx::query_scalar(
-        "SELECT sent_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE",
+    let (sent, rejected): (bool, bool) = sqlx::query_as(
+        "SELECT sent_at IS NOT NULL, rejected_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE",
     )
     .bind(order.uuid())
     .bind(kind.name())
@@ -45,6 +47,9 @@ pub async fn claim(
     .await?;
     if sent {
         return Ok(Err(Unneeded::AlreadySent));
+    }
+    if rejected {
+        return Ok(Err(Unneeded::AlreadyRejected));
     }
     if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
         return Ok(Err(Unneeded::Moot));
@@ -90,14 +95,54 @@ impl Slot {
             .await?;
         let entry = match self.kind {
             MailKind::Reminder(number) => ("reminder.sent", json!({"number": number})),
-            MailKind::Extended(due) => ("mail.sent", json!({"kind": "extended", "payment_due_at": due})),
-            other => ("mail.sent", json!({"kind": other.name()})),
+            other => ("mail.sent", told(other)),
         };
         timeline::append(&mut self.tx, self.order, at, &[entry]).await?; // locks the order, before its check-in
-        if self.kind == MailKind::CheckIn {
-            check_ins::erase(&mut self.tx, self.order).await?;
+        if let Some(drawn_for) = self.kind.code_drawn_for() {
+            check_ins::erase(&mut self.tx, self.order, drawn_for).await?;
+            exceptions::settle_undelivered(&mut self.tx, self.order, at).await?;
         }
         self.tx.commit().await?;
         Ok(())
+    }
+
+    /// Notes that the mail server will never take the mail. If it was to bring a code, nobody has that, and a person must
+    /// see to the guests. Gives whether there is such an exception now.
+    pub async fn rejected(mut self, why: &Rejection, at: Timestamp) -> Result<bool> {
+        sqlx::query("UPDATE mails SET rejected_at = $3 WHERE order_id = $1 AND kind = $2")
+            .bind(self.order.uuid())
+            .bind(self.kind.name())
+            .bind(sql(at))
+            .execute(&mut *self.tx)
+            .await?;
+        let mut data = told(self.kind);
+        data["code"] = json!(why.code);
+        data["reason"] = json!(why.reason);
+        timeline::append(&mut self.tx, self.order, at, &[("mail.rejected", data)]).await?;
+        let code = self.kind.code_drawn_for();
+        if let Some(drawn_for) = code {
+            check_ins::erase(&mut self.tx, self.order, drawn_for).await?;
+            exceptions::raise_undelivered(&mut self.tx, self.order, &self.kind.name(), why, at).await?;
+        }
+        self.tx.commit().await?;
+        Ok(code.is_some())
+    }
+}
+
+/// Why a mail is never sent. Without what the server said, which may quote the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The server's reply, if it was the server that refused.
+    pub code: Option<u16>,
+    /// One word, such as `refused`.
+    pub reason: &'static str,
+}
+
+/// What the timeline says of a mail.
+fn told(kind: MailKind) -> Value {
+    match kind {
+        MailKind::Extended(due) => json!({"kind": "extended", "payment_due_at": due}),
+        MailKind::NewCheckInCode(change) => json!({"kind": "new_check_in_code", "change_id": change}),
+        other => json!({"kind": other.name()}),
     }
 }

@@ -96,6 +96,11 @@ impl Api {
     }
 }
 
+/// Text in a path or a query, with everything encoded that could be.
+pub fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 pub async fn send(request: RequestBuilder) -> Answer {
     try_send(request).await.unwrap()
 }

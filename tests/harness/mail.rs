@@ -16,11 +16,12 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// `ord_….paid@example.org` is the mail `paid` of that order. Of `extended_…`, which names a time, the word.
+    /// `ord_….paid@example.org` is the mail `paid` of that order. Of those that name a time or a change, the words.
     pub fn kind(&self) -> &str {
         let (id, _) = self.message_id.split_once('@').expect("a Message-ID has a domain");
         let kind = id.split_once('.').expect("ours have a kind").1;
-        if kind.starts_with("extended_") { "extended" } else { kind }
+        let words = ["extended", "new_check_in_code"];
+        words.into_iter().find(|word| kind.starts_with(word)).unwrap_or(kind)
     }
 }
 

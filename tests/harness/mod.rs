@@ -8,18 +8,20 @@ mod process;
 mod provider;
 mod servers;
 mod shop;
+mod smtp;
 mod temporal;
 pub mod webhook;
 mod wire;
 
 use std::time::Duration;
 
-pub use http::{Answer, Api, send, try_send};
+pub use http::{Answer, Api, encoded, send, try_send};
 pub use mail::{Mail, mails, mails_at};
 pub use orders::time;
 pub use process::Holdfast;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};
 pub use shop::{NAME, Setup, Shop};
+pub use smtp::Smtp;
 pub use wire::Wire;
 
 /// Nothing in these tests takes this long unless it never comes, also while other builds keep the machine busy.

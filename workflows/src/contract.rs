@@ -273,6 +273,8 @@ pub enum Changed {
     Refused,
     /// An attempt to pay is not closed at its provider yet.
     AttemptsOpen,
+    /// It has drawn another code for the check-in, whose mail is to go out.
+    NewCheckInCode,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

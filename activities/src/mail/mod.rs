@@ -6,6 +6,7 @@ mod template;
 use domain::{OrderId, mail::MailKind, order::Order};
 use store::{
     Db, Error, check_ins,
+    exceptions::CODE_UNDELIVERED,
     mails::{self, Unneeded},
     orders, received, refunds,
 };
@@ -19,23 +20,28 @@ pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
     let SendMailInput { order: id, at, kind } = input;
     let order = orders::get(db, id).await?;
     let Some(text) = write(db, &order, kind).await? else { return Ok(skipped(id, kind)) };
-    let message = match mailer.compose(&text, &order.customer, &message_id(id, kind)) {
-        Ok(message) => message,
-        Err(error) => return Ok(rejected(id, kind, &error)),
-    };
     let _turn = mailer.turn().await?;
     let slot = match mails::claim(db, id, kind, &mailer.full_message_id(&message_id(id, kind))).await? {
         Ok(slot) => slot,
         Err(Unneeded::AlreadySent) => return Ok(MailOutcome::AlreadySent),
+        Err(Unneeded::AlreadyRejected) => return Ok(MailOutcome::Rejected),
         Err(Unneeded::Moot) => return Ok(skipped(id, kind)),
     };
-    match mailer.send(message).await {
-        Ok(()) => {}
-        Err(error) if error.is_permanent() => return Ok(rejected(id, kind, &error)),
-        Err(error) => return Err(error.into()),
+    let sent = match mailer.compose(&text, &order.customer, &message_id(id, kind)) {
+        Ok(message) => mailer.send(message).await,
+        Err(error) => Err(error),
+    };
+    match sent {
+        Ok(()) => {
+            note_sent(slot, id, kind, at).await?;
+            Ok(MailOutcome::Sent)
+        }
+        Err(error) if error.is_permanent() => {
+            note_rejected(slot, id, kind, &error, at).await?;
+            Ok(MailOutcome::Rejected)
+        }
+        Err(error) => Err(error.into()),
     }
-    note_sent(slot, id, kind, at).await?;
-    Ok(MailOutcome::Sent)
 }
 
 /// What the mail says. Nothing, if it is about a code that was sent, or is worth nothing any more.
@@ -43,11 +49,14 @@ async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<
     let text = match kind {
         // A later extension has a mail of its own.
         MailKind::Extended(due) if due != order.payment_due_at => return Ok(None),
-        MailKind::CheckIn => match check_ins::unsent_code(db, order.id).await? {
-            Some(_) if !order.has_nights_left() => return Ok(None),
-            Some(code) => template::check_in(order, &code)?,
-            None => return Ok(None),
-        },
+        MailKind::CheckIn | MailKind::NewCheckInCode(_) => {
+            let drawn_for = kind.code_drawn_for().flatten();
+            match check_ins::unsent_code(db, order.id, drawn_for).await? {
+                Some(_) if !order.has_nights_left() => return Ok(None),
+                Some(code) => template::check_in(order, &code, drawn_for.is_some())?,
+                None => return Ok(None),
+            }
+        }
         MailKind::Expired | MailKind::Cancelled if order.paid_at.is_none() => {
             template::ended(order, kind, &received::came_before_end(db, order.id).await?)?
         }
@@ -80,10 +89,21 @@ fn skipped(id: OrderId, kind: MailKind) -> MailOutcome {
 }
 
 /// Says which order, never to whom: the address is in the database.
-fn rejected(id: OrderId, kind: MailKind, error: &mailer::Error) -> MailOutcome {
+async fn note_rejected(
+    slot: mails::Slot,
+    id: OrderId,
+    kind: MailKind,
+    error: &mailer::Error,
+    at: domain::Timestamp,
+) -> Result<(), Error> {
+    let why = error.rejection();
+    let raised = slot.rejected(&why, at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "rejected"]).inc();
-    tracing::error!(order_id = %id, kind = kind.name(), reason = error.reason(), "mail rejected for good");
-    MailOutcome::Rejected
+    if raised {
+        telemetry::metrics().exceptions.with_label_values(&[CODE_UNDELIVERED]).inc();
+    }
+    tracing::error!(order_id = %id, kind = kind.name(), reason = why.reason, code = why.code, "mail rejected for good");
+    Ok(())
 }
 
 /// Stable, so that a mail that is sent again is recognised as the same one.
@@ -102,5 +122,6 @@ fn label(kind: MailKind) -> &'static str {
         MailKind::Cancelled => "cancelled",
         MailKind::Refunded(_) => "refunded",
         MailKind::Extended(_) => "extended",
+        MailKind::NewCheckInCode(_) => "new_check_in_code",
     }
 }

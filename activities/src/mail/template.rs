@@ -7,7 +7,7 @@ use domain::{
     customer::Customer,
     mail::MailKind,
     money::Money,
-    order::Order,
+    order::{Order, Status},
     returns::{Run, rest as rest_of_line},
     zone,
 };
@@ -29,7 +29,7 @@ struct Facts {
     /// What was paid for that is not the customer's any more, in a mail that tells what is.
     gone: Option<Money>,
     total: Money,
-    /// In the customer's time zone, with its offset and name. None if there is nothing to pay.
+    /// In the customer's time zone, with its offset and name. None if nothing is due, or not any more.
     due: Option<String>,
     /// The sentences that differ from mail to mail.
     headline: &'static str,
@@ -52,6 +52,9 @@ struct Html<'a>(&'a Facts);
 
 /// What the mail with the check-in code shows.
 struct CheckIn {
+    headline: &'static str,
+    /// Empty, or that the code before is worth nothing any more.
+    instead: &'static str,
     greeting: String,
     order: String,
     lines: Vec<Line>,
@@ -61,6 +64,8 @@ struct CheckIn {
 }
 
 const CHECK_IN: &str = "Your check-in code";
+const NEW_CODE: &str = "Your new check-in code";
+const INSTEAD: &str = "It takes the place of the code that we sent you before, which is not good any more.";
 const WARNING: &str = "Do not share this code with anybody before you arrive. We never ask for it by phone, mail or \
                        chat: whoever does is not us.";
 
@@ -73,8 +78,11 @@ struct CheckInPlain<'a>(&'a CheckIn);
 struct CheckInHtml<'a>(&'a CheckIn);
 
 /// The code stands in the text alone: subjects are shown on locked screens, and logged on the way.
-pub(super) fn check_in(order: &Order, code: &Code) -> Result<Text, askama::Error> {
+pub(super) fn check_in(order: &Order, code: &Code, is_new: bool) -> Result<Text, askama::Error> {
+    let (headline, instead) = if is_new { (NEW_CODE, INSTEAD) } else { (CHECK_IN, "") };
     let facts = CheckIn {
+        headline,
+        instead,
         greeting: greeting(&order.customer),
         order: order.id.to_string(),
         lines: rest(order),
@@ -83,7 +91,7 @@ pub(super) fn check_in(order: &Order, code: &Code) -> Result<Text, askama::Error
         warning: WARNING,
     };
     Ok(Text {
-        subject: format!("{CHECK_IN}: {}", order.id),
+        subject: format!("{headline}: {}", order.id),
         plain: CheckInPlain(&facts).render()?,
         html: CheckInHtml(&facts).render()?,
     })
@@ -137,7 +145,7 @@ fn compose(
         lines,
         gone: (gone != 0).then_some(Money::new(gone, order.currency)),
         total: order.total(),
-        due: (!order.is_free()).then_some(due),
+        due: (order.status == Status::AwaitingPayment && !order.is_free()).then_some(due),
         headline,
         message,
     };
@@ -150,7 +158,7 @@ fn compose(
 
 /// Whether a mail tells what the customer gets, or got.
 fn hands_over(kind: MailKind) -> bool {
-    matches!(kind, MailKind::Paid | MailKind::CheckIn | MailKind::Completed)
+    matches!(kind, MailKind::Paid | MailKind::CheckIn | MailKind::NewCheckInCode(_) | MailKind::Completed)
 }
 
 fn greeting(customer: &Customer) -> String {
@@ -214,6 +222,7 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
             ("We have received your payment", format!("Thank you! Your payment of {total} has arrived."))
         }
         MailKind::CheckIn => (CHECK_IN, stay_is(order).to_owned()),
+        MailKind::NewCheckInCode(_) => (NEW_CODE, stay_is(order).to_owned()),
         MailKind::Completed if order.gone.is_empty() => {
             ("Your order is complete", "Everything you ordered has been handed over.".to_owned())
         }

@@ -10,7 +10,7 @@ use domain::{
     stock::{MAX_ADJUSTMENT, MAX_QUANTITY},
 };
 use serde_json::{Value, json};
-use store::exceptions::UNREADABLE_EVENT;
+use store::exceptions::{CODE_UNDELIVERED, UNREADABLE_EVENT};
 
 /// What the property `name` of `schema` holds, to be merged into what its type says. A parameter's schema is `""`, that of
 /// an id in a path the resource's.
@@ -50,7 +50,7 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Exception" | "", "state") => ("ExceptionState", vec!["open", "resolved"]),
         ("Exception", "kind") => {
             let kinds = Mismatch::ALL.iter().map(|kind| kind.as_str());
-            ("ExceptionKind", kinds.chain([UNREADABLE_EVENT]).collect())
+            ("ExceptionKind", kinds.chain([UNREADABLE_EVENT, CODE_UNDELIVERED]).collect())
         }
         ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::ALL.map(Action::as_str).to_vec()),
         ("Exception", "resolved_by") => ("ResolvedBy", vec!["rule", "api", "provider"]),
@@ -120,6 +120,7 @@ fn items(schema: &str, name: &str) -> Option<(usize, usize)> {
     })
 }
 
+const SKU: &str = r"^[A-Za-z0-9._/+-]([A-Za-z0-9._/+ -]*[A-Za-z0-9._/+-])?$";
 const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
 
@@ -147,8 +148,10 @@ fn text(schema: &str, name: &str) -> Option<Value> {
             json!({"format": "date-time"})
         }
         (_, "email") => json!({"format": "email", "maxLength": 254}),
-        ("Customer", "id") | ("", "customer") => line(64),
-        (_, "sku") => line(64),
+        ("Customer", "id") | ("", "customer") => line(128),
+        // Of the ledger, also a night of one.
+        ("" | "Movement", "sku") => line(80),
+        (_, "sku") => json!({"maxLength": 64, "pattern": SKU}),
         ("CheckInOrder", "code") => json!({"maxLength": 64, "pattern": "^[ -]*([0-9A-Za-z][ -]*){8}$"}),
         ("Extra" | "PlaceExtra" | "BookedExtra", "code") => line(64),
         (_, "locale") => line(35),

@@ -235,7 +235,7 @@ impl Asked {
             return Ok(with_replayed(replayed, axum::Json(order)));
         }
         let problem = match answer {
-            Answer::WrongStatus(_) if self.change == Request::CheckIn => {
+            Answer::WrongStatus(_) if matches!(self.change, Request::CheckIn | Request::NewCheckInCode) => {
                 super::check_in::not_possible(&load(app, self.id).await?)
             }
             answer => refused(&self.change, answer),
@@ -274,6 +274,6 @@ fn not_possible(change: &Request) -> &'static str {
         Request::Cancel { .. } | Request::EndRefunded => "order_not_cancellable",
         Request::Extend { .. } => "order_not_extendable",
         Request::Fulfil => "order_not_fulfillable",
-        Request::CheckIn => "check_in_not_possible",
+        Request::CheckIn | Request::NewCheckInCode => "check_in_not_possible",
     }
 }

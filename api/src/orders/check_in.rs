@@ -26,7 +26,7 @@ pub struct CheckInOrder {
 }
 
 /// Let guests in by the code of their mail: completes the paid order as `used`. After five wrong codes there is only
-/// `fulfil`, once the shop knows its guests otherwise.
+/// a new code, or `fulfil`, once the shop knows its guests otherwise.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/check-in", operation_id = "check_in_order", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
@@ -66,6 +66,29 @@ pub async fn check_in(
         Err(store::Error::WrongStatus(_)) => Err(not_possible(&load(&app, id).await?)), // a moment ago
         Err(error) => Err(error.into()),
     }
+}
+
+/// Send the guests a new code, if theirs was lost, or locked by wrong attempts. It comes by mail, and is shown nowhere else;
+/// the one before it is worth nothing from the answer on.
+#[utoipa::path(
+    post, path = "/v1/orders/{id}/check-in-code", operation_id = "renew_check_in_code", tag = "Orders",
+    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again, and no second code")),
+    responses(
+        (status = 200, body = super::OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
+        (status = 202, body = super::ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
+        (status = 404, body = ProblemDocument),
+        (status = 409, body = ProblemDocument, description = "`already_checked_in`; `order_refunded`; \
+            `order_has_no_stay`; `check_in_not_possible`, with `current_status`"),
+        (status = 422, body = ProblemDocument, description = "`idempotency_key_reused`"),
+        (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
+    ),
+)]
+pub async fn new_code(
+    State(app): State<App>,
+    OrderPath(id): OrderPath,
+    key: IdempotencyKey,
+) -> Result<Response, Problem> {
+    Asked::new(id, Request::NewCheckInCode, key).answer(&app).await
 }
 
 /// What an order that waits for no guests says, whatever the code.

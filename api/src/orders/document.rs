@@ -120,12 +120,13 @@ struct ChargeDocument {
 #[schema(as = Customer)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerDocument {
-    /// Your id for the customer: 1-64 characters out of letters, digits, `_ . : -`, with a letter or digit. Visible in
-    /// the Temporal UI, so never an e-mail address.
+    /// Your id for the customer, such as `auth0|abc`: 1-128 characters with a letter or digit, without `@`. Visible in the
+    /// Temporal UI, so never an e-mail address.
     pub id: String,
+    /// In any letters. Mails go to it; one that the mail server refuses for good is told on the timeline.
     pub email: String,
     pub name: Option<String>,
-    /// A language tag as BCP 47 writes it, such as `de-AT`.
+    /// A language tag as BCP 47 writes it, such as `de-AT`. `de_AT.UTF-8` is understood as that.
     pub locale: Option<String>,
     /// IANA name, such as `Europe/Vienna`; due dates in mails are written in it, with their offset. Default UTC.
     pub time_zone: Option<String>,

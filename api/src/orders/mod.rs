@@ -24,6 +24,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(change::extend))
         .routes(routes!(change::fulfil))
         .routes(routes!(check_in::check_in))
+        .routes(routes!(check_in::new_code))
         .routes(routes!(change_document::list_changes))
         .routes(routes!(change_document::get_change))
 }

@@ -64,7 +64,7 @@ pub async fn get(
 #[into_params(parameter_in = Query)]
 pub struct ListProducts {
     /// Words, or the beginning of a SKU. Every word (the first eight count) must be in name or description; a word that
-    /// is misspelt finds those like it.
+    /// is misspelt finds those like it. Capitals, accents and full width do not matter.
     q: Option<String>,
     /// `true` shows retired products, too. Default `false`.
     include_retired: Option<String>,

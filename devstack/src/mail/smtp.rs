@@ -1,5 +1,6 @@
 //! The SMTP side: takes whatever it is sent, as long as it is not too long.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -49,14 +50,38 @@ async fn converse(stream: TcpStream, inbox: Inbox) -> io::Result<()> {
         if read == 0 || !line.ends_with(b"\n") {
             return Ok(());
         }
-        let response = session.process(&line);
+        let response = session.process(&without_utf8(&line));
         if response.action != Action::NoReply {
-            stream.write_all(&response.buffer()?).await?;
+            stream.write_all(&with_utf8(&line, response.buffer()?)).await?;
         }
         if response.action == Action::Close {
             return Ok(());
         }
     }
+}
+
+/// The library knows nothing of SMTPUTF8 (RFC 6531), and takes addresses in any letters all the same: it is offered here...
+fn with_utf8(line: &[u8], answer: Vec<u8>) -> Vec<u8> {
+    const LAST: &[u8] = b"250 8BITMIME\r\n";
+    match (begins(line, b"EHLO"), answer.strip_suffix(LAST)) {
+        (true, Some(before)) => [before, b"250-8BITMIME\r\n250 SMTPUTF8\r\n"].concat(),
+        _ => answer,
+    }
+}
+
+/// ... and taken out where it is asked for. A line of a mail never begins like that: `MAIL FROM:` in a text would lose a word.
+fn without_utf8(line: &[u8]) -> Cow<'_, [u8]> {
+    const ASKED: &str = " SMTPUTF8";
+    match std::str::from_utf8(line) {
+        Ok(text) if begins(line, b"MAIL FROM:<") && text.contains(ASKED) => {
+            Cow::Owned(text.replacen(ASKED, "", 1).into_bytes())
+        }
+        _ => Cow::Borrowed(line),
+    }
+}
+
+fn begins(line: &[u8], command: &[u8]) -> bool {
+    line.get(..command.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(command))
 }
 
 /// Collects the lines of one mail after the other.

@@ -26,6 +26,8 @@ pub enum Changed {
     Refused,
     /// Not decided yet: an attempt to pay is not closed at its provider.
     AttemptsOpen,
+    /// Another code for the check-in was drawn.
+    NewCheckInCode,
 }
 
 /// A change to be decided, or decided before.
@@ -67,6 +69,7 @@ pub(super) async fn decide(
         (Request::Cancel { .. } | Request::EndRefunded, Answer::Done) => {
             Changed::Ended(change.request.kind(), Status::Cancelled)
         }
+        (Request::NewCheckInCode, Answer::Done) => Changed::NewCheckInCode,
         _ => Changed::Refused,
     })
 }
@@ -94,6 +97,10 @@ async fn make(tx: &mut Tx<'_>, ends: &mut Vec<End>, news: &News<'_>) -> Result<O
         Request::CheckIn => answer(stay::check_in_locked(tx, order, at).await?, order),
         Request::EndRefunded => {
             cancel_paid(tx, order, "refunded", at).await?;
+            Ok(Some(Answer::Done))
+        }
+        Request::NewCheckInCode => {
+            check_ins::renew(tx, order.id, change.id, at).await?;
             Ok(Some(Answer::Done))
         }
     }
@@ -136,11 +143,23 @@ pub(crate) async fn refusal(
                 refunds::is_all_asked_back(tx, order.id).await? || refunds::is_refunded(tx, order.id).await?;
             gone.then_some(Answer::Refunded)
         }
+        (Request::NewCheckInCode, Status::Paid) => no_code_needed(tx, order, at).await?,
         (Request::EndRefunded, Status::Paid) => {
             (!refunds::is_refunded(tx, order.id).await?).then_some(Answer::WrongStatus(order.status))
         }
         _ => wrong_status,
     })
+}
+
+/// A code is good as long as guests of a paid order can still come.
+async fn no_code_needed(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Option<Answer>> {
+    let Some(check_in) = check_ins::get(tx, order.id).await? else {
+        return Ok(Some(Answer::WrongStatus(order.status))); // it has no stay
+    };
+    if check_in.closed || refunds::is_all_asked_back(tx, order.id).await? {
+        return Ok(Some(Answer::Refunded));
+    }
+    Ok((at >= check_in.closes_at).then_some(Answer::WrongStatus(order.status)))
 }
 
 /// A stay can be cancelled until so long before it begins: the nights of it that are still owed, or, if none are, that

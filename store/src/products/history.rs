@@ -8,7 +8,7 @@ use domain::{
 };
 use sqlx::types::Json;
 
-use super::{Product, Row, columns, lock, project};
+use super::{Product, Row, columns, lock, project, search::made_by};
 use crate::{Db, Error, Result, SqlTime, Tx, audit::SHOWN, sql};
 
 /// Products that are read at once.
@@ -69,20 +69,24 @@ pub async fn of_product(db: &Db, sku: &Sku, before: Option<i32>, limit: i64) -> 
 
 /// Writes every product anew from its events. Gives how many.
 pub async fn rebuild(db: &Db) -> Result<usize> {
-    let next = "SELECT DISTINCT sku FROM product_events WHERE sku > $1 ORDER BY sku LIMIT $2";
-    rebuild_all(db, next).await
+    let next =
+        "SELECT DISTINCT sku FROM product_events WHERE sku > $1 AND $3::text IS NULL ORDER BY sku LIMIT $2";
+    rebuild_all(db, next, None).await
 }
 
-/// The same for those that have no words to be found by: rows from before there were any.
+/// The same for those whose words are of another idea of a word, or that have none: rows from before there was this one.
 pub(crate) async fn index_rest(db: &Db) -> Result<usize> {
-    rebuild_all(db, "SELECT sku FROM products WHERE sku > $1 AND search IS NULL ORDER BY sku LIMIT $2").await
+    let next = "SELECT sku FROM products
+                WHERE sku > $1 AND (search IS NULL OR NOT search @@ $3::text::tsquery) ORDER BY sku LIMIT $2";
+    rebuild_all(db, next, Some(made_by())).await
 }
 
-async fn rebuild_all(db: &Db, next: &'static str) -> Result<usize> {
+async fn rebuild_all(db: &Db, next: &'static str, made_by: Option<String>) -> Result<usize> {
     let mut done = 0;
     let mut after = String::new();
     loop {
-        let skus: Vec<String> = sqlx::query_scalar(next).bind(&after).bind(PAGE).fetch_all(db.pool()).await?;
+        let skus = sqlx::query_scalar(next).bind(&after).bind(PAGE).bind(&made_by);
+        let skus: Vec<String> = skus.fetch_all(db.pool()).await?;
         let Some(last) = skus.last() else { return Ok(done) };
         after.clone_from(last);
         for sku in skus {

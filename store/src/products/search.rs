@@ -31,6 +31,8 @@ const DIRECT: usize = 5;
 pub const TIERS: usize = 9;
 /// Marks a word of the name.
 const IN_NAME: &str = "^";
+/// Marks the number of the idea by which the words were made. It is no word, so nobody searches for it.
+const MADE_BY: &str = "#";
 /// How many of a word's trigrams and another's are the same: of all there are in both. Half of them is a wrong letter
 /// or one too few; a third is about what `pg_trgm` takes for similar.
 const CLOSE: f64 = 0.5;
@@ -240,7 +242,13 @@ pub(super) fn index(details: &Details) -> String {
     let marked = name.iter().map(|word| format!("'{IN_NAME}{word}'"));
     let description = search::words(&details.description);
     let all = name.iter().chain(&description).map(|word| format!("'{word}'"));
-    marked.chain(all).collect::<Vec<_>>().join(" ")
+    marked.chain(all).chain([made_by()]).collect::<Vec<_>>().join(" ")
+}
+
+/// Stands among the words of each product that this program has written. A program of before, which may still run beside
+/// this one, writes its own.
+pub(super) fn made_by() -> String {
+    format!("'{MADE_BY}{}'", search::WORDS_VERSION)
 }
 
 /// Notes the words of a product for [`alike`]. In one order, so that two who bring the same words wait for each other

@@ -4,14 +4,14 @@ use domain::OrderId;
 
 use crate::{Result, Tx, orders};
 
-/// Whether an exception of this kind (a column) holds captured money. The others tell of refunds, disputes, attempts and
-/// events; the money that they are about is an order's, or another exception's, or not here.
+/// Whether an exception of this kind (a column) holds captured money. The others tell of refunds, disputes, attempts,
+/// events and codes; the money that they are about is an order's, or another exception's, or not here.
 macro_rules! holds_money {
     ($kind:literal) => {
         concat!(
             $kind,
             " NOT IN ('refund_failed', 'refund_unexplained', 'refund_contradicted', 'disputed', 'attempt_uncertain',
-                      'not_in_books', 'unreadable_event')"
+                      'not_in_books', 'unreadable_event', 'check_in_code_undelivered')"
         )
     };
 }

@@ -112,6 +112,11 @@ impl OrderWorkflow {
                     s.mails.push_back(MailKind::Extended(payment_due_at));
                 });
             }
+            // A code that waits in the queue is not good any more; its mail finds that out, and says nothing.
+            Changed::NewCheckInCode => ctx.state_mut(|s| {
+                let mail = Some(MailKind::NewCheckInCode(change)).filter(|mail| !s.mails.contains(mail));
+                s.mails.extend(mail);
+            }),
             Changed::Refused => {}
             Changed::AttemptsOpen => ctx.state_mut(|s| s.waiting.push(Event::Change(change))),
         }
@@ -230,7 +235,7 @@ fn mail_after(change: Kind) -> Option<MailKind> {
     match change {
         Kind::Cancel | Kind::EndRefunded => Some(MailKind::Cancelled),
         Kind::Fulfil => Some(MailKind::Completed),
-        Kind::CheckIn | Kind::Extend => None,
+        Kind::CheckIn | Kind::Extend | Kind::NewCheckInCode => None,
     }
 }
 

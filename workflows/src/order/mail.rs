@@ -58,7 +58,7 @@ impl OrderWorkflow {
                 Some(self.next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at))
             }
             MailKind::Extended(due) => Some(due),
-            MailKind::CheckIn => self.facts().stays_end_at,
+            MailKind::CheckIn | MailKind::NewCheckInCode(_) => self.facts().stays_end_at,
             _ => None,
         }
     }

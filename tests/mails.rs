@@ -1,0 +1,219 @@
+//! What mails say, and what becomes of those that the mail server will not take.
+
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{Setup, Shop, Smtp, eventually},
+    stays::code,
+};
+
+/// A shop whose mail server refuses what the test says.
+async fn with_whims() -> (Shop, Smtp) {
+    let smtp = Smtp::start().await;
+    let shop = Shop::with(Setup { smtp_url: Some(smtp.url.clone()), ..Setup::default() }).await;
+    shop.stock("tea", 1250, 10).await;
+    (shop, smtp)
+}
+
+/// What the timeline tells of this type.
+async fn told(shop: &Shop, id: &str, kind: &str) -> Vec<Value> {
+    let timeline = shop.api.get(&format!("/v1/orders/{id}/timeline")).await.is(200);
+    let entries = timeline["data"].as_array().unwrap().iter().filter(|entry| entry["type"] == kind);
+    entries.map(|entry| entry["data"].clone()).collect()
+}
+
+#[tokio::test]
+async fn payment_is_due_in_mails_about_orders_that_wait_for_it() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    shop.rooms("room", 2).await;
+    let manual = shop.place_with(&[("tea", 1)], json!({"fulfilment": "manual"})).await;
+    shop.fast_forward(&manual, "PT5H").await;
+    shop.pay(&manual).await;
+    shop.until(&manual, "paid").await;
+    shop.until_mailed(&manual, "paid").await;
+    shop.fulfil(&manual).await.is(200);
+    shop.until_mailed(&manual, "completed").await;
+    shop.refund(&manual, json!({"amount": 100, "reason": "late"})).await;
+    let stay = shop.book("room", 1, 2).await;
+    shop.pay_stay(&stay).await;
+    let cancelled = shop.place(&[("tea", 1)]).await;
+    shop.cancel(&cancelled).await.is(200);
+    shop.until_mailed(&cancelled, "cancelled").await;
+    let expired = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
+    let due = crate::harness::time(&shop.order(&expired).await, "payment_due_at");
+    shop.extend(&expired, due + jiff::SignedDuration::from_hours(1)).await.is(200);
+    shop.until_mailed(&expired, "extended").await;
+    shop.fast_forward(&expired, "PT26H").await;
+    shop.until_mailed(&expired, "expired").await;
+
+    let mut seen = Vec::new();
+    eventually("the mail about the refund", async || {
+        let mails = shop.mails(&manual).await;
+        mails.iter().any(|mail| mail.kind().starts_with("refund_")).then_some(())
+    })
+    .await;
+    for id in [&manual, &stay, &cancelled, &expired] {
+        for mail in shop.mails(id).await {
+            let waits = mail.kind().starts_with("reminder") || mail.kind() == "extended";
+            for part in [&mail.text, &mail.html] {
+                assert_eq!(part.contains("Payment due"), waits, "{}: {part}", mail.kind());
+            }
+            seen.push(mail.kind().split('_').next().unwrap().to_owned());
+        }
+    }
+    let kinds =
+        ["reminder", "paid", "completed", "refund", "paid", "check", "cancelled", "extended", "expired"];
+    assert_eq!(seen, kinds);
+    shop.close();
+}
+
+#[tokio::test]
+async fn a_mail_that_is_refused_for_good_is_told() {
+    let (shop, smtp) = with_whims().await;
+    let id = shop.place(&[("tea", 1)]).await;
+    smtp.refuse("RCPT TO", "550 5.1.1 no such user here");
+    shop.fast_forward(&id, "PT5H").await;
+    shop.until_told(&id, "mail.rejected").await;
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    shop.until_told_times(&id, "mail.rejected", 2).await;
+    shop.temporal.until_closed(&id).await;
+    let rejected = told(&shop, &id, "mail.rejected").await;
+    let refused = |kind| json!({"kind": kind, "code": 550, "reason": "refused"});
+    assert_eq!(rejected, [refused("reminder_1"), refused("paid")]);
+    assert_eq!(shop.open_exceptions().await, [""; 0], "a receipt is no matter for a person");
+
+    // Refused with its content, after the address was taken.
+    smtp.relent();
+    smtp.refuse("DATA", "554 5.7.1 looks like spam");
+    let other = shop.place(&[("tea", 1)]).await;
+    shop.pay(&other).await;
+    shop.until_told(&other, "mail.rejected").await;
+    assert_eq!(told(&shop, &other, "mail.rejected").await[0]["code"], 554);
+    shop.close();
+}
+
+/// What passes is tried again: a greylisted mail, and a server that wants another password from us.
+#[tokio::test]
+async fn a_mail_that_is_refused_for_now_goes_out_later() {
+    let (shop, smtp) = with_whims().await;
+    for answer in ["450 4.2.0 greylisted", "530 5.7.0 authentication required", "421 busy"] {
+        smtp.refuse("RCPT TO", answer);
+        let asked = smtp.commands("RCPT TO").len();
+        let id = shop.place(&[("tea", 1)]).await;
+        shop.pay(&id).await;
+        shop.until(&id, "completed").await;
+        eventually("it was tried", async || (smtp.commands("RCPT TO").len() > asked).then_some(())).await;
+        assert_eq!(told(&shop, &id, "mail.rejected").await, [""; 0], "{answer}");
+        smtp.relent();
+        shop.fast_forward(&id, "PT20M").await;
+        assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"], "{answer}");
+        shop.temporal.until_closed(&id).await;
+        assert_eq!(told(&shop, &id, "mail.rejected").await, [""; 0], "{answer}");
+    }
+    shop.close();
+}
+
+#[tokio::test]
+async fn a_code_that_nobody_got_is_an_exception_until_another_is_sent() {
+    let (shop, smtp) = with_whims().await;
+    shop.rooms("room", 1).await;
+    smtp.refuse("RCPT TO", "550 5.1.1 no such user here");
+    let id = shop.book("room", 2, 4).await;
+    shop.pay(&id).await;
+    shop.until_told(&id, "exception.raised").await;
+    let kinds: Vec<Value> =
+        told(&shop, &id, "mail.rejected").await.iter().map(|data| data["kind"].clone()).collect();
+    assert_eq!(kinds, ["paid", "check_in"]);
+    let list = shop.api.get(&format!("/v1/exceptions?state=open&order={id}")).await.is(200);
+    let exception = list["data"][0].clone();
+    assert_eq!(
+        (&exception["kind"], &exception["amount"], &exception["currency"]),
+        (&json!("check_in_code_undelivered"), &json!(0), &Value::Null)
+    );
+    shop.audit();
+    let settlements = shop.api.get("/v1/settlements").await.is(200).to_string();
+    assert!(!settlements.contains("undelivered"), "{settlements}");
+    let resolve = async |exception: &Value, action: &str| {
+        let path = format!("/v1/exceptions/{}/resolve", exception["id"].as_str().unwrap());
+        shop.api.post(&path, &json!({"action": action, "note": "seen"})).await
+    };
+    resolve(&exception, "refund").await.problem(409, "refund_exceeds_captured");
+    resolve(&exception, "apply").await.problem(409, "exception_not_applicable");
+
+    // The next one is refused, too: one more. The third arrives, and settles what was open.
+    new_code(&shop, &id).await;
+    shop.until_told_times(&id, "exception.raised", 2).await;
+    resolve(&exception, "dismiss").await.is(200);
+    assert_eq!(shop.open_exceptions().await, ["check_in_code_undelivered"]);
+    smtp.relent();
+    new_code(&shop, &id).await;
+    assert_eq!(shop.until_mailed(&id, "new_check_in_code").await, ["new_check_in_code"]);
+    shop.until_told_times(&id, "exception.resolved", 2).await;
+    assert_eq!(shop.open_exceptions().await, [""; 0]);
+    shop.fast_forward(&id, "P3D").await;
+    let code = code(&shop.mails(&id).await.pop().unwrap());
+    shop.check_in(&id, &code).await.is(200);
+    shop.close();
+}
+
+async fn new_code(shop: &Shop, id: &str) {
+    shop.api.post(&format!("/v1/orders/{id}/check-in-code"), &json!({})).await.is(200);
+}
+
+#[tokio::test]
+async fn a_lost_code_is_replaced() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    let id = shop.book("room", 1, 2).await;
+    let path = format!("/v1/orders/{id}/check-in-code");
+    let ask = async |key: &str| shop.api.post_as(key, &path, &json!({})).await;
+    ask("early").await.problem(409, "check_in_not_possible");
+    let first = code(&shop.pay_stay(&id).await);
+    shop.fast_forward(&id, "P2D").await;
+    let wrong = if first.starts_with('2') { "32222222" } else { "22222222" };
+    for _ in 0..6 {
+        shop.check_in(&id, wrong).await;
+    }
+    shop.check_in(&id, &first).await.problem(409, "check_in_locked");
+
+    let answer = ask("k-1").await.is(200);
+    assert_eq!(answer["status"], "paid");
+    shop.until_mailed(&id, "new_check_in_code").await;
+    // The old one is wrong now, and counts as such; the key brings no second code.
+    let left = shop.check_in(&id, &first).await.problem(422, "check_in_code_wrong")["attempts_left"].clone();
+    assert_eq!(left, 4);
+    let again = ask("k-1").await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    again.is(200);
+    let mails = shop.mails(&id).await;
+    let kinds: Vec<&str> = mails.iter().map(|mail| mail.kind()).collect();
+    assert_eq!(kinds, ["paid", "check_in", "new_check_in_code"]);
+    let mail = mails.last().unwrap();
+    let second = code(mail);
+    assert!(second != first && !mail.subject.contains(&second), "{}", mail.subject);
+    assert!(mail.text.contains("not good any more") && mail.html.contains("Your new check-in code"));
+    let timeline = shop.api.get(&format!("/v1/orders/{id}/timeline")).await.is(200).to_string();
+    assert!(timeline.contains("check_in.code_renewed"), "{timeline}");
+    assert!(!timeline.contains(&second) && !answer.to_string().contains(&second));
+    let kept = sqlx::query_scalar::<_, Option<String>>("SELECT code FROM check_ins");
+    assert_eq!(kept.fetch_one(&mut shop.sql().await).await.unwrap(), None);
+
+    shop.check_in(&id, &second).await.is(200);
+    ask("late").await.problem(409, "already_checked_in");
+    assert_eq!(shop.mails(&id).await.len(), 3);
+
+    // Orders that nobody checks in with.
+    shop.stock("tea", 1250, 10).await;
+    let tea = shop.place_with(&[("tea", 1)], json!({"fulfilment": "manual"})).await;
+    shop.pay(&tea).await;
+    shop.until(&tea, "paid").await;
+    let path = format!("/v1/orders/{tea}/check-in-code");
+    shop.api.post(&path, &json!({})).await.problem(409, "order_has_no_stay");
+    let unknown = "/v1/orders/ord_00000000000000000000000000000000/check-in-code";
+    shop.api.post(unknown, &json!({})).await.problem(404, "order_not_found");
+    let keyless = reqwest::Method::POST;
+    crate::harness::send(shop.api.bare(keyless, &path)).await.problem(401, "unauthorized");
+    shop.close();
+}
