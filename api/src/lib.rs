@@ -7,6 +7,7 @@ mod condition;
 mod error;
 mod exceptions;
 mod extract;
+mod headers;
 mod inventory;
 mod ledger;
 mod list;
@@ -22,7 +23,7 @@ mod settlements;
 mod stays;
 mod webhooks;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
@@ -31,6 +32,7 @@ use providers::{Providers, sandbox::Sandbox};
 use store::{Db, Door};
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
+use web::Limits;
 
 pub use auth::ApiKey;
 use behind::Behind;
@@ -92,19 +94,22 @@ pub fn router(app: App) -> Router {
         .merge(webhooks::routes())
         .merge(operations::routes())
         .split_for_parts();
-    documented
-        .merge(openapi::pages(openapi))
+    framed(documented.merge(openapi::pages(openapi))).with_state(app)
+}
+
+/// The routes, within what every request of ours goes through.
+fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
         .fallback(|| async { Problem::not_found("route_not_found", "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(request::frame))
-        .with_state(app)
 }
 
 /// Health and metrics alone, for a process that has no other HTTP.
-pub async fn serve_operations(asked: Operations, listener: TcpListener) -> anyhow::Result<()> {
+pub async fn serve_operations(asked: Operations, listener: TcpListener) {
     let (routes, _) = operations::routes().with_state(asked).split_for_parts();
-    Ok(axum::serve(listener, routes).await?)
+    web::serve(listener, framed(routes), Limits::small(), pending()).await;
 }
 
 /// Where a process on this machine reaches a listener that may be bound to every address.
@@ -116,13 +121,8 @@ pub fn loopback(address: SocketAddr) -> SocketAddr {
 }
 
 /// Serves until `stop` resolves, then lets what is under way finish: answers first, then hand-overs.
-pub async fn serve(
-    app: App,
-    listener: TcpListener,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
+pub async fn serve(app: App, listener: TcpListener, limits: Limits, stop: impl Future<Output = ()>) {
     let (dispatcher, behind) = (app.dispatcher.clone(), app.behind.clone());
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop).await?;
+    web::serve(listener, router(app), limits, stop).await;
     tokio::join!(dispatcher.drain(), behind.drain(DRAIN_PATIENCE));
-    Ok(())
 }

@@ -1,15 +1,18 @@
 //! Configuration: from the environment alone, one small struct per concern. Secrets have no flags, so
 //! they never show in a list of processes.
 
-use std::{env, num::NonZeroUsize, str::FromStr};
+use std::{env, num::NonZeroUsize, str::FromStr, time::Duration};
 
 use activities::mail::MailerConfig;
 use anyhow::Context as _;
 use engine::PayloadKey;
+use web::Limits;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MAIL_FROM: &str = "Holdfast <orders@holdfast.localhost>";
 const DEFAULT_MAX_CONNECTIONS: u32 = 20;
+/// Of anything that HTTP waits for.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// `DATABASE_URL`, `HOLDFAST_DATABASE_MAX_CONNECTIONS`.
 pub struct Database {
@@ -80,6 +83,7 @@ pub struct Http {
     pub sandbox_secret: Option<String>,
     /// Orders that wait at the door; who comes when it is full is answered 503.
     pub max_waiting: Option<NonZeroUsize>,
+    pub limits: Limits,
 }
 
 impl Http {
@@ -89,11 +93,36 @@ impl Http {
             .transpose()?;
         Ok(Self {
             max_waiting,
+            limits: limits()?,
             listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             api_key: required("HOLDFAST_API_KEY", "the key your shop will send")?,
             sandbox_secret: optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET"),
         })
     }
+}
+
+/// `HOLDFAST_MAX_CONNECTIONS`, and in seconds `HOLDFAST_HEADER_TIMEOUT`, `_BODY_TIMEOUT`, `_IDLE_TIMEOUT` and
+/// `_DRAIN_TIMEOUT`.
+pub fn limits() -> anyhow::Result<Limits> {
+    let default = Limits::default();
+    let seconds = |name: &str, default: Duration| -> anyhow::Result<Duration> {
+        Ok(count(name)?.map_or(default, Duration::from_secs))
+    };
+    let limits = Limits {
+        connections: count::<u32>("HOLDFAST_MAX_CONNECTIONS")?
+            .map_or(default.connections, |max| max as usize),
+        header: seconds("HOLDFAST_HEADER_TIMEOUT", default.header)?,
+        body: seconds("HOLDFAST_BODY_TIMEOUT", default.body)?,
+        idle: seconds("HOLDFAST_IDLE_TIMEOUT", default.idle)?,
+        drain: seconds("HOLDFAST_DRAIN_TIMEOUT", default.drain)?,
+    };
+    let longest = [limits.header, limits.body, limits.idle, limits.drain].into_iter().max();
+    anyhow::ensure!(
+        longest <= Some(MAX_TIMEOUT),
+        "HOLDFAST_..._TIMEOUT must be at most {} s",
+        MAX_TIMEOUT.as_secs()
+    );
+    Ok(limits)
 }
 
 /// `HOLDFAST_ACTIVITIES_PER_SHIFT`, `HOLDFAST_MAX_CACHED_WORKFLOWS`.

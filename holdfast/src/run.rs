@@ -28,7 +28,8 @@ pub async fn api() -> anyhow::Result<()> {
     let configured = Configured::load(sandbox_url.as_deref().zip(http.sandbox_secret.as_deref()))?;
     let app = api_app(&http, db, engine, configured, metrics)?;
     tracing::info!(address = %listener.local_addr()?, "api started");
-    api::serve(app, listener, stop.wait()).await
+    api::serve(app, listener, http.limits, stop.wait()).await;
+    Ok(())
 }
 
 /// A sandbox of the API's own, if it is wanted and none runs elsewhere. Its books end with the process.

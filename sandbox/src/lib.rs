@@ -31,6 +31,8 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+use web::Limits;
+
 use app::{App, Books, Service, locked};
 use book::{Book, DeliveryState};
 use faults::FaultTable;
@@ -129,8 +131,5 @@ fn resume(service: &App) {
 
 async fn serve(listener: TcpListener, service: App) {
     let stop = service.stop.clone();
-    let serve = axum::serve(listener, http::routes(service));
-    if let Err(error) = serve.with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the sandbox stopped serving");
-    }
+    web::serve(listener, http::routes(service), Limits::small(), stop.cancelled_owned()).await;
 }

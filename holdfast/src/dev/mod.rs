@@ -46,7 +46,7 @@ pub struct Args {
 
 pub async fn execute(mut args: Args) -> anyhow::Result<()> {
     let stop = Stop::on_signal()?;
-    let http = http(&args);
+    let http = http(&args)?;
     let listener = run::listen(&http.listen)
         .await
         .map_err(|error| anyhow::anyhow!("{error:#}; choose another with --port"))?;
@@ -117,9 +117,11 @@ async fn up(
     let app = run::api_app(&http, db, engine, configured, metrics)?;
     banner::print(servers, address, &http.api_key, &args.data_dir);
 
-    let work = async {
-        tokio::try_join!(api::serve(app, listener, stop.clone().wait()), worker.run(stop.clone().wait()))
+    let served = async {
+        api::serve(app, listener, http.limits, stop.clone().wait()).await;
+        Ok(())
     };
+    let work = async { tokio::try_join!(served, worker.run(stop.clone().wait())) };
     tokio::select! {
         result = work => result.map(|_| ()),
         error = servers.supervise() => Err(error),
@@ -137,14 +139,15 @@ async fn sandbox(args: &Args, secret: &str, api_url: &str) -> anyhow::Result<Opt
     }
 }
 
-fn http(args: &Args) -> config::Http {
+fn http(args: &Args) -> anyhow::Result<config::Http> {
     let given = config::optional("HOLDFAST_LISTEN").filter(|_| args.port.is_none());
-    config::Http {
+    Ok(config::Http {
         listen: given.unwrap_or_else(|| format!("127.0.0.1:{}", args.port.unwrap_or(8080))),
         api_key: config::optional("HOLDFAST_API_KEY").unwrap_or_else(|| API_KEY.to_owned()),
         sandbox_secret: Some(
             config::optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET").unwrap_or_else(|| WEBHOOK_SECRET.to_owned()),
         ),
         max_waiting: None,
-    }
+        limits: config::limits()?,
+    })
 }

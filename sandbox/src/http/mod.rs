@@ -69,7 +69,7 @@ impl From<Refund> for RefundDocument {
 /// Reads a JSON body; none at all is an empty object.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Answer<T> {
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| Refusal::invalid(error.to_string()))
+    web::json::read(body).map_err(|error| Refusal::invalid(error.to_string()))
 }
 
 fn list(data: impl Serialize) -> Json<Value> {
