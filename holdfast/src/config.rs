@@ -11,6 +11,7 @@ use web::Limits;
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MAIL_FROM: &str = "Holdfast <orders@holdfast.localhost>";
 const DEFAULT_MAX_CONNECTIONS: u32 = 20;
+const MAX_BODY_TIMEOUT: Duration = Duration::from_secs(25);
 /// Of anything that HTTP waits for.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
@@ -116,6 +117,11 @@ pub fn limits() -> anyhow::Result<Limits> {
         idle: seconds("HOLDFAST_IDLE_TIMEOUT", default.idle)?,
         drain: seconds("HOLDFAST_DRAIN_TIMEOUT", default.drain)?,
     };
+    anyhow::ensure!(
+        limits.body <= MAX_BODY_TIMEOUT,
+        "HOLDFAST_BODY_TIMEOUT must be at most {} s: a request has 30 s in all",
+        MAX_BODY_TIMEOUT.as_secs()
+    );
     let longest = [limits.header, limits.body, limits.idle, limits.drain].into_iter().max();
     anyhow::ensure!(
         longest <= Some(MAX_TIMEOUT),
