@@ -7,6 +7,7 @@ mod condition;
 mod error;
 mod exceptions;
 mod extract;
+mod figures;
 mod headers;
 mod inventory;
 mod ledger;
@@ -38,6 +39,7 @@ pub use auth::ApiKey;
 use behind::Behind;
 pub use codec::serve_codec;
 use error::Problem;
+pub use figures::MailProbe;
 pub use operations::Operations;
 
 /// The largest request body. An order of 100 lines with full metadata is about 30 KB.
@@ -57,8 +59,10 @@ pub struct App {
     pub api_key: ApiKey,
     /// Routes to play with the sandbox provider. Never in production.
     pub sandbox: Option<Arc<Sandbox>>,
-    pub sdk_metrics: SdkMetrics,
     pub providers: Providers,
+    operations: Operations,
+    /// Whether `/docs` and `/openapi.json` are served.
+    with_docs: bool,
 }
 
 impl App {
@@ -72,7 +76,29 @@ impl App {
     ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
         let behind = Behind::new();
-        Self { db, door, engine, dispatcher, behind, api_key, sandbox: None, sdk_metrics, providers }
+        let operations = Operations::new(db.clone(), engine.clone(), sdk_metrics);
+        Self {
+            db,
+            door,
+            engine,
+            dispatcher,
+            behind,
+            api_key,
+            sandbox: None,
+            providers,
+            operations,
+            with_docs: true,
+        }
+    }
+
+    /// Tells in `/metrics` whether mails can be sent.
+    pub fn with_mail(self, probe: MailProbe) -> Self {
+        Self { operations: self.operations.with_mail(probe), ..self }
+    }
+
+    /// Serves no page to try the API on.
+    pub fn without_docs(self) -> Self {
+        Self { with_docs: false, ..self }
     }
 
     /// Adds the routes to play with the sandbox payment provider.
@@ -94,7 +120,8 @@ pub fn router(app: App) -> Router {
         .merge(webhooks::routes())
         .merge(operations::routes())
         .split_for_parts();
-    framed(documented.merge(openapi::pages(openapi))).with_state(app)
+    let pages = if app.with_docs { openapi::pages(openapi) } else { Router::new() };
+    framed(documented.merge(pages)).with_state(app)
 }
 
 /// The routes, within what every request of ours goes through.

@@ -77,7 +77,8 @@ impl Temporal {
     }
 }
 
-/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`.
+/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`,
+/// and [`limits`].
 pub struct Http {
     pub listen: String,
     pub api_key: String,
@@ -85,6 +86,8 @@ pub struct Http {
     /// Orders that wait at the door; who comes when it is full is answered 503.
     pub max_waiting: Option<NonZeroUsize>,
     pub limits: Limits,
+    /// `/docs` and `/openapi.json` are served, unless `HOLDFAST_DOCS` is `off`.
+    pub with_docs: bool,
 }
 
 impl Http {
@@ -95,10 +98,19 @@ impl Http {
         Ok(Self {
             max_waiting,
             limits: limits()?,
+            with_docs: with_docs()?,
             listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             api_key: required("HOLDFAST_API_KEY", "the key your shop will send")?,
             sandbox_secret: optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET"),
         })
+    }
+}
+
+pub fn with_docs() -> anyhow::Result<bool> {
+    match optional("HOLDFAST_DOCS").as_deref() {
+        None | Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(_) => anyhow::bail!("HOLDFAST_DOCS must be on or off"),
     }
 }
 
@@ -146,6 +158,11 @@ fn count<T: FromStr + PartialOrd + From<u8>>(name: &str) -> anyhow::Result<Optio
         count.with_context(|| format!("{name} must be a number, 1 or more"))
     };
     optional(name).map(read).transpose()
+}
+
+/// The same, for a process that sends none.
+pub fn optional_mail() -> Option<MailerConfig> {
+    Some(MailerConfig { smtp_url: optional("HOLDFAST_SMTP_URL")?, from: mail_from() })
 }
 
 /// `HOLDFAST_SMTP_URL`, `HOLDFAST_MAIL_FROM`.

@@ -48,6 +48,8 @@ pub struct Options {
     pub webhook_url: String,
     /// That webhooks are signed with: `whsec_` and base64.
     pub secret: String,
+    /// What payers, and who plays on the dashboard, must send as `Authorization: Bearer <key>`. Default: nothing.
+    pub payer_key: Option<String>,
     /// A folder in which the books survive a restart; made if it is not there. For one sandbox at a time.
     pub storage: Option<PathBuf>,
 }
@@ -96,7 +98,7 @@ impl Sandbox {
             faults: Mutex::new(FaultTable::default()),
         });
         resume(&service);
-        let server = tokio::spawn(serve(listener, Arc::clone(&service)));
+        let server = tokio::spawn(serve(listener, Arc::clone(&service), options.payer_key));
         Ok(Sandbox { service, server, stop: stop.drop_guard() })
     }
 
@@ -129,7 +131,7 @@ fn resume(service: &App) {
     under_way.iter().for_each(|delivery| service.send_behind(delivery));
 }
 
-async fn serve(listener: TcpListener, service: App) {
+async fn serve(listener: TcpListener, service: App, payer_key: Option<String>) {
     let stop = service.stop.clone();
-    web::serve(listener, http::routes(service), Limits::small(), stop.cancelled_owned()).await;
+    web::serve(listener, http::routes(service, payer_key), Limits::small(), stop.cancelled_owned()).await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::customer::Customer;
+use futures::future::BoxFuture;
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{
@@ -84,6 +85,15 @@ impl Mailer {
         let from =
             config.from.parse().context("HOLDFAST_MAIL_FROM must look like Shop <orders@example.org>")?;
         Ok(Self { transport, from, turns: Semaphore::new(MAX_AT_ONCE) })
+    }
+
+    /// Asks whether the mail server answers, and takes us.
+    pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + use<> {
+        let transport = self.transport.clone();
+        move || {
+            let transport = transport.clone();
+            Box::pin(async move { transport.test_connection().await.unwrap_or(false) })
+        }
     }
 
     /// Waits for a free place among the mails on their way.

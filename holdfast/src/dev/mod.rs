@@ -6,7 +6,7 @@ mod secrets;
 mod seed;
 mod servers;
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use activities::mail::{Mailer, MailerConfig};
 use anyhow::{Context as _, ensure};
@@ -78,8 +78,7 @@ async fn claim_data_dir(args: &mut Args) -> anyhow::Result<Claim> {
         ports[0] != ports[1] && ports[0] != ports[2] && ports[1] != ports[2],
         "--temporal-port, --temporal-ui-port and --mail-port must differ"
     );
-    args.data_dir = fs::create_dir_all(&args.data_dir)
-        .and_then(|()| args.data_dir.canonicalize())
+    args.data_dir = secrets::private_folder(&args.data_dir)
         .with_context(|| format!("cannot make the data folder {} (--data-dir)", args.data_dir.display()))?;
     Claim::folder(&args.data_dir, "`holdfast dev`")
         .await
@@ -112,9 +111,10 @@ async fn up(
     let mail = MailerConfig { smtp_url: servers.smtp_url(), from: config::mail_from() };
     let configured = Configured::load(sandbox_url.as_deref().map(|url| (url, secret)))?;
     let mailer = Mailer::new(&mail)?;
+    let mail_probe = Arc::new(mailer.probe());
     let providers = configured.providers.clone();
     let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?;
-    let app = run::api_app(&http, db, engine, configured, metrics)?;
+    let app = run::api_app(&http, db, engine, configured, metrics)?.with_mail(mail_probe);
     banner::print(servers, address, &http.api_key, &args.data_dir);
 
     let served = async {
@@ -134,7 +134,7 @@ async fn sandbox(args: &Args, secret: &str, api_url: &str) -> anyhow::Result<Opt
         Some(_) => Ok(None),
         None => {
             let books = args.data_dir.join("sandbox");
-            providers::start_sandbox(secret, api_url, Some(books)).await.map(Some)
+            providers::start_sandbox(secret, api_url, None, Some(books)).await.map(Some)
         }
     }
 }
@@ -149,5 +149,6 @@ fn http(args: &Args) -> anyhow::Result<config::Http> {
         ),
         max_waiting: None,
         limits: config::limits()?,
+        with_docs: config::with_docs()?,
     })
 }
