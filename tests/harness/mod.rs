@@ -8,6 +8,7 @@ mod process;
 mod provider;
 mod servers;
 mod shop;
+mod socket;
 mod temporal;
 pub mod webhook;
 mod wire;
@@ -20,6 +21,7 @@ pub use orders::time;
 pub use process::Holdfast;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};
 pub use shop::{NAME, Setup, Shop};
+pub use socket::Socket;
 pub use wire::Wire;
 
 /// Nothing in these tests takes this long unless it never comes.

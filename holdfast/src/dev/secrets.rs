@@ -13,11 +13,20 @@ use engine::PayloadKey;
 
 use crate::config;
 
+/// Everybody makes files there, as in `/tmp`.
+const STICKY: u32 = 0o1000;
+/// All rights of group and others.
+const OTHERS: u32 = 0o077;
+
 /// Makes a folder that only its owner may look into, or makes one that is there such a folder; gives its full path.
 pub fn private_folder(folder: &Path) -> io::Result<PathBuf> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let folder = folder.canonicalize()?;
-    if fs::metadata(&folder)?.permissions().mode() & 0o077 != 0 {
+    let mode = fs::metadata(&folder)?.permissions().mode();
+    if mode & STICKY != 0 {
+        return Err(io::Error::other("it is shared with other users: choose a folder of its own"));
+    }
+    if mode & OTHERS != 0 {
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
     }
     Ok(folder)
