@@ -158,7 +158,7 @@ async fn metadata_is_read_as_it_was_sent() {
     };
     let many = format!("{{\"n\":[{}]}}", vec!["1e308"; 2300].join(","));
     let sent = [
-        r#"{"z":-0,"a":1.0,"b":1e999,"c":18446744073709551616,"d":123456789012345678901234567890.10,"e":1E-400}"#,
+        r#"{"z":-0,"a":1.0,"b":1e300,"c":18446744073709551616,"d":123456789012345678901234567890.10,"e":1E-400}"#,
         r#"{"path":"C:\\u0000","é":"\"\\"}"#,
         many.as_str(),
         "{}",
@@ -183,7 +183,9 @@ async fn metadata_is_read_as_it_was_sent() {
         assert!(size < 1_000, "{size} bytes for the version before");
     }
     place("m0", r#"{"z":0}"#).await.problem(422, "idempotency_key_reused");
-    for bad in [r#"{"a":"\u0000"}"#, r#"{"\u0000":1}"#, "[]", "null", "7", r#"{"a":"\ud800"}"#] {
+    for bad in
+        [r#"{"a":"\u0000"}"#, r#"{"\u0000":1}"#, "[]", "null", "7", r#"{"a":"\ud800"}"#, r#"{"a":1e999}"#]
+    {
         assert_eq!(place("bad", bad).await.bad_fields(), ["metadata"], "{bad}");
     }
     // Fields in another order are the same request.
@@ -214,7 +216,7 @@ async fn times_are_read_as_they_were_answered() {
     let id = placed["id"].as_str().unwrap();
     let times = |order: &Value| ["placed_at", "payment_due_at"].map(|field| order[field].clone());
     assert_eq!(times(&shop.order(id).await), times(&placed));
-    let later = json!({"payment_due_at": "2026-12-31T00:00:00.1234567899Z"});
+    let later = json!({"payment_due_at": "2026-12-31T00:00:00.123456789Z"});
     let extended = shop.api.post(&format!("/v1/orders/{id}/extend"), &later).await.is(200);
     assert_eq!(times(&shop.order(id).await), times(&extended));
     shop.close();

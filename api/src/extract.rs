@@ -6,8 +6,8 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
     http::{HeaderName, StatusCode, header, request::Parts},
 };
-use domain::{Invalid, OrderId, stock::Sku};
-use serde::{Serialize, de::DeserializeOwned};
+use domain::{Invalid, OrderId, Timestamp, stock::Sku};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use store::Idempotency;
 use web::{BodyTooSlow, json};
@@ -88,6 +88,14 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
         json::Error::Invalid { field, message } => Invalid::new(field, message).into(),
     })
+}
+
+pub const NOT_A_TIME: &str = "must be an RFC 3339 time such as 2026-07-01T12:00:00Z";
+
+/// A time in a body.
+pub fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(text)?;
+    text.parse().map_err(|_| serde::de::Error::custom(NOT_A_TIME))
 }
 
 /// The id in the path. What is not an id names no order.

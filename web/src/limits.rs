@@ -21,7 +21,7 @@ pub struct Limits {
     pub body: Duration,
     /// How long a connection may stand without a request, and an answer without being read on.
     pub idle: Duration,
-    /// How long the end of the program waits for answers that are under way.
+    /// How long the end of the program waits for clients, and then as long again for answers of ours.
     pub drain: Duration,
 }
 

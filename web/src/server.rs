@@ -152,10 +152,28 @@ impl Server {
     async fn drain(&self) {
         self.stop.cancel();
         self.tasks.close();
-        if timeout(self.limits.drain, self.tasks.wait()).await.is_err() {
-            tracing::warn!(connections = self.tasks.len(), "clients are too slow: their connections are cut");
-            self.end.cancel();
-            self.tasks.wait().await;
+        if timeout(self.limits.drain, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(connections = self.tasks.len(), "clients are too slow: their connections are cut");
+        // Answers that are being made may still come, and are no client's fault.
+        let _ = timeout(self.limits.drain, self.cut_slow()).await;
+        self.end.cancel();
+        self.tasks.wait().await;
+    }
+
+    /// Closes whoever keeps us waiting, until nobody is left.
+    async fn cut_slow(&self) {
+        let close = || {
+            let (now, clients) = (Instant::now(), self.clients());
+            clients
+                .values()
+                .filter(|client| client.waited_for(now).is_some())
+                .for_each(|it| it.close.cancel());
+        };
+        while !self.tasks.is_empty() {
+            close();
+            sleep(PAUSE).await;
         }
     }
 

@@ -13,7 +13,7 @@ use super::OrderDocument;
 use crate::{
     App, Problem,
     error::ProblemDocument,
-    extract::{OrderPath, Query, order_not_found},
+    extract::{NOT_A_TIME, OrderPath, Query, order_not_found},
     list::{self, List},
 };
 
@@ -77,7 +77,7 @@ pub async fn list(
 fn not_a_time(text: &str) -> &'static str {
     match text.rsplit_once(' ').is_some_and(|(_, offset)| offset.contains(':') && offset.len() == 5) {
         true => "has a space where a `+` should be: write `+` as %2B in a query",
-        false => "must be an RFC 3339 time such as 2026-07-01T12:00:00Z",
+        false => NOT_A_TIME,
     }
 }
 
