@@ -6,18 +6,15 @@ use serde_json::json;
 
 use crate::harness::{Setup, Shop, Socket, send};
 
-/// Timeouts as short as they can be set.
-fn short() -> Vec<(&'static str, String)> {
-    ["HEADER", "BODY", "DRAIN"].map(timeout_name).map(|name| (name, "1".to_owned())).into()
-}
+const HEADER: &str = "HOLDFAST_HEADER_TIMEOUT";
+const BODY: &str = "HOLDFAST_BODY_TIMEOUT";
+const IDLE: &str = "HOLDFAST_IDLE_TIMEOUT";
+const DRAIN: &str = "HOLDFAST_DRAIN_TIMEOUT";
 
-fn timeout_name(of: &str) -> &'static str {
-    match of {
-        "HEADER" => "HOLDFAST_HEADER_TIMEOUT",
-        "BODY" => "HOLDFAST_BODY_TIMEOUT",
-        "IDLE" => "HOLDFAST_IDLE_TIMEOUT",
-        _ => "HOLDFAST_DRAIN_TIMEOUT",
-    }
+/// A shop whose API has these timeouts, in seconds.
+async fn shop(timeouts: &[(&'static str, u32)]) -> Shop {
+    let env = timeouts.iter().map(|(name, seconds)| (*name, seconds.to_string())).collect();
+    Shop::with(Setup { env, ..Setup::default() }).await
 }
 
 const PLACE: &str = "POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer test-key\r\n\
@@ -71,8 +68,7 @@ async fn a_full_house_makes_room_for_who_comes() {
 
 #[tokio::test]
 async fn who_is_slow_is_cut_off_in_time() {
-    let idle = (timeout_name("IDLE"), "2".to_owned());
-    let shop = Shop::with(Setup { env: [short(), vec![idle]].concat(), ..Setup::default() }).await;
+    let shop = shop(&[(HEADER, 1), (BODY, 1), (IDLE, 2)]).await;
     let address = shop.api.address().to_owned();
     let mut half = Socket::open(&address).await;
     half.send("GET /healthz HTTP/1.1\r\nHo").await;
@@ -113,16 +109,22 @@ async fn who_is_slow_is_cut_off_in_time() {
 
 #[tokio::test]
 async fn the_end_waits_for_no_slow_client() {
-    let body = ("HOLDFAST_BODY_TIMEOUT", "25".to_owned());
-    let env = [short(), vec![("HOLDFAST_HEADER_TIMEOUT", "600".to_owned()), body]].concat();
-    let mut shop = Shop::with(Setup { env, ..Setup::default() }).await;
+    let mut shop = shop(&[(HEADER, 600), (BODY, 25), (IDLE, 600), (DRAIN, 1)]).await;
     let address = shop.api.address().to_owned();
     let mut slow = Vec::new();
-    for start in ["", "GET /healthz HT", PLACE, WEBHOOK] {
+    // The last one asks for much, and reads nothing of it.
+    let much = "GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n".repeat(200);
+    for start in ["", "GET /healthz HT", PLACE, WEBHOOK, &much] {
         let mut socket = Socket::open(&address).await;
         socket.send(start).await;
         slow.push(socket);
     }
+    let mut drip = slow.swap_remove(2);
+    tokio::spawn(async move {
+        while drip.send(" ").await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
     assert_eq!(send(shop.api.bare(reqwest::Method::GET, "/healthz")).await.status, 200);
     let told = std::time::Instant::now();
     shop.api_process.terminate();
