@@ -134,7 +134,7 @@ pub fn ask(run: &str, n: usize, sku: &str) -> Ask {
             stays: [].into(),
             policy: Policy::default(),
             payment_method: None,
-            metadata: serde_json::Map::new(),
+            metadata: domain::metadata::Metadata::default(),
         },
         collects: Collects::Anything,
         idempotency: Idempotency { key: format!("{run}-{n}"), request_hash: vec![0; 32] },

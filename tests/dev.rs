@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU16, Ordering},
 };
@@ -89,7 +89,10 @@ fn ports() -> [u16; 4] {
 #[tokio::test]
 async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
     let (dir, ports) = (dev_dir().await, ports());
+    let data = dir.join("data");
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap(); // as a version before left it
     let mut dev = Dev::up(&dir, ports).await;
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
     let body = json!({
         "customer": {"id": "ann", "email": "ann@example.org", "time_zone": "Europe/Vienna"},
         "currency": "EUR",

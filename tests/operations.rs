@@ -10,6 +10,71 @@ use crate::harness::{Api, Setup, Shop, eventually, send};
 const NOWHERE: &str = "127.0.0.1:1";
 
 #[tokio::test]
+async fn strangers_do_not_grow_the_figures() {
+    let shop = Shop::open().await;
+    for n in 0..50 {
+        let method = Method::from_bytes(format!("INVENTED{n}").as_bytes()).unwrap();
+        for path in [format!("/nowhere/{n}"), "/healthz".to_owned(), format!("/v1/webhooks/none{n}")] {
+            send(shop.api.bare(method.clone(), &path)).await;
+        }
+        send(shop.api.bare(Method::POST, &format!("/v1/webhooks/none{n}")))
+            .await
+            .problem(404, "provider_not_found");
+    }
+    let figures = shop.figures().await;
+    assert!(figures.contains("method=\"_OTHER\""), "{figures}");
+    assert!(
+        !figures.contains("INVENTED") && !figures.contains("none1") && !figures.contains("nowhere"),
+        "{figures}"
+    );
+    let requests = figures.lines().filter(|line| line.starts_with("holdfast_http_requests_total")).count();
+    assert!(requests < 20, "{figures}");
+    shop.close();
+}
+
+#[tokio::test]
+async fn gauges_tell_what_waits_and_who_answers() {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let wait_for = async |api: &Api, lines: &[&str]| {
+        eventually(&format!("{lines:?}"), async || {
+            let figures = String::from_utf8(send(api.bare(Method::GET, "/metrics")).await.body).unwrap();
+            lines.iter().all(|line| figures.lines().any(|it| it == *line)).then_some(figures)
+        })
+        .await
+    };
+    let quiet = [
+        "holdfast_orders_unstarted 0",
+        "holdfast_inbox_oldest_unsettled_seconds 0",
+        "holdfast_exceptions_open 0",
+        "holdfast_postgresql_reachable 1",
+        "holdfast_temporal_reachable 1",
+        "holdfast_mail_reachable 1",
+        "holdfast_database_connections_max 20",
+    ];
+    wait_for(&shop.api, &quiet).await;
+
+    let away = [("TEMPORAL_ADDRESS", NOWHERE.into()), ("HOLDFAST_SMTP_URL", format!("smtp://{NOWHERE}"))];
+    let (api, _process) = shop.start_api(&away).await;
+    shop.stock("tea", 1250, 5).await;
+    let order = api.post("/v1/orders", &shop.order_body(&[("tea", 1)])).await.is(201);
+    shop.pay(order["id"].as_str().unwrap()).await; // nobody settles it
+    let loud = ["holdfast_orders_unstarted 1", "holdfast_temporal_reachable 0", "holdfast_mail_reachable 0"];
+    let figures = wait_for(&api, &loud).await;
+    assert!(figures.contains("\nholdfast_outbox_unpublished 1\n"), "{figures}");
+    eventually("the event grows old", async || {
+        let figures = shop.figures().await;
+        figures.contains("holdfast_inbox_oldest_unsettled_seconds").then_some(())?;
+        (!figures.contains("holdfast_inbox_oldest_unsettled_seconds 0\n")).then_some(())
+    })
+    .await;
+
+    let (api, _process) = shop.start_api(&[("DATABASE_URL", format!("postgres://x:x@{NOWHERE}/x"))]).await;
+    let figures = wait_for(&api, &["holdfast_postgresql_reachable 0"]).await;
+    assert!(!figures.contains("holdfast_orders_unstarted "), "{figures}");
+    shop.close();
+}
+
+#[tokio::test]
 async fn readiness_names_what_is_missing() {
     let shop = Shop::open().await;
     assert_eq!(shop.api.get("/healthz").await.is(200)["status"], "ok");
@@ -196,6 +261,53 @@ async fn the_contract_is_served_and_can_be_tried() {
     assert!(html.contains("swagger-ui"), "{html}");
     let script = send(shop.api.bare(Method::GET, "/docs/files/swagger-initializer.js")).await;
     assert!(String::from_utf8_lossy(&script.body).contains("/openapi.json"));
+    for path in ["/docs", "/docs/files/swagger-initializer.js", "/openapi.json"] {
+        let answer = send(shop.api.bare(Method::GET, path)).await;
+        let policy = answer.header("content-security-policy").unwrap();
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+    }
+    let (api, _process) = shop.start_api(&[("HOLDFAST_DOCS", "off".to_owned())]).await;
+    for path in ["/docs", "/docs/files/swagger-initializer.js", "/openapi.json"] {
+        send(api.bare(Method::GET, path)).await.problem(404, "route_not_found");
+    }
+    assert_eq!(api.get("/healthz").await.status, 200);
+    shop.close();
+}
+
+/// The sandbox that the API runs itself: its port is open to whoever finds it.
+#[tokio::test]
+async fn payers_of_the_apis_own_sandbox_have_the_key() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 5).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let own = [("HOLDFAST_SANDBOX_URL", String::new()), ("HOLDFAST_SANDBOX_LISTEN", address.clone())];
+    let (api, _process) = shop.start_api(&own).await;
+    let payer = Api::new(&address);
+    for path in
+        ["/payer/pay", "/payer/payments/x/capture", "/dashboard/faults", "/dashboard/deliveries/release"]
+    {
+        for stranger in [payer.bare(Method::POST, path), payer.bare(Method::POST, path).bearer_auth("x")] {
+            let answer = send(stranger.json(&json!({}))).await;
+            assert!(
+                answer.status == 401 || (path.ends_with("faults") && answer.status == 405),
+                "{path} {answer:?}"
+            );
+        }
+    }
+    let pay = json!({"order_id": id, "amount": 1250, "currency": "EUR"});
+    assert_eq!(payer.post("/payer/pay", &pay).await.is(200)["outcome"], "succeeded");
+    shop.until(&id, "completed").await;
+    let second = shop.place(&[("tea", 1)]).await;
+    api.post(&format!("/v1/sandbox/orders/{second}/pay"), &json!({})).await.is(200);
+    shop.until(&second, "completed").await;
     shop.close();
 }
 

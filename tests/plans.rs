@@ -97,6 +97,7 @@ async fn live(shop: &Shop) {
         shop.api.get(&path).await.is(200);
     }
     shop.api.get("/readyz").await.is(200);
+    shop.figures().await;
 }
 
 /// Both ways for a stay to end.

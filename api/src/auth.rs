@@ -9,7 +9,7 @@ use axum::{
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::{App, Problem};
+use crate::{App, Problem, headers::only};
 
 /// What histories call whoever has the key: there is one, so we know no more of a caller.
 pub const CALLER: &str = "api";
@@ -30,8 +30,7 @@ impl ApiKey {
 }
 
 pub async fn require_key(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
-    let header = request.headers().get(header::AUTHORIZATION);
-    let candidate = header.and_then(|value| value.to_str().ok()).and_then(bearer);
+    let candidate = only(request.headers(), &header::AUTHORIZATION).and_then(bearer);
     match candidate {
         Some(key) if app.api_key.is(key) => Ok(next.run(request).await),
         _ => Err(Problem::unauthorized()),

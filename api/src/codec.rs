@@ -1,7 +1,7 @@
 //! The codec server: lets the Temporal UI, in a browser, and the Temporal CLI show payloads in clear. It
 //! decrypts for whoever reaches it, so it listens on an address of its own that only operators reach.
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -12,6 +12,7 @@ use axum::{
 use engine::{Engine, Payloads};
 use tokio::net::TcpListener;
 use tower_http::cors::{AllowHeaders, CorsLayer};
+use web::Limits;
 
 use crate::MAX_BODY_BYTES;
 
@@ -21,11 +22,7 @@ const MAX_BYTES: usize = 16 * MAX_BODY_BYTES;
 type Answer = Result<Json<Payloads>, (StatusCode, String)>;
 
 /// Serves until it is aborted. Browsers may ask from pages of `ui_url` alone.
-pub async fn serve_codec(
-    engine: Arc<Engine>,
-    ui_url: Option<&str>,
-    listener: TcpListener,
-) -> anyhow::Result<()> {
+pub async fn serve_codec(engine: Arc<Engine>, ui_url: Option<&str>, listener: TcpListener) {
     let pages = ui_url.and_then(|url| HeaderValue::from_str(url.trim_end_matches('/')).ok());
     let cors = CorsLayer::new().allow_headers(AllowHeaders::mirror_request()).allow_credentials(true);
     let cors = pages.map_or(cors.clone(), |pages| cors.allow_origin(pages));
@@ -35,7 +32,7 @@ pub async fn serve_codec(
         .layer(axum::extract::DefaultBodyLimit::max(MAX_BYTES))
         .layer(cors)
         .with_state(engine);
-    Ok(axum::serve(listener, routes).await?)
+    web::serve(listener, routes, Limits::small(), pending()).await;
 }
 
 async fn decode(State(engine): State<Arc<Engine>>, Json(payloads): Json<Payloads>) -> Answer {

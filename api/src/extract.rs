@@ -4,14 +4,15 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
-    http::{StatusCode, header, request::Parts},
+    http::{HeaderName, StatusCode, header, request::Parts},
 };
-use domain::{Invalid, OrderId, stock::Sku};
-use serde::{Serialize, de::DeserializeOwned};
+use domain::{Invalid, OrderId, Timestamp, stock::Sku};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use store::Idempotency;
+use web::{BodyTooSlow, json};
 
-use crate::Problem;
+use crate::{Problem, headers::only};
 
 /// A JSON body. Unknown fields are refused by the types themselves.
 pub struct Json<T>(pub T);
@@ -20,22 +21,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let content_type = request.headers().get(header::CONTENT_TYPE).cloned();
-        let is_json = content_type.is_some_and(|value| {
-            value.to_str().is_ok_and(|text| text.split(';').next().is_some_and(is_json))
-        });
-        let bytes = body(request, state).await?;
-        if !is_json && !bytes.is_empty() {
-            let detail = "Send the body as `Content-Type: application/json`.";
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
-        }
-        parse(&bytes).map(Self)
+        parse(&json_body(request, state).await?).map(Self)
     }
-}
-
-fn is_json(media_type: &str) -> bool {
-    let media_type = media_type.trim().to_ascii_lowercase();
-    media_type == "application/json" || media_type.ends_with("+json")
 }
 
 /// A JSON body that may be left out.
@@ -45,7 +32,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = body(request, state).await?;
+        let bytes = json_body(request, state).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -53,7 +40,31 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
-/// The raw body, within the size limit.
+/// The body, which says that it is JSON, or is empty.
+async fn json_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let unsupported =
+        |detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
+    let is_json = only(request.headers(), &header::CONTENT_TYPE).is_some_and(is_json);
+    let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING)
+        && only(request.headers(), &header::CONTENT_ENCODING) != Some("identity");
+    let bytes = body(request, state).await?;
+    match bytes.is_empty() {
+        false if !is_json => Err(unsupported("Send the body as `Content-Type: application/json`.")),
+        false if is_encoded => Err(unsupported("Send the body without a `Content-Encoding`.")),
+        _ => Ok(bytes),
+    }
+}
+
+/// A media type of JSON, in the one encoding that JSON has.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let is_json = parts.next().is_some_and(|it| it == "application/json" || it.ends_with("+json"));
+    let charsets =
+        parts.filter_map(|it| it.strip_prefix("charset=").map(|set| set.trim_matches('"').to_owned()));
+    is_json && charsets.into_iter().all(|set| set == "utf-8" || set == "utf8")
+}
+
+/// The raw body, within the size limit, and in time.
 pub async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
@@ -61,39 +72,30 @@ pub async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, 
             "payload_too_large",
             format!("A body may have at most {} bytes.", crate::MAX_BODY_BYTES),
         ),
+        _ if BodyTooSlow::is_why(&rejection) => {
+            let detail = "The body did not come in time; nothing was done.";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+        }
         _ => Problem::bad_request("unreadable_body", "The body could not be read to its end."),
     })
 }
 
 /// Text that is not JSON is a 400; JSON that is not what we asked for, a 422 that names the field.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let error = error.into_inner();
-        let path = if path == "." { missing(&error).unwrap_or_default() } else { path };
-        match error.classify() {
-            serde_json::error::Category::Data => {
-                Problem::invalid(vec![Invalid::new(path, without_position(&error))])
-            }
-            _ => Problem::bad_request("malformed_json", format!("The body is not JSON: {error}.")),
+    json::read(bytes).map_err(|error| match error {
+        json::Error::Malformed(why) => {
+            Problem::bad_request("malformed_json", format!("The body is not JSON: {why}."))
         }
-    })?;
-    deserializer
-        .end()
-        .map_err(|error| Problem::bad_request("malformed_json", format!("The body is not JSON: {error}.")))?;
-    Ok(value)
+        json::Error::Invalid { field, message } => Invalid::new(field, message).into(),
+    })
 }
 
-/// "missing field `reason`": what is not there has no place of its own.
-fn missing(error: &serde_json::Error) -> Option<String> {
-    Some(error.to_string().strip_prefix("missing field `")?.split('`').next()?.to_owned())
-}
+pub const NOT_A_TIME: &str = "must be an RFC 3339 time such as 2026-07-01T12:00:00Z";
 
-/// The field is named already; "at line 1 column 52" would only distract.
-fn without_position(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
+/// A time in a body.
+pub fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(text)?;
+    text.parse().map_err(|_| serde::de::Error::custom(NOT_A_TIME))
 }
 
 /// The id in the path. What is not an id names no order.
@@ -177,10 +179,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 fn bad_query(text: &str) -> Invalid {
     let mut parts = text.splitn(3, ": ").skip(1);
     match (parts.next(), parts.next()) {
-        (Some(field), Some(message)) => Invalid::new(field, message),
+        (Some(field), Some(message)) => Invalid::new(field, json::in_words_of_json(message)),
         _ => Invalid::new("query", text),
     }
 }
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The `Idempotency-Key` header, if it was sent.
 pub struct IdempotencyKey(pub Option<String>);
@@ -189,16 +193,16 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get("idempotency-key") else {
+        if !parts.headers.contains_key(&IDEMPOTENCY_KEY) {
             return Ok(Self(None));
-        };
+        }
         let valid = |text: &&str| {
             !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
         };
-        let key = value.to_str().ok().filter(valid).ok_or_else(|| {
+        let key = only(&parts.headers, &IDEMPOTENCY_KEY).filter(valid).ok_or_else(|| {
             Problem::bad_request(
                 "idempotency_key_invalid",
-                "An Idempotency-Key has 1-255 printable ASCII characters.",
+                "An Idempotency-Key has 1-255 printable ASCII characters, and there is one of them.",
             )
         })?;
         Ok(Self(Some(key.to_owned())))

@@ -7,6 +7,8 @@ mod condition;
 mod error;
 mod exceptions;
 mod extract;
+mod figures;
+mod headers;
 mod inventory;
 mod ledger;
 mod list;
@@ -22,7 +24,7 @@ mod settlements;
 mod stays;
 mod webhooks;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use engine::{Dispatcher, Engine};
@@ -31,11 +33,13 @@ use providers::{Providers, sandbox::Sandbox};
 use store::{Db, Door};
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
+use web::Limits;
 
 pub use auth::ApiKey;
 use behind::Behind;
 pub use codec::serve_codec;
 use error::Problem;
+pub use figures::MailProbe;
 pub use operations::Operations;
 
 /// The largest request body. An order of 100 lines with full metadata is about 30 KB.
@@ -55,8 +59,10 @@ pub struct App {
     pub api_key: ApiKey,
     /// Routes to play with the sandbox provider. Never in production.
     pub sandbox: Option<Arc<Sandbox>>,
-    pub sdk_metrics: SdkMetrics,
     pub providers: Providers,
+    operations: Operations,
+    /// Whether `/docs` and `/openapi.json` are served.
+    with_docs: bool,
 }
 
 impl App {
@@ -70,7 +76,29 @@ impl App {
     ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
         let behind = Behind::new();
-        Self { db, door, engine, dispatcher, behind, api_key, sandbox: None, sdk_metrics, providers }
+        let operations = Operations::new(db.clone(), engine.clone(), sdk_metrics);
+        Self {
+            db,
+            door,
+            engine,
+            dispatcher,
+            behind,
+            api_key,
+            sandbox: None,
+            providers,
+            operations,
+            with_docs: true,
+        }
+    }
+
+    /// Tells in `/metrics` whether mails can be sent.
+    pub fn with_mail(self, probe: MailProbe) -> Self {
+        Self { operations: self.operations.with_mail(probe), ..self }
+    }
+
+    /// Serves no page to try the API on.
+    pub fn without_docs(self) -> Self {
+        Self { with_docs: false, ..self }
     }
 
     /// Adds the routes to play with the sandbox payment provider.
@@ -92,19 +120,23 @@ pub fn router(app: App) -> Router {
         .merge(webhooks::routes())
         .merge(operations::routes())
         .split_for_parts();
-    documented
-        .merge(openapi::pages(&openapi))
+    let pages = if app.with_docs { openapi::pages(&openapi) } else { Router::new() };
+    framed(documented.merge(pages)).with_state(app)
+}
+
+/// The routes, within what every request of ours goes through.
+fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
         .fallback(|| async { Problem::not_found("route_not_found", "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(request::frame))
-        .with_state(app)
 }
 
 /// Health and metrics alone, for a process that has no other HTTP.
-pub async fn serve_operations(asked: Operations, listener: TcpListener) -> anyhow::Result<()> {
+pub async fn serve_operations(asked: Operations, listener: TcpListener) {
     let (routes, _) = operations::routes().with_state(asked).split_for_parts();
-    Ok(axum::serve(listener, routes).await?)
+    web::serve(listener, framed(routes), Limits::small(), pending()).await;
 }
 
 /// Where a process on this machine reaches a listener that may be bound to every address.
@@ -116,13 +148,8 @@ pub fn loopback(address: SocketAddr) -> SocketAddr {
 }
 
 /// Serves until `stop` resolves, then lets what is under way finish: answers first, then hand-overs.
-pub async fn serve(
-    app: App,
-    listener: TcpListener,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
+pub async fn serve(app: App, listener: TcpListener, limits: Limits, stop: impl Future<Output = ()>) {
     let (dispatcher, behind) = (app.dispatcher.clone(), app.behind.clone());
-    axum::serve(listener, router(app)).with_graceful_shutdown(stop).await?;
+    web::serve(listener, router(app), limits, stop).await;
     tokio::join!(dispatcher.drain(), behind.drain(DRAIN_PATIENCE));
-    Ok(())
 }

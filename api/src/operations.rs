@@ -13,7 +13,10 @@ use store::Db;
 use telemetry::SdkMetrics;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::App;
+use crate::{
+    App,
+    figures::{Figures, MailProbe},
+};
 
 /// What is asked. Cheap to clone.
 #[derive(Clone)]
@@ -21,11 +24,24 @@ pub struct Operations {
     pub db: Db,
     pub engine: Arc<Engine>,
     pub sdk_metrics: SdkMetrics,
+    mail: Option<MailProbe>,
+    figures: Figures,
+}
+
+impl Operations {
+    pub fn new(db: Db, engine: Arc<Engine>, sdk_metrics: SdkMetrics) -> Self {
+        Self { db, engine, sdk_metrics, mail: None, figures: Figures::default() }
+    }
+
+    /// Tells in `/metrics` whether mails can be sent.
+    pub fn with_mail(self, probe: MailProbe) -> Self {
+        Self { mail: Some(probe), ..self }
+    }
 }
 
 impl FromRef<App> for Operations {
     fn from_ref(app: &App) -> Self {
-        Self { db: app.db.clone(), engine: app.engine.clone(), sdk_metrics: app.sdk_metrics.clone() }
+        app.operations.clone()
     }
 }
 
@@ -87,6 +103,7 @@ fn word_for(check: &Result<(), String>) -> &str {
 /// Prometheus text.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "Operations", security(()), responses((status = 200, body = String)))]
 async fn metrics(State(asked): State<Operations>) -> impl IntoResponse {
+    asked.figures.refresh(&asked.db, &asked.engine, asked.mail.as_ref()).await;
     let text = telemetry::render(&asked.sdk_metrics).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }

@@ -17,20 +17,20 @@ use opentelemetry::{global, propagation::Extractor};
 use tracing::{Instrument as _, Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::Problem;
+use crate::{
+    Problem,
+    headers::{self, REQUEST_ID, TRACEPARENT},
+};
 
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Skipping an order's time takes about a second per timer.
 const SANDBOX_TIME_LIMIT: Duration = Duration::from_secs(90);
 
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-
 pub async fn frame(request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = request_id(request.headers());
-    let traceparent = request.headers().get(&TRACEPARENT).cloned();
-    let method = request.method().to_string();
+    let id = headers::request_id(request.headers());
+    let traceparent = headers::traceparent(request.headers());
+    let method = headers::known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let limit = if route.starts_with("/v1/sandbox") { SANDBOX_TIME_LIMIT } else { TIME_LIMIT };
     let span = tracing::info_span!(
@@ -40,8 +40,10 @@ pub async fn frame(request: Request, next: Next) -> Response {
         request_id = id,
         order_id = Empty
     );
-    // Fails only where traces are not exported.
-    let _ = span.set_parent(global::get_text_map_propagator(|p| p.extract(&Headers(request.headers()))));
+    if traceparent.is_some() {
+        // Fails only where traces are not exported.
+        let _ = span.set_parent(global::get_text_map_propagator(|p| p.extract(&Headers(request.headers()))));
+    }
 
     let mut response = run(request, next, limit).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -55,11 +57,14 @@ pub async fn frame(request: Request, next: Next) -> Response {
     if let Some(value) = traceparent {
         response.headers_mut().insert(TRACEPARENT.clone(), value);
     }
-    span.in_scope(|| record(&method, &route, &response, started.elapsed()));
+    span.in_scope(|| record(method, &route, &response, started.elapsed()));
     response
 }
 
 async fn run(request: Request, next: Next, limit: Duration) -> Response {
+    if let Err(problem) = headers::check_host(request.version(), request.headers()) {
+        return problem.into_response();
+    }
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     match tokio::time::timeout(limit, answer).await {
         Ok(Ok(response)) => response,
@@ -67,16 +72,6 @@ async fn run(request: Request, next: Next, limit: Duration) -> Response {
         Ok(Err(_)) => Problem::internal().into_response(),
         Err(_) => Problem::timeout().into_response(),
     }
-}
-
-/// The caller's id if it is a decent one, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let decent = |text: &&str| {
-        (1..=128).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
-    };
-    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok()).filter(decent);
-    given.map_or_else(|| format!("req_{}", uuid::Uuid::new_v4().simple()), str::to_owned)
 }
 
 /// One line and two figures per request. Probes and scrapes are counted, not logged.

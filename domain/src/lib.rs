@@ -15,6 +15,7 @@ pub mod id;
 mod invalid;
 mod locale;
 pub mod mail;
+pub mod metadata;
 pub mod money;
 pub mod order;
 pub mod payment;

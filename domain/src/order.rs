@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Invalid, Invalids, OrderId,
     customer::Customer,
+    metadata::Metadata,
     money::{Currency, MAX_AMOUNT, Money},
     policy::Policy,
     returns::Gone,
@@ -16,7 +17,6 @@ use crate::{
 };
 
 pub const MAX_LINES: usize = 100;
-const MAX_METADATA_BYTES: usize = 16 * 1024;
 
 /// Where an order stands. It reaches exactly one terminal state and never leaves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,7 +62,8 @@ impl std::fmt::Display for Status {
 }
 
 /// What a client asks for: SKUs and quantities, no prices. Its parts are parsed by [`Customer::parse`],
-/// [`lines`], [`crate::stay::bookings`], [`Policy::parse`] and [`metadata`].
+/// [`lines`], [`crate::stay::bookings`], [`Policy::parse`] and
+/// [`Metadata::parse`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
     pub customer: Customer,
@@ -78,7 +79,7 @@ pub struct Placement {
     #[serde(default)]
     pub payment_method: Option<String>,
     #[serde(default)]
-    pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub metadata: Metadata,
 }
 
 impl Placement {
@@ -114,19 +115,6 @@ pub fn lines<'a>(
         }
     }
     lines
-}
-
-/// Checks what a shop wants to find on the order again.
-pub fn metadata(metadata: &serde_json::Map<String, serde_json::Value>) -> Result<(), Invalid> {
-    // A map of JSON values always serialises.
-    let text = serde_json::to_string(metadata).unwrap_or_default();
-    if text.len() > MAX_METADATA_BYTES {
-        return Err(Invalid::new("metadata", format!("must be at most {MAX_METADATA_BYTES} bytes")));
-    }
-    if text.contains("\\u0000") {
-        return Err(Invalid::new("metadata", "must not contain NUL characters"));
-    }
-    Ok(())
 }
 
 /// A line with its price snapshot.
@@ -189,7 +177,7 @@ pub struct Order {
     pub paid_at: Option<Timestamp>,
     pub closed_at: Option<Timestamp>,
     pub close_reason: Option<String>,
-    pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub metadata: Metadata,
 }
 
 impl Order {

@@ -328,7 +328,7 @@ pub fn payer(id: &str) -> Result<String, Invalid> {
 
 /// Checks a provider's own word for a state. It may have none.
 pub fn state_text(text: &str) -> Result<String, Invalid> {
-    text::optional_line("state_text", text, 255)
+    text::unseen_line("state_text", text, 255)
 }
 
 /// Checks the type of a provider's event.

@@ -274,14 +274,17 @@ fn parse_reminders(texts: &[String], window: SignedDuration) -> Result<Vec<Signe
     Ok(reminders)
 }
 
-/// An ISO 8601 duration without months or years: `PT4H`, `PT90M`, `P1D` (24 hours).
+/// An ISO 8601 duration without months or years: `PT4H`, `PT90M`, `P1D` (24 hours). Down to microseconds, as the store keeps
+/// the times that come of it: an answer shows the same time as a later read.
 pub fn duration(field: &str, text: &str) -> Result<SignedDuration, Invalid> {
     let bad = || Invalid::new(field, "must be an ISO 8601 duration such as PT4H");
     if !text.starts_with('P') {
         return Err(bad());
     }
     let span: Span = text.parse().map_err(|_| bad())?;
-    span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
+    let beyond = SignedDuration::from_nanos(i64::from(duration.subsec_nanos() % 1_000));
+    Ok(duration.saturating_sub(beyond))
 }
 
 #[cfg(test)]
@@ -329,6 +332,7 @@ mod tests {
     #[test]
     fn durations_are_iso_8601_and_bounded() {
         assert_eq!(duration("f", "P1DT1H"), Ok(SignedDuration::from_hours(25)));
+        assert_eq!(duration("f", "PT1.0000019S"), Ok(SignedDuration::from_micros(1_000_001)));
         for bad in ["", "4h", "PT", "P1M", "P1Y", "-PT4H", "PT4X"] {
             assert!(duration("f", bad).is_err(), "{bad}");
         }

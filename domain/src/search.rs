@@ -30,7 +30,7 @@ pub struct Query {
 impl Query {
     /// `None` if nothing is asked for.
     pub fn parse(q: &str) -> Result<Option<Self>, Invalid> {
-        let q = text::optional_line("q", q.trim(), 200)?;
+        let q = text::unseen_line("q", q.trim(), 200)?;
         if q.is_empty() {
             return Ok(None);
         }

@@ -1,5 +1,6 @@
 //! Text from outside: bounded, and free of control characters (PostgreSQL cannot store NUL, logs and
-//! mail headers must not be broken by a newline). What has to say something must have something to be seen.
+//! mail headers must not be broken by a newline). What has to say something must have something to be seen, and what is
+//! shown to people must be what it looks like.
 
 use crate::Invalid;
 
@@ -23,6 +24,17 @@ pub(crate) fn is_invisible(c: char) -> bool {
 
 /// The same, but may be empty.
 pub(crate) fn optional_line(field: &str, text: &str, max: usize) -> Result<String, Invalid> {
+    match misleading(text) {
+        Some(c) => {
+            let c = u32::from(c);
+            Err(Invalid::new(field, format!("must not contain the invisible character U+{c:04X} there")))
+        }
+        None => unseen_line(field, text, max),
+    }
+}
+
+/// The same for text that is not shown as somebody's word: what is searched for, what a provider says.
+pub(crate) fn unseen_line(field: &str, text: &str, max: usize) -> Result<String, Invalid> {
     if text.chars().count() > max {
         return Err(Invalid::new(field, format!("must be at most {max} characters")));
     }
@@ -30,6 +42,43 @@ pub(crate) fn optional_line(field: &str, text: &str, max: usize) -> Result<Strin
         return Err(Invalid::new(field, "must not contain control characters"));
     }
     Ok(text.to_owned())
+}
+
+/// The first character that is not seen, and lets a text look like another one or turns it around. Scripts and emoji that
+/// need such a character have it beside characters of their own.
+fn misleading(text: &str) -> Option<char> {
+    let is_ascii = |c: Option<char>| c.is_none_or(|c| c.is_ascii());
+    let is_right_to_left = text.chars().any(is_right_to_left);
+    let mut before = None;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let after = rest.clone().next();
+        let is_misleading = match c {
+            // Joiners: in Persian and Indic words, and in emoji.
+            '\u{200c}' | '\u{200d}' => is_ascii(before) || is_ascii(after),
+            // Marks that keep digits and brackets in their place.
+            '\u{200e}' | '\u{200f}' | '\u{61c}' => !is_right_to_left,
+            // Tags: what makes a flag that of Scotland.
+            '\u{e0020}'..='\u{e007f}' => !matches!(before, Some('\u{1f3f4}' | '\u{e0020}'..='\u{e007f}')),
+            _ => is_format(c),
+        };
+        if is_misleading {
+            return Some(c);
+        }
+        before = Some(c);
+    }
+    None
+}
+
+/// Whether a character is there to format others (Unicode's Cf, without signs that are seen), or to end a line.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
+}
+
+fn is_right_to_left(c: char) -> bool {
+    matches!(c, '\u{590}'..='\u{60f}' | '\u{61d}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{fefc}'
+        | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
 }
 
 /// Checks an identifier of 1 to `max` characters out of `A-Z a-z 0-9` and `extra`, not all of them of `extra`.
@@ -61,6 +110,33 @@ mod tests {
         }
         for something in ["a", "\u{2605}", "\u{5d0}\u{200f}", "?", "\u{1f468}\u{200d}\u{1f33e}"] {
             assert!(line("name", something, 9).is_ok(), "{something:?}");
+        }
+        for misleading in [
+            "te\u{200b}a",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{feff}b",
+            "a\u{ad}b",
+            "a\u{2028}b",
+            "pay\u{200d}pal",
+            "a\u{200f}",
+            "\u{e0041}a",
+            "a\u{e0041}",
+            "a\u{fff9}b",
+            "\u{5d0}\u{202e}\u{5d1}",
+        ] {
+            assert!(line("name", misleading, 9).is_err(), "{misleading:?}");
+            assert!(optional_line("name", misleading, 9).is_err(), "{misleading:?}");
+            assert!(unseen_line("name", misleading, 9).is_ok(), "{misleading:?}");
+        }
+        for meant in [
+            "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}",
+            "\u{915}\u{94d}\u{200d}\u{937}",
+            "(\u{5d0})\u{200e} 1",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+            "\u{2764}\u{fe0f}",
+        ] {
+            assert!(line("name", meant, 9).is_ok(), "{meant:?}");
         }
         for token_of_nothing in ["", "-", "..", "_-.", " "] {
             assert!(token("code", token_of_nothing, 9, "._-").is_err(), "{token_of_nothing:?}");

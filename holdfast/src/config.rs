@@ -1,15 +1,19 @@
 //! Configuration: from the environment alone, one small struct per concern. Secrets have no flags, so
 //! they never show in a list of processes.
 
-use std::{env, num::NonZeroUsize, str::FromStr};
+use std::{env, num::NonZeroUsize, str::FromStr, time::Duration};
 
 use activities::mail::MailerConfig;
 use anyhow::Context as _;
 use engine::PayloadKey;
+use web::Limits;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MAIL_FROM: &str = "Holdfast <orders@holdfast.localhost>";
 const DEFAULT_MAX_CONNECTIONS: u32 = 20;
+const MAX_BODY_TIMEOUT: Duration = Duration::from_secs(25);
+/// Of anything that HTTP waits for.
+const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// `DATABASE_URL`, `HOLDFAST_DATABASE_MAX_CONNECTIONS`.
 pub struct Database {
@@ -73,13 +77,17 @@ impl Temporal {
     }
 }
 
-/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`.
+/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`,
+/// and [`limits`].
 pub struct Http {
     pub listen: String,
     pub api_key: String,
     pub sandbox_secret: Option<String>,
     /// Orders that wait at the door; who comes when it is full is answered 503.
     pub max_waiting: Option<NonZeroUsize>,
+    pub limits: Limits,
+    /// `/docs` and `/openapi.json` are served, unless `HOLDFAST_DOCS` is `off`.
+    pub with_docs: bool,
 }
 
 impl Http {
@@ -89,11 +97,50 @@ impl Http {
             .transpose()?;
         Ok(Self {
             max_waiting,
+            limits: limits()?,
+            with_docs: with_docs()?,
             listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             api_key: required("HOLDFAST_API_KEY", "the key your shop will send")?,
             sandbox_secret: optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET"),
         })
     }
+}
+
+pub fn with_docs() -> anyhow::Result<bool> {
+    match optional("HOLDFAST_DOCS").as_deref() {
+        None | Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(_) => anyhow::bail!("HOLDFAST_DOCS must be on or off"),
+    }
+}
+
+/// `HOLDFAST_MAX_CONNECTIONS`, and in seconds `HOLDFAST_HEADER_TIMEOUT`, `_BODY_TIMEOUT`, `_IDLE_TIMEOUT` and
+/// `_DRAIN_TIMEOUT`.
+pub fn limits() -> anyhow::Result<Limits> {
+    let default = Limits::default();
+    let seconds = |name: &str, default: Duration| -> anyhow::Result<Duration> {
+        Ok(count(name)?.map_or(default, Duration::from_secs))
+    };
+    let limits = Limits {
+        connections: count::<u32>("HOLDFAST_MAX_CONNECTIONS")?
+            .map_or(default.connections, |max| max as usize),
+        header: seconds("HOLDFAST_HEADER_TIMEOUT", default.header)?,
+        body: seconds("HOLDFAST_BODY_TIMEOUT", default.body)?,
+        idle: seconds("HOLDFAST_IDLE_TIMEOUT", default.idle)?,
+        drain: seconds("HOLDFAST_DRAIN_TIMEOUT", default.drain)?,
+    };
+    anyhow::ensure!(
+        limits.body <= MAX_BODY_TIMEOUT,
+        "HOLDFAST_BODY_TIMEOUT must be at most {} s: a request has 30 s in all",
+        MAX_BODY_TIMEOUT.as_secs()
+    );
+    let longest = [limits.header, limits.body, limits.idle, limits.drain].into_iter().max();
+    anyhow::ensure!(
+        longest <= Some(MAX_TIMEOUT),
+        "HOLDFAST_..._TIMEOUT must be at most {} s",
+        MAX_TIMEOUT.as_secs()
+    );
+    Ok(limits)
 }
 
 /// `HOLDFAST_ACTIVITIES_PER_SHIFT`, `HOLDFAST_MAX_CACHED_WORKFLOWS`.
@@ -111,6 +158,11 @@ fn count<T: FromStr + PartialOrd + From<u8>>(name: &str) -> anyhow::Result<Optio
         count.with_context(|| format!("{name} must be a number, 1 or more"))
     };
     optional(name).map(read).transpose()
+}
+
+/// The same, for a process that sends none.
+pub fn optional_mail() -> Option<MailerConfig> {
+    Some(MailerConfig { smtp_url: optional("HOLDFAST_SMTP_URL")?, from: mail_from() })
 }
 
 /// `HOLDFAST_SMTP_URL`, `HOLDFAST_MAIL_FROM`.

@@ -45,6 +45,7 @@ enum Command {
 async fn main() -> ExitCode {
     // One cryptography library for all TLS. Fails only if it was done before.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    web::raise_file_limit();
     match run(Cli::parse().command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

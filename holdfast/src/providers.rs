@@ -22,8 +22,10 @@ pub struct Configured {
 impl Configured {
     /// `sandbox` is where the sandbox's service is, and the secret that it signs with.
     pub fn load(sandbox: Option<(&str, &str)>) -> anyhow::Result<Self> {
-        let sandbox = sandbox.map(|(url, secret)| Sandbox::new(url, secret).map(Arc::new));
+        let sandbox = sandbox.map(|(url, secret)| Sandbox::new(url, secret));
         let sandbox = sandbox.transpose().map_err(anyhow::Error::msg)?;
+        // The payer's calls want it where the sandbox is the API's own.
+        let sandbox = sandbox.map(|sandbox| Arc::new(sandbox.with_key(optional("HOLDFAST_API_KEY"))));
         let mut all: Vec<Arc<dyn Provider>> = Vec::new();
         all.extend(sandbox.clone().map(|sandbox| sandbox as Arc<dyn Provider>));
         all.extend(stripe()?.map(|stripe| Arc::new(stripe) as Arc<dyn Provider>));
@@ -45,10 +47,11 @@ pub fn sandbox_url() -> Option<String> {
     optional("HOLDFAST_SANDBOX_URL")
 }
 
-/// A sandbox that tells the API at `api_url`, on `HOLDFAST_SANDBOX_LISTEN` or a free port.
+/// A sandbox that tells the API at `api_url`, and lets pay who has the key; on `HOLDFAST_SANDBOX_LISTEN` or a free port.
 pub async fn start_sandbox(
     secret: &str,
     api_url: &str,
+    payer_key: Option<String>,
     storage: Option<PathBuf>,
 ) -> anyhow::Result<sandbox::Sandbox> {
     let listen = optional("HOLDFAST_SANDBOX_LISTEN")
@@ -58,6 +61,7 @@ pub async fn start_sandbox(
         listen,
         webhook_url: format!("{api_url}/v1/webhooks/{}", providers::sandbox::NAME),
         secret: secret.to_owned(),
+        payer_key,
         storage,
     };
     sandbox::Sandbox::start(options).await.context("HOLDFAST_SANDBOX_WEBHOOK_SECRET")

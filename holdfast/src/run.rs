@@ -27,8 +27,13 @@ pub async fn api() -> anyhow::Result<()> {
     let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
     let configured = Configured::load(sandbox_url.as_deref().zip(http.sandbox_secret.as_deref()))?;
     let app = api_app(&http, db, engine, configured, metrics)?;
+    let app = match config::optional_mail() {
+        Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
+        None => app,
+    };
     tracing::info!(address = %listener.local_addr()?, "api started");
-    api::serve(app, listener, stop.wait()).await
+    api::serve(app, listener, http.limits, stop.wait()).await;
+    Ok(())
 }
 
 /// A sandbox of the API's own, if it is wanted and none runs elsewhere. Its books end with the process.
@@ -39,7 +44,7 @@ async fn own_sandbox(
     match (&http.sandbox_secret, providers::sandbox_url()) {
         (Some(secret), None) => {
             let api_url = format!("http://{}", api::loopback(listener.local_addr()?));
-            providers::start_sandbox(secret, &api_url, None).await.map(Some)
+            providers::start_sandbox(secret, &api_url, Some(http.api_key.clone()), None).await.map(Some)
         }
         _ => Ok(None),
     }
@@ -63,6 +68,7 @@ pub fn api_app(
     };
     let key = api::ApiKey::new(&http.api_key);
     let app = api::App::new(db, door, engine, key, configured.providers, metrics);
+    let app = if http.with_docs { app } else { app.without_docs() };
     Ok(match configured.sandbox {
         None => app,
         Some(sandbox) => {
@@ -86,7 +92,8 @@ pub async fn worker() -> anyhow::Result<()> {
         let listener = TcpListener::bind(&address)
             .await
             .with_context(|| format!("cannot listen on {address} (HOLDFAST_METRICS_LISTEN)"))?;
-        let asked = api::Operations { db: db.clone(), engine: engine.clone(), sdk_metrics: metrics.clone() };
+        let asked = api::Operations::new(db.clone(), engine.clone(), metrics.clone())
+            .with_mail(Arc::new(mailer.probe()));
         tokio::spawn(api::serve_operations(asked, listener));
     }
     if let Some(address) = config::optional("HOLDFAST_CODEC_LISTEN") {

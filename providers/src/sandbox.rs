@@ -70,6 +70,11 @@ impl Sandbox {
         Ok(Self { http: Http::new(base_url)?, secret })
     }
 
+    /// With the key that the sandbox wants of payers, if it wants one.
+    pub fn with_key(self, key: Option<String>) -> Self {
+        Self { http: self.http.with_key(key), ..self }
+    }
+
     /// Pays an order without an attempt: a signed webhook is sent once before this answers.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ use tokio_util::{
     task::TaskTracker,
 };
 
+use web::Limits;
+
 use app::{App, Books, Service, locked};
 use book::{Book, DeliveryState};
 use faults::FaultTable;
@@ -46,6 +48,8 @@ pub struct Options {
     pub webhook_url: String,
     /// That webhooks are signed with: `whsec_` and base64.
     pub secret: String,
+    /// What payers, and who plays on the dashboard, must send as `Authorization: Bearer <key>`. Default: nothing.
+    pub payer_key: Option<String>,
     /// A folder in which the books survive a restart; made if it is not there. For one sandbox at a time.
     pub storage: Option<PathBuf>,
 }
@@ -94,7 +98,7 @@ impl Sandbox {
             faults: Mutex::new(FaultTable::default()),
         });
         resume(&service);
-        let server = tokio::spawn(serve(listener, Arc::clone(&service)));
+        let server = tokio::spawn(serve(listener, Arc::clone(&service), options.payer_key));
         Ok(Sandbox { service, server, stop: stop.drop_guard() })
     }
 
@@ -127,10 +131,7 @@ fn resume(service: &App) {
     under_way.iter().for_each(|delivery| service.send_behind(delivery));
 }
 
-async fn serve(listener: TcpListener, service: App) {
+async fn serve(listener: TcpListener, service: App, payer_key: Option<String>) {
     let stop = service.stop.clone();
-    let serve = axum::serve(listener, http::routes(service));
-    if let Err(error) = serve.with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the sandbox stopped serving");
-    }
+    web::serve(listener, http::routes(service, payer_key), Limits::small(), stop.cancelled_owned()).await;
 }

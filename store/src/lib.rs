@@ -10,6 +10,7 @@ pub mod disputes;
 mod door;
 mod error;
 pub mod exceptions;
+pub mod figures;
 mod group;
 pub mod inbox;
 mod lease;

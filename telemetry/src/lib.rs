@@ -5,7 +5,7 @@ mod metrics;
 mod sdk;
 
 pub use logs::{Format, Guard, init};
-pub use metrics::{Metrics, metrics};
+pub use metrics::{Gauge, Metrics, metrics};
 pub use sdk::SdkMetrics;
 
 /// Everything for `/metrics`, as Prometheus text: our own figures, then those of the Temporal SDK.

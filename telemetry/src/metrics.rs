@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
-use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 /// The counters of this process.
 pub struct Metrics {
@@ -25,6 +27,30 @@ pub struct Metrics {
     pub refunds: IntCounterVec,
     /// What the sweepers had to hand to the engine, by kind: order, payment.
     pub swept: IntCounterVec,
+    pub orders_unstarted: Gauge,
+    pub exceptions_open: Gauge,
+    pub outbox_unpublished: Gauge,
+    /// 0 if there is none.
+    pub inbox_oldest_unsettled_seconds: Gauge,
+    pub database_connections_in_use: Gauge,
+    pub database_connections_open: Gauge,
+    pub database_connections_max: Gauge,
+    /// 1 or 0.
+    pub postgresql_reachable: Gauge,
+    pub temporal_reachable: Gauge,
+    pub mail_reachable: Gauge,
+}
+
+/// A figure that goes up and down, and is not there while nobody knows it.
+pub struct Gauge(IntGaugeVec);
+
+impl Gauge {
+    pub fn tell(&self, value: Option<i64>) {
+        match value {
+            Some(value) => self.0.with_label_values::<&str>(&[]).set(value),
+            None => self.0.reset(),
+        }
+    }
 }
 
 /// The one instance of this process.
@@ -44,6 +70,11 @@ impl Metrics {
             let counter = IntCounterVec::new(Opts::new(name, help), labels).expect(VALID);
             registry.register(Box::new(counter.clone())).expect(VALID);
             counter
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGaugeVec::new(Opts::new(name, help), &[]).expect(VALID);
+            registry.register(Box::new(gauge.clone())).expect(VALID);
+            Gauge(gauge)
         };
         Self {
             http_requests: counter(
@@ -66,6 +97,31 @@ impl Metrics {
                 "Left behind by a crash or an outage, and handed over later",
                 &["kind"],
             ),
+            orders_unstarted: gauge("holdfast_orders_unstarted", "Orders that Temporal does not know yet"),
+            exceptions_open: gauge("holdfast_exceptions_open", "Exceptions that wait for a person"),
+            outbox_unpublished: gauge("holdfast_outbox_unpublished", "Our events that are not published"),
+            inbox_oldest_unsettled_seconds: gauge(
+                "holdfast_inbox_oldest_unsettled_seconds",
+                "Age of the oldest provider event of which nothing is done yet",
+            ),
+            database_connections_in_use: gauge(
+                "holdfast_database_connections_in_use",
+                "Connections of this process's pool that are at work",
+            ),
+            database_connections_open: gauge(
+                "holdfast_database_connections_open",
+                "Connections of this process's pool",
+            ),
+            database_connections_max: gauge(
+                "holdfast_database_connections_max",
+                "The most connections that this process's pool opens",
+            ),
+            postgresql_reachable: gauge("holdfast_postgresql_reachable", "Whether PostgreSQL answers"),
+            temporal_reachable: gauge(
+                "holdfast_temporal_reachable",
+                "Whether Temporal answers for our namespace",
+            ),
+            mail_reachable: gauge("holdfast_mail_reachable", "Whether the mail server answers"),
             http_seconds,
             registry,
         }

@@ -9,6 +9,7 @@ mod provider;
 mod servers;
 mod shop;
 mod smtp;
+mod socket;
 mod temporal;
 pub mod webhook;
 mod wire;
@@ -22,6 +23,7 @@ pub use process::Holdfast;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};
 pub use shop::{NAME, Setup, Shop};
 pub use smtp::Smtp;
+pub use socket::Socket;
 pub use wire::Wire;
 
 /// Nothing in these tests takes this long unless it never comes, also while other builds keep the machine busy.

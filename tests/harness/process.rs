@@ -18,6 +18,7 @@ pub type Env = Vec<(&'static str, String)>;
 /// pipe closes: no process outlives the tests, however they end.
 const GUARD: &str = r#"exec 3<&0
 ( ( trap '' HUP INT TERM QUIT; exec >/dev/null 2>&1; read -r line <&3 || kill -s KILL $$ ) & )
+[ -z "$TEST_MAX_FILES" ] || ulimit -n "$TEST_MAX_FILES"
 exec "$@" </dev/null 3<&-"#;
 
 /// Lines of a log that are printed when a test fails.

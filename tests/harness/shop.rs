@@ -243,6 +243,7 @@ async fn start_sandbox() -> Sandbox {
         listen: None,
         webhook_url: "http://127.0.0.1:1".to_owned(), // until the API's address is known
         secret: webhook::SECRET.to_owned(),
+        payer_key: None,
         storage: None,
     };
     Sandbox::start(options).await.unwrap()

@@ -7,10 +7,14 @@ use domain::{
     customer::Customer,
     email::{Wire, on_the_wire},
 };
+use futures::future::BoxFuture;
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     address::Envelope,
-    message::{Mailbox, MultiPart, header},
+    message::{
+        Mailbox, MultiPart,
+        header::{self, HeaderName, HeaderValue},
+    },
     transport::smtp::PoolConfig,
 };
 use store::mails::Rejection;
@@ -111,6 +115,15 @@ impl Mailer {
         Ok(Self { transport, from, turns: Semaphore::new(MAX_AT_ONCE) })
     }
 
+    /// Asks whether the mail server answers, and takes us.
+    pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + use<> {
+        let transport = self.transport.clone();
+        move || {
+            let transport = transport.clone();
+            Box::pin(async move { transport.test_connection().await.unwrap_or(false) })
+        }
+    }
+
     /// Waits for a free place among the mails on their way.
     pub async fn turn(&self) -> anyhow::Result<SemaphorePermit<'_>> {
         Ok(self.turns.acquire().await?)
@@ -125,7 +138,8 @@ impl Mailer {
         let to = Mailbox::new(to.name.clone(), address(&to.email)?);
         // Given, since lettre would read it out of the headers, and knows fewer addresses than we write there.
         let envelope = Envelope::new(Some(self.from.email.clone()), vec![to.email.clone()])?;
-        let message = Message::builder()
+        let quoted = [("From", &self.from), ("To", &to)].map(|(header, of)| quoted(header, of));
+        let mut message = Message::builder()
             .envelope(envelope)
             .from(self.from.clone())
             .to(to)
@@ -133,6 +147,7 @@ impl Mailer {
             .message_id(Some(self.full_message_id(id)))
             .header(header::MIME_VERSION_1_0)
             .multipart(MultiPart::alternative_plain_html(text.plain.clone(), text.html.clone()))?;
+        quoted.into_iter().flatten().for_each(|header| message.headers_mut().insert_raw(header));
         Ok(message)
     }
 
@@ -141,6 +156,17 @@ impl Mailer {
         sent.await.map_err(|_| Error::TooSlow)?.map_err(Error::Smtp)?;
         Ok(())
     }
+}
+
+/// A header of its own for a name such as `.` or `J.R.`. The library takes a dot for a letter and writes it bare; by RFC 5322
+/// it stands in quotes.
+fn quoted(header: &'static str, mailbox: &Mailbox) -> Option<HeaderValue> {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name = mailbox.name.as_deref().filter(|name| name.contains('.') && name.chars().all(is_bare))?;
+    let value = format!("\"{name}\" <{}>", mailbox.email);
+    // Letters, digits, dashes and dots: nothing in it is left to encode.
+    let header = HeaderName::new_from_ascii_str(header);
+    Some(HeaderValue::dangerous_new_pre_encoded(header, value.clone(), value))
 }
 
 #[cfg(test)]
@@ -153,5 +179,40 @@ mod tests {
         let mailer = Mailer::new(&config("Grünes <orders@grün.example>")).expect("an address");
         assert_eq!(mailer.full_message_id("ord_1.paid"), "<ord_1.paid@xn--grn-ioa.example>");
         assert!(Mailer::new(&config("Shop <orders@[127.0.0.1]>")).is_err());
+    }
+
+    #[tokio::test]
+    async fn every_name_is_one_phrase() {
+        let config = MailerConfig {
+            smtp_url: "smtp://127.0.0.1:1".to_owned(),
+            from: "Shop.com <orders@shop.test>".to_owned(),
+        };
+        let mailer = Mailer::new(&config).unwrap();
+        let text = Text { subject: "s".into(), plain: "p".into(), html: "h".into() };
+        let to = |name: &str| {
+            let customer = Customer {
+                id: "c".into(),
+                email: "ann@example.org".into(),
+                name: Some(name.into()),
+                locale: None,
+                time_zone: None,
+            };
+            let mail = String::from_utf8(mailer.compose(&text, &customer, "m").unwrap().formatted()).unwrap();
+            assert!(mail.contains("From: \"Shop.com\" <orders@shop.test>\r\n"), "{mail}");
+            let to = mail.split("\r\nTo: ").nth(1).unwrap().split("\r\n").next().unwrap();
+            to.strip_suffix(" <ann@example.org>").unwrap_or_else(|| panic!("{to}")).to_owned()
+        };
+        assert_eq!(to("Ann"), "Ann");
+        for (name, quoted) in
+            [(".", "\".\""), ("J.R", "\"J.R\""), ("..", "\"..\""), ("Ann Lee", "\"Ann Lee\"")]
+        {
+            assert_eq!(to(name), quoted);
+        }
+        for name in ["\"", "<x@y>", "a, b", "a: b; c", "(c)", "a\\", "a@b", "Ünal", "=?utf-8?q?x?="] {
+            let phrase = to(name);
+            let is_quoted = phrase.starts_with('"') && phrase.ends_with('"');
+            let is_encoded = phrase.starts_with("=?utf-8?b?") && phrase.ends_with("?=");
+            assert!(is_quoted || is_encoded, "{name}: {phrase}");
+        }
     }
 }

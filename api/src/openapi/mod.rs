@@ -5,7 +5,13 @@ mod meaning;
 
 use std::sync::Arc;
 
-use axum::{Router, response::Html, routing::get};
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    middleware,
+    response::{Html, Response},
+    routing::get,
+};
 use serde_json::json;
 use utoipa::{
     Modify, OpenApi,
@@ -78,9 +84,27 @@ pub fn pages(document: &Document) -> Router<App> {
     let files = SwaggerUi::new(FILES)
         .external_url_unchecked("/openapi.json", complete::complete(json!(document)))
         .config(Config::default().persist_authorization(true).try_it_out_enabled(true));
-    Router::from(files).route("/docs", get(page))
+    Router::from(files).route("/docs", get(page)).layer(middleware::map_response(guard))
 }
 
+/// The page holds the API key that somebody types in: it runs no script but its own, talks to nobody but us, and is shown
+/// in nobody's frame.
+async fn guard(mut response: Response) -> Response {
+    let guards = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    let headers = response.headers_mut();
+    headers.extend(guards.map(|(name, value)| (name, HeaderValue::from_static(value))));
+    response
+}
+
+/// Swagger UI writes styles into its elements, and has its pictures in them.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+    img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; \
+    frame-ancestors 'none'";
 const FILES: &str = "/docs/files";
 
 /// The page at its own address, without a redirect; its files are found below [`FILES`].

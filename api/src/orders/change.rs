@@ -30,7 +30,7 @@ use super::{
 use crate::{
     App, Problem,
     error::ProblemDocument,
-    extract::{IdempotencyKey, Json, OptionalJson, OrderPath, idempotency},
+    extract::{IdempotencyKey, Json, OptionalJson, OrderPath, idempotency, time},
     inventory::with_replayed,
     now,
 };
@@ -87,6 +87,7 @@ pub async fn cancel(
 #[serde(deny_unknown_fields)]
 pub struct ExtendOrder {
     /// RFC 3339, later than the current one. Of an order with a stay: by the end of the first day of arrival, there.
+    #[serde(deserialize_with = "time")]
     #[schema(value_type = String, format = DateTime)]
     payment_due_at: Timestamp,
 }

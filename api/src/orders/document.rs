@@ -3,6 +3,7 @@
 use domain::{
     Date, OrderId, Timestamp,
     customer::Customer,
+    metadata::Metadata,
     order::{Line, Order},
     returns::Gone,
     stay::{Charge, Night, Per, Stay},
@@ -44,7 +45,7 @@ pub struct OrderDocument {
     /// The provider that collects the money, if the order has one.
     payment_method: Option<String>,
     #[schema(value_type = Object)]
-    metadata: serde_json::Map<String, serde_json::Value>,
+    metadata: Metadata,
     workflow: WorkflowDocument,
 }
 

@@ -9,6 +9,7 @@ use domain::{
     Invalid, Invalids, OrderId,
     collect::Collects,
     customer::Customer,
+    metadata::{self, Metadata},
     money::Currency,
     order::{self, Placement},
     policy::{
@@ -19,6 +20,7 @@ use domain::{
 };
 use providers::Providers;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use store::orders::{self, Ask, Placed, Start};
 use utoipa::ToSchema;
 
@@ -43,10 +45,14 @@ pub struct PlaceOrder {
     /// The provider that is to collect the money, such as `stripe`; default by configuration. It must be able to collect
     /// the order's total in its currency.
     payment_method: Option<String>,
-    /// Anything you like to find on the order again; at most 16 KB.
-    #[serde(default)]
+    /// Anything you like to find on the order again, as you wrote it; at most 16 KB.
+    #[serde(default = "no_metadata", serialize_with = "metadata::canonical")]
     #[schema(value_type = Object)]
-    metadata: serde_json::Map<String, serde_json::Value>,
+    metadata: Box<RawValue>,
+}
+
+fn no_metadata() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).expect("it is JSON")
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -170,10 +176,9 @@ fn parse(request: PlaceOrder, providers: &Providers) -> Result<Placement, Vec<In
     let stays = stay::bookings(read.into_iter(), &mut invalids);
     let policy = invalids.check_in("policy", policy(request.policy));
     let payment_method = invalids.check(payment_method(request.payment_method, providers)).flatten();
-    invalids.check(order::metadata(&request.metadata));
-    match (customer, currency, policy) {
-        (Some(customer), Some(currency), Some(policy)) if invalids.is_empty() => {
-            let metadata = request.metadata;
+    let metadata = invalids.check(Metadata::parse(&request.metadata));
+    match (customer, currency, policy, metadata) {
+        (Some(customer), Some(currency), Some(policy), Some(metadata)) if invalids.is_empty() => {
             Ok(Placement { customer, currency, lines, stays, policy, payment_method, metadata })
         }
         _ => Err(invalids.into_vec()),

@@ -13,7 +13,7 @@ use super::OrderDocument;
 use crate::{
     App, Problem,
     error::ProblemDocument,
-    extract::{OrderPath, Query, order_not_found},
+    extract::{NOT_A_TIME, OrderPath, Query, order_not_found},
     list::{self, List},
 };
 
@@ -73,6 +73,14 @@ pub async fn list(
     Ok(axum::Json(List::page(documents, limit, |order| order.id.to_string())))
 }
 
+/// In a query string a `+` means a space.
+fn not_a_time(text: &str) -> &'static str {
+    match text.rsplit_once(' ').is_some_and(|(_, offset)| offset.contains(':') && offset.len() == 5) {
+        true => "has a space where a `+` should be: write `+` as %2B in a query",
+        false => NOT_A_TIME,
+    }
+}
+
 /// RFC 3339 knows no time before it, and PostgreSQL none long before.
 const YEAR_0: i64 = -62_167_219_200;
 
@@ -82,7 +90,7 @@ fn parse(query: ListOrders) -> Result<(Filter, i64), Vec<Invalid>> {
     let mut time = |field: &str, text: Option<String>| {
         let text = text?;
         let time = text.parse().ok().filter(|time: &Timestamp| time.as_second() >= YEAR_0);
-        let bad = || Invalid::new(field, "must be an RFC 3339 time such as 2026-07-01T12:00:00Z");
+        let bad = || Invalid::new(field, not_a_time(&text));
         invalids.check(time.ok_or_else(bad))
     };
     let placed_from = time("placed_from", query.placed_from);

@@ -1,14 +1,16 @@
 //! The web page and the JSON interface behind it.
 
+use std::future::pending;
 use std::sync::Arc;
 
+use ::web::Limits;
 use askama::Template;
 use axum::Json;
+use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
-use axum::{Router, serve as serve_http};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -34,7 +36,7 @@ pub(super) async fn serve(listener: TcpListener, store: Arc<Store>) {
         .route("/api/v1/message/{id}", get(show))
         .route("/api/v1/message/{id}/raw", get(raw))
         .with_state(store);
-    let _ = serve_http(listener, routes).await;
+    ::web::serve(listener, routes, Limits::small(), pending()).await;
 }
 
 /// Which part of the list: as many as there are unless a limit is given.

@@ -6,7 +6,7 @@ mod secrets;
 mod seed;
 mod servers;
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use activities::mail::{Mailer, MailerConfig};
 use anyhow::{Context as _, ensure};
@@ -46,7 +46,7 @@ pub struct Args {
 
 pub async fn execute(mut args: Args) -> anyhow::Result<()> {
     let stop = Stop::on_signal()?;
-    let http = http(&args);
+    let http = http(&args)?;
     let listener = run::listen(&http.listen)
         .await
         .map_err(|error| anyhow::anyhow!("{error:#}; choose another with --port"))?;
@@ -78,8 +78,7 @@ async fn claim_data_dir(args: &mut Args) -> anyhow::Result<Claim> {
         ports[0] != ports[1] && ports[0] != ports[2] && ports[1] != ports[2],
         "--temporal-port, --temporal-ui-port and --mail-port must differ"
     );
-    args.data_dir = fs::create_dir_all(&args.data_dir)
-        .and_then(|()| args.data_dir.canonicalize())
+    args.data_dir = secrets::private_folder(&args.data_dir)
         .with_context(|| format!("cannot make the data folder {} (--data-dir)", args.data_dir.display()))?;
     Claim::folder(&args.data_dir, "`holdfast dev`")
         .await
@@ -112,14 +111,17 @@ async fn up(
     let mail = MailerConfig { smtp_url: servers.smtp_url(), from: config::mail_from() };
     let configured = Configured::load(sandbox_url.as_deref().map(|url| (url, secret)))?;
     let mailer = Mailer::new(&mail)?;
+    let mail_probe = Arc::new(mailer.probe());
     let providers = configured.providers.clone();
     let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?;
-    let app = run::api_app(&http, db, engine, configured, metrics)?;
+    let app = run::api_app(&http, db, engine, configured, metrics)?.with_mail(mail_probe);
     banner::print(servers, address, &http.api_key, &args.data_dir);
 
-    let work = async {
-        tokio::try_join!(api::serve(app, listener, stop.clone().wait()), worker.run(stop.clone().wait()))
+    let served = async {
+        api::serve(app, listener, http.limits, stop.clone().wait()).await;
+        Ok(())
     };
+    let work = async { tokio::try_join!(served, worker.run(stop.clone().wait())) };
     tokio::select! {
         result = work => result.map(|_| ()),
         error = servers.supervise() => Err(error),
@@ -132,19 +134,21 @@ async fn sandbox(args: &Args, secret: &str, api_url: &str) -> anyhow::Result<Opt
         Some(_) => Ok(None),
         None => {
             let books = args.data_dir.join("sandbox");
-            providers::start_sandbox(secret, api_url, Some(books)).await.map(Some)
+            providers::start_sandbox(secret, api_url, None, Some(books)).await.map(Some)
         }
     }
 }
 
-fn http(args: &Args) -> config::Http {
+fn http(args: &Args) -> anyhow::Result<config::Http> {
     let given = config::optional("HOLDFAST_LISTEN").filter(|_| args.port.is_none());
-    config::Http {
+    Ok(config::Http {
         listen: given.unwrap_or_else(|| format!("127.0.0.1:{}", args.port.unwrap_or(8080))),
         api_key: config::optional("HOLDFAST_API_KEY").unwrap_or_else(|| API_KEY.to_owned()),
         sandbox_secret: Some(
             config::optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET").unwrap_or_else(|| WEBHOOK_SECRET.to_owned()),
         ),
         max_waiting: None,
-    }
+        limits: config::limits()?,
+        with_docs: config::with_docs()?,
+    })
 }

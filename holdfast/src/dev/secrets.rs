@@ -1,16 +1,36 @@
-//! The key that encrypts payloads: given, or made once and kept.
+//! What others on this machine must not read: the data folder, and in it the key that encrypts payloads, given, or made
+//! once and kept.
 
 use std::{
     fs,
-    io::{ErrorKind, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    io::{self, ErrorKind, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
 use engine::PayloadKey;
 
 use crate::config;
+
+/// Everybody makes files there, as in `/tmp`.
+const STICKY: u32 = 0o1000;
+/// All rights of group and others.
+const OTHERS: u32 = 0o077;
+
+/// Makes a folder that only its owner may look into, or makes one that is there such a folder; gives its full path.
+pub fn private_folder(folder: &Path) -> io::Result<PathBuf> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let folder = folder.canonicalize()?;
+    let mode = fs::metadata(&folder)?.permissions().mode();
+    if mode & STICKY != 0 {
+        return Err(io::Error::other("it is shared with other users: choose a folder of its own"));
+    }
+    if mode & OTHERS != 0 {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(folder)
+}
 
 /// `HOLDFAST_PAYLOAD_KEY`, or the key in `payload.key` of the data folder, made at the first start.
 pub fn payload_key(data_dir: &Path) -> anyhow::Result<String> {

@@ -19,6 +19,8 @@ const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Http {
     base: Url,
     client: Client,
+    /// What payers must have.
+    key: Option<String>,
 }
 
 /// An answer that tells.
@@ -62,7 +64,11 @@ impl Http {
             .redirect(redirect::Policy::none())
             .no_proxy()
             .build();
-        Ok(Self { base, client: client.map_err(|error| error.to_string())? })
+        Ok(Self { base, client: client.map_err(|error| error.to_string())?, key: None })
+    }
+
+    pub fn with_key(self, key: Option<String>) -> Self {
+        Self { key, ..self }
     }
 
     pub async fn get<T: DeserializeOwned>(
@@ -87,7 +93,11 @@ impl Http {
         path: &[&str],
         body: &Value,
     ) -> Result<Answered<T>, Error> {
-        answered(self.client.post(self.url(path)).json(body)).await
+        let mut request = self.client.post(self.url(path)).json(body);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        answered(request).await
     }
 
     /// The parts of `path` are escaped: an id never becomes another path.

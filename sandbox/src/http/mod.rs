@@ -2,6 +2,7 @@
 //! phone, `/dashboard` is what people do by hand, and where tests set faults.
 
 mod dashboard;
+mod key;
 mod merchant;
 mod payer;
 
@@ -9,6 +10,7 @@ use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, rejection::QueryRejection},
+    middleware,
     routing::get,
 };
 use domain::Timestamp;
@@ -23,12 +25,15 @@ use crate::{
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
-pub fn routes(app: App) -> Router {
+pub fn routes(app: App, payer_key: Option<String>) -> Router {
+    let mut with_key = payer::routes().merge(dashboard::routes());
+    if let Some(key) = payer_key {
+        with_key = with_key.route_layer(middleware::from_fn_with_state(key::Key::new(&key), key::require));
+    }
     Router::new()
         .route("/healthz", get(|| async { Json(json!({"status": "ok"})) }))
         .merge(merchant::routes())
-        .merge(payer::routes())
-        .merge(dashboard::routes())
+        .merge(with_key)
         .fallback(|| async { Refusal::not_found("call") })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app)
@@ -69,7 +74,7 @@ impl From<Refund> for RefundDocument {
 /// Reads a JSON body; none at all is an empty object.
 fn read<T: DeserializeOwned>(body: &Bytes) -> Answer<T> {
     let body: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| Refusal::invalid(error.to_string()))
+    web::json::read(body).map_err(|error| Refusal::invalid(error.to_string()))
 }
 
 fn list(data: impl Serialize) -> Json<Value> {

@@ -82,7 +82,13 @@ impl Peer {
 
     pub async fn start_in(storage: Option<PathBuf>, endpoint: Endpoint) -> Self {
         let webhook_url = endpoint.url.clone();
-        let options = ::sandbox::Options { listen: None, webhook_url, secret: SECRET.to_owned(), storage };
+        let options = ::sandbox::Options {
+            listen: None,
+            webhook_url,
+            secret: SECRET.to_owned(),
+            payer_key: None,
+            storage,
+        };
         let sandbox = ::sandbox::Sandbox::start(options).await.unwrap();
         let client = sandbox::Sandbox::new(sandbox.url(), SECRET).unwrap();
         Self { sandbox, client, endpoint, http: providers::http_client().no_proxy().build().unwrap() }

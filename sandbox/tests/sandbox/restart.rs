@@ -95,6 +95,7 @@ async fn without_storage_a_restart_knows_nothing_and_a_bad_start_says_why() {
         listen: Some(([127, 0, 0, 1], port).into()),
         webhook_url: String::new(),
         secret: secret.to_owned(),
+        payer_key: None,
         storage,
     };
     let taken = ::sandbox::Sandbox::start(options("whsec_YQ==", None)).await.err().unwrap();

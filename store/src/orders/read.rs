@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use domain::{
     OrderId, Timestamp,
     customer::Customer,
+    metadata::Metadata,
     money::Currency,
     order::{Line, Order, PaymentStatus, Status},
     policy::Policy,
@@ -38,7 +39,7 @@ struct Row {
     parts_paid: i64,
     customer: Json<Customer>,
     policy: Json<Policy>,
-    metadata: Json<serde_json::Map<String, serde_json::Value>>,
+    metadata: String,
     placed_at: SqlTime,
     payment_due_at: SqlTime,
     paid_at: Option<SqlTime>,
@@ -48,8 +49,8 @@ struct Row {
 }
 
 const SELECT: &str =
-    "SELECT id, status, payment_status, currency, total, parts_paid, customer, policy, metadata,
-    placed_at, payment_due_at, paid_at, closed_at, close_reason, payment_method FROM orders";
+    "SELECT id, status, payment_status, currency, total, parts_paid, customer, policy,
+    coalesce(metadata_sent::text, metadata::text) AS metadata, placed_at, payment_due_at, paid_at, closed_at, close_reason, payment_method FROM orders";
 
 #[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
 pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
@@ -148,6 +149,6 @@ fn order(row: Row, lines: &mut Lines, gone: &mut HashMap<uuid::Uuid, Gone>) -> R
         paid_at: row.paid_at.map(|t| t.to_jiff()),
         closed_at: row.closed_at.map(|t| t.to_jiff()),
         close_reason: row.close_reason,
-        metadata: row.metadata.0,
+        metadata: Metadata::from_store(row.metadata),
     })
 }

@@ -80,9 +80,9 @@ async fn lines_on_the_shelf(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Ve
 async fn copy(tx: &mut Tx<'_>, from: OrderId, to: OrderId, at: Timestamp) -> Result<()> {
     sqlx::query(
         "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer, policy,
-                             metadata, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
+                             metadata, metadata_sent, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
          SELECT $2, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer, policy,
-                metadata, $3, greatest($3, payment_due_at), 'in place of ' || $4, '', payment_method
+                metadata, metadata_sent, $3, greatest($3, payment_due_at), 'in place of ' || $4, '', payment_method
          FROM orders WHERE id = $1",
     )
     .bind(from.uuid())

@@ -1,0 +1,126 @@
+//! What the headers of any request may be.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::Authority};
+
+use crate::Problem;
+
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// A header that is there once, as text.
+pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().filter(|_| values.next().is_none())?;
+    value.to_str().ok()
+}
+
+/// RFC 9112, 3.2: one `Host`, which is one. Two are how requests are smuggled past a proxy that reads the other.
+pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
+    let is_authority = |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok();
+    if version < Version::HTTP_11 && !headers.contains_key(header::HOST) {
+        return Ok(());
+    }
+    match only(headers, &header::HOST).is_some_and(is_authority) {
+        true => Ok(()),
+        false => {
+            Err(Problem::bad_request("host_invalid", "Send one Host header, such as `shop.example:8080`."))
+        }
+    }
+}
+
+/// The caller's id if it is a decent one, else a new one.
+pub fn request_id(headers: &HeaderMap) -> String {
+    let decent = |text: &&str| {
+        (1..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    let given = only(headers, &REQUEST_ID).filter(decent);
+    given.map_or_else(|| format!("req_{}", uuid::Uuid::new_v4().simple()), str::to_owned)
+}
+
+/// The caller's place in a trace, if that is one.
+pub fn traceparent(headers: &HeaderMap) -> Option<HeaderValue> {
+    only(headers, &TRACEPARENT).filter(|text| is_traceparent(text))?;
+    headers.get(&TRACEPARENT).cloned()
+}
+
+/// W3C Trace Context, 3.2: version, trace, parent and flags. Later versions may say more.
+fn is_traceparent(text: &str) -> bool {
+    let is_hex = |text: &str, digits: usize| {
+        text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let is_id = |text: &str, digits| is_hex(text, digits) && text.bytes().any(|b| b != b'0');
+    let mut parts = text.splitn(5, '-');
+    let mut part = || parts.next().unwrap_or_default();
+    let (version, trace, parent, flags) = (part(), part(), part(), part());
+    let is_this_version = version == "00" && parts.next().is_none();
+    let is_later_version = is_hex(version, 2) && version != "00" && version != "ff";
+    (is_this_version || is_later_version) && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)
+}
+
+/// The method as a label of figures: a stranger can invent any number of others.
+pub fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => "_OTHER", // as OpenTelemetry calls them
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_traceparent_is_as_the_w3c_writes_it() {
+        let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        for good in [
+            format!("00-{trace}-{parent}-01"),
+            format!("00-{trace}-{parent}-ff"),
+            format!("cc-{trace}-{parent}-01-what"),
+        ] {
+            assert!(is_traceparent(&good), "{good}");
+        }
+        for bad in [
+            String::new(),
+            "00-zz-yy-01".to_owned(),
+            format!("ff-{trace}-{parent}-01"),
+            format!("00-{trace}-{parent}-01-what"),
+            format!("00-{trace}-{parent}-1"),
+            format!("00-{trace}-{parent}"),
+            format!("00-{}-{parent}-01", trace.to_uppercase()),
+            format!("00-{}-{parent}-01", "0".repeat(32)),
+            format!("00-{trace}-{}-01", "0".repeat(16)),
+            format!("00-{trace}{parent}-01"),
+        ] {
+            assert!(!is_traceparent(&bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn there_is_one_host() {
+        let check = |version, hosts: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(header::HOST, HeaderValue::from_static(host));
+            }
+            check_host(version, &headers).is_ok()
+        };
+        for good in ["shop.example", "127.0.0.1:8080", "[::1]:8080", "localhost"] {
+            assert!(check(Version::HTTP_11, &[good]), "{good}");
+        }
+        assert!(check(Version::HTTP_10, &[]));
+        let bad: [&[&str]; 6] =
+            [&[], &["a.example", "a.example"], &[""], &["a b"], &["ann@a.example"], &["a.example/x"]];
+        for bad in bad {
+            assert!(!check(Version::HTTP_11, bad), "{bad:?}");
+        }
+    }
+}

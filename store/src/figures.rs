@@ -1,0 +1,61 @@
+//! What waits, in figures: for those who run Holdfast. Each is read by an index of the few rows that wait, and counted no
+//! further than an operator needs.
+
+use std::time::Duration;
+
+use domain::Timestamp;
+
+use crate::{Db, Result, SqlTime};
+
+/// Who looks at figures does not wait long for them.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Beyond this a figure says "very many".
+const COUNTED_AT_MOST: i64 = 10_000;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Backlog {
+    /// Orders that the engine does not know yet.
+    pub unstarted_orders: i64,
+    pub open_exceptions: i64,
+    pub unpublished_events: i64,
+    /// When the oldest event came of which nothing is done yet.
+    pub oldest_unsettled: Option<Timestamp>,
+}
+
+pub async fn backlog(db: &Db) -> Result<Backlog> {
+    let query = sqlx::query_as(
+        // Each in the order of its index, so that no plan walks through the table.
+        "SELECT
+             (SELECT count(*) FROM (
+                 SELECT FROM orders WHERE workflow_started_at IS NULL
+                 ORDER BY coalesce(dispatch_after, placed_at) LIMIT $1) AS o),
+             (SELECT count(*) FROM (
+                 SELECT FROM exceptions WHERE state = 'open' ORDER BY id DESC LIMIT $1) AS e),
+             (SELECT count(*) FROM (
+                 SELECT FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1) AS u),
+             (SELECT min(received_at) FROM (
+                 SELECT received_at FROM inbox WHERE settled_at IS NULL
+                 ORDER BY coalesce(dispatch_after, received_at) LIMIT $1) AS i)",
+    );
+    let read = query.bind(COUNTED_AT_MOST).fetch_one(db.pool());
+    let row: (i64, i64, i64, Option<SqlTime>) =
+        tokio::time::timeout(TIMEOUT, read).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let (unstarted_orders, open_exceptions, unpublished_events, oldest) = row;
+    let oldest_unsettled = oldest.map(|at| at.to_jiff());
+    Ok(Backlog { unstarted_orders, open_exceptions, unpublished_events, oldest_unsettled })
+}
+
+/// The pool's connections: at work, open, and how many there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Connections {
+    pub in_use: u32,
+    pub open: u32,
+    pub max: u32,
+}
+
+pub fn connections(db: &Db) -> Connections {
+    let pool = db.pool();
+    let open = pool.size();
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(open);
+    Connections { in_use: open.saturating_sub(idle), open, max: pool.options().get_max_connections() }
+}

@@ -1,0 +1,227 @@
+//! One loop for every listener of ours: so many connections at once, none of them for ever, and an end that no client can
+//! put off (docs/adr/0032).
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    io,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Request, Response, StatusCode, header},
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt as _;
+
+use crate::{
+    Limits,
+    body::{AnswerBody, RequestBody},
+    client::Client,
+    stream::Stream,
+};
+
+/// The longest request line and header, and what is read ahead of a body.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
+/// Before the next try when there is no place, or no file, for a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `stop` resolves, and then until every answer under way is given, or the time for that is over.
+pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, stop: impl Future<Output = ()>) {
+    let server = Arc::new(Server::new(routes, limits));
+    tokio::select! {
+        () = server.clone().accept(&listener) => {} // never
+        () = stop => {}
+    }
+    drop(listener);
+    server.drain().await;
+}
+
+struct Server {
+    routes: Router,
+    limits: Limits,
+    places: Arc<Semaphore>,
+    clients: Mutex<HashMap<u64, Arc<Client>>>,
+    names: AtomicU64,
+    tasks: TaskTracker,
+    /// No further request is read.
+    stop: CancellationToken,
+    /// No answer is waited for.
+    end: CancellationToken,
+}
+
+impl Server {
+    fn new(routes: Router, limits: Limits) -> Self {
+        Self {
+            routes,
+            places: Arc::new(Semaphore::new(limits.connections())),
+            limits,
+            clients: Mutex::default(),
+            names: AtomicU64::new(0),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            end: CancellationToken::new(),
+        }
+    }
+
+    async fn accept(self: Arc<Self>, listener: &TcpListener) {
+        let mut is_failing = false;
+        loop {
+            match listener.accept().await {
+                Ok((tcp, _)) => {
+                    is_failing = false;
+                    let place = self.place().await;
+                    self.tasks.spawn(self.clone().converse(tcp, place));
+                }
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    // Out of files, most likely: one that only waits makes room.
+                    if !std::mem::replace(&mut is_failing, true) {
+                        tracing::error!(%error, "connections cannot be accepted for now");
+                    }
+                    self.close_longest_waiting();
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// A place for one more connection: that which has waited longest for its client makes room.
+    async fn place(&self) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(place) = self.places.clone().try_acquire_owned() {
+                return place;
+            }
+            self.close_longest_waiting();
+            if let Ok(Ok(place)) = timeout(PAUSE, self.places.clone().acquire_owned()).await {
+                return place;
+            }
+        }
+    }
+
+    fn close_longest_waiting(&self) {
+        let now = Instant::now();
+        let clients = self.clients();
+        let waiting = clients.values().filter(|client| !client.close.is_cancelled());
+        let waiting = waiting.filter_map(|client| Some((client.waited_for(now)?, client)));
+        if let Some((_, client)) = waiting.max_by_key(|(waited, _)| *waited) {
+            client.close.cancel();
+        }
+    }
+
+    async fn converse(self: Arc<Self>, tcp: TcpStream, _place: OwnedSemaphorePermit) {
+        let client = Arc::new(Client::new(self.limits.clone(), self.end.child_token()));
+        let _known = Known::new(&self, client.clone());
+        let _ = tcp.set_nodelay(true); // a matter of speed alone
+        let io = TokioIo::new(Stream::new(tcp, client.clone()));
+        let service = service_fn(|request| answer(self.routes.clone(), client.clone(), request));
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.limits.idle.max(self.limits.header)) // the stream is stricter
+                .max_buf_size(MAX_BUFFER_BYTES)
+                .serve_connection(io, service)
+        );
+        let mut is_stopping = false;
+        loop {
+            tokio::select! {
+                _ = connection.as_mut() => return, // that a client breaks off is its own affair
+                () = client.close.cancelled() => return,
+                () = self.stop.cancelled(), if !is_stopping => {
+                    is_stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+
+    async fn drain(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(self.limits.drain, self.tasks.wait()).await.is_ok() {
+            return;
+        }
+        tracing::warn!(connections = self.tasks.len(), "clients are too slow: their connections are cut");
+        // Answers that are being made may still come, and are no client's fault.
+        let _ = timeout(self.limits.drain, self.cut_slow()).await;
+        self.end.cancel();
+        self.tasks.wait().await;
+    }
+
+    /// Closes whoever keeps us waiting, until nobody is left.
+    async fn cut_slow(&self) {
+        let close = || {
+            let (now, clients) = (Instant::now(), self.clients());
+            clients
+                .values()
+                .filter(|client| client.waited_for(now).is_some())
+                .for_each(|it| it.close.cancel());
+        };
+        while !self.tasks.is_empty() {
+            close();
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<u64, Arc<Client>>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps a client among the server's for as long as its connection stands.
+struct Known<'a> {
+    server: &'a Server,
+    name: u64,
+}
+
+impl<'a> Known<'a> {
+    fn new(server: &'a Server, client: Arc<Client>) -> Self {
+        let name = server.names.fetch_add(1, Ordering::Relaxed);
+        server.clients().insert(name, client);
+        Self { server, name }
+    }
+}
+
+impl Drop for Known<'_> {
+    fn drop(&mut self) {
+        self.server.clients().remove(&self.name);
+    }
+}
+
+async fn answer(
+    routes: Router,
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let due = client.begins_request();
+    let request = request.map(|body| Body::new(RequestBody::new(body, due, client.clone())));
+    let mut response = routes.oneshot(request).await?;
+    if client.is_too_slow() {
+        if response.status() != StatusCode::REQUEST_TIMEOUT {
+            response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+        }
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| AnswerBody::new(body, client)))
+}
+
+/// A connection that was gone before we took it.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
