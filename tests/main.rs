@@ -59,6 +59,7 @@ mod stripe;
 mod temporal_view;
 mod timelines;
 mod underpayment;
+mod update;
 mod webhooks;
 mod wechat;
 mod zero;

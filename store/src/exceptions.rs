@@ -299,6 +299,15 @@ pub struct Exception {
     pub data: Value,
 }
 
+/// The columns of an [`Exception`], by name: a prepared statement with a star fails once an update has added a column.
+macro_rules! select {
+    () => {
+        "SELECT id, order_id, kind, state, provider, provider_payment_id, payment_id, amount, back, currency, refund_id,
+                action, note, resolved_by, raised_at, resolved_at, data
+         FROM exceptions"
+    };
+}
+
 impl Exception {
     pub fn id(&self) -> ExceptionId {
         ExceptionId::from_uuid(self.id)
@@ -330,7 +339,7 @@ pub async fn list(
     before: Option<ExceptionId>,
     limit: i64,
 ) -> Result<Vec<Exception>> {
-    let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM exceptions WHERE true");
+    let mut query = QueryBuilder::<Postgres>::new(concat!(select!(), " WHERE true"));
     if let Some(state) = state {
         query.push(" AND state = ").push_bind(state);
     }
@@ -346,7 +355,7 @@ pub async fn list(
 }
 
 pub async fn get(db: &Db, id: ExceptionId) -> Result<Exception> {
-    let found = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1").bind(id.uuid());
+    let found = sqlx::query_as(concat!(select!(), " WHERE id = $1")).bind(id.uuid());
     found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
@@ -367,7 +376,7 @@ pub async fn resolve(
     if let Some(order) = seen.order() {
         orders::lock(&mut tx, order).await?; // before the exception, as everybody does
     }
-    let exception: Option<Exception> = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1 FOR UPDATE")
+    let exception: Option<Exception> = sqlx::query_as(concat!(select!(), " WHERE id = $1 FOR UPDATE"))
         .bind(id.uuid())
         .fetch_optional(&mut *tx)
         .await?;

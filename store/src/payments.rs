@@ -53,6 +53,14 @@ struct Row {
     updated_at: SqlTime,
 }
 
+/// The columns of a [`Row`], by name: a prepared statement with a star fails once an update has added a column.
+macro_rules! columns {
+    () => {
+        "id, order_id, provider, provider_payment_id, state, state_text, amount, currency, applied, expires_at,
+         captured_at, client, created_at, updated_at"
+    };
+}
+
 impl TryFrom<Row> for Payment {
     type Error = Error;
 
@@ -173,12 +181,13 @@ pub async fn begin(
     .bind(sql(at))
     .execute(&mut *tx)
     .await?;
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at, idempotency_key,
                                created_at, updated_at)
          VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8)
-         ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
-    )
+         ON CONFLICT (idempotency_key) DO NOTHING RETURNING ",
+        columns!()
+    ))
     .bind(PaymentId::new(at, random()).uuid())
     .bind(order.uuid())
     .bind(provider)
@@ -196,10 +205,11 @@ pub async fn begin(
 }
 
 async fn replay(tx: &mut Tx<'_>, order: OrderId, key: &str) -> Result<Option<Payment>> {
-    let row: Option<Row> = sqlx::query_as("SELECT * FROM payments WHERE idempotency_key = $1")
-        .bind(key)
-        .fetch_optional(&mut **tx)
-        .await?;
+    let row: Option<Row> =
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM payments WHERE idempotency_key = $1"))
+            .bind(key)
+            .fetch_optional(&mut **tx)
+            .await?;
     match row.map(Payment::try_from).transpose()? {
         Some(payment) if payment.order != order => Err(Error::KeyReused),
         payment => Ok(payment),
@@ -222,12 +232,13 @@ pub async fn opened(
     let row: Row = match told {
         Some(told) => told,
         None => {
-            sqlx::query_as(
+            sqlx::query_as(concat!(
                 "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
                         state = CASE state WHEN 'opening' THEN 'open' ELSE state END,
                         client = CASE state WHEN 'opening' THEN $4 ELSE client END
-                 WHERE id = $1 RETURNING *",
-            )
+                 WHERE id = $1 RETURNING ",
+                columns!()
+            ))
             .bind(payment.id.uuid())
             .bind(provider_payment_id)
             .bind(state_text)
@@ -274,9 +285,10 @@ async fn stand_aside(
     .bind(sql(at))
     .execute(&mut **tx)
     .await?;
-    let row = sqlx::query_as(
-        "UPDATE payments SET idempotency_key = coalesce(idempotency_key, $2) WHERE id = $1 RETURNING *",
-    );
+    let row = sqlx::query_as(concat!(
+        "UPDATE payments SET idempotency_key = coalesce(idempotency_key, $2) WHERE id = $1 RETURNING ",
+        columns!()
+    ));
     Ok(Some(row.bind(told).bind(key).fetch_one(&mut **tx).await?))
 }
 
@@ -308,9 +320,11 @@ pub async fn note_state_text(db: &Db, id: PaymentId, text: &str, at: Timestamp) 
 
 /// The attempts of an order that could still bring money.
 pub async fn unfinished(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT * FROM payments WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') ORDER BY id",
-    )
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM payments WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') ORDER BY id"
+    ))
     .bind(order.uuid())
     .fetch_all(db.pool())
     .await?;
@@ -353,11 +367,12 @@ pub(crate) async fn with_unfinished(tx: &mut Tx<'_>, orders: &[OrderId]) -> Resu
 
 /// Gives up the attempts of which the provider does not say what became.
 pub(crate) async fn give_up(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<Row> = sqlx::query_as(concat!(
         "UPDATE payments SET state = 'failed', state_text = 'the provider did not say', client = NULL,
                 updated_at = $2
-         WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') RETURNING *",
-    )
+         WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') RETURNING ",
+        columns!()
+    ))
     .bind(order.uuid())
     .bind(sql(at))
     .fetch_all(&mut **tx)
@@ -366,20 +381,24 @@ pub(crate) async fn give_up(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> R
 }
 
 pub async fn get(db: &Db, order: OrderId, id: PaymentId) -> Result<Payment> {
-    let row: Option<Row> = sqlx::query_as("SELECT * FROM payments WHERE id = $1 AND order_id = $2")
-        .bind(id.uuid())
-        .bind(order.uuid())
-        .fetch_optional(db.pool())
-        .await?;
+    let row: Option<Row> =
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM payments WHERE id = $1 AND order_id = $2"))
+            .bind(id.uuid())
+            .bind(order.uuid())
+            .fetch_optional(db.pool())
+            .await?;
     row.ok_or(Error::NotFound)?.try_into()
 }
 
 /// All attempts of an order, and what paid it in place of another, oldest first.
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> =
-        sqlx::query_as("SELECT * FROM payments WHERE order_id = $1 OR pays_order = $1 ORDER BY id")
-            .bind(order.uuid())
-            .fetch_all(db.pool())
-            .await?;
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM payments WHERE order_id = $1 OR pays_order = $1 ORDER BY id"
+    ))
+    .bind(order.uuid())
+    .fetch_all(db.pool())
+    .await?;
     rows.into_iter().map(Payment::try_from).collect()
 }

@@ -132,7 +132,8 @@ pub(crate) struct Held {
 pub(crate) async fn hold(tx: &mut Tx<'_>, held: &[Held]) -> Result<()> {
     sqlx::query(
         "WITH line AS (
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+             SELECT order_id, sku, quantity, on_hand, held, at, position
+             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
                  WITH ORDINALITY AS l (order_id, sku, quantity, on_hand, held, at, position)
          ), level AS (
              UPDATE stock_levels s SET held = s.held + taken.quantity

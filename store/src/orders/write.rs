@@ -76,7 +76,9 @@ async fn lines(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()>
         orders.iter().flat_map(|(order, _)| order.lines.iter().map(|line| (order.id.uuid(), line))).collect();
     sqlx::query(
         "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price, stay)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[])",
+         SELECT order_id, sku, name, quantity, unit_price, stay
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[])
+              AS line (order_id, sku, name, quantity, unit_price, stay)",
     )
     .bind(all.iter().map(|(order, _)| *order).collect::<Vec<_>>())
     .bind(all.iter().map(|(_, line)| line.sku.as_str()).collect::<Vec<_>>())

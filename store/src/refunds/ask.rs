@@ -8,7 +8,7 @@ use domain::{
     returns::Part,
 };
 
-use super::{New, Refund, Row, insert, left_of_payment, rebalance, select};
+use super::{New, Refund, Row, columns, insert, left_of_payment, rebalance, select};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},

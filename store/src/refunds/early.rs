@@ -3,7 +3,7 @@
 
 use domain::{OrderId, PaymentId, Timestamp, payment::RefundState};
 
-use super::{Refund, Row, Whose, note_request, rebalance, tell::consequences};
+use super::{Refund, Row, Whose, columns, note_request, rebalance, tell::consequences};
 use crate::{Result, Tx, disputes, exceptions, orders};
 
 /// A captured payment of ours, its order locked; nothing if we do not know it (yet).
@@ -43,11 +43,11 @@ pub(crate) async fn origin(tx: &mut Tx<'_>, provider: &str, provider_payment_id:
 pub(crate) async fn take_up_early(tx: &mut Tx<'_>, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
     let early: Vec<(String, String)> = sqlx::query_as(
         "SELECT provider, provider_payment_id FROM refunds
-         WHERE (provider, provider_payment_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+         WHERE (provider, provider_payment_id) IN (SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
            AND payment_id IS NULL
          UNION
          SELECT provider, provider_payment_id FROM disputes
-         WHERE (provider, provider_payment_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+         WHERE (provider, provider_payment_id) IN (SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
            AND payment_id IS NULL",
     )
     .bind(captured.iter().map(|(provider, ..)| *provider).collect::<Vec<_>>())
@@ -91,12 +91,14 @@ async fn found_order(
     order: OrderId,
     payment: PaymentId,
 ) -> Result<Vec<Refund>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "UPDATE refunds r SET order_id = $3, payment_id = $4, captured = p.amount
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "UPDATE refunds SET order_id = $3, payment_id = $4, captured = p.amount
          FROM payments p
-         WHERE p.id = $4 AND r.provider = $1 AND r.provider_payment_id = $2 AND r.payment_id IS NULL
-           AND r.source = 'provider' RETURNING r.*",
-    )
+         WHERE p.id = $4 AND refunds.provider = $1 AND refunds.provider_payment_id = $2
+           AND refunds.payment_id IS NULL AND refunds.source = 'provider'
+         RETURNING ",
+        columns!()
+    ))
     .bind(provider)
     .bind(provider_payment_id)
     .bind(order.uuid())

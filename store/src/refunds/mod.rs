@@ -80,11 +80,26 @@ struct Row {
     units: Option<Json<Units>>,
 }
 
+/// The columns of a [`Row`], by name: a prepared statement with a star fails once an update has added a column.
+macro_rules! columns {
+    () => {
+        "refunds.id, refunds.order_id, refunds.payment_id, refunds.exception_id, refunds.provider,
+         refunds.provider_payment_id, refunds.provider_refund_id, refunds.amount, refunds.currency, refunds.captured,
+         refunds.reason, refunds.restock, refunds.source, refunds.also_of, refunds.state, refunds.state_text,
+         refunds.created_at, refunds.updated_at"
+    };
+}
+use columns;
+
 /// Refunds with what they bring back.
 macro_rules! select {
     () => {
-        "SELECT *, (SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l WHERE l.refund_id = refunds.id) AS units
-         FROM refunds"
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", (SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l WHERE l.refund_id = refunds.id) AS units
+             FROM refunds"
+        )
     };
 }
 use select;
@@ -179,15 +194,16 @@ impl<'a> New<'a> {
 
 /// Writes a refund down. Whose money it is follows: see [`rebalance`].
 async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
                               state_text, created_at, updated_at, idempotency_key, request_hash, told_at,
                               workflow_started_at, also_of, dispatch_after)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19,
                  CASE WHEN $13 = 'provider' THEN $16 END, $20, $21)
-         ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
-    )
+         ON CONFLICT (idempotency_key) DO NOTHING RETURNING ",
+        columns!()
+    ))
     .bind(RefundId::new(at, random()).uuid())
     .bind(new.order.map(OrderId::uuid))
     .bind(new.payment.map(PaymentId::uuid))
@@ -234,11 +250,13 @@ pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
 
 /// Refunds that went back since `from`, as far as a provider said: the newest, to hold them against its books.
 pub async fn back_since(db: &Db, provider: &str, from: Timestamp, limit: i64) -> Result<Vec<Refund>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT * FROM refunds
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM refunds
          WHERE provider = $1 AND state = 'succeeded' AND updated_at >= $2 AND provider_refund_id IS NOT NULL
-         ORDER BY updated_at DESC LIMIT $3",
-    )
+         ORDER BY updated_at DESC LIMIT $3"
+    ))
     .bind(provider)
     .bind(sql(from))
     .bind(limit)

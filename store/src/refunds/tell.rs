@@ -8,7 +8,7 @@ use domain::{
 };
 use serde_json::json;
 
-use super::{New, Refund, Row, early::origin, insert, rebalance};
+use super::{New, Refund, Row, columns, early::origin, insert, rebalance};
 use crate::{
     Db, Error, Result, SqlTime, Tx,
     exceptions::{self, About},
@@ -88,10 +88,11 @@ async fn locked(tx: &mut Tx<'_>, id: RefundId) -> Result<Refund> {
     if let Some(order) = order {
         orders::lock(tx, domain::OrderId::from_uuid(order)).await?;
     }
-    let row: Row = sqlx::query_as("SELECT * FROM refunds WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(id.uuid())
-        .fetch_one(&mut **tx)
-        .await?;
+    let row: Row =
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM refunds WHERE id = $1 FOR NO KEY UPDATE"))
+            .bind(id.uuid())
+            .fetch_one(&mut **tx)
+            .await?;
     row.try_into()
 }
 
@@ -122,13 +123,14 @@ async fn change(
         return Ok((before.state, false));
     }
     // The workflow of one that went back after all has ended: another one tells the customer.
-    let row: Row = sqlx::query_as(
+    let row: Row = sqlx::query_as(concat!(
         "UPDATE refunds SET state = $2, state_text = $3, updated_at = $4, told_at = coalesce($6, told_at),
                 provider_refund_id = coalesce(provider_refund_id, nullif($5, '')),
                 workflow_started_at = CASE WHEN state = 'failed' AND source <> 'provider' THEN NULL
                                       ELSE workflow_started_at END
-         WHERE id = $1 RETURNING *",
-    )
+         WHERE id = $1 RETURNING ",
+        columns!()
+    ))
     .bind(before.id.uuid())
     .bind(seen.state.as_str())
     .bind(&seen.state_text)
@@ -205,12 +207,14 @@ async fn is_outdated(tx: &mut Tx<'_>, refund: &Refund, told_at: Option<Timestamp
 /// What was to be made instead of a refund that had failed, and that no provider was asked for yet, is not made any
 /// more: the first went back after all.
 async fn supersede(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
-    let instead: Vec<Row> = sqlx::query_as(
-        "UPDATE refunds r SET state = 'failed', state_text = $2, updated_at = $3
+    let instead: Vec<Row> = sqlx::query_as(concat!(
+        "UPDATE refunds SET state = 'failed', state_text = $2, updated_at = $3
          FROM exceptions e
-         WHERE e.refund_id = $1 AND e.kind = 'refund_failed' AND r.exception_id = e.id AND r.state = 'requested'
-         RETURNING r.*",
-    )
+         WHERE e.refund_id = $1 AND e.kind = 'refund_failed' AND refunds.exception_id = e.id
+           AND refunds.state = 'requested'
+         RETURNING ",
+        columns!()
+    ))
     .bind(refund.id.uuid())
     .bind(format!("superseded: {} went back after all", refund.id))
     .bind(sql(at))
