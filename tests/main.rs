@@ -19,6 +19,7 @@ mod harness;
 mod attempts;
 mod bad_stays;
 mod batches;
+mod busy;
 mod cancel_paid;
 mod catalogue;
 mod changes;

@@ -176,9 +176,9 @@ impl<'a> Walk<'a> {
 
     fn lines(&self) -> [(&'static str, i64); 1] {
         match self.word {
-            "before" => [("tea-before", 1)],
-            "again" => [("tea-again", 1)],
-            _ => [("tea-after", 1)],
+            "before" => [("tea-before", 2)],
+            "again" => [("tea-again", 2)],
+            _ => [("tea-after", 2)],
         }
     }
 

@@ -11,10 +11,11 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MAIL_FROM: &str = "Holdfast <orders@holdfast.localhost>";
 const DEFAULT_MAX_CONNECTIONS: u32 = 20;
 
-/// `DATABASE_URL`, `HOLDFAST_DATABASE_MAX_CONNECTIONS`.
+/// `DATABASE_URL`, `HOLDFAST_DATABASE_MAX_CONNECTIONS`, `HOLDFAST_DATABASE_POOLER`.
 pub struct Database {
     pub url: String,
     pub max_connections: u32,
+    pub pooler: store::Pooler,
 }
 
 impl Database {
@@ -23,12 +24,21 @@ impl Database {
             Some(text) => text.parse().context("HOLDFAST_DATABASE_MAX_CONNECTIONS must be a number")?,
             None => DEFAULT_MAX_CONNECTIONS,
         };
-        Ok(Self { url: required("DATABASE_URL", "postgres://user:password@host/database")?, max_connections })
+        let url = required("DATABASE_URL", "postgres://user:password@host/database")?;
+        Ok(Self { url, max_connections, pooler: pooler()? })
     }
 
     pub fn open(&self) -> anyhow::Result<store::Db> {
-        store::Db::open(&self.url, self.max_connections)
+        store::Db::open_behind(self.pooler, &self.url, self.max_connections)
             .context("DATABASE_URL must look like postgres://user:password@host/database")
+    }
+}
+
+pub fn pooler() -> anyhow::Result<store::Pooler> {
+    match optional("HOLDFAST_DATABASE_POOLER").as_deref() {
+        None | Some("session") => Ok(store::Pooler::Session),
+        Some("transaction") => Ok(store::Pooler::Transaction),
+        Some(_) => anyhow::bail!("HOLDFAST_DATABASE_POOLER must be `session` or `transaction`"),
     }
 }
 

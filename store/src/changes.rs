@@ -125,7 +125,7 @@ pub async fn find(db: &Db, order: OrderId, asked: &Idempotency) -> Result<Option
     replay(&mut db.begin().await?, order, asked).await
 }
 
-async fn replay(tx: &mut Tx<'_>, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
+async fn replay(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
     let hash: Option<Vec<u8>> = sqlx::query_scalar(
         "SELECT request_hash FROM order_changes WHERE order_id = $1 AND idempotency_key = $2",
     )
@@ -145,7 +145,7 @@ async fn replay(tx: &mut Tx<'_>, order: OrderId, asked: &Idempotency) -> Result<
 }
 
 /// The equal change that waits, if there is one; if not, there must be room for another.
-async fn join(tx: &mut Tx<'_>, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
+async fn join(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
     let waiting: Vec<(uuid::Uuid, Vec<u8>)> = sqlx::query_as(
         "SELECT id, request_hash FROM order_changes WHERE order_id = $1 AND decided_at IS NULL ORDER BY id",
     )
@@ -164,7 +164,7 @@ async fn join(tx: &mut Tx<'_>, order: OrderId, asked: &Idempotency) -> Result<Op
     Ok(Some(row.into()))
 }
 
-async fn insert(tx: &mut Tx<'_>, new: &Change, asked: &Idempotency, is_keyed: bool) -> Result<()> {
+async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) -> Result<()> {
     sqlx::query(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, idempotency_key, requested_at,
                                     dispatch_after, answer, decided_at)
@@ -187,7 +187,7 @@ async fn insert(tx: &mut Tx<'_>, new: &Change, asked: &Idempotency, is_keyed: bo
 
 /// Asks for the end of a paid order whose money has all gone back, in the transaction that recorded so. The workflow is
 /// told by the sweeper.
-pub(crate) async fn end_if_refunded(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     sqlx::query(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, requested_at, dispatch_after)
          SELECT $2, id, $3, $4, ''::bytea, $5, $6 FROM orders
@@ -221,7 +221,7 @@ pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Change>> {
 }
 
 /// What is to be decided, its orders being locked.
-pub(crate) async fn load(tx: &mut Tx<'_>, ids: &[ChangeId]) -> Result<Vec<Change>> {
+pub(crate) async fn load(tx: &mut Tx, ids: &[ChangeId]) -> Result<Vec<Change>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -231,7 +231,7 @@ pub(crate) async fn load(tx: &mut Tx<'_>, ids: &[ChangeId]) -> Result<Vec<Change
 }
 
 /// Writes answers down, also for equal changes of the same order that wait, and may share one.
-pub(crate) async fn answer(tx: &mut Tx<'_>, answers: &[(ChangeId, Answer, Timestamp)]) -> Result<()> {
+pub(crate) async fn answer(tx: &mut Tx, answers: &[(ChangeId, Answer, Timestamp)]) -> Result<()> {
     if answers.is_empty() {
         return Ok(());
     }

@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq as _;
 use crate::{Db, Error, Result, Tx, orders, random, returns, sql, timeline};
 
 /// The stays of an order.
-pub(crate) async fn stays(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Stay>> {
+pub(crate) async fn stays(tx: &mut Tx, order: OrderId) -> Result<Vec<Stay>> {
     let stays: Vec<Json<Stay>> =
         sqlx::query_scalar("SELECT stay FROM order_lines WHERE order_id = $1 AND stay IS NOT NULL")
             .bind(order.uuid())
@@ -26,7 +26,7 @@ pub(crate) async fn stays(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Stay>> 
 }
 
 /// Draws the code of an order that was paid just now. One for all its stays.
-pub(crate) async fn open(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+pub(crate) async fn open(tx: &mut Tx, order: OrderId) -> Result<()> {
     let stays = stays(tx, order).await?;
     let span = stays.iter().map(Stay::begins_at).min().zip(stays.iter().map(Stay::ends_at).max());
     let (opens_at, closes_at) = span.ok_or_else(|| Error::corrupt(format!("order {order} has no stay")))?;
@@ -61,7 +61,7 @@ pub async fn unsent_code(db: &Db, order: OrderId) -> Result<Option<Code>> {
 }
 
 /// Forgets the code: the mail server has it.
-pub(crate) async fn erase(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+pub(crate) async fn erase(tx: &mut Tx, order: OrderId) -> Result<()> {
     sqlx::query("UPDATE check_ins SET code = NULL WHERE order_id = $1")
         .bind(order.uuid())
         .execute(&mut **tx)
@@ -118,7 +118,7 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
 
 /// Something of an order came back, is about to, or is owed again: its code is good for the nights that are left. When
 /// the last of them is back it is worth nothing any more; as long as one is only about to come back, it may be again.
-pub(crate) async fn follow(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn follow(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     let is_open: Option<bool> =
         sqlx::query_scalar("SELECT closed_at IS NULL FROM check_ins WHERE order_id = $1")
             .bind(order.uuid())
@@ -152,7 +152,7 @@ pub(crate) struct CheckIn {
 }
 
 /// None if the order is not paid, or has no stay.
-pub(crate) async fn get(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<CheckIn>> {
+pub(crate) async fn get(tx: &mut Tx, order: OrderId) -> Result<Option<CheckIn>> {
     let used: Option<bool> =
         sqlx::query_scalar("SELECT used_at IS NOT NULL FROM check_ins WHERE order_id = $1")
             .bind(order.uuid())
@@ -162,7 +162,7 @@ pub(crate) async fn get(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<CheckI
 }
 
 /// The order is completed, used or not, or nothing is left of it: its code is worth nothing any more.
-pub(crate) async fn close(tx: &mut Tx<'_>, order: OrderId, used: bool, at: Timestamp) -> Result<()> {
+pub(crate) async fn close(tx: &mut Tx, order: OrderId, used: bool, at: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE check_ins SET code = NULL, closed_at = coalesce(closed_at, $3::timestamptz),
                 used_at = CASE WHEN $2 THEN $3 END

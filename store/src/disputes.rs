@@ -57,7 +57,7 @@ pub async fn report(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Op
 }
 
 async fn change(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     report: &DisputeReport,
     told_at: Option<Timestamp>,
     at: Timestamp,
@@ -110,7 +110,7 @@ async fn change(
 
 /// A dispute whose end is told before its beginning began all the same.
 async fn tell(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     row: &Row,
     before: Option<DisputeState>,
@@ -134,7 +134,7 @@ async fn tell(
 
 /// Gives disputes that were told before their capture to the order whose money it was.
 pub(crate) async fn found_order(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     provider: &str,
     provider_payment_id: &str,
     order: OrderId,

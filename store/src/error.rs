@@ -49,6 +49,9 @@ pub enum Error {
     /// More is waiting than we promise to serve; nothing was done.
     #[error("too many orders are waiting")]
     Busy,
+    /// So many reports run that the others' connections are kept for them.
+    #[error("too many reports are running")]
+    ReportsBusy,
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
     /// The engine did not take what was handed to it; it is handed over again.
@@ -57,6 +60,8 @@ pub enum Error {
     /// The database is away; so said another's transaction that we shared.
     #[error("{0}")]
     Outage(String),
+    #[error("no connection to PostgreSQL at {place}: {why}")]
+    Unreachable { place: String, why: String },
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     #[error("migration: {0}")]
@@ -72,7 +77,7 @@ impl Error {
     /// The database is away or too busy; the same call may work later.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Outage(_) => true,
+            Self::Outage(_) | Self::Unreachable { .. } => true,
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 // 08 connection, 53 resources, 55P03 lock timeout, 57 operator intervention

@@ -54,7 +54,7 @@ pub(crate) struct Raised(pub ExceptionId);
 
 /// Raises an exception, and shows it on the order's timeline. None if it was raised before.
 pub(crate) async fn raise(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     kind: Mismatch,
     about: &About<'_>,
     at: Timestamp,
@@ -100,7 +100,7 @@ pub(crate) async fn raise(
 pub const UNREADABLE_EVENT: &str = "unreadable_event";
 
 /// Raises the exception of an event that could not be read: once for each, since an event is stored once.
-pub(crate) async fn raise_unreadable(tx: &mut Tx<'_>, event: &Event, why: &str, at: Timestamp) -> Result<()> {
+pub(crate) async fn raise_unreadable(tx: &mut Tx, event: &Event, why: &str, at: Timestamp) -> Result<()> {
     let data = json!({"kind": UNREADABLE_EVENT, "provider": event.provider, "event_id": event.event_id,
                       "type": event.kind, "why": why});
     sqlx::query(
@@ -134,7 +134,7 @@ pub(crate) fn source_of_unknown(provider: &str, provider_payment_id: &str) -> St
 /// Notes whose money exceptions about refunds and disputes of a payment are about, which was not known when they were
 /// raised. Gives them.
 pub(crate) async fn found_order(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     provider: &str,
     provider_payment_id: &str,
     order: OrderId,
@@ -155,12 +155,7 @@ pub(crate) async fn found_order(
 }
 
 /// Shows those that are open on the order's timeline.
-pub(crate) async fn show_open(
-    tx: &mut Tx<'_>,
-    ids: &[ExceptionId],
-    order: OrderId,
-    at: Timestamp,
-) -> Result<()> {
+pub(crate) async fn show_open(tx: &mut Tx, ids: &[ExceptionId], order: OrderId, at: Timestamp) -> Result<()> {
     let open: Vec<(uuid::Uuid, Value)> =
         sqlx::query_as("SELECT id, data FROM exceptions WHERE id = ANY($1) AND state = 'open' ORDER BY id")
             .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
@@ -174,7 +169,7 @@ pub(crate) async fn show_open(
 }
 
 /// Notes the refund that an exception tells of.
-pub(crate) async fn note_refund(tx: &mut Tx<'_>, id: ExceptionId, refund: RefundId) -> Result<()> {
+pub(crate) async fn note_refund(tx: &mut Tx, id: ExceptionId, refund: RefundId) -> Result<()> {
     sqlx::query("UPDATE exceptions SET refund_id = $2 WHERE id = $1")
         .bind(id.uuid())
         .bind(refund.uuid())
@@ -184,7 +179,7 @@ pub(crate) async fn note_refund(tx: &mut Tx<'_>, id: ExceptionId, refund: Refund
 }
 
 /// Notes the dispute that an exception tells of.
-pub(crate) async fn note_dispute(tx: &mut Tx<'_>, id: ExceptionId, dispute: DisputeId) -> Result<()> {
+pub(crate) async fn note_dispute(tx: &mut Tx, id: ExceptionId, dispute: DisputeId) -> Result<()> {
     sqlx::query("UPDATE exceptions SET dispute_id = $2 WHERE id = $1")
         .bind(id.uuid())
         .bind(dispute.uuid())
@@ -194,13 +189,13 @@ pub(crate) async fn note_dispute(tx: &mut Tx<'_>, id: ExceptionId, dispute: Disp
 }
 
 /// How much of what an exception holds went back, or is on its way.
-pub(crate) async fn back(tx: &mut Tx<'_>, id: ExceptionId) -> Result<i64> {
+pub(crate) async fn back(tx: &mut Tx, id: ExceptionId) -> Result<i64> {
     let back = sqlx::query_scalar("SELECT back FROM exceptions WHERE id = $1").bind(id.uuid());
     Ok(back.fetch_one(&mut **tx).await?)
 }
 
 /// Makes an open exception tell of more or less money.
-pub(crate) async fn set_amount(tx: &mut Tx<'_>, id: ExceptionId, amount: i64) -> Result<()> {
+pub(crate) async fn set_amount(tx: &mut Tx, id: ExceptionId, amount: i64) -> Result<()> {
     sqlx::query("UPDATE exceptions SET amount = $2 WHERE id = $1 AND state = 'open'")
         .bind(id.uuid())
         .bind(amount)
@@ -211,7 +206,7 @@ pub(crate) async fn set_amount(tx: &mut Tx<'_>, id: ExceptionId, amount: i64) ->
 
 /// Settles an exception without a person, and shows it on the order's timeline.
 pub(crate) async fn settle_and_tell(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     id: ExceptionId,
     order: Option<OrderId>,
     action: Action,
@@ -230,7 +225,7 @@ pub(crate) async fn settle_and_tell(
 
 /// Opens an exception again that was settled without a person: what settled it holds no longer.
 pub(crate) async fn reopen(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     id: ExceptionId,
     order: Option<OrderId>,
     amount: i64,
@@ -256,7 +251,7 @@ pub(crate) async fn reopen(
 
 /// Marks an open exception as settled. False if somebody else was faster.
 pub(crate) async fn settle(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     id: ExceptionId,
     action: Action,
     note: &str,

@@ -110,7 +110,7 @@ pub async fn knows_payment(db: &Db, provider: &str, provider_payment_id: &str) -
 /// Stores an event of our own about money that was captured before: its order's workflow comes to know what was decided
 /// about it, as it comes to know of money.
 pub(crate) async fn store_own(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     report: PaymentReport,
     kind: &str,
@@ -152,7 +152,7 @@ pub(crate) async fn money_that_waits(
 }
 
 /// None if the event is known already.
-async fn insert(tx: &mut Tx<'_>, event: &Event, at: Timestamp) -> Result<Option<i64>> {
+async fn insert(tx: &mut Tx, event: &Event, at: Timestamp) -> Result<Option<i64>> {
     let columns = Columns::of(event.notice.as_ref());
     let id = sqlx::query_scalar(
         "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
@@ -346,7 +346,7 @@ pub(crate) struct Noted {
     pub told_at: Option<Timestamp>,
 }
 
-pub(crate) async fn event(tx: &mut Tx<'_>, provider: &str, event_id: &str) -> Result<Noted> {
+pub(crate) async fn event(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Noted> {
     let noted: Option<(bool, Option<SqlTime>)> = sqlx::query_as(
         "SELECT settled_at IS NOT NULL, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
     )
@@ -359,11 +359,7 @@ pub(crate) async fn event(tx: &mut Tx<'_>, provider: &str, event_id: &str) -> Re
 }
 
 /// When an event was stored. One that came by another way has no row.
-pub(crate) async fn received_at(
-    tx: &mut Tx<'_>,
-    provider: &str,
-    event_id: &str,
-) -> Result<Option<Timestamp>> {
+pub(crate) async fn received_at(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Option<Timestamp>> {
     let query = sqlx::query_scalar("SELECT received_at FROM inbox WHERE provider = $1 AND event_id = $2");
     let at: Option<SqlTime> = query.bind(provider).bind(event_id).fetch_optional(&mut **tx).await?;
     Ok(at.map(|at| at.to_jiff()))
@@ -371,7 +367,7 @@ pub(crate) async fn received_at(
 
 /// Whether a capture was reported that nobody has settled yet.
 pub(crate) async fn capture_is_under_way(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     provider: &str,
     provider_payment_id: &str,
 ) -> Result<bool> {
@@ -398,7 +394,7 @@ pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> 
 
 /// Notes that what these events (of a provider, by its id) say was acted on. A report that came by another way has no
 /// event.
-pub(crate) async fn mark_settled(tx: &mut Tx<'_>, events: &[(&str, &str, Timestamp)]) -> Result<()> {
+pub(crate) async fn mark_settled(tx: &mut Tx, events: &[(&str, &str, Timestamp)]) -> Result<()> {
     sqlx::query(
         "UPDATE inbox i SET settled_at = e.at
          FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS e (provider, event_id, at)

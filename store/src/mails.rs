@@ -8,7 +8,7 @@ use crate::{Db, Error, Result, SqlTime, Tx, check_ins, sql, timeline};
 /// The right to send one mail. Its row stays locked while the mail server is asked, so two workers
 /// never send the same mail side by side, and a crash frees it.
 pub struct Slot {
-    tx: Tx<'static>,
+    tx: Tx,
     order: OrderId,
     kind: MailKind,
 }
@@ -65,7 +65,7 @@ pub async fn reminders_sent(db: &Db, order: OrderId) -> Result<(u8, Option<Times
 }
 
 /// Money counts from the moment its webhook was stored, before the workflow has seen it.
-async fn awaits_payment(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+async fn awaits_payment(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let row: Option<(String, bool)> = sqlx::query_as(
         "SELECT status, EXISTS (SELECT 1 FROM inbox
                                 WHERE order_id = $1 AND outcome = 'succeeded' AND settled_at IS NULL

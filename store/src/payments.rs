@@ -95,10 +95,7 @@ pub(crate) struct Reported<'a> {
 
 /// Records what providers reported, each of another order. Only success is news about an attempt that we know. Gives
 /// the payments of which something new was learnt.
-pub(crate) async fn record(
-    tx: &mut Tx<'_>,
-    reported: &[Reported<'_>],
-) -> Result<BTreeMap<OrderId, PaymentId>> {
+pub(crate) async fn record(tx: &mut Tx, reported: &[Reported<'_>]) -> Result<BTreeMap<OrderId, PaymentId>> {
     let column = |of: fn(&PaymentReport) -> &str| reported.iter().map(|it| of(it.report)).collect::<Vec<_>>();
     let rows: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
         "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount, currency,
@@ -131,12 +128,7 @@ pub(crate) async fn record(
 }
 
 /// Notes that captured money pays an order: its own, or the one that took its place.
-pub(crate) async fn apply(
-    tx: &mut Tx<'_>,
-    id: PaymentId,
-    amount: i64,
-    instead: Option<OrderId>,
-) -> Result<()> {
+pub(crate) async fn apply(tx: &mut Tx, id: PaymentId, amount: i64, instead: Option<OrderId>) -> Result<()> {
     sqlx::query("UPDATE payments SET applied = $2, pays_order = $3 WHERE id = $1")
         .bind(id.uuid())
         .bind(amount)
@@ -147,7 +139,7 @@ pub(crate) async fn apply(
 }
 
 /// Notes that more of captured money pays its order.
-pub(crate) async fn apply_more(tx: &mut Tx<'_>, id: PaymentId, amount: i64) -> Result<()> {
+pub(crate) async fn apply_more(tx: &mut Tx, id: PaymentId, amount: i64) -> Result<()> {
     let query = sqlx::query("UPDATE payments SET applied = applied + $2, pays_order = NULL WHERE id = $1");
     query.bind(id.uuid()).bind(amount).execute(&mut **tx).await?;
     Ok(())
@@ -204,7 +196,7 @@ pub async fn begin(
     row.try_into()
 }
 
-async fn replay(tx: &mut Tx<'_>, order: OrderId, key: &str) -> Result<Option<Payment>> {
+async fn replay(tx: &mut Tx, order: OrderId, key: &str) -> Result<Option<Payment>> {
     let row: Option<Row> =
         sqlx::query_as(concat!("SELECT ", columns!(), " FROM payments WHERE idempotency_key = $1"))
             .bind(key)
@@ -254,7 +246,7 @@ pub async fn opened(
 
 /// The entry that a provider's event made of our attempt, if there is one: it gets our key, and we are closed.
 async fn stand_aside(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ours: &Payment,
     provider_payment_id: &str,
     at: Timestamp,
@@ -333,7 +325,7 @@ pub async fn unfinished(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
 
 /// Whether this very payment pays the order.
 pub(crate) async fn pays(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     provider: &str,
     provider_payment_id: &str,
@@ -348,7 +340,7 @@ pub(crate) async fn pays(
 }
 
 /// Whether money for this order, which had ended, pays another in its place.
-pub(crate) async fn is_replaced(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+pub(crate) async fn is_replaced(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let query = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL)",
     );
@@ -356,7 +348,7 @@ pub(crate) async fn is_replaced(tx: &mut Tx<'_>, order: OrderId) -> Result<bool>
 }
 
 /// Those of the orders that an attempt could still bring money for.
-pub(crate) async fn with_unfinished(tx: &mut Tx<'_>, orders: &[OrderId]) -> Result<BTreeSet<OrderId>> {
+pub(crate) async fn with_unfinished(tx: &mut Tx, orders: &[OrderId]) -> Result<BTreeSet<OrderId>> {
     let query = sqlx::query_scalar(
         "SELECT order_id FROM payments WHERE order_id = ANY($1) AND state IN ('opening', 'open', 'closing')",
     );
@@ -366,7 +358,7 @@ pub(crate) async fn with_unfinished(tx: &mut Tx<'_>, orders: &[OrderId]) -> Resu
 }
 
 /// Gives up the attempts of which the provider does not say what became.
-pub(crate) async fn give_up(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<Vec<Payment>> {
+pub(crate) async fn give_up(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<Vec<Payment>> {
     let rows: Vec<Row> = sqlx::query_as(concat!(
         "UPDATE payments SET state = 'failed', state_text = 'the provider did not say', client = NULL,
                 updated_at = $2

@@ -44,7 +44,7 @@ impl Lodging {
 const LODGINGS: &str = "SELECT sku, name, kind, currency, active, stay FROM products WHERE sku = ANY($1)";
 
 /// The products of these SKUs, whatever their kind.
-pub(crate) async fn lodgings(tx: &mut Tx<'_>, skus: &[&str]) -> Result<BTreeMap<String, Lodging>> {
+pub(crate) async fn lodgings(tx: &mut Tx, skus: &[&str]) -> Result<BTreeMap<String, Lodging>> {
     let rows: Vec<Lodging> = sqlx::query_as(LODGINGS).bind(skus).fetch_all(&mut **tx).await?;
     Ok(rows.into_iter().map(|lodging| (lodging.sku.clone(), lodging)).collect())
 }
@@ -73,7 +73,7 @@ pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, ask: &Ask) -> Result<(
 }
 
 /// An event of the product, and its row.
-async fn write(tx: &mut Tx<'_>, sku: &Sku, ask: &Ask, change: impl FnOnce(&mut Details)) -> Result<()> {
+async fn write(tx: &mut Tx, sku: &Sku, ask: &Ask, change: impl FnOnce(&mut Details)) -> Result<()> {
     let product = products::lock(tx, sku).await?.ok_or(Error::NotFound)?;
     if product.details.kind != Kind::Stay {
         return Err(Error::NotAStay);
@@ -107,7 +107,7 @@ pub async fn nights(db: &Db, sku: &Sku, from: Date, to: Date) -> Result<Vec<Nigh
     nights_in(&mut tx, sku, from, to).await
 }
 
-async fn nights_in(tx: &mut Tx<'_>, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
+async fn nights_in(tx: &mut Tx, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
     let rows: Vec<(SqlDate, i64, i64, i64, i64)> = sqlx::query_as(
         "SELECT night, capacity, on_hand, held, coalesce(s.unit_price, p.unit_price)
          FROM stock_levels s JOIN products p ON p.sku = s.product
@@ -151,7 +151,7 @@ pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<
 
 /// Every night gets its level: at first without rooms, so that all that changes is a movement. In the order of their
 /// keys, as stock is locked everywhere.
-async fn add_missing(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
+async fn add_missing(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
     let (keys, dates): (Vec<String>, Vec<SqlDate>) = stay::nights(offer.from, offer.to)
         .map(|night| (sku.night(night).as_str().to_owned(), night.to_sqlx()))
         .unzip();
@@ -167,7 +167,7 @@ async fn add_missing(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
     Ok(())
 }
 
-async fn lock(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
+async fn lock(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
     sqlx::query(
         "SELECT 1 FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
          ORDER BY sku FOR NO KEY UPDATE",
@@ -180,7 +180,7 @@ async fn lock(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
     Ok(())
 }
 
-async fn change(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<()> {
+async fn change(tx: &mut Tx, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<()> {
     sqlx::query(
         "WITH before AS (
              SELECT sku, capacity FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3

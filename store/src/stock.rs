@@ -97,12 +97,12 @@ pub async fn adjust(
 /// Whether an answer repeats an earlier one.
 pub type Replayed = bool;
 
-async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Level> {
+async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Level> {
     let row = sqlx::query_as(LEVEL_LOCKED).bind(sku.as_str()).fetch_optional(&mut **tx).await?;
     of_goods(row)
 }
 
-async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Level>> {
+async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Level>> {
     let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
         "SELECT on_hand_after, held_after, request_hash FROM stock_movements WHERE idempotency_key = $1",
     )
@@ -129,7 +129,7 @@ pub(crate) struct Held {
 
 /// Puts lines of new orders on hold: levels, holds and ledger. The caller has locked the levels and made sure
 /// that there is enough; the ledger keeps the order of `held`.
-pub(crate) async fn hold(tx: &mut Tx<'_>, held: &[Held]) -> Result<()> {
+pub(crate) async fn hold(tx: &mut Tx, held: &[Held]) -> Result<()> {
     sqlx::query(
         "WITH line AS (
              SELECT order_id, sku, quantity, on_hand, held, at, position
@@ -161,7 +161,7 @@ pub(crate) async fn hold(tx: &mut Tx<'_>, held: &[Held]) -> Result<()> {
 /// Puts what a refund had claimed of an order, or what was left of one that ended, back on the shelf, once: the ledger
 /// refuses a second time. That no more comes back than was sold is the hold's own rule.
 pub(crate) async fn take_back(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     refund: Option<RefundId>,
     units: &Units,
@@ -206,7 +206,7 @@ pub(crate) struct End {
 
 /// Ends every open hold of these orders, each named once. Safe to repeat: a hold moves once, and what is not `held`
 /// is left alone. The ledger keeps the order of `ends`.
-pub(crate) async fn end_holds(tx: &mut Tx<'_>, ends: &[End]) -> Result<()> {
+pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
     if ends.is_empty() {
         return Ok(());
     }

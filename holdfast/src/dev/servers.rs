@@ -49,7 +49,7 @@ impl Servers {
             Place::Given(url) => url.clone(),
             Place::Own((postgres, _)) => postgres.url(DATABASE),
         };
-        config::Database { url, max_connections: MAX_CONNECTIONS }
+        config::Database { url, max_connections: MAX_CONNECTIONS, pooler: store::Pooler::Session }
     }
 
     pub fn temporal(&self, payload_key: &str) -> anyhow::Result<config::Temporal> {
@@ -169,12 +169,9 @@ async fn check_database(url: String) -> anyhow::Result<()> {
         url.starts_with("postgres://") || url.starts_with("postgresql://"),
         "DATABASE_URL must look like postgres://user:password@host/database"
     );
-    let db = config::Database { url, max_connections: 1 }.open()?;
-    match db.ready().await {
-        // Pools hide why no connection came, and it is no matter here: an old schema is no fault yet.
-        Err(error) if error.is_outage() => Err(error).context("no PostgreSQL answers at DATABASE_URL"),
-        _ => db.migrate().await.context("the database of DATABASE_URL cannot be used"),
-    }
+    let db = config::Database { url, max_connections: 1, pooler: store::Pooler::Session }.open()?;
+    db.reach().await.context("DATABASE_URL")?;
+    db.migrate().await.context("the database of DATABASE_URL cannot be used")
 }
 
 /// As a shell reads it back.

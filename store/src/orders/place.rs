@@ -103,7 +103,7 @@ pub(super) struct Shelf {
     pub lodgings: BTreeMap<String, Lodging>,
 }
 
-async fn lock_shelf(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Shelf> {
+async fn lock_shelf(tx: &mut Tx, asks: &[Ask]) -> Result<Shelf> {
     let units: BTreeSet<Sku> = asks.iter().flat_map(|ask| ask.placement.units()).collect();
     let offers: Vec<Offer> = sqlx::query_as(
         "SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS unit_price, currency, active, on_hand, held
@@ -126,7 +126,7 @@ async fn lock_shelf(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Shelf> {
 /// Which order a key made, and of what request.
 type Known = HashMap<String, (OrderId, Vec<u8>)>;
 
-async fn known_keys(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Known> {
+async fn known_keys(tx: &mut Tx, asks: &[Ask]) -> Result<Known> {
     let keys: Vec<&str> = asks.iter().map(|ask| ask.idempotency.key.as_str()).collect();
     let rows: Vec<(String, uuid::Uuid, Vec<u8>)> = sqlx::query_as(
         "SELECT idempotency_key, id, request_hash FROM orders WHERE idempotency_key = ANY($1)",

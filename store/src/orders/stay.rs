@@ -23,7 +23,7 @@ pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     Ok(closed)
 }
 
-pub(super) async fn check_in_locked(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Closed> {
+pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Closed> {
     let Some(check_in) = check_ins::get(tx, order.id).await? else {
         return Ok(Closed::Refused(order.status));
     };

@@ -121,7 +121,7 @@ fn exact<'a>((step, order): (&'a Step, &'a Option<Locked>)) -> Option<News<'a>> 
     news.is_exact().then_some(news)
 }
 
-async fn lock_payments(tx: &mut Tx<'_>, steps: &[Step]) -> Result<()> {
+async fn lock_payments(tx: &mut Tx, steps: &[Step]) -> Result<()> {
     let payments: Vec<(&str, &str)> = steps
         .iter()
         .filter_map(|step| match &step.what {
@@ -154,7 +154,7 @@ impl Step {
         }
     }
 
-    async fn decide(&self, tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked) -> Result<Decision> {
+    async fn decide(&self, tx: &mut Tx, ends: &mut Vec<End>, order: &Locked) -> Result<Decision> {
         match &self.what {
             What::Settle(report) => {
                 pay::settle(tx, ends, &News { order, report, at: self.at }).await.map(Decision::Settled)

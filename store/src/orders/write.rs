@@ -8,7 +8,7 @@ use crate::{Error, Idempotency, Result, SqlTime, Tx, outbox, sql, timeline};
 
 /// Writes orders with their lines, timelines and outbox rows. Each begins unpaid, also one that is free.
 /// [`Error::Raced`] if a key was taken since it was looked up.
-pub(super) async fn orders(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+pub(super) async fn orders(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
     if heads(tx, orders).await? != orders.len() as u64 {
         return Err(Error::Raced);
     }
@@ -36,7 +36,7 @@ fn told(line: &Line) -> Value {
     }
 }
 
-async fn heads(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
+async fn heads(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
     let json = |value: serde_json::Result<Value>| value.map_err(Error::corrupt);
     let column = |of: fn(&Order) -> serde_json::Result<Value>| {
         orders.iter().map(|(order, _)| json(of(order))).collect::<Result<Vec<Value>>>()
@@ -71,7 +71,7 @@ async fn heads(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<u64
     Ok(written.rows_affected())
 }
 
-async fn lines(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+async fn lines(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
     let all: Vec<(uuid::Uuid, &Line)> =
         orders.iter().flat_map(|(order, _)| order.lines.iter().map(|line| (order.id.uuid(), line))).collect();
     sqlx::query(

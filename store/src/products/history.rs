@@ -33,7 +33,7 @@ impl From<EventRow> for Event {
 }
 
 /// Appends an event; `false` if another one got its number first.
-pub(super) async fn append(tx: &mut Tx<'_>, sku: &Sku, event: &Event) -> Result<bool> {
+pub(super) async fn append(tx: &mut Tx, sku: &Sku, event: &Event) -> Result<bool> {
     let done = sqlx::query(
         "INSERT INTO product_events (sku, version, type, at, by, changes) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT DO NOTHING",
@@ -105,7 +105,7 @@ async fn rebuild_one(db: &Db, sku: &Sku) -> Result<()> {
 }
 
 /// All events of some products, oldest first.
-async fn of(tx: &mut Tx<'_>, skus: &[String]) -> Result<HashMap<String, Vec<Event>>> {
+async fn of(tx: &mut Tx, skus: &[String]) -> Result<HashMap<String, Vec<Event>>> {
     let rows: Vec<EventRow> = sqlx::query_as(
         "SELECT sku, version, type, at, by, changes FROM product_events WHERE sku = ANY($1) ORDER BY sku, version",
     )

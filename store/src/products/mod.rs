@@ -121,7 +121,7 @@ pub(crate) fn behind(sku: &Sku) -> Error {
 /// Makes the product that was locked what `details` say: an event, and the row. None if there is such an event already:
 /// somebody else created the product a moment ago, or see [`behind`].
 pub(crate) async fn write(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     sku: &Sku,
     before: Option<Product>,
     details: &Details,
@@ -142,7 +142,7 @@ pub(crate) async fn write(
     Ok(Some(product))
 }
 
-pub(crate) async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Product>> {
+pub(crate) async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Option<Product>> {
     let row: Option<Row> =
         sqlx::query_as(concat!("SELECT ", columns!(), " FROM products WHERE sku = $1 FOR NO KEY UPDATE"))
             .bind(sku.as_str())
@@ -152,7 +152,7 @@ pub(crate) async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Product>> 
 }
 
 /// Writes the row that stands for what the events of a product add up to, and the words by which it is found.
-async fn project(tx: &mut Tx<'_>, product: &Product) -> Result<()> {
+async fn project(tx: &mut Tx, product: &Product) -> Result<()> {
     let Product { sku, details, version, created_at, updated_at, retired_at } = product;
     sqlx::query(
         "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, version, created_at,

@@ -251,7 +251,7 @@ pub(super) fn index(details: &Details) -> String {
 
 /// Notes the words of a product for [`alike`]. In one order, so that two who bring the same words wait for each other
 /// and never both.
-pub(super) async fn learn(tx: &mut Tx<'_>, details: &Details) -> Result<()> {
+pub(super) async fn learn(tx: &mut Tx, details: &Details) -> Result<()> {
     let mut words = search::words(&details.name);
     words.extend(search::words(&details.description));
     let entries: BTreeSet<(String, &String)> = words

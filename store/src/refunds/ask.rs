@@ -109,7 +109,7 @@ fn shares(paid: &[Paid], amount: i64) -> impl Iterator<Item = (&Paid, i64)> {
         .filter(|(_, share)| *share > 0)
 }
 
-async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>> {
+async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>> {
     let hash: Option<Vec<u8>> =
         sqlx::query_scalar("SELECT request_hash FROM refunds WHERE idempotency_key = $1")
             .bind(&idempotency.key)
@@ -134,7 +134,7 @@ async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Vec
 }
 
 /// Whether all of what an order was paid with went back or is on its way.
-pub(crate) async fn is_all_asked_back(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+pub(crate) async fn is_all_asked_back(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let query = sqlx::query_scalar(
         "SELECT sum(applied) > 0 AND sum(applied) <= coalesce((
                     SELECT sum(own) FROM refunds WHERE order_id = $1 AND state <> 'failed'), 0)
@@ -145,7 +145,7 @@ pub(crate) async fn is_all_asked_back(tx: &mut Tx<'_>, order: OrderId) -> Result
 }
 
 /// Whether all of an order's money has gone back.
-pub(crate) async fn is_refunded(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+pub(crate) async fn is_refunded(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let status: String = sqlx::query_scalar("SELECT payment_status FROM orders WHERE id = $1")
         .bind(order.uuid())
         .fetch_one(&mut **tx)
@@ -154,12 +154,7 @@ pub(crate) async fn is_refunded(tx: &mut Tx<'_>, order: OrderId) -> Result<bool>
 }
 
 /// Asks back all that is left of what an order was paid with: it was cancelled. Its stock is back already.
-pub(crate) async fn give_back_all(
-    tx: &mut Tx<'_>,
-    order: OrderId,
-    reason: &str,
-    at: Timestamp,
-) -> Result<()> {
+pub(crate) async fn give_back_all(tx: &mut Tx, order: OrderId, reason: &str, at: Timestamp) -> Result<()> {
     let paid = paid_with(tx, order).await?;
     for paid in paid.iter().filter(|paid| paid.left > 0) {
         let refund = insert(tx, &paid.back(order, paid.left, reason), at).await?;
@@ -169,7 +164,7 @@ pub(crate) async fn give_back_all(
 }
 
 /// A paid order was cancelled while its money was in dispute, and is with us again: it goes back now.
-pub(crate) async fn give_back_of_cancelled(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn give_back_of_cancelled(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     let query = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1 AND status = 'cancelled' AND paid_at IS NOT NULL)",
     );
@@ -202,7 +197,7 @@ impl Paid {
 }
 
 /// The largest first, so that a refund is of few payments.
-async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Paid>> {
+async fn paid_with(tx: &mut Tx, order: OrderId) -> Result<Vec<Paid>> {
     let rows: Vec<(uuid::Uuid, String, String, i64, i64, String)> = sqlx::query_as(concat!(
         "SELECT p.id, p.provider, p.provider_payment_id, p.amount, ",
         left_of_payment!(),
@@ -226,7 +221,7 @@ async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Paid>> {
 
 /// Sends the money of an exception back, by a rule: what has not gone back by itself.
 pub(crate) async fn by_rule(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     exception: ExceptionId,
     about: &About<'_>,
     why: Mismatch,
@@ -251,7 +246,7 @@ pub(crate) async fn by_rule(
 
 /// Sends the money of an exception back, because a person said so.
 pub(crate) async fn of_exception(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     exception: &Exception,
     note: &str,
     at: Timestamp,

@@ -87,7 +87,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub async fn read(tx: &mut Tx<'_>, whose: &Whose<'_>) -> Result<Self> {
+    pub async fn read(tx: &mut Tx, whose: &Whose<'_>) -> Result<Self> {
         let payment = whose.payment.map(PaymentId::uuid);
         let captured: Option<(i64, i64, String)> = sqlx::query_as(
             "SELECT amount, applied, currency::text FROM payments WHERE id = $1 AND state = 'succeeded'",

@@ -193,7 +193,7 @@ impl<'a> New<'a> {
 }
 
 /// Writes a refund down. Whose money it is follows: see [`rebalance`].
-async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund> {
+async fn insert(tx: &mut Tx, new: &New<'_>, at: Timestamp) -> Result<Refund> {
     let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
@@ -233,7 +233,7 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
     Ok(refund)
 }
 
-async fn note_request(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+async fn note_request(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order else { return Ok(()) };
     let data = json!({"refund_id": refund.id, "amount": refund.money.amount,
                       "currency": refund.money.currency, "reason": refund.reason, "source": refund.source});

@@ -73,7 +73,7 @@ pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Opt
 }
 
 /// A refund, locked after its payment and its order, as everybody locks them.
-async fn locked(tx: &mut Tx<'_>, id: RefundId) -> Result<Refund> {
+async fn locked(tx: &mut Tx, id: RefundId) -> Result<Refund> {
     let payment: Option<(String, String)> =
         sqlx::query_as("SELECT provider, provider_payment_id FROM refunds WHERE id = $1")
             .bind(id.uuid())
@@ -99,7 +99,7 @@ async fn locked(tx: &mut Tx<'_>, id: RefundId) -> Result<Refund> {
 /// Changes a refund's state, if what was seen follows from it; gives its state now, and whether that is news.
 /// `told_at` is the provider's own time of what it says, if it says one.
 async fn change(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     before: Refund,
     seen: &RefundReport,
     told_at: Option<Timestamp>,
@@ -148,7 +148,7 @@ async fn change(
 }
 
 /// Whether it is said of another payment, amount or currency than was asked for, or of two refunds at once.
-async fn contradicts(tx: &mut Tx<'_>, asked: &Refund, seen: &RefundReport) -> Result<bool> {
+async fn contradicts(tx: &mut Tx, asked: &Refund, seen: &RefundReport) -> Result<bool> {
     let same = asked.provider == seen.provider
         && asked.provider_payment_id == seen.payment_id
         && asked.money == seen.money
@@ -167,12 +167,7 @@ async fn contradicts(tx: &mut Tx<'_>, asked: &Refund, seen: &RefundReport) -> Re
 }
 
 /// Told once, and not taken up. The exception is about no money: that is where it was.
-async fn raise_contradiction(
-    tx: &mut Tx<'_>,
-    asked: &Refund,
-    seen: &RefundReport,
-    at: Timestamp,
-) -> Result<()> {
+async fn raise_contradiction(tx: &mut Tx, asked: &Refund, seen: &RefundReport, at: Timestamp) -> Result<()> {
     let about = About {
         order: asked.order,
         payment: asked.payment,
@@ -195,7 +190,7 @@ async fn raise_contradiction(
 }
 
 /// Whether a newer word of the provider's than this one was taken up already.
-async fn is_outdated(tx: &mut Tx<'_>, refund: &Refund, told_at: Option<Timestamp>) -> Result<bool> {
+async fn is_outdated(tx: &mut Tx, refund: &Refund, told_at: Option<Timestamp>) -> Result<bool> {
     let Some(told_at) = told_at else { return Ok(false) };
     let last: Option<SqlTime> = sqlx::query_scalar("SELECT told_at FROM refunds WHERE id = $1")
         .bind(refund.id.uuid())
@@ -206,7 +201,7 @@ async fn is_outdated(tx: &mut Tx<'_>, refund: &Refund, told_at: Option<Timestamp
 
 /// What was to be made instead of a refund that had failed, and that no provider was asked for yet, is not made any
 /// more: the first went back after all.
-async fn supersede(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+async fn supersede(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let instead: Vec<Row> = sqlx::query_as(concat!(
         "UPDATE refunds SET state = 'failed', state_text = $2, updated_at = $3
          FROM exceptions e
@@ -234,13 +229,13 @@ async fn supersede(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()
 }
 
 /// All that follows from a refund's new state: what the order makes of it, and whose money it was.
-async fn tell(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+async fn tell(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     consequences(tx, refund, at).await?;
     rebalance(tx, &refund.whose(), at).await
 }
 
 /// What the order makes of a refund that came to an end, or to another one: the timeline and the stock.
-pub(super) async fn consequences(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+pub(super) async fn consequences(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order else { return Ok(()) };
     let mut data = json!({"refund_id": refund.id, "amount": refund.money.amount,
                           "currency": refund.money.currency, "reason": refund.reason});
@@ -261,12 +256,12 @@ pub(super) async fn consequences(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp
 
 /// One report at a time about one payment, of its capture or of its refunds: two at once about a new refund
 /// would both insert it, and a capture would not see a refund that came before it. Taken before an order's lock.
-pub(crate) async fn lock_payment(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str) -> Result<()> {
+pub(crate) async fn lock_payment(tx: &mut Tx, provider: &str, provider_payment_id: &str) -> Result<()> {
     lock_payments(tx, &[(provider, provider_payment_id)]).await
 }
 
 /// The same of many, in an order of their own, so that those who lock several wait and never deadlock.
-pub(crate) async fn lock_payments(tx: &mut Tx<'_>, payments: &[(&str, &str)]) -> Result<()> {
+pub(crate) async fn lock_payments(tx: &mut Tx, payments: &[(&str, &str)]) -> Result<()> {
     let names = payments.iter().map(|(provider, payment)| format!("{provider}/{payment}"));
     sqlx::query(
         "SELECT pg_advisory_xact_lock(key) FROM (
@@ -281,7 +276,7 @@ pub(crate) async fn lock_payments(tx: &mut Tx<'_>, payments: &[(&str, &str)]) ->
 
 /// A refund that somebody made in the provider's dashboard, whatever became of it.
 async fn made_at_provider(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     report: &RefundReport,
     told_at: Option<Timestamp>,
     at: Timestamp,
