@@ -55,7 +55,8 @@ pub(crate) async fn append_all(tx: &mut Tx, entries: &[New<&Locked>]) -> Result<
         tx,
         &entries,
         "INSERT INTO timeline (order_id, at, type, data)
-         SELECT order_id, greatest(at, (SELECT max(at) FROM timeline t WHERE t.order_id = e.order_id)), type, data
+         SELECT order_id, greatest(at, (SELECT t.at FROM timeline t WHERE t.order_id = e.order_id ORDER BY t.id DESC LIMIT 1)),
+                type, data
          FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
               WITH ORDINALITY AS e (order_id, at, type, data, position)
          ORDER BY position",
