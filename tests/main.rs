@@ -59,6 +59,7 @@ mod stock;
 mod stripe;
 mod temporal_view;
 mod timelines;
+mod tls;
 mod underpayment;
 mod update;
 mod webhooks;

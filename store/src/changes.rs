@@ -254,8 +254,8 @@ pub(crate) async fn answer(tx: &mut Tx, answers: &[(ChangeId, Answer, Timestamp)
 pub async fn claim_undecided(db: &Db, lease: &Lease) -> Result<Vec<(ChangeId, Start)>> {
     let rows: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
         "UPDATE order_changes SET dispatch_after = $2
-         WHERE id IN (SELECT id FROM order_changes WHERE decided_at IS NULL AND dispatch_after <= $1
-                      ORDER BY dispatch_after LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
+         WHERE id = ANY(ARRAY(SELECT id FROM order_changes WHERE decided_at IS NULL AND dispatch_after <= $1
+                      ORDER BY dispatch_after LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED))
          RETURNING id, order_id",
     )
     .bind(sql(lease.now))
@@ -277,8 +277,8 @@ pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE order_changes
          SET dispatch_after = $2::timestamptz + greatest(interval '30 seconds', $2::timestamptz - requested_at)
-         WHERE id IN (SELECT id FROM order_changes WHERE id = ANY($1) AND decided_at IS NULL
-                      FOR NO KEY UPDATE SKIP LOCKED)",
+         WHERE id = ANY(ARRAY(SELECT id FROM order_changes WHERE id = ANY($1) AND decided_at IS NULL
+                      FOR NO KEY UPDATE SKIP LOCKED))",
     )
     .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
     .bind(sql(at))

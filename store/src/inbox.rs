@@ -281,7 +281,7 @@ pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
                      AND c.payment_id = inbox.payment_id AND c.outcome = 'succeeded'))
              ORDER BY coalesce(dispatch_after, received_at) LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
          )
-         UPDATE inbox SET dispatch_after = $5 WHERE id IN (SELECT id FROM due)
+         UPDATE inbox SET dispatch_after = $5 WHERE id = ANY(ARRAY(SELECT id FROM due))
          RETURNING id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
                    provider_refund_id, provider_dispute_id, state_text",
     )
@@ -383,7 +383,7 @@ pub(crate) async fn capture_is_under_way(
 pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE inbox SET dispatched_at = $2
-         WHERE id IN (SELECT id FROM inbox WHERE id = ANY($1) AND settled_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)",
+         WHERE id = ANY(ARRAY(SELECT id FROM inbox WHERE id = ANY($1) AND settled_at IS NULL FOR NO KEY UPDATE SKIP LOCKED))",
     )
     .bind(ids)
     .bind(sql(at))

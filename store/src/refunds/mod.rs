@@ -282,7 +282,7 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<(RefundId, Op
              WHERE workflow_started_at IS NULL AND (dispatch_after IS NULL OR dispatch_after < $1)
              ORDER BY coalesce(dispatch_after, created_at) LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
          )
-         UPDATE refunds SET dispatch_after = $3 WHERE id IN (SELECT id FROM due) RETURNING id, order_id",
+         UPDATE refunds SET dispatch_after = $3 WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING id, order_id",
     )
     .bind(sql(lease.now))
     .bind(lease.limit)
@@ -307,8 +307,8 @@ pub async fn note_started(db: &Db, ids: &[RefundId], at: Timestamp) -> Result<()
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
     sqlx::query(
         "UPDATE refunds SET workflow_started_at = $2
-         WHERE id IN (SELECT id FROM refunds WHERE id = ANY($1) AND workflow_started_at IS NULL
-                      FOR NO KEY UPDATE SKIP LOCKED)",
+         WHERE id = ANY(ARRAY(SELECT id FROM refunds WHERE id = ANY($1) AND workflow_started_at IS NULL
+                      FOR NO KEY UPDATE SKIP LOCKED))",
     )
     .bind(ids)
     .bind(sql(at))
