@@ -43,6 +43,7 @@ mod outages;
 mod parts_back;
 mod payable;
 mod payments;
+mod pgbouncer;
 mod plans;
 mod policy;
 mod reads;

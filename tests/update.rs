@@ -36,7 +36,7 @@ async fn the_running_version_outlives_new_columns_in_every_table() {
     shop.close();
 }
 
-type Route = (Method, String);
+pub type Route = (Method, String);
 
 /// Every route that the API documents.
 async fn documented(shop: &Shop) -> BTreeSet<Route> {
@@ -51,7 +51,7 @@ async fn documented(shop: &Shop) -> BTreeSet<Route> {
 }
 
 /// A day in the shop that takes every route.
-struct Walk<'a> {
+pub struct Walk<'a> {
     shop: &'a Shop,
     /// A word for what this day brings.
     word: &'a str,
@@ -59,7 +59,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    async fn around(shop: &'a Shop, word: &'a str) -> BTreeSet<Route> {
+    pub async fn around(shop: &'a Shop, word: &'a str) -> BTreeSet<Route> {
         let mut walk = Self { shop, word, walked: BTreeSet::new() };
         walk.products().await;
         walk.goods().await;

@@ -32,11 +32,11 @@ fn why(error: &sqlx::Error) -> String {
         sqlx::Error::Database(error) => error.message().to_owned(),
         error => error.to_string(),
     };
+    let untrusted =
+        "no authority that is trusted has signed its certificate; name its own with `sslrootcert`";
     let advice = [
-        (
-            "UnknownIssuer",
-            "no authority that is trusted has signed its certificate; name its own with `sslrootcert`",
-        ),
+        ("UnknownIssuer", untrusted),
+        ("BadSignature", untrusted),
         ("unsupported startup parameter", "set HOLDFAST_DATABASE_POOLER=transaction behind a pooler"),
     ];
     let advice = advice.into_iter().find(|(word, _)| said.contains(word));
