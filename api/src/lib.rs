@@ -32,7 +32,7 @@ use store::{Db, Door};
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
-pub use auth::ApiKey;
+pub use auth::ApiKeys;
 use behind::Behind;
 pub use codec::serve_codec;
 use error::Problem;
@@ -52,7 +52,7 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub dispatcher: Dispatcher,
     behind: Behind,
-    pub api_key: ApiKey,
+    pub api_keys: ApiKeys,
     /// Routes to play with the sandbox provider. Never in production.
     pub sandbox: Option<Arc<Sandbox>>,
     pub sdk_metrics: SdkMetrics,
@@ -64,13 +64,13 @@ impl App {
         db: Db,
         door: Door,
         engine: Arc<Engine>,
-        api_key: ApiKey,
+        api_keys: ApiKeys,
         providers: Providers,
         sdk_metrics: SdkMetrics,
     ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
         let behind = Behind::new();
-        Self { db, door, engine, dispatcher, behind, api_key, sandbox: None, sdk_metrics, providers }
+        Self { db, door, engine, dispatcher, behind, api_keys, sandbox: None, sdk_metrics, providers }
     }
 
     /// Adds the routes to play with the sandbox payment provider.

@@ -5,11 +5,13 @@ use std::{env, num::NonZeroUsize, str::FromStr};
 
 use activities::mail::MailerConfig;
 use anyhow::Context as _;
-use engine::PayloadKey;
+use engine::PayloadKeys;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MAIL_FROM: &str = "Holdfast <orders@holdfast.localhost>";
 const DEFAULT_MAX_CONNECTIONS: u32 = 20;
+/// What is shorter is found by trying.
+const MIN_SECRET_BYTES: usize = 16;
 
 /// `DATABASE_URL`, `HOLDFAST_DATABASE_MAX_CONNECTIONS`, `HOLDFAST_DATABASE_POOLER`.
 pub struct Database {
@@ -47,21 +49,20 @@ pub fn pooler() -> anyhow::Result<store::Pooler> {
 pub struct Temporal {
     /// Instead of `TEMPORAL_ADDRESS`.
     pub address: Option<String>,
-    pub payload_key: Option<PayloadKey>,
+    pub payload_keys: Option<PayloadKeys>,
     pub task_queue: String,
     pub ui_url: Option<String>,
 }
 
 impl Temporal {
     pub fn load() -> anyhow::Result<Self> {
-        let payload_key = optional("HOLDFAST_PAYLOAD_KEY")
-            .map(|text| {
-                PayloadKey::parse(&text).map_err(|why| anyhow::anyhow!("HOLDFAST_PAYLOAD_KEY: {why}"))
-            })
-            .transpose()?;
+        let parse = |text: String| {
+            PayloadKeys::parse(&text).map_err(|why| anyhow::anyhow!("HOLDFAST_PAYLOAD_KEY: {why}"))
+        };
+        let payload_keys = optional("HOLDFAST_PAYLOAD_KEY").map(parse).transpose()?;
         Ok(Self {
             address: None,
-            payload_key,
+            payload_keys,
             task_queue: optional("HOLDFAST_TASK_QUEUE")
                 .unwrap_or_else(|| engine::DEFAULT_TASK_QUEUE.to_owned()),
             ui_url: optional("HOLDFAST_TEMPORAL_UI_URL"),
@@ -69,12 +70,12 @@ impl Temporal {
     }
 
     pub fn open(&self, metrics: &telemetry::SdkMetrics) -> anyhow::Result<engine::Engine> {
-        if self.payload_key.is_none() {
+        if self.payload_keys.is_none() {
             tracing::warn!("HOLDFAST_PAYLOAD_KEY is not set: Temporal stores payloads in clear");
         }
         let config = engine::Config::load(engine::Options {
             address: self.address.as_deref(),
-            payload_key: self.payload_key.as_ref(),
+            payload_keys: self.payload_keys.as_ref(),
             task_queue: self.task_queue.clone(),
             ui_url: self.ui_url.clone(),
             metrics: Some(metrics),
@@ -83,10 +84,11 @@ impl Temporal {
     }
 }
 
-/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`.
+/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY` (several with commas between them), `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`.
 pub struct Http {
     pub listen: String,
-    pub api_key: String,
+    /// Each of them is good.
+    pub api_keys: Vec<String>,
     pub sandbox_secret: Option<String>,
     /// Orders that wait at the door; who comes when it is full is answered 503.
     pub max_waiting: Option<NonZeroUsize>,
@@ -100,8 +102,9 @@ impl Http {
         Ok(Self {
             max_waiting,
             listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
-            api_key: required("HOLDFAST_API_KEY", "the key your shop will send")?,
-            sandbox_secret: optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET"),
+            api_keys: secrets("HOLDFAST_API_KEY")?
+                .context("HOLDFAST_API_KEY is not set; it should be the key your shop will send")?,
+            sandbox_secret: secret("HOLDFAST_SANDBOX_WEBHOOK_SECRET")?,
         })
     }
 }
@@ -132,9 +135,43 @@ pub fn mail_from() -> String {
     optional("HOLDFAST_MAIL_FROM").unwrap_or_else(|| DEFAULT_MAIL_FROM.to_owned())
 }
 
-/// A variable that is set and not empty.
+/// A variable that is set and not empty, without the white space around it: files and forms leave a line's end behind.
 pub fn optional(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.trim().is_empty())
+    env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// A key or a secret, if it is set.
+pub fn secret(name: &str) -> anyhow::Result<Option<String>> {
+    let checked = |secret: String| check_secret(name, &secret).map(|()| secret);
+    optional(name).map(checked).transpose()
+}
+
+/// Keys or secrets with commas between them: while one takes the place of another, both are good.
+pub fn secrets(name: &str) -> anyhow::Result<Option<Vec<String>>> {
+    let Some(text) = optional(name) else { return Ok(None) };
+    let secrets: Vec<String> =
+        text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+    for secret in &secrets {
+        check_secret(name, secret)?;
+    }
+    anyhow::ensure!(!secrets.is_empty(), "{name} has commas, and nothing between them");
+    Ok(Some(secrets))
+}
+
+/// Says which variable, and never what is in it.
+fn check_secret(name: &str, secret: &str) -> anyhow::Result<()> {
+    // `whsec_` says what it is, and hides nothing.
+    let hidden = secret.strip_prefix("whsec_").unwrap_or(secret);
+    anyhow::ensure!(
+        is_long(hidden),
+        "{name} is too easily guessed: {} bytes, and it must have at least {MIN_SECRET_BYTES}",
+        hidden.len()
+    );
+    Ok(())
+}
+
+pub fn is_long(secret: &str) -> bool {
+    secret.len() >= MIN_SECRET_BYTES
 }
 
 pub fn required(name: &str, example: &str) -> anyhow::Result<String> {

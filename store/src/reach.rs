@@ -1,6 +1,6 @@
 //! Why there is no connection: host, port and reason, in one sentence and at once.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 
@@ -27,6 +27,10 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> 
 /// do not say. None of them holds a password.
 fn why(error: &sqlx::Error) -> String {
     let said = match error {
+        // By a socket it is the socket's file; else only the files of TLS are looked for.
+        sqlx::Error::Io(error) if error.kind() == ErrorKind::NotFound => {
+            format!("{error}: of its socket, or of `sslrootcert`, `sslcert` or `sslkey`")
+        }
         sqlx::Error::Io(error) => error.to_string(),
         sqlx::Error::Tls(error) => error.to_string(),
         sqlx::Error::Database(error) => error.message().to_owned(),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::unique;
 
-pub const API_KEY: &str = "test-key";
+pub const API_KEY: &str = "test-key-of-32-bytes-or-about-it";
 
 #[derive(Clone)]
 pub struct Api {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use devstack::{
     MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, port_is_free,
 };
-use engine::{Engine, PayloadKey};
+use engine::{Engine, PayloadKeys};
 use tokio::net::TcpListener;
 
 use super::{Args, secrets};
@@ -57,10 +57,15 @@ impl Servers {
             Place::Given(_) => None, // the SDK reads TEMPORAL_* itself, TLS and all
             Place::Own((temporal, _)) => Some(temporal.address()),
         };
-        let payload_key =
-            PayloadKey::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key: {why}"))?;
+        let payload_keys =
+            PayloadKeys::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key: {why}"))?;
         let ui_url = config::optional("HOLDFAST_TEMPORAL_UI_URL").or_else(|| self.temporal_ui());
-        Ok(config::Temporal { address, payload_key: Some(payload_key), ui_url, ..config::Temporal::load()? })
+        Ok(config::Temporal {
+            address,
+            payload_keys: Some(payload_keys),
+            ui_url,
+            ..config::Temporal::load()?
+        })
     }
 
     pub fn temporal_address(&self) -> String {
@@ -147,7 +152,10 @@ impl Servers {
             ("DATABASE_URL", self.database().url),
             ("TEMPORAL_ADDRESS", self.temporal_address()),
             ("HOLDFAST_TEMPORAL_UI_URL", self.temporal_ui().unwrap_or_default()),
-            ("HOLDFAST_API_KEY", http.api_key.clone()),
+            (
+                "HOLDFAST_API_KEY",
+                http.api_keys.iter().find(|key| config::is_long(key)).cloned().unwrap_or_default(),
+            ),
             ("HOLDFAST_PAYLOAD_KEY", payload_key.to_owned()),
             ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", http.sandbox_secret.clone().unwrap_or_default()),
             ("HOLDFAST_SANDBOX_URL", sandbox_url.unwrap_or_default().to_owned()),
