@@ -11,7 +11,9 @@ use crate::{
     Db, Error, Idempotency, Lease, Result, SqlTime, Tx,
     lease::{GRACE, put_off},
     orders::{self, Start},
-    random, sql,
+    random,
+    retry::retry,
+    sql,
 };
 
 /// Different changes of one order that may wait at the same time.
@@ -85,34 +87,37 @@ pub async fn request(
     is_keyed: bool,
     at: Timestamp,
 ) -> Result<(Change, Asked)> {
-    let mut tx = db.begin().await?;
-    let locked = orders::lock(&mut tx, order).await?;
-    if is_keyed && let Some(known) = replay(&mut tx, order, asked).await? {
-        return Ok((known, Asked::Replayed));
-    }
-    let answer = orders::refusal(&mut tx, &locked, request, at).await?;
-    let equal = match answer {
-        None => join(&mut tx, order, asked).await?.filter(|_| may_join(request)),
-        Some(_) => None,
-    };
-    let how = if equal.is_some() { Asked::Joined } else { Asked::New };
-    if let (Some(equal), false) = (equal, is_keyed) {
-        return Ok((equal, how));
-    }
-    let new = Change {
-        id: ChangeId::new(at, random()),
-        order,
-        request: request.clone(),
-        requested_at: at,
-        answer,
-        decided_at: answer.map(|_| at),
-    };
-    // A refusal is kept only for those who may ask for it again.
-    if answer.is_none() || is_keyed {
-        insert(&mut tx, &new, asked, is_keyed).await?;
-        tx.commit().await?;
-    }
-    Ok((new, how))
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let locked = orders::lock(&mut tx, order).await?;
+        if is_keyed && let Some(known) = replay(&mut tx, order, asked).await? {
+            return Ok((known, Asked::Replayed));
+        }
+        let answer = orders::refusal(&mut tx, &locked, request, at).await?;
+        let equal = match answer {
+            None => join(&mut tx, order, asked).await?.filter(|_| may_join(request)),
+            Some(_) => None,
+        };
+        let how = if equal.is_some() { Asked::Joined } else { Asked::New };
+        if let (Some(equal), false) = (equal, is_keyed) {
+            return Ok((equal, how));
+        }
+        let new = Change {
+            id: ChangeId::new(at, random()),
+            order,
+            request: request.clone(),
+            requested_at: at,
+            answer,
+            decided_at: answer.map(|_| at),
+        };
+        // A refusal is kept only for those who may ask for it again.
+        if answer.is_none() || is_keyed {
+            insert(&mut tx, &new, asked, is_keyed).await?;
+            tx.commit().await?;
+        }
+        Ok((new, how))
+    })
+    .await
 }
 
 /// Whoever shows a code second is to hear that it was used.

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 
-use crate::{Db, Error, Result, Tx, orders, random, returns, sql, timeline};
+use crate::{Db, Error, Result, Tx, orders, random, retry::retry, returns, sql, timeline};
 
 /// The stays of an order.
 pub(crate) async fn stays(tx: &mut Tx, order: OrderId) -> Result<Vec<Stay>> {
@@ -86,34 +86,37 @@ pub enum Verdict {
 /// [`Error::WrongStatus`] if the order is not waiting for its guests.
 #[tracing::instrument(name = "sql check_ins.verify", skip_all, err(level = "debug"))]
 pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<Verdict> {
-    let mut tx = db.begin().await?;
-    let order = orders::lock(&mut tx, id).await?;
-    if order.status != Status::Paid {
-        return Err(Error::WrongStatus(order.status));
-    }
-    let (salt, expected, wrong): (Vec<u8>, Vec<u8>, i32) =
-        sqlx::query_as("SELECT salt, code_hash, wrong_attempts FROM check_ins WHERE order_id = $1")
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let order = orders::lock(&mut tx, id).await?;
+        if order.status != Status::Paid {
+            return Err(Error::WrongStatus(order.status));
+        }
+        let (salt, expected, wrong): (Vec<u8>, Vec<u8>, i32) =
+            sqlx::query_as("SELECT salt, code_hash, wrong_attempts FROM check_ins WHERE order_id = $1")
+                .bind(id.uuid())
+                .fetch_optional(&mut *tx)
+                .await?
+                .ok_or(Error::NotFound)?;
+        if wrong >= MAX_WRONG {
+            return Ok(Verdict::Locked);
+        }
+        if bool::from(hash(&salt, code).ct_eq(&expected)) {
+            return Ok(Verdict::Right);
+        }
+        sqlx::query("UPDATE check_ins SET wrong_attempts = wrong_attempts + 1 WHERE order_id = $1")
             .bind(id.uuid())
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or(Error::NotFound)?;
-    if wrong >= MAX_WRONG {
-        return Ok(Verdict::Locked);
-    }
-    if bool::from(hash(&salt, code).ct_eq(&expected)) {
-        return Ok(Verdict::Right);
-    }
-    sqlx::query("UPDATE check_ins SET wrong_attempts = wrong_attempts + 1 WHERE order_id = $1")
-        .bind(id.uuid())
-        .execute(&mut *tx)
-        .await?;
-    let left = MAX_WRONG - wrong - 1;
-    if left == 0 {
-        timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))])
+            .execute(&mut *tx)
             .await?;
-    }
-    tx.commit().await?;
-    Ok(Verdict::Wrong(left))
+        let left = MAX_WRONG - wrong - 1;
+        if left == 0 {
+            timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))])
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(Verdict::Wrong(left))
+    })
+    .await
 }
 
 /// Something of an order came back, is about to, or is owed again: its code is good for the nights that are left. When

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use sqlx::{Postgres, QueryBuilder};
 
 use crate::{
-    Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, sql, timeline,
+    Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, retry::retry,
+    sql, timeline,
 };
 
 /// Money that an exception is about.
@@ -363,33 +364,36 @@ pub async fn resolve(
     note: &str,
     at: Timestamp,
 ) -> Result<(Exception, Option<Applied>)> {
-    let mut tx = db.begin().await?;
-    let seen = get(db, id).await?;
-    if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
-        refunds::lock_payment(&mut tx, provider, payment).await?;
-    }
-    if let Some(order) = seen.order() {
-        orders::lock(&mut tx, order).await?; // before the exception, as everybody does
-    }
-    let exception: Option<Exception> = sqlx::query_as(concat!(select!(), " WHERE id = $1 FOR UPDATE"))
-        .bind(id.uuid())
-        .fetch_optional(&mut *tx)
-        .await?;
-    let exception = exception.ok_or(Error::NotFound)?;
-    if !settle(&mut tx, id, action, note, "api", at).await? {
-        return Err(Error::AlreadyResolved);
-    }
-    if action == Action::Refund {
-        refunds::of_exception(&mut tx, &exception, note, at).await?;
-    }
-    if let Some(order) = exception.order() {
-        let data = json!({"exception_id": id, "action": action, "note": note});
-        timeline::append(&mut tx, order, at, &[("exception.resolved", data)]).await?;
-    }
-    let applied = match action {
-        Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),
-        Action::Refund | Action::Accept | Action::Dismiss => None,
-    };
-    tx.commit().await?;
-    Ok((get(db, id).await?, applied))
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let seen = get(db, id).await?;
+        if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
+            refunds::lock_payment(&mut tx, provider, payment).await?;
+        }
+        if let Some(order) = seen.order() {
+            orders::lock(&mut tx, order).await?; // before the exception, as everybody does
+        }
+        let exception: Option<Exception> = sqlx::query_as(concat!(select!(), " WHERE id = $1 FOR UPDATE"))
+            .bind(id.uuid())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let exception = exception.ok_or(Error::NotFound)?;
+        if !settle(&mut tx, id, action, note, "api", at).await? {
+            return Err(Error::AlreadyResolved);
+        }
+        if action == Action::Refund {
+            refunds::of_exception(&mut tx, &exception, note, at).await?;
+        }
+        if let Some(order) = exception.order() {
+            let data = json!({"exception_id": id, "action": action, "note": note});
+            timeline::append(&mut tx, order, at, &[("exception.resolved", data)]).await?;
+        }
+        let applied = match action {
+            Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),
+            Action::Refund | Action::Accept | Action::Dismiss => None,
+        };
+        tx.commit().await?;
+        Ok((get(db, id).await?, applied))
+    })
+    .await
 }

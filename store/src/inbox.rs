@@ -9,7 +9,7 @@ use domain::{
 
 use sqlx::PgExecutor;
 
-use crate::{Db, Error, Lease, Result, SqlTime, Tx, exceptions, lease::put_off, orders, sql};
+use crate::{Db, Error, Lease, Result, SqlTime, Tx, exceptions, lease::put_off, orders, retry::retry, sql};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -62,39 +62,47 @@ pub enum Stored {
 /// Stores an event. Money that names no order of ours becomes an exception at once.
 #[tracing::instrument(name = "sql inbox.store", skip_all, err(level = "debug"))]
 pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
-    let mut tx = db.begin().await?;
-    let Some(id) = insert(&mut tx, event, at).await? else {
-        return Ok(Stored::Repeated);
-    };
-    let stored = match &event.notice {
-        Some(Notice::Payment { order: Some(order), report }) => {
-            Stored::Pending(Pending { id, what: What::Payment(*order, report.clone()) })
-        }
-        Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
-            orders::unknown_order(&mut tx, report, at).await?;
-            Stored::UnknownOrder
-        }
-        Some(Notice::Refund { report, .. }) => {
-            Stored::Pending(Pending { id, what: What::Refund(report.clone()) })
-        }
-        Some(Notice::Dispute(report)) => Stored::Pending(Pending { id, what: What::Dispute(report.clone()) }),
-        _ => Stored::Kept,
-    };
-    tx.commit().await?;
-    Ok(stored)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let Some(id) = insert(&mut tx, event, at).await? else {
+            return Ok(Stored::Repeated);
+        };
+        let stored = match &event.notice {
+            Some(Notice::Payment { order: Some(order), report }) => {
+                Stored::Pending(Pending { id, what: What::Payment(*order, report.clone()) })
+            }
+            Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
+                orders::unknown_order(&mut tx, report, at).await?;
+                Stored::UnknownOrder
+            }
+            Some(Notice::Refund { report, .. }) => {
+                Stored::Pending(Pending { id, what: What::Refund(report.clone()) })
+            }
+            Some(Notice::Dispute(report)) => {
+                Stored::Pending(Pending { id, what: What::Dispute(report.clone()) })
+            }
+            _ => Stored::Kept,
+        };
+        tx.commit().await?;
+        Ok(stored)
+    })
+    .await
 }
 
 /// Stores a genuine event that we cannot read, which is an exception: it may have told of money. False if it is known
 /// already.
 #[tracing::instrument(name = "sql inbox.store_unreadable", skip_all, err(level = "debug"))]
 pub async fn store_unreadable(db: &Db, event: &Event, why: &str, at: Timestamp) -> Result<bool> {
-    let mut tx = db.begin().await?;
-    if insert(&mut tx, event, at).await?.is_none() {
-        return Ok(false);
-    }
-    exceptions::raise_unreadable(&mut tx, event, why, at).await?;
-    tx.commit().await?;
-    Ok(true)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        if insert(&mut tx, event, at).await?.is_none() {
+            return Ok(false);
+        }
+        exceptions::raise_unreadable(&mut tx, event, why, at).await?;
+        tx.commit().await?;
+        Ok(true)
+    })
+    .await
 }
 
 /// Whether a payment of this provider's is one of ours, or money of which we took note.
@@ -310,7 +318,7 @@ fn pending(row: Row) -> Result<Pending> {
             event_id: row.event_id,
             provider_dispute_id: row.provider_dispute_id.unwrap_or_default(),
             payment_id: row.payment_id,
-            state: DisputeState::from_store(state),
+            state: DisputeState::parse(state).map_err(Error::corrupt)?,
             state_text: row.state_text.unwrap_or_default(),
             money,
         };
@@ -323,12 +331,12 @@ fn pending(row: Row) -> Result<Pending> {
             refund: row.refund_id.map(RefundId::from_uuid),
             provider_refund_id: row.provider_refund_id.unwrap_or_default(),
             payment_id: row.payment_id,
-            state: RefundState::from_store(state),
+            state: RefundState::parse(state).map_err(Error::corrupt)?,
             state_text: row.state_text.unwrap_or_default(),
             money,
         }),
         (None, Some(order)) => {
-            let outcome = Outcome::from_store(&row.outcome);
+            let outcome = Outcome::parse(&row.outcome).map_err(Error::corrupt)?;
             let (provider, event_id, payment_id) = (row.provider, row.event_id, row.payment_id);
             let report = PaymentReport { provider, event_id, payment_id, outcome, money };
             What::Payment(OrderId::from_uuid(order), report)

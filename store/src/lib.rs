@@ -25,6 +25,7 @@ pub mod products;
 mod reach;
 pub mod received;
 pub mod refunds;
+mod retry;
 mod returns;
 pub mod settlements;
 pub mod stays;

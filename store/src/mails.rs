@@ -3,7 +3,7 @@
 use domain::{OrderId, Timestamp, mail::MailKind, order::Status};
 use serde_json::json;
 
-use crate::{Db, Error, Result, SqlTime, Tx, check_ins, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, check_ins, retry::retry, sql, timeline};
 
 /// The right to send one mail. Its row stays locked while the mail server is asked, so two workers
 /// never send the same mail side by side, and a crash frees it.
@@ -29,27 +29,32 @@ pub async fn claim(
     kind: MailKind,
     message_id: &str,
 ) -> Result<Result<Slot, Unneeded>> {
-    let mut tx = db.begin().await?;
-    sqlx::query("INSERT INTO mails (order_id, kind, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        sqlx::query(
+            "INSERT INTO mails (order_id, kind, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        )
         .bind(order.uuid())
         .bind(kind.name())
         .bind(message_id)
         .execute(&mut *tx)
         .await?;
-    let sent: bool = sqlx::query_scalar(
-        "SELECT sent_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE",
-    )
-    .bind(order.uuid())
-    .bind(kind.name())
-    .fetch_one(&mut *tx)
-    .await?;
-    if sent {
-        return Ok(Err(Unneeded::AlreadySent));
-    }
-    if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
-        return Ok(Err(Unneeded::Moot));
-    }
-    Ok(Ok(Slot { tx, order, kind }))
+        let sent: bool = sqlx::query_scalar(
+            "SELECT sent_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE",
+        )
+        .bind(order.uuid())
+        .bind(kind.name())
+        .fetch_one(&mut *tx)
+        .await?;
+        if sent {
+            return Ok(Err(Unneeded::AlreadySent));
+        }
+        if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
+            return Ok(Err(Unneeded::Moot));
+        }
+        Ok(Ok(Slot { tx, order, kind }))
+    })
+    .await
 }
 
 /// The number of the last reminder of an order that went out (0: none did), and when it did.

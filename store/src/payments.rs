@@ -11,7 +11,7 @@ use domain::{
 };
 use serde_json::Value;
 
-use crate::{Db, Error, Result, SqlTime, Tx, orders, random, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, orders, random, retry::retry, sql};
 
 #[derive(Debug, Clone)]
 pub struct Payment {
@@ -155,45 +155,48 @@ pub async fn begin(
     key: Option<&str>,
     at: Timestamp,
 ) -> Result<Payment> {
-    let mut tx = db.begin().await?;
-    let locked = orders::lock(&mut tx, order).await?;
-    if let Some(key) = key
-        && let Some(payment) = replay(&mut tx, order, key).await?
-    {
-        return Ok(payment);
-    }
-    if locked.status != Status::AwaitingPayment || locked.is_too_late(at) {
-        return Err(Error::WrongStatus(locked.status));
-    }
-    sqlx::query(
-        "UPDATE payments SET state = 'closing', client = NULL, updated_at = $2
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let locked = orders::lock(&mut tx, order).await?;
+        if let Some(key) = key
+            && let Some(payment) = replay(&mut tx, order, key).await?
+        {
+            return Ok(payment);
+        }
+        if locked.status != Status::AwaitingPayment || locked.is_too_late(at) {
+            return Err(Error::WrongStatus(locked.status));
+        }
+        sqlx::query(
+            "UPDATE payments SET state = 'closing', client = NULL, updated_at = $2
          WHERE order_id = $1 AND state IN ('opening', 'open')",
-    )
-    .bind(order.uuid())
-    .bind(sql(at))
-    .execute(&mut *tx)
-    .await?;
-    let row: Option<Row> = sqlx::query_as(concat!(
+        )
+        .bind(order.uuid())
+        .bind(sql(at))
+        .execute(&mut *tx)
+        .await?;
+        let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at, idempotency_key,
                                created_at, updated_at)
          VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8)
          ON CONFLICT (idempotency_key) DO NOTHING RETURNING ",
         columns!()
     ))
-    .bind(PaymentId::new(at, random()).uuid())
-    .bind(order.uuid())
-    .bind(provider)
-    .bind(locked.due().amount)
-    .bind(locked.currency.code())
-    .bind(sql(locked.payment_due_at))
-    .bind(key)
-    .bind(sql(at))
-    .fetch_optional(&mut *tx)
-    .await?;
-    // Our order is locked: whoever took the key since we looked did so for another one.
-    let row = row.ok_or(Error::KeyReused)?;
-    tx.commit().await?;
-    row.try_into()
+        .bind(PaymentId::new(at, random()).uuid())
+        .bind(order.uuid())
+        .bind(provider)
+        .bind(locked.due().amount)
+        .bind(locked.currency.code())
+        .bind(sql(locked.payment_due_at))
+        .bind(key)
+        .bind(sql(at))
+        .fetch_optional(&mut *tx)
+        .await?;
+        // Our order is locked: whoever took the key since we looked did so for another one.
+        let row = row.ok_or(Error::KeyReused)?;
+        tx.commit().await?;
+        row.try_into()
+    })
+    .await
 }
 
 async fn replay(tx: &mut Tx, order: OrderId, key: &str) -> Result<Option<Payment>> {
@@ -218,30 +221,33 @@ pub async fn opened(
     client: &Value,
     at: Timestamp,
 ) -> Result<Payment> {
-    let mut tx = db.begin().await?;
-    orders::lock(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
-    let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
-    let row: Row = match told {
-        Some(told) => told,
-        None => {
-            sqlx::query_as(concat!(
-                "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        orders::lock(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
+        let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
+        let row: Row = match told {
+            Some(told) => told,
+            None => {
+                sqlx::query_as(concat!(
+                    "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
                         state = CASE state WHEN 'opening' THEN 'open' ELSE state END,
                         client = CASE state WHEN 'opening' THEN $4 ELSE client END
                  WHERE id = $1 RETURNING ",
-                columns!()
-            ))
-            .bind(payment.id.uuid())
-            .bind(provider_payment_id)
-            .bind(state_text)
-            .bind(client)
-            .bind(sql(at))
-            .fetch_one(&mut *tx)
-            .await?
-        }
-    };
-    tx.commit().await?;
-    row.try_into()
+                    columns!()
+                ))
+                .bind(payment.id.uuid())
+                .bind(provider_payment_id)
+                .bind(state_text)
+                .bind(client)
+                .bind(sql(at))
+                .fetch_one(&mut *tx)
+                .await?
+            }
+        };
+        tx.commit().await?;
+        row.try_into()
+    })
+    .await
 }
 
 /// The entry that a provider's event made of our attempt, if there is one: it gets our key, and we are closed.

@@ -15,6 +15,7 @@ use sqlx::types::Json;
 use crate::{
     Db, Error, Result, Tx,
     products::{self, Ask},
+    retry::retry,
     sql,
 };
 
@@ -67,9 +68,12 @@ pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
 /// Sets what a product offers with its nights. Orders that were placed keep what they booked.
 #[tracing::instrument(name = "sql stays.put_terms", skip_all, err(level = "debug"))]
 pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, ask: &Ask) -> Result<()> {
-    let mut tx = db.begin().await?;
-    write(&mut tx, sku, ask, |details| details.stay = Some(terms.clone())).await?;
-    Ok(tx.commit().await?)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        write(&mut tx, sku, ask, |details| details.stay = Some(terms.clone())).await?;
+        Ok(tx.commit().await?)
+    })
+    .await
 }
 
 /// An event of the product, and its row.
@@ -103,8 +107,11 @@ impl Night {
 /// The nights on offer from one day to another, in order. Days without an offer are left out.
 #[tracing::instrument(name = "sql stays.nights", skip_all, err(level = "debug"))]
 pub async fn nights(db: &Db, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
-    let mut tx = db.begin().await?;
-    nights_in(&mut tx, sku, from, to).await
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        nights_in(&mut tx, sku, from, to).await
+    })
+    .await
 }
 
 async fn nights_in(tx: &mut Tx, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
@@ -133,20 +140,23 @@ async fn nights_in(tx: &mut Tx, sku: &Sku, from: Date, to: Date) -> Result<Vec<N
 /// [`Error::CapacityBelowSold`], with the nights of which more is held and sold already.
 #[tracing::instrument(name = "sql stays.put_nights", skip_all, err(level = "debug"))]
 pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<Vec<Night>> {
-    let mut tx = db.begin().await?;
-    write(&mut tx, sku, ask, |details| details.nights = Some(offer.clone())).await?;
-    add_missing(&mut tx, sku, offer).await?;
-    lock(&mut tx, sku, offer).await?;
-    let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
-    let taken = |night: &Night| night.sold() + night.level.held;
-    let short: Vec<Night> = before.into_iter().filter(|night| taken(night) > offer.capacity).collect();
-    if !short.is_empty() {
-        return Err(Error::CapacityBelowSold(short));
-    }
-    change(&mut tx, sku, offer, ask.at).await?;
-    let after = nights_in(&mut tx, sku, offer.from, offer.to).await?;
-    tx.commit().await?;
-    Ok(after)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        write(&mut tx, sku, ask, |details| details.nights = Some(offer.clone())).await?;
+        add_missing(&mut tx, sku, offer).await?;
+        lock(&mut tx, sku, offer).await?;
+        let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
+        let taken = |night: &Night| night.sold() + night.level.held;
+        let short: Vec<Night> = before.into_iter().filter(|night| taken(night) > offer.capacity).collect();
+        if !short.is_empty() {
+            return Err(Error::CapacityBelowSold(short));
+        }
+        change(&mut tx, sku, offer, ask.at).await?;
+        let after = nights_in(&mut tx, sku, offer.from, offer.to).await?;
+        tx.commit().await?;
+        Ok(after)
+    })
+    .await
 }
 
 /// Every night gets its level: at first without rooms, so that all that changes is a movement. In the order of their

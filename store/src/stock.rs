@@ -7,7 +7,7 @@ use domain::{
     stock::{self, ByHand, Level, Movement, Sku},
 };
 
-use crate::{Db, Error, Idempotency, Result, Tx, sql};
+use crate::{Db, Error, Idempotency, Result, Tx, retry::retry, sql};
 
 /// What there is of a SKU.
 ///
@@ -50,48 +50,52 @@ pub async fn adjust(
     idempotency: Option<&Idempotency>,
     at: Timestamp,
 ) -> Result<(Level, Replayed)> {
-    let mut tx = db.begin().await?;
-    let level = lock(&mut tx, sku).await?;
-    if let Some(idempotency) = idempotency
-        && let Some(level) = replay(&mut tx, idempotency).await?
-    {
-        return Ok((level, true));
-    }
-    let on_hand = stock::adjusted(level.on_hand, delta).map_err(|invalid| Error::Invalid(vec![invalid]))?;
-    let after = Level { on_hand, ..level };
-    if after.available() < 0 {
-        return Err(Error::BelowHeld);
-    }
-    sqlx::query("UPDATE stock_levels SET on_hand = $2 WHERE sku = $1")
-        .bind(sku.as_str())
-        .bind(after.on_hand)
-        .execute(&mut *tx)
-        .await?;
-    let movement = Movement::from(kind);
-    let (on_hand_delta, held_delta) = movement.deltas(delta);
-    let inserted = sqlx::query(
-        "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let level = lock(&mut tx, sku).await?;
+        if let Some(idempotency) = idempotency
+            && let Some(level) = replay(&mut tx, idempotency).await?
+        {
+            return Ok((level, true));
+        }
+        let on_hand =
+            stock::adjusted(level.on_hand, delta).map_err(|invalid| Error::Invalid(vec![invalid]))?;
+        let after = Level { on_hand, ..level };
+        if after.available() < 0 {
+            return Err(Error::BelowHeld);
+        }
+        sqlx::query("UPDATE stock_levels SET on_hand = $2 WHERE sku = $1")
+            .bind(sku.as_str())
+            .bind(after.on_hand)
+            .execute(&mut *tx)
+            .await?;
+        let movement = Movement::from(kind);
+        let (on_hand_delta, held_delta) = movement.deltas(delta);
+        let inserted = sqlx::query(
+            "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
                                       reason, idempotency_key, request_hash, at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (idempotency_key) DO NOTHING",
-    )
-    .bind(sku.as_str())
-    .bind(movement.as_str())
-    .bind(on_hand_delta)
-    .bind(held_delta)
-    .bind(after.on_hand)
-    .bind(after.held)
-    .bind(reason)
-    .bind(idempotency.map(|i| &i.key))
-    .bind(idempotency.map(|i| &i.request_hash))
-    .bind(sql(at))
-    .execute(&mut *tx)
-    .await?;
-    if inserted.rows_affected() == 0 {
-        return Err(Error::KeyReused); // by an adjustment of another SKU, a moment ago
-    }
-    tx.commit().await?;
-    Ok((after, false))
+        )
+        .bind(sku.as_str())
+        .bind(movement.as_str())
+        .bind(on_hand_delta)
+        .bind(held_delta)
+        .bind(after.on_hand)
+        .bind(after.held)
+        .bind(reason)
+        .bind(idempotency.map(|i| &i.key))
+        .bind(idempotency.map(|i| &i.request_hash))
+        .bind(sql(at))
+        .execute(&mut *tx)
+        .await?;
+        if inserted.rows_affected() == 0 {
+            return Err(Error::KeyReused); // by an adjustment of another SKU, a moment ago
+        }
+        tx.commit().await?;
+        Ok((after, false))
+    })
+    .await
 }
 
 /// Whether an answer repeats an earlier one.

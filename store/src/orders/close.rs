@@ -10,7 +10,9 @@ use super::{Change, Locked, lock, parts, set_status, stay::USED};
 use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, outbox, payments, returns,
+    inbox, outbox, payments,
+    retry::retry,
+    returns,
     stock::End,
     timeline,
 };
@@ -124,11 +126,14 @@ async fn give_back(
 /// lost their code.
 #[tracing::instrument(name = "sql orders.fulfil", skip_all, err(level = "debug"))]
 pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
-    let mut tx = db.begin().await?;
-    let order = lock(&mut tx, id).await?;
-    let closed = fulfil_locked(&mut tx, &order, at).await?;
-    tx.commit().await?;
-    Ok(closed)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let order = lock(&mut tx, id).await?;
+        let closed = fulfil_locked(&mut tx, &order, at).await?;
+        tx.commit().await?;
+        Ok(closed)
+    })
+    .await
 }
 
 pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Closed> {

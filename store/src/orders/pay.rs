@@ -25,6 +25,7 @@ use crate::{
     inbox, outbox,
     payments::{self, Reported},
     refunds,
+    retry::retry,
     stock::End,
     timeline,
 };
@@ -258,12 +259,15 @@ pub(super) async fn pay_successor(
 
 /// Money for an order that we do not know: kept, and shown as an exception.
 pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp) -> Result<()> {
-    let mut tx = db.begin().await?;
-    if report.outcome == Outcome::Succeeded {
-        unknown_order(&mut tx, report, at).await?;
-    }
-    inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
-    Ok(tx.commit().await?)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        if report.outcome == Outcome::Succeeded {
+            unknown_order(&mut tx, report, at).await?;
+        }
+        inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
+        Ok(tx.commit().await?)
+    })
+    .await
 }
 
 pub(crate) async fn unknown_order(tx: &mut Tx, report: &PaymentReport, at: Timestamp) -> Result<()> {

@@ -18,6 +18,7 @@ use domain::{
 use super::{place_free::pay_free, place_stay, write};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
+    retry::retry,
     stays::{self, Lodging},
     stock::{self, Held},
 };
@@ -60,27 +61,30 @@ pub async fn place(db: &Db, ask: Ask) -> Result<Placed> {
 /// Keys are looked up after the stock is locked: of twenty equal requests for the last piece, the nineteen
 /// that waited for the lock must find the first one's order, not an empty shelf.
 pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed>>> {
-    let mut tx = db.begin().await?;
-    let mut shelf = lock_shelf(&mut tx, asks).await?;
-    let mut known = known_keys(&mut tx, asks).await?;
-    let mut answers = Vec::with_capacity(asks.len());
-    let mut holds = Vec::new();
-    for ask in asks {
-        answers.push(decide(ask, &mut shelf, &mut known, &mut holds));
-    }
-    let placed = answers.iter().zip(asks).filter_map(|(answer, ask)| match answer {
-        Ok(Placed::New(order)) => Some((&**order, &ask.idempotency)),
-        _ => None,
-    });
-    let placed: Vec<(&Order, &Idempotency)> = placed.collect();
-    if placed.is_empty() {
-        return Ok(answers);
-    }
-    write::orders(&mut tx, &placed).await?;
-    stock::hold(&mut tx, &holds).await?;
-    pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await?;
-    tx.commit().await?;
-    Ok(answers)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let mut shelf = lock_shelf(&mut tx, asks).await?;
+        let mut known = known_keys(&mut tx, asks).await?;
+        let mut answers = Vec::with_capacity(asks.len());
+        let mut holds = Vec::new();
+        for ask in asks {
+            answers.push(decide(ask, &mut shelf, &mut known, &mut holds));
+        }
+        let placed = answers.iter().zip(asks).filter_map(|(answer, ask)| match answer {
+            Ok(Placed::New(order)) => Some((&**order, &ask.idempotency)),
+            _ => None,
+        });
+        let placed: Vec<(&Order, &Idempotency)> = placed.collect();
+        if placed.is_empty() {
+            return Ok(answers);
+        }
+        write::orders(&mut tx, &placed).await?;
+        stock::hold(&mut tx, &holds).await?;
+        pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await?;
+        tx.commit().await?;
+        Ok(answers)
+    })
+    .await
 }
 
 /// What the catalogue and the shelf say about one stock unit (a SKU, or one night of it), its level locked.

@@ -9,7 +9,7 @@ use domain::{
 use sqlx::types::Json;
 
 use super::{Product, Row, columns, lock, project};
-use crate::{Db, Error, Result, SqlTime, Tx, audit::SHOWN, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, audit::SHOWN, retry::retry, sql};
 
 /// Products that are read at once.
 const PAGE: i64 = 500;
@@ -93,15 +93,19 @@ async fn rebuild_all(db: &Db, next: &'static str) -> Result<usize> {
 }
 
 async fn rebuild_one(db: &Db, sku: &Sku) -> Result<()> {
-    let mut tx = db.begin().await?;
-    lock(&mut tx, sku).await?;
-    let events = of(&mut tx, &[sku.as_str().to_owned()]).await?.remove(sku.as_str()).unwrap_or_default();
-    let product = product::fold(sku, &events).map_err(|unfit| Error::corrupt(format!("{sku}: {unfit}")))?;
-    if let Some(product) = product {
-        project(&mut tx, &product).await?;
-    }
-    tx.commit().await?;
-    Ok(())
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        lock(&mut tx, sku).await?;
+        let events = of(&mut tx, &[sku.as_str().to_owned()]).await?.remove(sku.as_str()).unwrap_or_default();
+        let product =
+            product::fold(sku, &events).map_err(|unfit| Error::corrupt(format!("{sku}: {unfit}")))?;
+        if let Some(product) = product {
+            project(&mut tx, &product).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    })
+    .await
 }
 
 /// All events of some products, oldest first.

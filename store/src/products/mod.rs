@@ -14,7 +14,7 @@ use domain::{
 pub use domain::product::Product;
 use sqlx::types::Json;
 
-use crate::{Db, Error, Result, SqlTime, Tx, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, retry::retry, sql};
 
 macro_rules! columns {
     () => {
@@ -99,18 +99,21 @@ async fn change(
     ask: &Ask,
     decide: impl Fn(Option<&Product>) -> Result<Details>,
 ) -> Result<(Product, bool)> {
-    // There is no row to lock before there is a product. Who is second to create it looks again, and finds it.
-    for _ in 0..2 {
-        let mut tx = db.begin().await?;
-        let before = lock(&mut tx, sku).await?;
-        let details = decide(before.as_ref())?;
-        let is_new = before.is_none();
-        if let Some(product) = write(&mut tx, sku, before, &details, ask).await? {
-            tx.commit().await?;
-            return Ok((product, is_new));
+    retry(|| async {
+        // There is no row to lock before there is a product. Who is second to create it looks again, and finds it.
+        for _ in 0..2 {
+            let mut tx = db.begin().await?;
+            let before = lock(&mut tx, sku).await?;
+            let details = decide(before.as_ref())?;
+            let is_new = before.is_none();
+            if let Some(product) = write(&mut tx, sku, before, &details, ask).await? {
+                tx.commit().await?;
+                return Ok((product, is_new));
+            }
         }
-    }
-    Err(behind(sku))
+        Err(behind(sku))
+    })
+    .await
 }
 
 /// What a product's events say has not come to its row, by somebody's hand.

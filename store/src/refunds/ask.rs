@@ -12,7 +12,9 @@ use super::{New, Refund, Row, columns, insert, left_of_payment, rebalance, selec
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},
-    lease, orders, returns, stock,
+    lease, orders,
+    retry::retry,
+    returns, stock,
 };
 
 /// What a shop asks to give back of an order's own money.
@@ -37,51 +39,54 @@ pub async fn request(
     idempotency: Option<&Idempotency>,
     at: Timestamp,
 ) -> Result<(Vec<Refund>, stock::Replayed)> {
-    let mut tx = db.begin().await?;
-    let locked = orders::lock(&mut tx, order).await?;
-    if let Some(idempotency) = idempotency
-        && let Some(refunds) = replay(&mut tx, idempotency).await?
-    {
-        return Ok((refunds, true));
-    }
-    if locked.status == Status::AwaitingPayment {
-        return Err(Error::BeyondCaptured(0)); // parts go back when the order ends
-    }
-    let paid = paid_with(&mut tx, order).await?;
-    let back = match returns::choose(&mut tx, order, request, at).await {
-        Err(Error::BeyondSold(_)) if paid.is_empty() => Err(Error::BeyondCaptured(0)), // nothing was sold
-        back => back,
-    };
-    let (units, worth) = back?;
-    if paid.is_empty() {
-        return Err(Error::BeyondCaptured(0));
-    }
-    let left = paid.iter().map(|paid| paid.left).sum();
-    let amount = request.amount(worth, left)?;
-    if amount < 1 || amount > left {
-        return Err(Error::BeyondCaptured(left));
-    }
-    let mut refunds: Vec<Refund> = Vec::new();
-    for (paid, amount) in shares(&paid, amount) {
-        let first = refunds.first().map(|first| first.id);
-        let new = New {
-            restock: request.restock && first.is_none(), // once for all of them
-            idempotency: idempotency.filter(|_| first.is_none()),
-            also_of: first,
-            dispatch_after: at.saturating_add(lease::GRACE).ok(),
-            ..paid.back(order, amount, &request.reason)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let locked = orders::lock(&mut tx, order).await?;
+        if let Some(idempotency) = idempotency
+            && let Some(refunds) = replay(&mut tx, idempotency).await?
+        {
+            return Ok((refunds, true));
+        }
+        if locked.status == Status::AwaitingPayment {
+            return Err(Error::BeyondCaptured(0)); // parts go back when the order ends
+        }
+        let paid = paid_with(&mut tx, order).await?;
+        let back = match returns::choose(&mut tx, order, request, at).await {
+            Err(Error::BeyondSold(_)) if paid.is_empty() => Err(Error::BeyondCaptured(0)), // nothing was sold
+            back => back,
         };
-        let refund = insert(&mut tx, &new, at).await?;
-        rebalance(&mut tx, &refund.whose(), at).await?;
-        refunds.push(refund);
-    }
-    // What comes back does so with the first of them.
-    if let Some(first) = refunds.first_mut() {
-        returns::claim(&mut tx, first.id, order, &units, at).await?;
-        first.units = units;
-    }
-    tx.commit().await?;
-    Ok((refunds, false))
+        let (units, worth) = back?;
+        if paid.is_empty() {
+            return Err(Error::BeyondCaptured(0));
+        }
+        let left = paid.iter().map(|paid| paid.left).sum();
+        let amount = request.amount(worth, left)?;
+        if amount < 1 || amount > left {
+            return Err(Error::BeyondCaptured(left));
+        }
+        let mut refunds: Vec<Refund> = Vec::new();
+        for (paid, amount) in shares(&paid, amount) {
+            let first = refunds.first().map(|first| first.id);
+            let new = New {
+                restock: request.restock && first.is_none(), // once for all of them
+                idempotency: idempotency.filter(|_| first.is_none()),
+                also_of: first,
+                dispatch_after: at.saturating_add(lease::GRACE).ok(),
+                ..paid.back(order, amount, &request.reason)
+            };
+            let refund = insert(&mut tx, &new, at).await?;
+            rebalance(&mut tx, &refund.whose(), at).await?;
+            refunds.push(refund);
+        }
+        // What comes back does so with the first of them.
+        if let Some(first) = refunds.first_mut() {
+            returns::claim(&mut tx, first.id, order, &units, at).await?;
+            first.units = units;
+        }
+        tx.commit().await?;
+        Ok((refunds, false))
+    })
+    .await
 }
 
 impl Request {

@@ -108,12 +108,12 @@ impl Change<'_> {
 
     /// An exception tells of what should have gone back and is still here, as long as it is.
     async fn failed(&self, tx: &mut Tx, row: &RefundRow, still_here: i64) -> Result<()> {
-        let note = match RefundState::from_store(&row.state) {
+        let note = match row.state {
             RefundState::Succeeded => "it went back after all",
             _ => "the money is not here any more, or is on its way by another refund",
         };
         let told = self.books.failed(row);
-        if row.state == RefundState::Failed.as_str() && !row.by_provider {
+        if row.state == RefundState::Failed && !row.by_provider {
             say_superseded(tx, row, still_here == 0).await?;
         }
         self.follow(tx, Mismatch::RefundFailed, told, still_here, row, note).await.map(|_| ())
@@ -127,7 +127,7 @@ impl Change<'_> {
         taken: &Taken,
         wait: bool,
     ) -> Result<Option<ExceptionId>> {
-        let (state, amount) = (RefundState::from_store(&row.state), row.amount);
+        let (state, amount) = (row.state, row.amount);
         let of_another_currency = amount - self.books.in_question(amount, &row.currency);
         let short = match state {
             RefundState::Failed => 0,
@@ -232,7 +232,7 @@ impl Change<'_> {
                 .execute(&mut **tx)
                 .await?;
         }
-        let state = DisputeState::from_store(&row.state);
+        let state = row.state;
         let short = if state == DisputeState::Lost { taken.short } else { 0 };
         self.beyond(tx, row, short).await?;
         let told = self.books.of_dispute(Mismatch::Disputed, row);
@@ -280,7 +280,7 @@ async fn say_superseded(tx: &mut Tx, row: &RefundRow, is_so: bool) -> Result<()>
 async fn give_back_superseded(tx: &mut Tx, books: &Books, order: OrderId, at: Timestamp) -> Result<()> {
     let says = attribution::attribute(&books.payment().settled());
     for (row, still_here) in books.refunds.iter().zip(says.still_here) {
-        if row.state == RefundState::Failed.as_str() && !row.by_provider && still_here == 0 {
+        if row.state == RefundState::Failed && !row.by_provider && still_here == 0 {
             returns::give_back(tx, RefundId::from_uuid(row.id), order, at).await?;
         }
     }

@@ -57,7 +57,8 @@ pub(super) struct RefundRow {
     pub id: uuid::Uuid,
     pub exception_id: Option<uuid::Uuid>,
     pub by_provider: bool,
-    pub state: String,
+    #[sqlx(try_from = "String")]
+    pub state: RefundState,
     pub amount: i64,
     pub currency: String,
     pub own: i64,
@@ -67,7 +68,8 @@ pub(super) struct RefundRow {
 #[derive(sqlx::FromRow)]
 pub(super) struct DisputeRow {
     pub id: uuid::Uuid,
-    pub state: String,
+    #[sqlx(try_from = "String")]
+    pub state: DisputeState,
     pub amount: i64,
     pub currency: String,
     pub own: i64,
@@ -146,7 +148,7 @@ impl Books {
         let held = self.held.iter().map(|it| Held { amount: it.amount, fate: it.fate(), back: it.back });
         let refunds = self.refunds.iter().map(|row| attribution::Refund {
             of: self.of(row),
-            state: RefundState::from_store(&row.state),
+            state: row.state,
             amount: self.in_question(row.amount, &row.currency),
             failure: match self.went_back_after_all(row) {
                 true => Failure::SentAgain,
@@ -154,7 +156,7 @@ impl Books {
             },
         });
         let disputes = self.disputes.iter().map(|row| attribution::Dispute {
-            state: DisputeState::from_store(&row.state),
+            state: row.state,
             amount: self.in_question(row.amount, &row.currency),
         });
         attribution::Payment {
@@ -199,7 +201,7 @@ impl Books {
             let failed = self.others.iter().find(|it| it.id == exception && it.kind == "refund_failed");
             let before = failed.and_then(|it| self.refunds.iter().find(|of| it.refund_id == Some(of.id)));
             match before {
-                Some(before) if before.state == RefundState::Succeeded.as_str() => return true,
+                Some(before) if before.state == RefundState::Succeeded => return true,
                 Some(before) => row = before,
                 None => return false,
             }

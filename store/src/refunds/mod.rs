@@ -135,7 +135,7 @@ impl TryFrom<Row> for Refund {
             units: row.units.map(|Json(units)| units).unwrap_or_default(),
             source: row.source,
             also_of: row.also_of.map(RefundId::from_uuid),
-            state: RefundState::from_store(&row.state),
+            state: RefundState::parse(&row.state).map_err(Error::corrupt)?,
             state_text: row.state_text,
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),

@@ -12,7 +12,9 @@ use super::{New, Refund, Row, columns, early::origin, insert, rebalance};
 use crate::{
     Db, Error, Result, SqlTime, Tx,
     exceptions::{self, About},
-    inbox, orders, outbox, returns, sql, timeline,
+    inbox, orders, outbox,
+    retry::retry,
+    returns, sql, timeline,
 };
 
 /// Records what the provider answered about a refund of ours. Safe to repeat; gives its state now, and whether it is
@@ -24,52 +26,58 @@ pub async fn record(
     seen: &RefundReport,
     at: Timestamp,
 ) -> Result<(RefundState, bool)> {
-    let mut tx = db.begin().await?;
-    let before = locked(&mut tx, id).await?;
-    let news = match before.state.is_final() {
-        true => (before.state, false),
-        false => change(&mut tx, before, seen, None, at).await?,
-    };
-    tx.commit().await?;
-    Ok(news)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let before = locked(&mut tx, id).await?;
+        let news = match before.state.is_final() {
+            true => (before.state, false),
+            false => change(&mut tx, before, seen, None, at).await?,
+        };
+        tx.commit().await?;
+        Ok(news)
+    })
+    .await
 }
 
 /// Takes up what a provider's event says of a refund, and settles the event: ours changes its state, one that
 /// was made at the provider is matched with the money it came from. Gives the end that it came to, if that is news.
 #[tracing::instrument(name = "sql refunds.report", skip_all, err(level = "debug"))]
 pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
-    let mut tx = db.begin().await?;
-    lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
-    let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
-    if event.is_settled {
-        return Ok(None); // handed over twice; what was told since stands
-    }
-    let known: Vec<uuid::Uuid> = sqlx::query_scalar(
-        "SELECT id FROM refunds WHERE id = $1 OR (provider = $2 AND provider_refund_id = $3)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
+        let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
+        if event.is_settled {
+            return Ok(None); // handed over twice; what was told since stands
+        }
+        let known: Vec<uuid::Uuid> = sqlx::query_scalar(
+            "SELECT id FROM refunds WHERE id = $1 OR (provider = $2 AND provider_refund_id = $3)
          ORDER BY (id = $1) DESC NULLS LAST",
-    )
-    .bind(report.refund.map(RefundId::uuid))
-    .bind(&report.provider)
-    .bind(&report.provider_refund_id)
-    .fetch_all(&mut *tx)
-    .await?;
-    let (state, is_news) = match known.first() {
-        Some(id) => {
-            let before = locked(&mut tx, RefundId::from_uuid(*id)).await?;
-            change(&mut tx, before, report, event.told_at, at).await?
-        }
-        // Whose money it is shows once that is settled; the sweeper reports it again then.
-        None if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? => {
-            return Err(Error::Engine("the money that went back is not settled yet".to_owned()));
-        }
-        None => {
-            made_at_provider(&mut tx, report, event.told_at, at).await?;
-            (report.state, true)
-        }
-    };
-    inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
-    tx.commit().await?;
-    Ok((is_news && state.is_final()).then_some(state))
+        )
+        .bind(report.refund.map(RefundId::uuid))
+        .bind(&report.provider)
+        .bind(&report.provider_refund_id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let (state, is_news) = match known.first() {
+            Some(id) => {
+                let before = locked(&mut tx, RefundId::from_uuid(*id)).await?;
+                change(&mut tx, before, report, event.told_at, at).await?
+            }
+            // Whose money it is shows once that is settled; the sweeper reports it again then.
+            None if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? => {
+                return Err(Error::Engine("the money that went back is not settled yet".to_owned()));
+            }
+            None => {
+                made_at_provider(&mut tx, report, event.told_at, at).await?;
+                (report.state, true)
+            }
+        };
+        inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
+        tx.commit().await?;
+        Ok((is_news && state.is_final()).then_some(state))
+    })
+    .await
 }
 
 /// A refund, locked after its payment and its order, as everybody locks them.
