@@ -10,6 +10,7 @@ use engine::PayloadKeys;
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MAIL_FROM: &str = "Holdfast <orders@holdfast.localhost>";
 const DEFAULT_MAX_CONNECTIONS: u32 = 20;
+const BAD_DATABASE_URL: &str = "DATABASE_URL must look like postgres://user:password@host/database";
 /// What is shorter is found by trying.
 const MIN_SECRET_BYTES: usize = 16;
 
@@ -31,8 +32,9 @@ impl Database {
     }
 
     pub fn open(&self) -> anyhow::Result<store::Db> {
-        store::Db::open_behind(self.pooler, &self.url, self.max_connections)
-            .context("DATABASE_URL must look like postgres://user:password@host/database")
+        let is_ours = self.url.starts_with("postgres://") || self.url.starts_with("postgresql://");
+        anyhow::ensure!(is_ours, BAD_DATABASE_URL);
+        store::Db::open_behind(self.pooler, &self.url, self.max_connections).context(BAD_DATABASE_URL)
     }
 }
 

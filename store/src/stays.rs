@@ -71,7 +71,7 @@ pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, ask: &Ask) -> Result<(
     retry(|| async {
         let mut tx = db.begin().await?;
         write(&mut tx, sku, ask, |details| details.stay = Some(terms.clone())).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     })
     .await
 }

@@ -265,7 +265,7 @@ pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp)
             unknown_order(&mut tx, report, at).await?;
         }
         inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     })
     .await
 }
