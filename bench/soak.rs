@@ -99,7 +99,7 @@ async fn start_worker(house: &House) -> (oneshot::Sender<()>, Working) {
     let address = &shop.temporal.address;
     let config = Config::load(Options {
         address: Some(address),
-        payload_key: None,
+        payload_keys: None,
         task_queue: format!("{}-soak", shop.task_queue),
         ui_url: None,
         metrics: Some(&metrics),

@@ -42,8 +42,9 @@ async fn every_route_wants_the_key() {
             request(),
             request().bearer_auth("wrong"),
             request().bearer_auth(""),
-            request().header("authorization", "test-key"),
-            request().basic_auth("test-key", Some("test-key")),
+            request().header("authorization", "test-key-of-32-bytes-or-about-it"),
+            request()
+                .basic_auth("test-key-of-32-bytes-or-about-it", Some("test-key-of-32-bytes-or-about-it")),
         ];
         for stranger in strangers {
             let answer = send(stranger).await;

@@ -1,13 +1,13 @@
 //! How PostgreSQL runs what Holdfast asks of it: every statement of the hot paths, as its log has it, must find its
 //! rows by an index.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
-    harness::{Setup, Shop, database, postgres_log, servers},
+    harness::{Setup, Shop, database, eventually, postgres_log, servers},
     stays::code,
 };
 
@@ -40,6 +40,72 @@ async fn every_statement_on_a_hot_path_uses_an_index() {
         slow.extend(found.into_iter().map(|scan| format!("{scan}, in:\n{statement}\n")));
     }
     assert!(slow.is_empty(), "{}", slow.join("\n"));
+}
+
+/// Statements are prepared while there are five orders. What was planned then must not be what runs when there are
+/// thousands, though nobody has analysed the tables since.
+#[tokio::test]
+async fn a_plan_for_small_tables_does_not_outlive_them() {
+    let env = vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", "2".to_owned())];
+    let mut shop = Shop::with(Setup { env, ..Setup::default() }).await;
+    shop.stock("sku-1", 1250, 1000).await;
+    ordinary_day(&shop, "sku-1").await;
+    let mut sql = shop.sql().await;
+    sql.execute(WITHOUT_AUTOVACUUM).await.unwrap();
+    sql.execute("ANALYZE").await.unwrap();
+    for _ in 0..8 {
+        ordinary_day(&shop, "sku-1").await;
+    }
+    let (fill, _) = include_str!("plans.sql").rsplit_once("ANALYZE;").unwrap();
+    sql.execute(sqlx::AssertSqlSafe(fill)).await.unwrap();
+    sql.close().await.unwrap();
+
+    let before = rows_walked(&shop).await;
+    shop.stock("sku-new", 1250, 10).await; // the copies are no ledger to go on from
+    ordinary_day(&shop, "sku-new").await;
+    for process in [&mut shop.api_process, shop.worker.as_mut().unwrap()] {
+        process.terminate(); // what a session has read is counted for good when it ends
+        process.ended().await;
+    }
+    let mut walked = rows_walked(&shop).await;
+    walked.retain(|table, rows| *rows - before[table] > 1_000);
+    assert!(walked.is_empty(), "{walked:?} rows were walked through, {before:?} of them before");
+}
+
+const WITHOUT_AUTOVACUUM: &str = "DO $$ DECLARE t text; BEGIN
+    FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = false)', t);
+    END LOOP;
+END $$";
+
+/// An order from its placement to a refund, and what is read of it.
+async fn ordinary_day(shop: &Shop, sku: &str) {
+    let id = shop.place(&[(sku, 1)]).await;
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    shop.until_mailed(&id, "paid").await;
+    shop.refund(&id, json!({"amount": 100, "reason": "scratched"})).await;
+    shop.until_refunds(&id, &["succeeded"]).await;
+    for path in
+        ["/v1/orders?limit=5", "/v1/orders?customer=cust-42", "/v1/ledger?sku=sku-1", "/v1/products/sku-1"]
+    {
+        shop.api.get(path).await.is(200);
+    }
+}
+
+/// Rows that were read by walks through a table, as far as the sessions that read them have ended.
+async fn rows_walked(shop: &Shop) -> BTreeMap<String, i64> {
+    let mut sql = shop.sql().await;
+    eventually("the sessions of the test are gone", async || {
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                      AND pid <> pg_backend_pid() AND application_name <> 'holdfast'";
+        let others: i64 = sqlx::query_scalar(others).fetch_one(&mut sql).await.unwrap();
+        (others == 0).then_some(())
+    })
+    .await;
+    let walked = sqlx::query_as("SELECT relname::text, seq_tup_read FROM pg_stat_user_tables");
+    let walked: Vec<(String, i64)> = walked.fetch_all(&mut sql).await.unwrap();
+    walked.into_iter().filter(|(table, _)| !SMALL.contains(&table.as_str())).collect()
 }
 
 /// Whatever happens often: each way to end, money back, and every read.

@@ -265,6 +265,9 @@ impl From<store::Error> for Problem {
             Error::Busy => {
                 Self::unavailable("busy", "Too many orders are waiting; nothing was done. Try again.")
             }
+            Error::ReportsBusy => {
+                Self::unavailable("busy", "Too many reports are running; nothing was done. Try again.")
+            }
             Error::Stale(version) => Self::new(
                 StatusCode::PRECONDITION_FAILED,
                 "precondition_failed",

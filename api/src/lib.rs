@@ -35,7 +35,7 @@ use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 use web::Limits;
 
-pub use auth::ApiKey;
+pub use auth::ApiKeys;
 use behind::Behind;
 pub use codec::serve_codec;
 use error::Problem;
@@ -56,7 +56,7 @@ pub struct App {
     pub engine: Arc<Engine>,
     pub dispatcher: Dispatcher,
     behind: Behind,
-    pub api_key: ApiKey,
+    pub api_keys: ApiKeys,
     /// Routes to play with the sandbox provider. Never in production.
     pub sandbox: Option<Arc<Sandbox>>,
     pub providers: Providers,
@@ -70,7 +70,7 @@ impl App {
         db: Db,
         door: Door,
         engine: Arc<Engine>,
-        api_key: ApiKey,
+        api_keys: ApiKeys,
         providers: Providers,
         sdk_metrics: SdkMetrics,
     ) -> Self {
@@ -83,7 +83,7 @@ impl App {
             engine,
             dispatcher,
             behind,
-            api_key,
+            api_keys,
             sandbox: None,
             providers,
             operations,

@@ -9,7 +9,7 @@ use axum::{
 };
 use engine::Engine;
 use serde_json::{Value, json};
-use store::Db;
+use store::{Db, Readiness};
 use telemetry::SdkMetrics;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -62,6 +62,7 @@ async fn healthz() -> axum::Json<Value> {
 /// Whether requests should be sent here. Without PostgreSQL nothing works: 503. Without Temporal
 /// orders are still accepted and their workflows start later: ready, and it says what is missing. With a Temporal that
 /// refuses us (no such namespace, no permission) they never start until somebody mends the configuration: 503, with why.
+/// While requests wait for a connection we are busy, not away: ready, and it says so.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "Operations", security(()),
     responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away, `checks` why")),
@@ -74,9 +75,10 @@ async fn readyz(State(asked): State<Operations>) -> (StatusCode, axum::Json<Valu
     let engine = asked.engine.ready().await;
     let (status, word) = match (&database, &engine) {
         (Err(_), _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-        (Ok(()), Err(engine::Error::Misconfigured(_))) => (StatusCode::SERVICE_UNAVAILABLE, "misconfigured"),
-        (Ok(()), Err(_)) => (StatusCode::OK, "degraded"),
-        (Ok(()), Ok(())) => (StatusCode::OK, "ok"),
+        (Ok(_), Err(engine::Error::Misconfigured(_))) => (StatusCode::SERVICE_UNAVAILABLE, "misconfigured"),
+        (Ok(_), Err(_)) => (StatusCode::OK, "degraded"),
+        (Ok(Readiness::Busy), Ok(())) => (StatusCode::OK, "busy"),
+        (Ok(Readiness::Ready), Ok(())) => (StatusCode::OK, "ok"),
     };
     let temporal = engine.map_err(|error| match error {
         engine::Error::Misconfigured(why) => why,
@@ -86,7 +88,12 @@ async fn readyz(State(asked): State<Operations>) -> (StatusCode, axum::Json<Valu
         .into_iter()
         .filter_map(|(name, is_missing)| is_missing.then_some(name))
         .collect();
-    let checks = json!({"postgresql": word_for(&database), "temporal": word_for(&temporal)});
+    let database = match &database {
+        Ok(Readiness::Ready) => "ok",
+        Ok(Readiness::Busy) => "answers, but requests wait for a connection",
+        Err(why) => why,
+    };
+    let checks = json!({"postgresql": database, "temporal": word_for(&temporal)});
     (status, axum::Json(json!({"status": word, "missing": missing, "checks": checks})))
 }
 

@@ -36,11 +36,9 @@ impl Outcome {
         }
     }
 
-    pub fn from_store(text: &str) -> Self {
-        match text {
-            "succeeded" => Self::Succeeded,
-            _ => Self::Failed,
-        }
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let named = [Self::Succeeded, Self::Failed].into_iter().find(|outcome| outcome.as_str() == text);
+        named.ok_or_else(|| Invalid::new("outcome", "must be succeeded or failed"))
     }
 }
 
@@ -84,8 +82,9 @@ impl RefundState {
         }
     }
 
-    pub fn from_store(text: &str) -> Self {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).unwrap_or(Self::Failed)
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let named = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        named.ok_or_else(|| Invalid::new("state", "must be requested, pending, succeeded or failed"))
     }
 
     pub const fn is_final(self) -> bool {
@@ -103,6 +102,14 @@ impl RefundState {
             | (Self::Succeeded, Self::Succeeded)
             | (Self::Failed, Self::Failed) => false,
         }
+    }
+}
+
+impl TryFrom<String> for RefundState {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
     }
 }
 
@@ -142,8 +149,17 @@ impl DisputeState {
         }
     }
 
-    pub fn from_store(text: &str) -> Self {
-        Self::ALL.into_iter().find(|state| state.as_str() == text).unwrap_or(Self::Open)
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let named = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        named.ok_or_else(|| Invalid::new("state", "must be open, won or lost"))
+    }
+}
+
+impl TryFrom<String> for DisputeState {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        Self::parse(&text)
     }
 }
 

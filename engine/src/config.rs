@@ -15,7 +15,7 @@ use temporalio_common::protos::temporal::api::{
 use temporalio_sdk::opentelemetry::OpenTelemetryPlugin;
 use workflows::names;
 
-use crate::{CALL_TIMEOUT, Error, PayloadKey, within};
+use crate::{CALL_TIMEOUT, Error, PayloadKeys, within};
 
 #[derive(Clone)]
 pub struct Config {
@@ -23,15 +23,15 @@ pub struct Config {
     pub(crate) client: ClientOptions,
     pub(crate) task_queue: String,
     pub(crate) ui_url: Option<String>,
-    pub(crate) payload_key: Option<PayloadKey>,
+    pub(crate) payload_keys: Option<PayloadKeys>,
 }
 
 /// What the SDK's environment does not say.
 pub struct Options<'a> {
     /// `host:port`, instead of `TEMPORAL_ADDRESS`.
     pub address: Option<&'a str>,
-    /// Without a key, payloads travel in clear.
-    pub payload_key: Option<&'a PayloadKey>,
+    /// Without keys, payloads travel in clear.
+    pub payload_keys: Option<&'a PayloadKeys>,
     pub task_queue: String,
     /// Where people find the Temporal UI.
     pub ui_url: Option<String>,
@@ -53,12 +53,12 @@ impl Config {
         connection.metrics_meter = meter.map_err(Error::misconfigured)?;
         let mut client =
             ClientOptions::new(client.namespace).plugin(OpenTelemetryPlugin::builder().build()).build();
-        if let Some(key) = options.payload_key {
-            client.data_converter = key.data_converter();
+        if let Some(keys) = options.payload_keys {
+            client.data_converter = keys.data_converter();
         }
         let ui_url = options.ui_url.map(|url| url.trim_end_matches('/').to_owned());
-        let payload_key = options.payload_key.cloned();
-        Ok(Self { connection, client, task_queue: options.task_queue, ui_url, payload_key })
+        let payload_keys = options.payload_keys.cloned();
+        Ok(Self { connection, client, task_queue: options.task_queue, ui_url, payload_keys })
     }
 }
 

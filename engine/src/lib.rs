@@ -21,7 +21,7 @@ use temporalio_client::{Client, Connection, NamespacedClient as _, tonic::Reques
 use temporalio_common::protos::temporal::api::workflowservice::v1::DescribeNamespaceRequest;
 use tokio::sync::OnceCell;
 
-pub use codec::PayloadKey;
+pub use codec::PayloadKeys;
 pub use config::{Config, Options};
 pub use dispatch::Dispatcher;
 pub use error::Error;

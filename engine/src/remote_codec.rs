@@ -7,7 +7,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use temporalio_common::protos::temporal::api::common::v1::Payload;
 
-use crate::{Engine, codec};
+use crate::Engine;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Payloads {
@@ -26,16 +26,16 @@ struct Wire {
 impl Engine {
     /// In clear. Why not, in one sentence, if they are not ours.
     pub fn decode(&self, payloads: Payloads) -> Result<Payloads, String> {
-        match self.config.payload_key.as_ref().map(codec::PayloadKey::cipher) {
-            Some(cipher) => payloads.map(|payload| codec::open(&cipher, payload)),
+        match &self.config.payload_keys {
+            Some(keys) => payloads.map(|payload| keys.open(payload)),
             None => Ok(payloads),
         }
     }
 
     /// Encrypted, for what people type into the Temporal UI.
     pub fn encode(&self, payloads: Payloads) -> Result<Payloads, String> {
-        match self.config.payload_key.as_ref().map(codec::PayloadKey::cipher) {
-            Some(cipher) => payloads.map(|payload| codec::seal(&cipher, &payload)),
+        match &self.config.payload_keys {
+            Some(keys) => payloads.map(|payload| keys.seal(&payload)),
             None => Ok(payloads),
         }
     }

@@ -5,7 +5,7 @@ use std::{env, num::NonZeroUsize, str::FromStr, time::Duration};
 
 use activities::mail::MailerConfig;
 use anyhow::Context as _;
-use engine::PayloadKey;
+use engine::PayloadKeys;
 use web::Limits;
 
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
@@ -14,11 +14,15 @@ const DEFAULT_MAX_CONNECTIONS: u32 = 20;
 const MAX_BODY_TIMEOUT: Duration = Duration::from_secs(25);
 /// Of anything that HTTP waits for.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
+const BAD_DATABASE_URL: &str = "DATABASE_URL must look like postgres://user:password@host/database";
+/// What is shorter is found by trying.
+const MIN_SECRET_BYTES: usize = 16;
 
-/// `DATABASE_URL`, `HOLDFAST_DATABASE_MAX_CONNECTIONS`.
+/// `DATABASE_URL`, `HOLDFAST_DATABASE_MAX_CONNECTIONS`, `HOLDFAST_DATABASE_POOLER`.
 pub struct Database {
     pub url: String,
     pub max_connections: u32,
+    pub pooler: store::Pooler,
 }
 
 impl Database {
@@ -27,12 +31,22 @@ impl Database {
             Some(text) => text.parse().context("HOLDFAST_DATABASE_MAX_CONNECTIONS must be a number")?,
             None => DEFAULT_MAX_CONNECTIONS,
         };
-        Ok(Self { url: required("DATABASE_URL", "postgres://user:password@host/database")?, max_connections })
+        let url = required("DATABASE_URL", "postgres://user:password@host/database")?;
+        Ok(Self { url, max_connections, pooler: pooler()? })
     }
 
     pub fn open(&self) -> anyhow::Result<store::Db> {
-        store::Db::open(&self.url, self.max_connections)
-            .context("DATABASE_URL must look like postgres://user:password@host/database")
+        let is_ours = self.url.starts_with("postgres://") || self.url.starts_with("postgresql://");
+        anyhow::ensure!(is_ours, BAD_DATABASE_URL);
+        store::Db::open_behind(self.pooler, &self.url, self.max_connections).context(BAD_DATABASE_URL)
+    }
+}
+
+pub fn pooler() -> anyhow::Result<store::Pooler> {
+    match optional("HOLDFAST_DATABASE_POOLER").as_deref() {
+        None | Some("session") => Ok(store::Pooler::Session),
+        Some("transaction") => Ok(store::Pooler::Transaction),
+        Some(_) => anyhow::bail!("HOLDFAST_DATABASE_POOLER must be `session` or `transaction`"),
     }
 }
 
@@ -41,21 +55,20 @@ impl Database {
 pub struct Temporal {
     /// Instead of `TEMPORAL_ADDRESS`.
     pub address: Option<String>,
-    pub payload_key: Option<PayloadKey>,
+    pub payload_keys: Option<PayloadKeys>,
     pub task_queue: String,
     pub ui_url: Option<String>,
 }
 
 impl Temporal {
     pub fn load() -> anyhow::Result<Self> {
-        let payload_key = optional("HOLDFAST_PAYLOAD_KEY")
-            .map(|text| {
-                PayloadKey::parse(&text).map_err(|why| anyhow::anyhow!("HOLDFAST_PAYLOAD_KEY: {why}"))
-            })
-            .transpose()?;
+        let parse = |text: String| {
+            PayloadKeys::parse(&text).map_err(|why| anyhow::anyhow!("HOLDFAST_PAYLOAD_KEY: {why}"))
+        };
+        let payload_keys = optional("HOLDFAST_PAYLOAD_KEY").map(parse).transpose()?;
         Ok(Self {
             address: None,
-            payload_key,
+            payload_keys,
             task_queue: optional("HOLDFAST_TASK_QUEUE")
                 .unwrap_or_else(|| engine::DEFAULT_TASK_QUEUE.to_owned()),
             ui_url: optional("HOLDFAST_TEMPORAL_UI_URL"),
@@ -63,12 +76,12 @@ impl Temporal {
     }
 
     pub fn open(&self, metrics: &telemetry::SdkMetrics) -> anyhow::Result<engine::Engine> {
-        if self.payload_key.is_none() {
+        if self.payload_keys.is_none() {
             tracing::warn!("HOLDFAST_PAYLOAD_KEY is not set: Temporal stores payloads in clear");
         }
         let config = engine::Config::load(engine::Options {
             address: self.address.as_deref(),
-            payload_key: self.payload_key.as_ref(),
+            payload_keys: self.payload_keys.as_ref(),
             task_queue: self.task_queue.clone(),
             ui_url: self.ui_url.clone(),
             metrics: Some(metrics),
@@ -77,11 +90,12 @@ impl Temporal {
     }
 }
 
-/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY`, `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`,
-/// and [`limits`].
+/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY` (several with commas between them), `HOLDFAST_SANDBOX_WEBHOOK_SECRET`,
+/// `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`, and [`limits`].
 pub struct Http {
     pub listen: String,
-    pub api_key: String,
+    /// Each of them is good.
+    pub api_keys: Vec<String>,
     pub sandbox_secret: Option<String>,
     /// Orders that wait at the door; who comes when it is full is answered 503.
     pub max_waiting: Option<NonZeroUsize>,
@@ -100,8 +114,9 @@ impl Http {
             limits: limits()?,
             with_docs: with_docs()?,
             listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
-            api_key: required("HOLDFAST_API_KEY", "the key your shop will send")?,
-            sandbox_secret: optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET"),
+            api_keys: secrets("HOLDFAST_API_KEY")?
+                .context("HOLDFAST_API_KEY is not set; it should be the key your shop will send")?,
+            sandbox_secret: secret("HOLDFAST_SANDBOX_WEBHOOK_SECRET")?,
         })
     }
 }
@@ -174,9 +189,48 @@ pub fn mail_from() -> String {
     optional("HOLDFAST_MAIL_FROM").unwrap_or_else(|| DEFAULT_MAIL_FROM.to_owned())
 }
 
-/// A variable that is set and not empty.
+/// A variable that is set and not empty, without the white space around it: files and forms leave a line's end behind.
 pub fn optional(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.trim().is_empty())
+    env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+/// A key or a secret, if it is set.
+pub fn secret(name: &str) -> anyhow::Result<Option<String>> {
+    let checked = |secret: String| check_secret(name, &secret).map(|()| secret);
+    optional(name).map(checked).transpose()
+}
+
+/// Keys or secrets with commas between them: while one takes the place of another, both are good.
+pub fn secrets(name: &str) -> anyhow::Result<Option<Vec<String>>> {
+    let Some(text) = optional(name) else { return Ok(None) };
+    let secrets: Vec<String> =
+        text.split(',').map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned).collect();
+    for secret in &secrets {
+        check_secret(name, secret)?;
+    }
+    anyhow::ensure!(!secrets.is_empty(), "{name} has commas, and nothing between them");
+    Ok(Some(secrets))
+}
+
+/// The first of several keys, for ourselves.
+pub fn first_key(name: &str) -> Option<String> {
+    optional(name)?.split(',').map(str::trim).find(|key| !key.is_empty()).map(str::to_owned)
+}
+
+/// Says which variable, and never what is in it.
+fn check_secret(name: &str, secret: &str) -> anyhow::Result<()> {
+    // `whsec_` says what it is, and hides nothing.
+    let hidden = secret.strip_prefix("whsec_").unwrap_or(secret);
+    anyhow::ensure!(
+        is_long(hidden),
+        "{name} is too easily guessed: {} bytes, and it must have at least {MIN_SECRET_BYTES}",
+        hidden.len()
+    );
+    Ok(())
+}
+
+pub fn is_long(secret: &str) -> bool {
+    secret.len() >= MIN_SECRET_BYTES
 }
 
 pub fn required(name: &str, example: &str) -> anyhow::Result<String> {

@@ -10,7 +10,7 @@ use providers::{
     wechatpay::{self, Method, WechatPay},
 };
 
-use crate::config::{optional, required};
+use crate::config::{first_key, optional, required, secret, secrets};
 
 /// The providers of a process.
 pub struct Configured {
@@ -23,9 +23,10 @@ impl Configured {
     /// `sandbox` is where the sandbox's service is, and the secret that it signs with.
     pub fn load(sandbox: Option<(&str, &str)>) -> anyhow::Result<Self> {
         let sandbox = sandbox.map(|(url, secret)| Sandbox::new(url, secret));
-        let sandbox = sandbox.transpose().map_err(anyhow::Error::msg)?;
+        let sandbox =
+            sandbox.transpose().map_err(|why| anyhow::anyhow!("HOLDFAST_SANDBOX_WEBHOOK_SECRET: {why}"))?;
         // The payer's calls want it where the sandbox is the API's own.
-        let sandbox = sandbox.map(|sandbox| Arc::new(sandbox.with_key(optional("HOLDFAST_API_KEY"))));
+        let sandbox = sandbox.map(|sandbox| Arc::new(sandbox.with_key(first_key("HOLDFAST_API_KEY"))));
         let mut all: Vec<Arc<dyn Provider>> = Vec::new();
         all.extend(sandbox.clone().map(|sandbox| sandbox as Arc<dyn Provider>));
         all.extend(stripe()?.map(|stripe| Arc::new(stripe) as Arc<dyn Provider>));
@@ -69,9 +70,10 @@ pub async fn start_sandbox(
 
 /// `HOLDFAST_STRIPE_API_KEY`, `_WEBHOOK_SECRETS` (separated by commas), `_PUBLISHABLE_KEY`, `_URL`.
 fn stripe() -> anyhow::Result<Option<Stripe>> {
-    let Some(api_key) = optional("HOLDFAST_STRIPE_API_KEY") else { return Ok(None) };
-    let secrets = required("HOLDFAST_STRIPE_WEBHOOK_SECRETS", "whsec_..., and the next one after a comma")?;
-    let secrets = secrets.split(',').map(|secret| secret.trim().to_owned()).collect();
+    let Some(api_key) = secret("HOLDFAST_STRIPE_API_KEY")? else { return Ok(None) };
+    let secrets = secrets("HOLDFAST_STRIPE_WEBHOOK_SECRETS")?.context(
+        "HOLDFAST_STRIPE_WEBHOOK_SECRETS is not set; it should be whsec_..., and the next one after a comma",
+    )?;
     let mut config = stripe::Config::new(api_key, secrets);
     config.publishable_key = optional("HOLDFAST_STRIPE_PUBLISHABLE_KEY");
     if let Some(url) = optional("HOLDFAST_STRIPE_URL") {
@@ -93,7 +95,8 @@ fn wechatpay() -> anyhow::Result<Option<WechatPay>> {
         merchant_id,
         merchant_serial: required("HOLDFAST_WECHATPAY_MERCHANT_SERIAL", "the certificate's serial number")?,
         merchant_key: file("HOLDFAST_WECHATPAY_MERCHANT_KEY_FILE", "apiclient_key.pem")?,
-        api_v3_key: required("HOLDFAST_WECHATPAY_API_V3_KEY", "the APIv3 key, 32 bytes")?,
+        api_v3_key: secret("HOLDFAST_WECHATPAY_API_V3_KEY")?
+            .context("HOLDFAST_WECHATPAY_API_V3_KEY is not set; it should be the APIv3 key, 32 bytes")?,
         platform_keys: platform_keys()?,
         notify_url: required(
             "HOLDFAST_WECHATPAY_NOTIFY_URL",

@@ -21,6 +21,7 @@ pub async fn api() -> anyhow::Result<()> {
     let http = config::Http::load()?;
     let metrics = SdkMetrics::start()?;
     let db = config::Database::load()?.open()?;
+    tokio::spawn(tell_whether_reached(db.clone()));
     let engine = Arc::new(config::Temporal::load()?.open(&metrics)?);
     let listener = listen(&http.listen).await?;
     let sandbox = own_sandbox(&http, &listener).await?;
@@ -44,7 +45,7 @@ async fn own_sandbox(
     match (&http.sandbox_secret, providers::sandbox_url()) {
         (Some(secret), None) => {
             let api_url = format!("http://{}", api::loopback(listener.local_addr()?));
-            providers::start_sandbox(secret, &api_url, Some(http.api_key.clone()), None).await.map(Some)
+            providers::start_sandbox(secret, &api_url, http.api_keys.first().cloned(), None).await.map(Some)
         }
         _ => Ok(None),
     }
@@ -66,8 +67,8 @@ pub fn api_app(
         Some(waiting) => store::Door::with_room_for(waiting, &db)?,
         None => store::Door::open(&db)?,
     };
-    let key = api::ApiKey::new(&http.api_key);
-    let app = api::App::new(db, door, engine, key, configured.providers, metrics);
+    let keys = api::ApiKeys::new(&http.api_keys);
+    let app = api::App::new(db, door, engine, keys, configured.providers, metrics);
     let app = if http.with_docs { app } else { app.without_docs() };
     Ok(match configured.sandbox {
         None => app,
@@ -84,9 +85,10 @@ pub async fn worker() -> anyhow::Result<()> {
     let stop = Stop::on_signal()?;
     let metrics = SdkMetrics::start()?;
     let db = config::Database::load()?.open()?;
+    tokio::spawn(tell_whether_reached(db.clone()));
     let engine = Arc::new(config::Temporal::load()?.open(&metrics)?);
     let mailer = Mailer::new(&config::mail()?)?;
-    let secret = config::optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET");
+    let secret = config::secret("HOLDFAST_SANDBOX_WEBHOOK_SECRET")?;
     let configured = Configured::load(providers::sandbox_url().as_deref().zip(secret.as_deref()))?;
     if let Some(address) = config::optional("HOLDFAST_METRICS_LISTEN") {
         let listener = TcpListener::bind(&address)
@@ -107,6 +109,13 @@ pub async fn worker() -> anyhow::Result<()> {
         .within(config::worker_limits()?)
         .run(stop.wait())
         .await
+}
+
+/// A service starts without its database, which may come later; but what is wrong is said at once, with its reason.
+async fn tell_whether_reached(db: store::Db) {
+    if let Err(error) = db.reach().await {
+        tracing::error!(%error, "the database cannot be reached");
+    }
 }
 
 pub async fn migrate() -> anyhow::Result<()> {
@@ -141,6 +150,7 @@ pub async fn reconcile() -> anyhow::Result<()> {
 
 pub async fn rebuild_catalogue() -> anyhow::Result<()> {
     let db = config::Database::load()?.open()?;
+    db.reach().await?;
     let products = store::products::history::rebuild(&db).await?;
     tracing::info!(products, "the catalogue is what its history says");
     Ok(())
@@ -150,6 +160,7 @@ pub async fn rebuild_catalogue() -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the report is this command's output")]
 pub async fn audit() -> anyhow::Result<()> {
     let db = config::Database::load()?.open()?;
+    db.reach().await?;
     let findings = store::audit::run(&db).await?;
     let mut broken = 0;
     for finding in &findings {

@@ -13,6 +13,8 @@ pub const SIGNATURE: &str = "webhook-signature";
 /// How far the sender's clock may be from ours.
 const TOLERANCE_S: u64 = 300;
 const MAX_ID_BYTES: usize = 255;
+/// What is shorter is found by trying.
+const MIN_SECRET_BYTES: usize = 16;
 
 /// A signing secret, written `whsec_` and base64. Not shown by `Debug`.
 #[derive(Clone)]
@@ -23,8 +25,8 @@ impl Secret {
         let base64 = text.strip_prefix("whsec_").unwrap_or(text);
         let key =
             BASE64_STANDARD.decode(base64).map_err(|error| format!("must be whsec_ and base64: {error}"))?;
-        match key.is_empty() {
-            true => Err("must not be empty".to_owned()),
+        match key.len() < MIN_SECRET_BYTES {
+            true => Err(format!("must be at least {MIN_SECRET_BYTES} bytes in base64, and is {}", key.len())),
             false => Ok(Self(key)),
         }
     }
@@ -78,7 +80,8 @@ mod tests {
 
     #[test]
     fn one_byte_changed_or_an_old_timestamp_is_refused() {
-        let secret = Secret::parse("whsec_c2VjcmV0").expect("valid");
+        let secret = Secret::parse("whsec_c2VjcmV0LW9mLTIxLWJ5dGVzLWE=").expect("valid");
+        assert!(Secret::parse("whsec_c2VjcmV0").is_err(), "too easily guessed");
         let headers = |timestamp: &str| {
             let signature = format!("v1,AAAA {}", secret.sign("evt_1", 1000, b"{}"));
             let pairs = [(ID, "evt_1"), (TIMESTAMP, timestamp), (SIGNATURE, &signature)];

@@ -50,7 +50,8 @@ const CHECKS: &[(&str, &str)] = &[
         "1. each movement goes on from the balance that the one before it left",
         "SELECT format('%s: movement %s makes %s/%s of %s/%s by %s/%s', sku, id, on_hand_after, held_after,
                        on_hand_before, held_before, on_hand_delta, held_delta)
-         FROM (SELECT *, lag(on_hand_after, 1, 0::bigint) OVER of_sku AS on_hand_before,
+         FROM (SELECT sku, id, on_hand_delta, held_delta, on_hand_after, held_after,
+                      lag(on_hand_after, 1, 0::bigint) OVER of_sku AS on_hand_before,
                       lag(held_after, 1, 0::bigint) OVER of_sku AS held_before
                FROM stock_movements WINDOW of_sku AS (PARTITION BY sku ORDER BY id)) AS m
          WHERE on_hand_after <> on_hand_before + on_hand_delta OR held_after <> held_before + held_delta",

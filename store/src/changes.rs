@@ -11,7 +11,9 @@ use crate::{
     Db, Error, Idempotency, Lease, Result, SqlTime, Tx,
     lease::{GRACE, put_off},
     orders::{self, Start},
-    random, sql,
+    random,
+    retry::retry,
+    sql,
 };
 
 /// Different changes of one order that may wait at the same time.
@@ -85,34 +87,37 @@ pub async fn request(
     is_keyed: bool,
     at: Timestamp,
 ) -> Result<(Change, Asked)> {
-    let mut tx = db.begin().await?;
-    let locked = orders::lock(&mut tx, order).await?;
-    if is_keyed && let Some(known) = replay(&mut tx, order, asked).await? {
-        return Ok((known, Asked::Replayed));
-    }
-    let answer = orders::refusal(&mut tx, &locked, request, at).await?;
-    let equal = match answer {
-        None => join(&mut tx, order, asked).await?.filter(|_| may_join(request)),
-        Some(_) => None,
-    };
-    let how = if equal.is_some() { Asked::Joined } else { Asked::New };
-    if let (Some(equal), false) = (equal, is_keyed) {
-        return Ok((equal, how));
-    }
-    let new = Change {
-        id: ChangeId::new(at, random()),
-        order,
-        request: request.clone(),
-        requested_at: at,
-        answer,
-        decided_at: answer.map(|_| at),
-    };
-    // A refusal is kept only for those who may ask for it again.
-    if answer.is_none() || is_keyed {
-        insert(&mut tx, &new, asked, is_keyed).await?;
-        tx.commit().await?;
-    }
-    Ok((new, how))
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let locked = orders::lock(&mut tx, order).await?;
+        if is_keyed && let Some(known) = replay(&mut tx, order, asked).await? {
+            return Ok((known, Asked::Replayed));
+        }
+        let answer = orders::refusal(&mut tx, &locked, request, at).await?;
+        let equal = match answer {
+            None => join(&mut tx, order, asked).await?.filter(|_| may_join(request)),
+            Some(_) => None,
+        };
+        let how = if equal.is_some() { Asked::Joined } else { Asked::New };
+        if let (Some(equal), false) = (equal, is_keyed) {
+            return Ok((equal, how));
+        }
+        let new = Change {
+            id: ChangeId::new(at, random()),
+            order,
+            request: request.clone(),
+            requested_at: at,
+            answer,
+            decided_at: answer.map(|_| at),
+        };
+        // A refusal is kept only for those who may ask for it again.
+        if answer.is_none() || is_keyed {
+            insert(&mut tx, &new, asked, is_keyed).await?;
+            tx.commit().await?;
+        }
+        Ok((new, how))
+    })
+    .await
 }
 
 /// Whoever shows a code second is to hear that it was used.
@@ -125,7 +130,7 @@ pub async fn find(db: &Db, order: OrderId, asked: &Idempotency) -> Result<Option
     replay(&mut db.begin().await?, order, asked).await
 }
 
-async fn replay(tx: &mut Tx<'_>, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
+async fn replay(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
     let hash: Option<Vec<u8>> = sqlx::query_scalar(
         "SELECT request_hash FROM order_changes WHERE order_id = $1 AND idempotency_key = $2",
     )
@@ -145,7 +150,7 @@ async fn replay(tx: &mut Tx<'_>, order: OrderId, asked: &Idempotency) -> Result<
 }
 
 /// The equal change that waits, if there is one; if not, there must be room for another.
-async fn join(tx: &mut Tx<'_>, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
+async fn join(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
     let waiting: Vec<(uuid::Uuid, Vec<u8>)> = sqlx::query_as(
         "SELECT id, request_hash FROM order_changes WHERE order_id = $1 AND decided_at IS NULL ORDER BY id",
     )
@@ -164,7 +169,7 @@ async fn join(tx: &mut Tx<'_>, order: OrderId, asked: &Idempotency) -> Result<Op
     Ok(Some(row.into()))
 }
 
-async fn insert(tx: &mut Tx<'_>, new: &Change, asked: &Idempotency, is_keyed: bool) -> Result<()> {
+async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) -> Result<()> {
     sqlx::query(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, idempotency_key, requested_at,
                                     dispatch_after, answer, decided_at)
@@ -187,7 +192,7 @@ async fn insert(tx: &mut Tx<'_>, new: &Change, asked: &Idempotency, is_keyed: bo
 
 /// Asks for the end of a paid order whose money has all gone back, in the transaction that recorded so. The workflow is
 /// told by the sweeper.
-pub(crate) async fn end_if_refunded(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     sqlx::query(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, requested_at, dispatch_after)
          SELECT $2, id, $3, $4, ''::bytea, $5, $6 FROM orders
@@ -221,7 +226,7 @@ pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Change>> {
 }
 
 /// What is to be decided, its orders being locked.
-pub(crate) async fn load(tx: &mut Tx<'_>, ids: &[ChangeId]) -> Result<Vec<Change>> {
+pub(crate) async fn load(tx: &mut Tx, ids: &[ChangeId]) -> Result<Vec<Change>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -231,7 +236,7 @@ pub(crate) async fn load(tx: &mut Tx<'_>, ids: &[ChangeId]) -> Result<Vec<Change
 }
 
 /// Writes answers down, also for equal changes of the same order that wait, and may share one.
-pub(crate) async fn answer(tx: &mut Tx<'_>, answers: &[(ChangeId, Answer, Timestamp)]) -> Result<()> {
+pub(crate) async fn answer(tx: &mut Tx, answers: &[(ChangeId, Answer, Timestamp)]) -> Result<()> {
     if answers.is_empty() {
         return Ok(());
     }
@@ -254,8 +259,8 @@ pub(crate) async fn answer(tx: &mut Tx<'_>, answers: &[(ChangeId, Answer, Timest
 pub async fn claim_undecided(db: &Db, lease: &Lease) -> Result<Vec<(ChangeId, Start)>> {
     let rows: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
         "UPDATE order_changes SET dispatch_after = $2
-         WHERE id IN (SELECT id FROM order_changes WHERE decided_at IS NULL AND dispatch_after <= $1
-                      ORDER BY dispatch_after LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
+         WHERE id = ANY(ARRAY(SELECT id FROM order_changes WHERE decided_at IS NULL AND dispatch_after <= $1
+                      ORDER BY dispatch_after LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED))
          RETURNING id, order_id",
     )
     .bind(sql(lease.now))
@@ -277,8 +282,8 @@ pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE order_changes
          SET dispatch_after = $2::timestamptz + greatest(interval '30 seconds', $2::timestamptz - requested_at)
-         WHERE id IN (SELECT id FROM order_changes WHERE id = ANY($1) AND decided_at IS NULL
-                      FOR NO KEY UPDATE SKIP LOCKED)",
+         WHERE id = ANY(ARRAY(SELECT id FROM order_changes WHERE id = ANY($1) AND decided_at IS NULL
+                      FOR NO KEY UPDATE SKIP LOCKED))",
     )
     .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
     .bind(sql(at))

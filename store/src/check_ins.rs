@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 
-use crate::{Db, Error, Result, SqlTime, Tx, orders, random, returns, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, orders, random, retry::retry, returns, sql, timeline};
 
 /// The stays of an order.
-pub(crate) async fn stays(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Stay>> {
+pub(crate) async fn stays(tx: &mut Tx, order: OrderId) -> Result<Vec<Stay>> {
     let stays: Vec<Json<Stay>> =
         sqlx::query_scalar("SELECT stay FROM order_lines WHERE order_id = $1 AND stay IS NOT NULL")
             .bind(order.uuid())
@@ -26,7 +26,7 @@ pub(crate) async fn stays(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Stay>> 
 }
 
 /// Draws the code of an order that was paid just now. One for all its stays.
-pub(crate) async fn open(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+pub(crate) async fn open(tx: &mut Tx, order: OrderId) -> Result<()> {
     let stays = stays(tx, order).await?;
     let span = stays.iter().map(Stay::begins_at).min().zip(stays.iter().map(Stay::ends_at).max());
     let (opens_at, closes_at) = span.ok_or_else(|| Error::corrupt(format!("order {order} has no stay")))?;
@@ -48,7 +48,7 @@ pub(crate) async fn open(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
 }
 
 /// Draws another code in place of the one there is, which is worth nothing from now on, as are the wrong attempts at it.
-pub(crate) async fn renew(tx: &mut Tx<'_>, order: OrderId, change: ChangeId, at: Timestamp) -> Result<()> {
+pub(crate) async fn renew(tx: &mut Tx, order: OrderId, change: ChangeId, at: Timestamp) -> Result<()> {
     let code = Code::draw(u64::from_ne_bytes(random()));
     let salt: [u8; 16] = random();
     sqlx::query(
@@ -83,7 +83,7 @@ pub async fn unsent_code(db: &Db, order: OrderId, drawn_for: Option<ChangeId>) -
 }
 
 /// Forgets that code: the mail server has it, or will never take it.
-pub(crate) async fn erase(tx: &mut Tx<'_>, order: OrderId, drawn_for: Option<ChangeId>) -> Result<()> {
+pub(crate) async fn erase(tx: &mut Tx, order: OrderId, drawn_for: Option<ChangeId>) -> Result<()> {
     sqlx::query("UPDATE check_ins SET code = NULL WHERE order_id = $1 AND drawn_for IS NOT DISTINCT FROM $2")
         .bind(order.uuid())
         .bind(drawn_for.map(ChangeId::uuid))
@@ -109,39 +109,42 @@ pub enum Verdict {
 /// [`Error::WrongStatus`] if the order is not waiting for its guests.
 #[tracing::instrument(name = "sql check_ins.verify", skip_all, err(level = "debug"))]
 pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<Verdict> {
-    let mut tx = db.begin().await?;
-    let order = orders::lock(&mut tx, id).await?;
-    if order.status != Status::Paid {
-        return Err(Error::WrongStatus(order.status));
-    }
-    let (salt, expected, wrong): (Vec<u8>, Vec<u8>, i32) =
-        sqlx::query_as("SELECT salt, code_hash, wrong_attempts FROM check_ins WHERE order_id = $1")
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let order = orders::lock(&mut tx, id).await?;
+        if order.status != Status::Paid {
+            return Err(Error::WrongStatus(order.status));
+        }
+        let (salt, expected, wrong): (Vec<u8>, Vec<u8>, i32) =
+            sqlx::query_as("SELECT salt, code_hash, wrong_attempts FROM check_ins WHERE order_id = $1")
+                .bind(id.uuid())
+                .fetch_optional(&mut *tx)
+                .await?
+                .ok_or(Error::NotFound)?;
+        if wrong >= MAX_WRONG {
+            return Ok(Verdict::Locked);
+        }
+        if bool::from(hash(&salt, code).ct_eq(&expected)) {
+            return Ok(Verdict::Right);
+        }
+        sqlx::query("UPDATE check_ins SET wrong_attempts = wrong_attempts + 1 WHERE order_id = $1")
             .bind(id.uuid())
-            .fetch_optional(&mut *tx)
-            .await?
-            .ok_or(Error::NotFound)?;
-    if wrong >= MAX_WRONG {
-        return Ok(Verdict::Locked);
-    }
-    if bool::from(hash(&salt, code).ct_eq(&expected)) {
-        return Ok(Verdict::Right);
-    }
-    sqlx::query("UPDATE check_ins SET wrong_attempts = wrong_attempts + 1 WHERE order_id = $1")
-        .bind(id.uuid())
-        .execute(&mut *tx)
-        .await?;
-    let left = MAX_WRONG - wrong - 1;
-    if left == 0 {
-        timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))])
+            .execute(&mut *tx)
             .await?;
-    }
-    tx.commit().await?;
-    Ok(Verdict::Wrong(left))
+        let left = MAX_WRONG - wrong - 1;
+        if left == 0 {
+            timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))])
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(Verdict::Wrong(left))
+    })
+    .await
 }
 
 /// Something of an order came back, is about to, or is owed again: its code is good for the nights that are left. When
 /// the last of them is back it is worth nothing any more; as long as one is only about to come back, it may be again.
-pub(crate) async fn follow(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn follow(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     let is_open: Option<bool> =
         sqlx::query_scalar("SELECT closed_at IS NULL FROM check_ins WHERE order_id = $1")
             .bind(order.uuid())
@@ -178,7 +181,7 @@ pub(crate) struct CheckIn {
 }
 
 /// None if the order is not paid, or has no stay.
-pub(crate) async fn get(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<CheckIn>> {
+pub(crate) async fn get(tx: &mut Tx, order: OrderId) -> Result<Option<CheckIn>> {
     let found: Option<(bool, bool, SqlTime)> = sqlx::query_as(
         "SELECT used_at IS NOT NULL, closed_at IS NOT NULL, closes_at FROM check_ins WHERE order_id = $1",
     )
@@ -189,7 +192,7 @@ pub(crate) async fn get(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<CheckI
 }
 
 /// The order is completed, used or not, or nothing is left of it: its code is worth nothing any more.
-pub(crate) async fn close(tx: &mut Tx<'_>, order: OrderId, used: bool, at: Timestamp) -> Result<()> {
+pub(crate) async fn close(tx: &mut Tx, order: OrderId, used: bool, at: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE check_ins SET code = NULL, closed_at = coalesce(closed_at, $3::timestamptz),
                 used_at = CASE WHEN $2 THEN $3 END

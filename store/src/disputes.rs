@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::{
     Db, Error, Result, SqlTime, Tx, inbox, outbox, random,
     refunds::{self, lock_payment, origin, rebalance},
+    retry::retry,
     sql, timeline,
 };
 
@@ -18,22 +19,19 @@ struct Row {
     provider_dispute_id: String,
     amount: i64,
     currency: String,
-    state: String,
+    #[sqlx(try_from = "String")]
+    state: DisputeState,
     state_text: String,
     told_at: Option<SqlTime>,
 }
 
 impl Row {
-    fn state(&self) -> DisputeState {
-        DisputeState::from_store(&self.state)
-    }
-
     /// What is not news is told again, or was overtaken by what came of it.
     fn is_news(&self, seen: &DisputeReport, told_at: Option<Timestamp>) -> bool {
         let last = self.told_at.as_ref().map(|at| at.to_jiff());
         let outdated = matches!((told_at, last), (Some(now), Some(last)) if now < last);
-        let reopens = self.state() != DisputeState::Open && seen.state == DisputeState::Open;
-        let same = self.state() == seen.state && self.amount == seen.money.amount;
+        let reopens = self.state != DisputeState::Open && seen.state == DisputeState::Open;
+        let same = self.state == seen.state && self.amount == seen.money.amount;
         !outdated && !reopens && !same
     }
 }
@@ -41,23 +39,26 @@ impl Row {
 /// Takes up what a provider's event says of a dispute, and settles the event. Gives the dispute's state, if that is news.
 #[tracing::instrument(name = "sql disputes.report", skip_all, err(level = "debug"))]
 pub async fn report(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Option<DisputeState>> {
-    let mut tx = db.begin().await?;
-    lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
-    let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
-    if event.is_settled {
-        return Ok(None);
-    }
-    if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? {
-        return Err(Error::Engine("the disputed money is not settled yet".to_owned()));
-    }
-    let news = change(&mut tx, report, event.told_at, at).await?;
-    inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
-    tx.commit().await?;
-    Ok(news)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
+        let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
+        if event.is_settled {
+            return Ok(None);
+        }
+        if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? {
+            return Err(Error::Engine("the disputed money is not settled yet".to_owned()));
+        }
+        let news = change(&mut tx, report, event.told_at, at).await?;
+        inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
+        tx.commit().await?;
+        Ok(news)
+    })
+    .await
 }
 
 async fn change(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     report: &DisputeReport,
     told_at: Option<Timestamp>,
     at: Timestamp,
@@ -71,7 +72,7 @@ async fn change(
     .bind(&report.provider_dispute_id)
     .fetch_optional(&mut **tx)
     .await?;
-    let before = known.as_ref().map(Row::state);
+    let before = known.as_ref().map(|row| row.state);
     if known.as_ref().is_some_and(|known| !known.is_news(report, told_at)) {
         return Ok(None);
     }
@@ -103,7 +104,7 @@ async fn change(
     }
     let whose = origin.whose(&report.provider, &report.payment_id);
     rebalance(tx, &whose, at).await?;
-    if let (Some(order), DisputeState::Won) = (origin.order, row.state()) {
+    if let (Some(order), DisputeState::Won) = (origin.order, row.state) {
         refunds::give_back_of_cancelled(tx, order, at).await?;
         refunds::give_back_of_sent(tx, &whose, at).await?;
     }
@@ -112,7 +113,7 @@ async fn change(
 
 /// A dispute whose end is told before its beginning began all the same.
 async fn tell(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     row: &Row,
     before: Option<DisputeState>,
@@ -121,7 +122,7 @@ async fn tell(
     let data = json!({"dispute_id": row.provider_dispute_id, "amount": row.amount, "currency": row.currency,
                       "state_text": row.state_text});
     let began = before.is_none().then_some("payment.disputed");
-    let ended = match row.state() {
+    let ended = match row.state {
         state if before == Some(state) => None,
         DisputeState::Open => None,
         DisputeState::Won => Some("dispute.won"),
@@ -136,7 +137,7 @@ async fn tell(
 
 /// Gives disputes that were told before their capture to the order whose money it was.
 pub(crate) async fn found_order(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     provider: &str,
     provider_payment_id: &str,
     order: OrderId,

@@ -46,9 +46,15 @@ pub enum Error {
     /// Another process committed the same key in between; nothing was done.
     #[error("the idempotency key was taken a moment ago")]
     Raced,
+    /// A bug ended the work, and what it was about may have been done or not.
+    #[error("the work was ended by a bug")]
+    Panicked,
     /// More is waiting than we promise to serve; nothing was done.
     #[error("too many orders are waiting")]
     Busy,
+    /// So many reports run that the others' connections are kept for them.
+    #[error("too many reports are running")]
+    ReportsBusy,
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
     /// The engine did not take what was handed to it; it is handed over again.
@@ -57,10 +63,22 @@ pub enum Error {
     /// The database is away; so said another's transaction that we shared.
     #[error("{0}")]
     Outage(String),
+    #[error("no connection to PostgreSQL at {place}: {why}")]
+    Unreachable { place: String, why: String },
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     #[error("migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+}
+
+/// A column that cannot be read holds a word that nobody wrote.
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnDecode { index, source } => Self::Corrupt(format!("column {index}: {source}")),
+            error => Self::Database(error),
+        }
+    }
 }
 
 impl Error {
@@ -69,10 +87,18 @@ impl Error {
         Self::Outage(self.to_string())
     }
 
+    /// PostgreSQL undid the transaction because of another one that ran beside it. Done again from its start, it may work.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
+        // 40001 serialisation failure, 40P01 deadlock
+        error.code().is_some_and(|code| code == "40001" || code == "40P01")
+    }
+
     /// The database is away or too busy; the same call may work later.
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::Outage(_) => true,
+            error if error.is_conflict() => true,
+            Self::Outage(_) | Self::Unreachable { .. } => true,
             Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
             Self::Database(sqlx::Error::Database(error)) => {
                 // 08 connection, 53 resources, 55P03 lock timeout, 57 operator intervention

@@ -13,7 +13,7 @@ use sqlx::{Postgres, QueryBuilder};
 
 use crate::{
     Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, refunds::Whose,
-    sql, timeline,
+    retry::retry, sql, timeline,
 };
 
 pub use undelivered::CODE_UNDELIVERED;
@@ -65,7 +65,7 @@ pub(crate) struct Raised(pub ExceptionId);
 
 /// Raises an exception, and shows it on the order's timeline. None if it was raised before.
 pub(crate) async fn raise(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     kind: Mismatch,
     about: &About<'_>,
     at: Timestamp,
@@ -111,7 +111,7 @@ pub(crate) async fn raise(
 pub const UNREADABLE_EVENT: &str = "unreadable_event";
 
 /// Raises the exception of an event that could not be read: once for each, since an event is stored once.
-pub(crate) async fn raise_unreadable(tx: &mut Tx<'_>, event: &Event, why: &str, at: Timestamp) -> Result<()> {
+pub(crate) async fn raise_unreadable(tx: &mut Tx, event: &Event, why: &str, at: Timestamp) -> Result<()> {
     let data = json!({"kind": UNREADABLE_EVENT, "provider": event.provider, "event_id": event.event_id,
                       "type": event.kind, "why": why});
     sqlx::query(
@@ -145,7 +145,7 @@ pub(crate) fn source_of_unknown(provider: &str, provider_payment_id: &str) -> St
 /// Notes whose money exceptions about refunds and disputes of a payment are about, which was not known when they were
 /// raised. Gives them.
 pub(crate) async fn found_order(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     provider: &str,
     provider_payment_id: &str,
     order: OrderId,
@@ -166,12 +166,7 @@ pub(crate) async fn found_order(
 }
 
 /// Shows those that are open on the order's timeline.
-pub(crate) async fn show_open(
-    tx: &mut Tx<'_>,
-    ids: &[ExceptionId],
-    order: OrderId,
-    at: Timestamp,
-) -> Result<()> {
+pub(crate) async fn show_open(tx: &mut Tx, ids: &[ExceptionId], order: OrderId, at: Timestamp) -> Result<()> {
     let open: Vec<(uuid::Uuid, Value)> =
         sqlx::query_as("SELECT id, data FROM exceptions WHERE id = ANY($1) AND state = 'open' ORDER BY id")
             .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
@@ -185,7 +180,7 @@ pub(crate) async fn show_open(
 }
 
 /// Notes the refund that an exception tells of.
-pub(crate) async fn note_refund(tx: &mut Tx<'_>, id: ExceptionId, refund: RefundId) -> Result<()> {
+pub(crate) async fn note_refund(tx: &mut Tx, id: ExceptionId, refund: RefundId) -> Result<()> {
     sqlx::query("UPDATE exceptions SET refund_id = $2 WHERE id = $1")
         .bind(id.uuid())
         .bind(refund.uuid())
@@ -195,7 +190,7 @@ pub(crate) async fn note_refund(tx: &mut Tx<'_>, id: ExceptionId, refund: Refund
 }
 
 /// Notes the dispute that an exception tells of.
-pub(crate) async fn note_dispute(tx: &mut Tx<'_>, id: ExceptionId, dispute: DisputeId) -> Result<()> {
+pub(crate) async fn note_dispute(tx: &mut Tx, id: ExceptionId, dispute: DisputeId) -> Result<()> {
     sqlx::query("UPDATE exceptions SET dispute_id = $2 WHERE id = $1")
         .bind(id.uuid())
         .bind(dispute.uuid())
@@ -205,13 +200,13 @@ pub(crate) async fn note_dispute(tx: &mut Tx<'_>, id: ExceptionId, dispute: Disp
 }
 
 /// How much of what an exception holds went back, or is on its way.
-pub(crate) async fn back(tx: &mut Tx<'_>, id: ExceptionId) -> Result<i64> {
+pub(crate) async fn back(tx: &mut Tx, id: ExceptionId) -> Result<i64> {
     let back = sqlx::query_scalar("SELECT back FROM exceptions WHERE id = $1").bind(id.uuid());
     Ok(back.fetch_one(&mut **tx).await?)
 }
 
 /// Makes an open exception tell of more or less money.
-pub(crate) async fn set_amount(tx: &mut Tx<'_>, id: ExceptionId, amount: i64) -> Result<()> {
+pub(crate) async fn set_amount(tx: &mut Tx, id: ExceptionId, amount: i64) -> Result<()> {
     sqlx::query("UPDATE exceptions SET amount = $2 WHERE id = $1 AND state = 'open'")
         .bind(id.uuid())
         .bind(amount)
@@ -222,7 +217,7 @@ pub(crate) async fn set_amount(tx: &mut Tx<'_>, id: ExceptionId, amount: i64) ->
 
 /// Settles an exception without a person, and shows it on the order's timeline.
 pub(crate) async fn settle_and_tell(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     id: ExceptionId,
     order: Option<OrderId>,
     action: Action,
@@ -241,7 +236,7 @@ pub(crate) async fn settle_and_tell(
 
 /// Opens an exception again that was settled without a person: what settled it holds no longer.
 pub(crate) async fn reopen(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     id: ExceptionId,
     order: Option<OrderId>,
     amount: i64,
@@ -267,7 +262,7 @@ pub(crate) async fn reopen(
 
 /// Marks an open exception as settled. False if somebody else was faster.
 pub(crate) async fn settle(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     id: ExceptionId,
     action: Action,
     note: &str,
@@ -310,6 +305,15 @@ pub struct Exception {
     pub data: Value,
 }
 
+/// The columns of an [`Exception`], by name: a prepared statement with a star fails once an update has added a column.
+macro_rules! select {
+    () => {
+        "SELECT id, order_id, kind, state, provider, provider_payment_id, payment_id, amount, back, currency, refund_id,
+                action, note, resolved_by, raised_at, resolved_at, data
+         FROM exceptions"
+    };
+}
+
 impl Exception {
     pub fn id(&self) -> ExceptionId {
         ExceptionId::from_uuid(self.id)
@@ -341,7 +345,7 @@ pub async fn list(
     before: Option<ExceptionId>,
     limit: i64,
 ) -> Result<Vec<Exception>> {
-    let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM exceptions WHERE true");
+    let mut query = QueryBuilder::<Postgres>::new(concat!(select!(), " WHERE true"));
     if let Some(state) = state {
         query.push(" AND state = ").push_bind(state);
     }
@@ -357,7 +361,7 @@ pub async fn list(
 }
 
 pub async fn get(db: &Db, id: ExceptionId) -> Result<Exception> {
-    let found = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1").bind(id.uuid());
+    let found = sqlx::query_as(concat!(select!(), " WHERE id = $1")).bind(id.uuid());
     found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
@@ -370,33 +374,36 @@ pub async fn resolve(
     note: &str,
     at: Timestamp,
 ) -> Result<(Exception, Option<Applied>)> {
-    let mut tx = db.begin().await?;
-    let seen = get(db, id).await?;
-    if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
-        refunds::lock_payment(&mut tx, provider, payment).await?;
-    }
-    if let Some(order) = seen.order() {
-        orders::lock(&mut tx, order).await?; // before the exception, as everybody does
-    }
-    let exception: Option<Exception> = sqlx::query_as("SELECT * FROM exceptions WHERE id = $1 FOR UPDATE")
-        .bind(id.uuid())
-        .fetch_optional(&mut *tx)
-        .await?;
-    let exception = exception.ok_or(Error::NotFound)?;
-    if !settle(&mut tx, id, action, note, "api", at).await? {
-        return Err(Error::AlreadyResolved);
-    }
-    if action == Action::Refund {
-        refunds::of_exception(&mut tx, &exception, note, at).await?;
-    }
-    if let Some(order) = exception.order() {
-        let data = json!({"exception_id": id, "action": action, "note": note});
-        timeline::append(&mut tx, order, at, &[("exception.resolved", data)]).await?;
-    }
-    let applied = match action {
-        Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),
-        Action::Refund | Action::Accept | Action::Dismiss => None,
-    };
-    tx.commit().await?;
-    Ok((get(db, id).await?, applied))
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let seen = get(db, id).await?;
+        if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
+            refunds::lock_payment(&mut tx, provider, payment).await?;
+        }
+        if let Some(order) = seen.order() {
+            orders::lock(&mut tx, order).await?; // before the exception, as everybody does
+        }
+        let exception: Option<Exception> = sqlx::query_as(concat!(select!(), " WHERE id = $1 FOR UPDATE"))
+            .bind(id.uuid())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let exception = exception.ok_or(Error::NotFound)?;
+        if !settle(&mut tx, id, action, note, "api", at).await? {
+            return Err(Error::AlreadyResolved);
+        }
+        if action == Action::Refund {
+            refunds::of_exception(&mut tx, &exception, note, at).await?;
+        }
+        if let Some(order) = exception.order() {
+            let data = json!({"exception_id": id, "action": action, "note": note});
+            timeline::append(&mut tx, order, at, &[("exception.resolved", data)]).await?;
+        }
+        let applied = match action {
+            Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),
+            Action::Refund | Action::Accept | Action::Dismiss => None,
+        };
+        tx.commit().await?;
+        Ok((get(db, id).await?, applied))
+    })
+    .await
 }

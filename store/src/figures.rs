@@ -54,7 +54,7 @@ pub struct Connections {
 }
 
 pub fn connections(db: &Db) -> Connections {
-    let pool = db.pool();
+    let pool = &db.pool;
     let open = pool.size();
     let idle = u32::try_from(pool.num_idle()).unwrap_or(open);
     Connections { in_use: open.saturating_sub(idle), open, max: pool.options().get_max_connections() }

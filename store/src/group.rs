@@ -5,9 +5,13 @@
 //! other, and with the requests of a storm on the same threads each answer of PostgreSQL would wait for its turn
 //! (docs/adr/0023).
 
-use std::{io, sync::Arc, thread};
+use std::{io, panic::AssertUnwindSafe, sync::Arc, thread};
 
-use tokio::sync::{mpsc, oneshot};
+use futures_util::FutureExt as _;
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use crate::{Error, Result};
 
@@ -64,11 +68,14 @@ impl<D: Decide> Group<D> {
     /// Has it decided. It is decided also if the caller does not wait for the answer.
     ///
     /// # Errors
-    /// [`Error::Busy`] if too many are waiting already.
+    /// [`Error::Busy`] if too many are waiting already, [`Error::Panicked`] if a bug ended the work on it.
     pub async fn ask(&self, ask: D::Ask) -> Result<D::Answer> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Waiting { ask, answer }).map_err(|_| Error::Busy)?;
-        answered.await.map_err(|_| Error::Busy)?
+        self.queue.try_send(Waiting { ask, answer }).map_err(|error| match error {
+            TrySendError::Full(_) => Error::Busy,
+            TrySendError::Closed(_) => Error::Panicked,
+        })?;
+        answered.await.map_err(|_| Error::Panicked)?
     }
 }
 
@@ -81,12 +88,12 @@ async fn serve<D: Decide>(decide: Arc<D>, mut waiting: mpsc::Receiver<Waiting<D>
     }
 }
 
-/// One transaction for all. If that fails, each gets one of its own: what is wrong with one member is not the
+/// One transaction for all. If that fails, or panics, each gets one of its own: what is wrong with one member is not the
 /// others' fault. If the database is away, all are told so.
 async fn serve_batch<D: Decide>(decide: Arc<D>, members: Vec<Waiting<D>>) {
     let (asks, answers): (Vec<_>, Vec<_>) =
         members.into_iter().map(|member| (member.ask, member.answer)).unzip();
-    let decided = match decide.together(&asks).await {
+    let decided = match caught(decide.together(&asks)).await {
         Ok(decided) => decided,
         Err(fault) if fault.is_outage() => asks.iter().map(|_| Some(Err(fault.again()))).collect(),
         Err(_) => asks.iter().map(|_| None).collect(),
@@ -99,8 +106,13 @@ async fn serve_batch<D: Decide>(decide: Arc<D>, members: Vec<Waiting<D>>) {
         }
     }
     for (ask, answer) in left {
-        tell(answer, decide.alone(ask).await);
+        tell(answer, caught(decide.alone(ask)).await);
     }
+}
+
+/// A panic is a bug, and is told as one to who asked. (What it said is in the log: see the program's panic hook.)
+async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Error::Panicked))
 }
 
 fn tell<T>(answer: oneshot::Sender<Result<T>>, decided: Result<T>) {
@@ -143,6 +155,7 @@ mod tests {
 
         async fn alone(&self, ask: u32) -> Result<u32> {
             self.batches.lock().unwrap().push(vec![ask]);
+            assert!(ask != 666, "a bug");
             if ask == 13 { Err(Error::corrupt("13")) } else { Ok(ask) }
         }
     }
@@ -228,12 +241,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outage_is_told_to_all_and_a_bug_stays_within_its_batch() {
+    async fn an_outage_is_told_to_all_and_a_bug_to_whom_it_concerns() {
         let desk = desk();
         let asked = desk.ask(1, &[503, 2]).await;
         assert_eq!(desk.answers(asked).await, [Some(1), None, None]);
         assert_eq!(desk.batches(), [vec![1], vec![503, 2]], "nobody asks again while the database is away");
-        let asked = desk.ask(666, &[3]).await;
-        assert_eq!(desk.answers(asked).await, [None, Some(3)]);
+        let asked = desk.ask(1, &[666, 3]).await;
+        assert_eq!(desk.answers(asked).await, [Some(1), None, Some(3)]);
+        let asked = desk.ask(666, &[]).await.pop().unwrap();
+        desk.permits.add_permits(100);
+        assert!(matches!(asked.await.unwrap(), Err(Error::Panicked)), "not too many, and not nothing done");
     }
 }

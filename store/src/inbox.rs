@@ -9,7 +9,7 @@ use domain::{
 
 use sqlx::PgExecutor;
 
-use crate::{Db, Error, Lease, Result, SqlTime, Tx, exceptions, lease::put_off, orders, sql};
+use crate::{Db, Error, Lease, Result, SqlTime, Tx, exceptions, lease::put_off, orders, retry::retry, sql};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -62,39 +62,47 @@ pub enum Stored {
 /// Stores an event. Money that names no order of ours becomes an exception at once.
 #[tracing::instrument(name = "sql inbox.store", skip_all, err(level = "debug"))]
 pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
-    let mut tx = db.begin().await?;
-    let Some(id) = insert(&mut tx, event, at).await? else {
-        return Ok(Stored::Repeated);
-    };
-    let stored = match &event.notice {
-        Some(Notice::Payment { order: Some(order), report }) => {
-            Stored::Pending(Pending { id, what: What::Payment(*order, report.clone()) })
-        }
-        Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
-            orders::unknown_order(&mut tx, report, at).await?;
-            Stored::UnknownOrder
-        }
-        Some(Notice::Refund { report, .. }) => {
-            Stored::Pending(Pending { id, what: What::Refund(report.clone()) })
-        }
-        Some(Notice::Dispute(report)) => Stored::Pending(Pending { id, what: What::Dispute(report.clone()) }),
-        _ => Stored::Kept,
-    };
-    tx.commit().await?;
-    Ok(stored)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let Some(id) = insert(&mut tx, event, at).await? else {
+            return Ok(Stored::Repeated);
+        };
+        let stored = match &event.notice {
+            Some(Notice::Payment { order: Some(order), report }) => {
+                Stored::Pending(Pending { id, what: What::Payment(*order, report.clone()) })
+            }
+            Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
+                orders::unknown_order(&mut tx, report, at).await?;
+                Stored::UnknownOrder
+            }
+            Some(Notice::Refund { report, .. }) => {
+                Stored::Pending(Pending { id, what: What::Refund(report.clone()) })
+            }
+            Some(Notice::Dispute(report)) => {
+                Stored::Pending(Pending { id, what: What::Dispute(report.clone()) })
+            }
+            _ => Stored::Kept,
+        };
+        tx.commit().await?;
+        Ok(stored)
+    })
+    .await
 }
 
 /// Stores a genuine event that we cannot read, which is an exception: it may have told of money. False if it is known
 /// already.
 #[tracing::instrument(name = "sql inbox.store_unreadable", skip_all, err(level = "debug"))]
 pub async fn store_unreadable(db: &Db, event: &Event, why: &str, at: Timestamp) -> Result<bool> {
-    let mut tx = db.begin().await?;
-    if insert(&mut tx, event, at).await?.is_none() {
-        return Ok(false);
-    }
-    exceptions::raise_unreadable(&mut tx, event, why, at).await?;
-    tx.commit().await?;
-    Ok(true)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        if insert(&mut tx, event, at).await?.is_none() {
+            return Ok(false);
+        }
+        exceptions::raise_unreadable(&mut tx, event, why, at).await?;
+        tx.commit().await?;
+        Ok(true)
+    })
+    .await
 }
 
 /// Whether a payment of this provider's is one of ours, or money of which we took note.
@@ -110,7 +118,7 @@ pub async fn knows_payment(db: &Db, provider: &str, provider_payment_id: &str) -
 /// Stores an event of our own about money that was captured before: its order's workflow comes to know what was decided
 /// about it, as it comes to know of money.
 pub(crate) async fn store_own(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     report: PaymentReport,
     kind: &str,
@@ -152,7 +160,7 @@ pub(crate) async fn money_that_waits(
 }
 
 /// None if the event is known already.
-async fn insert(tx: &mut Tx<'_>, event: &Event, at: Timestamp) -> Result<Option<i64>> {
+async fn insert(tx: &mut Tx, event: &Event, at: Timestamp) -> Result<Option<i64>> {
     let columns = Columns::of(event.notice.as_ref());
     let id = sqlx::query_scalar(
         "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
@@ -281,7 +289,7 @@ pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
                      AND c.payment_id = inbox.payment_id AND c.outcome = 'succeeded'))
              ORDER BY coalesce(dispatch_after, received_at) LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
          )
-         UPDATE inbox SET dispatch_after = $5 WHERE id IN (SELECT id FROM due)
+         UPDATE inbox SET dispatch_after = $5 WHERE id = ANY(ARRAY(SELECT id FROM due))
          RETURNING id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
                    provider_refund_id, provider_dispute_id, state_text",
     )
@@ -310,7 +318,7 @@ fn pending(row: Row) -> Result<Pending> {
             event_id: row.event_id,
             provider_dispute_id: row.provider_dispute_id.unwrap_or_default(),
             payment_id: row.payment_id,
-            state: DisputeState::from_store(state),
+            state: DisputeState::parse(state).map_err(Error::corrupt)?,
             state_text: row.state_text.unwrap_or_default(),
             money,
         };
@@ -323,12 +331,12 @@ fn pending(row: Row) -> Result<Pending> {
             refund: row.refund_id.map(RefundId::from_uuid),
             provider_refund_id: row.provider_refund_id.unwrap_or_default(),
             payment_id: row.payment_id,
-            state: RefundState::from_store(state),
+            state: RefundState::parse(state).map_err(Error::corrupt)?,
             state_text: row.state_text.unwrap_or_default(),
             money,
         }),
         (None, Some(order)) => {
-            let outcome = Outcome::from_store(&row.outcome);
+            let outcome = Outcome::parse(&row.outcome).map_err(Error::corrupt)?;
             let (provider, event_id, payment_id) = (row.provider, row.event_id, row.payment_id);
             let report = PaymentReport { provider, event_id, payment_id, outcome, money };
             What::Payment(OrderId::from_uuid(order), report)
@@ -346,7 +354,7 @@ pub(crate) struct Noted {
     pub told_at: Option<Timestamp>,
 }
 
-pub(crate) async fn event(tx: &mut Tx<'_>, provider: &str, event_id: &str) -> Result<Noted> {
+pub(crate) async fn event(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Noted> {
     let noted: Option<(bool, Option<SqlTime>)> = sqlx::query_as(
         "SELECT settled_at IS NOT NULL, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
     )
@@ -359,11 +367,7 @@ pub(crate) async fn event(tx: &mut Tx<'_>, provider: &str, event_id: &str) -> Re
 }
 
 /// When an event was stored. One that came by another way has no row.
-pub(crate) async fn received_at(
-    tx: &mut Tx<'_>,
-    provider: &str,
-    event_id: &str,
-) -> Result<Option<Timestamp>> {
+pub(crate) async fn received_at(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Option<Timestamp>> {
     let query = sqlx::query_scalar("SELECT received_at FROM inbox WHERE provider = $1 AND event_id = $2");
     let at: Option<SqlTime> = query.bind(provider).bind(event_id).fetch_optional(&mut **tx).await?;
     Ok(at.map(|at| at.to_jiff()))
@@ -371,7 +375,7 @@ pub(crate) async fn received_at(
 
 /// Whether a capture was reported that nobody has settled yet.
 pub(crate) async fn capture_is_under_way(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     provider: &str,
     provider_payment_id: &str,
 ) -> Result<bool> {
@@ -387,7 +391,7 @@ pub(crate) async fn capture_is_under_way(
 pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE inbox SET dispatched_at = $2
-         WHERE id IN (SELECT id FROM inbox WHERE id = ANY($1) AND settled_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)",
+         WHERE id = ANY(ARRAY(SELECT id FROM inbox WHERE id = ANY($1) AND settled_at IS NULL FOR NO KEY UPDATE SKIP LOCKED))",
     )
     .bind(ids)
     .bind(sql(at))
@@ -398,7 +402,7 @@ pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> 
 
 /// Notes that what these events (of a provider, by its id) say was acted on. A report that came by another way has no
 /// event.
-pub(crate) async fn mark_settled(tx: &mut Tx<'_>, events: &[(&str, &str, Timestamp)]) -> Result<()> {
+pub(crate) async fn mark_settled(tx: &mut Tx, events: &[(&str, &str, Timestamp)]) -> Result<()> {
     sqlx::query(
         "UPDATE inbox i SET settled_at = e.at
          FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS e (provider, event_id, at)

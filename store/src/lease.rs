@@ -24,9 +24,9 @@ macro_rules! put_off {
         concat!(
             "UPDATE ",
             $table,
-            " SET dispatch_after = $2 WHERE id IN (SELECT id FROM ",
+            " SET dispatch_after = $2 WHERE id = ANY(ARRAY(SELECT id FROM ",
             $table,
-            " WHERE id = ANY($1) FOR NO KEY UPDATE SKIP LOCKED)"
+            " WHERE id = ANY($1) FOR NO KEY UPDATE SKIP LOCKED))"
         )
     };
 }

@@ -3,12 +3,12 @@
 use domain::{OrderId, Timestamp, mail::MailKind, order::Status};
 use serde_json::{Value, json};
 
-use crate::{Db, Error, Result, SqlTime, Tx, check_ins, exceptions, sql, timeline};
+use crate::{Db, Error, Result, SqlTime, Tx, check_ins, exceptions, retry::retry, sql, timeline};
 
 /// The right to send one mail. Its row stays locked while the mail server is asked, so two workers
 /// never send the same mail side by side, and a crash frees it.
 pub struct Slot {
-    tx: Tx<'static>,
+    tx: Tx,
     order: OrderId,
     kind: MailKind,
 }
@@ -31,30 +31,36 @@ pub async fn claim(
     kind: MailKind,
     message_id: &str,
 ) -> Result<Result<Slot, Unneeded>> {
-    let mut tx = db.begin().await?;
-    sqlx::query("INSERT INTO mails (order_id, kind, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING")
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        sqlx::query(
+            "INSERT INTO mails (order_id, kind, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        )
         .bind(order.uuid())
         .bind(kind.name())
         .bind(message_id)
         .execute(&mut *tx)
         .await?;
-    let (sent, rejected): (bool, bool) = sqlx::query_as(
-        "SELECT sent_at IS NOT NULL, rejected_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE",
-    )
-    .bind(order.uuid())
-    .bind(kind.name())
-    .fetch_one(&mut *tx)
-    .await?;
-    if sent {
-        return Ok(Err(Unneeded::AlreadySent));
-    }
-    if rejected {
-        return Ok(Err(Unneeded::AlreadyRejected));
-    }
-    if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
-        return Ok(Err(Unneeded::Moot));
-    }
-    Ok(Ok(Slot { tx, order, kind }))
+        let (sent, rejected): (bool, bool) = sqlx::query_as(
+            "SELECT sent_at IS NOT NULL, rejected_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2
+             FOR UPDATE",
+        )
+        .bind(order.uuid())
+        .bind(kind.name())
+        .fetch_one(&mut *tx)
+        .await?;
+        if sent {
+            return Ok(Err(Unneeded::AlreadySent));
+        }
+        if rejected {
+            return Ok(Err(Unneeded::AlreadyRejected));
+        }
+        if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
+            return Ok(Err(Unneeded::Moot));
+        }
+        Ok(Ok(Slot { tx, order, kind }))
+    })
+    .await
 }
 
 /// The number of the last reminder of an order that went out (0: none did), and when it did.
@@ -70,7 +76,7 @@ pub async fn reminders_sent(db: &Db, order: OrderId) -> Result<(u8, Option<Times
 }
 
 /// Money counts from the moment its webhook was stored, before the workflow has seen it.
-async fn awaits_payment(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+async fn awaits_payment(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let row: Option<(String, bool)> = sqlx::query_as(
         "SELECT status, EXISTS (SELECT 1 FROM inbox
                                 WHERE order_id = $1 AND outcome = 'succeeded' AND settled_at IS NULL

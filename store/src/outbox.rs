@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{Result, Tx, sql};
 
 pub(crate) async fn append(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     at: Timestamp,
     kind: &'static str,
@@ -17,7 +17,7 @@ pub(crate) async fn append(
 
 /// The same for many orders.
 pub(crate) async fn append_all(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     events: &[(OrderId, Timestamp, &'static str, Value)],
 ) -> Result<()> {
     sqlx::query(

@@ -11,7 +11,7 @@ use domain::{
 };
 use serde_json::Value;
 
-use crate::{Db, Error, Result, SqlTime, Tx, orders, random, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, orders, random, retry::retry, sql};
 
 #[derive(Debug, Clone)]
 pub struct Payment {
@@ -53,6 +53,14 @@ struct Row {
     updated_at: SqlTime,
 }
 
+/// The columns of a [`Row`], by name: a prepared statement with a star fails once an update has added a column.
+macro_rules! columns {
+    () => {
+        "id, order_id, provider, provider_payment_id, state, state_text, amount, currency, applied, expires_at,
+         captured_at, client, created_at, updated_at"
+    };
+}
+
 impl TryFrom<Row> for Payment {
     type Error = Error;
 
@@ -87,10 +95,7 @@ pub(crate) struct Reported<'a> {
 
 /// Records what providers reported, each of another order. Only success is news about an attempt that we know. Gives
 /// the payments of which something new was learnt.
-pub(crate) async fn record(
-    tx: &mut Tx<'_>,
-    reported: &[Reported<'_>],
-) -> Result<BTreeMap<OrderId, PaymentId>> {
+pub(crate) async fn record(tx: &mut Tx, reported: &[Reported<'_>]) -> Result<BTreeMap<OrderId, PaymentId>> {
     let column = |of: fn(&PaymentReport) -> &str| reported.iter().map(|it| of(it.report)).collect::<Vec<_>>();
     let rows: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
         "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount, currency,
@@ -123,12 +128,7 @@ pub(crate) async fn record(
 }
 
 /// Notes that captured money pays an order: its own, or the one that took its place.
-pub(crate) async fn apply(
-    tx: &mut Tx<'_>,
-    id: PaymentId,
-    amount: i64,
-    instead: Option<OrderId>,
-) -> Result<()> {
+pub(crate) async fn apply(tx: &mut Tx, id: PaymentId, amount: i64, instead: Option<OrderId>) -> Result<()> {
     sqlx::query("UPDATE payments SET applied = $2, pays_order = $3 WHERE id = $1")
         .bind(id.uuid())
         .bind(amount)
@@ -139,7 +139,7 @@ pub(crate) async fn apply(
 }
 
 /// Notes that more of captured money pays its order.
-pub(crate) async fn apply_more(tx: &mut Tx<'_>, id: PaymentId, amount: i64) -> Result<()> {
+pub(crate) async fn apply_more(tx: &mut Tx, id: PaymentId, amount: i64) -> Result<()> {
     let query = sqlx::query("UPDATE payments SET applied = applied + $2, pays_order = NULL WHERE id = $1");
     query.bind(id.uuid()).bind(amount).execute(&mut **tx).await?;
     Ok(())
@@ -155,51 +155,56 @@ pub async fn begin(
     key: Option<&str>,
     at: Timestamp,
 ) -> Result<Payment> {
-    let mut tx = db.begin().await?;
-    let locked = orders::lock(&mut tx, order).await?;
-    if let Some(key) = key
-        && let Some(payment) = replay(&mut tx, order, key).await?
-    {
-        return Ok(payment);
-    }
-    if locked.status != Status::AwaitingPayment || locked.is_too_late(at) {
-        return Err(Error::WrongStatus(locked.status));
-    }
-    sqlx::query(
-        "UPDATE payments SET state = 'closing', client = NULL, updated_at = $2
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let locked = orders::lock(&mut tx, order).await?;
+        if let Some(key) = key
+            && let Some(payment) = replay(&mut tx, order, key).await?
+        {
+            return Ok(payment);
+        }
+        if locked.status != Status::AwaitingPayment || locked.is_too_late(at) {
+            return Err(Error::WrongStatus(locked.status));
+        }
+        sqlx::query(
+            "UPDATE payments SET state = 'closing', client = NULL, updated_at = $2
          WHERE order_id = $1 AND state IN ('opening', 'open')",
-    )
-    .bind(order.uuid())
-    .bind(sql(at))
-    .execute(&mut *tx)
-    .await?;
-    let row: Option<Row> = sqlx::query_as(
+        )
+        .bind(order.uuid())
+        .bind(sql(at))
+        .execute(&mut *tx)
+        .await?;
+        let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at, idempotency_key,
                                created_at, updated_at)
          VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8)
-         ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
-    )
-    .bind(PaymentId::new(at, random()).uuid())
-    .bind(order.uuid())
-    .bind(provider)
-    .bind(locked.due().amount)
-    .bind(locked.currency.code())
-    .bind(sql(locked.payment_due_at))
-    .bind(key)
-    .bind(sql(at))
-    .fetch_optional(&mut *tx)
-    .await?;
-    // Our order is locked: whoever took the key since we looked did so for another one.
-    let row = row.ok_or(Error::KeyReused)?;
-    tx.commit().await?;
-    row.try_into()
+         ON CONFLICT (idempotency_key) DO NOTHING RETURNING ",
+        columns!()
+    ))
+        .bind(PaymentId::new(at, random()).uuid())
+        .bind(order.uuid())
+        .bind(provider)
+        .bind(locked.due().amount)
+        .bind(locked.currency.code())
+        .bind(sql(locked.payment_due_at))
+        .bind(key)
+        .bind(sql(at))
+        .fetch_optional(&mut *tx)
+        .await?;
+        // Our order is locked: whoever took the key since we looked did so for another one.
+        let row = row.ok_or(Error::KeyReused)?;
+        tx.commit().await?;
+        row.try_into()
+    })
+    .await
 }
 
-async fn replay(tx: &mut Tx<'_>, order: OrderId, key: &str) -> Result<Option<Payment>> {
-    let row: Option<Row> = sqlx::query_as("SELECT * FROM payments WHERE idempotency_key = $1")
-        .bind(key)
-        .fetch_optional(&mut **tx)
-        .await?;
+async fn replay(tx: &mut Tx, order: OrderId, key: &str) -> Result<Option<Payment>> {
+    let row: Option<Row> =
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM payments WHERE idempotency_key = $1"))
+            .bind(key)
+            .fetch_optional(&mut **tx)
+            .await?;
     match row.map(Payment::try_from).transpose()? {
         Some(payment) if payment.order != order => Err(Error::KeyReused),
         payment => Ok(payment),
@@ -216,34 +221,38 @@ pub async fn opened(
     client: &Value,
     at: Timestamp,
 ) -> Result<Payment> {
-    let mut tx = db.begin().await?;
-    orders::lock(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
-    let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
-    let row: Row = match told {
-        Some(told) => told,
-        None => {
-            sqlx::query_as(
-                "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        orders::lock(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
+        let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
+        let row: Row = match told {
+            Some(told) => told,
+            None => {
+                sqlx::query_as(concat!(
+                    "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
                         state = CASE state WHEN 'opening' THEN 'open' ELSE state END,
                         client = CASE state WHEN 'opening' THEN $4 ELSE client END
-                 WHERE id = $1 RETURNING *",
-            )
-            .bind(payment.id.uuid())
-            .bind(provider_payment_id)
-            .bind(state_text)
-            .bind(client)
-            .bind(sql(at))
-            .fetch_one(&mut *tx)
-            .await?
-        }
-    };
-    tx.commit().await?;
-    row.try_into()
+                 WHERE id = $1 RETURNING ",
+                    columns!()
+                ))
+                .bind(payment.id.uuid())
+                .bind(provider_payment_id)
+                .bind(state_text)
+                .bind(client)
+                .bind(sql(at))
+                .fetch_one(&mut *tx)
+                .await?
+            }
+        };
+        tx.commit().await?;
+        row.try_into()
+    })
+    .await
 }
 
 /// The entry that a provider's event made of our attempt, if there is one: it gets our key, and we are closed.
 async fn stand_aside(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ours: &Payment,
     provider_payment_id: &str,
     at: Timestamp,
@@ -274,9 +283,10 @@ async fn stand_aside(
     .bind(sql(at))
     .execute(&mut **tx)
     .await?;
-    let row = sqlx::query_as(
-        "UPDATE payments SET idempotency_key = coalesce(idempotency_key, $2) WHERE id = $1 RETURNING *",
-    );
+    let row = sqlx::query_as(concat!(
+        "UPDATE payments SET idempotency_key = coalesce(idempotency_key, $2) WHERE id = $1 RETURNING ",
+        columns!()
+    ));
     Ok(Some(row.bind(told).bind(key).fetch_one(&mut **tx).await?))
 }
 
@@ -308,9 +318,11 @@ pub async fn note_state_text(db: &Db, id: PaymentId, text: &str, at: Timestamp) 
 
 /// The attempts of an order that could still bring money.
 pub async fn unfinished(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT * FROM payments WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') ORDER BY id",
-    )
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM payments WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') ORDER BY id"
+    ))
     .bind(order.uuid())
     .fetch_all(db.pool())
     .await?;
@@ -319,7 +331,7 @@ pub async fn unfinished(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
 
 /// Whether this very payment pays the order.
 pub(crate) async fn pays(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     provider: &str,
     provider_payment_id: &str,
@@ -334,7 +346,7 @@ pub(crate) async fn pays(
 }
 
 /// Whether money for this order, which had ended, pays another in its place.
-pub(crate) async fn is_replaced(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+pub(crate) async fn is_replaced(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let query = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL)",
     );
@@ -342,7 +354,7 @@ pub(crate) async fn is_replaced(tx: &mut Tx<'_>, order: OrderId) -> Result<bool>
 }
 
 /// Those of the orders that an attempt could still bring money for.
-pub(crate) async fn with_unfinished(tx: &mut Tx<'_>, orders: &[OrderId]) -> Result<BTreeSet<OrderId>> {
+pub(crate) async fn with_unfinished(tx: &mut Tx, orders: &[OrderId]) -> Result<BTreeSet<OrderId>> {
     let query = sqlx::query_scalar(
         "SELECT order_id FROM payments WHERE order_id = ANY($1) AND state IN ('opening', 'open', 'closing')",
     );
@@ -352,12 +364,13 @@ pub(crate) async fn with_unfinished(tx: &mut Tx<'_>, orders: &[OrderId]) -> Resu
 }
 
 /// Gives up the attempts of which the provider does not say what became.
-pub(crate) async fn give_up(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> = sqlx::query_as(
+pub(crate) async fn give_up(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<Vec<Payment>> {
+    let rows: Vec<Row> = sqlx::query_as(concat!(
         "UPDATE payments SET state = 'failed', state_text = 'the provider did not say', client = NULL,
                 updated_at = $2
-         WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') RETURNING *",
-    )
+         WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') RETURNING ",
+        columns!()
+    ))
     .bind(order.uuid())
     .bind(sql(at))
     .fetch_all(&mut **tx)
@@ -366,20 +379,24 @@ pub(crate) async fn give_up(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> R
 }
 
 pub async fn get(db: &Db, order: OrderId, id: PaymentId) -> Result<Payment> {
-    let row: Option<Row> = sqlx::query_as("SELECT * FROM payments WHERE id = $1 AND order_id = $2")
-        .bind(id.uuid())
-        .bind(order.uuid())
-        .fetch_optional(db.pool())
-        .await?;
+    let row: Option<Row> =
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM payments WHERE id = $1 AND order_id = $2"))
+            .bind(id.uuid())
+            .bind(order.uuid())
+            .fetch_optional(db.pool())
+            .await?;
     row.ok_or(Error::NotFound)?.try_into()
 }
 
 /// All attempts of an order, and what paid it in place of another, oldest first.
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> =
-        sqlx::query_as("SELECT * FROM payments WHERE order_id = $1 OR pays_order = $1 ORDER BY id")
-            .bind(order.uuid())
-            .fetch_all(db.pool())
-            .await?;
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM payments WHERE order_id = $1 OR pays_order = $1 ORDER BY id"
+    ))
+    .bind(order.uuid())
+    .fetch_all(db.pool())
+    .await?;
     rows.into_iter().map(Payment::try_from).collect()
 }

@@ -1,98 +1,182 @@
-//! The connection pool: limits, timeouts, migrations.
+//! The connection pools: limits, timeouts, and what a session is set to (docs/adr/0031).
 
-use std::time::Duration;
-
-use sqlx::{
-    PgPool, Postgres, Transaction,
-    postgres::{PgConnectOptions, PgPoolOptions},
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use crate::Result;
+use sqlx::{
+    AssertSqlSafe, Executor as _, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+use tokio::sync::Semaphore;
 
-pub type Tx<'a> = Transaction<'a, Postgres>;
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+use crate::{
+    Error, Result,
+    executor::{Report, Tx},
+};
 
 /// How long a caller waits for a free connection, and a statement or a lock may take.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENT_TIMEOUT: &str = "15s";
 const LOCK_TIMEOUT: &str = "10s";
+const IDLE_IN_TRANSACTION_TIMEOUT: &str = "30s";
 const REPORT_TIMEOUT: &str = "30min";
-/// A group decides one batch after the other.
+/// A group decides one batch after the other, and a probe asks one question after the other.
 const CONNECTIONS_APART: u32 = 1;
-/// A probe does not wait as long as a buyer.
-const READY_TIMEOUT: Duration = Duration::from_secs(3);
+/// Reports have one connection in so many, and wait so long for one of these.
+const CONNECTIONS_PER_REPORT: u32 = 4;
+const REPORT_PATIENCE: Duration = Duration::from_secs(5);
+/// So old may the plans of a group's statements be.
+const PLANS_LAST: Duration = Duration::from_secs(1);
 
-/// PostgreSQL, by a bounded pool. Cheap to clone.
+/// What stands between us and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or what gives each client a session of its own.
+    Session,
+    /// A pooler that gives a client another session for each transaction, such as PgBouncer in transaction mode: nothing
+    /// may be left in a session, neither settings nor prepared statements.
+    Transaction,
+}
+
+/// PostgreSQL, by bounded pools. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Db(PgPool);
+pub struct Db {
+    pub(crate) pool: PgPool,
+    /// A connection of its own for those who ask whether we are ready.
+    probe: PgPool,
+    reports: Arc<Semaphore>,
+    pub(crate) pooler: Pooler,
+}
 
 impl Db {
-    /// Prepares a pool. Connects on first use, so a service starts while PostgreSQL is down.
+    /// Prepares the pools. They connect on first use, so a service starts while PostgreSQL is down.
     pub fn open(url: &str, max_connections: u32) -> Result<Self> {
+        Self::open_behind(Pooler::Session, url, max_connections)
+    }
+
+    /// The same with something between us and PostgreSQL.
+    pub fn open_behind(pooler: Pooler, url: &str, max_connections: u32) -> Result<Self> {
         let options: PgConnectOptions = url.parse()?;
-        let options = options.application_name("holdfast").options([
-            ("statement_timeout", STATEMENT_TIMEOUT),
-            ("lock_timeout", LOCK_TIMEOUT),
-            ("idle_in_transaction_session_timeout", "30s"),
-            // A plan made while a table was small is kept while it grows. Every statement of ours has its index
-            // (tests/plans.rs sees to it), so none is to be planned as a walk through a table.
-            ("enable_seqscan", "off"),
-        ]);
-        Ok(Self::pooled(options, max_connections))
+        let options = options.application_name("holdfast");
+        let options = match pooler {
+            Pooler::Session => options.options(settings()),
+            // What a pooler does not know at the start of a session it refuses, and what it knows it may forget.
+            Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
+        };
+        // The statements of requests are planned for the tables as they are now, each time.
+        let each_time = planned(&options, pooler, "force_custom_plan");
+        let reports = (max_connections / CONNECTIONS_PER_REPORT).max(1);
+        Ok(Self {
+            pool: pool(max_connections).connect_lazy_with(each_time.clone()),
+            probe: pool(CONNECTIONS_APART).connect_lazy_with(each_time),
+            reports: Arc::new(Semaphore::new(reports as usize)),
+            pooler,
+        })
     }
 
-    /// The same database by connections of its own, for a thread of its own: a connection lives with the thread that
-    /// opened it.
+    /// The same database by a connection of its own, for a thread of its own: a connection lives with the thread that
+    /// opened it. Its statements are few, and are asked thousands of times a second: they keep their plans for a while.
     pub(crate) fn apart(&self) -> Self {
-        Self::pooled(self.0.connect_options().as_ref().clone(), CONNECTIONS_APART)
+        let options = self.pool.connect_options().as_ref().clone();
+        let (pooler, planned_at) = (self.pooler, Arc::new(Mutex::new(Instant::now())));
+        let pool = pool(CONNECTIONS_APART).before_acquire(move |connection, _| {
+            let are_old = pooler == Pooler::Session && plans_are_old(&planned_at);
+            Box::pin(async move {
+                if are_old {
+                    connection.execute("DISCARD PLANS").await?;
+                }
+                Ok(true)
+            })
+        });
+        let pool = pool.connect_lazy_with(planned(&options, pooler, "auto"));
+        Self { pool, ..self.clone() }
     }
 
-    fn pooled(options: PgConnectOptions, max_connections: u32) -> Self {
-        let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT);
-        Self(pool.connect_lazy_with(options))
+    /// Makes a connection now, to say why there is none. A pool would try on, and tell that it waited.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub async fn reach(&self) -> Result<()> {
+        let options = self.pool.connect_options();
+        crate::reach::connect(&options).await.map(drop)
     }
 
-    pub async fn migrate(&self) -> Result<()> {
-        MIGRATIONS.run(&self.0).await?;
-        // What a word is cannot be said in SQL.
-        crate::products::history::index_rest(self).await?;
-        Ok(())
+    /// The same by the connection for probes.
+    pub(crate) fn by_probe(&self) -> Self {
+        Self { pool: self.probe.clone(), ..self.clone() }
     }
 
-    /// Answers, and knows every migration this program was built with.
-    pub async fn ready(&self) -> Result<()> {
-        let newest = MIGRATIONS.iter().map(|m| m.version).max();
-        let query = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
-        let applied: Option<i64> = tokio::time::timeout(READY_TIMEOUT, query.fetch_one(&self.0))
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)??;
-        match applied >= newest {
-            true => Ok(()),
-            false => {
-                Err(crate::Error::corrupt("the schema is older than this program: run `holdfast migrate`"))
-            }
-        }
+    pub(crate) fn pool(&self) -> &Self {
+        self
     }
 
-    pub(crate) fn pool(&self) -> &PgPool {
-        &self.0
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        let tx = match self.pooler {
+            Pooler::Session => self.pool.begin().await?,
+            Pooler::Transaction => self.pool.begin_with(AssertSqlSafe(begin_alone())).await?,
+        };
+        Ok(Tx::new(tx, self.pooler))
     }
 
-    pub(crate) async fn begin(&self) -> Result<Tx<'static>> {
-        Ok(self.0.begin().await?)
-    }
-
-    /// A transaction that reads much and sees one moment: for reports, which may take their time.
-    pub(crate) async fn begin_report(&self) -> Result<Tx<'static>> {
-        let mut tx = self.0.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let settings =
-            format!("SET LOCAL enable_seqscan = on; SET LOCAL statement_timeout = '{REPORT_TIMEOUT}'");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut *tx).await?;
-        Ok(tx)
+    /// A transaction that reads much and sees one moment: for reports, which may take their time. So few of them run at
+    /// once that most connections are left to others.
+    ///
+    /// # Errors
+    /// [`Error::ReportsBusy`] if too many run already.
+    pub(crate) async fn begin_report(&self) -> Result<Report> {
+        let place = self.reports.clone().acquire_owned();
+        let place = tokio::time::timeout(REPORT_PATIENCE, place).await.map_err(|_| Error::ReportsBusy)?;
+        let place = place.expect("nobody closes the semaphore");
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off;
+             SET LOCAL statement_timeout = '{REPORT_TIMEOUT}'"
+        );
+        let tx = self.pool.begin_with(AssertSqlSafe(begin)).await?;
+        Ok(Report::new(Tx::new(tx, self.pooler), place))
     }
 
     pub async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
+        self.probe.close().await;
     }
+}
+
+fn pool(max_connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new().max_connections(max_connections).acquire_timeout(ACQUIRE_TIMEOUT)
+}
+
+/// What a session is set to. Our statements are short: compiling one takes longer than running it.
+fn settings() -> [(&'static str, &'static str); 4] {
+    [
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", LOCK_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ("jit", "off"),
+    ]
+}
+
+/// The beginning of a transaction in a session that may be anybody's.
+fn begin_alone() -> String {
+    let set = settings().map(|(name, value)| format!("; SET LOCAL {name} = '{value}'"));
+    format!("BEGIN{}", set.concat())
+}
+
+/// Unnamed statements, as a pooler wants them, are planned each time anyway.
+fn planned(options: &PgConnectOptions, pooler: Pooler, mode: &str) -> PgConnectOptions {
+    match pooler {
+        Pooler::Session => options.clone().options([("plan_cache_mode", mode)]),
+        Pooler::Transaction => options.clone(),
+    }
+}
+
+/// Whether so much time has gone by that the plans are to be made anew; then it begins again.
+fn plans_are_old(planned_at: &Mutex<Instant>) -> bool {
+    let mut planned_at = planned_at.lock().unwrap_or_else(PoisonError::into_inner);
+    let are_old = planned_at.elapsed() >= PLANS_LAST;
+    if are_old {
+        *planned_at = Instant::now();
+    }
+    are_old
 }

@@ -15,7 +15,7 @@ pub(crate) struct Captured {
     pub money: Money,
 }
 
-pub(crate) async fn captured(tx: &mut Tx<'_>, id: PaymentId) -> Result<Captured> {
+pub(crate) async fn captured(tx: &mut Tx, id: PaymentId) -> Result<Captured> {
     let row: Option<(String, String, i64, String)> = sqlx::query_as(
         "SELECT provider, provider_payment_id, amount, currency FROM payments
          WHERE id = $1 AND state = 'succeeded'",

@@ -45,7 +45,7 @@ pub(crate) async fn gone<'e>(
 }
 
 /// What was sold with an order, and what of it is gone.
-pub(crate) async fn sold(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<Sold> {
+pub(crate) async fn sold(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<Sold> {
     let id = order.uuid();
     let lines = orders::lines_of(&mut **tx, &[id]).await?.remove(&id).unwrap_or_default();
     let gone = gone(&mut **tx, &[id]).await?.remove(&id).unwrap_or_default();
@@ -65,7 +65,7 @@ pub(crate) async fn sold(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Resu
 
 /// What a refund is to bring back, and what was paid for it.
 pub(crate) async fn choose(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     request: &Request,
     at: Timestamp,
@@ -87,7 +87,7 @@ pub(crate) async fn choose(
 
 /// Sets aside for a refund what it is to bring back. From here on it is not owed to the customer.
 pub(crate) async fn claim(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     refund: RefundId,
     order: OrderId,
     units: &Units,
@@ -113,7 +113,7 @@ pub(crate) async fn claim(
 }
 
 /// What a refund claims, one that failed before is not to bring back any more: it is asked for again.
-async fn forgo(tx: &mut Tx<'_>, refund: RefundId, order: OrderId, units: &Units) -> Result<()> {
+async fn forgo(tx: &mut Tx, refund: RefundId, order: OrderId, units: &Units) -> Result<()> {
     sqlx::query(
         "UPDATE refund_lines l SET quantity = greatest(l.quantity - u.quantity, 1),
                 state = CASE WHEN l.quantity > u.quantity THEN l.state ELSE 'void' END
@@ -130,12 +130,7 @@ async fn forgo(tx: &mut Tx<'_>, refund: RefundId, order: OrderId, units: &Units)
 }
 
 /// The money of a refund is back: so is what it had claimed. Done once, however often it is asked for.
-pub(crate) async fn give_back(
-    tx: &mut Tx<'_>,
-    refund: RefundId,
-    order: OrderId,
-    at: Timestamp,
-) -> Result<()> {
+pub(crate) async fn give_back(tx: &mut Tx, refund: RefundId, order: OrderId, at: Timestamp) -> Result<()> {
     // It may have failed before, and what it had claimed may have gone other ways since.
     let freed = take(tx, refund, "freed").await?;
     set(tx, refund, &freed, "void").await?;
@@ -154,7 +149,7 @@ pub(crate) async fn give_back(
 
 /// A paid order ends without being handed over: all that is left of it comes back at once, also what refunds had
 /// claimed.
-pub(crate) async fn give_back_rest(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn give_back_rest(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE refund_lines SET state = 'void' WHERE order_id = $1 AND state IN ('claimed', 'freed')",
     )
@@ -177,7 +172,7 @@ pub(crate) async fn give_back_rest(tx: &mut Tx<'_>, order: OrderId, at: Timestam
 }
 
 /// A refund failed for good: what it had claimed is owed again.
-pub(crate) async fn free(tx: &mut Tx<'_>, refund: RefundId, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn free(tx: &mut Tx, refund: RefundId, order: OrderId, at: Timestamp) -> Result<()> {
     let units = take(tx, refund, "claimed").await?;
     if units.is_empty() {
         return Ok(());
@@ -188,7 +183,7 @@ pub(crate) async fn free(tx: &mut Tx<'_>, refund: RefundId, order: OrderId, at: 
 
 /// A refund is made in place of one that failed: it claims what that was to bring back, as far as it is there.
 pub(crate) async fn take_over(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     failed: RefundId,
     refund: RefundId,
     order: OrderId,
@@ -201,7 +196,7 @@ pub(crate) async fn take_over(
 }
 
 /// The order is handed over: what failed refunds were to bring back is the customer's now, like the rest.
-pub(crate) async fn hand_over(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+pub(crate) async fn hand_over(tx: &mut Tx, order: OrderId) -> Result<()> {
     sqlx::query("UPDATE refund_lines SET state = 'void' WHERE order_id = $1 AND state = 'freed'")
         .bind(order.uuid())
         .execute(&mut **tx)
@@ -210,7 +205,7 @@ pub(crate) async fn hand_over(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
 }
 
 /// Whether all that was sold with an order came back, or will: there is nothing to hand over.
-pub(crate) async fn is_nothing_left(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+pub(crate) async fn is_nothing_left(tx: &mut Tx, order: OrderId) -> Result<bool> {
     Ok(sqlx::query_scalar(
         "SELECT NOT EXISTS (
              SELECT 1 FROM holds h WHERE order_id = $1 AND quantity > returned + coalesce((
@@ -223,7 +218,7 @@ pub(crate) async fn is_nothing_left(tx: &mut Tx<'_>, order: OrderId) -> Result<b
 }
 
 /// A refund's units in one state.
-async fn take(tx: &mut Tx<'_>, refund: RefundId, state: &str) -> Result<Units> {
+async fn take(tx: &mut Tx, refund: RefundId, state: &str) -> Result<Units> {
     let rows: Vec<(String, i64)> =
         sqlx::query_as("SELECT sku, quantity FROM refund_lines WHERE refund_id = $1 AND state = $2")
             .bind(refund.uuid())
@@ -233,7 +228,7 @@ async fn take(tx: &mut Tx<'_>, refund: RefundId, state: &str) -> Result<Units> {
     Ok(rows.into_iter().map(|(unit, quantity)| (Sku::from_store(unit), quantity)).collect())
 }
 
-async fn set(tx: &mut Tx<'_>, refund: RefundId, units: &Units, state: &str) -> Result<()> {
+async fn set(tx: &mut Tx, refund: RefundId, units: &Units, state: &str) -> Result<()> {
     if units.is_empty() {
         return Ok(());
     }
@@ -251,7 +246,7 @@ async fn set(tx: &mut Tx<'_>, refund: RefundId, units: &Units, state: &str) -> R
     Ok(())
 }
 
-async fn as_far_as_there(tx: &mut Tx<'_>, order: OrderId, units: Units, at: Timestamp) -> Result<Units> {
+async fn as_far_as_there(tx: &mut Tx, order: OrderId, units: Units, at: Timestamp) -> Result<Units> {
     match units.is_empty() {
         true => Ok(units),
         false => Ok(sold(tx, order, at).await?.as_far_as_there(units)),

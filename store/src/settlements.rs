@@ -10,6 +10,7 @@ use crate::{
     Db, Error, Result, SqlTime,
     exceptions::{self, About},
     refunds::holds_money,
+    retry::retry,
     sql,
 };
 
@@ -135,36 +136,40 @@ pub async fn raise_missing(
     until: Timestamp,
     at: Timestamp,
 ) -> Result<u64> {
-    let mut tx = db.begin().await?;
-    let missing: Vec<(uuid::Uuid, uuid::Uuid, String, String)> = sqlx::query_as(
-        "SELECT p.id, p.order_id, p.provider_payment_id, p.currency FROM payments p
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let missing: Vec<(uuid::Uuid, uuid::Uuid, String, String)> = sqlx::query_as(
+            "SELECT p.id, p.order_id, p.provider_payment_id, p.currency FROM payments p
          WHERE p.provider = $1 AND p.state = 'succeeded' AND p.captured_at >= $2 AND p.captured_at < $3
            AND NOT EXISTS (SELECT 1 FROM provider_movements m WHERE m.provider = p.provider
                                AND m.kind = 'captured' AND m.reference = p.provider_payment_id)
            AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.payment_id = p.id AND e.kind = $4)
          ORDER BY p.id",
-    )
-    .bind(provider)
-    .bind(sql(from))
-    .bind(sql(until))
-    .bind(Mismatch::NotInBooks.as_str())
-    .fetch_all(&mut *tx)
-    .await?;
-    let mut raised = 0;
-    for (payment, order, provider_payment_id, currency) in missing {
-        let about = About {
-            order: Some(OrderId::from_uuid(order)),
-            payment: Some(PaymentId::from_uuid(payment)),
-            provider,
-            provider_payment_id: &provider_payment_id,
-            money: Money::new(0, Currency::parse(&currency).map_err(Error::corrupt)?),
-            captured: 0,
-            part: "",
-        };
-        raised += u64::from(exceptions::raise(&mut tx, Mismatch::NotInBooks, &about, at).await?.is_some());
-    }
-    tx.commit().await?;
-    Ok(raised)
+        )
+        .bind(provider)
+        .bind(sql(from))
+        .bind(sql(until))
+        .bind(Mismatch::NotInBooks.as_str())
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut raised = 0;
+        for (payment, order, provider_payment_id, currency) in missing {
+            let about = About {
+                order: Some(OrderId::from_uuid(order)),
+                payment: Some(PaymentId::from_uuid(payment)),
+                provider,
+                provider_payment_id: &provider_payment_id,
+                money: Money::new(0, Currency::parse(&currency).map_err(Error::corrupt)?),
+                captured: 0,
+                part: "",
+            };
+            raised +=
+                u64::from(exceptions::raise(&mut tx, Mismatch::NotInBooks, &about, at).await?.is_some());
+        }
+        tx.commit().await?;
+        Ok(raised)
+    })
+    .await
 }
 
 /// Up to when a provider's books were read.

@@ -15,6 +15,7 @@ use sqlx::types::Json;
 use crate::{
     Db, Error, Result, Tx,
     products::{self, Ask},
+    retry::retry,
     sql,
 };
 
@@ -44,7 +45,7 @@ impl Lodging {
 const LODGINGS: &str = "SELECT sku, name, kind, currency, active, stay FROM products WHERE sku = ANY($1)";
 
 /// The products of these SKUs, whatever their kind.
-pub(crate) async fn lodgings(tx: &mut Tx<'_>, skus: &[&str]) -> Result<BTreeMap<String, Lodging>> {
+pub(crate) async fn lodgings(tx: &mut Tx, skus: &[&str]) -> Result<BTreeMap<String, Lodging>> {
     let rows: Vec<Lodging> = sqlx::query_as(LODGINGS).bind(skus).fetch_all(&mut **tx).await?;
     Ok(rows.into_iter().map(|lodging| (lodging.sku.clone(), lodging)).collect())
 }
@@ -67,13 +68,16 @@ pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
 /// Sets what a product offers with its nights. Orders that were placed keep what they booked.
 #[tracing::instrument(name = "sql stays.put_terms", skip_all, err(level = "debug"))]
 pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, ask: &Ask) -> Result<()> {
-    let mut tx = db.begin().await?;
-    write(&mut tx, sku, ask, |details| details.stay = Some(terms.clone())).await?;
-    Ok(tx.commit().await?)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        write(&mut tx, sku, ask, |details| details.stay = Some(terms.clone())).await?;
+        tx.commit().await
+    })
+    .await
 }
 
 /// An event of the product, and its row.
-async fn write(tx: &mut Tx<'_>, sku: &Sku, ask: &Ask, change: impl FnOnce(&mut Details)) -> Result<()> {
+async fn write(tx: &mut Tx, sku: &Sku, ask: &Ask, change: impl FnOnce(&mut Details)) -> Result<()> {
     let product = products::lock(tx, sku).await?.ok_or(Error::NotFound)?;
     if product.details.kind != Kind::Stay {
         return Err(Error::NotAStay);
@@ -103,11 +107,14 @@ impl Night {
 /// The nights on offer from one day to another, in order. Days without an offer are left out.
 #[tracing::instrument(name = "sql stays.nights", skip_all, err(level = "debug"))]
 pub async fn nights(db: &Db, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
-    let mut tx = db.begin().await?;
-    nights_in(&mut tx, sku, from, to).await
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        nights_in(&mut tx, sku, from, to).await
+    })
+    .await
 }
 
-async fn nights_in(tx: &mut Tx<'_>, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
+async fn nights_in(tx: &mut Tx, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
     let rows: Vec<(SqlDate, i64, i64, i64, i64)> = sqlx::query_as(
         "SELECT night, capacity, on_hand, held, coalesce(s.unit_price, p.unit_price)
          FROM stock_levels s JOIN products p ON p.sku = s.product
@@ -133,25 +140,28 @@ async fn nights_in(tx: &mut Tx<'_>, sku: &Sku, from: Date, to: Date) -> Result<V
 /// [`Error::CapacityBelowSold`], with the nights of which more is held and sold already.
 #[tracing::instrument(name = "sql stays.put_nights", skip_all, err(level = "debug"))]
 pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<Vec<Night>> {
-    let mut tx = db.begin().await?;
-    write(&mut tx, sku, ask, |details| details.nights = Some(offer.clone())).await?;
-    add_missing(&mut tx, sku, offer).await?;
-    lock(&mut tx, sku, offer).await?;
-    let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
-    let taken = |night: &Night| night.sold() + night.level.held;
-    let short: Vec<Night> = before.into_iter().filter(|night| taken(night) > offer.capacity).collect();
-    if !short.is_empty() {
-        return Err(Error::CapacityBelowSold(short));
-    }
-    change(&mut tx, sku, offer, ask.at).await?;
-    let after = nights_in(&mut tx, sku, offer.from, offer.to).await?;
-    tx.commit().await?;
-    Ok(after)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        write(&mut tx, sku, ask, |details| details.nights = Some(offer.clone())).await?;
+        add_missing(&mut tx, sku, offer).await?;
+        lock(&mut tx, sku, offer).await?;
+        let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
+        let taken = |night: &Night| night.sold() + night.level.held;
+        let short: Vec<Night> = before.into_iter().filter(|night| taken(night) > offer.capacity).collect();
+        if !short.is_empty() {
+            return Err(Error::CapacityBelowSold(short));
+        }
+        change(&mut tx, sku, offer, ask.at).await?;
+        let after = nights_in(&mut tx, sku, offer.from, offer.to).await?;
+        tx.commit().await?;
+        Ok(after)
+    })
+    .await
 }
 
 /// Every night gets its level: at first without rooms, so that all that changes is a movement. In the order of their
 /// keys, as stock is locked everywhere.
-async fn add_missing(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
+async fn add_missing(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
     let (keys, dates): (Vec<String>, Vec<SqlDate>) = stay::nights(offer.from, offer.to)
         .map(|night| (sku.night(night).as_str().to_owned(), night.to_sqlx()))
         .unzip();
@@ -167,7 +177,7 @@ async fn add_missing(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
     Ok(())
 }
 
-async fn lock(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
+async fn lock(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
     sqlx::query(
         "SELECT 1 FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
          ORDER BY sku FOR NO KEY UPDATE",
@@ -180,7 +190,7 @@ async fn lock(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer) -> Result<()> {
     Ok(())
 }
 
-async fn change(tx: &mut Tx<'_>, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<()> {
+async fn change(tx: &mut Tx, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<()> {
     sqlx::query(
         "WITH before AS (
              SELECT sku, capacity FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3

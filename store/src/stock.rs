@@ -7,7 +7,7 @@ use domain::{
     stock::{self, ByHand, Level, Movement, Sku},
 };
 
-use crate::{Db, Error, Idempotency, Result, Tx, sql};
+use crate::{Db, Error, Idempotency, Result, Tx, retry::retry, sql};
 
 /// What there is of a SKU.
 ///
@@ -50,59 +50,63 @@ pub async fn adjust(
     idempotency: Option<&Idempotency>,
     at: Timestamp,
 ) -> Result<(Level, Replayed)> {
-    let mut tx = db.begin().await?;
-    let level = lock(&mut tx, sku).await?;
-    if let Some(idempotency) = idempotency
-        && let Some(level) = replay(&mut tx, idempotency).await?
-    {
-        return Ok((level, true));
-    }
-    let on_hand = stock::adjusted(level.on_hand, delta).map_err(|invalid| Error::Invalid(vec![invalid]))?;
-    let after = Level { on_hand, ..level };
-    if after.available() < 0 {
-        return Err(Error::BelowHeld);
-    }
-    sqlx::query("UPDATE stock_levels SET on_hand = $2 WHERE sku = $1")
-        .bind(sku.as_str())
-        .bind(after.on_hand)
-        .execute(&mut *tx)
-        .await?;
-    let movement = Movement::from(kind);
-    let (on_hand_delta, held_delta) = movement.deltas(delta);
-    let inserted = sqlx::query(
-        "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let level = lock(&mut tx, sku).await?;
+        if let Some(idempotency) = idempotency
+            && let Some(level) = replay(&mut tx, idempotency).await?
+        {
+            return Ok((level, true));
+        }
+        let on_hand =
+            stock::adjusted(level.on_hand, delta).map_err(|invalid| Error::Invalid(vec![invalid]))?;
+        let after = Level { on_hand, ..level };
+        if after.available() < 0 {
+            return Err(Error::BelowHeld);
+        }
+        sqlx::query("UPDATE stock_levels SET on_hand = $2 WHERE sku = $1")
+            .bind(sku.as_str())
+            .bind(after.on_hand)
+            .execute(&mut *tx)
+            .await?;
+        let movement = Movement::from(kind);
+        let (on_hand_delta, held_delta) = movement.deltas(delta);
+        let inserted = sqlx::query(
+            "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
                                       reason, idempotency_key, request_hash, at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (idempotency_key) DO NOTHING",
-    )
-    .bind(sku.as_str())
-    .bind(movement.as_str())
-    .bind(on_hand_delta)
-    .bind(held_delta)
-    .bind(after.on_hand)
-    .bind(after.held)
-    .bind(reason)
-    .bind(idempotency.map(|i| &i.key))
-    .bind(idempotency.map(|i| &i.request_hash))
-    .bind(sql(at))
-    .execute(&mut *tx)
-    .await?;
-    if inserted.rows_affected() == 0 {
-        return Err(Error::KeyReused); // by an adjustment of another SKU, a moment ago
-    }
-    tx.commit().await?;
-    Ok((after, false))
+        )
+        .bind(sku.as_str())
+        .bind(movement.as_str())
+        .bind(on_hand_delta)
+        .bind(held_delta)
+        .bind(after.on_hand)
+        .bind(after.held)
+        .bind(reason)
+        .bind(idempotency.map(|i| &i.key))
+        .bind(idempotency.map(|i| &i.request_hash))
+        .bind(sql(at))
+        .execute(&mut *tx)
+        .await?;
+        if inserted.rows_affected() == 0 {
+            return Err(Error::KeyReused); // by an adjustment of another SKU, a moment ago
+        }
+        tx.commit().await?;
+        Ok((after, false))
+    })
+    .await
 }
 
 /// Whether an answer repeats an earlier one.
 pub type Replayed = bool;
 
-async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Level> {
+async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Level> {
     let row = sqlx::query_as(LEVEL_LOCKED).bind(sku.as_str()).fetch_optional(&mut **tx).await?;
     of_goods(row)
 }
 
-async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Level>> {
+async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Level>> {
     let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
         "SELECT on_hand_after, held_after, request_hash FROM stock_movements WHERE idempotency_key = $1",
     )
@@ -129,10 +133,11 @@ pub(crate) struct Held {
 
 /// Puts lines of new orders on hold: levels, holds and ledger. The caller has locked the levels and made sure
 /// that there is enough; the ledger keeps the order of `held`.
-pub(crate) async fn hold(tx: &mut Tx<'_>, held: &[Held]) -> Result<()> {
+pub(crate) async fn hold(tx: &mut Tx, held: &[Held]) -> Result<()> {
     sqlx::query(
         "WITH line AS (
-             SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+             SELECT order_id, sku, quantity, on_hand, held, at, position
+             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
                  WITH ORDINALITY AS l (order_id, sku, quantity, on_hand, held, at, position)
          ), level AS (
              UPDATE stock_levels s SET held = s.held + taken.quantity
@@ -160,7 +165,7 @@ pub(crate) async fn hold(tx: &mut Tx<'_>, held: &[Held]) -> Result<()> {
 /// Puts what a refund had claimed of an order, or what was left of one that ended, back on the shelf, once: the ledger
 /// refuses a second time. That no more comes back than was sold is the hold's own rule.
 pub(crate) async fn take_back(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     refund: Option<RefundId>,
     units: &Units,
@@ -205,7 +210,7 @@ pub(crate) struct End {
 
 /// Ends every open hold of these orders, each named once. Safe to repeat: a hold moves once, and what is not `held`
 /// is left alone. The ledger keeps the order of `ends`.
-pub(crate) async fn end_holds(tx: &mut Tx<'_>, ends: &[End]) -> Result<()> {
+pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
     if ends.is_empty() {
         return Ok(());
     }

@@ -25,7 +25,7 @@ pub(crate) type New<Of> = (Of, Timestamp, &'static str, Value);
 /// Appends entries within the transaction of the change they tell of. Clocks of several machines
 /// meet here, so an entry is never dated before the one it follows. Locks the order, if that has not been done.
 pub(crate) async fn append(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     at: Timestamp,
     entries: &[(&'static str, Value)],
@@ -48,14 +48,15 @@ pub(crate) async fn append(
 
 /// The same for many orders. A statement sees what was committed before it began, and one that waits for a lock sees no
 /// more: so the lock must be had before this one. Who holds a [`Locked`] has it.
-pub(crate) async fn append_all(tx: &mut Tx<'_>, entries: &[New<&Locked>]) -> Result<()> {
+pub(crate) async fn append_all(tx: &mut Tx, entries: &[New<&Locked>]) -> Result<()> {
     let entries: Vec<New<OrderId>> =
         entries.iter().map(|(order, at, kind, data)| (order.id, *at, *kind, data.clone())).collect();
     write(
         tx,
         &entries,
         "INSERT INTO timeline (order_id, at, type, data)
-         SELECT order_id, greatest(at, (SELECT max(at) FROM timeline t WHERE t.order_id = e.order_id)), type, data
+         SELECT order_id, greatest(at, (SELECT t.at FROM timeline t WHERE t.order_id = e.order_id ORDER BY t.id DESC LIMIT 1)),
+                type, data
          FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
               WITH ORDINALITY AS e (order_id, at, type, data, position)
          ORDER BY position",
@@ -64,7 +65,7 @@ pub(crate) async fn append_all(tx: &mut Tx<'_>, entries: &[New<&Locked>]) -> Res
 }
 
 /// Writes the first entries of new orders.
-pub(crate) async fn begin(tx: &mut Tx<'_>, entries: &[New<OrderId>]) -> Result<()> {
+pub(crate) async fn begin(tx: &mut Tx, entries: &[New<OrderId>]) -> Result<()> {
     write(
         tx,
         entries,
@@ -77,7 +78,7 @@ pub(crate) async fn begin(tx: &mut Tx<'_>, entries: &[New<OrderId>]) -> Result<(
     .await
 }
 
-async fn write(tx: &mut Tx<'_>, entries: &[New<OrderId>], statement: &'static str) -> Result<()> {
+async fn write(tx: &mut Tx, entries: &[New<OrderId>], statement: &'static str) -> Result<()> {
     sqlx::query(statement)
         .bind(entries.iter().map(|(order, ..)| order.uuid()).collect::<Vec<_>>())
         .bind(entries.iter().map(|(_, at, ..)| sql(*at)).collect::<Vec<_>>())

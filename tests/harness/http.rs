@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::unique;
 
-pub const API_KEY: &str = "test-key";
+pub const API_KEY: &str = "test-key-of-32-bytes-or-about-it";
 /// On a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PASSING: [&str; 5] =

@@ -87,12 +87,14 @@ async fn claim_data_dir(args: &mut Args) -> anyhow::Result<Claim> {
 
 async fn up(
     args: &Args,
-    http: config::Http,
+    mut http: config::Http,
     listener: TcpListener,
     servers: &mut Servers,
     stop: Stop,
 ) -> anyhow::Result<()> {
     let payload_key = secrets::payload_key(&args.data_dir)?;
+    // A key as `holdfast api` wants it, for those who run it with `env`.
+    http.api_keys.push(secrets::api_key(&args.data_dir)?);
     let address = listener.local_addr()?;
     let secret = http.sandbox_secret.as_deref().unwrap_or(WEBHOOK_SECRET);
     let sandbox = sandbox(args, secret, &format!("http://{}", api::loopback(address))).await?;
@@ -115,7 +117,7 @@ async fn up(
     let providers = configured.providers.clone();
     let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?;
     let app = run::api_app(&http, db, engine, configured, metrics)?.with_mail(mail_probe);
-    banner::print(servers, address, &http.api_key, &args.data_dir);
+    banner::print(servers, address, &http.api_keys[0], &args.data_dir);
 
     let served = async {
         api::serve(app, listener, http.limits, stop.clone().wait()).await;
@@ -143,7 +145,7 @@ fn http(args: &Args) -> anyhow::Result<config::Http> {
     let given = config::optional("HOLDFAST_LISTEN").filter(|_| args.port.is_none());
     Ok(config::Http {
         listen: given.unwrap_or_else(|| format!("127.0.0.1:{}", args.port.unwrap_or(8080))),
-        api_key: config::optional("HOLDFAST_API_KEY").unwrap_or_else(|| API_KEY.to_owned()),
+        api_keys: vec![config::optional("HOLDFAST_API_KEY").unwrap_or_else(|| API_KEY.to_owned())],
         sandbox_secret: Some(
             config::optional("HOLDFAST_SANDBOX_WEBHOOK_SECRET").unwrap_or_else(|| WEBHOOK_SECRET.to_owned()),
         ),

@@ -1,5 +1,4 @@
-//! What others on this machine must not read: the data folder, and in it the key that encrypts payloads, given, or made
-//! once and kept.
+//! What others on this machine must not read: the data folder, and in it keys, given, or made once and kept.
 
 use std::{
     fs,
@@ -9,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use engine::PayloadKey;
+use engine::PayloadKeys;
 
 use crate::config;
 
@@ -38,11 +37,21 @@ pub fn payload_key(data_dir: &Path) -> anyhow::Result<String> {
         return checked(key, "HOLDFAST_PAYLOAD_KEY");
     }
     let file = data_dir.join("payload.key");
-    match fs::read_to_string(&file) {
-        Ok(key) => checked(key.trim().to_owned(), &file.display().to_string()),
+    checked(kept(&file)?, &file.display().to_string())
+}
+
+/// A key of the API that is as long as `holdfast api` wants one: kept in `api.key`.
+pub fn api_key(data_dir: &Path) -> anyhow::Result<String> {
+    kept(&data_dir.join("api.key"))
+}
+
+/// What is in a file; at the first start, a new random key.
+fn kept(file: &Path) -> anyhow::Result<String> {
+    match fs::read_to_string(file) {
+        Ok(key) => Ok(key.trim().to_owned()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            let key = PayloadKey::generate();
-            write_private(&file, &key)?;
+            let key = PayloadKeys::generate();
+            write_private(file, &key)?;
             Ok(key)
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
@@ -50,7 +59,7 @@ pub fn payload_key(data_dir: &Path) -> anyhow::Result<String> {
 }
 
 fn checked(key: String, place: &str) -> anyhow::Result<String> {
-    match PayloadKey::parse(&key) {
+    match PayloadKeys::parse(&key) {
         Ok(_) => Ok(key),
         Err(why) => anyhow::bail!("the payload key in {place} is no 32 bytes in base64: {why}"),
     }

@@ -2,11 +2,11 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use devstack::{
     MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, port_is_free,
 };
-use engine::{Engine, PayloadKey};
+use engine::{Engine, PayloadKeys};
 use tokio::net::TcpListener;
 
 use super::{Args, secrets};
@@ -49,7 +49,7 @@ impl Servers {
             Place::Given(url) => url.clone(),
             Place::Own((postgres, _)) => postgres.url(DATABASE),
         };
-        config::Database { url, max_connections: MAX_CONNECTIONS }
+        config::Database { url, max_connections: MAX_CONNECTIONS, pooler: store::Pooler::Session }
     }
 
     pub fn temporal(&self, payload_key: &str) -> anyhow::Result<config::Temporal> {
@@ -57,10 +57,15 @@ impl Servers {
             Place::Given(_) => None, // the SDK reads TEMPORAL_* itself, TLS and all
             Place::Own((temporal, _)) => Some(temporal.address()),
         };
-        let payload_key =
-            PayloadKey::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key: {why}"))?;
+        let payload_keys =
+            PayloadKeys::parse(payload_key).map_err(|why| anyhow::anyhow!("the payload key: {why}"))?;
         let ui_url = config::optional("HOLDFAST_TEMPORAL_UI_URL").or_else(|| self.temporal_ui());
-        Ok(config::Temporal { address, payload_key: Some(payload_key), ui_url, ..config::Temporal::load()? })
+        Ok(config::Temporal {
+            address,
+            payload_keys: Some(payload_keys),
+            ui_url,
+            ..config::Temporal::load()?
+        })
     }
 
     pub fn temporal_address(&self) -> String {
@@ -147,7 +152,10 @@ impl Servers {
             ("DATABASE_URL", self.database().url),
             ("TEMPORAL_ADDRESS", self.temporal_address()),
             ("HOLDFAST_TEMPORAL_UI_URL", self.temporal_ui().unwrap_or_default()),
-            ("HOLDFAST_API_KEY", http.api_key.clone()),
+            (
+                "HOLDFAST_API_KEY",
+                http.api_keys.iter().find(|key| config::is_long(key)).cloned().unwrap_or_default(),
+            ),
             ("HOLDFAST_PAYLOAD_KEY", payload_key.to_owned()),
             ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", http.sandbox_secret.clone().unwrap_or_default()),
             ("HOLDFAST_SANDBOX_URL", sandbox_url.unwrap_or_default().to_owned()),
@@ -165,16 +173,8 @@ impl Servers {
 
 /// Says in one sentence why a database that was given cannot be used, before anything is started.
 async fn check_database(url: String) -> anyhow::Result<()> {
-    ensure!(
-        url.starts_with("postgres://") || url.starts_with("postgresql://"),
-        "DATABASE_URL must look like postgres://user:password@host/database"
-    );
-    let db = config::Database { url, max_connections: 1 }.open()?;
-    match db.ready().await {
-        // Pools hide why no connection came, and it is no matter here: an old schema is no fault yet.
-        Err(error) if error.is_outage() => Err(error).context("no PostgreSQL answers at DATABASE_URL"),
-        _ => db.migrate().await.context("the database of DATABASE_URL cannot be used"),
-    }
+    let db = config::Database { url, max_connections: 1, pooler: store::Pooler::Session }.open()?;
+    db.migrate().await.context("the database of DATABASE_URL cannot be used")
 }
 
 /// As a shell reads it back.

@@ -11,7 +11,7 @@ pub const CODE_UNDELIVERED: &str = "check_in_code_undelivered";
 
 /// Raises the exception of a code whose mail was rejected, once for each mail, with the order locked.
 pub(crate) async fn raise_undelivered(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: OrderId,
     mail: &str,
     why: &Rejection,
@@ -36,7 +36,7 @@ pub(crate) async fn raise_undelivered(
 }
 
 /// The mail server has taken a code of this order: those that it did not take are worth nothing any more.
-pub(crate) async fn settle_undelivered(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn settle_undelivered(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     let open: Vec<uuid::Uuid> =
         sqlx::query_scalar("SELECT id FROM exceptions WHERE order_id = $1 AND kind = $2 AND state = 'open'")
             .bind(order.uuid())

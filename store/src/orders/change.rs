@@ -41,7 +41,7 @@ pub(super) struct News<'a> {
 
 /// Decides, if that has not happened yet. The answer is added to `answers`, to be written before the commit.
 pub(super) async fn decide(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     answers: &mut Vec<(ChangeId, Answer, Timestamp)>,
     news: &News<'_>,
@@ -75,7 +75,7 @@ pub(super) async fn decide(
 }
 
 /// Makes the change, or says why not. None: not yet.
-async fn make(tx: &mut Tx<'_>, ends: &mut Vec<End>, news: &News<'_>) -> Result<Option<Answer>> {
+async fn make(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>) -> Result<Option<Answer>> {
     let News { order, change, unclear, at } = *news;
     if let Some(refusal) = refusal(tx, order, &change.request, at).await? {
         return Ok(Some(refusal));
@@ -119,7 +119,7 @@ fn answer(closed: Closed, order: &Locked) -> Result<Option<Answer>> {
 
 /// What the order as it stands forbids, before the request is looked at any closer.
 pub(crate) async fn refusal(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: &Locked,
     request: &Request,
     at: Timestamp,
@@ -152,7 +152,7 @@ pub(crate) async fn refusal(
 }
 
 /// A code is good as long as guests of a paid order can still come.
-async fn no_code_needed(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Option<Answer>> {
+async fn no_code_needed(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Option<Answer>> {
     let Some(check_in) = check_ins::get(tx, order.id).await? else {
         return Ok(Some(Answer::WrongStatus(order.status))); // it has no stay
     };
@@ -164,7 +164,7 @@ async fn no_code_needed(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Resul
 
 /// A stay can be cancelled until so long before it begins: the nights of it that are still owed, or, if none are, that
 /// were booked.
-async fn cancellation_closed(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Option<Answer>> {
+async fn cancellation_closed(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Option<Answer>> {
     let spans = returns::sold(tx, order.id, at).await?.spans();
     let begins_at = match spans.into_iter().map(|(begins_at, _)| begins_at).min() {
         None => check_ins::stays(tx, order.id).await?.iter().map(Stay::begins_at).min(),
@@ -178,7 +178,7 @@ async fn cancellation_closed(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> 
 
 /// The compensation of an order that was paid and not handed over: what it was sold and still has goes back on the
 /// shelf, and its code lets nobody in any more.
-async fn cancel_paid(tx: &mut Tx<'_>, order: &Locked, reason: &str, at: Timestamp) -> Result<()> {
+async fn cancel_paid(tx: &mut Tx, order: &Locked, reason: &str, at: Timestamp) -> Result<()> {
     let status = Status::Cancelled;
     set_status(tx, &[Enter { order, status, close_reason: Some(reason), at }]).await?;
     check_ins::close(tx, order.id, false, at).await?;

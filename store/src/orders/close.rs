@@ -10,7 +10,9 @@ use super::{Change, Locked, lock, parts, set_status, stay::USED};
 use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, outbox, payments, returns,
+    inbox, outbox, payments,
+    retry::retry,
+    returns,
     stock::End,
     timeline,
 };
@@ -34,7 +36,7 @@ pub enum Closed {
 /// pay could still bring money, or money is stored that the workflow has not heard of, it does not, unless nobody can tell
 /// (`unclear`): that is an exception.
 pub(super) async fn expire(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     order: &Locked,
     unclear: bool,
@@ -57,7 +59,7 @@ pub(super) async fn expire(
 
 /// Cancels an unpaid order and restocks; about attempts, see [`expire`].
 pub(super) async fn cancel(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     order: &Locked,
     reason: &str,
@@ -77,7 +79,7 @@ pub(super) async fn cancel(
 }
 
 /// Whether no money can come any more. What is unclear is given up with an exception.
-async fn attempts_closed(tx: &mut Tx<'_>, order: &Locked, unclear: bool, at: Timestamp) -> Result<bool> {
+async fn attempts_closed(tx: &mut Tx, order: &Locked, unclear: bool, at: Timestamp) -> Result<bool> {
     if payments::with_unfinished(tx, &[order.id]).await?.is_empty() {
         return Ok(unclear || inbox::money_that_waits(&mut **tx, order.id).await?.is_empty());
     }
@@ -100,7 +102,7 @@ async fn attempts_closed(tx: &mut Tx<'_>, order: &Locked, unclear: bool, at: Tim
 
 /// The compensation: status, stock, timeline and outbox together.
 async fn give_back(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     order: &Locked,
     status: Status,
@@ -124,14 +126,17 @@ async fn give_back(
 /// lost their code.
 #[tracing::instrument(name = "sql orders.fulfil", skip_all, err(level = "debug"))]
 pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
-    let mut tx = db.begin().await?;
-    let order = lock(&mut tx, id).await?;
-    let closed = fulfil_locked(&mut tx, &order, at).await?;
-    tx.commit().await?;
-    Ok(closed)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let order = lock(&mut tx, id).await?;
+        let closed = fulfil_locked(&mut tx, &order, at).await?;
+        tx.commit().await?;
+        Ok(closed)
+    })
+    .await
 }
 
-pub(super) async fn fulfil_locked(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Closed> {
+pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Closed> {
     match order.status {
         Status::Completed => return Ok(Closed::Done),
         Status::Paid => {}
@@ -153,12 +158,7 @@ pub(super) async fn fulfil_locked(tx: &mut Tx<'_>, order: &Locked, at: Timestamp
 }
 
 /// Status, timeline and outbox of a paid order that has waited.
-pub(super) async fn complete(
-    tx: &mut Tx<'_>,
-    order: &Locked,
-    reason: Option<&str>,
-    at: Timestamp,
-) -> Result<()> {
+pub(super) async fn complete(tx: &mut Tx, order: &Locked, reason: Option<&str>, at: Timestamp) -> Result<()> {
     set_status(tx, &[Change { order, status: Status::Completed, close_reason: reason, at }]).await?;
     returns::hand_over(tx, order.id).await?;
     let data = reason.map_or(json!({}), |reason| json!({"reason": reason}));

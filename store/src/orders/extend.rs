@@ -2,26 +2,29 @@ use domain::{OrderId, Timestamp, order::Status};
 use serde_json::json;
 
 use super::{Locked, lock};
-use crate::{Db, Error, Result, Tx, sql, timeline};
+use crate::{Db, Error, Result, Tx, retry::retry, sql, timeline};
 
 /// Moves the payment deadline of an unpaid order to a later time. Safe to repeat.
 #[tracing::instrument(name = "sql orders.extend", skip_all, err(level = "debug"))]
 pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Result<()> {
-    let mut tx = db.begin().await?;
-    let order = lock(&mut tx, id).await?;
-    if order.status != Status::AwaitingPayment {
-        return Err(Error::WrongStatus(order.status));
-    }
-    if due <= order.payment_due_at {
-        return Ok(()); // an earlier run of this step did it
-    }
-    write(&mut tx, &order, due, at).await?;
-    tx.commit().await?;
-    Ok(())
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let order = lock(&mut tx, id).await?;
+        if order.status != Status::AwaitingPayment {
+            return Err(Error::WrongStatus(order.status));
+        }
+        if due <= order.payment_due_at {
+            return Ok(()); // an earlier run of this step did it
+        }
+        write(&mut tx, &order, due, at).await?;
+        tx.commit().await?;
+        Ok(())
+    })
+    .await
 }
 
 /// Writes a new deadline.
-pub(super) async fn write(tx: &mut Tx<'_>, order: &Locked, due: Timestamp, at: Timestamp) -> Result<()> {
+pub(super) async fn write(tx: &mut Tx, order: &Locked, due: Timestamp, at: Timestamp) -> Result<()> {
     sqlx::query("UPDATE orders SET payment_due_at = $2 WHERE id = $1")
         .bind(order.id.uuid())
         .bind(sql(due))

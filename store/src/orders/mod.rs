@@ -121,12 +121,12 @@ impl TryFrom<LockedRow> for Locked {
     }
 }
 
-pub(crate) async fn lock(tx: &mut Tx<'_>, id: OrderId) -> Result<Locked> {
+pub(crate) async fn lock(tx: &mut Tx, id: OrderId) -> Result<Locked> {
     lock_all(tx, &[id]).await?.pop_first().map(|(_, order)| order).ok_or(Error::NotFound)
 }
 
 /// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never deadlock.
-async fn lock_all(tx: &mut Tx<'_>, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
+async fn lock_all(tx: &mut Tx, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
     let rows: Vec<LockedRow> = sqlx::query_as(
         "SELECT id, status, version, total, parts_paid, currency, customer_id, policy, placed_at, payment_due_at
          FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
@@ -147,7 +147,7 @@ struct Change<'a> {
 
 /// Writes new statuses, each of another order, and what its payments and refunds add up to. The version makes a lost
 /// update impossible even if a lock were forgotten.
-async fn set_status(tx: &mut Tx<'_>, changes: &[Change<'_>]) -> Result<()> {
+async fn set_status(tx: &mut Tx, changes: &[Change<'_>]) -> Result<()> {
     let is_paid = |it: &Change| {
         it.order.status == Status::AwaitingPayment && matches!(it.status, Status::Paid | Status::Completed)
     };

@@ -30,7 +30,7 @@ pub(super) struct Part<'a> {
 }
 
 /// Counts a part towards an order that goes on waiting for the rest.
-pub(super) async fn count(tx: &mut Tx<'_>, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
+pub(super) async fn count(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
     payments::apply_more(tx, part.payment, part.amount).await?;
     sqlx::query("UPDATE orders SET parts_paid = parts_paid + $2 WHERE id = $1")
         .bind(order.id.uuid())
@@ -42,7 +42,7 @@ pub(super) async fn count(tx: &mut Tx<'_>, order: &Locked, part: &Part<'_>, at: 
 
 /// Pays an order with all that is due. What the payment brought beyond that is an exception of its own.
 pub(super) async fn complete(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     order: &Locked,
     part: &Part<'_>,
@@ -61,7 +61,7 @@ pub(super) async fn complete(
 }
 
 /// Tells of a part, and of what is due after it.
-pub(super) async fn tell(tx: &mut Tx<'_>, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
+pub(super) async fn tell(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
     let data = json!({"provider": part.provider, "payment_id": part.provider_payment_id, "amount": part.amount,
                       "currency": order.currency, "amount_due": order.due().amount - part.amount});
     timeline::append(tx, order.id, at, &[("payment.applied", data.clone())]).await?;
@@ -69,7 +69,7 @@ pub(super) async fn tell(tx: &mut Tx<'_>, order: &Locked, part: &Part<'_>, at: T
 }
 
 /// What is still to come of an order that awaits payment.
-pub(super) async fn still_due(tx: &mut Tx<'_>, order: &Locked) -> Result<Option<Money>> {
+pub(super) async fn still_due(tx: &mut Tx, order: &Locked) -> Result<Option<Money>> {
     let due: Option<i64> = sqlx::query_scalar(
         "SELECT total - parts_paid FROM orders WHERE id = $1 AND status = 'awaiting_payment'",
     )
@@ -81,12 +81,7 @@ pub(super) async fn still_due(tx: &mut Tx<'_>, order: &Locked) -> Result<Option<
 
 /// The order has ended unpaid: what came towards it is money for an ended order from here on, and becomes what the
 /// order's rules say of that.
-pub(super) async fn release(
-    tx: &mut Tx<'_>,
-    ends: &mut Vec<End>,
-    order: &Locked,
-    at: Timestamp,
-) -> Result<()> {
+pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at: Timestamp) -> Result<()> {
     if order.parts_paid == 0 {
         return Ok(());
     }
@@ -117,12 +112,7 @@ pub(super) async fn release(
 /// What of a part went back at the provider, or was lost in a dispute, is still to come while its order awaits payment:
 /// it does not count any more, and is an exception. What is only on its way or in dispute counts, as it does of an order
 /// that is paid: it may yet stay, and an order's end is not to depend on which is told first. Whether there was anything.
-pub(crate) async fn take_back(
-    tx: &mut Tx<'_>,
-    order: OrderId,
-    whose: &Whose<'_>,
-    at: Timestamp,
-) -> Result<bool> {
+pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at: Timestamp) -> Result<bool> {
     let order = lock(tx, order).await?;
     let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
     let taken: Vec<Taken> = sqlx::query_as(
@@ -151,7 +141,7 @@ struct Taken {
 
 /// The exception says which refund or dispute it is because of: so it is known for good whose money that took.
 async fn take(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     order: &Locked,
     payment: PaymentId,
     whose: &Whose<'_>,
@@ -199,7 +189,7 @@ pub struct Applied {
 
 /// Counts an exception's money towards its order, because a person said so: as much as is due. If that pays the order, it
 /// is paid here and now. The order's workflow comes to know by an event of ours, stored with it all.
-pub(crate) async fn apply(tx: &mut Tx<'_>, exception: &Exception, at: Timestamp) -> Result<Applied> {
+pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> Result<Applied> {
     let (Some(order), Some(payment)) = (exception.order(), exception.payment()) else {
         return Err(not_applicable("The money is for no order that we know.", None));
     };

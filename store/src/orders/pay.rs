@@ -25,6 +25,7 @@ use crate::{
     inbox, outbox,
     payments::{self, Reported},
     refunds,
+    retry::retry,
     stock::End,
     timeline,
 };
@@ -96,7 +97,7 @@ impl News<'_> {
 /// Records what [`News::is_exact`], and pays the orders: for many with as many statements as for one. What was
 /// recorded before is left out, to be settled by itself. Safe to repeat.
 pub(super) async fn settle_exact(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     all: &[News<'_>],
 ) -> Result<BTreeMap<OrderId, Settlement>> {
@@ -125,7 +126,7 @@ pub(super) async fn settle_exact(
 }
 
 /// Records a payment report, and pays the order if the money fits. Safe to repeat.
-pub(super) async fn settle(tx: &mut Tx<'_>, ends: &mut Vec<End>, news: &News<'_>) -> Result<Settlement> {
+pub(super) async fn settle(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>) -> Result<Settlement> {
     let News { order, report, .. } = *news;
     let recorded = payments::record(tx, &[news.reported(0)]).await?.remove(&order.id);
     let settled = match (recorded, report.outcome) {
@@ -140,7 +141,7 @@ pub(super) async fn settle(tx: &mut Tx<'_>, ends: &mut Vec<End>, news: &News<'_>
 
 /// A worker that died right after it paid the order asks again, and must hear that it is paid: else
 /// the order's workflow would sleep on and the customer would never be told.
-async fn paid_before(tx: &mut Tx<'_>, order: &Locked, report: &PaymentReport) -> Result<Option<Status>> {
+async fn paid_before(tx: &mut Tx, order: &Locked, report: &PaymentReport) -> Result<Option<Status>> {
     let is_paid = matches!(order.status, Status::Paid | Status::Completed);
     let paid = is_paid
         && report.outcome == Outcome::Succeeded
@@ -148,12 +149,7 @@ async fn paid_before(tx: &mut Tx<'_>, order: &Locked, report: &PaymentReport) ->
     Ok(paid.then_some(order.status))
 }
 
-async fn receive(
-    tx: &mut Tx<'_>,
-    ends: &mut Vec<End>,
-    news: &News<'_>,
-    payment: PaymentId,
-) -> Result<Settled> {
+async fn receive(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>, payment: PaymentId) -> Result<Settled> {
     let News { order, report, at } = *news;
     timeline::append_all(tx, &[news.received()]).await?;
     let about = About::report(Some(order.id), Some(payment), report);
@@ -176,7 +172,7 @@ async fn receive(
 }
 
 /// Money counts from the moment its event was stored: if it waited for us past the last moment, it is not late.
-async fn judge_as_received(tx: &mut Tx<'_>, news: &News<'_>) -> Result<Result<Fit, Mismatch>> {
+async fn judge_as_received(tx: &mut Tx, news: &News<'_>) -> Result<Result<Fit, Mismatch>> {
     let News { order, report, at } = *news;
     if order.status != Status::AwaitingPayment || !order.is_too_late(at) {
         return Ok(judge(news));
@@ -198,7 +194,7 @@ fn judge(News { order, report, at }: &News<'_>) -> Result<Fit, Mismatch> {
 
 /// Money that does not simply pay the order becomes an exception, and the order's rules may settle it.
 pub(super) async fn follow(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     order: &Locked,
     mismatch: Mismatch,
@@ -230,7 +226,7 @@ pub(super) fn paid(order: &Locked) -> Settled {
 }
 
 /// Commits what the orders hold, and writes that they are paid.
-pub(super) async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, orders: &[(&Locked, Timestamp)]) -> Result<()> {
+pub(super) async fn pay(tx: &mut Tx, ends: &mut Vec<End>, orders: &[(&Locked, Timestamp)]) -> Result<()> {
     let (mut entries, mut events, mut changes) = (Vec::new(), Vec::new(), Vec::new());
     for (order, at) in orders.iter().copied() {
         ends.push(End { order: order.id, movement: Movement::Committed, at });
@@ -254,7 +250,7 @@ pub(super) async fn pay(tx: &mut Tx<'_>, ends: &mut Vec<End>, orders: &[(&Locked
 
 /// Pays a new order that took the place of an ended one.
 pub(super) async fn pay_successor(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     id: OrderId,
     at: Timestamp,
@@ -265,15 +261,18 @@ pub(super) async fn pay_successor(
 
 /// Money for an order that we do not know: kept, and shown as an exception.
 pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp) -> Result<()> {
-    let mut tx = db.begin().await?;
-    if report.outcome == Outcome::Succeeded {
-        unknown_order(&mut tx, report, at).await?;
-    }
-    inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
-    Ok(tx.commit().await?)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        if report.outcome == Outcome::Succeeded {
+            unknown_order(&mut tx, report, at).await?;
+        }
+        inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
+        tx.commit().await
+    })
+    .await
 }
 
-pub(crate) async fn unknown_order(tx: &mut Tx<'_>, report: &PaymentReport, at: Timestamp) -> Result<()> {
+pub(crate) async fn unknown_order(tx: &mut Tx, report: &PaymentReport, at: Timestamp) -> Result<()> {
     refunds::lock_payment(tx, &report.provider, &report.payment_id).await?;
     exceptions::raise(tx, Mismatch::UnknownOrder, &About::report(None, None, report), at).await?;
     refunds::take_up_early(tx, &[(&report.provider, &report.payment_id, at)]).await

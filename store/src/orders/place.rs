@@ -18,6 +18,7 @@ use domain::{
 use super::{place_free::pay_free, place_stay, write};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
+    retry::retry,
     stays::{self, Lodging},
     stock::{self, Held},
 };
@@ -60,27 +61,30 @@ pub async fn place(db: &Db, ask: Ask) -> Result<Placed> {
 /// Keys are looked up after the stock is locked: of twenty equal requests for the last piece, the nineteen
 /// that waited for the lock must find the first one's order, not an empty shelf.
 pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed>>> {
-    let mut tx = db.begin().await?;
-    let mut shelf = lock_shelf(&mut tx, asks).await?;
-    let mut known = known_keys(&mut tx, asks).await?;
-    let mut answers = Vec::with_capacity(asks.len());
-    let mut holds = Vec::new();
-    for ask in asks {
-        answers.push(decide(ask, &mut shelf, &mut known, &mut holds));
-    }
-    let placed = answers.iter().zip(asks).filter_map(|(answer, ask)| match answer {
-        Ok(Placed::New(order)) => Some((&**order, &ask.idempotency)),
-        _ => None,
-    });
-    let placed: Vec<(&Order, &Idempotency)> = placed.collect();
-    if placed.is_empty() {
-        return Ok(answers);
-    }
-    write::orders(&mut tx, &placed).await?;
-    stock::hold(&mut tx, &holds).await?;
-    pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await?;
-    tx.commit().await?;
-    Ok(answers)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let mut shelf = lock_shelf(&mut tx, asks).await?;
+        let mut known = known_keys(&mut tx, asks).await?;
+        let mut answers = Vec::with_capacity(asks.len());
+        let mut holds = Vec::new();
+        for ask in asks {
+            answers.push(decide(ask, &mut shelf, &mut known, &mut holds));
+        }
+        let placed = answers.iter().zip(asks).filter_map(|(answer, ask)| match answer {
+            Ok(Placed::New(order)) => Some((&**order, &ask.idempotency)),
+            _ => None,
+        });
+        let placed: Vec<(&Order, &Idempotency)> = placed.collect();
+        if placed.is_empty() {
+            return Ok(answers);
+        }
+        write::orders(&mut tx, &placed).await?;
+        stock::hold(&mut tx, &holds).await?;
+        pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await?;
+        tx.commit().await?;
+        Ok(answers)
+    })
+    .await
 }
 
 /// What the catalogue and the shelf say about one stock unit (a SKU, or one night of it), its level locked.
@@ -103,7 +107,7 @@ pub(super) struct Shelf {
     pub lodgings: BTreeMap<String, Lodging>,
 }
 
-async fn lock_shelf(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Shelf> {
+async fn lock_shelf(tx: &mut Tx, asks: &[Ask]) -> Result<Shelf> {
     let units: BTreeSet<Sku> = asks.iter().flat_map(|ask| ask.placement.units()).collect();
     let offers: Vec<Offer> = sqlx::query_as(
         "SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS unit_price, currency, active, on_hand, held
@@ -126,7 +130,7 @@ async fn lock_shelf(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Shelf> {
 /// Which order a key made, and of what request.
 type Known = HashMap<String, (OrderId, Vec<u8>)>;
 
-async fn known_keys(tx: &mut Tx<'_>, asks: &[Ask]) -> Result<Known> {
+async fn known_keys(tx: &mut Tx, asks: &[Ask]) -> Result<Known> {
     let keys: Vec<&str> = asks.iter().map(|ask| ask.idempotency.key.as_str()).collect();
     let rows: Vec<(String, uuid::Uuid, Vec<u8>)> = sqlx::query_as(
         "SELECT idempotency_key, id, request_hash FROM orders WHERE idempotency_key = ANY($1)",

@@ -6,7 +6,7 @@ use super::{lock_all, pay::pay};
 use crate::{Error, Result, Tx, stock};
 
 /// Pays those of the new orders that are free. What is not costs no statement.
-pub(super) async fn pay_free(tx: &mut Tx<'_>, placed: impl Iterator<Item = &Order>) -> Result<()> {
+pub(super) async fn pay_free(tx: &mut Tx, placed: impl Iterator<Item = &Order>) -> Result<()> {
     let free: Vec<&Order> = placed.filter(|order| order.is_free()).collect();
     if free.is_empty() {
         return Ok(());

@@ -19,7 +19,7 @@ use crate::{
 /// The new order, paid by this very money. None if the money is not exactly what the order cost, another order
 /// took its place already, or a line is not on the shelf any more.
 pub(super) async fn reinstate(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     ends: &mut Vec<End>,
     ended: &Locked,
     about: &About<'_>,
@@ -62,7 +62,7 @@ pub(super) async fn reinstate(
 }
 
 /// What the order had on hold, its levels locked in SKU order; none if one of them falls short.
-async fn lines_on_the_shelf(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Vec<(Sku, i64, Level)>>> {
+async fn lines_on_the_shelf(tx: &mut Tx, order: OrderId) -> Result<Option<Vec<(Sku, i64, Level)>>> {
     let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
         "SELECT s.sku, h.quantity, s.on_hand, s.held
          FROM stock_levels s JOIN holds h ON h.sku = s.sku AND h.order_id = $1
@@ -77,7 +77,7 @@ async fn lines_on_the_shelf(tx: &mut Tx<'_>, order: OrderId) -> Result<Option<Ve
 }
 
 /// The same order under another id, placed now.
-async fn copy(tx: &mut Tx<'_>, from: OrderId, to: OrderId, at: Timestamp) -> Result<()> {
+async fn copy(tx: &mut Tx, from: OrderId, to: OrderId, at: Timestamp) -> Result<()> {
     sqlx::query(
         "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer, policy,
                              metadata, metadata_sent, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)

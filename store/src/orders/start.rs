@@ -105,7 +105,7 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
              ORDER BY c.closes_at LIMIT $4 FOR NO KEY UPDATE OF o SKIP LOCKED
          )
          UPDATE orders SET dispatch_after = $5
-         WHERE id IN (SELECT id FROM unstarted UNION ALL SELECT id FROM overdue UNION ALL SELECT id FROM stayed)
+         WHERE id = ANY(ARRAY(SELECT id FROM unstarted UNION ALL SELECT id FROM overdue UNION ALL SELECT id FROM stayed))
          RETURNING id, customer_id, total, currency, status, policy, placed_at, payment_due_at",
     )
     .bind(sql(lease.now))
@@ -143,7 +143,7 @@ async fn note<'e>(to: impl PgExecutor<'e>, ids: &[OrderId], again: bool, at: Tim
              SELECT id, workflow_started_at FROM orders
              WHERE id = ANY($1) AND (workflow_started_at IS NULL OR $3) ORDER BY id FOR NO KEY UPDATE
          ), started AS (
-             UPDATE orders SET workflow_started_at = $2 WHERE id IN (SELECT id FROM before)
+             UPDATE orders SET workflow_started_at = $2 WHERE id = ANY(ARRAY(SELECT id FROM before))
          )
          INSERT INTO timeline (order_id, at, type, data)
          SELECT id, timeline_at(id, $2), 'workflow.started', '{}' FROM before WHERE workflow_started_at IS NULL",

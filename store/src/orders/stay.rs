@@ -8,7 +8,7 @@ use domain::{
 use serde_json::json;
 
 use super::{Closed, Locked, close::complete, lock};
-use crate::{Db, Result, Tx, check_ins, refunds, returns, timeline};
+use crate::{Db, Result, Tx, check_ins, refunds, retry::retry, returns, timeline};
 
 pub(crate) const USED: &str = "used";
 const UNUSED: &str = "unused";
@@ -16,14 +16,17 @@ const UNUSED: &str = "unused";
 /// Completes the order as used. Its code was looked at before; here is what the order itself says.
 #[tracing::instrument(name = "sql orders.check_in", skip_all, err(level = "debug"))]
 pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
-    let mut tx = db.begin().await?;
-    let order = lock(&mut tx, id).await?;
-    let closed = check_in_locked(&mut tx, &order, at).await?;
-    tx.commit().await?;
-    Ok(closed)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let order = lock(&mut tx, id).await?;
+        let closed = check_in_locked(&mut tx, &order, at).await?;
+        tx.commit().await?;
+        Ok(closed)
+    })
+    .await
 }
 
-pub(super) async fn check_in_locked(tx: &mut Tx<'_>, order: &Locked, at: Timestamp) -> Result<Closed> {
+pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Closed> {
     let Some(check_in) = check_ins::get(tx, order.id).await? else {
         return Ok(Closed::Refused(order.status));
     };
@@ -51,16 +54,19 @@ pub(super) async fn check_in_locked(tx: &mut Tx<'_>, order: &Locked, at: Timesta
 /// Completes the order as unused: its stays are over, and nobody came.
 #[tracing::instrument(name = "sql orders.end_stay", skip_all, err(level = "debug"))]
 pub async fn end_stay(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
-    let mut tx = db.begin().await?;
-    let order = lock(&mut tx, id).await?;
-    match order.status {
-        Status::Completed => return Ok(Closed::Done),
-        Status::Paid => {}
-        other => return Ok(Closed::Refused(other)),
-    }
-    check_ins::close(&mut tx, id, false, at).await?;
-    timeline::append(&mut tx, id, at, &[("stay.unused", json!({}))]).await?;
-    complete(&mut tx, &order, Some(UNUSED), at).await?;
-    tx.commit().await?;
-    Ok(Closed::Done)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let order = lock(&mut tx, id).await?;
+        match order.status {
+            Status::Completed => return Ok(Closed::Done),
+            Status::Paid => {}
+            other => return Ok(Closed::Refused(other)),
+        }
+        check_ins::close(&mut tx, id, false, at).await?;
+        timeline::append(&mut tx, id, at, &[("stay.unused", json!({}))]).await?;
+        complete(&mut tx, &order, Some(UNUSED), at).await?;
+        tx.commit().await?;
+        Ok(Closed::Done)
+    })
+    .await
 }

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     Db, Error, Result, Tx, changes, orders, refunds,
+    retry::retry,
     stock::{self, End},
 };
 
@@ -76,42 +77,46 @@ pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) 
 ///
 /// Whoever is refused was refused before anything was written for it, so there is nothing to undo among others.
 pub(crate) async fn decide_all(db: &Db, steps: &[Step]) -> Result<Vec<Option<Decision>>> {
-    let mut tx = db.begin().await?;
-    lock_payments(&mut tx, steps).await?;
-    let ids: Vec<OrderId> = steps.iter().map(|step| step.order).collect();
-    let mut orders = lock_all(&mut tx, &ids).await?;
-    let orders: Vec<Option<Locked>> = steps.iter().map(|step| orders.remove(&step.order)).collect();
-    let mut ends = Vec::with_capacity(steps.len());
-    let exact: Vec<News> = steps.iter().zip(&orders).filter_map(exact).collect();
-    let mut paid = pay::settle_exact(&mut tx, &mut ends, &exact).await?;
-    let asked = changes::load(&mut tx, &steps.iter().filter_map(Step::change).collect::<Vec<_>>()).await?;
-    let mut answers = Vec::new();
-    let mut decisions = Vec::with_capacity(steps.len());
-    for (step, order) in steps.iter().zip(&orders) {
-        let order = order.as_ref().filter(|order| steps.len() == 1 || !step.needs_stock(order));
-        let Some(order) = order else {
-            decisions.push(None);
-            continue;
-        };
-        decisions.push(Some(match (paid.remove(&order.id), &step.what) {
-            (Some(settlement), _) => Decision::Settled(settlement),
-            (None, What::Change { id, unclear }) => {
-                match asked.iter().find(|change| change.id == *id && change.order == order.id) {
-                    Some(change) => {
-                        let news = change::News { order, change, unclear: *unclear, at: step.at };
-                        Decision::Changed(change::decide(&mut tx, &mut ends, &mut answers, &news).await?)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        lock_payments(&mut tx, steps).await?;
+        let ids: Vec<OrderId> = steps.iter().map(|step| step.order).collect();
+        let mut orders = lock_all(&mut tx, &ids).await?;
+        let orders: Vec<Option<Locked>> = steps.iter().map(|step| orders.remove(&step.order)).collect();
+        let mut ends = Vec::with_capacity(steps.len());
+        let exact: Vec<News> = steps.iter().zip(&orders).filter_map(exact).collect();
+        let mut paid = pay::settle_exact(&mut tx, &mut ends, &exact).await?;
+        let asked =
+            changes::load(&mut tx, &steps.iter().filter_map(Step::change).collect::<Vec<_>>()).await?;
+        let mut answers = Vec::new();
+        let mut decisions = Vec::with_capacity(steps.len());
+        for (step, order) in steps.iter().zip(&orders) {
+            let order = order.as_ref().filter(|order| steps.len() == 1 || !step.needs_stock(order));
+            let Some(order) = order else {
+                decisions.push(None);
+                continue;
+            };
+            decisions.push(Some(match (paid.remove(&order.id), &step.what) {
+                (Some(settlement), _) => Decision::Settled(settlement),
+                (None, What::Change { id, unclear }) => {
+                    match asked.iter().find(|change| change.id == *id && change.order == order.id) {
+                        Some(change) => {
+                            let news = change::News { order, change, unclear: *unclear, at: step.at };
+                            Decision::Changed(change::decide(&mut tx, &mut ends, &mut answers, &news).await?)
+                        }
+                        // The database is an older one than the workflow's, or somebody told it of something by hand.
+                        None => Decision::Changed(Changed::Refused),
                     }
-                    // The database is an older one than the workflow's, or somebody told it of something by hand.
-                    None => Decision::Changed(Changed::Refused),
                 }
-            }
-            (None, _) => step.decide(&mut tx, &mut ends, order).await?,
-        }));
-    }
-    changes::answer(&mut tx, &answers).await?;
-    stock::end_holds(&mut tx, &ends).await?;
-    tx.commit().await?;
-    Ok(decisions)
+                (None, _) => step.decide(&mut tx, &mut ends, order).await?,
+            }));
+        }
+        changes::answer(&mut tx, &answers).await?;
+        stock::end_holds(&mut tx, &ends).await?;
+        tx.commit().await?;
+        Ok(decisions)
+    })
+    .await
 }
 
 /// What can be settled together.
@@ -121,7 +126,7 @@ fn exact<'a>((step, order): (&'a Step, &'a Option<Locked>)) -> Option<News<'a>> 
     news.is_exact().then_some(news)
 }
 
-async fn lock_payments(tx: &mut Tx<'_>, steps: &[Step]) -> Result<()> {
+async fn lock_payments(tx: &mut Tx, steps: &[Step]) -> Result<()> {
     let payments: Vec<(&str, &str)> = steps
         .iter()
         .filter_map(|step| match &step.what {
@@ -154,7 +159,7 @@ impl Step {
         }
     }
 
-    async fn decide(&self, tx: &mut Tx<'_>, ends: &mut Vec<End>, order: &Locked) -> Result<Decision> {
+    async fn decide(&self, tx: &mut Tx, ends: &mut Vec<End>, order: &Locked) -> Result<Decision> {
         match &self.what {
             What::Settle(report) => {
                 pay::settle(tx, ends, &News { order, report, at: self.at }).await.map(Decision::Settled)

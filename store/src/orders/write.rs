@@ -11,7 +11,7 @@ use crate::{Error, Idempotency, Result, SqlTime, Tx, outbox, sql, timeline};
 
 /// Writes orders with their lines, timelines and outbox rows. Each begins unpaid, also one that is free.
 /// [`Error::Raced`] if a key was taken since it was looked up.
-pub(super) async fn orders(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+pub(super) async fn orders(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
     if heads(tx, orders).await? != orders.len() as u64 {
         return Err(Error::Raced);
     }
@@ -39,7 +39,7 @@ fn told(line: &Line) -> Value {
     }
 }
 
-async fn heads(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
+async fn heads(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
     let json = |value: serde_json::Result<Value>| value.map_err(Error::corrupt);
     let column = |of: fn(&Order) -> serde_json::Result<Value>| {
         orders.iter().map(|(order, _)| json(of(order))).collect::<Result<Vec<Value>>>()
@@ -95,12 +95,14 @@ fn is_short_in_jsonb(value: &Value) -> bool {
     }
 }
 
-async fn lines(tx: &mut Tx<'_>, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+async fn lines(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
     let all: Vec<(uuid::Uuid, &Line)> =
         orders.iter().flat_map(|(order, _)| order.lines.iter().map(|line| (order.id.uuid(), line))).collect();
     sqlx::query(
         "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price, stay)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[])",
+         SELECT order_id, sku, name, quantity, unit_price, stay
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[])
+              AS line (order_id, sku, name, quantity, unit_price, stay)",
     )
     .bind(all.iter().map(|(order, _)| *order).collect::<Vec<_>>())
     .bind(all.iter().map(|(_, line)| line.sku.as_str()).collect::<Vec<_>>())

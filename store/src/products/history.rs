@@ -9,7 +9,7 @@ use domain::{
 use sqlx::types::Json;
 
 use super::{Product, Row, columns, lock, project, search::made_by};
-use crate::{Db, Error, Result, SqlTime, Tx, audit::SHOWN, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, audit::SHOWN, retry::retry, sql};
 
 /// Products that are read at once.
 const PAGE: i64 = 500;
@@ -33,7 +33,7 @@ impl From<EventRow> for Event {
 }
 
 /// Appends an event; `false` if another one got its number first.
-pub(super) async fn append(tx: &mut Tx<'_>, sku: &Sku, event: &Event) -> Result<bool> {
+pub(super) async fn append(tx: &mut Tx, sku: &Sku, event: &Event) -> Result<bool> {
     let done = sqlx::query(
         "INSERT INTO product_events (sku, version, type, at, by, changes) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT DO NOTHING",
@@ -97,19 +97,23 @@ async fn rebuild_all(db: &Db, next: &'static str, made_by: Option<String>) -> Re
 }
 
 async fn rebuild_one(db: &Db, sku: &Sku) -> Result<()> {
-    let mut tx = db.begin().await?;
-    lock(&mut tx, sku).await?;
-    let events = of(&mut tx, &[sku.as_str().to_owned()]).await?.remove(sku.as_str()).unwrap_or_default();
-    let product = product::fold(sku, &events).map_err(|unfit| Error::corrupt(format!("{sku}: {unfit}")))?;
-    if let Some(product) = product {
-        project(&mut tx, &product).await?;
-    }
-    tx.commit().await?;
-    Ok(())
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        lock(&mut tx, sku).await?;
+        let events = of(&mut tx, &[sku.as_str().to_owned()]).await?.remove(sku.as_str()).unwrap_or_default();
+        let product =
+            product::fold(sku, &events).map_err(|unfit| Error::corrupt(format!("{sku}: {unfit}")))?;
+        if let Some(product) = product {
+            project(&mut tx, &product).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    })
+    .await
 }
 
 /// All events of some products, oldest first.
-async fn of(tx: &mut Tx<'_>, skus: &[String]) -> Result<HashMap<String, Vec<Event>>> {
+async fn of(tx: &mut Tx, skus: &[String]) -> Result<HashMap<String, Vec<Event>>> {
     let rows: Vec<EventRow> = sqlx::query_as(
         "SELECT sku, version, type, at, by, changes FROM product_events WHERE sku = ANY($1) ORDER BY sku, version",
     )

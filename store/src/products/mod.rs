@@ -14,7 +14,7 @@ use domain::{
 pub use domain::product::Product;
 use sqlx::types::Json;
 
-use crate::{Db, Error, Result, SqlTime, Tx, sql};
+use crate::{Db, Error, Result, SqlTime, Tx, retry::retry, sql};
 
 macro_rules! columns {
     () => {
@@ -99,18 +99,21 @@ async fn change(
     ask: &Ask,
     decide: impl Fn(Option<&Product>) -> Result<Details>,
 ) -> Result<(Product, bool)> {
-    // There is no row to lock before there is a product. Who is second to create it looks again, and finds it.
-    for _ in 0..2 {
-        let mut tx = db.begin().await?;
-        let before = lock(&mut tx, sku).await?;
-        let details = decide(before.as_ref())?;
-        let is_new = before.is_none();
-        if let Some(product) = write(&mut tx, sku, before, &details, ask).await? {
-            tx.commit().await?;
-            return Ok((product, is_new));
+    retry(|| async {
+        // There is no row to lock before there is a product. Who is second to create it looks again, and finds it.
+        for _ in 0..2 {
+            let mut tx = db.begin().await?;
+            let before = lock(&mut tx, sku).await?;
+            let details = decide(before.as_ref())?;
+            let is_new = before.is_none();
+            if let Some(product) = write(&mut tx, sku, before, &details, ask).await? {
+                tx.commit().await?;
+                return Ok((product, is_new));
+            }
         }
-    }
-    Err(behind(sku))
+        Err(behind(sku))
+    })
+    .await
 }
 
 /// What a product's events say has not come to its row, by somebody's hand.
@@ -121,7 +124,7 @@ pub(crate) fn behind(sku: &Sku) -> Error {
 /// Makes the product that was locked what `details` say: an event, and the row. None if there is such an event already:
 /// somebody else created the product a moment ago, or see [`behind`].
 pub(crate) async fn write(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     sku: &Sku,
     before: Option<Product>,
     details: &Details,
@@ -142,7 +145,7 @@ pub(crate) async fn write(
     Ok(Some(product))
 }
 
-pub(crate) async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Product>> {
+pub(crate) async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Option<Product>> {
     let row: Option<Row> =
         sqlx::query_as(concat!("SELECT ", columns!(), " FROM products WHERE sku = $1 FOR NO KEY UPDATE"))
             .bind(sku.as_str())
@@ -152,7 +155,7 @@ pub(crate) async fn lock(tx: &mut Tx<'_>, sku: &Sku) -> Result<Option<Product>> 
 }
 
 /// Writes the row that stands for what the events of a product add up to, and the words by which it is found.
-async fn project(tx: &mut Tx<'_>, product: &Product) -> Result<()> {
+async fn project(tx: &mut Tx, product: &Product) -> Result<()> {
     let Product { sku, details, version, created_at, updated_at, retired_at } = product;
     sqlx::query(
         "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, version, created_at,

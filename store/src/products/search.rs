@@ -127,7 +127,13 @@ impl<'a> Tiers<'a> {
         let rows: Vec<Row> = sqlx::query_as(match tier < DIRECT {
             true => concat!(hits!(), " ORDER BY sku LIMIT $5"),
             false => {
-                concat!("WITH hits AS MATERIALIZED (", hits!(), ") SELECT * FROM hits ORDER BY sku LIMIT $5")
+                concat!(
+                    "WITH hits AS MATERIALIZED (",
+                    hits!(),
+                    ") SELECT ",
+                    columns!(),
+                    " FROM hits ORDER BY sku LIMIT $5"
+                )
             }
         })
         .bind(words)
@@ -253,7 +259,7 @@ pub(super) fn made_by() -> String {
 
 /// Notes the words of a product for [`alike`]. In one order, so that two who bring the same words wait for each other
 /// and never both.
-pub(super) async fn learn(tx: &mut Tx<'_>, details: &Details) -> Result<()> {
+pub(super) async fn learn(tx: &mut Tx, details: &Details) -> Result<()> {
     let mut words = search::words(&details.name);
     words.extend(search::words(&details.description));
     let entries: BTreeSet<(String, &String)> = words
@@ -263,7 +269,8 @@ pub(super) async fn learn(tx: &mut Tx<'_>, details: &Details) -> Result<()> {
         .collect();
     let (trigrams, words): (Vec<String>, Vec<&String>) = entries.into_iter().unzip();
     sqlx::query(
-        "INSERT INTO catalogue_words (trigram, word) SELECT * FROM unnest($1::text[], $2::text[])
+        "INSERT INTO catalogue_words (trigram, word)
+         SELECT trigram, word FROM unnest($1::text[], $2::text[]) AS it (trigram, word)
          ON CONFLICT DO NOTHING",
     )
     .bind(trigrams)

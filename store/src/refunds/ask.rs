@@ -8,11 +8,13 @@ use domain::{
     returns::Part,
 };
 
-use super::{New, Refund, Row, Whose, insert, left_of_payment, rebalance, select};
+use super::{New, Refund, Row, Whose, columns, insert, left_of_payment, rebalance, select};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},
-    lease, orders, returns, stock,
+    lease, orders,
+    retry::retry,
+    returns, stock,
 };
 
 /// What a shop asks to give back of an order's own money.
@@ -37,51 +39,54 @@ pub async fn request(
     idempotency: Option<&Idempotency>,
     at: Timestamp,
 ) -> Result<(Vec<Refund>, stock::Replayed)> {
-    let mut tx = db.begin().await?;
-    let locked = orders::lock(&mut tx, order).await?;
-    if let Some(idempotency) = idempotency
-        && let Some(refunds) = replay(&mut tx, idempotency).await?
-    {
-        return Ok((refunds, true));
-    }
-    if locked.status == Status::AwaitingPayment {
-        return Err(Error::BeyondCaptured(0)); // parts go back when the order ends
-    }
-    let paid = paid_with(&mut tx, order).await?;
-    let back = match returns::choose(&mut tx, order, request, at).await {
-        Err(Error::BeyondSold(_)) if paid.is_empty() => Err(Error::BeyondCaptured(0)), // nothing was sold
-        back => back,
-    };
-    let (units, worth) = back?;
-    if paid.is_empty() {
-        return Err(Error::BeyondCaptured(0));
-    }
-    let left = paid.iter().map(|paid| paid.left).sum();
-    let amount = request.amount(worth, left)?;
-    if amount < 1 || amount > left {
-        return Err(Error::BeyondCaptured(left));
-    }
-    let mut refunds: Vec<Refund> = Vec::new();
-    for (paid, amount) in shares(&paid, amount) {
-        let first = refunds.first().map(|first| first.id);
-        let new = New {
-            restock: request.restock && first.is_none(), // once for all of them
-            idempotency: idempotency.filter(|_| first.is_none()),
-            also_of: first,
-            dispatch_after: at.saturating_add(lease::GRACE).ok(),
-            ..paid.back(order, amount, &request.reason)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let locked = orders::lock(&mut tx, order).await?;
+        if let Some(idempotency) = idempotency
+            && let Some(refunds) = replay(&mut tx, idempotency).await?
+        {
+            return Ok((refunds, true));
+        }
+        if locked.status == Status::AwaitingPayment {
+            return Err(Error::BeyondCaptured(0)); // parts go back when the order ends
+        }
+        let paid = paid_with(&mut tx, order).await?;
+        let back = match returns::choose(&mut tx, order, request, at).await {
+            Err(Error::BeyondSold(_)) if paid.is_empty() => Err(Error::BeyondCaptured(0)), // nothing was sold
+            back => back,
         };
-        let refund = insert(&mut tx, &new, at).await?;
-        rebalance(&mut tx, &refund.whose(), at).await?;
-        refunds.push(refund);
-    }
-    // What comes back does so with the first of them.
-    if let Some(first) = refunds.first_mut() {
-        returns::claim(&mut tx, first.id, order, &units, at).await?;
-        first.units = units;
-    }
-    tx.commit().await?;
-    Ok((refunds, false))
+        let (units, worth) = back?;
+        if paid.is_empty() {
+            return Err(Error::BeyondCaptured(0));
+        }
+        let left = paid.iter().map(|paid| paid.left).sum();
+        let amount = request.amount(worth, left)?;
+        if amount < 1 || amount > left {
+            return Err(Error::BeyondCaptured(left));
+        }
+        let mut refunds: Vec<Refund> = Vec::new();
+        for (paid, amount) in shares(&paid, amount) {
+            let first = refunds.first().map(|first| first.id);
+            let new = New {
+                restock: request.restock && first.is_none(), // once for all of them
+                idempotency: idempotency.filter(|_| first.is_none()),
+                also_of: first,
+                dispatch_after: at.saturating_add(lease::GRACE).ok(),
+                ..paid.back(order, amount, &request.reason)
+            };
+            let refund = insert(&mut tx, &new, at).await?;
+            rebalance(&mut tx, &refund.whose(), at).await?;
+            refunds.push(refund);
+        }
+        // What comes back does so with the first of them.
+        if let Some(first) = refunds.first_mut() {
+            returns::claim(&mut tx, first.id, order, &units, at).await?;
+            first.units = units;
+        }
+        tx.commit().await?;
+        Ok((refunds, false))
+    })
+    .await
 }
 
 impl Request {
@@ -109,7 +114,7 @@ fn shares(paid: &[Paid], amount: i64) -> impl Iterator<Item = (&Paid, i64)> {
         .filter(|(_, share)| *share > 0)
 }
 
-async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>> {
+async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>> {
     let hash: Option<Vec<u8>> =
         sqlx::query_scalar("SELECT request_hash FROM refunds WHERE idempotency_key = $1")
             .bind(&idempotency.key)
@@ -134,7 +139,7 @@ async fn replay(tx: &mut Tx<'_>, idempotency: &Idempotency) -> Result<Option<Vec
 }
 
 /// Whether all of what an order was paid with went back or is on its way.
-pub(crate) async fn is_all_asked_back(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+pub(crate) async fn is_all_asked_back(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let query = sqlx::query_scalar(
         "SELECT sum(applied) > 0 AND sum(applied) <= coalesce((
                     SELECT sum(own) FROM refunds WHERE order_id = $1 AND state <> 'failed'), 0)
@@ -145,7 +150,7 @@ pub(crate) async fn is_all_asked_back(tx: &mut Tx<'_>, order: OrderId) -> Result
 }
 
 /// Whether all of an order's money has gone back.
-pub(crate) async fn is_refunded(tx: &mut Tx<'_>, order: OrderId) -> Result<bool> {
+pub(crate) async fn is_refunded(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let status: String = sqlx::query_scalar("SELECT payment_status FROM orders WHERE id = $1")
         .bind(order.uuid())
         .fetch_one(&mut **tx)
@@ -154,12 +159,7 @@ pub(crate) async fn is_refunded(tx: &mut Tx<'_>, order: OrderId) -> Result<bool>
 }
 
 /// Asks back all that is left of what an order was paid with: it was cancelled. Its stock is back already.
-pub(crate) async fn give_back_all(
-    tx: &mut Tx<'_>,
-    order: OrderId,
-    reason: &str,
-    at: Timestamp,
-) -> Result<()> {
+pub(crate) async fn give_back_all(tx: &mut Tx, order: OrderId, reason: &str, at: Timestamp) -> Result<()> {
     let paid = paid_with(tx, order).await?;
     for paid in paid.iter().filter(|paid| paid.left > 0) {
         let refund = insert(tx, &paid.back(order, paid.left, reason), at).await?;
@@ -169,7 +169,7 @@ pub(crate) async fn give_back_all(
 }
 
 /// A paid order was cancelled while its money was in dispute, and is with us again: it goes back now.
-pub(crate) async fn give_back_of_cancelled(tx: &mut Tx<'_>, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn give_back_of_cancelled(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     let query = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1 AND status = 'cancelled' AND paid_at IS NOT NULL)",
     );
@@ -181,7 +181,7 @@ pub(crate) async fn give_back_of_cancelled(tx: &mut Tx<'_>, order: OrderId, at: 
 
 /// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes back, too. Of
 /// a refund that failed another exception tells.
-pub(crate) async fn give_back_of_sent(tx: &mut Tx<'_>, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
+pub(crate) async fn give_back_of_sent(tx: &mut Tx, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
     let left: Vec<(uuid::Uuid, i64, String, i64)> = sqlx::query_as(
         "SELECT e.id, e.amount - e.back, e.currency::text, p.amount
          FROM exceptions e JOIN payments p ON p.id = e.payment_id
@@ -232,7 +232,7 @@ impl Paid {
 }
 
 /// The largest first, so that a refund is of few payments.
-async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Paid>> {
+async fn paid_with(tx: &mut Tx, order: OrderId) -> Result<Vec<Paid>> {
     let rows: Vec<(uuid::Uuid, String, String, i64, i64, String)> = sqlx::query_as(concat!(
         "SELECT p.id, p.provider, p.provider_payment_id, p.amount, ",
         left_of_payment!(),
@@ -256,7 +256,7 @@ async fn paid_with(tx: &mut Tx<'_>, order: OrderId) -> Result<Vec<Paid>> {
 
 /// Sends the money of an exception back, by a rule: what has not gone back by itself.
 pub(crate) async fn by_rule(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     exception: ExceptionId,
     about: &About<'_>,
     why: Mismatch,
@@ -281,7 +281,7 @@ pub(crate) async fn by_rule(
 
 /// Sends the money of an exception back, because a person said so.
 pub(crate) async fn of_exception(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     exception: &Exception,
     note: &str,
     at: Timestamp,

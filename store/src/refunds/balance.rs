@@ -29,7 +29,7 @@ pub(crate) struct Whose<'a> {
 }
 
 /// Says anew whose money went back of a payment, and what follows from it.
-pub(crate) async fn rebalance(tx: &mut Tx<'_>, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
+pub(crate) async fn rebalance(tx: &mut Tx, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
     if let Some(order) = whose.order {
         orders::lock(tx, order).await?;
     }
@@ -65,7 +65,7 @@ struct Change<'a> {
 
 impl Change<'_> {
     /// What exceptions hold, and whether all of it went back by itself.
-    async fn write_exceptions(&self, tx: &mut Tx<'_>, says: &Attribution) -> Result<()> {
+    async fn write_exceptions(&self, tx: &mut Tx, says: &Attribution) -> Result<()> {
         for (place, row) in self.books.held.iter().enumerate() {
             let back = says.back[place];
             if back != row.back {
@@ -97,7 +97,7 @@ impl Change<'_> {
 
     async fn settle(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Tx,
         row: &ExceptionRow,
         action: Action,
         note: &str,
@@ -107,13 +107,13 @@ impl Change<'_> {
     }
 
     /// An exception tells of what should have gone back and is still here, as long as it is.
-    async fn failed(&self, tx: &mut Tx<'_>, row: &RefundRow, still_here: i64) -> Result<()> {
-        let note = match RefundState::from_store(&row.state) {
+    async fn failed(&self, tx: &mut Tx, row: &RefundRow, still_here: i64) -> Result<()> {
+        let note = match row.state {
             RefundState::Succeeded => "it went back after all",
             _ => "the money is not here any more, or is on its way by another refund",
         };
         let told = self.books.failed(row);
-        if row.state == RefundState::Failed.as_str() && !row.by_provider {
+        if row.state == RefundState::Failed && !row.by_provider {
             say_superseded(tx, row, still_here == 0).await?;
         }
         self.follow(tx, Mismatch::RefundFailed, told, still_here, row, note).await.map(|_| ())
@@ -122,12 +122,12 @@ impl Change<'_> {
     /// An exception tells of what went back for no reason that we know, as long as we do not.
     async fn unexplained(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Tx,
         row: &RefundRow,
         taken: &Taken,
         wait: bool,
     ) -> Result<Option<ExceptionId>> {
-        let (state, amount) = (RefundState::from_store(&row.state), row.amount);
+        let (state, amount) = (row.state, row.amount);
         let of_another_currency = amount - self.books.in_question(amount, &row.currency);
         let short = match state {
             RefundState::Failed => 0,
@@ -151,7 +151,7 @@ impl Change<'_> {
     /// it.
     async fn follow(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Tx,
         kind: Mismatch,
         told: Option<&ExceptionRow>,
         amount: i64,
@@ -183,7 +183,7 @@ impl Change<'_> {
 
     async fn raise(
         &self,
-        tx: &mut Tx<'_>,
+        tx: &mut Tx,
         kind: Mismatch,
         amount: i64,
         currency: &str,
@@ -202,7 +202,7 @@ impl Change<'_> {
     }
 
     /// The bank took more than was left of the payment: an exception tells of that, as long as it is so.
-    async fn beyond(&self, tx: &mut Tx<'_>, row: &DisputeRow, short: i64) -> Result<()> {
+    async fn beyond(&self, tx: &mut Tx, row: &DisputeRow, short: i64) -> Result<()> {
         match self.books.of_dispute(Mismatch::RefundUnexplained, row) {
             None if short > 0 && self.whose.payment.is_some() => {
                 let id = DisputeId::from_uuid(row.id);
@@ -223,7 +223,7 @@ impl Change<'_> {
     }
 
     /// An open dispute is an open exception; won or lost, there is nothing left to decide.
-    async fn dispute(&self, tx: &mut Tx<'_>, row: &DisputeRow, taken: &Taken) -> Result<()> {
+    async fn dispute(&self, tx: &mut Tx, row: &DisputeRow, taken: &Taken) -> Result<()> {
         if (taken.own, taken.held) != (row.own, row.held) {
             sqlx::query("UPDATE disputes SET own = $2, held = $3 WHERE id = $1")
                 .bind(row.id)
@@ -232,7 +232,7 @@ impl Change<'_> {
                 .execute(&mut **tx)
                 .await?;
         }
-        let state = DisputeState::from_store(&row.state);
+        let state = row.state;
         let short = if state == DisputeState::Lost { taken.short } else { 0 };
         self.beyond(tx, row, short).await?;
         let told = self.books.of_dispute(Mismatch::Disputed, row);
@@ -262,7 +262,7 @@ impl Change<'_> {
 }
 
 /// Whether a refund of ours failed because its money went back otherwise.
-async fn say_superseded(tx: &mut Tx<'_>, row: &RefundRow, is_so: bool) -> Result<()> {
+async fn say_superseded(tx: &mut Tx, row: &RefundRow, is_so: bool) -> Result<()> {
     sqlx::query(
         "UPDATE refunds SET state_text = CASE WHEN $2 THEN 'superseded: ' || state_text
                                          ELSE substr(state_text, length('superseded: ') + 1) END
@@ -277,7 +277,7 @@ async fn say_superseded(tx: &mut Tx<'_>, row: &RefundRow, is_so: bool) -> Result
 
 /// What a refund of ours was to bring back comes back also if it failed, once its money went back otherwise: the customer
 /// has the money, and is owed neither twice.
-async fn give_back_superseded(tx: &mut Tx<'_>, books: &Books, order: OrderId, at: Timestamp) -> Result<()> {
+async fn give_back_superseded(tx: &mut Tx, books: &Books, order: OrderId, at: Timestamp) -> Result<()> {
     let payment = books.payment();
     for (place, row) in books.refunds.iter().enumerate() {
         if payment.went_otherwise(place) {
@@ -289,7 +289,7 @@ async fn give_back_superseded(tx: &mut Tx<'_>, books: &Books, order: OrderId, at
 
 /// A refund of ours keeps the exception that it was made for.
 async fn write_refund(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     row: &RefundRow,
     taken: &Taken,
     exception: Option<ExceptionId>,

@@ -57,7 +57,8 @@ pub(super) struct RefundRow {
     pub id: uuid::Uuid,
     pub exception_id: Option<uuid::Uuid>,
     pub by_provider: bool,
-    pub state: String,
+    #[sqlx(try_from = "String")]
+    pub state: RefundState,
     pub amount: i64,
     pub currency: String,
     pub own: i64,
@@ -67,7 +68,8 @@ pub(super) struct RefundRow {
 #[derive(sqlx::FromRow)]
 pub(super) struct DisputeRow {
     pub id: uuid::Uuid,
-    pub state: String,
+    #[sqlx(try_from = "String")]
+    pub state: DisputeState,
     pub amount: i64,
     pub currency: String,
     pub own: i64,
@@ -87,7 +89,7 @@ pub(super) struct Books {
 }
 
 impl Books {
-    pub async fn read(tx: &mut Tx<'_>, whose: &Whose<'_>) -> Result<Self> {
+    pub async fn read(tx: &mut Tx, whose: &Whose<'_>) -> Result<Self> {
         let payment = whose.payment.map(PaymentId::uuid);
         let captured: Option<(i64, i64, String)> = sqlx::query_as(
             "SELECT amount, applied, currency::text FROM payments WHERE id = $1 AND state = 'succeeded'",
@@ -146,7 +148,7 @@ impl Books {
         let held = self.held.iter().map(|it| Held { amount: it.amount, fate: it.fate(), back: it.back });
         let refunds = self.refunds.iter().map(|row| attribution::Refund {
             of: self.of(row),
-            state: RefundState::from_store(&row.state),
+            state: row.state,
             amount: self.in_question(row.amount, &row.currency),
             failure: match self.went_back_after_all(row) {
                 true => Failure::SentAgain,
@@ -155,7 +157,7 @@ impl Books {
             held_for: self.held_for(|it| row.by_provider && it.refund_id == Some(row.id)),
         });
         let disputes = self.disputes.iter().map(|row| attribution::Dispute {
-            state: DisputeState::from_store(&row.state),
+            state: row.state,
             amount: self.in_question(row.amount, &row.currency),
             held_for: self.held_for(|it| it.dispute_id == Some(row.id)),
         });
@@ -207,7 +209,7 @@ impl Books {
             let failed = self.others.iter().find(|it| it.id == exception && it.kind == "refund_failed");
             let before = failed.and_then(|it| self.refunds.iter().find(|of| it.refund_id == Some(of.id)));
             match before {
-                Some(before) if before.state == RefundState::Succeeded.as_str() => return true,
+                Some(before) if before.state == RefundState::Succeeded => return true,
                 Some(before) => row = before,
                 None => return false,
             }

@@ -3,7 +3,7 @@
 
 use domain::{OrderId, PaymentId, Timestamp, payment::RefundState};
 
-use super::{Refund, Row, Whose, note_request, rebalance, tell::consequences};
+use super::{Refund, Row, Whose, columns, note_request, rebalance, tell::consequences};
 use crate::{Result, Tx, disputes, exceptions, orders};
 
 /// A captured payment of ours, its order locked; nothing if we do not know it (yet).
@@ -20,7 +20,7 @@ impl Origin {
     }
 }
 
-pub(crate) async fn origin(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str) -> Result<Origin> {
+pub(crate) async fn origin(tx: &mut Tx, provider: &str, provider_payment_id: &str) -> Result<Origin> {
     let found: Option<(uuid::Uuid, uuid::Uuid, i64)> = sqlx::query_as(
         "SELECT id, coalesce(pays_order, order_id), amount FROM payments
          WHERE provider = $1 AND provider_payment_id = $2 AND state = 'succeeded'
@@ -40,14 +40,14 @@ pub(crate) async fn origin(tx: &mut Tx<'_>, provider: &str, provider_payment_id:
 }
 
 /// Takes up what was told of these payments (by provider and its id) before they were captured.
-pub(crate) async fn take_up_early(tx: &mut Tx<'_>, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
+pub(crate) async fn take_up_early(tx: &mut Tx, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
     let early: Vec<(String, String)> = sqlx::query_as(
         "SELECT provider, provider_payment_id FROM refunds
-         WHERE (provider, provider_payment_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+         WHERE (provider, provider_payment_id) IN (SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
            AND payment_id IS NULL
          UNION
          SELECT provider, provider_payment_id FROM disputes
-         WHERE (provider, provider_payment_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))
+         WHERE (provider, provider_payment_id) IN (SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
            AND payment_id IS NULL",
     )
     .bind(captured.iter().map(|(provider, ..)| *provider).collect::<Vec<_>>())
@@ -64,7 +64,7 @@ pub(crate) async fn take_up_early(tx: &mut Tx<'_>, captured: &[(&str, &str, Time
     Ok(())
 }
 
-async fn take_up(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str, at: Timestamp) -> Result<()> {
+async fn take_up(tx: &mut Tx, provider: &str, provider_payment_id: &str, at: Timestamp) -> Result<()> {
     let origin = origin(tx, provider, provider_payment_id).await?;
     let (Some(order), Some(payment)) = (origin.order, origin.payment) else {
         return rebalance(tx, &origin.whose(provider, provider_payment_id), at).await;
@@ -85,18 +85,20 @@ async fn take_up(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str, at:
 
 /// Gives early refunds to the order whose money it was.
 async fn found_order(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     provider: &str,
     provider_payment_id: &str,
     order: OrderId,
     payment: PaymentId,
 ) -> Result<Vec<Refund>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "UPDATE refunds r SET order_id = $3, payment_id = $4, captured = p.amount
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "UPDATE refunds SET order_id = $3, payment_id = $4, captured = p.amount
          FROM payments p
-         WHERE p.id = $4 AND r.provider = $1 AND r.provider_payment_id = $2 AND r.payment_id IS NULL
-           AND r.source = 'provider' RETURNING r.*",
-    )
+         WHERE p.id = $4 AND refunds.provider = $1 AND refunds.provider_payment_id = $2
+           AND refunds.payment_id IS NULL AND refunds.source = 'provider'
+         RETURNING ",
+        columns!()
+    ))
     .bind(provider)
     .bind(provider_payment_id)
     .bind(order.uuid())

@@ -81,11 +81,26 @@ struct Row {
     units: Option<Json<Units>>,
 }
 
+/// The columns of a [`Row`], by name: a prepared statement with a star fails once an update has added a column.
+macro_rules! columns {
+    () => {
+        "refunds.id, refunds.order_id, refunds.payment_id, refunds.exception_id, refunds.provider,
+         refunds.provider_payment_id, refunds.provider_refund_id, refunds.amount, refunds.currency, refunds.captured,
+         refunds.reason, refunds.restock, refunds.source, refunds.also_of, refunds.state, refunds.state_text,
+         refunds.created_at, refunds.updated_at"
+    };
+}
+use columns;
+
 /// Refunds with what they bring back.
 macro_rules! select {
     () => {
-        "SELECT *, (SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l WHERE l.refund_id = refunds.id) AS units
-         FROM refunds"
+        concat!(
+            "SELECT ",
+            columns!(),
+            ", (SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l WHERE l.refund_id = refunds.id) AS units
+             FROM refunds"
+        )
     };
 }
 use select;
@@ -121,7 +136,7 @@ impl TryFrom<Row> for Refund {
             units: row.units.map(|Json(units)| units).unwrap_or_default(),
             source: row.source,
             also_of: row.also_of.map(RefundId::from_uuid),
-            state: RefundState::from_store(&row.state),
+            state: RefundState::parse(&row.state).map_err(Error::corrupt)?,
             state_text: row.state_text,
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
@@ -179,16 +194,17 @@ impl<'a> New<'a> {
 }
 
 /// Writes a refund down. Whose money it is follows: see [`rebalance`].
-async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund> {
-    let row: Option<Row> = sqlx::query_as(
+async fn insert(tx: &mut Tx, new: &New<'_>, at: Timestamp) -> Result<Refund> {
+    let row: Option<Row> = sqlx::query_as(concat!(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
                               state_text, created_at, updated_at, idempotency_key, request_hash, told_at,
                               workflow_started_at, also_of, dispatch_after)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19,
                  CASE WHEN $13 = 'provider' THEN $16 END, $20, $21)
-         ON CONFLICT (idempotency_key) DO NOTHING RETURNING *",
-    )
+         ON CONFLICT (idempotency_key) DO NOTHING RETURNING ",
+        columns!()
+    ))
     .bind(RefundId::new(at, random()).uuid())
     .bind(new.order.map(OrderId::uuid))
     .bind(new.payment.map(PaymentId::uuid))
@@ -218,7 +234,7 @@ async fn insert(tx: &mut Tx<'_>, new: &New<'_>, at: Timestamp) -> Result<Refund>
     Ok(refund)
 }
 
-async fn note_request(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+async fn note_request(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order else { return Ok(()) };
     let data = json!({"refund_id": refund.id, "amount": refund.money.amount,
                       "currency": refund.money.currency, "reason": refund.reason, "source": refund.source});
@@ -235,11 +251,13 @@ pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
 
 /// Refunds that went back since `from`, as far as a provider said: the newest, to hold them against its books.
 pub async fn back_since(db: &Db, provider: &str, from: Timestamp, limit: i64) -> Result<Vec<Refund>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT * FROM refunds
+    let rows: Vec<Row> = sqlx::query_as(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM refunds
          WHERE provider = $1 AND state = 'succeeded' AND updated_at >= $2 AND provider_refund_id IS NOT NULL
-         ORDER BY updated_at DESC LIMIT $3",
-    )
+         ORDER BY updated_at DESC LIMIT $3"
+    ))
     .bind(provider)
     .bind(sql(from))
     .bind(limit)
@@ -265,7 +283,7 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<(RefundId, Op
              WHERE workflow_started_at IS NULL AND (dispatch_after IS NULL OR dispatch_after < $1)
              ORDER BY coalesce(dispatch_after, created_at) LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
          )
-         UPDATE refunds SET dispatch_after = $3 WHERE id IN (SELECT id FROM due) RETURNING id, order_id",
+         UPDATE refunds SET dispatch_after = $3 WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING id, order_id",
     )
     .bind(sql(lease.now))
     .bind(lease.limit)
@@ -290,8 +308,8 @@ pub async fn note_started(db: &Db, ids: &[RefundId], at: Timestamp) -> Result<()
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
     sqlx::query(
         "UPDATE refunds SET workflow_started_at = $2
-         WHERE id IN (SELECT id FROM refunds WHERE id = ANY($1) AND workflow_started_at IS NULL
-                      FOR NO KEY UPDATE SKIP LOCKED)",
+         WHERE id = ANY(ARRAY(SELECT id FROM refunds WHERE id = ANY($1) AND workflow_started_at IS NULL
+                      FOR NO KEY UPDATE SKIP LOCKED))",
     )
     .bind(ids)
     .bind(sql(at))

@@ -65,7 +65,7 @@ pub(crate) use payment_status;
 
 /// Writes what an order's payments and refunds add up to. Under its lock first: a statement that waited for the
 /// lock would not see the refund that the other transaction wrote.
-pub(crate) async fn refresh_payment_status(tx: &mut Tx<'_>, order: OrderId) -> Result<()> {
+pub(crate) async fn refresh_payment_status(tx: &mut Tx, order: OrderId) -> Result<()> {
     orders::lock(tx, order).await?;
     sqlx::query(concat!("UPDATE orders o SET payment_status = ", payment_status!(), " WHERE o.id = $1"))
         .bind(order.uuid())

@@ -8,11 +8,13 @@ use domain::{
 };
 use serde_json::json;
 
-use super::{New, Refund, Row, early::origin, insert, rebalance};
+use super::{New, Refund, Row, columns, early::origin, insert, rebalance};
 use crate::{
     Db, Error, Result, SqlTime, Tx,
     exceptions::{self, About},
-    inbox, orders, outbox, returns, sql, timeline,
+    inbox, orders, outbox,
+    retry::retry,
+    returns, sql, timeline,
 };
 
 /// Records what the provider answered about a refund of ours. Safe to repeat; gives its state now, and whether it is
@@ -24,56 +26,62 @@ pub async fn record(
     seen: &RefundReport,
     at: Timestamp,
 ) -> Result<(RefundState, bool)> {
-    let mut tx = db.begin().await?;
-    let before = locked(&mut tx, id).await?;
-    let news = match before.state.is_final() {
-        true => (before.state, false),
-        false => change(&mut tx, before, seen, None, at).await?,
-    };
-    tx.commit().await?;
-    Ok(news)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let before = locked(&mut tx, id).await?;
+        let news = match before.state.is_final() {
+            true => (before.state, false),
+            false => change(&mut tx, before, seen, None, at).await?,
+        };
+        tx.commit().await?;
+        Ok(news)
+    })
+    .await
 }
 
 /// Takes up what a provider's event says of a refund, and settles the event: ours changes its state, one that
 /// was made at the provider is matched with the money it came from. Gives the end that it came to, if that is news.
 #[tracing::instrument(name = "sql refunds.report", skip_all, err(level = "debug"))]
 pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
-    let mut tx = db.begin().await?;
-    lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
-    let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
-    if event.is_settled {
-        return Ok(None); // handed over twice; what was told since stands
-    }
-    let known: Vec<uuid::Uuid> = sqlx::query_scalar(
-        "SELECT id FROM refunds WHERE id = $1 OR (provider = $2 AND provider_refund_id = $3)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
+        let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
+        if event.is_settled {
+            return Ok(None); // handed over twice; what was told since stands
+        }
+        let known: Vec<uuid::Uuid> = sqlx::query_scalar(
+            "SELECT id FROM refunds WHERE id = $1 OR (provider = $2 AND provider_refund_id = $3)
          ORDER BY (id = $1) DESC NULLS LAST",
-    )
-    .bind(report.refund.map(RefundId::uuid))
-    .bind(&report.provider)
-    .bind(&report.provider_refund_id)
-    .fetch_all(&mut *tx)
-    .await?;
-    let (state, is_news) = match known.first() {
-        Some(id) => {
-            let before = locked(&mut tx, RefundId::from_uuid(*id)).await?;
-            change(&mut tx, before, report, event.told_at, at).await?
-        }
-        // Whose money it is shows once that is settled; the sweeper reports it again then.
-        None if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? => {
-            return Err(Error::Engine("the money that went back is not settled yet".to_owned()));
-        }
-        None => {
-            made_at_provider(&mut tx, report, event.told_at, at).await?;
-            (report.state, true)
-        }
-    };
-    inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
-    tx.commit().await?;
-    Ok((is_news && state.is_final()).then_some(state))
+        )
+        .bind(report.refund.map(RefundId::uuid))
+        .bind(&report.provider)
+        .bind(&report.provider_refund_id)
+        .fetch_all(&mut *tx)
+        .await?;
+        let (state, is_news) = match known.first() {
+            Some(id) => {
+                let before = locked(&mut tx, RefundId::from_uuid(*id)).await?;
+                change(&mut tx, before, report, event.told_at, at).await?
+            }
+            // Whose money it is shows once that is settled; the sweeper reports it again then.
+            None if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? => {
+                return Err(Error::Engine("the money that went back is not settled yet".to_owned()));
+            }
+            None => {
+                made_at_provider(&mut tx, report, event.told_at, at).await?;
+                (report.state, true)
+            }
+        };
+        inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
+        tx.commit().await?;
+        Ok((is_news && state.is_final()).then_some(state))
+    })
+    .await
 }
 
 /// A refund, locked after its payment and its order, as everybody locks them.
-async fn locked(tx: &mut Tx<'_>, id: RefundId) -> Result<Refund> {
+async fn locked(tx: &mut Tx, id: RefundId) -> Result<Refund> {
     let payment: Option<(String, String)> =
         sqlx::query_as("SELECT provider, provider_payment_id FROM refunds WHERE id = $1")
             .bind(id.uuid())
@@ -88,17 +96,18 @@ async fn locked(tx: &mut Tx<'_>, id: RefundId) -> Result<Refund> {
     if let Some(order) = order {
         orders::lock(tx, domain::OrderId::from_uuid(order)).await?;
     }
-    let row: Row = sqlx::query_as("SELECT * FROM refunds WHERE id = $1 FOR NO KEY UPDATE")
-        .bind(id.uuid())
-        .fetch_one(&mut **tx)
-        .await?;
+    let row: Row =
+        sqlx::query_as(concat!("SELECT ", columns!(), " FROM refunds WHERE id = $1 FOR NO KEY UPDATE"))
+            .bind(id.uuid())
+            .fetch_one(&mut **tx)
+            .await?;
     row.try_into()
 }
 
 /// Changes a refund's state, if what was seen follows from it; gives its state now, and whether that is news.
 /// `told_at` is the provider's own time of what it says, if it says one.
 async fn change(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     before: Refund,
     seen: &RefundReport,
     told_at: Option<Timestamp>,
@@ -122,13 +131,14 @@ async fn change(
         return Ok((before.state, false));
     }
     // The workflow of one that went back after all has ended: another one tells the customer.
-    let row: Row = sqlx::query_as(
+    let row: Row = sqlx::query_as(concat!(
         "UPDATE refunds SET state = $2, state_text = $3, updated_at = $4, told_at = coalesce($6, told_at),
                 provider_refund_id = coalesce(provider_refund_id, nullif($5, '')),
                 workflow_started_at = CASE WHEN state = 'failed' AND source <> 'provider' THEN NULL
                                       ELSE workflow_started_at END
-         WHERE id = $1 RETURNING *",
-    )
+         WHERE id = $1 RETURNING ",
+        columns!()
+    ))
     .bind(before.id.uuid())
     .bind(seen.state.as_str())
     .bind(&seen.state_text)
@@ -146,7 +156,7 @@ async fn change(
 }
 
 /// Whether it is said of another payment, amount or currency than was asked for, or of two refunds at once.
-async fn contradicts(tx: &mut Tx<'_>, asked: &Refund, seen: &RefundReport) -> Result<bool> {
+async fn contradicts(tx: &mut Tx, asked: &Refund, seen: &RefundReport) -> Result<bool> {
     let same = asked.provider == seen.provider
         && asked.provider_payment_id == seen.payment_id
         && asked.money == seen.money
@@ -165,12 +175,7 @@ async fn contradicts(tx: &mut Tx<'_>, asked: &Refund, seen: &RefundReport) -> Re
 }
 
 /// Told once, and not taken up. The exception is about no money: that is where it was.
-async fn raise_contradiction(
-    tx: &mut Tx<'_>,
-    asked: &Refund,
-    seen: &RefundReport,
-    at: Timestamp,
-) -> Result<()> {
+async fn raise_contradiction(tx: &mut Tx, asked: &Refund, seen: &RefundReport, at: Timestamp) -> Result<()> {
     let about = About {
         order: asked.order,
         payment: asked.payment,
@@ -193,7 +198,7 @@ async fn raise_contradiction(
 }
 
 /// Whether a newer word of the provider's than this one was taken up already.
-async fn is_outdated(tx: &mut Tx<'_>, refund: &Refund, told_at: Option<Timestamp>) -> Result<bool> {
+async fn is_outdated(tx: &mut Tx, refund: &Refund, told_at: Option<Timestamp>) -> Result<bool> {
     let Some(told_at) = told_at else { return Ok(false) };
     let last: Option<SqlTime> = sqlx::query_scalar("SELECT told_at FROM refunds WHERE id = $1")
         .bind(refund.id.uuid())
@@ -204,13 +209,15 @@ async fn is_outdated(tx: &mut Tx<'_>, refund: &Refund, told_at: Option<Timestamp
 
 /// What was to be made instead of a refund that had failed, and that no provider was asked for yet, is not made any
 /// more: the first went back after all.
-async fn supersede(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
-    let instead: Vec<Row> = sqlx::query_as(
-        "UPDATE refunds r SET state = 'failed', state_text = $2, updated_at = $3
+async fn supersede(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
+    let instead: Vec<Row> = sqlx::query_as(concat!(
+        "UPDATE refunds SET state = 'failed', state_text = $2, updated_at = $3
          FROM exceptions e
-         WHERE e.refund_id = $1 AND e.kind = 'refund_failed' AND r.exception_id = e.id AND r.state = 'requested'
-         RETURNING r.*",
-    )
+         WHERE e.refund_id = $1 AND e.kind = 'refund_failed' AND refunds.exception_id = e.id
+           AND refunds.state = 'requested'
+         RETURNING ",
+        columns!()
+    ))
     .bind(refund.id.uuid())
     .bind(format!("superseded: {} went back after all", refund.id))
     .bind(sql(at))
@@ -230,13 +237,13 @@ async fn supersede(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()
 }
 
 /// All that follows from a refund's new state: what the order makes of it, and whose money it was.
-async fn tell(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+async fn tell(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     consequences(tx, refund, at).await?;
     rebalance(tx, &refund.whose(), at).await
 }
 
 /// What the order makes of a refund that came to an end, or to another one: the timeline and the stock.
-pub(super) async fn consequences(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp) -> Result<()> {
+pub(super) async fn consequences(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order else { return Ok(()) };
     let mut data = json!({"refund_id": refund.id, "amount": refund.money.amount,
                           "currency": refund.money.currency, "reason": refund.reason});
@@ -257,12 +264,12 @@ pub(super) async fn consequences(tx: &mut Tx<'_>, refund: &Refund, at: Timestamp
 
 /// One report at a time about one payment, of its capture or of its refunds: two at once about a new refund
 /// would both insert it, and a capture would not see a refund that came before it. Taken before an order's lock.
-pub(crate) async fn lock_payment(tx: &mut Tx<'_>, provider: &str, provider_payment_id: &str) -> Result<()> {
+pub(crate) async fn lock_payment(tx: &mut Tx, provider: &str, provider_payment_id: &str) -> Result<()> {
     lock_payments(tx, &[(provider, provider_payment_id)]).await
 }
 
 /// The same of many, in an order of their own, so that those who lock several wait and never deadlock.
-pub(crate) async fn lock_payments(tx: &mut Tx<'_>, payments: &[(&str, &str)]) -> Result<()> {
+pub(crate) async fn lock_payments(tx: &mut Tx, payments: &[(&str, &str)]) -> Result<()> {
     let names = payments.iter().map(|(provider, payment)| format!("{provider}/{payment}"));
     sqlx::query(
         "SELECT pg_advisory_xact_lock(key) FROM (
@@ -277,7 +284,7 @@ pub(crate) async fn lock_payments(tx: &mut Tx<'_>, payments: &[(&str, &str)]) ->
 
 /// A refund that somebody made in the provider's dashboard, whatever became of it.
 async fn made_at_provider(
-    tx: &mut Tx<'_>,
+    tx: &mut Tx,
     report: &RefundReport,
     told_at: Option<Timestamp>,
     at: Timestamp,

@@ -1,0 +1,76 @@
+//! Much at once: what is slow does not keep the rest from being served, and a probe says what is the matter.
+
+use futures_util::future::join_all;
+use serde_json::json;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+
+use crate::harness::{Setup, Shop, eventually};
+
+/// A table that nobody else can read, until the session ends.
+async fn locked(shop: &Shop, table: &str) -> PgConnection {
+    let mut sql = shop.sql().await;
+    let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+    sql.execute(sqlx::AssertSqlSafe(lock)).await.unwrap();
+    sql
+}
+
+#[tokio::test]
+async fn reports_leave_connections_to_others() {
+    let shop = Shop::with(few_connections("8")).await;
+    shop.stock("tea", 1250, 10).await;
+    let lock = locked(&shop, "provider_movements").await;
+    let api = shop.api.clone();
+    let reports = tokio::spawn(async move { join_all((0..40).map(|_| api.get("/v1/settlements"))).await });
+    eventually("reports wait for the table", async || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH back%'";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut shop.sql().await).await.unwrap();
+        (waiting > 0).then_some(())
+    })
+    .await;
+    let id = shop.place(&[("tea", 1)]).await;
+    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    assert_eq!(shop.api.get("/readyz").await.is(200)["status"], "ok");
+    // Those for whom there was no place have their answer before the others'.
+    eventually("reports are turned away", async || {
+        shop.figures().await.contains("route=\"/v1/settlements\",status=\"503\"").then_some(())
+    })
+    .await;
+    lock.close().await.unwrap();
+    for answer in reports.await.unwrap() {
+        match answer.status.as_u16() {
+            200 => {}
+            503 => {
+                let code = answer.json()["code"].as_str().unwrap().to_owned();
+                assert!(["busy", "database_unavailable"].contains(&code.as_str()), "{code}");
+                assert!(answer.header("retry-after").is_some());
+            }
+            other => panic!("{other}"),
+        }
+    }
+    shop.api.get("/v1/settlements").await.is(200);
+    shop.close();
+}
+
+#[tokio::test]
+async fn a_probe_tells_busy_from_away() {
+    let shop = Shop::with(Setup { without_worker: true, ..few_connections("2") }).await;
+    let lock = locked(&shop, "orders").await;
+    let api = shop.api.clone();
+    let reads = tokio::spawn(async move { join_all((0..6).map(|_| api.get("/v1/orders"))).await });
+    let ready = eventually("the probe says busy", async || {
+        let ready = shop.api.get("/readyz").await.is(200);
+        (ready["status"] == "busy").then_some(ready)
+    })
+    .await;
+    assert_eq!(ready["missing"], json!([]));
+    assert!(ready["checks"]["postgresql"].as_str().unwrap().starts_with("answers"), "{ready}");
+    lock.close().await.unwrap();
+    reads.await.unwrap();
+    assert_eq!(shop.api.get("/readyz").await.is(200)["status"], "ok");
+    shop.close();
+}
+
+fn few_connections(connections: &str) -> Setup {
+    let env = vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", connections.to_owned())];
+    Setup { env, ..Setup::default() }
+}

@@ -1,0 +1,225 @@
+//! An update that adds columns, while the version before it goes on serving.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+
+use crate::{
+    harness::{Answer, Setup, Shop, send, unique, webhook},
+    stays::{code, day},
+};
+
+/// Statements are prepared on each connection: with few of them, two rounds have prepared all.
+const CONNECTIONS: &str = "2";
+/// Our migrations add to any of them; PostgreSQL's own and the migrations' list stay as they are.
+const ADD_COLUMNS: &str = "DO $$ DECLARE t text; BEGIN
+    FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('ALTER TABLE %I ADD COLUMN added_by_an_update text DEFAULT ''x''', t);
+    END LOOP;
+END $$";
+
+#[tokio::test]
+async fn the_running_version_outlives_new_columns_in_every_table() {
+    let env = vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", CONNECTIONS.to_owned())];
+    let shop = Shop::with(Setup { env, ..Setup::default() }).await;
+    let before = Walk::around(&shop, "before").await;
+    Walk::around(&shop, "again").await;
+    assert_eq!(before, documented(&shop).await, "each route has to be walked here, and no other");
+
+    shop.sql().await.execute(ADD_COLUMNS).await.unwrap();
+    Walk::around(&shop, "after").await;
+    let figures = shop.figures().await;
+    let faults = figures.lines().filter(|line| line.contains("status=\"5"));
+    assert_eq!(faults.collect::<Vec<_>>(), Vec::<&str>::new());
+    shop.close();
+}
+
+pub type Route = (Method, String);
+
+/// Every route that the API documents.
+async fn documented(shop: &Shop) -> BTreeSet<Route> {
+    let document = shop.api.get("/openapi.json").await.is(200);
+    let paths = document["paths"].as_object().unwrap();
+    let methods = |(path, of): (&String, &Value)| {
+        let of = of.as_object().unwrap().keys().filter_map(|it| it.to_uppercase().parse().ok());
+        let standard = [Method::GET, Method::PUT, Method::POST, Method::DELETE, Method::PATCH];
+        of.filter(|it| standard.contains(it)).map(|it| (it, path.clone())).collect::<Vec<Route>>()
+    };
+    paths.iter().flat_map(methods).collect()
+}
+
+/// A day in the shop that takes every route.
+pub struct Walk<'a> {
+    shop: &'a Shop,
+    /// A word for what this day brings.
+    word: &'a str,
+    walked: BTreeSet<Route>,
+}
+
+impl<'a> Walk<'a> {
+    pub async fn around(shop: &'a Shop, word: &'a str) -> BTreeSet<Route> {
+        let mut walk = Self { shop, word, walked: BTreeSet::new() };
+        walk.products().await;
+        walk.goods().await;
+        walk.ends().await;
+        walk.stay().await;
+        walk.odd_money().await;
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            walk.get(path, "").await;
+        }
+        shop.reconcile().await;
+        walk.get("/v1/settlements", "").await;
+        walk.walked
+    }
+
+    async fn products(&mut self) {
+        let (tea, room) = (format!("tea-{}", self.word), format!("room-{}", self.word));
+        self.shop.stock(&tea, 1250, 10).await;
+        self.shop.rooms(&room, 3).await;
+        let product = json!({"name": "Tea", "unit_price": 1250, "currency": "EUR"});
+        self.call(Method::PUT, "/v1/products/{sku}", &[&tea], "", &product).await;
+        self.get("/v1/products/{sku}", &tea).await;
+        self.get("/v1/products/{sku}/history", &tea).await;
+        for query in ["", "?q=garden", "?q=gardn+rooom"] {
+            self.ask(Method::GET, "/v1/products", &[], query).await;
+        }
+        let room = [room.as_str()];
+        let terms = json!({"max_guests": 3, "time_zone": "Pacific/Auckland"});
+        self.call(Method::PUT, "/v1/products/{sku}/stay", &room, "", &terms).await;
+        self.ask(Method::GET, "/v1/products/{sku}/stay", &room, "").await;
+        let offer = json!({"from": day(1), "to": day(9), "capacity": 3});
+        self.call(Method::PUT, "/v1/products/{sku}/nights", &room, "", &offer).await;
+        self.ask(Method::GET, "/v1/products/{sku}/nights", &room, "").await;
+        let counted = json!({"delta": 5, "reason": "counted"});
+        self.call(Method::POST, "/v1/inventory/{sku}/adjustments", &[&tea], "", &counted).await;
+        self.get("/v1/inventory/{sku}", &tea).await;
+        self.ask(Method::GET, "/v1/ledger", &[], &format!("?sku={tea}")).await;
+        let gone = format!("gone-{}", self.word);
+        self.shop.stock(&gone, 1, 0).await;
+        self.ask(Method::DELETE, "/v1/products/{sku}", &[&gone], "").await;
+    }
+
+    /// Placed, paid and refunded.
+    async fn goods(&mut self) {
+        let shop = self.shop;
+        let order = self.place().await;
+        let id = order.as_str();
+        let attempt = self.ask(Method::POST, "/v1/orders/{id}/payments", &[id], "").await.is(201);
+        let payment = attempt["id"].as_str().unwrap();
+        self.ask(Method::POST, "/v1/orders/{id}/payments/{payment_id}/refresh", &[id, payment], "").await;
+        shop.capture(payment, json!({})).await.is(200);
+        shop.until(id, "completed").await;
+        shop.until_mailed(id, "paid").await;
+        let refund = json!({"amount": 250, "reason": "scratched"});
+        self.call(Method::POST, "/v1/orders/{id}/refunds", &[id], "", &refund).await.is(201);
+        shop.until_refunds(id, &["succeeded"]).await;
+        let torn = json!({"reason": "torn", "lines": [{"sku": format!("tea-{}", self.word), "quantity": 1}]});
+        self.call(Method::POST, "/v1/orders/{id}/refunds", &[id], "", &torn).await.is(201);
+        shop.until_told(id, "stock.returned").await;
+        for path in ["", "/timeline", "/payments", "/refunds", "/changes"] {
+            self.get(&format!("/v1/orders/{{id}}{path}"), id).await.is(200);
+        }
+        for query in ["", "?status=completed", "?customer=cust-42"] {
+            self.ask(Method::GET, "/v1/orders", &[], query).await.is(200);
+        }
+    }
+
+    /// The other ways that an order goes.
+    async fn ends(&mut self) {
+        let shop = self.shop;
+        let cancelled = self.place().await;
+        let due = shop.order(&cancelled).await["payment_due_at"].as_str().unwrap().to_owned();
+        let later = due.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_hours(1);
+        let extend = json!({"payment_due_at": later});
+        self.call(Method::POST, "/v1/orders/{id}/extend", &[&cancelled], "", &extend).await;
+        self.ask(Method::POST, "/v1/orders/{id}/cancel", &[&cancelled], "").await;
+        shop.until(&cancelled, "cancelled").await;
+        let changes = shop.changes(&cancelled).await;
+        let change = changes[0]["id"].as_str().unwrap();
+        self.ask(Method::GET, "/v1/orders/{id}/changes/{change_id}", &[&cancelled, change], "").await.is(200);
+        let expired = self.place().await;
+        let skip = json!({"duration": "PT26H"});
+        self.call(Method::POST, "/v1/sandbox/orders/{id}/fast-forward", &[&expired], "", &skip).await.is(200);
+        shop.until(&expired, "expired").await;
+        self.ask(Method::POST, "/v1/sandbox/orders/{id}/pay", &[&expired], "").await.is(200);
+        shop.until_refunds(&expired, &["succeeded"]).await;
+        let fulfilled = shop.place_with(&self.lines(), json!({"fulfilment": "manual"})).await;
+        shop.pay(&fulfilled).await;
+        shop.until(&fulfilled, "paid").await;
+        self.ask(Method::POST, "/v1/orders/{id}/fulfil", &[&fulfilled], "").await;
+        shop.until(&fulfilled, "completed").await;
+    }
+
+    async fn stay(&mut self) {
+        let booked = self.shop.book(&format!("room-{}", self.word), 1, 3).await;
+        let code = code(&self.shop.pay_stay(&booked).await);
+        self.shop.fast_forward(&booked, "P2D").await;
+        let shown = json!({"code": code});
+        self.call(Method::POST, "/v1/orders/{id}/check-in", &[&booked], "", &shown).await;
+        self.shop.until(&booked, "completed").await;
+    }
+
+    /// An exception, by a webhook, and its end.
+    async fn odd_money(&mut self) {
+        let order = self.place().await;
+        let sent = webhook::Webhook::new(&webhook::paid(&order, 7)).send(&self.shop.api).await;
+        assert_eq!(sent.status, 200);
+        self.walked.insert((Method::POST, "/v1/webhooks/{provider}".to_owned()));
+        let exception = self.shop.until_exception(&order, "wrong_amount").await;
+        self.ask(Method::GET, "/v1/exceptions", &[], "?state=open").await.is(200);
+        let decision = json!({"action": "accept", "note": "looked at it"});
+        let id = exception["id"].as_str().unwrap();
+        self.call(Method::POST, "/v1/exceptions/{id}/resolve", &[id], "", &decision).await.is(200);
+    }
+
+    fn lines(&self) -> [(&'static str, i64); 1] {
+        match self.word {
+            "before" => [("tea-before", 2)],
+            "again" => [("tea-again", 2)],
+            _ => [("tea-after", 2)],
+        }
+    }
+
+    async fn place(&mut self) -> String {
+        let body = self.shop.order_body(&self.lines());
+        let order = self.call(Method::POST, "/v1/orders", &[], "", &body).await.is(201);
+        order["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn get(&mut self, route: &str, of: &str) -> Answer {
+        self.ask(Method::GET, route, &[of], "").await
+    }
+
+    async fn ask(&mut self, method: Method, route: &str, parts: &[&str], query: &str) -> Answer {
+        self.call(method, route, parts, query, &Value::Null).await
+    }
+
+    /// Takes a route, with its parts put in; whatever it answers is no fault of ours.
+    async fn call(
+        &mut self,
+        method: Method,
+        route: &str,
+        parts: &[&str],
+        query: &str,
+        body: &Value,
+    ) -> Answer {
+        let mut path = route.to_owned();
+        for part in parts {
+            if let (Some(from), Some(to)) = (path.find('{'), path.find('}')) {
+                path.replace_range(from..=to, part);
+            }
+        }
+        let request = self.shop.api.request(method.clone(), &format!("{path}{query}"));
+        let request = match method {
+            Method::GET | Method::DELETE => request,
+            _ if body.is_null() => request.header("idempotency-key", unique()).json(&json!({})),
+            _ => request.header("idempotency-key", unique()).json(body),
+        };
+        let answer = send(request).await;
+        assert!(answer.status.as_u16() < 400, "{} {method} {path}: {answer:?}", self.word);
+        self.walked.insert((method, route.to_owned()));
+        answer
+    }
+}
