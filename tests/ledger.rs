@@ -77,7 +77,7 @@ async fn what_is_malformed_is_named() {
     let shop = Shop::open().await;
     shop.stock("tea", 1250, 0).await;
     for (query, field) in [
-        ("sku=no%20sku", "sku"),
+        ("sku=no%23sku", "sku"),
         ("sku=room@tonight", "sku"),
         ("order=tea", "order"),
         ("limit=0", "limit"),
