@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use crate::harness::{Api, Setup, Shop, unique};
 
-const SECRET: &str = "whsec_of_a_test";
+const SECRET: &str = "whsec_of_a_test_that_pays";
 
 /// A shop with a Stripe that nobody answers for: what is told here needs no call.
 async fn with_stripe(more: &[(&'static str, &str)]) -> Shop {

@@ -9,8 +9,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::harness::{Answer, Api, Setup, Shop, eventually, send, tools};
 
 const KEY: &str = "sk_test_holdfast";
-const SECRET: &str = "whsec_in_use";
-const NEXT_SECRET: &str = "whsec_of_tomorrow";
+const SECRET: &str = "whsec_in_use_until_tomorrow";
+const NEXT_SECRET: &str = "whsec_of_tomorrow_and_after";
 const VISA: &str = "pm_card_visa";
 const DECLINED: &str = "pm_card_chargeCustomerFail";
 

@@ -98,12 +98,13 @@ async fn without_storage_a_restart_knows_nothing_and_a_bad_start_says_why() {
         payer_key: None,
         storage,
     };
-    let taken = ::sandbox::Sandbox::start(options("whsec_YQ==", None)).await.err().unwrap();
+    let taken =
+        ::sandbox::Sandbox::start(options("whsec_YS1zZWNyZXQtb2YtYS10ZXN0", None)).await.err().unwrap();
     assert!(taken.to_string().contains(&port.to_string()));
     let secret = ::sandbox::Sandbox::start(options("whsec_", None)).await.err().unwrap();
     assert!(secret.to_string().contains("secret"));
     peer.sandbox.stop().await;
-    let again = ::sandbox::Sandbox::start(options("whsec_YQ==", None)).await.unwrap();
+    let again = ::sandbox::Sandbox::start(options("whsec_YS1zZWNyZXQtb2YtYS10ZXN0", None)).await.unwrap();
     assert!(matches!(peer.client.look_up(&attempt).await, Err(providers::Error::NotFound)));
     drop(again);
 }
