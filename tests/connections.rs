@@ -17,7 +17,7 @@ async fn shop(timeouts: &[(&'static str, u32)]) -> Shop {
     Shop::with(Setup { env, ..Setup::default() }).await
 }
 
-const PLACE: &str = "POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer test-key\r\n\
+const PLACE: &str = "POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer test-key-of-32-bytes-or-about-it\r\n\
     Content-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: 900\r\n\r\n{\"customer\":";
 const WEBHOOK: &str = "POST /v1/webhooks/sandbox HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n{";
 
@@ -101,7 +101,7 @@ async fn who_is_slow_is_cut_off_in_time() {
         assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
     }
     // Whoever has no key is told so at once.
-    let stranger = PLACE.replace("test-key", "another");
+    let stranger = PLACE.replace("test-key-of-32-bytes-or-about-it", "another");
     assert!(Socket::ask(&address, &stranger).await.starts_with("HTTP/1.1 401"));
     assert_eq!(shop.api.get("/v1/orders").await.is(200)["data"], json!([]));
     shop.close();

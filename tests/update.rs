@@ -154,7 +154,11 @@ impl<'a> Walk<'a> {
 
     async fn stay(&mut self) {
         let booked = self.shop.book(&format!("room-{}", self.word), 1, 3).await;
-        let code = code(&self.shop.pay_stay(&booked).await);
+        self.shop.pay_stay(&booked).await;
+        self.call(Method::POST, "/v1/orders/{id}/check-in-code", &[&booked], "", &json!({})).await.is(200);
+        self.shop.until_mailed(&booked, "new_check_in_code").await;
+        let mail = self.shop.mails(&booked).await.into_iter().find(|it| it.kind() == "new_check_in_code");
+        let code = code(&mail.unwrap());
         self.shop.fast_forward(&booked, "P2D").await;
         let shown = json!({"code": code});
         self.call(Method::POST, "/v1/orders/{id}/check-in", &[&booked], "", &shown).await;

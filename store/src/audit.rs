@@ -275,12 +275,13 @@ const CHECKS: &[(&str, &str)] = &[
 /// Checks every invariant on the whole database.
 pub async fn run(db: &Db) -> Result<Vec<Finding>> {
     let mut findings = Vec::with_capacity(CHECKS.len());
-    let mut tx = db.begin_report().await?;
+    let mut tx = db.begin_long_report().await?;
     for (invariant, query) in CHECKS.iter().copied().chain(owed::CHECKS) {
         let rows = sqlx::query(query).fetch_all(&mut *tx).await?;
         let shown = rows.iter().take(SHOWN).map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
         findings.push(Finding { invariant, broken: rows.len(), rows: shown });
     }
+    drop(tx);
     let (broken, rows) = history::differing(db).await?;
     findings.push(Finding { invariant: "9. every product is what its events add up to", broken, rows });
     Ok(findings)
@@ -365,7 +366,7 @@ pub async fn money(db: &Db) -> Result<Vec<Money>> {
              SELECT currency::text, what, sum(amount)::text FROM part GROUP BY 1, 2"
         ),
     )
-    .fetch_all(&mut *db.begin_report().await?)
+    .fetch_all(&mut *db.begin_long_report().await?)
     .await?;
     let mut sums: BTreeMap<String, BTreeMap<String, i128>> = BTreeMap::new();
     for (currency, what, sum) in parts {

@@ -99,11 +99,19 @@ impl Error {
         match self {
             error if error.is_conflict() => true,
             Self::Outage(_) | Self::Unreachable { .. } => true,
-            Self::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed) => true,
+            Self::Database(
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::PoolClosed
+                | sqlx::Error::WorkerCrashed,
+            ) => true,
             Self::Database(sqlx::Error::Database(error)) => {
-                // 08 connection, 53 resources, 55P03 lock timeout, 57 operator intervention
+                // 08 connection, 28 a password that was changed, 3D000 the database's name, 53 resources, 55P03 lock
+                // timeout, 57 operator intervention
                 let code = error.code().unwrap_or_default();
-                code.starts_with("08") || code.starts_with("53") || code.starts_with("57") || code == "55P03"
+                let classes = ["08", "28", "53", "57"];
+                classes.iter().any(|class| code.starts_with(class)) || ["3D000", "55P03"].contains(&&*code)
             }
             _ => false,
         }

@@ -9,7 +9,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-use sqlx::{Postgres, QueryBuilder};
+use sqlx::{PgExecutor, Postgres, QueryBuilder};
 
 use crate::{
     Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, refunds::Whose,
@@ -361,8 +361,12 @@ pub async fn list(
 }
 
 pub async fn get(db: &Db, id: ExceptionId) -> Result<Exception> {
+    read(db.pool(), id).await
+}
+
+async fn read(from: impl PgExecutor<'_>, id: ExceptionId) -> Result<Exception> {
     let found = sqlx::query_as(concat!(select!(), " WHERE id = $1")).bind(id.uuid());
-    found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
+    found.fetch_optional(from).await?.ok_or(Error::NotFound)
 }
 
 /// A person's decision. Money that goes back does so by a refund of its own; what came of money that was applied is told.
@@ -374,9 +378,9 @@ pub async fn resolve(
     note: &str,
     at: Timestamp,
 ) -> Result<(Exception, Option<Applied>)> {
-    retry(|| async {
+    let applied = retry(|| async {
         let mut tx = db.begin().await?;
-        let seen = get(db, id).await?;
+        let seen = read(&mut *tx, id).await?;
         if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
             refunds::lock_payment(&mut tx, provider, payment).await?;
         }
@@ -403,7 +407,8 @@ pub async fn resolve(
             Action::Refund | Action::Accept | Action::Dismiss => None,
         };
         tx.commit().await?;
-        Ok((get(db, id).await?, applied))
+        Ok(applied)
     })
-    .await
+    .await?;
+    Ok((get(db, id).await?, applied))
 }

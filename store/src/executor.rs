@@ -34,8 +34,8 @@ pub struct Connection {
 /// The transaction of a report, and its place among the few that run at once.
 #[derive(Debug)]
 pub(crate) struct Report {
-    tx: Tx,
-    _place: OwnedSemaphorePermit,
+    /// None only while it is dropped.
+    tx: Option<(Tx, OwnedSemaphorePermit)>,
 }
 
 impl Tx {
@@ -69,21 +69,35 @@ impl DerefMut for Tx {
 
 impl Report {
     pub(crate) fn new(tx: Tx, place: OwnedSemaphorePermit) -> Self {
-        Self { tx, _place: place }
+        Self { tx: Some((tx, place)) }
     }
 }
+
+/// The place is free once the connection is: a statement that nobody waits for any more runs to its end.
+impl Drop for Report {
+    fn drop(&mut self) {
+        if let (Some((tx, place)), Ok(runtime)) = (self.tx.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(async move {
+                let _ = tx.0.tx.rollback().await; // it only read
+                drop(place);
+            });
+        }
+    }
+}
+
+const ALIVE: &str = "it has its transaction until it is dropped";
 
 impl Deref for Report {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
-        &self.tx
+        &self.tx.as_ref().expect(ALIVE).0
     }
 }
 
 impl DerefMut for Report {
     fn deref_mut(&mut self) -> &mut Connection {
-        &mut self.tx
+        &mut self.tx.as_mut().expect(ALIVE).0
     }
 }
 

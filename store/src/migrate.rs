@@ -54,7 +54,7 @@ impl Db {
     pub async fn ready(&self) -> Result<Readiness> {
         let newest = MIGRATIONS.iter().map(|m| m.version).max();
         match self.applied().await? >= newest {
-            true => Ok(self.has_room().await),
+            true => self.has_room().await,
             false => Err(Error::corrupt("the schema is older than this program: run `holdfast migrate`")),
         }
     }
@@ -68,10 +68,12 @@ impl Db {
         }
     }
 
-    async fn has_room(&self) -> Readiness {
+    async fn has_room(&self) -> Result<Readiness> {
         match tokio::time::timeout(BUSY_AFTER, self.pool.acquire()).await {
-            Ok(Ok(_)) => Readiness::Ready,
-            Ok(Err(_)) | Err(_) => Readiness::Busy,
+            Ok(Ok(_)) => Ok(Readiness::Ready),
+            // No connection can be made: the one that the probe has may be from better times.
+            Ok(Err(error)) if !matches!(error, sqlx::Error::PoolTimedOut) => Err(error.into()),
+            Ok(Err(_)) | Err(_) => Ok(Readiness::Busy),
         }
     }
 }

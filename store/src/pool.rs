@@ -22,6 +22,8 @@ const STATEMENT_TIMEOUT: &str = "15s";
 const LOCK_TIMEOUT: &str = "10s";
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "30s";
 const REPORT_TIMEOUT: &str = "30min";
+/// Of a report that a request waits for, which is given up after 30 s.
+const ASKED_REPORT_TIMEOUT: &str = "25s";
 /// A group decides one batch after the other, and a probe asks one question after the other.
 const CONNECTIONS_APART: u32 = 1;
 /// Reports have one connection in so many, and wait so long for one of these.
@@ -113,10 +115,20 @@ impl Db {
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        let tx = match self.pooler {
-            Pooler::Session => self.pool.begin().await?,
-            Pooler::Transaction => self.pool.begin_with(AssertSqlSafe(begin_alone())).await?,
+        let begin = match self.pooler {
+            Pooler::Session => "BEGIN".to_owned(),
+            Pooler::Transaction => begin_alone(),
         };
+        self.begin_with(begin).await
+    }
+
+    /// By a task of its own: whoever gives up while a transaction begins would leave one behind that nobody knows of, in
+    /// a connection that the next one gets.
+    async fn begin_with(&self, begin: String) -> Result<Tx> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(begin)).await });
+        // A task that nobody aborts ends without its result only with the whole runtime.
+        let tx = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
         Ok(Tx::new(tx, self.pooler))
     }
 
@@ -126,15 +138,23 @@ impl Db {
     /// # Errors
     /// [`Error::ReportsBusy`] if too many run already.
     pub(crate) async fn begin_report(&self) -> Result<Report> {
+        self.begin_report_within(ASKED_REPORT_TIMEOUT).await
+    }
+
+    /// The same for one that nobody waits for at the other end of a request.
+    pub(crate) async fn begin_long_report(&self) -> Result<Report> {
+        self.begin_report_within(REPORT_TIMEOUT).await
+    }
+
+    async fn begin_report_within(&self, timeout: &str) -> Result<Report> {
         let place = self.reports.clone().acquire_owned();
         let place = tokio::time::timeout(REPORT_PATIENCE, place).await.map_err(|_| Error::ReportsBusy)?;
         let place = place.expect("nobody closes the semaphore");
         let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off;
-             SET LOCAL statement_timeout = '{REPORT_TIMEOUT}'"
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{}; SET LOCAL statement_timeout = '{timeout}'",
+            set_local()
         );
-        let tx = self.pool.begin_with(AssertSqlSafe(begin)).await?;
-        Ok(Report::new(Tx::new(tx, self.pooler), place))
+        Ok(Report::new(self.begin_with(begin).await?, place))
     }
 
     pub async fn close(&self) {
@@ -159,8 +179,11 @@ fn settings() -> [(&'static str, &'static str); 4] {
 
 /// The beginning of a transaction in a session that may be anybody's.
 fn begin_alone() -> String {
-    let set = settings().map(|(name, value)| format!("; SET LOCAL {name} = '{value}'"));
-    format!("BEGIN{}", set.concat())
+    format!("BEGIN{}", set_local())
+}
+
+fn set_local() -> String {
+    settings().map(|(name, value)| format!("; SET LOCAL {name} = '{value}'")).concat()
 }
 
 /// Unnamed statements, as a pooler wants them, are planned each time anyway.

@@ -261,7 +261,7 @@ pub async fn back_since(db: &Db, provider: &str, from: Timestamp, limit: i64) ->
     .bind(provider)
     .bind(sql(from))
     .bind(limit)
-    .fetch_all(&mut *db.begin_report().await?)
+    .fetch_all(&mut *db.begin_long_report().await?)
     .await?;
     rows.into_iter().map(Refund::try_from).collect()
 }
