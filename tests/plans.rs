@@ -68,7 +68,8 @@ async fn a_plan_for_small_tables_does_not_outlive_them() {
         process.ended().await;
     }
     let mut walked = rows_walked(&shop).await;
-    walked.retain(|table, rows| *rows - before[table] > 1_000);
+    // One walk through a filled table reads more than that; sessions from before it was filled are counted late.
+    walked.retain(|table, rows| *rows - before[table] > 10_000);
     assert!(walked.is_empty(), "{walked:?} rows were walked through, {before:?} of them before");
 }
 
