@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{ExceptionId, payment::Action};
 use futures_util::future::join_all;
-use jiff::Timestamp;
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use store::exceptions;
 
 use crate::harness::{Setup, Shop, eventually};
 
@@ -91,29 +88,6 @@ async fn reports_that_nobody_waits_for_take_no_connections() {
     assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
     assert_eq!(shop.api.get("/readyz").await.is(200)["status"], "ok");
     lock.close().await.unwrap();
-    shop.close();
-}
-
-/// Whoever gives up while a transaction begins leaves none behind: the next one's statement would be in it, and lost with it.
-#[tokio::test]
-async fn who_gives_up_leaves_no_transaction_behind() {
-    let shop = Shop::open().await;
-    let db = store::Db::open(&shop.database_url, 1).unwrap();
-    let nobody = ExceptionId::new(Timestamp::now(), store::random());
-    let ask = || exceptions::resolve(&db, nobody, Action::Dismiss, "x", Timestamp::now());
-    assert!(matches!(ask().await, Err(store::Error::NotFound)));
-    for n in 0..300 {
-        let _ = tokio::time::timeout(Duration::from_micros(n * 7), ask()).await;
-    }
-    let mut sql = shop.sql().await;
-    let open = "SELECT count(*) FROM pg_stat_activity
-                WHERE datname = current_database() AND state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()
-                  AND state_change < now() - interval '1 second'";
-    for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(600)).await; // nothing comes: what is left behind stays
-        let open: i64 = sqlx::query_scalar(open).fetch_one(&mut sql).await.unwrap();
-        assert_eq!(open, 0);
-    }
     shop.close();
 }
 
