@@ -3,6 +3,7 @@
 pub mod hands;
 pub mod http;
 mod mail;
+mod managed;
 mod orders;
 mod process;
 mod provider;

@@ -11,7 +11,7 @@ use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
-use super::unique;
+use super::{eventually, managed, unique};
 
 pub struct Servers {
     pub postgres: Postgres,
@@ -55,6 +55,14 @@ pub fn postgres_log() -> String {
     String::from_utf8_lossy(&fs::read(RUN.0.join("postgres.log")).unwrap()).into_owned()
 }
 
+/// How a process gets to a database of the run's own server.
+pub async fn database_env(database_url: &str) -> Vec<(&'static str, String)> {
+    match managed::is_wanted() {
+        true => managed::env(&servers().await.postgres, &RUN.0, database_url).await,
+        false => vec![("DATABASE_URL", database_url.to_owned())],
+    }
+}
+
 /// A new migrated database on `postgres`; gives its URL.
 pub async fn database(postgres: &Postgres) -> String {
     let name = format!("shop_{}", unique());
@@ -88,23 +96,38 @@ async fn start() -> Servers {
         MailCatcher::start(None, None, None)
     )
     .unwrap();
-    create(&postgres, TEMPLATE, "template1").await;
-    migrate(&postgres.url(TEMPLATE));
+    if managed::is_wanted() {
+        managed::prepare(&postgres).await;
+        create(&postgres, TEMPLATE, "template1").await;
+        let mut command = migrate_command();
+        let env = managed::env(&postgres, &RUN.0, &postgres.url(TEMPLATE)).await;
+        eventually("PgBouncer lets the migrations through", async || {
+            command.envs(env.clone()).output().unwrap().status.success().then_some(())
+        })
+        .await;
+        managed::leave(&postgres, TEMPLATE).await;
+    } else {
+        create(&postgres, TEMPLATE, "template1").await;
+        migrate(&postgres.url(TEMPLATE));
+    }
     Servers { postgres, temporal, mail }
 }
 
 async fn create(postgres: &Postgres, name: &str, template: &str) {
     let mut connection = PgConnection::connect(&postgres.url("postgres")).await.unwrap();
-    let statement = format!("CREATE DATABASE {name} TEMPLATE {template}");
+    let owner = if managed::is_wanted() { format!(" OWNER {}", managed::ROLE) } else { String::new() };
+    let statement = format!("CREATE DATABASE {name} TEMPLATE {template}{owner}");
     connection.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
 }
 
+fn migrate_command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.arg("migrate");
+    command
+}
+
 fn migrate(url: &str) {
-    let migrate = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-        .arg("migrate")
-        .env("DATABASE_URL", url)
-        .output()
-        .unwrap();
+    let migrate = migrate_command().env("DATABASE_URL", url).output().unwrap();
     assert!(migrate.status.success(), "{}", String::from_utf8_lossy(&migrate.stderr));
 }
 

@@ -12,7 +12,7 @@ use super::{
     http::API_KEY,
     process::Env,
     send,
-    servers::{servers, shared_database, test_dir},
+    servers::{database_env, servers, shared_database, test_dir},
     temporal::Temporal,
     unique, webhook,
 };
@@ -60,9 +60,12 @@ impl Shop {
     pub async fn with(setup: Setup) -> Self {
         let dir = test_dir();
         let task_queue = format!("queue-{}", unique());
-        let database_url = match setup.database_url {
-            Some(url) => url,
-            None => shared_database().await,
+        let (database_url, database_env) = match setup.database_url {
+            Some(url) => (url.clone(), vec![("DATABASE_URL", url)]),
+            None => {
+                let url = shared_database().await;
+                (url.clone(), database_env(&url).await)
+            }
         };
         let temporal_address = match setup.temporal_address {
             Some(address) => address,
@@ -73,7 +76,6 @@ impl Shop {
             None => servers().await.mail.smtp_url(),
         };
         let mut env: Env = vec![
-            ("DATABASE_URL", database_url.clone()),
             ("TEMPORAL_ADDRESS", temporal_address.clone()),
             ("HOLDFAST_LISTEN", "127.0.0.1:0".into()),
             ("HOLDFAST_API_KEY", API_KEY.into()),
@@ -83,6 +85,7 @@ impl Shop {
             ("HOLDFAST_TASK_QUEUE", task_queue.clone()),
             ("HOLDFAST_TEMPORAL_UI_URL", "http://ui.test/".into()),
         ];
+        env.extend(database_env);
         if !setup.without_payload_key {
             env.push(("HOLDFAST_PAYLOAD_KEY", PAYLOAD_KEY.into()));
         }
