@@ -55,6 +55,7 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
                 let of = match name.as_str() {
                     "id" if path.contains("/orders/") => "Order",
                     "id" => "Exception",
+                    "sku" if parameter["in"] == "path" => "Product",
                     _ => "",
                 };
                 // Handlers read queries as text, to name what is wrong with it.

@@ -120,7 +120,10 @@ fn items(schema: &str, name: &str) -> Option<(usize, usize)> {
     })
 }
 
-const SKU: &str = r"^[A-Za-z0-9._/+-]([A-Za-z0-9._/+ -]*[A-Za-z0-9._/+-])?$";
+const SKU: &str = r"^([._/+-][._/+ -]*)?[A-Za-z0-9]([A-Za-z0-9._/+ -]*[A-Za-z0-9._/+-])?$";
+const CUSTOMER: &str =
+    r"^[^\s@\u0000-\u001f\u007f-\u009f]([^@\u0000-\u001f\u007f-\u009f]*[^\s@\u0000-\u001f\u007f-\u009f])?$";
+const PAYER: &str = "^[_.:-]*[0-9A-Za-z][0-9A-Za-z_.:-]*$";
 const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
 
@@ -130,6 +133,7 @@ pub fn cursor(operation: &str) -> Option<&'static str> {
         "list_orders" => "^ord_[0-9a-f]{32}$",
         "list_exceptions" => "^exc_[0-9a-f]{32}$",
         "list_movements" => "^mov_[0-9]+$",
+        "list_settlements" => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[!-~]{1,32}\.[!-~]{1,32}$",
         "list_product_events" => "^[1-9][0-9]{0,8}$",
         _ => return None,
     })
@@ -153,8 +157,10 @@ fn text(schema: &str, name: &str) -> Option<Value> {
             json!({"format": "date-time"})
         }
         // No `format`: validators know fewer addresses than mail servers (docs/adr/0033).
-        (_, "email") => json!({"minLength": 3, "maxLength": email::MAX_WRITTEN}),
-        ("Customer", "id") | ("", "customer") => line(128),
+        (_, "email") => json!({"minLength": 3, "maxLength": email::MAX_WRITTEN, "pattern": "^[^@]+@[^@]+$"}),
+        ("Customer", "id") | ("", "customer") => {
+            json!({"minLength": 1, "maxLength": 128, "pattern": CUSTOMER})
+        }
         // Of the ledger, also a night of one.
         ("" | "Movement", "sku") => line(80),
         (_, "sku") => json!({"maxLength": 64, "pattern": SKU}),
@@ -168,8 +174,8 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         ("", "q") => json!({"maxLength": 200}),
         ("", "starting_after") => line(200),
         ("" | "PlaceOrder", "provider" | "payment_method") => line(64),
-        ("", "If-Match" | "If-None-Match") => json!({"maxLength": 1000, "pattern": ENTITY_TAGS}),
-        ("OpenPayment", "payer") => line(128),
+        ("", "If-Match" | "If-None-Match") => json!({"pattern": ENTITY_TAGS}),
+        ("OpenPayment", "payer") => json!({"maxLength": 128, "pattern": PAYER}),
         ("PayOrder", "event_id") => line(255),
         ("", "Idempotency-Key") => json!({"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}),
         _ => return None,
