@@ -48,6 +48,7 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
         for parameter in parameters {
             let name = text(parameter, "name");
             // A key may be another request's.
+            let is_in_path = parameter["in"] == "path";
             let can_be_unfit = parameter["in"] == "query" || name == "Idempotency-Key";
             others.extend(can_be_unfit.then_some(422));
             tidy(parameter, "description");
@@ -55,7 +56,7 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
                 let of = match name.as_str() {
                     "id" if path.contains("/orders/") => "Order",
                     "id" => "Exception",
-                    "sku" if parameter["in"] == "path" => "Product",
+                    "sku" if is_in_path => "Product",
                     _ => "",
                 };
                 // Handlers read queries as text, to name what is wrong with it.
