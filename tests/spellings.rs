@@ -93,3 +93,27 @@ async fn letters_that_mean_something_else_do_not() {
     assert_eq!(found(&shop, "ＭＡＩ－２").await, ["mai-2"]);
     shop.close();
 }
+
+#[tokio::test]
+async fn a_product_that_cannot_be_read_keeps_no_other_from_its_words() {
+    let shop = Shop::open().await;
+    for (sku, name) in [("a", "Assam"), ("b", "Darjeeling"), ("c", "Ceylon")] {
+        put(&shop, sku, name).await;
+    }
+    let mut sql = shop.sql().await;
+    let torn = "INSERT INTO product_events (sku, version, type, at, by, changes)
+                VALUES ('b', 9, 'product.changed', now(), 'nobody', '{}');
+                INSERT INTO catalogue_words VALUES ('xyz', 'xyzzy'), ('ass', 'assam');
+                UPDATE products SET search = NULL";
+    sql.execute(torn).await.unwrap();
+    let (done, said) = shop.run("migrate");
+    assert!(done && said.contains("cannot be written anew"), "{said}");
+    assert_eq!(found(&shop, "assam").await, ["a"]);
+    assert_eq!(found(&shop, "ceylan").await, ["c"], "words alike");
+    let words = "SELECT DISTINCT word FROM catalogue_words ORDER BY word";
+    let words: Vec<String> = sqlx::query_scalar(words).fetch_all(&mut sql).await.unwrap();
+    assert_eq!(words, ["assam", "ceylon"], "what no product has is forgotten");
+    let (done, said) = shop.run("rebuild-catalogue");
+    assert!(!done && said.contains("1 products"), "{said}");
+    shop.close();
+}

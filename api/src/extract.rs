@@ -3,16 +3,20 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Request, rejection::BytesRejection},
+    extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderName, StatusCode, header, request::Parts},
 };
 use domain::{Invalid, OrderId, Timestamp, stock::Sku};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use store::Idempotency;
-use web::{BodyTooSlow, json};
+use web::json;
 
-use crate::{Problem, headers::only};
+use crate::{
+    Problem,
+    bodies::{self, body},
+    headers::only,
+};
 
 /// A JSON body. Unknown fields are refused by the types themselves.
 pub struct Json<T>(pub T);
@@ -20,8 +24,8 @@ pub struct Json<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        parse(&json_body(request, state).await?).map(Self)
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        parse(&json_body(request).await?).map(Self)
     }
 }
 
@@ -31,8 +35,8 @@ pub struct OptionalJson<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJson<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = json_body(request, state).await?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let bytes = json_body(request).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -41,13 +45,13 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
 }
 
 /// The body, which says that it is JSON, or is empty.
-async fn json_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+async fn json_body(request: Request) -> Result<Bytes, Problem> {
     let unsupported =
         |detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
     let is_json = only(request.headers(), &header::CONTENT_TYPE).is_some_and(is_json);
     let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING)
         && only(request.headers(), &header::CONTENT_ENCODING) != Some("identity");
-    let bytes = body(request, state).await?;
+    let bytes = body(request, &bodies::WITH_KEY).await?;
     match bytes.is_empty() {
         false if !is_json => Err(unsupported("Send the body as `Content-Type: application/json`.")),
         false if is_encoded => Err(unsupported("Send the body without a `Content-Encoding`.")),
@@ -62,22 +66,6 @@ fn is_json(content_type: &str) -> bool {
     let charsets =
         parts.filter_map(|it| it.strip_prefix("charset=").map(|set| set.trim_matches('"').to_owned()));
     is_json && charsets.into_iter().all(|set| set == "utf-8" || set == "utf8")
-}
-
-/// The raw body, within the size limit, and in time.
-pub async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    Bytes::from_request(request, state).await.map_err(|rejection: BytesRejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "payload_too_large",
-            format!("A body may have at most {} bytes.", crate::MAX_BODY_BYTES),
-        ),
-        _ if BodyTooSlow::is_why(&rejection) => {
-            let detail = "The body did not come in time; nothing was done.";
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
-        }
-        _ => Problem::bad_request("unreadable_body", "The body could not be read to its end."),
-    })
 }
 
 /// Text that is not JSON is a 400; JSON that is not what we asked for, a 422 that names the field.

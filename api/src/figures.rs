@@ -1,5 +1,5 @@
 //! The gauges of `/metrics`: what waits, and who answers. Anybody may ask, so they are read anew every few seconds, whoever
-//! asks how often.
+//! asks how often, and whether they wait for the answer or not.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +13,8 @@ use tokio::{sync::Mutex, time::Instant};
 
 const FRESH: Duration = Duration::from_secs(5);
 const MAIL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Who asks waits no longer than this for new figures, and is told the last ones.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Whether the mail server answers.
 pub type MailProbe = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
@@ -23,22 +25,39 @@ pub struct Figures(Arc<Mutex<Option<Instant>>>);
 
 impl Figures {
     /// Reads the gauges, unless that was done a moment ago.
-    pub async fn refresh(&self, db: &Db, engine: &Engine, mail: Option<&MailProbe>) {
-        let mut read_at = self.0.lock().await;
+    pub async fn refresh(&self, db: Db, engine: Arc<Engine>, mail: Option<MailProbe>) {
+        let refreshed = self.at_most_so_often(move || read(db, engine, mail));
+        let _ = tokio::time::timeout(PATIENCE, refreshed).await;
+    }
+
+    /// One reading at a time. Once begun it goes to its end, also if nobody waits for it any more.
+    async fn at_most_so_often<F>(&self, read: impl FnOnce() -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut read_at = self.0.clone().lock_owned().await;
         if read_at.is_some_and(|at| at.elapsed() < FRESH) {
             return;
         }
-        let mail = async {
-            let answers = mail?();
-            Some(tokio::time::timeout(MAIL_TIMEOUT, answers).await.unwrap_or(false))
-        };
-        let (backlog, temporal, mail) = tokio::join!(backlog(db), engine.ready(), mail);
-        if let Err(error) = &backlog {
-            tracing::debug!(%error, "what waits could not be counted");
-        }
-        tell(db, backlog.ok(), temporal.is_ok(), mail);
-        *read_at = Some(Instant::now());
+        let reading = read();
+        let task = tokio::spawn(async move {
+            reading.await;
+            *read_at = Some(Instant::now());
+        });
+        let _ = task.await; // of a panic the hook has told
     }
+}
+
+async fn read(db: Db, engine: Arc<Engine>, mail: Option<MailProbe>) {
+    let mail = async {
+        let answers = mail?();
+        Some(tokio::time::timeout(MAIL_TIMEOUT, answers).await.unwrap_or(false))
+    };
+    let (backlog, temporal, mail) = tokio::join!(backlog(&db), engine.ready(), mail);
+    if let Err(error) = &backlog {
+        tracing::debug!(%error, "what waits could not be counted");
+    }
+    tell(&db, backlog.ok(), temporal.is_ok(), mail);
 }
 
 /// What is not known is not told: no figure is better than a wrong one.
@@ -59,4 +78,35 @@ fn tell(db: &Db, backlog: Option<Backlog>, temporal: bool, mail: Option<bool>) {
     metrics.postgresql_reachable.tell(Some(backlog.is_some().into()));
     metrics.temporal_reachable.tell(Some(temporal.into()));
     metrics.mail_reachable.tell(mail.map(i64::from));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_hangs_up_makes_nobody_read_again() {
+        let (figures, readings) = (Figures::default(), Arc::new(AtomicUsize::new(0)));
+        let read = || {
+            let readings = readings.clone();
+            async move {
+                readings.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        for _ in 0..100 {
+            let mut asked = Box::pin(figures.at_most_so_often(read));
+            assert!(poll!(&mut asked).is_pending());
+            tokio::task::yield_now().await;
+        }
+        figures.at_most_so_often(read).await;
+        assert_eq!(readings.load(Ordering::Relaxed), 1);
+        *figures.0.lock().await = None;
+        figures.at_most_so_often(read).await;
+        assert_eq!(readings.load(Ordering::Relaxed), 2);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod behind;
+mod bodies;
 mod codec;
 mod condition;
 mod error;
@@ -26,7 +27,7 @@ mod webhooks;
 
 use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{Router, middleware};
 use engine::{Dispatcher, Engine};
 use jiff::{Timestamp, Unit};
 use providers::{Providers, sandbox::Sandbox};
@@ -129,7 +130,6 @@ fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .fallback(|| async { Problem::not_found("route_not_found", "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(middleware::from_fn(request::frame))
 }
 

@@ -110,7 +110,7 @@ fn word_for(check: &Result<(), String>) -> &str {
 /// Prometheus text.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "Operations", security(()), responses((status = 200, body = String)))]
 async fn metrics(State(asked): State<Operations>) -> impl IntoResponse {
-    asked.figures.refresh(&asked.db, &asked.engine, asked.mail.as_ref()).await;
+    asked.figures.refresh(asked.db.clone(), asked.engine.clone(), asked.mail.clone()).await;
     let text = telemetry::render(&asked.sdk_metrics).await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }

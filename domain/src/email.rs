@@ -8,6 +8,8 @@ use crate::{Invalid, text::is_invisible};
 /// In bytes, on the wire: RFC 5321, section 4.5.3.1.
 const MAX_LOCAL: usize = 64;
 const MAX_ADDRESS: usize = 254;
+/// In characters, as it came: a letter may be written as itself and up to three marks.
+pub const MAX_WRITTEN: usize = 4 * MAX_ADDRESS;
 /// What a mailbox may be called, beyond letters and digits: RFC 5322, section 3.2.3, and dots wherever they stand.
 const PUNCTUATION: &str = ".!#$%&'*+-/=?^_`{|}~";
 
@@ -31,6 +33,9 @@ pub(crate) fn parse(field: &str, address: &str) -> Result<String, Invalid> {
 /// None: it is no address. Nothing but this decides, at the door and when a mail is sent, so no order that was taken is
 /// without its mails for how its address is written.
 pub fn on_the_wire(address: &str) -> Option<Wire> {
+    if address.chars().count() > MAX_WRITTEN {
+        return None;
+    }
     let (local, domain) = address.rsplit_once('@')?;
     let (local, domain) = (mailbox(local)?, host(domain)?);
     (local.len() + "@".len() + domain.len() <= MAX_ADDRESS).then_some(Wire { local, domain })
@@ -161,6 +166,7 @@ mod tests {
             long(65, 3),
             long(1, 64),
             format!("a@{labels}.y.org.example"),
+            format!("a@a{}b.example", "\u{1bca0}".repeat(MAX_WRITTEN)), // of which IDNA leaves nothing
         ]) {
             assert!(wire(&address).is_none(), "{address:?}");
         }

@@ -15,11 +15,14 @@ pub(crate) fn line(field: &str, text: &str, max: usize) -> Result<String, Invali
 
 /// Whether a character shows nothing by itself: spaces, and the marks that join, break or turn text.
 pub(crate) fn is_invisible(c: char) -> bool {
-    let shows_nothing = matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+    shows_nothing(c) || c.is_whitespace() || c.is_control()
+}
+
+fn shows_nothing(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}');
-    shows_nothing || c.is_whitespace() || c.is_control()
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// The same, but may be empty.
@@ -60,7 +63,18 @@ fn misleading(text: &str) -> Option<char> {
             '\u{200e}' | '\u{200f}' | '\u{61c}' => !is_right_to_left,
             // Tags: what makes a flag that of Scotland.
             '\u{e0020}'..='\u{e007f}' => !matches!(before, Some('\u{1f3f4}' | '\u{e0020}'..='\u{e007f}')),
-            _ => is_format(c),
+            // Variants: of an emoji or the digit of a keycap, of an ideograph, and of letters that change their form.
+            '\u{fe0e}' | '\u{fe0f}' => {
+                let is_keycap = after == Some('\u{20e3}') && before.is_some_and(is_of_keycap);
+                !is_keycap && !before.is_some_and(is_emoji)
+            }
+            '\u{fe00}'..='\u{fe02}' | '\u{e0100}'..='\u{e01ef}' => !before.is_some_and(is_ideograph),
+            '\u{180b}'..='\u{180d}' | '\u{180f}' => !matches!(before, Some('\u{1807}'..='\u{18aa}')),
+            // Places of letters that are not there, and an empty cell of Braille.
+            '\u{115f}' => !matches!(after, Some('\u{1160}'..='\u{11a7}')),
+            '\u{1160}' => !matches!(before, Some('\u{1100}'..='\u{115f}')),
+            '\u{2800}' => !matches!(before.or(after), Some('\u{2800}'..='\u{28ff}')),
+            _ => is_format(c) || shows_nothing(c),
         };
         if is_misleading {
             return Some(c);
@@ -74,6 +88,23 @@ fn misleading(text: &str) -> Option<char> {
 fn is_format(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
+}
+
+/// Whether there are two ways to show a character, as a sign and as a picture; that of Unicode's emoji-variation-sequences
+/// lie within these.
+fn is_emoji(c: char) -> bool {
+    matches!(c, '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2194}'..='\u{21aa}'
+        | '\u{231a}'..='\u{23ff}' | '\u{24c2}' | '\u{25aa}'..='\u{27bf}' | '\u{2934}' | '\u{2935}'
+        | '\u{2b05}'..='\u{2b55}' | '\u{3030}' | '\u{303d}' | '\u{3297}' | '\u{3299}' | '\u{1f000}'..='\u{1faff}')
+}
+
+fn is_of_keycap(c: char) -> bool {
+    matches!(c, '0'..='9' | '#' | '*')
+}
+
+fn is_ideograph(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{3ffff}')
 }
 
 fn is_right_to_left(c: char) -> bool {
@@ -124,6 +155,23 @@ mod tests {
             "a\u{e0041}",
             "a\u{fff9}b",
             "\u{5d0}\u{202e}\u{5d1}",
+            "te\u{fe0f}a",
+            "1\u{fe0f}",
+            "\u{fe0f}a",
+            "\u{2764}\u{fe0f}\u{fe0f}",
+            "te\u{fe00}a",
+            "te\u{e0100}a",
+            "\u{8fbb}\u{e0100}\u{e0101}",
+            "\u{2764}\u{e0100}",
+            "te\u{34f}a",
+            "te\u{115f}a",
+            "te\u{1160}a",
+            "te\u{3164}a",
+            "te\u{ffa0}a",
+            "te\u{2800}a",
+            "te\u{180b}a",
+            "te\u{17b4}a",
+            "te\u{e01f0}a",
         ] {
             assert!(line("name", misleading, 9).is_err(), "{misleading:?}");
             assert!(optional_line("name", misleading, 9).is_err(), "{misleading:?}");
@@ -135,6 +183,13 @@ mod tests {
             "(\u{5d0})\u{200e} 1",
             "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
             "\u{2764}\u{fe0f}",
+            "\u{260e}\u{fe0e}",
+            "1\u{fe0f}\u{20e3}",
+            "\u{8fbb}\u{e0100}",
+            "\u{6717}\u{fe00}",
+            "\u{1820}\u{180b}",
+            "\u{115f}\u{1161}",
+            "\u{2801}\u{2800}\u{2803}",
         ] {
             assert!(line("name", meant, 9).is_ok(), "{meant:?}");
         }

@@ -10,6 +10,7 @@ use domain::{
     stock::Sku,
 };
 use proptest::prelude::*;
+use unicode_normalization::char::is_combining_mark;
 
 fn details() -> impl Strategy<Value = Details> {
     let kind = prop::sample::select(vec![Kind::Goods, Kind::Stay]);
@@ -92,11 +93,12 @@ proptest! {
         prop_assert_eq!(product::fold(&sku(), &exchanged).is_err(), gap != other);
     }
 
-    /// Words are what PostgreSQL takes for words as they are: nothing in them needs quoting.
+    /// Words are letters and digits, with their marks: nothing in them needs quoting.
     #[test]
     fn words_are_plain(text in "\\PC{0,60}") {
         let words = search::words(&text);
-        prop_assert!(words.iter().all(|word| !word.is_empty() && word.chars().all(char::is_alphanumeric)));
+        let is_plain = |c: char| c.is_alphanumeric() || is_combining_mark(c);
+        prop_assert!(words.iter().all(|word| !word.is_empty() && word.chars().all(is_plain)));
         prop_assert_eq!(search::words(&words.join(" ")), words);
     }
 }

@@ -36,7 +36,7 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
     let operation_name = text(operation, "operationId");
     let wants_key = operation.get("security").is_none();
     let has_body = operation.get("requestBody").is_some();
-    let mut others = vec![400];
+    let mut others = vec![400, 500, 503];
     // A body that may be left out is not `null`.
     if let Some(body) = operation.pointer_mut("/requestBody/content/application~1json/schema")
         && let Some(given) =
@@ -47,12 +47,16 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
     if let Some(parameters) = operation.get_mut("parameters").and_then(Value::as_array_mut) {
         for parameter in parameters {
             let name = text(parameter, "name");
-            others.extend((parameter["in"] == "query").then_some(422));
+            // A key may be another request's.
+            let is_in_path = parameter["in"] == "path";
+            let can_be_unfit = parameter["in"] == "query" || name == "Idempotency-Key";
+            others.extend(can_be_unfit.then_some(422));
             tidy(parameter, "description");
             if let Some(schema) = parameter.get_mut("schema") {
                 let of = match name.as_str() {
                     "id" if path.contains("/orders/") => "Order",
                     "id" => "Exception",
+                    "sku" if is_in_path => "Product",
                     _ => "",
                 };
                 // Handlers read queries as text, to name what is wrong with it.
@@ -80,9 +84,6 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
     if wants_key {
         others.push(401);
     }
-    if wants_key || has_body {
-        others.extend([500, 503]);
-    }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for status in others {
         responses.entry(status.to_string()).or_insert_with(problem);
@@ -108,7 +109,7 @@ fn complete_response(status: &str, response: &mut Value) {
                            "content": problem()["content"]});
     }
     let headers = match status {
-        "429" | "503" => {
+        "429" | "503" if response["content"][PROBLEM_JSON].is_object() => {
             json!({"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}}})
         }
         "401" => json!({"WWW-Authenticate": {"schema": {"type": "string"}}}),
@@ -176,7 +177,14 @@ fn describe(schema: &mut Value, of: &str, name: &str, words: &mut Map<String, Va
         return;
     }
     let kind = ["integer", "array", "string"].into_iter().find(|kind| is(schema, kind));
-    let more = kind.and_then(|kind| meaning::of(of, name, kind));
+    merge(schema, kind.and_then(|kind| meaning::of(of, name, kind)));
+    if let Some(items) = schema.get_mut("items") {
+        merge(items, meaning::item(of, name));
+    }
+}
+
+/// Adds what is not said yet.
+fn merge(schema: &mut Value, more: Option<Value>) {
     for (key, value) in more.as_ref().and_then(Value::as_object).cloned().unwrap_or_default() {
         if schema.get(&key).is_none() {
             schema[key] = value;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    body::Bytes,
     http::{HeaderValue, header},
     middleware,
     response::{Html, Response},
@@ -81,10 +82,14 @@ pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
 
 /// `/openapi.json`, and `/docs` to try it, served from the program itself.
 pub fn pages(document: &Document) -> Router<App> {
-    let files = SwaggerUi::new(FILES)
-        .external_url_unchecked("/openapi.json", complete::complete(json!(document)))
-        .config(Config::default().persist_authorization(true).try_it_out_enabled(true));
-    Router::from(files).route("/docs", get(page)).layer(middleware::map_response(guard))
+    let config = Config::new([DOCUMENT]).persist_authorization(true).try_it_out_enabled(true);
+    // Written once: anybody may ask, and need not take the answer.
+    let text = Bytes::from(complete::complete(json!(document)).to_string());
+    let document = async move || ([(header::CONTENT_TYPE, "application/json")], text.clone());
+    Router::from(SwaggerUi::new(FILES).config(config))
+        .route(DOCUMENT, get(document))
+        .route("/docs", get(page))
+        .layer(middleware::map_response(guard))
 }
 
 /// The page holds the API key that somebody types in: it runs no script but its own, talks to nobody but us, and is shown
@@ -105,6 +110,7 @@ async fn guard(mut response: Response) -> Response {
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; \
     frame-ancestors 'none'";
+const DOCUMENT: &str = "/openapi.json";
 const FILES: &str = "/docs/files";
 
 /// The page at its own address, without a redirect; its files are found below [`FILES`].

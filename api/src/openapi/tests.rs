@@ -48,8 +48,13 @@ fn operations_have_names_of_their_own_and_answers_are_described() {
         for (status, response) in operation["responses"].as_object().expect("responses") {
             assert!(response["description"].as_str().is_some_and(|it| !it.is_empty()), "{address} {status}");
         }
-        if operation["security"].is_null() {
-            assert!(operation["responses"]["401"].is_object(), "{address}");
+        let mut expected = vec!["400", "500", "503"];
+        expected.extend(operation["security"].is_null().then_some("401"));
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let is_key = |parameter: &Value| parameter["name"] == "Idempotency-Key";
+        expected.extend(parameters.into_iter().any(is_key).then_some("422"));
+        for status in expected {
+            assert!(operation["responses"][status].is_object(), "{address} {status}");
         }
     }
 }
@@ -89,7 +94,10 @@ fn what_a_request_may_hold_is_bounded() {
 
 /// Notes what has no bounds, and which other schemas it leads to.
 fn look(schema: &Value, place: &str, leads_to: &mut Vec<String>, unbounded: &mut Vec<String>) {
-    for of in [schema, &schema["items"]].into_iter().chain(schema["oneOf"].as_array().into_iter().flatten()) {
+    if schema["items"].is_object() {
+        look(&schema["items"], &format!("{place}[]"), leads_to, unbounded);
+    }
+    for of in [schema].into_iter().chain(schema["oneOf"].as_array().into_iter().flatten()) {
         leads_to.extend(of["$ref"].as_str().map(str::to_owned));
     }
     let has = |keys: &[&str]| keys.iter().any(|key| !schema[key].is_null());

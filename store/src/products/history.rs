@@ -8,11 +8,16 @@ use domain::{
 };
 use sqlx::types::Json;
 
-use super::{Product, Row, columns, lock, project, search::made_by};
+use super::{
+    Product, Row, columns, project,
+    search::{forget_unused, made_by},
+};
 use crate::{Db, Error, Result, SqlTime, Tx, audit::SHOWN, retry::retry, sql};
 
 /// Products that are read at once.
 const PAGE: i64 = 500;
+/// Products that are written in one transaction.
+const BATCH: usize = 100;
 
 #[derive(sqlx::FromRow)]
 struct EventRow {
@@ -67,45 +72,89 @@ pub async fn of_product(db: &Db, sku: &Sku, before: Option<i32>, limit: i64) -> 
     }
 }
 
-/// Writes every product anew from its events. Gives how many.
+/// Writes every product anew from its events. Gives how many; an error if the events of some add up to none.
 pub async fn rebuild(db: &Db) -> Result<usize> {
     let next =
         "SELECT DISTINCT sku FROM product_events WHERE sku > $1 AND $3::text IS NULL ORDER BY sku LIMIT $2";
-    rebuild_all(db, next, None).await
-}
-
-/// The same for those whose words are of another idea of a word, or that have none: rows from before there was this one.
-pub(crate) async fn index_rest(db: &Db) -> Result<usize> {
-    let next = "SELECT sku FROM products
-                WHERE sku > $1 AND (search IS NULL OR NOT search @@ $3::text::tsquery) ORDER BY sku LIMIT $2";
-    rebuild_all(db, next, Some(made_by())).await
-}
-
-async fn rebuild_all(db: &Db, next: &'static str, made_by: Option<String>) -> Result<usize> {
-    let mut done = 0;
-    let mut after = String::new();
-    loop {
-        let skus = sqlx::query_scalar(next).bind(&after).bind(PAGE).bind(&made_by);
-        let skus: Vec<String> = skus.fetch_all(db.pool()).await?;
-        let Some(last) = skus.last() else { return Ok(done) };
-        after.clone_from(last);
-        for sku in skus {
-            rebuild_one(db, &Sku::from_store(sku)).await?;
-            done += 1;
+    match rebuild_all(db, next, None).await? {
+        Rebuilt { done, unfit: 0 } => Ok(done),
+        Rebuilt { done, unfit } => {
+            Err(Error::corrupt(format!("{unfit} products, which the log names; {done} are written anew")))
         }
     }
 }
 
-async fn rebuild_one(db: &Db, sku: &Sku) -> Result<()> {
+/// The same for those whose words are of another idea of a word, or that have none: rows from before there was this one. A
+/// product that cannot be written anew is as it was, and in the log; it keeps nobody from a new program.
+pub(crate) async fn index_rest(db: &Db) -> Result<()> {
+    let next = "SELECT sku FROM products
+                WHERE sku > $1 AND (search IS NULL OR NOT search @@ $3::text::tsquery) ORDER BY sku LIMIT $2";
+    rebuild_all(db, next, Some(made_by())).await?;
+    Ok(())
+}
+
+#[derive(Default)]
+struct Rebuilt {
+    done: usize,
+    unfit: usize,
+}
+
+async fn rebuild_all(db: &Db, next: &'static str, made_by: Option<String>) -> Result<Rebuilt> {
+    let mut rebuilt = Rebuilt::default();
+    let mut after = String::new();
+    loop {
+        let skus = sqlx::query_scalar(next).bind(&after).bind(PAGE).bind(&made_by);
+        let skus: Vec<String> = skus.fetch_all(db.pool()).await?;
+        let Some(last) = skus.last() else { break };
+        after.clone_from(last);
+        for batch in skus.chunks(BATCH) {
+            rebuild_batch(db, batch, &mut rebuilt).await?;
+        }
+    }
+    if rebuilt.done > 0
+        && let Err(error) = forget_unused(db).await
+    {
+        tracing::warn!(%error, "words that no product has any more are kept");
+    }
+    Ok(rebuilt)
+}
+
+/// Together if all of them can be written; else one by one, which finds those that cannot.
+async fn rebuild_batch(db: &Db, skus: &[String], rebuilt: &mut Rebuilt) -> Result<()> {
+    match rebuild_some(db, skus).await {
+        Err(error) if error.is_outage() => return Err(error),
+        Err(_) => {}
+        Ok(()) => {
+            rebuilt.done += skus.len();
+            return Ok(());
+        }
+    }
+    for sku in skus {
+        match rebuild_some(db, std::slice::from_ref(sku)).await {
+            Err(error) if error.is_outage() => return Err(error),
+            Err(error) => {
+                tracing::error!(sku, %error, "the product cannot be written anew from its events");
+                rebuilt.unfit += 1;
+            }
+            Ok(()) => rebuilt.done += 1,
+        }
+    }
+    Ok(())
+}
+
+async fn rebuild_some(db: &Db, skus: &[String]) -> Result<()> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        lock(&mut tx, sku).await?;
-        let events = of(&mut tx, &[sku.as_str().to_owned()]).await?.remove(sku.as_str()).unwrap_or_default();
-        let product =
-            product::fold(sku, &events).map_err(|unfit| Error::corrupt(format!("{sku}: {unfit}")))?;
-        if let Some(product) = product {
-            project(&mut tx, &product).await?;
+        let locks = sqlx::query("SELECT FROM products WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE");
+        locks.bind(skus).execute(&mut *tx).await?;
+        let mut events = of(&mut tx, skus).await?;
+        let mut products = Vec::new();
+        for sku in skus {
+            let events = events.remove(sku).unwrap_or_default();
+            let product = product::fold(&Sku::from_store(sku.clone()), &events);
+            products.extend(product.map_err(|unfit| Error::corrupt(format!("{sku}: {unfit}")))?);
         }
+        project(&mut tx, &products).await?;
         tx.commit().await?;
         Ok(())
     })

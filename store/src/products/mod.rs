@@ -3,6 +3,8 @@
 pub mod history;
 pub mod search;
 
+use std::slice;
+
 use domain::{
     Timestamp,
     money::Currency,
@@ -141,7 +143,7 @@ pub(crate) async fn write(
         return Ok(None);
     }
     let product = product::apply(sku, before, &event).map_err(Error::corrupt)?;
-    project(tx, &product).await?;
+    project(tx, slice::from_ref(&product)).await?;
     Ok(Some(product))
 }
 
@@ -154,8 +156,15 @@ pub(crate) async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Option<Product>> {
     row.map(Product::try_from).transpose()
 }
 
-/// Writes the row that stands for what the events of a product add up to, and the words by which it is found.
-async fn project(tx: &mut Tx, product: &Product) -> Result<()> {
+/// Writes the rows that stand for what the events of products add up to, and the words by which they are found.
+async fn project(tx: &mut Tx, products: &[Product]) -> Result<()> {
+    for product in products {
+        project_one(tx, product).await?;
+    }
+    search::learn(tx, products).await
+}
+
+async fn project_one(tx: &mut Tx, product: &Product) -> Result<()> {
     let Product { sku, details, version, created_at, updated_at, retired_at } = product;
     sqlx::query(
         "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, version, created_at,
@@ -183,7 +192,6 @@ async fn project(tx: &mut Tx, product: &Product) -> Result<()> {
     .bind(details.nights.as_ref().map(Json))
     .execute(&mut **tx)
     .await?;
-    search::learn(tx, details).await?;
     sqlx::query("INSERT INTO stock_levels (sku, on_hand, held) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING")
         .bind(sku.as_str())
         .execute(&mut **tx)

@@ -20,7 +20,7 @@ macro_rules! hits {
             columns!(),
             " FROM products
              WHERE search @@ $1::text::tsquery AND sku > $2 AND ($3 OR retired_at IS NULL)
-               AND ($4::text IS NULL OR NOT starts_with(lower(sku), $4))"
+               AND ($4::text IS NULL OR NOT starts_with(lower(sku COLLATE \"C\"), $4))"
         )
     };
 }
@@ -257,11 +257,11 @@ pub(super) fn made_by() -> String {
     format!("'{MADE_BY}{}'", search::WORDS_VERSION)
 }
 
-/// Notes the words of a product for [`alike`]. In one order, so that two who bring the same words wait for each other
+/// Notes the words of products for [`alike`]. In one order, so that two who bring the same words wait for each other
 /// and never both.
-pub(super) async fn learn(tx: &mut Tx, details: &Details) -> Result<()> {
-    let mut words = search::words(&details.name);
-    words.extend(search::words(&details.description));
+pub(super) async fn learn(tx: &mut Tx, products: &[Product]) -> Result<()> {
+    let texts = products.iter().flat_map(|it| [&it.details.name, &it.details.description]);
+    let words: BTreeSet<String> = texts.flat_map(|text| search::words(text)).collect();
     let entries: BTreeSet<(String, &String)> = words
         .iter()
         .filter(|word| search::has_alike(word))
@@ -277,5 +277,20 @@ pub(super) async fn learn(tx: &mut Tx, details: &Details) -> Result<()> {
     .bind(words)
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Forgets words that no product has any more. Nobody notes any meanwhile: a word that is there is not noted again.
+pub(super) async fn forget_unused(db: &Db) -> Result<()> {
+    let mut tx = db.begin().await?;
+    sqlx::query("LOCK TABLE catalogue_words IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
+    sqlx::query(
+        "DELETE FROM catalogue_words WHERE word IN (
+             SELECT word COLLATE \"C\" FROM catalogue_words
+             EXCEPT SELECT unnest(tsvector_to_array(search)) COLLATE \"C\" FROM products)",
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
     Ok(())
 }
