@@ -13,7 +13,7 @@ use crate::{
 async fn with_whims() -> (Shop, Smtp) {
     let smtp = Smtp::start().await;
     let shop = Shop::with(Setup { smtp_url: Some(smtp.url.clone()), ..Setup::default() }).await;
-    shop.stock("tea", 1250, 10).await;
+    shop.stock("tea", 1250, 100).await;
     (shop, smtp)
 }
 

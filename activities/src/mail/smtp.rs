@@ -29,8 +29,9 @@ const CONNECTING: Duration = Duration::from_secs(6);
 const ANSWERING: Duration = Duration::from_secs(20);
 /// Until it has taken the content. RFC 5321, section 4.5.3.2.6: who gives up too early sends a mail twice that was taken.
 const TAKING: Duration = Duration::from_secs(300);
-/// All of it: letting us in, three commands, and the content.
-pub const LONGEST: Duration = Duration::from_secs(4 * ANSWERING.as_secs() + TAKING.as_secs());
+/// All of it: a connection that is kept and does not answer, letting us in, three commands, and the content.
+pub const LONGEST: Duration =
+    Duration::from_secs(CONNECTING.as_secs() + 4 * ANSWERING.as_secs() + TAKING.as_secs());
 /// A connection that nobody used for so long is not kept.
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -154,12 +155,19 @@ impl Server {
     }
 
     async fn connection(&self) -> Result<AsyncSmtpConnection, Fault> {
+        match timeout(CONNECTING, self.kept_alive()).await {
+            Ok(Some(connection)) => Ok(connection),
+            _ => within(ANSWERING, Stage::Opening, self.open()).await,
+        }
+    }
+
+    async fn kept_alive(&self) -> Option<AsyncSmtpConnection> {
         while let Some(mut connection) = self.kept_one() {
-            if timeout(CONNECTING, connection.test_connected()).await.unwrap_or(false) {
-                return Ok(connection);
+            if connection.test_connected().await {
+                return Some(connection);
             }
         }
-        within(ANSWERING, Stage::Opening, self.open()).await
+        None
     }
 
     async fn open(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
@@ -238,6 +246,8 @@ async fn within<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use tokio::{
         io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
         net::{TcpListener, TcpStream},
@@ -249,16 +259,16 @@ mod tests {
     async fn server(script: &'static [(&'static str, &'static str)]) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("smtp://{}", listener.local_addr().unwrap());
-        let script = std::sync::Arc::new(Mutex::new(script.to_vec()));
+        let script = Arc::new(Mutex::new(script.to_vec()));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(talk(client, std::sync::Arc::clone(&script)));
+                tokio::spawn(talk(client, Arc::clone(&script)));
             }
         });
         Server::new(&url).unwrap()
     }
 
-    type Script = std::sync::Arc<Mutex<Vec<(&'static str, &'static str)>>>;
+    type Script = Arc<Mutex<Vec<(&'static str, &'static str)>>>;
 
     async fn talk(client: TcpStream, script: Script) -> Option<()> {
         let mut client = BufReader::new(client);
