@@ -96,6 +96,34 @@ async fn changes_of_one_order_are_bounded() {
     shop.close();
 }
 
+/// A code is shown, and another takes its place before that is decided: the one that was shown is worth nothing any more.
+#[tokio::test]
+async fn a_code_that_was_replaced_meanwhile_lets_nobody_in() {
+    let mut shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    let id = shop.book("room", 3, 5).await;
+    let mail = shop.pay_stay(&id).await;
+    shop.fast_forward(&id, "P4D").await;
+    shop.kill_worker();
+    let api = shop.api.impatient();
+    let ask = async |what: &str, body: &Value| api.post(&format!("/v1/orders/{id}/{what}"), body).await;
+    ask("check-in-code", &json!({})).await.is(202);
+    let shown = ask("check-in", &json!({"code": code(&mail)})).await.is(202);
+    shop.start_worker();
+    let path = format!("/v1/orders/{id}/changes/{}", shown["id"].as_str().unwrap());
+    let decided = eventually("it is decided", async || {
+        let change = shop.api.get(&path).await.is(200);
+        (change["state"] != "pending").then_some(change)
+    })
+    .await;
+    assert_eq!(decided["state"], "refused", "{decided}");
+    assert_eq!(decided["problem"]["code"], "check_in_not_possible", "{decided}");
+    shop.until_mailed(&id, "new_check_in_code").await;
+    let mail = shop.mails(&id).await.pop().unwrap();
+    shop.check_in(&id, &code(&mail)).await.is(200);
+    shop.close();
+}
+
 /// A step has committed, and its worker dies before the workflow's task ends: whoever carries on finds it done, finishes,
 /// and gives the same answer. For every kind of change there is.
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! What mails say, and what becomes of those that the mail server will not take.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Setup, Shop, Smtp, eventually},
+    harness::{GREETING, Setup, Shop, Smtp, eventually},
     stays::code,
 };
 
@@ -11,7 +13,7 @@ use crate::{
 async fn with_whims() -> (Shop, Smtp) {
     let smtp = Smtp::start().await;
     let shop = Shop::with(Setup { smtp_url: Some(smtp.url.clone()), ..Setup::default() }).await;
-    shop.stock("tea", 1250, 10).await;
+    shop.stock("tea", 1250, 100).await;
     (shop, smtp)
 }
 
@@ -94,17 +96,32 @@ async fn a_mail_that_is_refused_for_good_is_told() {
     shop.close();
 }
 
-/// What passes is tried again: a greylisted mail, and a server that wants another password from us.
+/// What passes is tried again: a greylisted mail, and whatever a server has against us, not against the mail. Many say
+/// that only when they hear of the recipient.
 #[tokio::test]
 async fn a_mail_that_is_refused_for_now_goes_out_later() {
     let (shop, smtp) = with_whims().await;
-    for answer in ["450 4.2.0 greylisted", "530 5.7.0 authentication required", "421 busy"] {
-        smtp.refuse("RCPT TO", answer);
-        let asked = smtp.commands("RCPT TO").len();
+    for (to, answer) in [
+        (GREETING, "554 5.7.1 you are on a list"),
+        (GREETING, "554 no"),
+        ("EHLO", "550 5.7.1 another name, please"),
+        ("MAIL FROM", "550 5.1.8 your address does not exist"),
+        ("MAIL FROM", "550 5.7.1 sender not verified"),
+        ("MAIL FROM", "553 sender not allowed"),
+        ("RCPT TO", "450 4.2.0 greylisted"),
+        ("RCPT TO", "530 5.7.0 authentication required"),
+        ("RCPT TO", "554 5.7.1 relaying denied"),
+        ("RCPT TO", "550 5.1.8 your address does not exist"),
+        ("RCPT TO", "421 busy"),
+        ("DATA", "550 5.7.26 your domain signs nothing"),
+    ] {
+        smtp.refuse("NOOP", "421 connect again");
+        smtp.refuse(to, answer);
+        let asked = smtp.commands(to).len();
         let id = shop.place(&[("tea", 1)]).await;
         shop.pay(&id).await;
         shop.until(&id, "completed").await;
-        eventually("it was tried", async || (smtp.commands("RCPT TO").len() > asked).then_some(())).await;
+        eventually("it was tried", async || (smtp.commands(to).len() > asked).then_some(())).await;
         assert_eq!(told(&shop, &id, "mail.rejected").await, [""; 0], "{answer}");
         smtp.relent();
         shop.fast_forward(&id, "PT20M").await;
@@ -112,6 +129,26 @@ async fn a_mail_that_is_refused_for_now_goes_out_later() {
         shop.temporal.until_closed(&id).await;
         assert_eq!(told(&shop, &id, "mail.rejected").await, [""; 0], "{answer}");
     }
+    shop.close();
+}
+
+/// Who gives up waiting for the answer to a mail's last line sends it twice.
+#[tokio::test]
+async fn a_mail_that_the_server_takes_its_time_with_is_sent_once() {
+    let (shop, smtp) = with_whims().await;
+    smtp.ponder(Duration::from_secs(22));
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.pay(&id).await;
+    shop.until_mailed(&id, "paid").await;
+    let other = shop.place(&[("tea", 1)]).await;
+    shop.pay(&other).await;
+    shop.until_told(&other, "mail.sent").await;
+    assert_eq!(told(&shop, &id, "mail.sent").await, [""; 0], "another is not kept waiting");
+    shop.until_told(&id, "mail.sent").await;
+    shop.fast_forward(&id, "PT20M").await;
+    shop.temporal.until_closed(&id).await;
+    assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
+    assert_eq!(smtp.commands("DATA").len(), 2);
     shop.close();
 }
 

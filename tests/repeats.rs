@@ -1,7 +1,7 @@
 //! A step that was done, by a worker that died before it could say so, is done again. It must change
 //! nothing and give the same answer: that answer is what the order's workflow goes on with.
 
-use std::str::FromStr as _;
+use std::{str::FromStr as _, time::Duration};
 
 use domain::{
     OrderId,
@@ -137,9 +137,17 @@ async fn total(shop: &Shop, order: OrderId) -> i64 {
 async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
     let (shop, db, till) = by_hand().await;
     let (first, second) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
-    let claim = async |id: &str, kind| mails::claim(&db, id.parse().unwrap(), kind, "<id>").await.unwrap();
+    let claim = async |id: &str, kind| {
+        mails::claim(&db, id.parse().unwrap(), kind, "<id>", Duration::from_secs(1)).await.unwrap()
+    };
     let now = Timestamp::now();
-    drop(claim(&first, MailKind::Reminder(1)).await.unwrap()); // a try that failed
+    let first_try = claim(&first, MailKind::Reminder(1)).await.unwrap();
+    assert_eq!(claim(&first, MailKind::Reminder(1)).await.err(), Some(Unneeded::UnderWay));
+    drop(first_try); // it failed
+    eventually("its transaction is over", async || {
+        (claim(&first, MailKind::Reminder(1)).await.err() != Some(Unneeded::UnderWay)).then_some(())
+    })
+    .await;
     claim(&first, MailKind::Reminder(1)).await.unwrap().sent(now).await.unwrap();
     assert_eq!(claim(&first, MailKind::Reminder(1)).await.err(), Some(Unneeded::AlreadySent));
     assert!(claim(&first, MailKind::Reminder(2)).await.is_ok());

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::order::Status;
 
@@ -21,7 +22,11 @@ pub enum Request {
     /// Everything was handed over.
     Fulfil,
     /// The guests have shown the right code.
-    CheckIn,
+    CheckIn {
+        /// Which one that was, by what it was drawn for: the order, or a change of it. None: asked before that was noted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<Uuid>,
+    },
     /// End the order if all of its money has gone back. Asked by Holdfast itself, once a refund has succeeded.
     EndRefunded,
     /// Draw another code for the guests to check in by; the one before it is worth nothing any more.
@@ -34,7 +39,7 @@ impl Request {
             Self::Cancel { .. } => Kind::Cancel,
             Self::Extend { .. } => Kind::Extend,
             Self::Fulfil => Kind::Fulfil,
-            Self::CheckIn => Kind::CheckIn,
+            Self::CheckIn { .. } => Kind::CheckIn,
             Self::EndRefunded => Kind::EndRefunded,
             Self::NewCheckInCode => Kind::NewCheckInCode,
         }

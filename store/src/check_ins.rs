@@ -12,6 +12,7 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
 
 use crate::{Db, Error, Result, SqlTime, Tx, orders, random, retry::retry, returns, sql, timeline};
 
@@ -71,13 +72,17 @@ fn hash(salt: &[u8], code: &Code) -> Vec<u8> {
 
 /// The code that was drawn for this change (none: for the order), as long as its mail is not sent, and no other code has
 /// taken its place.
-pub async fn unsent_code(db: &Db, order: OrderId, drawn_for: Option<ChangeId>) -> Result<Option<Code>> {
+pub(crate) async fn unsent_code(
+    tx: &mut Tx,
+    order: OrderId,
+    drawn_for: Option<ChangeId>,
+) -> Result<Option<Code>> {
     let code: Option<Option<String>> = sqlx::query_scalar(
         "SELECT code FROM check_ins WHERE order_id = $1 AND drawn_for IS NOT DISTINCT FROM $2",
     )
     .bind(order.uuid())
     .bind(drawn_for.map(ChangeId::uuid))
-    .fetch_optional(db.pool())
+    .fetch_optional(&mut **tx)
     .await?;
     Ok(code.flatten().map(Code::from_store))
 }
@@ -95,7 +100,8 @@ pub(crate) async fn erase(tx: &mut Tx, order: OrderId, drawn_for: Option<ChangeI
 /// What a code is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    Right,
+    /// It is the one of this name.
+    Right(Uuid),
     /// So many attempts are left.
     Wrong(i32),
     /// There were too many wrong ones.
@@ -115,17 +121,18 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
         if order.status != Status::Paid {
             return Err(Error::WrongStatus(order.status));
         }
-        let (salt, expected, wrong): (Vec<u8>, Vec<u8>, i32) =
-            sqlx::query_as("SELECT salt, code_hash, wrong_attempts FROM check_ins WHERE order_id = $1")
-                .bind(id.uuid())
-                .fetch_optional(&mut *tx)
-                .await?
-                .ok_or(Error::NotFound)?;
+        let (salt, expected, wrong, name): (Vec<u8>, Vec<u8>, i32, Uuid) = sqlx::query_as(
+            "SELECT salt, code_hash, wrong_attempts, coalesce(drawn_for, order_id) FROM check_ins WHERE order_id = $1",
+        )
+        .bind(id.uuid())
+        .fetch_optional(&mut *tx)
+        .await?
+        .ok_or(Error::NotFound)?;
         if wrong >= MAX_WRONG {
             return Ok(Verdict::Locked);
         }
         if bool::from(hash(&salt, code).ct_eq(&expected)) {
-            return Ok(Verdict::Right);
+            return Ok(Verdict::Right(name));
         }
         sqlx::query("UPDATE check_ins SET wrong_attempts = wrong_attempts + 1 WHERE order_id = $1")
             .bind(id.uuid())
@@ -140,6 +147,17 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
         Ok(Verdict::Wrong(left))
     })
     .await
+}
+
+/// Whether no other code has taken the place of the one of this name: what it was drawn for, an order or a change.
+pub(crate) async fn is_good(tx: &mut Tx, order: OrderId, name: Uuid) -> Result<bool> {
+    let is_good: Option<bool> =
+        sqlx::query_scalar("SELECT coalesce(drawn_for, order_id) = $2 FROM check_ins WHERE order_id = $1")
+            .bind(order.uuid())
+            .bind(name)
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(is_good == Some(true))
 }
 
 /// Something of an order came back, is about to, or is owed again: its code is good for the nights that are left. When

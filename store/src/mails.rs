@@ -1,9 +1,14 @@
 //! Which mails an order's customer has got.
 
-use domain::{OrderId, Timestamp, mail::MailKind, order::Status};
+use std::time::Duration;
+
+use domain::{OrderId, Timestamp, check_in::Code, mail::MailKind, order::Status};
 use serde_json::{Value, json};
 
 use crate::{Db, Error, Result, SqlTime, Tx, check_ins, exceptions, retry::retry, sql, timeline};
+
+/// Beyond the time that sending takes, a transaction that waits for it is ended only after this.
+const SPARE: Duration = Duration::from_secs(30);
 
 /// The right to send one mail. Its row stays locked while the mail server is asked, so two workers
 /// never send the same mail side by side, and a crash frees it.
@@ -21,34 +26,39 @@ pub enum Unneeded {
     AlreadyRejected,
     /// A reminder after the money came, or after the order ended.
     Moot,
+    /// Not yet: somebody is sending it just now.
+    UnderWay,
 }
 
-/// Checks the order again and claims the mail, to be sent under `message_id`.
+/// Checks the order again and claims the mail, to be sent under `message_id` within that time.
 #[tracing::instrument(name = "sql mails.claim", skip_all, err(level = "debug"))]
 pub async fn claim(
     db: &Db,
     order: OrderId,
     kind: MailKind,
     message_id: &str,
+    within: Duration,
 ) -> Result<Result<Slot, Unneeded>> {
     retry(|| async {
-        let mut tx = db.begin().await?;
+        // By itself, so that nobody who finds the mail claimed has to wait for it.
         sqlx::query(
             "INSERT INTO mails (order_id, kind, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
         )
         .bind(order.uuid())
         .bind(kind.name())
         .bind(message_id)
-        .execute(&mut *tx)
+        .execute(db.pool())
         .await?;
-        let (sent, rejected): (bool, bool) = sqlx::query_as(
+        let mut tx = db.begin().await?;
+        let found: Option<(bool, bool)> = sqlx::query_as(
             "SELECT sent_at IS NOT NULL, rejected_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2
-             FOR UPDATE",
+             FOR UPDATE SKIP LOCKED",
         )
         .bind(order.uuid())
         .bind(kind.name())
-        .fetch_one(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
+        let Some((sent, rejected)) = found else { return Ok(Err(Unneeded::UnderWay)) };
         if sent {
             return Ok(Err(Unneeded::AlreadySent));
         }
@@ -58,6 +68,10 @@ pub async fn claim(
         if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
             return Ok(Err(Unneeded::Moot));
         }
+        sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
+            .bind(format!("{}s", (within + SPARE).as_secs()))
+            .execute(&mut *tx)
+            .await?;
         Ok(Ok(Slot { tx, order, kind }))
     })
     .await
@@ -91,6 +105,14 @@ async fn awaits_payment(tx: &mut Tx, order: OrderId) -> Result<bool> {
 }
 
 impl Slot {
+    /// The code that this mail brings, unless another has taken its place.
+    pub async fn unsent_code(&mut self) -> Result<Option<Code>> {
+        match self.kind.code_drawn_for() {
+            Some(drawn_for) => check_ins::unsent_code(&mut self.tx, self.order, drawn_for).await,
+            None => Ok(None),
+        }
+    }
+
     /// Notes that the mail server has accepted the mail.
     pub async fn sent(mut self, at: Timestamp) -> Result<()> {
         sqlx::query("UPDATE mails SET sent_at = $3 WHERE order_id = $1 AND kind = $2")

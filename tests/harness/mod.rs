@@ -23,7 +23,7 @@ pub use orders::time;
 pub use process::Holdfast;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};
 pub use shop::{NAME, Setup, Shop};
-pub use smtp::Smtp;
+pub use smtp::{GREETING, Smtp};
 pub use socket::Socket;
 pub use wire::Wire;
 

@@ -1,7 +1,10 @@
 //! A mail server with whims, in front of the run's mail catcher: it refuses what a test says, may not know SMTPUTF8, and
 //! remembers each command as it came.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -10,11 +13,16 @@ use tokio::{
 
 use super::servers;
 
+/// What a connection is noted as.
+pub const GREETING: &str = "(connects)";
+
 #[derive(Default)]
 struct Whims {
     /// A command with this in it gets that answer.
     refusals: Vec<(String, String)>,
     without_utf8: bool,
+    /// So long after it has the next mail it says so.
+    slowness: Option<Duration>,
     commands: Vec<String>,
 }
 
@@ -39,7 +47,7 @@ impl Smtp {
         Self { url, whims }
     }
 
-    /// From now on, answers so to each command with this in it.
+    /// From now on, answers so to each command with this in it. Who connects has commanded [`GREETING`].
     pub fn refuse(&self, what: &str, answer: &str) {
         self.whims.lock().unwrap().refusals.push((what.to_owned(), answer.to_owned()));
     }
@@ -50,6 +58,11 @@ impl Smtp {
 
     pub fn forget_utf8(&self) {
         self.whims.lock().unwrap().without_utf8 = true;
+    }
+
+    /// Has the next mail for so long before it says so.
+    pub fn ponder(&self, slowness: Duration) {
+        self.whims.lock().unwrap().slowness = Some(slowness);
     }
 
     /// The commands so far that begin like this.
@@ -64,7 +77,11 @@ async fn converse(client: TcpStream, catcher: &str, whims: &Mutex<Whims>) -> Opt
     let (from_client, mut to_client) = client.into_split();
     let (from_server, mut to_server) = TcpStream::connect(catcher).await.ok()?.into_split();
     let (mut client, mut server) = (BufReader::new(from_client), BufReader::new(from_server));
-    to_client.write_all(&reply(&mut server).await?).await.ok()?;
+    let greeting = reply(&mut server).await?;
+    if let Some(answer) = refusal(whims, GREETING.to_owned()) {
+        return to_client.write_all(format!("{answer}\r\n").as_bytes()).await.ok();
+    }
+    to_client.write_all(&greeting).await.ok()?;
     loop {
         let command = line(&mut client).await?;
         let text = String::from_utf8_lossy(&command).trim_end().to_owned();
@@ -85,7 +102,10 @@ async fn converse(client: TcpStream, catcher: &str, whims: &Mutex<Whims>) -> Opt
                 is_end = line == b".\r\n";
                 to_server.write_all(&line).await.ok()?;
             }
-            to_client.write_all(&reply(&mut server).await?).await.ok()?;
+            let taken = reply(&mut server).await?;
+            let slowness = whims.lock().unwrap().slowness.take();
+            tokio::time::sleep(slowness.unwrap_or_default()).await;
+            to_client.write_all(&taken).await.ok()?;
         }
     }
 }

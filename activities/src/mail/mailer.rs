@@ -1,6 +1,6 @@
-//! SMTP.
+//! Writing mails, and handing them to the mail server.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use domain::{
@@ -9,27 +9,25 @@ use domain::{
 };
 use futures::future::BoxFuture;
 use lettre::{
-    Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
+    Address, Message,
     address::Envelope,
     message::{
         Mailbox, MultiPart,
         header::{self, HeaderName, HeaderValue},
     },
-    transport::smtp::PoolConfig,
 };
 use store::mails::Rejection;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::template::Text;
+use super::{
+    smtp::{Fault, Server},
+    template::Text,
+};
 
-/// For each command of the dialogue, and for all of it: a mail under way holds its row locked, and
-/// PostgreSQL ends a transaction that idles for 30 s.
-const TIMEOUT: Duration = Duration::from_secs(6);
-const TIMEOUT_IN_ALL: Duration = Duration::from_secs(20);
 /// Mails on their way at once. Each holds a database connection while the mail server is asked.
 const MAX_AT_ONCE: usize = 8;
-/// Replies to who has not shown who they are: RFC 4954, section 6.
-const NOT_LOGGED_IN: [u16; 4] = [530, 534, 535, 538];
+/// So long is waited for a place among them. Then the engine has the mail tried again.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where mails go and from whom they come.
 #[derive(Debug, Clone)]
@@ -41,9 +39,9 @@ pub struct MailerConfig {
 }
 
 pub struct Mailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: Arc<Server>,
     from: Mailbox,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,23 +52,15 @@ pub enum Error {
     Address,
     // Without the server's text, which may quote the address; so it is no source either.
     #[error("mail server: {}", said(.0))]
-    Smtp(lettre::transport::smtp::Error),
-    #[error("mail server: no answer within {} s", TIMEOUT_IN_ALL.as_secs())]
-    TooSlow,
+    Server(Fault),
 }
 
 impl Error {
-    /// Trying again cannot help. That the mail server does not take *us* is for the operator to mend: it is no word on the
-    /// mail, which waits.
+    /// Trying again cannot help.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Compose(_) | Self::Address => true,
-            Self::Smtp(error) => {
-                let code = error.status().map(u16::from);
-                needs_utf8(error)
-                    || (error.is_permanent() && code.is_none_or(|code| !NOT_LOGGED_IN.contains(&code)))
-            }
-            Self::TooSlow => false,
+            Self::Server(fault) => fault.is_permanent(),
         }
     }
 
@@ -79,16 +69,20 @@ impl Error {
         match self {
             Self::Compose(_) => Rejection { code: None, reason: "cannot_be_written" },
             Self::Address => Rejection { code: None, reason: "bad_address" },
-            Self::Smtp(error) if needs_utf8(error) => Rejection { code: None, reason: "smtputf8_missing" },
-            Self::Smtp(error) => Rejection { code: error.status().map(u16::from), reason: "refused" },
-            Self::TooSlow => Rejection { code: None, reason: "too_slow" },
+            Self::Server(Fault::NeedsUtf8) => Rejection { code: None, reason: "smtputf8_missing" },
+            Self::Server(fault) => Rejection { code: fault.code(), reason: "refused" },
         }
     }
 }
 
 /// What went wrong, in words of ours where the server spoke.
-fn said(error: &lettre::transport::smtp::Error) -> String {
-    error.status().map_or_else(|| error.to_string(), |code| format!("it answered {code}"))
+fn said(fault: &Fault) -> String {
+    match (fault, fault.code()) {
+        (_, Some(code)) => format!("it answered {code}"),
+        (Fault::Failed(_, error), None) => error.to_string(),
+        (Fault::TooSlow, None) => "it does not answer in time".to_owned(),
+        (Fault::NeedsUtf8, None) => "it does not take the address's letters".to_owned(),
+    }
 }
 
 /// The address as it is sent. Which are taken is decided by `domain::email`, which knows more of them than lettre.
@@ -97,36 +91,29 @@ fn address(email: &str) -> Result<Address, Error> {
     Ok(Address::new_dangerous(local, domain))
 }
 
-/// The mailbox is written in letters that this mail server does not take. Only lettre's text tells it from other troubles.
-fn needs_utf8(error: &lettre::transport::smtp::Error) -> bool {
-    error.is_client() && error.to_string().contains("SMTPUTF8")
-}
-
 impl Mailer {
     pub fn new(config: &MailerConfig) -> anyhow::Result<Self> {
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&config.smtp_url)
-            .context("HOLDFAST_SMTP_URL must look like smtp://host:port")?
-            .timeout(Some(TIMEOUT))
-            .pool_config(PoolConfig::new().max_size(MAX_AT_ONCE as u32))
-            .build();
+        let server =
+            Server::new(&config.smtp_url).context("HOLDFAST_SMTP_URL must look like smtp://host:port")?;
         let bad_from = "HOLDFAST_MAIL_FROM must look like Shop <orders@example.org>";
         let from: Mailbox = config.from.parse().context(bad_from)?;
         let from = Mailbox::new(from.name, address(from.email.as_ref()).context(bad_from)?);
-        Ok(Self { transport, from, turns: Semaphore::new(MAX_AT_ONCE) })
+        Ok(Self { server: Arc::new(server), from, turns: Arc::new(Semaphore::new(MAX_AT_ONCE)) })
     }
 
     /// Asks whether the mail server answers, and takes us.
     pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + use<> {
-        let transport = self.transport.clone();
+        let server = Arc::clone(&self.server);
         move || {
-            let transport = transport.clone();
-            Box::pin(async move { transport.test_connection().await.unwrap_or(false) })
+            let server = Arc::clone(&server);
+            Box::pin(async move { server.answers().await })
         }
     }
 
     /// Waits for a free place among the mails on their way.
-    pub async fn turn(&self) -> anyhow::Result<SemaphorePermit<'_>> {
-        Ok(self.turns.acquire().await?)
+    pub async fn turn(&self) -> anyhow::Result<OwnedSemaphorePermit> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned());
+        Ok(turn.await.context("the mail server is busy with other mails")??)
     }
 
     /// The Message-ID header: `id` at the sender's domain.
@@ -151,10 +138,8 @@ impl Mailer {
         Ok(message)
     }
 
-    pub async fn send(&self, message: Message) -> Result<(), Error> {
-        let sent = tokio::time::timeout(TIMEOUT_IN_ALL, self.transport.send(message));
-        sent.await.map_err(|_| Error::TooSlow)?.map_err(Error::Smtp)?;
-        Ok(())
+    pub async fn send(&self, message: &Message) -> Result<(), Error> {
+        self.server.send(message).await.map_err(Error::Server)
     }
 }
 

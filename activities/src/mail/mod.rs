@@ -1,34 +1,63 @@
 //! Mails to customers: at most one of each kind per order, never a reminder after payment.
 
 mod mailer;
+mod smtp;
 mod template;
+
+use std::sync::Arc;
 
 use domain::{OrderId, mail::MailKind, order::Order};
 use store::{
-    Db, Error, check_ins,
+    Db, Error,
     exceptions::CODE_UNDELIVERED,
     mails::{self, Unneeded},
     orders, received, refunds,
 };
+use tracing::Instrument as _;
 use workflows::contract::{MailOutcome, SendMailInput};
+
+use smtp::LONGEST;
 
 pub use mailer::{Mailer, MailerConfig};
 
-/// Sends one mail, unless the order no longer wants it. The order is looked at again under the
-/// mail's lock, at the last moment before the mail server is asked.
-pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
+/// Sends one mail, unless the order no longer wants it. Who asks may stop to wait; a mail that was begun goes to its end
+/// all the same, and is noted, so that it is not sent again.
+pub async fn send(db: &Db, mailer: &Arc<Mailer>, input: SendMailInput) -> anyhow::Result<MailOutcome> {
+    let turn = mailer.turn().await?;
+    let (db, mailer) = (db.clone(), Arc::clone(mailer));
+    let sending = async move {
+        let outcome = send_now(&db, &mailer, input).await;
+        drop(turn);
+        outcome
+    };
+    tokio::spawn(sending.in_current_span()).await?
+}
+
+/// The order, or its code, is looked at again under the mail's lock, at the last moment before the mail server is asked.
+async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
     let order = orders::get(db, id).await?;
-    let Some(text) = write(db, &order, kind).await? else { return Ok(skipped(id, kind)) };
-    let _turn = mailer.turn().await?;
-    let slot = match mails::claim(db, id, kind, &mailer.full_message_id(&message_id(id, kind))).await? {
+    let Some(draft) = write(db, &order, kind).await? else { return Ok(skipped(id, kind)) };
+    let message_id = message_id(id, kind);
+    let mut slot = match mails::claim(db, id, kind, &mailer.full_message_id(&message_id), LONGEST).await? {
         Ok(slot) => slot,
         Err(Unneeded::AlreadySent) => return Ok(MailOutcome::AlreadySent),
         Err(Unneeded::AlreadyRejected) => return Ok(MailOutcome::Rejected),
         Err(Unneeded::Moot) => return Ok(skipped(id, kind)),
+        Err(Unneeded::UnderWay) => anyhow::bail!("the mail is on its way, and not taken yet"),
     };
-    let sent = match mailer.compose(&text, &order.customer, &message_id(id, kind)) {
-        Ok(message) => mailer.send(message).await,
+    let text = match draft {
+        Draft::Text(text) => text,
+        Draft::WithCode => match slot.unsent_code().await? {
+            Some(code) => {
+                let is_renewed = matches!(kind, MailKind::NewCheckInCode(_));
+                template::check_in(&order, &code, is_renewed)?
+            }
+            None => return Ok(skipped(id, kind)),
+        },
+    };
+    let sent = match mailer.compose(&text, &order.customer, &message_id) {
+        Ok(message) => mailer.send(&message).await,
         Err(error) => Err(error),
     };
     match sent {
@@ -44,18 +73,20 @@ pub async fn send(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
     }
 }
 
-/// What the mail says. Nothing, if it is about a code that was sent, or is worth nothing any more.
-async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<template::Text>> {
+/// What a mail says, as far as it can be known before its lock is held.
+enum Draft {
+    Text(template::Text),
+    /// Another code may take the place of this one at any time, and is not to be followed by it.
+    WithCode,
+}
+
+/// None, if the mail is worth nothing any more.
+async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<Draft>> {
     let text = match kind {
         // A later extension has a mail of its own.
         MailKind::Extended(due) if due != order.payment_due_at => return Ok(None),
         MailKind::CheckIn | MailKind::NewCheckInCode(_) => {
-            let drawn_for = kind.code_drawn_for().flatten();
-            match check_ins::unsent_code(db, order.id, drawn_for).await? {
-                Some(_) if !order.has_nights_left() => return Ok(None),
-                Some(code) => template::check_in(order, &code, drawn_for.is_some())?,
-                None => return Ok(None),
-            }
+            return Ok(order.has_nights_left().then_some(Draft::WithCode));
         }
         MailKind::Expired | MailKind::Cancelled if order.paid_at.is_none() => {
             template::ended(order, kind, &received::came_before_end(db, order.id).await?)?
@@ -65,7 +96,7 @@ async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<
         }
         _ => template::render(order, kind, None)?,
     };
-    Ok(Some(text))
+    Ok(Some(Draft::Text(text)))
 }
 
 /// The mail server has it. If we or the database fail right here, the mail is sent once more, under the

@@ -183,6 +183,11 @@ impl Asked {
         Self { id, change, asked, is_keyed }
     }
 
+    /// The same request, with what was found out since; that is no part of what tells it from others.
+    pub fn with(self, change: Request) -> Self {
+        Self { change, ..self }
+    }
+
     /// Whether this very request was made before: then it gets the first answer, whatever has become of the order.
     pub async fn is_known(&self, app: &App) -> Result<bool, Problem> {
         Ok(self.is_keyed && changes::find(&app.db, self.id, &self.asked).await?.is_some())
@@ -236,7 +241,9 @@ impl Asked {
             return Ok(with_replayed(replayed, axum::Json(order)));
         }
         let problem = match answer {
-            Answer::WrongStatus(_) if matches!(self.change, Request::CheckIn | Request::NewCheckInCode) => {
+            Answer::WrongStatus(_)
+                if matches!(self.change, Request::CheckIn { .. } | Request::NewCheckInCode) =>
+            {
                 super::check_in::not_possible(&load(app, self.id).await?)
             }
             answer => refused(&self.change, answer),
@@ -275,6 +282,6 @@ fn not_possible(change: &Request) -> &'static str {
         Request::Cancel { .. } | Request::EndRefunded => "order_not_cancellable",
         Request::Extend { .. } => "order_not_extendable",
         Request::Fulfil => "order_not_fulfillable",
-        Request::CheckIn | Request::NewCheckInCode => "check_in_not_possible",
+        Request::CheckIn { .. } | Request::NewCheckInCode => "check_in_not_possible",
     }
 }

@@ -48,7 +48,7 @@ pub async fn check_in(
     Json(request): Json<CheckInOrder>,
 ) -> Result<Response, Problem> {
     let code = Code::parse(&request.code)?;
-    let asked = Asked::by(id, Request::CheckIn, key, code.as_str());
+    let asked = Asked::by(id, Request::CheckIn { code: None }, key, code.as_str());
     if asked.is_known(&app).await? {
         return asked.answer(&app).await; // the code was right
     }
@@ -57,7 +57,7 @@ pub async fn check_in(
         return Err(not_possible(&order));
     }
     match check_ins::verify(&app.db, id, &code, now()).await {
-        Ok(Verdict::Right) => asked.answer(&app).await,
+        Ok(Verdict::Right(code)) => asked.with(Request::CheckIn { code: Some(code) }).answer(&app).await,
         Ok(Verdict::Wrong(left)) => {
             tracing::warn!(order_id = %id, attempts_left = left, "wrong check-in code");
             Err(Problem::wrong_code(left))

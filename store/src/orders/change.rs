@@ -63,7 +63,7 @@ pub(super) async fn decide(
             let reminders_at = order.policy.reminders_at(order.placed_at, due);
             Changed::Extended { payment_due_at: due, reminders_at }
         }
-        (Request::Fulfil | Request::CheckIn, Answer::Done) => {
+        (Request::Fulfil | Request::CheckIn { .. }, Answer::Done) => {
             Changed::Ended(change.request.kind(), Status::Completed)
         }
         (Request::Cancel { .. } | Request::EndRefunded, Answer::Done) => {
@@ -94,7 +94,7 @@ async fn make(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>) -> Result<Optio
             Ok(Some(Answer::Done))
         }
         Request::Fulfil => answer(close::fulfil_locked(tx, order, at).await?, order),
-        Request::CheckIn => answer(stay::check_in_locked(tx, order, at).await?, order),
+        Request::CheckIn { .. } => answer(stay::check_in_locked(tx, order, at).await?, order),
         Request::EndRefunded => {
             cancel_paid(tx, order, "refunded", at).await?;
             Ok(Some(Answer::Done))
@@ -137,11 +137,18 @@ pub(crate) async fn refusal(
             CancelPaid::Refund if *force => None,
             CancelPaid::Refund => cancellation_closed(tx, order, at).await?,
         },
-        (Request::Fulfil | Request::CheckIn, Status::Paid) => {
+        (Request::Fulfil | Request::CheckIn { .. }, Status::Paid) => {
             // By refunds, or by a dispute that was lost.
             let gone =
                 refunds::is_all_asked_back(tx, order.id).await? || refunds::is_refunded(tx, order.id).await?;
-            gone.then_some(Answer::Refunded)
+            match request {
+                _ if gone => Some(Answer::Refunded),
+                // Another code took its place after it was found right.
+                Request::CheckIn { code: Some(code) } if !check_ins::is_good(tx, order.id, *code).await? => {
+                    wrong_status
+                }
+                _ => None,
+            }
         }
         (Request::NewCheckInCode, Status::Paid) => no_code_needed(tx, order, at).await?,
         (Request::EndRefunded, Status::Paid) => {
