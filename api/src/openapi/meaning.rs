@@ -174,7 +174,7 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         ("", "q") => json!({"maxLength": 200}),
         ("", "starting_after") => line(200),
         ("" | "PlaceOrder", "provider" | "payment_method") => line(64),
-        ("", "If-Match" | "If-None-Match") => json!({"pattern": ENTITY_TAGS}),
+        ("", "If-Match" | "If-None-Match") => json!({"minLength": 1, "pattern": ENTITY_TAGS}),
         ("OpenPayment", "payer") => json!({"maxLength": 128, "pattern": PAYER}),
         ("PayOrder", "event_id") => line(255),
         ("", "Idempotency-Key") => json!({"minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}),
