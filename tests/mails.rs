@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use domain::mail::MailKind;
 use serde_json::{Value, json};
+use store::{Db, mails};
 
 use crate::{
     harness::{GREETING, Setup, Shop, Smtp, eventually},
@@ -149,6 +151,33 @@ async fn a_mail_that_the_server_takes_its_time_with_is_sent_once() {
     shop.temporal.until_closed(&id).await;
     assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
     assert_eq!(smtp.commands("DATA").len(), 2);
+    shop.close();
+}
+
+/// The code is looked at when its mail's turn has come, not before: a dead one must not arrive after the new one.
+#[tokio::test]
+async fn a_code_that_was_replaced_is_mailed_no_more() {
+    let (shop, smtp) = with_whims().await;
+    shop.rooms("room", 1).await;
+    smtp.refuse("RCPT TO", "450 4.2.0 greylisted");
+    let id = shop.book("room", 2, 4).await;
+    shop.pay(&id).await;
+    shop.until(&id, "paid").await;
+    let db = Db::open(&shop.database_url, 2).unwrap();
+    let claim = async || {
+        mails::claim(&db, id.parse().unwrap(), MailKind::CheckIn, "<id>", Duration::from_secs(20))
+            .await
+            .unwrap()
+    };
+    let mut slot = eventually("nobody else sends it", async || claim().await.ok()).await;
+    assert!(slot.unsent_code().await.unwrap().is_some());
+    shop.api.post(&format!("/v1/orders/{id}/check-in-code"), &json!({})).await.is(200);
+    assert!(slot.unsent_code().await.unwrap().is_none());
+    drop(slot);
+    smtp.relent();
+    shop.fast_forward(&id, "PT20M").await;
+    let mails = shop.until_mailed(&id, "new_check_in_code").await;
+    assert!(!mails.contains(&"check_in".to_owned()), "{mails:?}");
     shop.close();
 }
 
