@@ -1,6 +1,7 @@
 //! Exceptions: money that no rule has settled (yet). Never silent, raised once, resolved once.
 
 mod undelivered;
+mod unreadable;
 
 use domain::{
     DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
@@ -12,12 +13,14 @@ use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder};
 
 use crate::{
-    Db, Error, Result, SqlTime, Tx, inbox::Event, orders, orders::Applied, random, refunds, refunds::Whose,
-    retry::retry, sql, timeline,
+    Db, Error, Result, SqlTime, Tx, orders, orders::Applied, random, refunds, refunds::Whose, retry::retry,
+    sql, timeline,
 };
 
 pub use undelivered::CODE_UNDELIVERED;
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
+pub use unreadable::UNREADABLE_EVENT;
+pub(crate) use unreadable::raise_unreadable;
 
 /// Money that an exception is about.
 #[derive(Debug, Clone)]
@@ -105,29 +108,6 @@ pub(crate) async fn raise(
         timeline::append(tx, order, at, &[("exception.raised", data)]).await?;
     }
     Ok(Some(Raised(id)))
-}
-
-/// The kind of a genuine event that could not be read. It is about no money that we know of.
-pub const UNREADABLE_EVENT: &str = "unreadable_event";
-
-/// Raises the exception of an event that could not be read: once for each, since an event is stored once.
-pub(crate) async fn raise_unreadable(tx: &mut Tx, event: &Event, why: &str, at: Timestamp) -> Result<()> {
-    let data = json!({"kind": UNREADABLE_EVENT, "provider": event.provider, "event_id": event.event_id,
-                      "type": event.kind, "why": why});
-    sqlx::query(
-        "INSERT INTO exceptions (id, kind, source, data, state, raised_at, provider)
-         VALUES ($1, $2, $3, $4, 'open', $5, $6)
-         ON CONFLICT (kind, source) DO NOTHING",
-    )
-    .bind(ExceptionId::new(at, random()).uuid())
-    .bind(UNREADABLE_EVENT)
-    .bind(format!("event/{}/{}", event.provider, event.event_id))
-    .bind(data)
-    .bind(sql(at))
-    .bind(&event.provider)
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 /// What the exception is about: one provider payment (or a part of it), for one order.

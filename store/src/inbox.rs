@@ -1,13 +1,16 @@
 //! Provider events, stored before they are answered. Whoever stored one tries to hand it to the
 //! engine at once; the sweeper hands over what a crash or an outage left.
 
+mod waiting;
+
 use domain::{
     OrderId, RefundId, SignedDuration, Timestamp,
     money::{Currency, Money},
     payment::{DisputeReport, DisputeState, Outcome, PaymentReport, RefundReport, RefundState},
 };
 
-use sqlx::PgExecutor;
+pub(crate) use waiting::money_that_waits;
+pub use waiting::waiting_money;
 
 use crate::{Db, Error, Lease, Result, SqlTime, Tx, exceptions, lease::put_off, orders, retry::retry, sql};
 
@@ -134,29 +137,6 @@ pub(crate) async fn store_own(
     };
     let id = insert(tx, &event, at).await?.ok_or_else(|| Error::corrupt("an event of our own came twice"))?;
     Ok(Pending { id, what: What::Payment(order, report) })
-}
-
-/// Money for an order that is stored, and that its workflow has not heard of yet: the engine was away.
-pub async fn waiting_money(db: &Db, order: OrderId) -> Result<Vec<PaymentReport>> {
-    money_that_waits(db.pool(), order).await
-}
-
-pub(crate) async fn money_that_waits(
-    from: impl PgExecutor<'_>,
-    order: OrderId,
-) -> Result<Vec<PaymentReport>> {
-    let rows: Vec<(String, String, String, i64, String)> = sqlx::query_as(
-        "SELECT provider, event_id, payment_id, amount, currency::text FROM inbox
-         WHERE order_id = $1 AND settled_at IS NULL AND outcome = 'succeeded' ORDER BY id",
-    )
-    .bind(order.uuid())
-    .fetch_all(from)
-    .await?;
-    let report = |(provider, event_id, payment_id, amount, currency): (_, _, _, _, String)| {
-        let money = Money::new(amount, Currency::parse(&currency).map_err(Error::corrupt)?);
-        Ok(PaymentReport { provider, event_id, payment_id, outcome: Outcome::Succeeded, money })
-    };
-    rows.into_iter().map(report).collect()
 }
 
 /// None if the event is known already.

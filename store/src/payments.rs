@@ -307,12 +307,8 @@ pub async fn close(db: &Db, id: PaymentId, state: &str, state_text: &str, at: Ti
 
 /// Notes the provider's own word for the state of an attempt.
 pub async fn note_state_text(db: &Db, id: PaymentId, text: &str, at: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE payments SET state_text = $2, updated_at = $3 WHERE id = $1 AND state_text <> $2")
-        .bind(id.uuid())
-        .bind(text)
-        .bind(sql(at))
-        .execute(db.pool())
-        .await?;
+    let note = "UPDATE payments SET state_text = $2, updated_at = $3 WHERE id = $1 AND state_text <> $2";
+    sqlx::query(note).bind(id.uuid()).bind(text).bind(sql(at)).execute(db.pool()).await?;
     Ok(())
 }
 
@@ -347,10 +343,8 @@ pub(crate) async fn pays(
 
 /// Whether money for this order, which had ended, pays another in its place.
 pub(crate) async fn is_replaced(tx: &mut Tx, order: OrderId) -> Result<bool> {
-    let query = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL)",
-    );
-    Ok(query.bind(order.uuid()).fetch_one(&mut **tx).await?)
+    let replaced = "SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL)";
+    Ok(sqlx::query_scalar(replaced).bind(order.uuid()).fetch_one(&mut **tx).await?)
 }
 
 /// Those of the orders that an attempt could still bring money for.
