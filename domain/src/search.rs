@@ -53,8 +53,8 @@ pub fn words(text: &str) -> Vec<String> {
         }
     };
     for c in fold(text).chars() {
-        if is_combining_mark(c) && !word.is_empty() {
-            word.push(c); // no letter by itself, and no end of a word
+        if is_combining_mark(c) {
+            word.extend((!word.is_empty()).then_some(c)); // no letter by itself, and no end of a word
         } else if !c.is_alphanumeric() || is_apostrophe(c) {
             end(&mut word);
         } else if is_word_alone(c) {
