@@ -6,6 +6,22 @@ use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 /// Makes spellings of the same text equal. Marks go where they are accents; where a mark makes another letter of it,
 /// as in "が" and "й", it stays.
 pub(crate) fn fold(text: &str) -> String {
+    let mut folded = pass(text);
+    // What becomes of a letter may be what is folded in turn; what is stored and what is asked for have to meet.
+    for _ in 0..MAX_PASSES {
+        let again = pass(&folded);
+        if again == folded {
+            break;
+        }
+        folded = again;
+    }
+    folded
+}
+
+/// No text is known that needs more than two.
+const MAX_PASSES: usize = 4;
+
+fn pass(text: &str) -> String {
     let mut base = None;
     let without_accents = text.nfkd().filter(|c| !is_ignorable(*c)).filter(|c| {
         if is_combining_mark(*c) {
