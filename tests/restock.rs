@@ -374,7 +374,24 @@ async fn what_is_asked_for_again_comes_back_once() {
     assert_eq!((shop.level("tea").await, shop.returned(&id).await), ((8, 0), vec![Value::Null]));
     shop.fulfil(&id).await.is(200);
 
+    // Two that fail side by side are two pieces, and each comes back when its refund is made again.
+    let id = paid(&shop, &[("tea", 2)], json!({}), "completed").await;
+    let single = json!([{"sku": "tea", "quantity": 1}]);
+    for failed in [&["failed"][..], &["failed", "failed"]] {
+        shop.bring_back(&id, single.clone()).await.is(201);
+        shop.until_refunds(&id, failed).await;
+    }
+    shop.no_faults().await;
+    for exception in shop.list_exceptions(&format!("state=open&order={id}")).await {
+        shop.resolve(&exception, "refund").await.is(200);
+    }
+    shop.until_payment_status(&id, "refunded").await;
+    shop.until_back(&id, 2).await;
+    assert_eq!(shop.returned(&id).await, [json!(2)]);
+    assert_eq!(shop.level("tea").await, (8, 0));
+
     // One of two pieces, for all the money.
+    shop.faults("", json!({"refunds": "fail"})).await;
     let id = paid(&shop, &[("tea", 2)], json!({}), "completed").await;
     let one = json!({"reason": "x", "amount": 2000, "lines": [{"sku": "tea", "quantity": 1}]});
     shop.ask_refund(&id, &one).await.is(201);

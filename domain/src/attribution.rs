@@ -105,12 +105,9 @@ pub struct Taken {
 impl Taken {
     /// Both, by one refund.
     fn and(self, more: Self) -> Self {
-        Self {
-            own: self.own + more.own,
-            held: self.held + more.held,
-            whole: self.whole.or(more.whole),
-            ..more
-        }
+        // Of two exceptions it is all of neither.
+        let whole = more.whole.filter(|_| self.held == 0);
+        Self { own: self.own + more.own, held: self.held + more.held, whole, short: more.short }
     }
 }
 

@@ -96,7 +96,6 @@ pub(crate) async fn claim(
     if units.is_empty() {
         return Ok(());
     }
-    forgo(tx, refund, order, units).await?;
     sqlx::query(
         "INSERT INTO refund_lines (refund_id, order_id, sku, quantity, state)
          SELECT $1, $2, sku, quantity, 'claimed' FROM unnest($3::text[], $4::bigint[]) AS u (sku, quantity)
@@ -112,21 +111,26 @@ pub(crate) async fn claim(
     check_ins::follow(tx, order, at).await
 }
 
-/// What a refund claims, one that failed before is not to bring back any more: it is asked for again.
-async fn forgo(tx: &mut Tx, refund: RefundId, order: OrderId, units: &Units) -> Result<()> {
+/// The money of a refund that failed went back otherwise: what it was to bring back comes back, less what refunds after
+/// it bring. It may have been asked for again by one of them.
+pub(crate) async fn give_back_of_failed(
+    tx: &mut Tx,
+    refund: RefundId,
+    order: OrderId,
+    at: Timestamp,
+) -> Result<()> {
     sqlx::query(
-        "UPDATE refund_lines l SET quantity = greatest(l.quantity - u.quantity, 1),
-                state = CASE WHEN l.quantity > u.quantity THEN l.state ELSE 'void' END
-         FROM unnest($3::text[], $4::bigint[]) AS u (sku, quantity)
-         WHERE l.order_id = $2 AND l.refund_id <> $1 AND l.sku = u.sku AND l.state = 'freed'",
+        "UPDATE refund_lines f SET quantity = greatest(f.quantity - l.quantity, 1),
+                state = CASE WHEN f.quantity > l.quantity THEN f.state ELSE 'void' END
+         FROM (SELECT sku, sum(quantity)::bigint AS quantity FROM refund_lines
+               WHERE order_id = $2 AND refund_id > $1 AND state IN ('claimed', 'returned') GROUP BY sku) AS l
+         WHERE f.refund_id = $1 AND f.sku = l.sku AND f.state = 'freed'",
     )
     .bind(refund.uuid())
     .bind(order.uuid())
-    .bind(units.keys().map(Sku::as_str).collect::<Vec<_>>())
-    .bind(units.values().copied().collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    give_back(tx, refund, order, at).await
 }
 
 /// The money of a refund is back: so is what it had claimed. Done once, however often it is asked for.

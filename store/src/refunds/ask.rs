@@ -179,21 +179,34 @@ pub(crate) async fn give_back_of_cancelled(tx: &mut Tx, order: OrderId, at: Time
     }
 }
 
-/// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes back, too. Of
-/// a refund that failed another exception tells.
+/// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes back, too,
+/// less what other exceptions tell of (a refund that failed), or a person has kept.
 pub(crate) async fn give_back_of_sent(tx: &mut Tx, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
     let left: Vec<(uuid::Uuid, i64, String, i64)> = sqlx::query_as(
         "SELECT e.id, e.amount - e.back, e.currency::text, p.amount
          FROM exceptions e JOIN payments p ON p.id = e.payment_id
          WHERE e.payment_id = $1 AND e.action = 'refund' AND e.resolved_by IN ('rule', 'api') AND e.amount > e.back
            AND e.kind <> 'refund_failed'
-           AND NOT EXISTS (SELECT 1 FROM refunds r WHERE r.exception_id = e.id AND r.state = 'failed')
          ORDER BY e.id",
     )
     .bind(whose.payment.map(PaymentId::uuid))
     .fetch_all(&mut **tx)
     .await?;
+    let mut told: i64 = sqlx::query_scalar(
+        "SELECT coalesce(sum(amount), 0)::bigint FROM exceptions
+         WHERE payment_id = $1 AND kind = 'refund_failed'
+           AND (state = 'open' OR (resolved_by = 'api' AND action <> 'refund'))",
+    )
+    .bind(whose.payment.map(PaymentId::uuid))
+    .fetch_one(&mut **tx)
+    .await?;
     for (exception, amount, currency, captured) in left {
+        let elsewhere = told.min(amount);
+        told -= elsewhere;
+        let amount = amount - elsewhere;
+        if amount == 0 {
+            continue;
+        }
         let money = Money::new(amount, Currency::parse(&currency).map_err(Error::corrupt)?);
         let new = New {
             order: whose.order,

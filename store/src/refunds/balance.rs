@@ -281,7 +281,7 @@ async fn give_back_superseded(tx: &mut Tx, books: &Books, order: OrderId, at: Ti
     let payment = books.payment();
     for (place, row) in books.refunds.iter().enumerate() {
         if payment.went_otherwise(place) {
-            returns::give_back(tx, RefundId::from_uuid(row.id), order, at).await?;
+            returns::give_back_of_failed(tx, RefundId::from_uuid(row.id), order, at).await?;
         }
     }
     Ok(())
