@@ -70,7 +70,7 @@ async fn a_generated_python_client_sells() {
 #[tokio::test]
 async fn generated_typescript_clients_sell() {
     let (shop, dir) = (Shop::open().await, test_dir());
-    for file in ["package.json", "tsconfig.json", "fetch.ts", "functions.ts"] {
+    for file in ["package.json", "tsconfig.json", "fetch.ts", "functions.ts", "until.ts"] {
         std::fs::copy(repository().join("tests/clients").join(file), dir.join(file)).unwrap();
     }
     let node = Node::find().await;

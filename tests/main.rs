@@ -61,6 +61,7 @@ mod repeats;
 mod replay;
 mod requests;
 mod restock;
+mod restock_failed;
 mod restock_stays;
 mod spellings;
 mod stays;

@@ -1,19 +1,11 @@
 // Sells, pays, refunds and reads by the types that openapi-typescript generated. Wants the API's address and its key.
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
+import { until } from "./until";
 import createClient from "openapi-fetch";
 import type { components, paths } from "./schema";
 
 type Order = components["schemas"]["Order"];
-
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await new Promise((wake) => setTimeout(wake, 100));
-  }
-  throw new Error(`waited in vain: ${what}`);
-}
 
 async function main([baseUrl, key]: string[]) {
   const client = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key}` } });

@@ -1,17 +1,9 @@
 // Sells, pays, refunds and reads by the functions that openapi-ts generated. Wants the API's address and its key.
 import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
+import { until } from "./until";
 import { client } from "./sdk/client.gen";
 import { adjustInventory, getOrder, listRefunds, payOrder, placeOrder, putProduct, requestRefund } from "./sdk";
-
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  for (const deadline = Date.now() + 60_000; Date.now() < deadline; ) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    await new Promise((wake) => setTimeout(wake, 100));
-  }
-  throw new Error(`waited in vain: ${what}`);
-}
 
 async function main([baseUrl, key]: string[]) {
   client.setConfig({ baseUrl, auth: () => key });

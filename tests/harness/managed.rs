@@ -17,7 +17,8 @@ use tokio::sync::OnceCell;
 use super::eventually;
 
 /// Who owns the shops' databases.
-pub const ROLE: &str = "shop";
+const ROLE: &str = "shop";
+pub const OWNER: &str = "OWNER shop";
 const PASSWORD: &str = "the-password-of-a-shop";
 
 static FRONT: OnceCell<Front> = OnceCell::const_new();

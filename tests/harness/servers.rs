@@ -66,7 +66,7 @@ pub async fn database_env(database_url: &str) -> Vec<(&'static str, String)> {
 /// A new migrated database on `postgres`; gives its URL.
 pub async fn database(postgres: &Postgres) -> String {
     let name = format!("shop_{}", unique());
-    create(postgres, &name, "template1").await;
+    create(postgres, &name, "template1", "").await;
     migrate(&postgres.url(&name));
     postgres.url(&name)
 }
@@ -75,7 +75,7 @@ pub async fn database(postgres: &Postgres) -> String {
 pub async fn shared_database() -> String {
     let postgres = &servers().await.postgres;
     let name = format!("shop_{}", unique());
-    create(postgres, &name, TEMPLATE).await;
+    create(postgres, &name, TEMPLATE, owner()).await;
     postgres.url(&name)
 }
 
@@ -98,7 +98,7 @@ async fn start() -> Servers {
     .unwrap();
     if managed::is_wanted() {
         managed::prepare(&postgres).await;
-        create(&postgres, TEMPLATE, "template1").await;
+        create(&postgres, TEMPLATE, "template1", owner()).await;
         let mut command = migrate_command();
         let env = managed::env(&postgres, &RUN.0, &postgres.url(TEMPLATE)).await;
         eventually("PgBouncer lets the migrations through", async || {
@@ -107,16 +107,20 @@ async fn start() -> Servers {
         .await;
         managed::leave(&postgres, TEMPLATE).await;
     } else {
-        create(&postgres, TEMPLATE, "template1").await;
+        create(&postgres, TEMPLATE, "template1", owner()).await;
         migrate(&postgres.url(TEMPLATE));
     }
     Servers { postgres, temporal, mail }
 }
 
-async fn create(postgres: &Postgres, name: &str, template: &str) {
+/// Whose the shops' databases are, in words of SQL; our own user's, if nothing.
+fn owner() -> &'static str {
+    if managed::is_wanted() { managed::OWNER } else { "" }
+}
+
+async fn create(postgres: &Postgres, name: &str, template: &str, owner: &str) {
     let mut connection = PgConnection::connect(&postgres.url("postgres")).await.unwrap();
-    let owner = if managed::is_wanted() { format!(" OWNER {}", managed::ROLE) } else { String::new() };
-    let statement = format!("CREATE DATABASE {name} TEMPLATE {template}{owner}");
+    let statement = format!("CREATE DATABASE {name} TEMPLATE {template} {owner}");
     connection.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
 }
 
