@@ -134,6 +134,26 @@ async fn a_mail_that_is_refused_for_now_goes_out_later() {
     shop.close();
 }
 
+/// No mail is tried for ever, and none is lost without a word. The mails of what is due are given up soonest.
+#[tokio::test]
+async fn a_mail_that_is_refused_for_too_long_is_told() {
+    let (shop, smtp) = with_whims().await;
+    smtp.refuse("RCPT TO", "450 4.2.0 come back later");
+    let policy = json!({"payment_window": "PT40M", "reminders": ["PT10M", "PT20M"]});
+    let id = shop.place_with(&[("tea", 1)], policy).await;
+    shop.fast_forward(&id, "PT21M").await;
+    shop.until_told(&id, "mail.rejected").await;
+    let given_up = |kind: &str| json!({"kind": kind, "code": null, "reason": "given_up"});
+    assert_eq!(told(&shop, &id, "mail.rejected").await, [given_up("reminder_1")], "the second one is due");
+    smtp.relent();
+    shop.fast_forward(&id, "PT5M").await;
+    assert_eq!(shop.until_mailed(&id, "reminder_2").await, ["reminder_2"]);
+    shop.pay(&id).await;
+    shop.until_mailed(&id, "paid").await;
+    assert_eq!(told(&shop, &id, "mail.rejected").await.len(), 1);
+    shop.close();
+}
+
 /// Who gives up waiting for the answer to a mail's last line sends it twice.
 #[tokio::test]
 async fn a_mail_that_the_server_takes_its_time_with_is_sent_once() {

@@ -222,6 +222,15 @@ impl Activities {
     ) -> Result<MailOutcome, ActivityError> {
         Ok(mail::send(&self.db, &self.mailer, input).await?)
     }
+
+    #[activity(definition = workflows::contract::GiveUpMail)]
+    pub async fn give_up_mail(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: SendMailInput,
+    ) -> Result<MailOutcome, ActivityError> {
+        Ok(mail::give_up(&self.db, &self.mailer, input).await?)
+    }
 }
 
 fn released(order: &domain::OrderId, closed: Closed, status: Status) -> Outcome {

@@ -91,6 +91,12 @@ impl OrderSteps {
     pub fn send_mail(_: SendMailInput) -> Result<MailOutcome, ActivityError> {
         unimplemented!()
     }
+
+    /// Notes that the mail is tried no more, unless it was sent after all or there is no longer anything to tell.
+    #[activity(name = "give-up-mail")]
+    pub fn give_up_mail(_: SendMailInput) -> Result<MailOutcome, ActivityError> {
+        unimplemented!()
+    }
 }
 
 /// What moves money at providers, outside of an order's own story.
@@ -119,8 +125,8 @@ impl MoneySteps {
 
 pub use money_steps::{DriveRefund, ListProviders, ReconcileProvider};
 pub use order_steps::{
-    Cancel, CheckIn, CloseAttempts, DecideChange, EndStay, Expire, Extend, Fulfil, Reserve, SendMail,
-    SettlePayment,
+    Cancel, CheckIn, CloseAttempts, DecideChange, EndStay, Expire, Extend, Fulfil, GiveUpMail, Reserve,
+    SendMail, SettlePayment,
 };
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -314,7 +320,7 @@ pub enum MailOutcome {
     AlreadySent,
     /// A reminder after the money came, or after the order ended.
     Moot,
-    /// The mail server refused it for good.
+    /// The mail server refused it for good, or for too long.
     Rejected,
 }
 

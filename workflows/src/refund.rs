@@ -10,7 +10,7 @@ use temporalio_workflow::{
 
 use crate::{
     contract::{MoneySteps, OrderSteps, RefundStep, SendMailInput},
-    step::{now, step},
+    step::{give_up_mail, now, step},
     timeouts::{MAIL, PROVIDER, REFUND_POLL},
 };
 
@@ -66,11 +66,14 @@ impl RefundWorkflow {
         }
     }
 
-    /// A mail that cannot be sent fails visibly in the history; the money is back all the same.
+    /// The money is back, whether or not its mail can be sent.
     async fn tell(ctx: &WorkflowContext<Self>, input: &RefundInput, state: RefundState) {
         if let (Some(order), RefundState::Succeeded) = (input.order, state) {
-            let mail = SendMailInput { order, at: now(ctx), kind: MailKind::Refunded(input.refund) };
-            let _ = step(ctx, OrderSteps::send_mail, mail, MAIL, "mail: refunded").await;
+            let kind = MailKind::Refunded(input.refund);
+            let mail = SendMailInput { order, at: now(ctx), kind };
+            if step(ctx, OrderSteps::send_mail, mail, MAIL, "mail: refunded").await.is_err() {
+                give_up_mail(ctx, order, kind).await;
+            }
         }
     }
 }

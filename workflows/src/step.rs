@@ -1,11 +1,14 @@
 //! How a workflow takes a step: one quick local try, then durable.
 
-use domain::Timestamp;
+use domain::{OrderId, Timestamp, mail::MailKind};
 use temporalio_common::ActivityDefinition;
 use temporalio_common::data_converters::TemporalDeserializable;
 use temporalio_workflow::{ActivityExecutionError, WorkflowCancellationToken, WorkflowContext};
 
-use crate::timeouts::Effort;
+use crate::{
+    contract::{OrderSteps, SendMailInput},
+    timeouts::{DATABASE, Effort},
+};
 
 /// Takes a step to its end, whatever happens to the workflow meanwhile: it runs under a token of its
 /// own, since a cancelled workflow must still give its stock back.
@@ -27,6 +30,15 @@ where
         return Ok(output);
     }
     ctx.execute_activity(activity, input, effort.durable(&detached, summary)).await
+}
+
+/// Tells that a mail was tried as long as it was worth it. Histories from before this was told end without it.
+pub(crate) async fn give_up_mail<W>(ctx: &WorkflowContext<W>, order: OrderId, kind: MailKind) {
+    if ctx.patched("give-up-mail") {
+        let mail = SendMailInput { order, at: now(ctx), kind };
+        // It is tried for ever: only a step that cannot be repeated fails, and shows in the history.
+        let _ = step(ctx, OrderSteps::give_up_mail, mail, DATABASE, "give the mail up").await;
+    }
 }
 
 /// An activity by reference: the macro's marker types cannot be copied, and a step names its

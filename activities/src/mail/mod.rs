@@ -10,7 +10,7 @@ use domain::{OrderId, mail::MailKind, order::Order};
 use store::{
     Db, Error,
     exceptions::CODE_UNDELIVERED,
-    mails::{self, Unneeded},
+    mails::{self, Rejection, Unneeded},
     orders, received, refunds,
 };
 use tracing::Instrument as _;
@@ -33,30 +33,13 @@ pub async fn send(db: &Db, mailer: &Arc<Mailer>, input: SendMailInput) -> anyhow
     tokio::spawn(sending.in_current_span()).await?
 }
 
-/// The order, or its code, is looked at again under the mail's lock, at the last moment before the mail server is asked.
 async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
-    let order = orders::get(db, id).await?;
-    let Some(draft) = write(db, &order, kind).await? else { return Ok(skipped(id, kind)) };
-    let message_id = message_id(id, kind);
-    let mut slot = match mails::claim(db, id, kind, &mailer.full_message_id(&message_id), LONGEST).await? {
-        Ok(slot) => slot,
-        Err(Unneeded::AlreadySent) => return Ok(MailOutcome::AlreadySent),
-        Err(Unneeded::AlreadyRejected) => return Ok(MailOutcome::Rejected),
-        Err(Unneeded::Moot) => return Ok(skipped(id, kind)),
-        Err(Unneeded::UnderWay) => anyhow::bail!("the mail is on its way, and not taken yet"),
+    let Claimed { slot, order, text } = match claim(db, mailer, id, kind).await? {
+        Ok(claimed) => claimed,
+        Err(outcome) => return Ok(outcome),
     };
-    let text = match draft {
-        Draft::Text(text) => text,
-        Draft::WithCode => match slot.unsent_code().await? {
-            Some(code) => {
-                let is_renewed = matches!(kind, MailKind::NewCheckInCode(_));
-                template::check_in(&order, &code, is_renewed)?
-            }
-            None => return Ok(skipped(id, kind)),
-        },
-    };
-    let sent = match mailer.compose(&text, &order.customer, &message_id) {
+    let sent = match mailer.compose(&text, &order.customer, &message_id(id, kind)) {
         Ok(message) => mailer.send(&message).await,
         Err(error) => Err(error),
     };
@@ -66,11 +49,60 @@ async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
             Ok(MailOutcome::Sent)
         }
         Err(error) if error.is_permanent() => {
-            note_rejected(slot, id, kind, &error, at).await?;
+            note_rejected(slot, id, kind, &error.rejection(), at).await?;
             Ok(MailOutcome::Rejected)
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Nobody tries the mail any more. If it is on its way all the same, that is waited for.
+pub async fn give_up(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
+    let SendMailInput { order: id, at, kind } = input;
+    match claim(db, mailer, id, kind).await? {
+        Ok(Claimed { slot, .. }) => {
+            note_rejected(slot, id, kind, &Rejection { code: None, reason: "given_up" }, at).await?;
+            Ok(MailOutcome::Rejected)
+        }
+        Err(outcome) => Ok(outcome),
+    }
+}
+
+/// A mail that is still to be sent.
+struct Claimed {
+    slot: mails::Slot,
+    order: Order,
+    text: template::Text,
+}
+
+/// The order, or its code, is looked at again under the mail's lock, at the last moment before the mail server is asked.
+async fn claim(
+    db: &Db,
+    mailer: &Mailer,
+    id: OrderId,
+    kind: MailKind,
+) -> anyhow::Result<Result<Claimed, MailOutcome>> {
+    let order = orders::get(db, id).await?;
+    let Some(draft) = write(db, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
+    let message_id = mailer.full_message_id(&message_id(id, kind));
+    let mut slot = match mails::claim(db, id, kind, &message_id, LONGEST).await? {
+        Ok(slot) => slot,
+        Err(Unneeded::AlreadySent) => return Ok(Err(MailOutcome::AlreadySent)),
+        Err(Unneeded::AlreadyRejected) => return Ok(Err(MailOutcome::Rejected)),
+        Err(Unneeded::Moot) => return Ok(Err(skipped(id, kind))),
+        Err(Unneeded::UnderWay) => anyhow::bail!("the mail is on its way, and not taken yet"),
+    };
+    let text = match draft {
+        Draft::Text(text) => text,
+        Draft::WithCode => match slot.unsent_code().await? {
+            Some(code) => {
+                let is_renewed = matches!(kind, MailKind::NewCheckInCode(_));
+                template::check_in(&order, &code, is_renewed)?
+            }
+            None => return Ok(Err(skipped(id, kind))),
+        },
+    };
+    Ok(Ok(Claimed { slot, order, text }))
 }
 
 /// What a mail says, as far as it can be known before its lock is held.
@@ -124,11 +156,10 @@ async fn note_rejected(
     slot: mails::Slot,
     id: OrderId,
     kind: MailKind,
-    error: &mailer::Error,
+    why: &Rejection,
     at: domain::Timestamp,
 ) -> Result<(), Error> {
-    let why = error.rejection();
-    let raised = slot.rejected(&why, at).await?;
+    let raised = slot.rejected(why, at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "rejected"]).inc();
     if raised {
         telemetry::metrics().exceptions.with_label_values(&[CODE_UNDELIVERED]).inc();

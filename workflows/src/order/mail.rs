@@ -9,7 +9,7 @@ use temporalio_workflow::{WorkflowCancellationToken, WorkflowContext, select};
 use super::OrderWorkflow;
 use crate::{
     contract::{OrderSteps, SendMailInput},
-    step::now,
+    step::{give_up_mail, now},
     timeouts::{Effort, MAIL},
 };
 
@@ -39,8 +39,11 @@ impl OrderWorkflow {
                 token.cancel();
                 ctx.state_mut(|s| s.mails.push_front(kind));
             }
-            // Sent, or given up after days: the activity's own failure shows in the history.
-            _ = &mut durable => {}
+            tried = &mut durable => {
+                if tried.is_err() {
+                    give_up_mail(ctx, ctx.state(Self::order), kind).await;
+                }
+            }
         }
     }
 
