@@ -1,9 +1,10 @@
 //! Somebody else in the database, who locks in another order than we do, and what nobody of ours has written.
 
+use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::{Executor as _, PgConnection};
 
-use crate::harness::{Shop, eventually};
+use crate::harness::{Setup, Shop, eventually};
 
 /// A person in a transaction, who locks rows with `FOR UPDATE` and is not the one whom PostgreSQL sends back.
 async fn person(shop: &Shop) -> PgConnection {
@@ -62,6 +63,29 @@ async fn a_decision_that_meets_a_deadlock_is_made_all_the_same() {
     lock(&mut person, "orders".to_owned()).await;
     person.execute("COMMIT").await.unwrap();
     assert_eq!(resolved.await.unwrap().is(200)["state"], "resolved");
+    shop.close();
+}
+
+/// Some set it for all their databases. Then a lone statement, too, would be undone where it only has to wait.
+#[tokio::test]
+async fn a_database_that_is_strict_by_default_undoes_nothing_of_ours() {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 1000).await;
+    let strict =
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable',
+                  current_database()); END $$";
+    shop.sql().await.execute(strict).await.unwrap();
+    let (api, process) = shop.start_api(&[]).await;
+    let api = &api;
+    let body = shop.order_body(&[("tea", 1)]);
+    let placed = join_all((0..40).map(|_| api.post("/v1/orders", &body)));
+    let adjustment = json!({"delta": 1, "reason": "found"});
+    let adjusted = join_all((0..40).map(|_| api.post("/v1/inventory/tea/adjustments", &adjustment)));
+    for answer in std::iter::chain(placed.await, adjusted.await) {
+        answer.is(201);
+    }
+    assert_eq!(shop.level("tea").await, (1040, 40));
+    assert!(!process.log().contains("a transaction is done again"));
     shop.close();
 }
 

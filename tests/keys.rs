@@ -25,7 +25,7 @@ async fn several_api_keys_are_good_while_they_are_changed() {
 }
 
 #[test]
-fn what_is_short_is_refused_by_its_name() {
+fn what_is_too_short_or_too_few_is_refused_by_its_name() {
     let short = "0123456789abcde";
     let long = "0123456789abcdef";
     let table = [
@@ -51,6 +51,11 @@ fn what_is_short_is_refused_by_its_name() {
         ),
         ("worker", vec![("HOLDFAST_STRIPE_API_KEY", "sk_test".to_owned())], "HOLDFAST_STRIPE_API_KEY"),
         ("worker", vec![("HOLDFAST_PAYLOAD_KEY", short.to_owned())], "HOLDFAST_PAYLOAD_KEY"),
+        (
+            "worker",
+            vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", "0".to_owned())],
+            "HOLDFAST_DATABASE_MAX_CONNECTIONS",
+        ),
     ];
     for (command, env, name) in table {
         let output = Command::new(env!("CARGO_BIN_EXE_holdfast"))

@@ -76,6 +76,19 @@ fn check(said: &str, words: &[String]) {
     assert!(!said.contains(SECRET) && !said.contains("pool timed out"), "{said}");
 }
 
+/// A parameter that sqlx does not know it would log with its value.
+#[tokio::test]
+async fn what_a_url_says_in_vain_is_named_without_its_value() {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let separator = if shop.database_url.contains('?') { '&' } else { '?' };
+    let url = format!("{}{separator}sslpassword={SECRET}", shop.database_url);
+    let (_api, mut process) = shop.start_api(&[("DATABASE_URL", url)]).await;
+    let line = process.says("DATABASE_URL says something that is not known here").await;
+    assert_eq!(line["name"], "sslpassword");
+    assert!(!process.log().contains(SECRET));
+    shop.close();
+}
+
 #[test]
 fn a_url_that_is_none_is_named() {
     let dir = test_dir();

@@ -27,10 +27,7 @@ pub struct Database {
 
 impl Database {
     pub fn load() -> anyhow::Result<Self> {
-        let max_connections = match optional("HOLDFAST_DATABASE_MAX_CONNECTIONS") {
-            Some(text) => text.parse().context("HOLDFAST_DATABASE_MAX_CONNECTIONS must be a number")?,
-            None => DEFAULT_MAX_CONNECTIONS,
-        };
+        let max_connections = count("HOLDFAST_DATABASE_MAX_CONNECTIONS")?.unwrap_or(DEFAULT_MAX_CONNECTIONS);
         let url = required("DATABASE_URL", "postgres://user:password@host/database")?;
         Ok(Self { url, max_connections, pooler: pooler()? })
     }

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod changes;
 pub mod check_ins;
+mod database_url;
 pub mod disputes;
 mod door;
 mod error;

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use sqlx::{Executor as _, migrate::Migrator};
+use sqlx::{Connection as _, Executor as _, migrate::Migrator};
 
 use crate::{Db, Error, Result, pool::Pooler};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Everybody who migrates takes this, one after the other. A number of our own.
-const LOCK: &str =
-    "SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock(7402185190355)";
+const LOCK: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0;
+     SELECT pg_advisory_xact_lock(7402185190355)";
 
 /// A probe does not wait as long as a buyer; this long may a request wait for a connection before we are called busy.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,11 +28,20 @@ impl Db {
     pub async fn migrate(&self) -> Result<()> {
         self.reach().await?;
         match self.pooler {
-            Pooler::Session => MIGRATIONS.run(&self.pool).await?,
+            Pooler::Session => self.migrate_one_by_one().await?,
             Pooler::Transaction => self.migrate_in_one().await?,
         }
         // What a word is cannot be said in SQL.
         crate::products::history::index_rest(self).await?;
+        Ok(())
+    }
+
+    /// A big table takes its time: no statement is ended, but one that waits for a lock lets others pass after a while.
+    async fn migrate_one_by_one(&self) -> Result<()> {
+        let mut connection = self.pool.acquire().await?.detach();
+        connection.execute("SET statement_timeout = 0").await?;
+        MIGRATIONS.run(&mut connection).await?;
+        connection.close().await?;
         Ok(())
     }
 

@@ -16,6 +16,8 @@ use crate::{
     executor::{Report, Tx},
 };
 
+/// Whatever the database's default is: a lone statement, too, locks what it changes, and is undone by nobody.
+const ISOLATION: &str = "read committed";
 /// How long a caller waits for a free connection, and a statement or a lock may take.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENT_TIMEOUT: &str = "15s";
@@ -60,10 +62,11 @@ impl Db {
 
     /// The same with something between us and PostgreSQL.
     pub fn open_behind(pooler: Pooler, url: &str, max_connections: u32) -> Result<Self> {
-        let options: PgConnectOptions = url.parse()?;
-        let options = options.application_name("holdfast");
+        let options = crate::database_url::parse(url)?.application_name("holdfast");
         let options = match pooler {
-            Pooler::Session => options.options(settings()),
+            Pooler::Session => {
+                options.options(settings()).options([("default_transaction_isolation", ISOLATION)])
+            }
             // What a pooler does not know at the start of a session it refuses, and what it knows it may forget.
             Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
         };
@@ -179,7 +182,7 @@ fn settings() -> [(&'static str, &'static str); 4] {
 
 /// The beginning of a transaction in a session that may be anybody's.
 fn begin_alone() -> String {
-    format!("BEGIN{}", set_local())
+    format!("BEGIN ISOLATION LEVEL {ISOLATION}{}", set_local())
 }
 
 fn set_local() -> String {

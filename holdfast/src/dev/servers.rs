@@ -25,6 +25,8 @@ enum Place<T> {
 pub struct Servers {
     tools: Tools,
     postgres: Place<(Postgres, PostgresOptions)>,
+    /// In front of a PostgreSQL that is given.
+    pooler: store::Pooler,
     temporal: Place<(Temporal, TemporalOptions)>,
     mail: Place<MailCatcher>,
     /// Where our Temporal UI asks for payloads in clear.
@@ -33,23 +35,24 @@ pub struct Servers {
 
 impl Servers {
     pub async fn start(args: &Args) -> anyhow::Result<Self> {
+        let pooler = config::pooler()?;
         if let Some(url) = config::optional("DATABASE_URL") {
-            check_database(url).await?;
+            check_database(url, pooler).await?;
         }
         let tools = Tools::new(args.data_dir.join("bin"));
         let codec = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let codec_port = codec.local_addr()?.port();
         let (postgres, temporal, mail) =
             tokio::try_join!(postgres(&tools, args), temporal(&tools, args, codec_port), mail(args))?;
-        Ok(Self { tools, postgres, temporal, mail, codec: Some(codec) })
+        Ok(Self { tools, postgres, pooler, temporal, mail, codec: Some(codec) })
     }
 
     pub fn database(&self) -> config::Database {
-        let url = match &self.postgres {
-            Place::Given(url) => url.clone(),
-            Place::Own((postgres, _)) => postgres.url(DATABASE),
+        let (url, pooler) = match &self.postgres {
+            Place::Given(url) => (url.clone(), self.pooler),
+            Place::Own((postgres, _)) => (postgres.url(DATABASE), store::Pooler::Session),
         };
-        config::Database { url, max_connections: MAX_CONNECTIONS, pooler: store::Pooler::Session }
+        config::Database { url, max_connections: MAX_CONNECTIONS, pooler }
     }
 
     pub fn temporal(&self, payload_key: &str) -> anyhow::Result<config::Temporal> {
@@ -148,8 +151,14 @@ impl Servers {
         payload_key: &str,
         sandbox_url: Option<&str>,
     ) -> anyhow::Result<()> {
+        let database = self.database();
+        let pooler = match database.pooler {
+            store::Pooler::Session => "session",
+            store::Pooler::Transaction => "transaction",
+        };
         let variables = [
-            ("DATABASE_URL", self.database().url),
+            ("DATABASE_URL", database.url),
+            ("HOLDFAST_DATABASE_POOLER", pooler.to_owned()),
             ("TEMPORAL_ADDRESS", self.temporal_address()),
             ("HOLDFAST_TEMPORAL_UI_URL", self.temporal_ui().unwrap_or_default()),
             (
@@ -172,8 +181,8 @@ impl Servers {
 }
 
 /// Says in one sentence why a database that was given cannot be used, before anything is started.
-async fn check_database(url: String) -> anyhow::Result<()> {
-    let db = config::Database { url, max_connections: 1, pooler: store::Pooler::Session }.open()?;
+async fn check_database(url: String, pooler: store::Pooler) -> anyhow::Result<()> {
+    let db = config::Database { url, max_connections: 1, pooler }.open()?;
     db.migrate().await.context("the database of DATABASE_URL cannot be used")
 }
 
