@@ -27,13 +27,13 @@ def until(what, ask):
 
 def main(base_url: str, key: str) -> None:
     client = AuthenticatedClient(base_url=base_url, token=key, raise_on_unexpected_status=True)
-    product = put_product.sync("py-tea", client=client, body=PutProduct(name="Tea", unit_price=1250, currency="EUR"))
+    product = put_product.sync("py tea/green+1", client=client, body=PutProduct(name="Tea", unit_price=1250, currency="EUR"))
     assert isinstance(product, Product), product
     stock = adjust_inventory.sync(product.sku, client=client, body=Adjustment(delta=10, reason="delivery"))
     assert isinstance(stock, Inventory) and stock.available == 10, stock
 
     wanted = PlaceOrder(
-        customer=Customer(id="py-1", email="ann@example.org"),
+        customer=Customer(id="auth0|py-1", email="ann@bücher.example"),
         currency="EUR",
         lines=[PlaceLine(sku=product.sku, quantity=2)],
     )
@@ -63,7 +63,7 @@ def main(base_url: str, key: str) -> None:
         return refunds if refunds.data[0].state.value == "succeeded" else None
 
     until("refunded", refunded)
-    mine = list_orders.sync(client=client, customer="py-1", status=OrderStatus.COMPLETED, limit=5)
+    mine = list_orders.sync(client=client, customer="auth0|py-1", status=OrderStatus.COMPLETED, limit=5)
     assert isinstance(mine, ListOrder) and [it.id for it in mine.data] == [order.id], mine
 
     too_many = PlaceOrder(customer=wanted.customer, currency="EUR", lines=[PlaceLine(sku=product.sku, quantity=10)])

@@ -9,7 +9,7 @@ type Order = components["schemas"]["Order"];
 
 async function main([baseUrl, key]: string[]) {
   const client = createClient<paths>({ baseUrl, headers: { Authorization: `Bearer ${key}` } });
-  const sku = "ts-tea";
+  const sku = "ts tea/green+1";
   const product = await client.PUT("/v1/products/{sku}", {
     params: { path: { sku } },
     body: { name: "Tea", unit_price: 1250, currency: "EUR" },
@@ -25,7 +25,7 @@ async function main([baseUrl, key]: string[]) {
     client.POST("/v1/orders", {
       params: { header: { "Idempotency-Key": randomUUID() } },
       body: {
-        customer: { id: "ts-1", email: "ann@example.org" },
+        customer: { id: "auth0|ts-1", email: "ann@bücher.example" },
         currency: "EUR",
         lines: [{ sku, quantity }],
         metadata: { cart: 7 },
@@ -51,7 +51,7 @@ async function main([baseUrl, key]: string[]) {
     return refunds.data?.data.every((it) => it.state === "succeeded") || undefined;
   });
   const mine = await client.GET("/v1/orders", {
-    params: { query: { customer: "ts-1", status: "completed", limit: 5 } },
+    params: { query: { customer: "auth0|ts-1", status: "completed", limit: 5 } },
   });
   assert.deepEqual(mine.data?.data.map((it) => it.id), [order!.id]);
   const problem = (await place(10)).error;

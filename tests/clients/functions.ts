@@ -7,14 +7,14 @@ import { adjustInventory, getOrder, listRefunds, payOrder, placeOrder, putProduc
 
 async function main([baseUrl, key]: string[]) {
   client.setConfig({ baseUrl, auth: () => key });
-  const path = { sku: "sdk-tea" };
+  const path = { sku: "sdk tea/green+1" };
   const product = await putProduct({ path, body: { name: "Tea", unit_price: 1250, currency: "EUR" } });
   assert.equal(product.data?.sku, path.sku, JSON.stringify(product.error));
   await adjustInventory({ path, body: { delta: 10, reason: "delivery" }, throwOnError: true });
   const { data: order } = await placeOrder({
     headers: { "Idempotency-Key": randomUUID() },
     body: {
-      customer: { id: "sdk-1", email: "ann@example.org" },
+      customer: { id: "gid://shop/Customer/1", email: "ann@bücher.example" },
       currency: "EUR",
       lines: [{ sku: path.sku, quantity: 2 }],
     },
