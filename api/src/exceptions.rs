@@ -93,7 +93,7 @@ impl From<Exception> for ExceptionDocument {
             amount: exception.amount,
             back: exception.back,
             currency: exception.currency,
-            effect: exception.action.as_deref().and_then(Action::from_store).map(Action::effect),
+            effect: exception.action.as_deref().and_then(|word| Action::parse(word).ok()).map(Action::effect),
             action: exception.action,
             note: exception.note,
             resolved_by: exception.resolved_by,

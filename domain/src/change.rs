@@ -46,30 +46,14 @@ impl Request {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    Cancel,
-    Extend,
-    Fulfil,
-    CheckIn,
-    EndRefunded,
-    NewCheckInCode,
-}
-
-impl Kind {
-    pub const ALL: [Self; 6] =
-        [Self::Cancel, Self::Extend, Self::Fulfil, Self::CheckIn, Self::EndRefunded, Self::NewCheckInCode];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Cancel => "cancel",
-            Self::Extend => "extend",
-            Self::Fulfil => "fulfil",
-            Self::CheckIn => "check_in",
-            Self::EndRefunded => "end_refunded",
-            Self::NewCheckInCode => "new_check_in_code",
-        }
+text_enum! {
+    pub enum Kind("kind") {
+        Cancel = "cancel",
+        Extend = "extend",
+        Fulfil = "fulfil",
+        CheckIn = "check_in",
+        EndRefunded = "end_refunded",
+        NewCheckInCode = "new_check_in_code",
     }
 }
 

@@ -4,6 +4,10 @@
 //! the random bytes. Everything that enters through [`Invalid`]-returning constructors is valid from
 //! then on and is not checked again.
 
+#[macro_use]
+#[doc(hidden)]
+pub mod text_enum;
+
 pub mod attribution;
 pub mod change;
 pub mod check_in;
@@ -31,3 +35,9 @@ pub mod zone;
 pub use id::{ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp, civil::Date};
+#[cfg(feature = "sqlx")]
+#[doc(hidden)]
+pub use sqlx;
+#[cfg(feature = "utoipa")]
+#[doc(hidden)]
+pub use utoipa;

@@ -18,46 +18,21 @@ use crate::{
 
 pub const MAX_LINES: usize = 100;
 
-/// Where an order stands. It reaches exactly one terminal state and never leaves it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    AwaitingPayment,
-    /// Paid, and waiting to be fulfilled: by hand, or by the guest's check-in.
-    Paid,
-    Completed,
-    Cancelled,
-    Expired,
+text_enum! {
+    /// Where an order stands. It reaches exactly one terminal state and never leaves it.
+    pub enum Status("status") {
+        AwaitingPayment = "awaiting_payment",
+        /// Paid, and waiting to be fulfilled: by hand, or by the guest's check-in.
+        Paid = "paid",
+        Completed = "completed",
+        Cancelled = "cancelled",
+        Expired = "expired",
+    }
 }
 
 impl Status {
-    pub const ALL: [Self; 5] =
-        [Self::AwaitingPayment, Self::Paid, Self::Completed, Self::Cancelled, Self::Expired];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AwaitingPayment => "awaiting_payment",
-            Self::Paid => "paid",
-            Self::Completed => "completed",
-            Self::Cancelled => "cancelled",
-            Self::Expired => "expired",
-        }
-    }
-
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
-            Invalid::new("status", "must be awaiting_payment, paid, completed, cancelled or expired")
-        })
-    }
-
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled | Self::Expired)
-    }
-}
-
-impl std::fmt::Display for Status {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -245,28 +220,13 @@ impl Order {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PaymentStatus {
-    Unpaid,
-    Paid,
-    RefundPending,
-    Refunded,
-    PartiallyRefunded,
-}
-
-impl PaymentStatus {
-    pub const ALL: [Self; 5] =
-        [Self::Unpaid, Self::Paid, Self::RefundPending, Self::Refunded, Self::PartiallyRefunded];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unpaid => "unpaid",
-            Self::Paid => "paid",
-            Self::RefundPending => "refund_pending",
-            Self::Refunded => "refunded",
-            Self::PartiallyRefunded => "partially_refunded",
-        }
+text_enum! {
+    pub enum PaymentStatus("payment_status") {
+        Unpaid = "unpaid",
+        Paid = "paid",
+        RefundPending = "refund_pending",
+        Refunded = "refunded",
+        PartiallyRefunded = "partially_refunded",
     }
 }
 

@@ -21,24 +21,10 @@ pub struct PaymentReport {
     pub money: Money,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    Succeeded,
-    Failed,
-}
-
-impl Outcome {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
-    }
-
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let named = [Self::Succeeded, Self::Failed].into_iter().find(|outcome| outcome.as_str() == text);
-        named.ok_or_else(|| Invalid::new("outcome", "must be succeeded or failed"))
+text_enum! {
+    pub enum Outcome("outcome") {
+        Succeeded = "succeeded",
+        Failed = "failed",
     }
 }
 
@@ -58,35 +44,19 @@ pub struct RefundReport {
     pub money: Money,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefundState {
-    /// Ours alone so far: the provider has not confirmed it.
-    Requested,
-    /// On its way.
-    Pending,
-    Succeeded,
-    /// The money is still with the provider.
-    Failed,
+text_enum! {
+    pub enum RefundState("state") {
+        /// Ours alone so far: the provider has not confirmed it.
+        Requested = "requested",
+        /// On its way.
+        Pending = "pending",
+        Succeeded = "succeeded",
+        /// The money is still with the provider.
+        Failed = "failed",
+    }
 }
 
 impl RefundState {
-    pub const ALL: [Self; 4] = [Self::Requested, Self::Pending, Self::Succeeded, Self::Failed];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::Pending => "pending",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
-    }
-
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let named = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        named.ok_or_else(|| Invalid::new("state", "must be requested, pending, succeeded or failed"))
-    }
-
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed)
     }
@@ -127,31 +97,14 @@ pub struct DisputeReport {
     pub money: Money,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DisputeState {
-    /// The money is withdrawn, or may be.
-    Open,
-    /// The money is ours again.
-    Won,
-    /// The money is the payer's.
-    Lost,
-}
-
-impl DisputeState {
-    pub const ALL: [Self; 3] = [Self::Open, Self::Won, Self::Lost];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Won => "won",
-            Self::Lost => "lost",
-        }
-    }
-
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let named = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        named.ok_or_else(|| Invalid::new("state", "must be open, won or lost"))
+text_enum! {
+    pub enum DisputeState("state") {
+        /// The money is withdrawn, or may be.
+        Open = "open",
+        /// The money is ours again.
+        Won = "won",
+        /// The money is the payer's.
+        Lost = "lost",
     }
 }
 
@@ -163,67 +116,33 @@ impl TryFrom<String> for DisputeState {
     }
 }
 
-/// Why captured money is not simply an order's. Each becomes an exception, which a rule of the order's policy
-/// settles at once, or a person later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mismatch {
-    WrongAmount,
-    WrongCurrency,
-    /// The order was paid already by another payment.
-    PaidTwice,
-    /// The order was expired or cancelled when the money came.
-    OrderClosed,
-    /// No order has the id the provider named.
-    UnknownOrder,
-    /// What an accepted payment brought beyond the order's total.
-    Overpaid,
-    /// A refund that the provider could not make: the money is still ours.
-    RefundFailed,
-    /// More went back at the provider than we know a reason for.
-    RefundUnexplained,
-    /// The provider says something of a refund of ours that is not what was asked: about another payment, amount or
-    /// currency. It is not taken up.
-    RefundContradicted,
-    /// The payer wants the money back by way of the bank.
-    Disputed,
-    /// The provider did not say in time whether an attempt was captured; the order expired all the same.
-    AttemptUncertain,
-    /// We heard of a capture that the provider's books do not have, days later.
-    NotInBooks,
-}
-
-impl Mismatch {
-    pub const ALL: [Self; 12] = [
-        Self::WrongAmount,
-        Self::WrongCurrency,
-        Self::PaidTwice,
-        Self::OrderClosed,
-        Self::UnknownOrder,
-        Self::Overpaid,
-        Self::RefundFailed,
-        Self::RefundUnexplained,
-        Self::RefundContradicted,
-        Self::Disputed,
-        Self::AttemptUncertain,
-        Self::NotInBooks,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::WrongAmount => "wrong_amount",
-            Self::WrongCurrency => "wrong_currency",
-            Self::PaidTwice => "paid_twice",
-            Self::OrderClosed => "order_closed",
-            Self::UnknownOrder => "unknown_order",
-            Self::Overpaid => "overpaid",
-            Self::RefundFailed => "refund_failed",
-            Self::RefundUnexplained => "refund_unexplained",
-            Self::RefundContradicted => "refund_contradicted",
-            Self::Disputed => "disputed",
-            Self::AttemptUncertain => "attempt_uncertain",
-            Self::NotInBooks => "not_in_books",
-        }
+text_enum! {
+    /// Why captured money is not simply an order's. Each becomes an exception, which a rule of the order's policy
+    /// settles at once, or a person later.
+    pub enum Mismatch("kind") {
+        WrongAmount = "wrong_amount",
+        WrongCurrency = "wrong_currency",
+        /// The order was paid already by another payment.
+        PaidTwice = "paid_twice",
+        /// The order was expired or cancelled when the money came.
+        OrderClosed = "order_closed",
+        /// No order has the id the provider named.
+        UnknownOrder = "unknown_order",
+        /// What an accepted payment brought beyond the order's total.
+        Overpaid = "overpaid",
+        /// A refund that the provider could not make: the money is still ours.
+        RefundFailed = "refund_failed",
+        /// More went back at the provider than we know a reason for.
+        RefundUnexplained = "refund_unexplained",
+        /// The provider says something of a refund of ours that is not what was asked: about another payment, amount or
+        /// currency. It is not taken up.
+        RefundContradicted = "refund_contradicted",
+        /// The payer wants the money back by way of the bank.
+        Disputed = "disputed",
+        /// The provider did not say in time whether an attempt was captured; the order expired all the same.
+        AttemptUncertain = "attempt_uncertain",
+        /// We heard of a capture that the provider's books do not have, days later.
+        NotInBooks = "not_in_books",
     }
 }
 
@@ -285,36 +204,21 @@ pub fn resolution(mismatch: Mismatch, too_little: bool, rules: &MoneyRules) -> R
     }
 }
 
-/// What a person decides about an exception.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// The money goes back.
-    Refund,
-    /// The money is kept, for a reason that the note gives.
-    Accept,
-    /// There is nothing to do, for a reason that the note gives.
-    Dismiss,
-    /// The money counts towards its order, though it is not what was due.
-    Apply,
+text_enum! {
+    /// What a person decides about an exception.
+    pub enum Action("action") {
+        /// The money goes back.
+        Refund = "refund",
+        /// The money is kept, for a reason that the note gives.
+        Accept = "accept",
+        /// There is nothing to do, for a reason that the note gives.
+        Dismiss = "dismiss",
+        /// The money counts towards its order, though it is not what was due.
+        Apply = "apply",
+    }
 }
 
 impl Action {
-    pub const ALL: [Self; 4] = [Self::Refund, Self::Accept, Self::Dismiss, Self::Apply];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Refund => "refund",
-            Self::Accept => "accept",
-            Self::Dismiss => "dismiss",
-            Self::Apply => "apply",
-        }
-    }
-
-    pub fn from_store(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.as_str() == text)
-    }
-
     /// What it does and does not do, for people.
     pub const fn effect(self) -> &'static str {
         match self {

@@ -12,17 +12,18 @@ const MAX_REMINDERS: usize = 10;
 const MAX_GRACE: SignedDuration = SignedDuration::from_hours(24);
 const MAX_FREE_CANCELLATION: SignedDuration = SignedDuration::from_hours(365 * 24);
 
-/// What happens once an order is paid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fulfilment {
-    /// Completed at once.
-    #[default]
-    Immediate,
-    /// Waits as `paid` until the shop calls `fulfil`.
-    Manual,
-    /// Waits as `paid` until the guest checks in, or the stay is over. What an order with a stay does.
-    CheckIn,
+text_enum! {
+    /// What happens once an order is paid.
+    #[derive(Default)]
+    pub enum Fulfilment("fulfilment") {
+        /// Completed at once.
+        #[default]
+        Immediate = "immediate",
+        /// Waits as `paid` until the shop calls `fulfil`.
+        Manual = "manual",
+        /// Waits as `paid` until the guest checks in, or the stay is over. What an order with a stay does.
+        CheckIn = "check_in",
+    }
 }
 
 impl Fulfilment {
@@ -56,53 +57,56 @@ pub struct Policy {
     pub due_by: Option<Timestamp>,
 }
 
-/// Whether an order that is paid, but not handed over, can be cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CancelPaid {
-    /// Yes, and its money goes back.
-    #[default]
-    Refund,
-    Refuse,
+text_enum! {
+    /// Whether an order that is paid, but not handed over, can be cancelled.
+    #[derive(Default)]
+    pub enum CancelPaid("cancel_paid") {
+        /// Yes, and its money goes back.
+        #[default]
+        Refund = "refund",
+        Refuse = "refuse",
+    }
 }
 
-/// Money for an order that has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LatePayment {
-    Reinstate,
-    #[default]
-    Refund,
-    Exception,
+text_enum! {
+    /// Money for an order that has ended.
+    #[derive(Default)]
+    pub enum LatePayment("late_payment") {
+        Reinstate = "reinstate",
+        #[default]
+        Refund = "refund",
+        Exception = "exception",
+    }
 }
 
-/// More money than the order costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Overpayment {
-    /// Pays the order; the difference goes back.
-    RefundDifference,
-    /// Does not pay the order; a person looks.
-    #[default]
-    Exception,
+text_enum! {
+    /// More money than the order costs.
+    #[derive(Default)]
+    pub enum Overpayment("overpayment") {
+        /// Pays the order; the difference goes back.
+        RefundDifference = "refund_difference",
+        /// Does not pay the order; a person looks.
+        #[default]
+        Exception = "exception",
+    }
 }
 
-/// Money that cannot be the order's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settle {
-    Refund,
-    Exception,
+text_enum! {
+    /// Money that cannot be the order's.
+    pub enum Settle("underpayment") {
+        Refund = "refund",
+        Exception = "exception",
+    }
 }
 
-/// Less money than the order costs, as a client says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Underpayment {
-    Refund,
-    Exception,
-    /// Parts add up until the order is paid.
-    Accumulate,
+text_enum! {
+    /// Less money than the order costs, as a client says it.
+    pub enum Underpayment("underpayment") {
+        Refund = "refund",
+        Exception = "exception",
+        /// Parts add up until the order is paid.
+        Accumulate = "accumulate",
+    }
 }
 
 impl Underpayment {

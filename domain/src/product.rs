@@ -15,30 +15,15 @@ use crate::{
     text,
 };
 
-/// How a product is sold. Set when it is created, and never changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// By the piece.
-    #[default]
-    Goods,
-    /// By the night; the product's price is that of a night which has none of its own.
-    Stay,
-}
-
-impl Kind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Goods => "goods",
-            Self::Stay => "stay",
-        }
-    }
-
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        [Self::Goods, Self::Stay]
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| Invalid::new("kind", "must be `goods` or `stay`"))
+text_enum! {
+    /// How a product is sold. Set when it is created, and never changed.
+    #[derive(Default)]
+    pub enum Kind("kind") {
+        /// By the piece.
+        #[default]
+        Goods = "goods",
+        /// By the night; the product's price is that of a night which has none of its own.
+        Stay = "stay",
     }
 }
 
@@ -123,23 +108,13 @@ impl Product {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    Created,
-    Changed,
-    Retired,
-    /// In the catalogue again.
-    Restored,
-}
-
-impl EventKind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "product.created",
-            Self::Changed => "product.changed",
-            Self::Retired => "product.retired",
-            Self::Restored => "product.restored",
-        }
+text_enum! {
+    pub enum EventKind("type") {
+        Created = "product.created",
+        Changed = "product.changed",
+        Retired = "product.retired",
+        /// In the catalogue again.
+        Restored = "product.restored",
     }
 }
 

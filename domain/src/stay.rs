@@ -119,18 +119,18 @@ pub fn bookings<'a>(
     bookings
 }
 
-/// How often an extra is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Per {
-    /// Once for each room.
-    Stay,
-    /// For each room and night.
-    Night,
-    /// Once for each guest.
-    Guest,
-    /// For each guest and night.
-    GuestNight,
+text_enum! {
+    /// How often an extra is paid for.
+    pub enum Per("per") {
+        /// Once for each room.
+        Stay = "stay",
+        /// For each room and night.
+        Night = "night",
+        /// Once for each guest.
+        Guest = "guest",
+        /// For each guest and night.
+        GuestNight = "guest_night",
+    }
 }
 
 /// Something that can be had with a stay, such as breakfast.

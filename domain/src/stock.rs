@@ -68,15 +68,16 @@ pub fn quantity(quantity: i64) -> Result<i64, Invalid> {
     }
 }
 
-/// What moves stock by hand, without an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ByHand {
-    /// A correction, up or down.
-    #[default]
-    Adjusted,
-    /// A delivery: up.
-    Received,
+text_enum! {
+    /// What moves stock by hand, without an order.
+    #[derive(Default)]
+    pub enum ByHand("kind") {
+        /// A correction, up or down.
+        #[default]
+        Adjusted = "adjusted",
+        /// A delivery: up.
+        Received = "received",
+    }
 }
 
 impl From<ByHand> for Movement {
@@ -126,35 +127,25 @@ impl Level {
     }
 }
 
-/// A kind of ledger entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Movement {
-    /// Delivered: new on the shelf.
-    Received,
-    /// Counted, or written off; `quantity` is signed.
-    Adjusted,
-    /// Set aside for an order.
-    Held,
-    /// Sold: leaves the house.
-    Committed,
-    /// No longer set aside.
-    Released,
-    /// Sold, and back on the shelf.
-    Returned,
+text_enum! {
+    /// A kind of ledger entry.
+    pub enum Movement("kind") {
+        /// Delivered: new on the shelf.
+        Received = "received",
+        /// Counted, or written off; `quantity` is signed.
+        Adjusted = "adjusted",
+        /// Set aside for an order.
+        Held = "held",
+        /// Sold: leaves the house.
+        Committed = "committed",
+        /// No longer set aside.
+        Released = "released",
+        /// Sold, and back on the shelf.
+        Returned = "returned",
+    }
 }
 
 impl Movement {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Adjusted => "adjusted",
-            Self::Held => "held",
-            Self::Committed => "committed",
-            Self::Released => "released",
-            Self::Returned => "returned",
-        }
-    }
-
     /// What the movement adds to (on hand, held).
     pub const fn deltas(self, quantity: i64) -> (i64, i64) {
         match self {
