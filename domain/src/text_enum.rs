@@ -86,7 +86,7 @@ macro_rules! text_enum_in_sql {
 
         impl $crate::sqlx::postgres::PgHasArrayType for $name {
             fn array_type_info() -> $crate::sqlx::postgres::PgTypeInfo {
-                <str as $crate::sqlx::postgres::PgHasArrayType>::array_type_info()
+                <&str as $crate::sqlx::postgres::PgHasArrayType>::array_type_info()
             }
         }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{OrderId, Timestamp, check_in::Code, mail::MailKind, order::Status};
 use serde_json::{Value, json};
 
-use crate::{Db, Error, Result, SqlTime, Tx, check_ins, exceptions, retry::retry, sql, timeline};
+use crate::{Db, Error, Result, Tx, check_ins, exceptions, retry::retry, sql, timeline};
 
 /// Beyond the time that sending takes, a transaction that waits for it is ended only after this.
 const SPARE: Duration = Duration::from_secs(30);
@@ -41,36 +41,35 @@ pub async fn claim(
 ) -> Result<Result<Slot, Unneeded>> {
     retry(|| async {
         // By itself, so that nobody who finds the mail claimed has to wait for it.
-        sqlx::query(
+        sqlx::query!(
             "INSERT INTO mails (order_id, kind, message_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            order.uuid(),
+            kind.name(),
+            message_id
         )
-        .bind(order.uuid())
-        .bind(kind.name())
-        .bind(message_id)
         .execute(db.pool())
         .await?;
         let mut tx = db.begin().await?;
-        let found: Option<(bool, bool)> = sqlx::query_as(
-            "SELECT sent_at IS NOT NULL, rejected_at IS NOT NULL FROM mails WHERE order_id = $1 AND kind = $2
-             FOR UPDATE SKIP LOCKED",
+        let found = sqlx::query!(
+            "SELECT sent_at, rejected_at FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE SKIP LOCKED",
+            order.uuid(),
+            kind.name()
         )
-        .bind(order.uuid())
-        .bind(kind.name())
         .fetch_optional(&mut *tx)
         .await?;
-        let Some((sent, rejected)) = found else { return Ok(Err(Unneeded::UnderWay)) };
-        if sent {
+        let Some(mail) = found else { return Ok(Err(Unneeded::UnderWay)) };
+        if mail.sent_at.is_some() {
             return Ok(Err(Unneeded::AlreadySent));
         }
-        if rejected {
+        if mail.rejected_at.is_some() {
             return Ok(Err(Unneeded::AlreadyRejected));
         }
         if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
             return Ok(Err(Unneeded::Moot));
         }
-        sqlx::query("SELECT set_config('idle_in_transaction_session_timeout', $1, true)")
-            .bind(format!("{}s", (within + SPARE).as_secs()))
-            .execute(&mut *tx)
+        let seconds = format!("{}s", (within + SPARE).as_secs());
+        sqlx::query!("SELECT set_config('idle_in_transaction_session_timeout', $1, true)", seconds)
+            .fetch_one(&mut *tx)
             .await?;
         Ok(Ok(Slot { tx, order, kind }))
     })
@@ -79,29 +78,30 @@ pub async fn claim(
 
 /// The number of the last reminder of an order that went out (0: none did), and when it did.
 pub async fn reminders_sent(db: &Db, order: OrderId) -> Result<(u8, Option<Timestamp>)> {
-    let (sent, last): (i64, Option<SqlTime>) = sqlx::query_as(
-        "SELECT coalesce(max(substr(kind, length('reminder_') + 1)::bigint), 0), max(sent_at) FROM mails
+    let last = sqlx::query!(
+        "SELECT max(substr(kind, length('reminder_') + 1)::bigint) AS number, max(sent_at) AS sent_at FROM mails
          WHERE order_id = $1 AND starts_with(kind, 'reminder_') AND sent_at IS NOT NULL",
+        order.uuid()
     )
-    .bind(order.uuid())
     .fetch_one(db.pool())
     .await?;
-    Ok((u8::try_from(sent).unwrap_or(u8::MAX), last.map(|at| at.to_jiff())))
+    let number = last.number.map_or(0, |number| u8::try_from(number).unwrap_or(u8::MAX));
+    Ok((number, last.sent_at.map(|at| at.to_jiff())))
 }
 
 /// Money counts from the moment its webhook was stored, before the workflow has seen it.
 async fn awaits_payment(tx: &mut Tx, order: OrderId) -> Result<bool> {
-    let row: Option<(String, bool)> = sqlx::query_as(
-        "SELECT status, EXISTS (SELECT 1 FROM inbox
-                                WHERE order_id = $1 AND outcome = 'succeeded' AND settled_at IS NULL
-                                  AND amount >= o.total - o.parts_paid AND inbox.currency = o.currency)
-         FROM orders o WHERE id = $1",
+    let order = sqlx::query!(
+        r#"SELECT status, EXISTS (SELECT 1 FROM inbox
+                                  WHERE order_id = $1 AND outcome = 'succeeded' AND settled_at IS NULL
+                                    AND amount >= o.total - o.parts_paid AND inbox.currency = o.currency) AS "is_paid!"
+           FROM orders o WHERE id = $1"#,
+        order.uuid()
     )
-    .bind(order.uuid())
     .fetch_optional(&mut **tx)
-    .await?;
-    let (status, paid) = row.ok_or(Error::NotFound)?;
-    Ok(status == Status::AwaitingPayment.as_str() && !paid)
+    .await?
+    .ok_or(Error::NotFound)?;
+    Ok(order.status == Status::AwaitingPayment && !order.is_paid)
 }
 
 impl Slot {
@@ -115,12 +115,14 @@ impl Slot {
 
     /// Notes that the mail server has accepted the mail.
     pub async fn sent(mut self, at: Timestamp) -> Result<()> {
-        sqlx::query("UPDATE mails SET sent_at = $3 WHERE order_id = $1 AND kind = $2")
-            .bind(self.order.uuid())
-            .bind(self.kind.name())
-            .bind(sql(at))
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query!(
+            "UPDATE mails SET sent_at = $3 WHERE order_id = $1 AND kind = $2",
+            self.order.uuid(),
+            self.kind.name(),
+            sql(at)
+        )
+        .execute(&mut *self.tx)
+        .await?;
         let entry = match self.kind {
             MailKind::Reminder(number) => ("reminder.sent", json!({"number": number})),
             other => ("mail.sent", told(other)),
@@ -137,12 +139,14 @@ impl Slot {
     /// Notes that the mail server will never take the mail. If it was to bring a code, nobody has that, and a person must
     /// see to the guests. Gives whether there is such an exception now.
     pub async fn rejected(mut self, why: &Rejection, at: Timestamp) -> Result<bool> {
-        sqlx::query("UPDATE mails SET rejected_at = $3 WHERE order_id = $1 AND kind = $2")
-            .bind(self.order.uuid())
-            .bind(self.kind.name())
-            .bind(sql(at))
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query!(
+            "UPDATE mails SET rejected_at = $3 WHERE order_id = $1 AND kind = $2",
+            self.order.uuid(),
+            self.kind.name(),
+            sql(at)
+        )
+        .execute(&mut *self.tx)
+        .await?;
         let mut data = told(self.kind);
         data["code"] = json!(why.code);
         data["reason"] = json!(why.reason);
