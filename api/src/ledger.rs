@@ -27,7 +27,7 @@ struct MovementDocument {
     sku: String,
     /// `received` (a delivery), `adjusted` (a correction), `held` (for an order), `committed` (sold), `released`
     /// (no longer held) or `returned` (sold, and back on the shelf).
-    kind: String,
+    kind: &'static str,
     /// Pieces; negative only where stock was corrected downwards.
     quantity: i64,
     on_hand_delta: i64,
@@ -47,11 +47,11 @@ impl From<Movement> for MovementDocument {
     fn from(movement: Movement) -> Self {
         Self {
             object: "movement",
-            id: movement.id().to_string(),
-            order_id: movement.order().map(|id| id.to_string()),
-            at: movement.at(),
-            sku: movement.sku,
-            kind: movement.kind,
+            id: movement.id.to_string(),
+            order_id: movement.order_id.map(|id| id.to_string()),
+            at: movement.at,
+            sku: movement.sku.to_string(),
+            kind: movement.kind.as_str(),
             quantity: movement.quantity,
             on_hand_delta: movement.on_hand_delta,
             held_delta: movement.held_delta,

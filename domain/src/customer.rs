@@ -25,6 +25,8 @@ pub struct Customer {
     pub time_zone: Option<String>,
 }
 
+json_in_sql!(Customer);
+
 /// Shows the id alone: a customer can be logged by accident without telling who it is.
 impl std::fmt::Debug for Customer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

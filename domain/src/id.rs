@@ -109,13 +109,10 @@ id!(
 
 /// A movement in the ledger: numbered in the order in which they happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 pub struct MovementId(i64);
 
 impl MovementId {
-    pub const fn new(number: i64) -> Self {
-        Self(number)
-    }
-
     pub const fn number(self) -> i64 {
         self.0
     }

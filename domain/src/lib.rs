@@ -7,6 +7,8 @@
 #[macro_use]
 #[doc(hidden)]
 pub mod text_enum;
+#[macro_use]
+mod in_sql;
 
 pub mod attribution;
 pub mod change;

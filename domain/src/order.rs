@@ -230,6 +230,19 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Why we closed an order ourselves. A shop that cancels one says why in its own words.
+    pub enum CloseReason("close_reason") {
+        PaymentOverdue = "payment_overdue",
+        /// The guests have checked in, or the shop has let them in.
+        Used = "used",
+        /// The stay is over, and nobody came.
+        Unused = "unused",
+        /// All of its money went back.
+        Refunded = "refunded",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

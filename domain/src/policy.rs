@@ -57,6 +57,8 @@ pub struct Policy {
     pub due_by: Option<Timestamp>,
 }
 
+json_in_sql!(Policy);
+
 text_enum! {
     /// Whether an order that is paid, but not handed over, can be cancelled.
     #[derive(Default)]

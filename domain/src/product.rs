@@ -132,8 +132,8 @@ pub type Changes = BTreeMap<String, Change>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub version: i32,
-    /// As [`EventKind::as_str`] says it. For readers: what is done stands in `changes`.
-    pub kind: String,
+    /// For readers: what is done stands in `changes`.
+    pub kind: EventKind,
     pub at: Timestamp,
     /// Who asked for it.
     pub by: String,
@@ -164,7 +164,7 @@ pub fn change(before: Option<&Product>, after: &Details, at: Timestamp, by: &str
     };
     Some(Event {
         version: before.map_or(0, |product| product.version) + 1,
-        kind: kind.as_str().to_owned(),
+        kind,
         // Clocks of several machines meet here, and a history does not go back.
         at: before.map_or(at, |product| at.max(product.updated_at)),
         by: by.to_owned(),

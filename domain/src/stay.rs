@@ -151,6 +151,8 @@ pub struct Offer {
     pub unit_price: Option<i64>,
 }
 
+json_in_sql!(Offer);
+
 /// What a product offers with its nights.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
@@ -160,6 +162,8 @@ pub struct Terms {
     pub time_zone: String,
     pub extras: Vec<Extra>,
 }
+
+json_in_sql!(Terms);
 
 impl Default for Terms {
     /// Until the shop says otherwise.
@@ -271,6 +275,8 @@ pub struct Stay {
     pub nights: Vec<Night>,
     pub extras: Vec<Charge>,
 }
+
+json_in_sql!(Stay);
 
 impl Stay {
     /// All nights, for one room.

@@ -1,6 +1,9 @@
 //! Reading the ledger. It is written by [`crate::stock`] alone.
 
-use domain::{MovementId, OrderId, Timestamp, stock::Sku};
+use domain::{
+    MovementId, OrderId, Timestamp,
+    stock::{self, Sku},
+};
 use sqlx::{Postgres, QueryBuilder};
 
 use crate::{Db, Result, SqlTime};
@@ -16,33 +19,19 @@ pub struct Filter {
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Movement {
-    id: i64,
-    pub sku: String,
-    /// `received`, `adjusted`, `held`, `committed`, `released` or `returned`.
-    pub kind: String,
+    pub id: MovementId,
+    pub sku: Sku,
+    pub kind: stock::Movement,
     /// Pieces; below zero only where stock was corrected downwards.
     pub quantity: i64,
     pub on_hand_delta: i64,
     pub held_delta: i64,
     pub on_hand_after: i64,
     pub held_after: i64,
-    order_id: Option<uuid::Uuid>,
+    pub order_id: Option<OrderId>,
     pub reason: Option<String>,
-    at: SqlTime,
-}
-
-impl Movement {
-    pub fn id(&self) -> MovementId {
-        MovementId::new(self.id)
-    }
-
-    pub fn order(&self) -> Option<OrderId> {
-        self.order_id.map(OrderId::from_uuid)
-    }
-
-    pub fn at(&self) -> Timestamp {
-        self.at.to_jiff()
-    }
+    #[sqlx(try_from = "SqlTime")]
+    pub at: Timestamp,
 }
 
 /// Newest first. Each filter has its index: `(sku, id)`, and `(order_id, sku, kind)` for the few rows of an order.
@@ -53,13 +42,13 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Movement>>
          FROM stock_movements WHERE true",
     );
     if let Some(sku) = &filter.sku {
-        query.push(" AND sku = ").push_bind(sku.as_str().to_owned());
+        query.push(" AND sku = ").push_bind(sku);
     }
     if let Some(order) = filter.order {
-        query.push(" AND order_id = ").push_bind(order.uuid());
+        query.push(" AND order_id = ").push_bind(order);
     }
     if let Some(after) = filter.after {
-        query.push(" AND id < ").push_bind(after.number());
+        query.push(" AND id < ").push_bind(after);
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
     Ok(query.build_query_as().fetch_all(db.pool()).await?)

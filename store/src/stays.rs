@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use domain::{
     Date, Timestamp,
+    money::Currency,
     product::{Details, Kind},
     stay::{self, Offer, Terms},
     stock::{Level, Movement, Sku},
 };
-use jiff_sqlx::ToSqlx as _;
-use sqlx::types::Json;
+use jiff_sqlx::{Date as SqlDate, ToSqlx as _};
 
 use crate::{
     Db, Error, Result, Tx,
@@ -19,35 +19,37 @@ use crate::{
     sql,
 };
 
-type SqlDate = jiff_sqlx::Date;
-
 /// A product as bookings see it.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct Lodging {
-    sku: String,
+    sku: Sku,
     pub name: String,
-    kind: String,
-    pub currency: String,
+    kind: Kind,
+    pub currency: Currency,
     pub active: bool,
-    stay: Option<Json<Terms>>,
+    /// None until the shop says so.
+    stay: Option<Terms>,
 }
 
 impl Lodging {
     pub fn is_stay(&self) -> bool {
-        self.kind == Kind::Stay.as_str()
+        self.kind == Kind::Stay
     }
 
     pub fn terms(&self) -> Terms {
-        self.stay.as_ref().map_or_else(Terms::default, |Json(terms)| terms.clone())
+        self.stay.clone().unwrap_or_default()
     }
 }
 
-const LODGINGS: &str = "SELECT sku, name, kind, currency, active, stay FROM products WHERE sku = ANY($1)";
-
 /// The products of these SKUs, whatever their kind.
-pub(crate) async fn lodgings(tx: &mut Tx, skus: &[&str]) -> Result<BTreeMap<String, Lodging>> {
-    let rows: Vec<Lodging> = sqlx::query_as(LODGINGS).bind(skus).fetch_all(&mut **tx).await?;
-    Ok(rows.into_iter().map(|lodging| (lodging.sku.clone(), lodging)).collect())
+pub(crate) async fn lodgings(tx: &mut Tx, skus: &[&Sku]) -> Result<BTreeMap<Sku, Lodging>> {
+    let lodgings = sqlx::query_as!(
+        Lodging,
+        "SELECT sku, name, kind, currency, active, stay FROM products WHERE sku = ANY($1)",
+        skus as _
+    );
+    let lodgings = lodgings.fetch_all(&mut **tx).await?;
+    Ok(lodgings.into_iter().map(|lodging| (lodging.sku.clone(), lodging)).collect())
 }
 
 /// What a product offers with its nights.
@@ -56,13 +58,12 @@ pub(crate) async fn lodgings(tx: &mut Tx, skus: &[&str]) -> Result<BTreeMap<Stri
 /// [`Error::NotFound`]; [`Error::NotAStay`] if it is sold by the piece.
 #[tracing::instrument(name = "sql stays.terms", skip_all, err(level = "debug"))]
 pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
-    let lodging: Option<Lodging> =
-        sqlx::query_as(LODGINGS).bind([sku.as_str()].as_slice()).fetch_optional(db.pool()).await?;
-    let lodging = lodging.ok_or(Error::NotFound)?;
-    if !lodging.is_stay() {
-        return Err(Error::NotAStay);
+    let product = sqlx::query!("SELECT kind, stay FROM products WHERE sku = $1", sku.as_str());
+    let product = product.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)?;
+    match product.kind {
+        Kind::Goods => Err(Error::NotAStay),
+        Kind::Stay => Ok(product.stay.unwrap_or_default()),
     }
-    Ok(lodging.terms())
 }
 
 /// Sets what a product offers with its nights. Orders that were placed keep what they booked.
@@ -115,23 +116,22 @@ pub async fn nights(db: &Db, sku: &Sku, from: Date, to: Date) -> Result<Vec<Nigh
 }
 
 async fn nights_in(tx: &mut Tx, sku: &Sku, from: Date, to: Date) -> Result<Vec<Night>> {
-    let rows: Vec<(SqlDate, i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT night, capacity, on_hand, held, coalesce(s.unit_price, p.unit_price)
-         FROM stock_levels s JOIN products p ON p.sku = s.product
-         WHERE product = $1 AND night >= $2 AND night < $3 ORDER BY night",
+    let nights = sqlx::query!(
+        r#"SELECT night AS "night!", capacity AS "capacity!", on_hand, held,
+                  coalesce(s.unit_price, p.unit_price) AS "unit_price!"
+           FROM stock_levels s JOIN products p ON p.sku = s.product
+           WHERE product = $1 AND night >= $2 AND night < $3 ORDER BY night"#,
+        sku.as_str(),
+        from.to_sqlx(),
+        to.to_sqlx()
     )
-    .bind(sku.as_str())
-    .bind(from.to_sqlx())
-    .bind(to.to_sqlx())
-    .fetch_all(&mut **tx)
-    .await?;
-    let night = |(date, capacity, on_hand, held, unit_price): (SqlDate, i64, i64, i64, i64)| Night {
-        date: date.to_jiff(),
-        capacity,
-        level: Level { on_hand, held },
-        unit_price,
-    };
-    Ok(rows.into_iter().map(night).collect())
+    .map(|it| Night {
+        date: it.night.to_jiff(),
+        capacity: it.capacity,
+        level: Level { on_hand: it.on_hand, held: it.held },
+        unit_price: it.unit_price,
+    });
+    Ok(nights.fetch_all(&mut **tx).await?)
 }
 
 /// Offers nights, all or none. Gives them as they are now.
@@ -162,36 +162,35 @@ pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<
 /// Every night gets its level: at first without rooms, so that all that changes is a movement. In the order of their
 /// keys, as stock is locked everywhere.
 async fn add_missing(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
-    let (keys, dates): (Vec<String>, Vec<SqlDate>) = stay::nights(offer.from, offer.to)
-        .map(|night| (sku.night(night).as_str().to_owned(), night.to_sqlx()))
-        .unzip();
-    sqlx::query(
+    let (keys, dates): (Vec<Sku>, Vec<SqlDate>) =
+        stay::nights(offer.from, offer.to).map(|night| (sku.night(night), night.to_sqlx())).unzip();
+    sqlx::query!(
         "INSERT INTO stock_levels (sku, night, on_hand, held, capacity)
          SELECT sku, night, 0, 0, 0 FROM unnest($1::text[], $2::date[]) AS n (sku, night) ORDER BY sku
          ON CONFLICT (sku) DO NOTHING",
+        keys as _,
+        dates as _
     )
-    .bind(keys)
-    .bind(dates)
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
 async fn lock(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
-    sqlx::query(
-        "SELECT 1 FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
+    sqlx::query!(
+        "SELECT FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
          ORDER BY sku FOR NO KEY UPDATE",
+        sku.as_str(),
+        offer.from.to_sqlx(),
+        offer.to.to_sqlx()
     )
-    .bind(sku.as_str())
-    .bind(offer.from.to_sqlx())
-    .bind(offer.to.to_sqlx())
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
 async fn change(tx: &mut Tx, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "WITH before AS (
              SELECT sku, capacity FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
          ), level AS (
@@ -202,14 +201,14 @@ async fn change(tx: &mut Tx, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<
          )
          INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after, reason, at)
          SELECT sku, $6, delta, 0, on_hand, held, 'capacity', $7 FROM level WHERE delta <> 0 ORDER BY sku",
+        sku.as_str(),
+        offer.from.to_sqlx(),
+        offer.to.to_sqlx(),
+        offer.capacity,
+        offer.unit_price,
+        Movement::Adjusted.as_str(),
+        sql(at)
     )
-    .bind(sku.as_str())
-    .bind(offer.from.to_sqlx())
-    .bind(offer.to.to_sqlx())
-    .bind(offer.capacity)
-    .bind(offer.unit_price)
-    .bind(Movement::Adjusted.as_str())
-    .bind(sql(at))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -3,11 +3,24 @@
 
 use domain::{
     OrderId, RefundId, Timestamp,
+    product::Kind,
     returns::Units,
     stock::{self, ByHand, Level, Movement, Sku},
 };
 
 use crate::{Db, Error, Idempotency, Result, Tx, retry::retry, sql};
+
+/// A level, and the kind of its product.
+macro_rules! level {
+    ($lock:literal, $sku:expr) => {
+        sqlx::query!(
+            "SELECT on_hand, held, kind FROM stock_levels s JOIN products p ON p.sku = s.product WHERE s.sku = $1"
+                + $lock,
+            $sku.as_str()
+        )
+        .map(|it| (Level { on_hand: it.on_hand, held: it.held }, it.kind))
+    };
+}
 
 /// What there is of a SKU.
 ///
@@ -15,23 +28,13 @@ use crate::{Db, Error, Idempotency, Result, Tx, retry::retry, sql};
 /// [`Error::NotGoods`] for what is sold by the night: its stock is the capacity of its nights.
 #[tracing::instrument(name = "sql stock.level", skip_all, err(level = "debug"))]
 pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
-    let row = sqlx::query_as(LEVEL).bind(sku.as_str()).fetch_optional(db.pool()).await?;
-    of_goods(row)
+    of_goods(level!("", sku).fetch_optional(db.pool()).await?)
 }
 
-macro_rules! level {
-    () => {
-        "SELECT on_hand, held, kind = 'goods' FROM stock_levels s JOIN products p ON p.sku = s.product
-         WHERE s.sku = $1"
-    };
-}
-const LEVEL: &str = level!();
-const LEVEL_LOCKED: &str = concat!(level!(), " FOR NO KEY UPDATE OF s");
-
-fn of_goods(row: Option<(i64, i64, bool)>) -> Result<Level> {
-    match row.ok_or(Error::NotFound)? {
-        (_, _, false) => Err(Error::NotGoods),
-        (on_hand, held, true) => Ok(Level { on_hand, held }),
+fn of_goods(found: Option<(Level, Kind)>) -> Result<Level> {
+    match found.ok_or(Error::NotFound)? {
+        (_, Kind::Stay) => Err(Error::NotGoods),
+        (level, Kind::Goods) => Ok(level),
     }
 }
 
@@ -64,29 +67,27 @@ pub async fn adjust(
         if after.available() < 0 {
             return Err(Error::BelowHeld);
         }
-        sqlx::query("UPDATE stock_levels SET on_hand = $2 WHERE sku = $1")
-            .bind(sku.as_str())
-            .bind(after.on_hand)
+        sqlx::query!("UPDATE stock_levels SET on_hand = $2 WHERE sku = $1", sku.as_str(), after.on_hand)
             .execute(&mut *tx)
             .await?;
         let movement = Movement::from(kind);
         let (on_hand_delta, held_delta) = movement.deltas(delta);
-        let inserted = sqlx::query(
+        let inserted = sqlx::query!(
             "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
-                                      reason, idempotency_key, request_hash, at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (idempotency_key) DO NOTHING",
+                                          reason, idempotency_key, request_hash, at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (idempotency_key) DO NOTHING",
+            sku.as_str(),
+            movement.as_str(),
+            on_hand_delta,
+            held_delta,
+            after.on_hand,
+            after.held,
+            reason,
+            idempotency.map(|it| it.key.as_str()),
+            idempotency.map(|it| it.request_hash.as_slice()),
+            sql(at)
         )
-        .bind(sku.as_str())
-        .bind(movement.as_str())
-        .bind(on_hand_delta)
-        .bind(held_delta)
-        .bind(after.on_hand)
-        .bind(after.held)
-        .bind(reason)
-        .bind(idempotency.map(|i| &i.key))
-        .bind(idempotency.map(|i| &i.request_hash))
-        .bind(sql(at))
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -102,21 +103,21 @@ pub async fn adjust(
 pub type Replayed = bool;
 
 async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Level> {
-    let row = sqlx::query_as(LEVEL_LOCKED).bind(sku.as_str()).fetch_optional(&mut **tx).await?;
-    of_goods(row)
+    of_goods(level!(" FOR NO KEY UPDATE OF s", sku).fetch_optional(&mut **tx).await?)
 }
 
 async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Level>> {
-    let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
-        "SELECT on_hand_after, held_after, request_hash FROM stock_movements WHERE idempotency_key = $1",
+    let movement = sqlx::query!(
+        r#"SELECT on_hand_after, held_after, request_hash AS "request_hash!" FROM stock_movements
+           WHERE idempotency_key = $1"#,
+        idempotency.key
     )
-    .bind(&idempotency.key)
     .fetch_optional(&mut **tx)
     .await?;
-    match row {
+    match movement {
         None => Ok(None),
-        Some((_, _, hash)) if hash != idempotency.request_hash => Err(Error::KeyReused),
-        Some((on_hand, held, _)) => Ok(Some(Level { on_hand, held })),
+        Some(it) if it.request_hash != idempotency.request_hash => Err(Error::KeyReused),
+        Some(it) => Ok(Some(Level { on_hand: it.on_hand_after, held: it.held_after })),
     }
 }
 
@@ -134,7 +135,7 @@ pub(crate) struct Held {
 /// Puts lines of new orders on hold: levels, holds and ledger. The caller has locked the levels and made sure
 /// that there is enough; the ledger keeps the order of `held`.
 pub(crate) async fn hold(tx: &mut Tx, held: &[Held]) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "WITH line AS (
              SELECT order_id, sku, quantity, on_hand, held, at, position
              FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
@@ -150,13 +151,13 @@ pub(crate) async fn hold(tx: &mut Tx, held: &[Held]) -> Result<()> {
          INSERT INTO stock_movements (order_id, sku, kind, on_hand_delta, held_delta,
                                       on_hand_after, held_after, at)
          SELECT order_id, sku, 'held', 0, quantity, on_hand, held, at FROM line ORDER BY position",
+        held.iter().map(|it| it.order).collect::<Vec<_>>() as _,
+        held.iter().map(|it| &it.sku).collect::<Vec<_>>() as _,
+        &held.iter().map(|it| it.quantity).collect::<Vec<_>>(),
+        &held.iter().map(|it| it.level.on_hand).collect::<Vec<_>>(),
+        &held.iter().map(|it| it.level.held).collect::<Vec<_>>(),
+        held.iter().map(|it| sql(it.at)).collect::<Vec<_>>() as _
     )
-    .bind(held.iter().map(|it| it.order.uuid()).collect::<Vec<_>>())
-    .bind(held.iter().map(|it| it.sku.as_str()).collect::<Vec<_>>())
-    .bind(held.iter().map(|it| it.quantity).collect::<Vec<_>>())
-    .bind(held.iter().map(|it| it.level.on_hand).collect::<Vec<_>>())
-    .bind(held.iter().map(|it| it.level.held).collect::<Vec<_>>())
-    .bind(held.iter().map(|it| sql(it.at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -171,12 +172,13 @@ pub(crate) async fn take_back(
     units: &Units,
     at: Timestamp,
 ) -> Result<()> {
-    let skus: Vec<&str> = units.keys().map(Sku::as_str).collect();
-    sqlx::query("SELECT 1 FROM stock_levels WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE")
-        .bind(&skus)
-        .execute(&mut **tx)
-        .await?;
-    sqlx::query(
+    let skus: Vec<&Sku> = units.keys().collect();
+    let locks = sqlx::query!(
+        "SELECT FROM stock_levels WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE",
+        skus.as_slice() as _
+    );
+    locks.execute(&mut **tx).await?;
+    sqlx::query!(
         "WITH back AS (
              SELECT sku, quantity FROM unnest($1::text[], $2::bigint[]) AS u (sku, quantity)
          ), level AS (
@@ -188,13 +190,13 @@ pub(crate) async fn take_back(
                                       on_hand_after, held_after, at)
          SELECT $3, $4, sku, $5, back.quantity, 0, level.on_hand, level.held, $6
          FROM back JOIN level USING (sku) ORDER BY sku",
+        skus as _,
+        &units.values().copied().collect::<Vec<_>>(),
+        order.uuid(),
+        refund.map(RefundId::uuid),
+        Movement::Returned.as_str(),
+        sql(at)
     )
-    .bind(&skus)
-    .bind(units.values().copied().collect::<Vec<_>>())
-    .bind(order.uuid())
-    .bind(refund.map(RefundId::uuid))
-    .bind(Movement::Returned.as_str())
-    .bind(sql(at))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -216,17 +218,17 @@ pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
     }
     let orders: Vec<_> = ends.iter().map(|end| end.order.uuid()).collect();
     // Lock in SKU order first, as every writer does.
-    sqlx::query(
-        "SELECT 1 FROM stock_levels
+    sqlx::query!(
+        "SELECT FROM stock_levels
          WHERE sku IN (SELECT sku FROM holds WHERE order_id = ANY($1) AND state = 'held')
          ORDER BY sku FOR NO KEY UPDATE",
+        &orders
     )
-    .bind(&orders)
     .execute(&mut **tx)
     .await?;
     let (on_hand_signs, held_signs): (Vec<i64>, Vec<i64>) =
         ends.iter().map(|end| end.movement.deltas(1)).unzip();
-    sqlx::query(
+    sqlx::query!(
         "WITH hold AS (
              UPDATE holds h SET state = e.kind
              FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[]) WITH ORDINALITY
@@ -249,12 +251,12 @@ pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
          FROM hold JOIN level USING (sku)
          WINDOW so_far AS (PARTITION BY sku ORDER BY position)
          ORDER BY position, sku",
+        &orders,
+        ends.iter().map(|end| end.movement).collect::<Vec<_>>() as _,
+        &on_hand_signs,
+        &held_signs,
+        ends.iter().map(|end| sql(end.at)).collect::<Vec<_>>() as _
     )
-    .bind(&orders)
-    .bind(ends.iter().map(|end| end.movement.as_str()).collect::<Vec<_>>())
-    .bind(on_hand_signs)
-    .bind(held_signs)
-    .bind(ends.iter().map(|end| sql(end.at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -6,8 +6,10 @@ use domain::{
     money::{MAX_AMOUNT, MAX_UNIT_PRICE},
     order::{MAX_LINES, PaymentStatus, Status},
     payment::{Action, Mismatch, RefundState},
-    stay::{MAX_EXTRAS, MAX_GUESTS, MAX_ROOMS},
-    stock::{MAX_ADJUSTMENT, MAX_QUANTITY},
+    policy::{CancelPaid, Fulfilment, LatePayment, Overpayment, Settle, Underpayment},
+    product,
+    stay::{MAX_EXTRAS, MAX_GUESTS, MAX_ROOMS, Per},
+    stock::{ByHand, MAX_ADJUSTMENT, MAX_QUANTITY, Movement},
 };
 use serde_json::{Value, json};
 use store::exceptions::{CODE_UNDELIVERED, UNREADABLE_EVENT};
@@ -56,22 +58,23 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Exception", "resolved_by") => ("ResolvedBy", vec!["rule", "api", "provider"]),
         ("OrderChange", "kind") => ("ChangeKind", change::Kind::ALL.map(change::Kind::as_str).to_vec()),
         ("OrderChange", "state") => ("ChangeState", vec!["pending", "done", "refused"]),
-        ("Movement", "kind") => {
-            ("MovementKind", vec!["received", "adjusted", "held", "committed", "released", "returned"])
+        ("Movement", "kind") => ("MovementKind", Movement::WORDS.to_vec()),
+        ("Adjustment", "kind") => ("AdjustmentKind", ByHand::WORDS.to_vec()),
+        ("Product" | "PutProduct", "kind") => ("ProductKind", product::Kind::WORDS.to_vec()),
+        ("ProductEvent", "type") => ("ProductEventType", product::EventKind::WORDS.to_vec()),
+        (_, "per") => ("ExtraPer", Per::WORDS.to_vec()),
+        ("PlacePolicy", "fulfilment") => {
+            // What has a stay waits for its guests, whatever was asked for.
+            ("Fulfilment", [Fulfilment::Immediate, Fulfilment::Manual].map(Fulfilment::as_str).to_vec())
         }
-        ("Adjustment", "kind") => ("AdjustmentKind", vec!["adjusted", "received"]),
-        ("Product" | "PutProduct", "kind") => ("ProductKind", vec!["goods", "stay"]),
-        ("ProductEvent", "type") => (
-            "ProductEventType",
-            vec!["product.created", "product.changed", "product.retired", "product.restored"],
-        ),
-        (_, "per") => ("ExtraPer", vec!["stay", "night", "guest", "guest_night"]),
-        ("PlacePolicy", "fulfilment") => ("Fulfilment", vec!["immediate", "manual"]),
-        ("PlacePolicy", "late_payment") => ("LatePayment", vec!["reinstate", "refund", "exception"]),
-        ("PlacePolicy", "overpayment") => ("Overpayment", vec!["exception", "refund_difference"]),
-        ("PlacePolicy", "underpayment") => ("Underpayment", vec!["exception", "refund", "accumulate"]),
-        ("PlacePolicy", "duplicate_payment") => ("DuplicatePayment", vec!["refund", "exception"]),
-        ("PlacePolicy", "cancel_paid") => ("CancelPaid", vec!["refund", "refuse"]),
+        ("PlacePolicy", "late_payment") => ("LatePayment", LatePayment::WORDS.to_vec()),
+        ("PlacePolicy", "overpayment") => ("Overpayment", Overpayment::WORDS.iter().rev().copied().collect()),
+        ("PlacePolicy", "underpayment") => {
+            let words = [Underpayment::Exception, Underpayment::Refund, Underpayment::Accumulate];
+            ("Underpayment", words.map(Underpayment::as_str).to_vec())
+        }
+        ("PlacePolicy", "duplicate_payment") => ("DuplicatePayment", Settle::WORDS.to_vec()),
+        ("PlacePolicy", "cancel_paid") => ("CancelPaid", CancelPaid::WORDS.to_vec()),
         _ => return None,
     };
     Some(Words { name, words })

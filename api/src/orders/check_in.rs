@@ -4,7 +4,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
     change::Request,
     check_in::Code,
-    order::{Order, Status},
+    order::{CloseReason, Order, Status},
 };
 use serde::Deserialize;
 use store::check_ins::{self, Verdict};
@@ -96,7 +96,8 @@ pub(super) fn not_possible(order: &Order) -> Problem {
     if order.stays_end_at().is_none() {
         return conflict("order_has_no_stay", "Nobody checks in with this order.");
     }
-    if order.status == Status::Completed && order.close_reason.as_deref() == Some("used") {
+    if order.status == Status::Completed && order.close_reason.as_deref() == Some(CloseReason::Used.as_str())
+    {
         return conflict("already_checked_in", "The guests of this order have checked in before.");
     }
     Problem::wrong_status("check_in_not_possible", order.status)

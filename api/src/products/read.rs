@@ -150,7 +150,7 @@ pub struct ProductEvent {
     /// The product's version since then.
     version: i32,
     /// `product.created`, `product.changed`, `product.retired` or `product.restored`.
-    r#type: String,
+    r#type: &'static str,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     /// Who asked for it: `api`, or `seed` and `migration` for what Holdfast did by itself.
@@ -164,7 +164,7 @@ pub struct ProductEvent {
 impl From<Event> for ProductEvent {
     fn from(event: Event) -> Self {
         let Event { version, kind, at, by, changes } = event;
-        Self { object: "product_event", version, r#type: kind, at, by, changes }
+        Self { object: "product_event", version, r#type: kind.as_str(), at, by, changes }
     }
 }
 

@@ -4,7 +4,7 @@
 use domain::{
     ChangeId, Timestamp,
     change::{Answer, Kind, Request},
-    order::Status,
+    order::{CloseReason, Status},
     policy::CancelPaid,
     stay::Stay,
 };
@@ -96,7 +96,7 @@ async fn make(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>) -> Result<Optio
         Request::Fulfil => answer(close::fulfil_locked(tx, order, at).await?, order),
         Request::CheckIn { .. } => answer(stay::check_in_locked(tx, order, at).await?, order),
         Request::EndRefunded => {
-            cancel_paid(tx, order, "refunded", at).await?;
+            cancel_paid(tx, order, CloseReason::Refunded.as_str(), at).await?;
             Ok(Some(Answer::Done))
         }
         Request::NewCheckInCode => {

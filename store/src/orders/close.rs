@@ -2,7 +2,12 @@
 //! or running it after a crash in the middle, changes nothing.
 
 use domain::{
-    OrderId, Timestamp, money::Money, order::Status, payment::Mismatch, policy::Fulfilment, stock::Movement,
+    OrderId, Timestamp,
+    money::Money,
+    order::{CloseReason, Status},
+    payment::Mismatch,
+    policy::Fulfilment,
+    stock::Movement,
 };
 use serde_json::json;
 
@@ -53,7 +58,7 @@ pub(super) async fn expire(
     if !attempts_closed(tx, order, unclear, at).await? {
         return Ok(Closed::AttemptsOpen);
     }
-    give_back(tx, ends, order, Status::Expired, "payment_overdue", at).await?;
+    give_back(tx, ends, order, Status::Expired, CloseReason::PaymentOverdue.as_str(), at).await?;
     Ok(Closed::Done)
 }
 

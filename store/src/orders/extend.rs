@@ -25,9 +25,7 @@ pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Resu
 
 /// Writes a new deadline.
 pub(super) async fn write(tx: &mut Tx, order: &Locked, due: Timestamp, at: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE orders SET payment_due_at = $2 WHERE id = $1")
-        .bind(order.id.uuid())
-        .bind(sql(due))
+    sqlx::query!("UPDATE orders SET payment_due_at = $2 WHERE id = $1", order.id.uuid(), sql(due))
         .execute(&mut **tx)
         .await?;
     let data = json!({"from": order.payment_due_at, "to": due});

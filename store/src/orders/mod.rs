@@ -42,9 +42,8 @@ use domain::{
     order::Status,
     policy::Policy,
 };
-use sqlx::types::Json;
 
-use crate::{Error, Result, SqlTime, Tx, refunds::payment_status, sql};
+use crate::{Error, Result, Tx, refunds::payment_status, sql};
 
 /// The part of an order that decisions need, its row locked until the transaction ends.
 pub(crate) struct Locked {
@@ -88,53 +87,21 @@ impl Locked {
     }
 }
 
-#[derive(sqlx::FromRow)]
-struct LockedRow {
-    id: uuid::Uuid,
-    status: String,
-    version: i32,
-    total: i64,
-    parts_paid: i64,
-    currency: String,
-    customer_id: String,
-    policy: Json<Policy>,
-    placed_at: SqlTime,
-    payment_due_at: SqlTime,
-}
-
-impl TryFrom<LockedRow> for Locked {
-    type Error = Error;
-
-    fn try_from(row: LockedRow) -> Result<Self> {
-        Ok(Self {
-            id: OrderId::from_uuid(row.id),
-            status: Status::parse(&row.status).map_err(Error::corrupt)?,
-            version: row.version,
-            total: row.total,
-            parts_paid: row.parts_paid,
-            currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
-            customer_id: row.customer_id,
-            policy: row.policy.0,
-            placed_at: row.placed_at.to_jiff(),
-            payment_due_at: row.payment_due_at.to_jiff(),
-        })
-    }
-}
-
 pub(crate) async fn lock(tx: &mut Tx, id: OrderId) -> Result<Locked> {
     lock_all(tx, &[id]).await?.pop_first().map(|(_, order)| order).ok_or(Error::NotFound)
 }
 
 /// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never deadlock.
 async fn lock_all(tx: &mut Tx, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
-    let rows: Vec<LockedRow> = sqlx::query_as(
+    let orders = sqlx::query_as!(
+        Locked,
         "SELECT id, status, version, total, parts_paid, currency, customer_id, policy, placed_at, payment_due_at
          FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
+        ids as _
     )
-    .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter().map(|row| Locked::try_from(row).map(|order| (order.id, order))).collect()
+    Ok(orders.into_iter().map(|order| (order.id, order)).collect())
 }
 
 /// A new status, and when the order came to it.

@@ -32,11 +32,13 @@ pub(super) struct Part<'a> {
 /// Counts a part towards an order that goes on waiting for the rest.
 pub(super) async fn count(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
     payments::apply_more(tx, part.payment, part.amount).await?;
-    sqlx::query("UPDATE orders SET parts_paid = parts_paid + $2 WHERE id = $1")
-        .bind(order.id.uuid())
-        .bind(part.amount)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE orders SET parts_paid = parts_paid + $2 WHERE id = $1",
+        order.id.uuid(),
+        part.amount
+    )
+    .execute(&mut **tx)
+    .await?;
     tell(tx, order, part, at).await
 }
 
@@ -70,10 +72,10 @@ pub(super) async fn tell(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Times
 
 /// What is still to come of an order that awaits payment.
 pub(super) async fn still_due(tx: &mut Tx, order: &Locked) -> Result<Option<Money>> {
-    let due: Option<i64> = sqlx::query_scalar(
-        "SELECT total - parts_paid FROM orders WHERE id = $1 AND status = 'awaiting_payment'",
+    let due = sqlx::query_scalar!(
+        r#"SELECT total - parts_paid AS "due!" FROM orders WHERE id = $1 AND status = 'awaiting_payment'"#,
+        order.id.uuid()
     )
-    .bind(order.id.uuid())
     .fetch_optional(&mut **tx)
     .await?;
     Ok(due.map(|due| Money::new(due, order.currency)))
@@ -85,23 +87,22 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
     if order.parts_paid == 0 {
         return Ok(());
     }
-    let parts: Vec<(uuid::Uuid, String, String, i64, i64)> = sqlx::query_as(
-        "SELECT id, provider, provider_payment_id, amount, applied FROM payments
-         WHERE order_id = $1 AND applied > 0 AND pays_order IS NULL ORDER BY id",
+    let parts = sqlx::query!(
+        r#"SELECT id AS "id: PaymentId", provider, provider_payment_id AS "provider_payment_id!", amount, applied
+           FROM payments WHERE order_id = $1 AND applied > 0 AND pays_order IS NULL ORDER BY id"#,
+        order.id.uuid()
     )
-    .bind(order.id.uuid())
     .fetch_all(&mut **tx)
     .await?;
-    for (payment, provider, provider_payment_id, captured, applied) in parts {
-        let payment = PaymentId::from_uuid(payment);
-        payments::apply(tx, payment, 0, None).await?;
+    for part in parts {
+        payments::apply(tx, part.id, 0, None).await?;
         let about = About {
             order: Some(order.id),
-            payment: Some(payment),
-            provider: &provider,
-            provider_payment_id: &provider_payment_id,
-            money: Money::new(applied, order.currency),
-            captured,
+            payment: Some(part.id),
+            provider: &part.provider,
+            provider_payment_id: &part.provider_payment_id,
+            money: Money::new(part.applied, order.currency),
+            captured: part.amount,
             part: "",
         };
         pay::follow(tx, ends, order, Mismatch::OrderClosed, &about, at).await?;
@@ -115,14 +116,15 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
 pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at: Timestamp) -> Result<bool> {
     let order = lock(tx, order).await?;
     let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
-    let taken: Vec<Taken> = sqlx::query_as(
-        "SELECT id AS refund, NULL::uuid AS dispute, own FROM refunds
-         WHERE payment_id = $1 AND state = 'succeeded' AND own > 0
-         UNION ALL
-         SELECT NULL, id, own FROM disputes WHERE payment_id = $1 AND state = 'lost' AND own > 0
-         ORDER BY 1, 2",
+    let taken = sqlx::query_as!(
+        Taken,
+        r#"SELECT id AS "refund?: RefundId", NULL::uuid AS "dispute?: DisputeId", own AS "own!" FROM refunds
+           WHERE payment_id = $1 AND state = 'succeeded' AND own > 0
+           UNION ALL
+           SELECT NULL, id, own FROM disputes WHERE payment_id = $1 AND state = 'lost' AND own > 0
+           ORDER BY 1, 2"#,
+        payment.uuid()
     )
-    .bind(payment.uuid())
     .fetch_all(&mut **tx)
     .await?;
     for taken in &taken {
@@ -132,10 +134,9 @@ pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at
 }
 
 /// What a refund or a dispute took of a part.
-#[derive(sqlx::FromRow)]
 struct Taken {
-    refund: Option<uuid::Uuid>,
-    dispute: Option<uuid::Uuid>,
+    refund: Option<RefundId>,
+    dispute: Option<DisputeId>,
     own: i64,
 }
 
@@ -148,17 +149,15 @@ async fn take(
     taken: &Taken,
     at: Timestamp,
 ) -> Result<()> {
-    let (captured, applied, told): (i64, i64, i64) = sqlx::query_as(
-        "SELECT amount, applied, (SELECT count(*) FROM exceptions e WHERE e.payment_id = p.id)
-         FROM payments p WHERE id = $1",
+    let before = sqlx::query!(
+        r#"SELECT amount, applied, (SELECT count(*) FROM exceptions e WHERE e.payment_id = p.id) AS "told!"
+           FROM payments p WHERE id = $1"#,
+        payment.uuid()
     )
-    .bind(payment.uuid())
     .fetch_one(&mut **tx)
     .await?;
-    payments::apply(tx, payment, applied - taken.own, None).await?;
-    sqlx::query("UPDATE orders SET parts_paid = parts_paid - $2 WHERE id = $1")
-        .bind(order.id.uuid())
-        .bind(taken.own)
+    payments::apply(tx, payment, before.applied - taken.own, None).await?;
+    sqlx::query!("UPDATE orders SET parts_paid = parts_paid - $2 WHERE id = $1", order.id.uuid(), taken.own)
         .execute(&mut **tx)
         .await?;
     let about = About {
@@ -167,13 +166,13 @@ async fn take(
         provider: whose.provider,
         provider_payment_id: whose.provider_payment_id,
         money: Money::new(taken.own, order.currency),
-        captured,
-        part: &format!("gone-{told}"), // how many there are only grows
+        captured: before.amount,
+        part: &format!("gone-{}", before.told), // how many there are only grows
     };
     let Some(raised) = exceptions::raise(tx, Mismatch::WrongAmount, &about, at).await? else { return Ok(()) };
     match (taken.refund, taken.dispute) {
-        (Some(refund), _) => exceptions::note_refund(tx, raised.0, RefundId::from_uuid(refund)).await,
-        (None, Some(dispute)) => exceptions::note_dispute(tx, raised.0, DisputeId::from_uuid(dispute)).await,
+        (Some(refund), _) => exceptions::note_refund(tx, raised.0, refund).await,
+        (None, Some(dispute)) => exceptions::note_dispute(tx, raised.0, dispute).await,
         (None, None) => Ok(()),
     }
 }

@@ -88,13 +88,12 @@ pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed
 }
 
 /// What the catalogue and the shelf say about one stock unit (a SKU, or one night of it), its level locked.
-#[derive(sqlx::FromRow)]
 pub(super) struct Offer {
-    sku: String,
-    kind: String,
+    sku: Sku,
+    kind: Kind,
     name: String,
     pub unit_price: i64,
-    currency: String,
+    currency: Currency,
     active: bool,
     pub on_hand: i64,
     pub held: i64,
@@ -102,24 +101,25 @@ pub(super) struct Offer {
 
 /// What all orders of a batch choose from.
 pub(super) struct Shelf {
-    pub offers: BTreeMap<String, Offer>,
+    pub offers: BTreeMap<Sku, Offer>,
     /// Of the SKUs that somebody wants to stay at.
-    pub lodgings: BTreeMap<String, Lodging>,
+    pub lodgings: BTreeMap<Sku, Lodging>,
 }
 
 async fn lock_shelf(tx: &mut Tx, asks: &[Ask]) -> Result<Shelf> {
     let units: BTreeSet<Sku> = asks.iter().flat_map(|ask| ask.placement.units()).collect();
-    let offers: Vec<Offer> = sqlx::query_as(
-        "SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS unit_price, currency, active, on_hand, held
-         FROM stock_levels s JOIN products p ON p.sku = s.product
-         WHERE s.sku = ANY($1) ORDER BY s.sku FOR NO KEY UPDATE OF s",
+    let offers = sqlx::query_as!(
+        Offer,
+        r#"SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS "unit_price!", currency, active,
+                  on_hand, held
+           FROM stock_levels s JOIN products p ON p.sku = s.product
+           WHERE s.sku = ANY($1) ORDER BY s.sku FOR NO KEY UPDATE OF s"#,
+        units.iter().collect::<Vec<_>>() as _
     )
-    .bind(units.iter().map(Sku::as_str).collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await?;
     let offers = offers.into_iter().map(|offer| (offer.sku.clone(), offer)).collect();
-    let stays: BTreeSet<&str> =
-        asks.iter().flat_map(|ask| ask.placement.stays.keys().map(Sku::as_str)).collect();
+    let stays: BTreeSet<&Sku> = asks.iter().flat_map(|ask| ask.placement.stays.keys()).collect();
     let lodgings = match stays.is_empty() {
         true => BTreeMap::new(),
         false => stays::lodgings(tx, &stays.into_iter().collect::<Vec<_>>()).await?,
@@ -132,13 +132,13 @@ type Known = HashMap<String, (OrderId, Vec<u8>)>;
 
 async fn known_keys(tx: &mut Tx, asks: &[Ask]) -> Result<Known> {
     let keys: Vec<&str> = asks.iter().map(|ask| ask.idempotency.key.as_str()).collect();
-    let rows: Vec<(String, uuid::Uuid, Vec<u8>)> = sqlx::query_as(
+    let known = sqlx::query!(
         "SELECT idempotency_key, id, request_hash FROM orders WHERE idempotency_key = ANY($1)",
+        keys as _
     )
-    .bind(keys)
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows.into_iter().map(|(key, id, hash)| (key, (OrderId::from_uuid(id), hash))).collect())
+    Ok(known.into_iter().map(|order| (order.idempotency_key, (order.id, order.request_hash))).collect())
 }
 
 /// Decides one placement against what is left after those before it, and takes its stock.
@@ -151,7 +151,7 @@ fn decide(ask: &Ask, shelf: &mut Shelf, known: &mut Known, holds: &mut Vec<Held>
     for (unit, quantity) in
         order.lines.iter().flat_map(|line| line.units().into_iter().map(|unit| (unit, line.quantity)))
     {
-        if let Some(offer) = shelf.offers.get_mut(unit.as_str()) {
+        if let Some(offer) = shelf.offers.get_mut(&unit) {
             offer.held += quantity;
             let level = Level { on_hand: offer.on_hand, held: offer.held };
             holds.push(Held { order: order.id, sku: unit, quantity, level, at: ask.at });
@@ -199,9 +199,9 @@ fn judge(ask: &Ask, shelf: &Shelf) -> Result<Order> {
 }
 
 fn goods(sku: &Sku, quantity: i64, currency: Currency, shelf: &Shelf) -> Judged {
-    let offer = shelf.offers.get(sku.as_str()).ok_or_else(|| no_product(sku))?;
-    on_sale(sku, offer.active, &offer.currency, currency)?;
-    if offer.kind == Kind::Stay.as_str() {
+    let offer = shelf.offers.get(sku).ok_or_else(|| no_product(sku))?;
+    on_sale(sku, offer.active, offer.currency, currency)?;
+    if offer.kind == Kind::Stay {
         return Err(refused(sku, "stay", format!("is required: {sku} is sold by the night")));
     }
     let available = offer.on_hand - offer.held;
@@ -253,13 +253,13 @@ pub(super) fn no_product(sku: &Sku) -> Vec<Invalid> {
 pub(super) fn on_sale(
     sku: &Sku,
     active: bool,
-    sold_in: &str,
+    sold_in: Currency,
     currency: Currency,
 ) -> Result<(), Vec<Invalid>> {
     if !active {
         return Err(refused(sku, "sku", format!("{sku} is not on sale")));
     }
-    if sold_in != currency.code() {
+    if sold_in != currency {
         let why = format!("{sku} is sold in {sold_in}, not in {currency}");
         return Err(vec![Invalid::new("currency", why)]);
     }

@@ -18,8 +18,8 @@ pub(super) fn judge(
     shelf: &Shelf,
     at: Timestamp,
 ) -> Judged {
-    let lodging = shelf.lodgings.get(sku.as_str()).ok_or_else(|| no_product(sku))?;
-    on_sale(sku, lodging.active, &lodging.currency, currency)?;
+    let lodging = shelf.lodgings.get(sku).ok_or_else(|| no_product(sku))?;
+    on_sale(sku, lodging.active, lodging.currency, currency)?;
     if !lodging.is_stay() {
         return Err(refused(sku, "stay", format!("{sku} is not sold by the night")));
     }
@@ -50,7 +50,7 @@ fn nights(
     let mut nights = Vec::new();
     let mut short = Vec::new();
     for date in booking.nights() {
-        let Some(offer) = shelf.offers.get(sku.night(date).as_str()) else {
+        let Some(offer) = shelf.offers.get(&sku.night(date)) else {
             return Err(not_offered(sku, booking, date));
         };
         let available = offer.on_hand - offer.held;

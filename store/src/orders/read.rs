@@ -10,10 +10,8 @@ use domain::{
     order::{Line, Order, PaymentStatus, Status},
     policy::Policy,
     returns::Gone,
-    stay::Stay,
-    stock::Sku,
 };
-use sqlx::{PgExecutor, Postgres, QueryBuilder, types::Json};
+use sqlx::{PgExecutor, Postgres, QueryBuilder};
 
 use crate::{Db, Error, Result, SqlTime, returns, sql};
 
@@ -31,14 +29,14 @@ pub struct Filter {
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    id: uuid::Uuid,
-    status: String,
-    payment_status: String,
-    currency: String,
+    id: OrderId,
+    status: Status,
+    payment_status: PaymentStatus,
+    currency: Currency,
     total: i64,
     parts_paid: i64,
-    customer: Json<Customer>,
-    policy: Json<Policy>,
+    customer: Customer,
+    policy: Policy,
     metadata: String,
     placed_at: SqlTime,
     payment_due_at: SqlTime,
@@ -48,37 +46,41 @@ struct Row {
     payment_method: Option<String>,
 }
 
-const SELECT: &str =
-    "SELECT id, status, payment_status, currency, total, parts_paid, customer, policy,
-    coalesce(metadata_sent::text, metadata::text) AS metadata, placed_at, payment_due_at, paid_at, closed_at, close_reason, payment_method FROM orders";
-
 #[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
 pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
-    let mut query = QueryBuilder::<Postgres>::new(SELECT);
-    query.push(" WHERE id = ").push_bind(id.uuid());
-    let row: Option<Row> = query.build_query_as().fetch_optional(db.pool()).await?;
-    let row = row.ok_or(Error::NotFound)?;
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, status, payment_status, currency, total, parts_paid, customer, policy,
+                  coalesce(metadata_sent::text, metadata::text) AS "metadata!", placed_at, payment_due_at, paid_at,
+                  closed_at, close_reason, payment_method
+           FROM orders WHERE id = $1"#,
+        id.uuid()
+    )
+    .fetch_optional(db.pool())
+    .await?
+    .ok_or(Error::NotFound)?;
     let mut lines = lines_of(db.pool(), &[id.uuid()]).await?;
-    let mut gone = gone_of(db, &[&row]).await?;
-    order(row, &mut lines, &mut gone)
+    let mut gone = gone_of(db, std::slice::from_ref(&row)).await?;
+    Ok(order(row, &mut lines, &mut gone))
 }
 
 /// The order that was placed under an idempotency key.
 pub async fn placed_under(db: &Db, key: &str) -> Result<OrderId> {
-    let id: Option<uuid::Uuid> = sqlx::query_scalar("SELECT id FROM orders WHERE idempotency_key = $1")
-        .bind(key)
-        .fetch_optional(db.pool())
-        .await?;
-    id.map(OrderId::from_uuid).ok_or(Error::NotFound)
+    let id = sqlx::query_scalar!("SELECT id FROM orders WHERE idempotency_key = $1", key);
+    id.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
 /// Newest first.
 #[tracing::instrument(name = "sql orders.list", skip_all, err(level = "debug"))]
 pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
-    let mut query = QueryBuilder::<Postgres>::new(SELECT);
-    query.push(" WHERE true");
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT id, status, payment_status, currency, total, parts_paid, customer, policy,
+                coalesce(metadata_sent::text, metadata::text) AS metadata, placed_at, payment_due_at, paid_at,
+                closed_at, close_reason, payment_method
+         FROM orders WHERE true",
+    );
     if let Some(status) = filter.status {
-        query.push(" AND status = ").push_bind(status.as_str());
+        query.push(" AND status = ").push_bind(status);
     }
     if let Some(customer) = &filter.customer_id {
         query.push(" AND customer_id = ").push_bind(customer.clone());
@@ -94,61 +96,64 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
     let rows: Vec<Row> = query.build_query_as().fetch_all(db.pool()).await?;
-    let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id).collect();
+    let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id.uuid()).collect();
     let mut lines = lines_of(db.pool(), &ids).await?;
-    let mut gone = gone_of(db, &rows.iter().collect::<Vec<_>>()).await?;
-    rows.into_iter().map(|row| order(row, &mut lines, &mut gone)).collect()
+    let mut gone = gone_of(db, &rows).await?;
+    Ok(rows.into_iter().map(|row| order(row, &mut lines, &mut gone)).collect())
 }
 
-type LineRow = (uuid::Uuid, String, String, i64, i64, Option<Json<Stay>>);
 pub(crate) type Lines = HashMap<uuid::Uuid, Vec<Line>>;
 
 /// The lines of these orders, in SKU order.
 pub(crate) async fn lines_of<'e>(from: impl PgExecutor<'e>, orders: &[uuid::Uuid]) -> Result<Lines> {
-    let rows: Vec<LineRow> = sqlx::query_as(
+    let rows = sqlx::query!(
         "SELECT order_id, sku, name, quantity, unit_price, stay
          FROM order_lines WHERE order_id = ANY($1) ORDER BY order_id, sku",
+        orders
     )
-    .bind(orders)
     .fetch_all(from)
     .await?;
     let mut lines = Lines::new();
-    for (order, sku, name, quantity, unit_price, stay) in rows {
-        let stay = stay.map(|Json(stay)| stay);
-        let line = Line { sku: Sku::from_store(sku), name, quantity, unit_price, stay };
-        lines.entry(order).or_default().push(line);
+    for row in rows {
+        let line = Line {
+            sku: row.sku,
+            name: row.name,
+            quantity: row.quantity,
+            unit_price: row.unit_price,
+            stay: row.stay,
+        };
+        lines.entry(row.order_id.uuid()).or_default().push(line);
     }
     Ok(lines)
 }
 
 /// What came back of these orders, or will. Only what was paid for can.
-async fn gone_of(db: &Db, rows: &[&Row]) -> Result<HashMap<uuid::Uuid, Gone>> {
-    let paid: Vec<uuid::Uuid> = rows.iter().filter(|row| row.paid_at.is_some()).map(|row| row.id).collect();
+async fn gone_of(db: &Db, rows: &[Row]) -> Result<HashMap<uuid::Uuid, Gone>> {
+    let paid: Vec<_> = rows.iter().filter(|row| row.paid_at.is_some()).map(|row| row.id.uuid()).collect();
     match paid.is_empty() {
         true => Ok(HashMap::new()),
         false => returns::gone(db.pool(), &paid).await,
     }
 }
 
-fn order(row: Row, lines: &mut Lines, gone: &mut HashMap<uuid::Uuid, Gone>) -> Result<Order> {
-    let payment_status = PaymentStatus::ALL.into_iter().find(|s| s.as_str() == row.payment_status);
-    Ok(Order {
-        id: OrderId::from_uuid(row.id),
-        status: Status::parse(&row.status).map_err(Error::corrupt)?,
-        payment_status: payment_status.ok_or_else(|| Error::corrupt(row.payment_status))?,
-        currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
+fn order(row: Row, lines: &mut Lines, gone: &mut HashMap<uuid::Uuid, Gone>) -> Order {
+    Order {
+        id: row.id,
+        status: row.status,
+        payment_status: row.payment_status,
+        currency: row.currency,
         total: row.total,
         parts_paid: row.parts_paid,
-        lines: lines.remove(&row.id).unwrap_or_default(),
-        gone: gone.remove(&row.id).unwrap_or_default(),
-        customer: row.customer.0,
-        policy: row.policy.0,
+        lines: lines.remove(&row.id.uuid()).unwrap_or_default(),
+        gone: gone.remove(&row.id.uuid()).unwrap_or_default(),
+        customer: row.customer,
+        policy: row.policy,
         payment_method: row.payment_method,
         placed_at: row.placed_at.to_jiff(),
         payment_due_at: row.payment_due_at.to_jiff(),
-        paid_at: row.paid_at.map(|t| t.to_jiff()),
-        closed_at: row.closed_at.map(|t| t.to_jiff()),
+        paid_at: row.paid_at.map(SqlTime::to_jiff),
+        closed_at: row.closed_at.map(SqlTime::to_jiff),
         close_reason: row.close_reason,
         metadata: Metadata::from_store(row.metadata),
-    })
+    }
 }

@@ -63,40 +63,39 @@ pub(super) async fn reinstate(
 
 /// What the order had on hold, its levels locked in SKU order; none if one of them falls short.
 async fn lines_on_the_shelf(tx: &mut Tx, order: OrderId) -> Result<Option<Vec<(Sku, i64, Level)>>> {
-    let rows: Vec<(String, i64, i64, i64)> = sqlx::query_as(
+    let lines = sqlx::query!(
         "SELECT s.sku, h.quantity, s.on_hand, s.held
          FROM stock_levels s JOIN holds h ON h.sku = s.sku AND h.order_id = $1
          ORDER BY s.sku FOR NO KEY UPDATE OF s",
+        order.uuid()
     )
-    .bind(order.uuid())
+    .map(|it| (it.sku, it.quantity, Level { on_hand: it.on_hand, held: it.held }))
     .fetch_all(&mut **tx)
     .await?;
-    let line = |(sku, quantity, on_hand, held)| (Sku::from_store(sku), quantity, Level { on_hand, held });
-    let lines: Vec<_> = rows.into_iter().map(line).collect();
     Ok(lines.iter().all(|(_, quantity, level)| level.available() >= *quantity).then_some(lines))
 }
 
 /// The same order under another id, placed now.
 async fn copy(tx: &mut Tx, from: OrderId, to: OrderId, at: Timestamp) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer, policy,
                              metadata, metadata_sent, placed_at, payment_due_at, idempotency_key, request_hash, payment_method)
          SELECT $2, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer, policy,
                 metadata, metadata_sent, $3, greatest($3, payment_due_at), 'in place of ' || $4, '', payment_method
          FROM orders WHERE id = $1",
+        from.uuid(),
+        to.uuid(),
+        sql(at),
+        format!("{from}/{to}")
     )
-    .bind(from.uuid())
-    .bind(to.uuid())
-    .bind(sql(at))
-    .bind(format!("{from}/{to}"))
     .execute(&mut **tx)
     .await?;
-    sqlx::query(
+    sqlx::query!(
         "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price, stay)
          SELECT $2, sku, name, quantity, unit_price, stay FROM order_lines WHERE order_id = $1",
+        from.uuid(),
+        to.uuid()
     )
-    .bind(from.uuid())
-    .bind(to.uuid())
     .execute(&mut **tx)
     .await?;
     Ok(())

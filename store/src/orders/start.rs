@@ -7,9 +7,9 @@ use domain::{
     order::{Order, Status},
     policy::Policy,
 };
-use sqlx::{PgExecutor, Postgres, QueryBuilder, types::Json};
+use sqlx::PgExecutor;
 
-use crate::{Db, Error, Lease, Result, SqlTime, lease::put_off, sql};
+use crate::{Db, Error, Lease, Result, lease::put_off, sql};
 
 /// What the engine needs to start an order's workflow and describe it. No personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,51 +34,43 @@ impl From<&Order> for Start {
     }
 }
 
-#[derive(sqlx::FromRow)]
+/// What a [`Start`] is made of.
 struct Row {
-    id: uuid::Uuid,
+    id: OrderId,
     customer_id: String,
     total: i64,
-    currency: String,
-    status: String,
-    policy: Json<Policy>,
-    placed_at: SqlTime,
-    payment_due_at: SqlTime,
+    currency: Currency,
+    status: Status,
+    policy: Policy,
+    placed_at: Timestamp,
+    payment_due_at: Timestamp,
 }
 
-const SELECT: &str =
-    "SELECT id, customer_id, total, currency, status, policy, placed_at, payment_due_at FROM orders";
-
-impl TryFrom<Row> for Start {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self> {
-        let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
-        let status = Status::parse(&row.status).map_err(Error::corrupt)?;
-        let (placed_at, payment_due_at) = (row.placed_at.to_jiff(), row.payment_due_at.to_jiff());
-        Ok(Self {
-            id: OrderId::from_uuid(row.id),
+impl From<Row> for Start {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id,
             customer_id: row.customer_id,
-            total: Money::new(row.total, currency),
-            payment_due_at,
-            first_alarm: row.policy.first_alarm(status, placed_at, payment_due_at),
-        })
+            total: Money::new(row.total, row.currency),
+            payment_due_at: row.payment_due_at,
+            first_alarm: row.policy.first_alarm(row.status, row.placed_at, row.payment_due_at),
+        }
     }
 }
 
 pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
-    let mut query = QueryBuilder::<Postgres>::new(SELECT);
-    query.push(" WHERE id = ").push_bind(id.uuid());
-    let row: Option<Row> = query.build_query_as().fetch_optional(db.pool()).await?;
-    row.ok_or(Error::NotFound)?.try_into()
+    starts_of(db, vec![id.uuid()]).await?.pop().ok_or(Error::NotFound)
 }
 
 /// The same of several; those that do not exist are left out.
 pub(crate) async fn starts_of(db: &Db, ids: Vec<uuid::Uuid>) -> Result<Vec<Start>> {
-    let mut query = QueryBuilder::<Postgres>::new(SELECT);
-    query.push(" WHERE id = ANY(").push_bind(ids).push(")");
-    let rows: Vec<Row> = query.build_query_as().fetch_all(db.pool()).await?;
-    rows.into_iter().map(Start::try_from).collect()
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, customer_id, total, currency, status, policy, placed_at, payment_due_at
+         FROM orders WHERE id = ANY($1)",
+        &ids
+    );
+    Ok(rows.fetch_all(db.pool()).await?.into_iter().map(Start::from).collect())
 }
 
 /// An open order this long past its deadline, or past the end of its stay, has lost its workflow (somebody
@@ -88,7 +80,8 @@ const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
 /// Leases orders that want a (re)start.
 pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
     let overdue = lease.now.saturating_sub(OVERDUE).unwrap_or(lease.now);
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows = sqlx::query_as!(
+        Row,
         "WITH unstarted AS (
              SELECT id FROM orders
              WHERE workflow_started_at IS NULL AND placed_at < $2 AND coalesce(dispatch_after, placed_at) < $1
@@ -107,15 +100,15 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
          UPDATE orders SET dispatch_after = $5
          WHERE id = ANY(ARRAY(SELECT id FROM unstarted UNION ALL SELECT id FROM overdue UNION ALL SELECT id FROM stayed))
          RETURNING id, customer_id, total, currency, status, policy, placed_at, payment_due_at",
+        sql(lease.now),
+        sql(lease.older_than),
+        sql(overdue),
+        lease.limit,
+        sql(lease.until)
     )
-    .bind(sql(lease.now))
-    .bind(sql(lease.older_than))
-    .bind(sql(overdue))
-    .bind(lease.limit)
-    .bind(sql(lease.until))
     .fetch_all(db.pool())
     .await?;
-    rows.into_iter().map(Start::try_from).collect()
+    Ok(rows.into_iter().map(Start::from).collect())
 }
 
 /// Gives leased orders back, to be taken again after `until`.
@@ -137,8 +130,7 @@ pub async fn note_started(db: &Db, ids: &[OrderId], at: Timestamp) -> Result<()>
 
 /// On the timeline the first time only.
 async fn note<'e>(to: impl PgExecutor<'e>, ids: &[OrderId], again: bool, at: Timestamp) -> Result<()> {
-    let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query(
+    sqlx::query!(
         "WITH before AS (
              SELECT id, workflow_started_at FROM orders
              WHERE id = ANY($1) AND (workflow_started_at IS NULL OR $3) ORDER BY id FOR NO KEY UPDATE
@@ -147,10 +139,10 @@ async fn note<'e>(to: impl PgExecutor<'e>, ids: &[OrderId], again: bool, at: Tim
          )
          INSERT INTO timeline (order_id, at, type, data)
          SELECT id, timeline_at(id, $2), 'workflow.started', '{}' FROM before WHERE workflow_started_at IS NULL",
+        ids as _,
+        sql(at),
+        again
     )
-    .bind(ids)
-    .bind(sql(at))
-    .bind(again)
     .execute(to)
     .await?;
     Ok(())

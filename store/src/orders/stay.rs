@@ -2,7 +2,7 @@
 
 use domain::{
     OrderId, Timestamp,
-    order::Status,
+    order::{CloseReason, Status},
     returns::{Door, door},
 };
 use serde_json::json;
@@ -10,8 +10,8 @@ use serde_json::json;
 use super::{Closed, Locked, close::complete, lock};
 use crate::{Db, Result, Tx, check_ins, refunds, retry::retry, returns, timeline};
 
-pub(crate) const USED: &str = "used";
-const UNUSED: &str = "unused";
+pub(crate) const USED: &str = CloseReason::Used.as_str();
+const UNUSED: &str = CloseReason::Unused.as_str();
 
 /// Completes the order as used. Its code was looked at before; here is what the order itself says.
 #[tracing::instrument(name = "sql orders.check_in", skip_all, err(level = "debug"))]

@@ -1,11 +1,11 @@
 //! Writing many new orders at once: a statement per table, whatever their number.
 
 use domain::{
+    OrderId,
     metadata::Metadata,
     order::{Line, Order},
 };
 use serde_json::{Value, json};
-use sqlx::types::Json;
 
 use crate::{Error, Idempotency, Result, SqlTime, Tx, outbox, sql, timeline};
 
@@ -40,13 +40,9 @@ fn told(line: &Line) -> Value {
 }
 
 async fn heads(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
-    let json = |value: serde_json::Result<Value>| value.map_err(Error::corrupt);
-    let column = |of: fn(&Order) -> serde_json::Result<Value>| {
-        orders.iter().map(|(order, _)| json(of(order))).collect::<Result<Vec<Value>>>()
-    };
     let times = |of: fn(&Order) -> SqlTime| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
     let texts = |of: fn(&Order) -> &str| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
-    let written = sqlx::query(
+    let written = sqlx::query!(
         "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer, policy,
                              metadata, placed_at, payment_due_at, idempotency_key, request_hash, payment_method,
                              metadata_sent)
@@ -57,20 +53,20 @@ async fn heads(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
               AS o (id, currency, total, customer_id, customer, policy, metadata, placed_at, payment_due_at,
                     idempotency_key, request_hash, payment_method, metadata_sent)
          ON CONFLICT (idempotency_key) DO NOTHING",
+        orders.iter().map(|(order, _)| order.id).collect::<Vec<_>>() as _,
+        texts(|order| order.currency.code()) as _,
+        &orders.iter().map(|(order, _)| order.total).collect::<Vec<_>>(),
+        texts(|order| &order.customer.id) as _,
+        orders.iter().map(|(order, _)| &order.customer).collect::<Vec<_>>() as _,
+        orders.iter().map(|(order, _)| &order.policy).collect::<Vec<_>>() as _,
+        &orders.iter().map(|(order, _)| for_the_version_before(&order.metadata)).collect::<Vec<_>>(),
+        times(|order| sql(order.placed_at)) as _,
+        times(|order| sql(order.payment_due_at)) as _,
+        orders.iter().map(|(_, idempotency)| idempotency.key.as_str()).collect::<Vec<_>>() as _,
+        orders.iter().map(|(_, idempotency)| idempotency.request_hash.as_slice()).collect::<Vec<_>>() as _,
+        orders.iter().map(|(order, _)| order.payment_method.as_deref()).collect::<Vec<_>>() as _,
+        texts(|order| order.metadata.as_str()) as _
     )
-    .bind(orders.iter().map(|(order, _)| order.id.uuid()).collect::<Vec<_>>())
-    .bind(texts(|order| order.currency.code()))
-    .bind(orders.iter().map(|(order, _)| order.total).collect::<Vec<_>>())
-    .bind(texts(|order| &order.customer.id))
-    .bind(column(|order| serde_json::to_value(&order.customer))?)
-    .bind(column(|order| serde_json::to_value(&order.policy))?)
-    .bind(orders.iter().map(|(order, _)| for_the_version_before(&order.metadata)).collect::<Vec<_>>())
-    .bind(times(|order| sql(order.placed_at)))
-    .bind(times(|order| sql(order.payment_due_at)))
-    .bind(orders.iter().map(|(_, idempotency)| idempotency.key.as_str()).collect::<Vec<_>>())
-    .bind(orders.iter().map(|(_, idempotency)| idempotency.request_hash.as_slice()).collect::<Vec<_>>())
-    .bind(orders.iter().map(|(order, _)| order.payment_method.as_deref()).collect::<Vec<_>>())
-    .bind(texts(|order| order.metadata.as_str()))
     .execute(&mut **tx)
     .await?;
     Ok(written.rows_affected())
@@ -96,20 +92,20 @@ fn is_short_in_jsonb(value: &Value) -> bool {
 }
 
 async fn lines(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
-    let all: Vec<(uuid::Uuid, &Line)> =
-        orders.iter().flat_map(|(order, _)| order.lines.iter().map(|line| (order.id.uuid(), line))).collect();
-    sqlx::query(
+    let all: Vec<(OrderId, &Line)> =
+        orders.iter().flat_map(|(order, _)| order.lines.iter().map(|line| (order.id, line))).collect();
+    sqlx::query!(
         "INSERT INTO order_lines (order_id, sku, name, quantity, unit_price, stay)
          SELECT order_id, sku, name, quantity, unit_price, stay
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::jsonb[])
               AS line (order_id, sku, name, quantity, unit_price, stay)",
+        all.iter().map(|(order, _)| *order).collect::<Vec<_>>() as _,
+        all.iter().map(|(_, line)| &line.sku).collect::<Vec<_>>() as _,
+        all.iter().map(|(_, line)| line.name.as_str()).collect::<Vec<_>>() as _,
+        &all.iter().map(|(_, line)| line.quantity).collect::<Vec<_>>(),
+        &all.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>(),
+        all.iter().map(|(_, line)| line.stay.as_ref()).collect::<Vec<_>>() as _
     )
-    .bind(all.iter().map(|(order, _)| *order).collect::<Vec<_>>())
-    .bind(all.iter().map(|(_, line)| line.sku.as_str()).collect::<Vec<_>>())
-    .bind(all.iter().map(|(_, line)| line.name.as_str()).collect::<Vec<_>>())
-    .bind(all.iter().map(|(_, line)| line.quantity).collect::<Vec<_>>())
-    .bind(all.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>())
-    .bind(all.iter().map(|(_, line)| line.stay.as_ref().map(Json)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

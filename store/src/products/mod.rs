@@ -1,72 +1,53 @@
 //! The catalogue: products as their events make them. How they are found: [`search`]; their events: [`history`].
 
-pub mod history;
-pub mod search;
-
 use std::slice;
 
 use domain::{
     Timestamp,
-    money::Currency,
-    product::{self, Condition, Details, Kind, Wanted},
-    stay::{Offer, Terms},
+    product::{self, Condition, Details, Wanted},
     stock::Sku,
 };
 
 pub use domain::product::Product;
-use sqlx::types::Json;
 
 use crate::{Db, Error, Result, SqlTime, Tx, retry::retry, sql};
 
-macro_rules! columns {
-    () => {
-        "sku, kind, name, description, unit_price, currency, active, stay, nights, version, created_at, updated_at, retired_at"
+/// Products as they stand in a relation, on which conditions follow; before it, what the relation is made of.
+macro_rules! products {
+    ($from:literal $(, $argument:expr)*) => {
+        products!("" => $from $(, $argument)*)
     };
-}
-use columns;
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    sku: String,
-    kind: String,
-    name: String,
-    description: String,
-    unit_price: i64,
-    currency: String,
-    active: bool,
-    stay: Option<Json<Terms>>,
-    nights: Option<Json<Offer>>,
-    version: i32,
-    created_at: SqlTime,
-    updated_at: SqlTime,
-    retired_at: Option<SqlTime>,
-}
-
-impl TryFrom<Row> for Product {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self> {
-        let details = Details {
-            kind: Kind::parse(&row.kind).map_err(Error::corrupt)?,
-            name: row.name,
-            description: row.description,
-            unit_price: row.unit_price,
-            currency: Currency::parse(&row.currency).map_err(Error::corrupt)?,
-            active: row.active,
-            retired: row.retired_at.is_some(),
-            stay: row.stay.map(|Json(terms)| terms),
-            nights: row.nights.map(|Json(offer)| offer),
-        };
-        Ok(Self {
-            sku: Sku::from_store(row.sku),
-            details,
+    ($with:literal => $from:literal $(, $argument:expr)*) => {
+        sqlx::query!(
+            $with
+                + "SELECT sku, kind, name, description, unit_price, currency, active, stay, nights, version, created_at,
+                          updated_at, retired_at FROM "
+                + $from
+            $(, $argument)*
+        )
+        .map(|row| Product {
+            details: Details {
+                kind: row.kind,
+                name: row.name,
+                description: row.description,
+                unit_price: row.unit_price,
+                currency: row.currency,
+                active: row.active,
+                retired: row.retired_at.is_some(),
+                stay: row.stay,
+                nights: row.nights,
+            },
+            sku: row.sku,
             version: row.version,
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
             retired_at: row.retired_at.map(SqlTime::to_jiff),
         })
-    }
+    };
 }
+
+pub mod history;
+pub mod search;
 
 /// Who asks for a change, when, and under which condition.
 #[derive(Debug, Clone)]
@@ -148,12 +129,8 @@ pub(crate) async fn write(
 }
 
 pub(crate) async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Option<Product>> {
-    let row: Option<Row> =
-        sqlx::query_as(concat!("SELECT ", columns!(), " FROM products WHERE sku = $1 FOR NO KEY UPDATE"))
-            .bind(sku.as_str())
-            .fetch_optional(&mut **tx)
-            .await?;
-    row.map(Product::try_from).transpose()
+    let product = products!("products WHERE sku = $1 FOR NO KEY UPDATE", sku.as_str());
+    Ok(product.fetch_optional(&mut **tx).await?)
 }
 
 /// Writes the rows that stand for what the events of products add up to, and the words by which they are found.
@@ -166,7 +143,7 @@ async fn project(tx: &mut Tx, products: &[Product]) -> Result<()> {
 
 async fn project_one(tx: &mut Tx, product: &Product) -> Result<()> {
     let Product { sku, details, version, created_at, updated_at, retired_at } = product;
-    sqlx::query(
+    sqlx::query!(
         "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, version, created_at,
                                updated_at, retired_at, search, stay, nights)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::tsvector, $13, $14)
@@ -175,51 +152,55 @@ async fn project_one(tx: &mut Tx, product: &Product) -> Result<()> {
              unit_price = excluded.unit_price, currency = excluded.currency, active = excluded.active,
              version = excluded.version, created_at = excluded.created_at, updated_at = excluded.updated_at,
              retired_at = excluded.retired_at, search = excluded.search, stay = excluded.stay, nights = excluded.nights",
+        sku.as_str(),
+        details.kind.as_str(),
+        details.name,
+        details.description,
+        details.unit_price,
+        details.currency.code(),
+        details.active,
+        version,
+        sql(*created_at),
+        sql(*updated_at),
+        retired_at.map(sql),
+        search::index(details),
+        details.stay.as_ref() as _,
+        details.nights.as_ref() as _
     )
-    .bind(sku.as_str())
-    .bind(details.kind.as_str())
-    .bind(&details.name)
-    .bind(&details.description)
-    .bind(details.unit_price)
-    .bind(details.currency.code())
-    .bind(details.active)
-    .bind(version)
-    .bind(sql(*created_at))
-    .bind(sql(*updated_at))
-    .bind(retired_at.map(sql))
-    .bind(search::index(details))
-    .bind(details.stay.as_ref().map(Json))
-    .bind(details.nights.as_ref().map(Json))
     .execute(&mut **tx)
     .await?;
-    sqlx::query("INSERT INTO stock_levels (sku, on_hand, held) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING")
-        .bind(sku.as_str())
-        .execute(&mut **tx)
-        .await?;
+    let level = sqlx::query!(
+        "INSERT INTO stock_levels (sku, on_hand, held) VALUES ($1, 0, 0) ON CONFLICT DO NOTHING",
+        sku.as_str()
+    );
+    level.execute(&mut **tx).await?;
     Ok(())
 }
 
 pub async fn get(db: &Db, sku: &Sku) -> Result<Product> {
-    let row: Option<Row> = sqlx::query_as(concat!("SELECT ", columns!(), " FROM products WHERE sku = $1"))
-        .bind(sku.as_str())
-        .fetch_optional(db.pool())
-        .await?;
-    row.ok_or(Error::NotFound)?.try_into()
+    let product = products!("products WHERE sku = $1", sku.as_str());
+    product.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
 /// Products in SKU order, after the SKU `after`.
 #[tracing::instrument(name = "sql products.list", skip_all, err(level = "debug"))]
 pub async fn list(db: &Db, with_retired: bool, after: Option<&Sku>, limit: i64) -> Result<Vec<Product>> {
+    let after = after.map_or("", Sku::as_str);
     // Two queries: only the one without retired products can use the index of those.
-    let query = match with_retired {
-        true => concat!("SELECT ", columns!(), " FROM products WHERE sku > $1 ORDER BY sku LIMIT $2"),
-        false => concat!(
-            "SELECT ",
-            columns!(),
-            " FROM products WHERE sku > $1 AND retired_at IS NULL ORDER BY sku LIMIT $2"
-        ),
+    let products = match with_retired {
+        true => {
+            products!("products WHERE sku > $1 ORDER BY sku LIMIT $2", after, limit)
+                .fetch_all(db.pool())
+                .await
+        }
+        false => {
+            let listed = products!(
+                "products WHERE sku > $1 AND retired_at IS NULL ORDER BY sku LIMIT $2",
+                after,
+                limit
+            );
+            listed.fetch_all(db.pool()).await
+        }
     };
-    let rows: Vec<Row> =
-        sqlx::query_as(query).bind(after.map_or("", Sku::as_str)).bind(limit).fetch_all(db.pool()).await?;
-    rows.into_iter().map(Product::try_from).collect()
+    Ok(products?)
 }

@@ -4,26 +4,12 @@
 use std::collections::BTreeSet;
 
 use domain::{
-    product::Details,
     search::{self, Query},
     stock::Sku,
 };
 
-use super::{Product, Row, columns};
+use super::{Details, Product, SqlTime};
 use crate::{Db, Error, Result, Tx};
-
-/// Products with certain words, but those that the tier of SKUs has shown.
-macro_rules! hits {
-    () => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM products
-             WHERE search @@ $1::text::tsquery AND sku > $2 AND ($3 OR retired_at IS NULL)
-               AND ($4::text IS NULL OR NOT starts_with(lower(sku COLLATE \"C\"), $4))"
-        )
-    };
-}
 
 /// The SKU begins like that; then come four tiers of words as written, and four of words alike.
 const BY_SKU: usize = 0;
@@ -124,26 +110,42 @@ impl<'a> Tiers<'a> {
         let words = format!("({words}){}", better.collect::<String>());
         // Words as written: PostgreSQL may as well walk the SKUs in order, if most products have them. Words alike come
         // when little is left that is not excluded, so the index is read first, whatever PostgreSQL expects.
-        let rows: Vec<Row> = sqlx::query_as(match tier < DIRECT {
-            true => concat!(hits!(), " ORDER BY sku LIMIT $5"),
-            false => {
-                concat!(
-                    "WITH hits AS MATERIALIZED (",
-                    hits!(),
-                    ") SELECT ",
-                    columns!(),
-                    " FROM hits ORDER BY sku LIMIT $5"
-                )
+        let after = after.map_or("", Sku::as_str);
+        let sku = self.query.sku.as_deref();
+        let products = match tier < DIRECT {
+            true => {
+                let products = products!(
+                    r#"products
+                       WHERE search @@ $1::text::tsquery AND sku > $2 AND ($3 OR retired_at IS NULL)
+                         AND ($4::text IS NULL OR NOT starts_with(lower(sku COLLATE "C"), $4))
+                       ORDER BY sku LIMIT $5"#,
+                    words,
+                    after,
+                    with_retired,
+                    sku,
+                    limit
+                );
+                products.fetch_all(db.pool()).await
             }
-        })
-        .bind(words)
-        .bind(after.map_or("", Sku::as_str))
-        .bind(with_retired)
-        .bind(&self.query.sku)
-        .bind(limit)
-        .fetch_all(db.pool())
-        .await?;
-        rows.into_iter().map(Product::try_from).collect()
+            false => {
+                let products = products!(
+                    r#"WITH hits AS MATERIALIZED (
+                           SELECT sku, kind, name, description, unit_price, currency, active, stay, nights, version,
+                                  created_at, updated_at, retired_at
+                           FROM products
+                           WHERE search @@ $1::text::tsquery AND sku > $2 AND ($3 OR retired_at IS NULL)
+                             AND ($4::text IS NULL OR NOT starts_with(lower(sku COLLATE "C"), $4))
+                       ) "# => "hits ORDER BY sku LIMIT $5",
+                    words,
+                    after,
+                    with_retired,
+                    sku,
+                    limit
+                );
+                products.fetch_all(db.pool()).await
+            }
+        };
+        Ok(products?)
     }
 
     /// In which tier a SKU is found.
@@ -153,12 +155,12 @@ impl<'a> Tiers<'a> {
             return Ok(BY_SKU);
         }
         self.reach(db, TIERS - 1).await?;
-        let tier: Option<i64> = sqlx::query_scalar(
+        let tier = sqlx::query_scalar!(
             "SELECT min(t.tier) FROM products p, unnest($2::text[]) WITH ORDINALITY t (words, tier)
              WHERE p.sku = $1 AND p.search @@ t.words::tsquery",
+            sku.as_str(),
+            &self.words
         )
-        .bind(sku.as_str())
-        .bind(&self.words)
         .fetch_one(db.pool())
         .await?;
         tier.and_then(|tier| tier.try_into().ok()).ok_or(Error::NotFound)
@@ -199,15 +201,17 @@ async fn alike(db: &Db, word: &str) -> Result<Vec<(String, f64)>> {
     }
     let trigrams: Vec<String> = search::trigrams(word).into_iter().collect();
     // A word has one trigram more than letters, or fewer if some are the same.
-    let alike = sqlx::query_as(
-        "SELECT word, similarity FROM (
-             SELECT word, count(*)::float8 / (cardinality($1::text[]) + char_length(word) + 1 - count(*)) AS similarity
-             FROM catalogue_words WHERE trigram = ANY($1) GROUP BY word
-         ) w WHERE similarity >= $2 ORDER BY similarity DESC, word LIMIT $3",
+    let alike = sqlx::query!(
+        r#"SELECT word, similarity AS "similarity!" FROM (
+               SELECT word,
+                      count(*)::float8 / (cardinality($1::text[]) + char_length(word) + 1 - count(*)) AS similarity
+               FROM catalogue_words WHERE trigram = ANY($1) GROUP BY word
+           ) w WHERE similarity >= $2 ORDER BY similarity DESC, word LIMIT $3"#,
+        &trigrams,
+        ALIKE,
+        MAX_ALIKE
     )
-    .bind(trigrams)
-    .bind(ALIKE)
-    .bind(MAX_ALIKE)
+    .map(|it| (it.word, it.similarity))
     .fetch_all(db.pool())
     .await?;
     Ok(alike)
@@ -223,22 +227,18 @@ async fn by_sku(
     let after = after.map(|sku| (sku.as_str().to_ascii_lowercase(), sku.as_str()));
     let (small, sku) = after.unwrap_or_default().max((beginning.to_owned(), ""));
     // In this order the index gives them. No SKU has a `~`, which comes after all that they have.
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM products
-         WHERE (lower(sku) COLLATE \"C\", sku) > ($2, $3) AND lower(sku) COLLATE \"C\" < $1 || '~'
-           AND ($4 OR retired_at IS NULL)
-         ORDER BY lower(sku) COLLATE \"C\", sku LIMIT $5"
-    ))
-    .bind(beginning)
-    .bind(small)
-    .bind(sku)
-    .bind(with_retired)
-    .bind(limit)
-    .fetch_all(db.pool())
-    .await?;
-    rows.into_iter().map(Product::try_from).collect()
+    let products = products!(
+        r#"products
+           WHERE (lower(sku) COLLATE "C", sku) > ($2, $3) AND lower(sku) COLLATE "C" < $1 || '~'
+             AND ($4 OR retired_at IS NULL)
+           ORDER BY lower(sku) COLLATE "C", sku LIMIT $5"#,
+        beginning,
+        small,
+        sku,
+        with_retired,
+        limit
+    );
+    Ok(products.fetch_all(db.pool()).await?)
 }
 
 /// The words of a product as a `tsvector`, those of the name marked and unmarked. (PostgreSQL's own weights are not in
@@ -268,13 +268,13 @@ pub(super) async fn learn(tx: &mut Tx, products: &[Product]) -> Result<()> {
         .flat_map(|word| search::trigrams(word).into_iter().map(move |trigram| (trigram, word)))
         .collect();
     let (trigrams, words): (Vec<String>, Vec<&String>) = entries.into_iter().unzip();
-    sqlx::query(
+    sqlx::query!(
         "INSERT INTO catalogue_words (trigram, word)
          SELECT trigram, word FROM unnest($1::text[], $2::text[]) AS it (trigram, word)
          ON CONFLICT DO NOTHING",
+        &trigrams,
+        words as _
     )
-    .bind(trigrams)
-    .bind(words)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -283,11 +283,11 @@ pub(super) async fn learn(tx: &mut Tx, products: &[Product]) -> Result<()> {
 /// Forgets words that no product has any more. Nobody notes any meanwhile: a word that is there is not noted again.
 pub(super) async fn forget_unused(db: &Db) -> Result<()> {
     let mut tx = db.begin().await?;
-    sqlx::query("LOCK TABLE catalogue_words IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
-    sqlx::query(
-        "DELETE FROM catalogue_words WHERE word IN (
-             SELECT word COLLATE \"C\" FROM catalogue_words
-             EXCEPT SELECT unnest(tsvector_to_array(search)) COLLATE \"C\" FROM products)",
+    sqlx::query!("LOCK TABLE catalogue_words IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
+    sqlx::query!(
+        r#"DELETE FROM catalogue_words WHERE word IN (
+               SELECT word COLLATE "C" FROM catalogue_words
+               EXCEPT SELECT unnest(tsvector_to_array(search)) COLLATE "C" FROM products)"#
     )
     .execute(&mut *tx)
     .await?;
