@@ -14,7 +14,8 @@ use crate::{Db, Error, Idempotency, Result, Tx, retry::retry, sql};
 macro_rules! level {
     ($lock:literal, $sku:expr) => {
         sqlx::query!(
-            "SELECT on_hand, held, kind FROM stock_levels s JOIN products p ON p.sku = s.product WHERE s.sku = $1"
+            "SELECT on_hand, held, kind FROM stock_levels s JOIN products p ON p.sku = s.product
+             WHERE s.sku = $1"
                 + $lock,
             $sku.as_str()
         )

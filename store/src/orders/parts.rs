@@ -88,7 +88,8 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
         return Ok(());
     }
     let parts = sqlx::query!(
-        r#"SELECT id AS "id: PaymentId", provider, provider_payment_id AS "provider_payment_id!", amount, applied
+        r#"SELECT id AS "id: PaymentId", provider, provider_payment_id AS "provider_payment_id!", amount,
+                  applied
            FROM payments WHERE order_id = $1 AND applied > 0 AND pays_order IS NULL ORDER BY id"#,
         order.id.uuid()
     )

@@ -51,8 +51,8 @@ pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT id, status, payment_status, currency, total, parts_paid, customer, policy,
-                  coalesce(metadata_sent::text, metadata::text) AS "metadata!", placed_at, payment_due_at, paid_at,
-                  closed_at, close_reason, payment_method
+                  coalesce(metadata_sent::text, metadata::text) AS "metadata!", placed_at, payment_due_at,
+                  paid_at, closed_at, close_reason, payment_method
            FROM orders WHERE id = $1"#,
         id.uuid()
     )

@@ -1,12 +1,7 @@
 //! Which orders have their workflow. An order is accepted before its workflow starts, so a crash or
 //! an engine outage can leave one without; the sweeper finds it here.
 
-use domain::{
-    OrderId, SignedDuration, Timestamp,
-    money::{Currency, Money},
-    order::{Order, Status},
-    policy::Policy,
-};
+use domain::{OrderId, SignedDuration, Timestamp, money::Money, order::Order};
 use sqlx::PgExecutor;
 
 use crate::{Db, Error, Lease, Result, lease::put_off, sql};
@@ -34,28 +29,24 @@ impl From<&Order> for Start {
     }
 }
 
-/// What a [`Start`] is made of.
-struct Row {
-    id: OrderId,
-    customer_id: String,
-    total: i64,
-    currency: Currency,
-    status: Status,
-    policy: Policy,
-    placed_at: Timestamp,
-    payment_due_at: Timestamp,
-}
-
-impl From<Row> for Start {
-    fn from(row: Row) -> Self {
-        Self {
-            id: row.id,
-            customer_id: row.customer_id,
-            total: Money::new(row.total, row.currency),
-            payment_due_at: row.payment_due_at,
-            first_alarm: row.policy.first_alarm(row.status, row.placed_at, row.payment_due_at),
-        }
-    }
+/// What orders need to start: their columns stand between the two parts of a statement.
+macro_rules! starts {
+    ($before:literal, $after:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query!(
+            $before + "id, customer_id, total, currency, status, policy, placed_at, payment_due_at" + $after,
+            $($argument),+
+        )
+        .map(|row| {
+            let (placed_at, payment_due_at) = (row.placed_at.to_jiff(), row.payment_due_at.to_jiff());
+            Start {
+                id: row.id,
+                customer_id: row.customer_id,
+                total: Money::new(row.total, row.currency),
+                payment_due_at,
+                first_alarm: row.policy.first_alarm(row.status, placed_at, payment_due_at),
+            }
+        })
+    };
 }
 
 pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
@@ -64,13 +55,7 @@ pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
 
 /// The same of several; those that do not exist are left out.
 pub(crate) async fn starts_of(db: &Db, ids: Vec<uuid::Uuid>) -> Result<Vec<Start>> {
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT id, customer_id, total, currency, status, policy, placed_at, payment_due_at
-         FROM orders WHERE id = ANY($1)",
-        &ids
-    );
-    Ok(rows.fetch_all(db.pool()).await?.into_iter().map(Start::from).collect())
+    Ok(starts!("SELECT ", " FROM orders WHERE id = ANY($1)", &ids).fetch_all(db.pool()).await?)
 }
 
 /// An open order this long past its deadline, or past the end of its stay, has lost its workflow (somebody
@@ -80,8 +65,7 @@ const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
 /// Leases orders that want a (re)start.
 pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
     let overdue = lease.now.saturating_sub(OVERDUE).unwrap_or(lease.now);
-    let rows = sqlx::query_as!(
-        Row,
+    let unstarted = starts!(
         "WITH unstarted AS (
              SELECT id FROM orders
              WHERE workflow_started_at IS NULL AND placed_at < $2 AND coalesce(dispatch_after, placed_at) < $1
@@ -99,16 +83,15 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
          )
          UPDATE orders SET dispatch_after = $5
          WHERE id = ANY(ARRAY(SELECT id FROM unstarted UNION ALL SELECT id FROM overdue UNION ALL SELECT id FROM stayed))
-         RETURNING id, customer_id, total, currency, status, policy, placed_at, payment_due_at",
+         RETURNING ",
+        "",
         sql(lease.now),
         sql(lease.older_than),
         sql(overdue),
         lease.limit,
         sql(lease.until)
-    )
-    .fetch_all(db.pool())
-    .await?;
-    Ok(rows.into_iter().map(Start::from).collect())
+    );
+    Ok(unstarted.fetch_all(db.pool()).await?)
 }
 
 /// Gives leased orders back, to be taken again after `until`.

@@ -27,8 +27,8 @@ macro_rules! events {
             $($argument),+
         )
         .map(|row| {
-            let changes = row.changes.0;
-            (row.sku, Event { version: row.version, kind: row.kind, at: row.at.to_jiff(), by: row.by, changes })
+            let (at, changes) = (row.at.to_jiff(), row.changes.0);
+            (row.sku, Event { version: row.version, kind: row.kind, at, by: row.by, changes })
         })
     };
 }
@@ -122,7 +122,8 @@ async fn next(db: &Db, after: &str, unless_made_by: Option<&str>) -> Result<Vec<
         Some(made_by) => {
             let rest = sqlx::query_scalar!(
                 "SELECT sku FROM products
-                 WHERE sku > $1 AND (search IS NULL OR NOT search @@ $3::text::tsquery) ORDER BY sku LIMIT $2",
+                 WHERE sku > $1 AND (search IS NULL OR NOT search @@ $3::text::tsquery)
+                 ORDER BY sku LIMIT $2",
                 after,
                 PAGE,
                 made_by

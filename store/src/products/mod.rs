@@ -20,8 +20,8 @@ macro_rules! products {
     ($with:literal => $from:literal $(, $argument:expr)*) => {
         sqlx::query!(
             $with
-                + "SELECT sku, kind, name, description, unit_price, currency, active, stay, nights, version, created_at,
-                          updated_at, retired_at FROM "
+                + "SELECT sku, kind, name, description, unit_price, currency, active, stay, nights, version,
+                          created_at, updated_at, retired_at FROM "
                 + $from
             $(, $argument)*
         )

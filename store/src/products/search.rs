@@ -108,10 +108,10 @@ impl<'a> Tiers<'a> {
         let Some(words) = self.words.get(tier - 1) else { return Ok(Vec::new()) };
         let better = self.words[..tier - 1].iter().map(|words| format!(" & !({words})"));
         let words = format!("({words}){}", better.collect::<String>());
-        // Words as written: PostgreSQL may as well walk the SKUs in order, if most products have them. Words alike come
-        // when little is left that is not excluded, so the index is read first, whatever PostgreSQL expects.
         let after = after.map_or("", Sku::as_str);
         let sku = self.query.sku.as_deref();
+        // Words as written: PostgreSQL may as well walk the SKUs in order, if most products have them. Words alike
+        // come when little is left that is not excluded, so the index is read first, whatever PostgreSQL expects.
         let products = match tier < DIRECT {
             true => {
                 let products = products!(
@@ -130,8 +130,8 @@ impl<'a> Tiers<'a> {
             false => {
                 let products = products!(
                     r#"WITH hits AS MATERIALIZED (
-                           SELECT sku, kind, name, description, unit_price, currency, active, stay, nights, version,
-                                  created_at, updated_at, retired_at
+                           SELECT sku, kind, name, description, unit_price, currency, active, stay, nights,
+                                  version, created_at, updated_at, retired_at
                            FROM products
                            WHERE search @@ $1::text::tsquery AND sku > $2 AND ($3 OR retired_at IS NULL)
                              AND ($4::text IS NULL OR NOT starts_with(lower(sku COLLATE "C"), $4))
@@ -204,7 +204,8 @@ async fn alike(db: &Db, word: &str) -> Result<Vec<(String, f64)>> {
     let alike = sqlx::query!(
         r#"SELECT word, similarity AS "similarity!" FROM (
                SELECT word,
-                      count(*)::float8 / (cardinality($1::text[]) + char_length(word) + 1 - count(*)) AS similarity
+                      count(*)::float8 / (cardinality($1::text[]) + char_length(word) + 1 - count(*))
+                          AS similarity
                FROM catalogue_words WHERE trigram = ANY($1) GROUP BY word
            ) w WHERE similarity >= $2 ORDER BY similarity DESC, word LIMIT $3"#,
         &trigrams,
