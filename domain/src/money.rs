@@ -57,6 +57,34 @@ impl fmt::Display for Currency {
     }
 }
 
+#[cfg(feature = "sqlx")]
+mod in_sql {
+    use sqlx::{
+        Decode, Postgres, Type,
+        error::BoxDynError,
+        postgres::{PgTypeInfo, PgValueRef},
+    };
+
+    use super::Currency;
+
+    /// As `char(3)`, or `text`.
+    impl Type<Postgres> for Currency {
+        fn type_info() -> PgTypeInfo {
+            <str as Type<Postgres>>::type_info()
+        }
+
+        fn compatible(other: &PgTypeInfo) -> bool {
+            <str as Type<Postgres>>::compatible(other)
+        }
+    }
+
+    impl<'r> Decode<'r, Postgres> for Currency {
+        fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
+            Ok(Self::parse(<&str as Decode<Postgres>>::decode(value)?)?)
+        }
+    }
+}
+
 /// An amount in minor units with its currency, shown as `12.50 EUR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {

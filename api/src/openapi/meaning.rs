@@ -2,15 +2,14 @@
 //! say string or integer; this adds bounds, patterns and enumerations, which client generators make types of.
 
 use domain::{
-    change, email,
+    change, email, exception,
     money::{MAX_AMOUNT, MAX_UNIT_PRICE},
     order::{MAX_LINES, PaymentStatus, Status},
-    payment::{Action, Mismatch, RefundState},
+    payment::{Action, RefundSource, RefundState},
     stay::{MAX_EXTRAS, MAX_GUESTS, MAX_ROOMS},
     stock::{MAX_ADJUSTMENT, MAX_QUANTITY},
 };
 use serde_json::{Value, json};
-use store::exceptions::{CODE_UNDELIVERED, UNREADABLE_EVENT};
 
 /// What the property `name` of `schema` holds, to be merged into what its type says. A parameter's schema is `""`, that of
 /// an id in a path the resource's.
@@ -45,15 +44,12 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Payment", "state") => {
             ("PaymentState", vec!["opening", "open", "closing", "succeeded", "failed", "cancelled"])
         }
-        ("Refund", "state") => ("RefundState", RefundState::ALL.map(RefundState::as_str).to_vec()),
-        ("Refund", "source") => ("RefundSource", vec!["api", "rule", "provider"]),
-        ("Exception" | "", "state") => ("ExceptionState", vec!["open", "resolved"]),
-        ("Exception", "kind") => {
-            let kinds = Mismatch::ALL.iter().map(|kind| kind.as_str());
-            ("ExceptionKind", kinds.chain([UNREADABLE_EVENT, CODE_UNDELIVERED]).collect())
-        }
-        ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::ALL.map(Action::as_str).to_vec()),
-        ("Exception", "resolved_by") => ("ResolvedBy", vec!["rule", "api", "provider"]),
+        ("Refund", "state") => ("RefundState", RefundState::WORDS.to_vec()),
+        ("Refund", "source") => ("RefundSource", RefundSource::WORDS.to_vec()),
+        ("Exception" | "", "state") => ("ExceptionState", exception::State::WORDS.to_vec()),
+        ("Exception", "kind") => ("ExceptionKind", exception::Kind::WORDS.to_vec()),
+        ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::WORDS.to_vec()),
+        ("Exception", "resolved_by") => ("ResolvedBy", exception::ResolvedBy::WORDS.to_vec()),
         ("OrderChange", "kind") => ("ChangeKind", change::Kind::ALL.map(change::Kind::as_str).to_vec()),
         ("OrderChange", "state") => ("ChangeState", vec!["pending", "done", "refused"]),
         ("Movement", "kind") => {
