@@ -191,6 +191,7 @@ impl Actor<'_> {
     /// The provider says twice what became of a refund.
     async fn told(&self, refund: Refund, state: RefundState) {
         let report = RefundReport {
+            money: refund.money(),
             provider: refund.provider,
             event_id: "evt".into(),
             refund: Some(refund.id),
@@ -198,7 +199,6 @@ impl Actor<'_> {
             payment_id: refund.provider_payment_id,
             state,
             state_text: "done".into(),
-            money: refund.money(),
         };
         for _ in 0..2 {
             refunds::record(&self.hands.db, refund.id, &report, Timestamp::now()).await.unwrap();

@@ -17,8 +17,9 @@ pub(crate) struct Captured {
 
 pub(crate) async fn captured(tx: &mut Tx, id: PaymentId) -> Result<Captured> {
     let payment = sqlx::query!(
-        r#"SELECT provider, provider_payment_id AS "provider_payment_id!", amount, currency AS "currency: Currency" FROM payments
-           WHERE id = $1 AND state = 'succeeded'"#,
+        r#"SELECT provider, provider_payment_id AS "provider_payment_id!", amount,
+                  currency AS "currency: Currency"
+           FROM payments WHERE id = $1 AND state = 'succeeded'"#,
         id.uuid()
     )
     .fetch_optional(&mut **tx)

@@ -23,7 +23,8 @@ use crate::{
 /// What of these orders came back, or will.
 pub(crate) async fn gone<'e>(from: impl PgExecutor<'e>, orders: &[Uuid]) -> Result<HashMap<Uuid, Gone>> {
     let units = sqlx::query!(
-        r#"SELECT h.order_id AS "order: Uuid", h.sku AS "sku: String", h.returned, coalesce(l.claimed, 0) AS "claimed!"
+        r#"SELECT h.order_id AS "order: Uuid", h.sku AS "sku: String", h.returned,
+                  coalesce(l.claimed, 0) AS "claimed!"
            FROM holds h LEFT JOIN (
                SELECT order_id, sku, sum(quantity)::bigint AS claimed FROM refund_lines
                WHERE order_id = ANY($1) AND state = 'claimed' GROUP BY order_id, sku

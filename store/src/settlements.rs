@@ -120,7 +120,8 @@ pub async fn raise_missing(
         let mut tx = db.begin().await?;
         let missing = sqlx::query!(
             r#"SELECT p.id AS "id: PaymentId", p.order_id AS "order: OrderId",
-                      p.provider_payment_id AS "provider_payment_id!", p.currency AS "currency: Currency" FROM payments p
+                      p.provider_payment_id AS "provider_payment_id!", p.currency AS "currency: Currency"
+               FROM payments p
                WHERE p.provider = $1 AND p.state = 'succeeded' AND p.captured_at >= $2 AND p.captured_at < $3
                  AND NOT EXISTS (SELECT 1 FROM provider_movements m WHERE m.provider = p.provider
                                      AND m.kind = 'captured' AND m.reference = p.provider_payment_id)
@@ -144,8 +145,7 @@ pub async fn raise_missing(
                 captured: 0,
                 part: "",
             };
-            raised +=
-                u64::from(exceptions::raise(&mut tx, Kind::NotInBooks, &about, at).await?.is_some());
+            raised += u64::from(exceptions::raise(&mut tx, Kind::NotInBooks, &about, at).await?.is_some());
         }
         tx.commit().await?;
         Ok(raised)

@@ -9,9 +9,9 @@ use domain::{
     returns::Part,
 };
 
-use super::{New, Refund, Whose, insert, left_of_payment, query_refunds, rebalance};
 use sqlx::types::Json;
 
+use super::{New, Refund, Whose, insert, left_of_payment, query_refunds, rebalance};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},

@@ -9,7 +9,8 @@ use crate::{Result, Tx, orders};
 /// dispute, and the provider still has it.
 macro_rules! left_of_payment {
     ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
-        sqlx::$query!($($record,)? $before + "(SELECT greatest(0, least(p.applied - back.own, p.amount - back.amount))::bigint
+        sqlx::$query!($($record,)? $before + "(
+         SELECT greatest(0, least(p.applied - back.own, p.amount - back.amount))::bigint
          FROM (SELECT coalesce(sum(own), 0) AS own, coalesce(sum(amount), 0) AS amount
                FROM (SELECT own, amount FROM refunds
                      WHERE payment_id = p.id AND state <> 'failed' AND currency = p.currency
@@ -25,7 +26,8 @@ pub(crate) use left_of_payment;
 /// much as what was refunded.
 macro_rules! payment_status {
     ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
-        sqlx::$query!($($record,)? $before + "(SELECT CASE
+        sqlx::$query!($($record,)? $before + "(
+         SELECT CASE
              WHEN under_way > 0 THEN 'refund_pending'
              WHEN o.total = 0 THEN 'paid' -- whatever money came and went back: none of it was for the order
              WHEN refunded > 0 AND refunded >= captured THEN 'refunded'

@@ -160,7 +160,8 @@ async fn contradicts(tx: &mut Tx, asked: &Refund, seen: &RefundReport) -> Result
         return Ok(!same);
     }
     let of_two = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM refunds WHERE provider = $1 AND provider_refund_id = $2 AND id <> $3) AS "it!""#,
+        r#"SELECT EXISTS (SELECT 1 FROM refunds
+                          WHERE provider = $1 AND provider_refund_id = $2 AND id <> $3) AS "it!""#,
         seen.provider,
         seen.provider_refund_id,
         asked.id.uuid()
