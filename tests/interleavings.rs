@@ -8,6 +8,7 @@ use std::{
 
 use domain::{
     OrderId,
+    exception::State,
     payment::{Action, Mismatch, RefundReport, RefundState},
     policy::LatePayment,
     returns::Part,
@@ -190,6 +191,7 @@ impl Actor<'_> {
     /// The provider says twice what became of a refund.
     async fn told(&self, refund: Refund, state: RefundState) {
         let report = RefundReport {
+            money: refund.money(),
             provider: refund.provider,
             event_id: "evt".into(),
             refund: Some(refund.id),
@@ -197,7 +199,6 @@ impl Actor<'_> {
             payment_id: refund.provider_payment_id,
             state,
             state_text: "done".into(),
-            money: refund.money,
         };
         for _ in 0..2 {
             refunds::record(&self.hands.db, refund.id, &report, Timestamp::now()).await.unwrap();
@@ -206,17 +207,17 @@ impl Actor<'_> {
 
     async fn send_again(&self, order: OrderId) {
         let db = &self.hands.db;
-        for failed in exceptions::list(db, Some("open"), Some(order), None, 100).await.unwrap() {
-            if failed.kind == Mismatch::RefundFailed.as_str() {
+        for failed in exceptions::list(db, Some(State::Open), Some(order), None, 100).await.unwrap() {
+            if failed.kind == Mismatch::RefundFailed {
                 let now = Timestamp::now();
-                match exceptions::resolve(db, failed.id(), Action::Refund, "again", now).await {
+                match exceptions::resolve(db, failed.id, Action::Refund, "again", now).await {
                     Ok(_) | Err(Error::AlreadyResolved | Error::BeyondCaptured(_)) => {}
                     Err(fault) => panic!("sending again: {fault}"),
                 }
             }
         }
         for refund in refunds::of_order(db, order).await.unwrap() {
-            if refund.state == RefundState::Requested && refund.exception.is_some() {
+            if refund.state == RefundState::Requested && refund.exception_id.is_some() {
                 self.told(refund, RefundState::Succeeded).await;
             }
         }

@@ -2,7 +2,8 @@
 
 use domain::{
     SignedDuration, Timestamp, money,
-    payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundState},
+    payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundSource, RefundState},
+    statement::LineKind,
 };
 use providers::{
     Dispute, Error, Movement, MovementKind, Provider, Providers, RefundRef, Statement, Unreadable,
@@ -10,10 +11,9 @@ use providers::{
 use serde_json::json;
 use store::{
     Db,
-    exceptions::UNREADABLE_EVENT,
     inbox::{self, Notice, Stored},
     refunds,
-    settlements::{self, Kind, Verdict},
+    settlements::{self, Verdict},
 };
 use workflows::contract::{ReconcileStep, Reconciled};
 
@@ -117,7 +117,7 @@ async fn note_unreadable(db: &Db, provider: &str, line: &Unreadable, now: Timest
         notice: None,
     };
     if inbox::store_unreadable(db, &event, &line.why, now).await? {
-        telemetry::metrics().exceptions.with_label_values(&[UNREADABLE_EVENT]).inc();
+        telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnreadableEvent.as_str()]).inc();
         tracing::error!(provider, why = line.why, "a line of the books cannot be read");
     }
     Ok(())
@@ -173,13 +173,13 @@ async fn taken_back(
     let mut taken_back = 0;
     for refund in refunds::back_since(db, provider.name(), from, MAX_LOOKED_UP).await? {
         let Some(id) = refund.provider_refund_id.filter(|id| !is_booked(id)) else { continue };
-        let ours = (refund.source != "provider").then_some(refund.id);
+        let ours = (refund.source != RefundSource::Provider).then_some(refund.id);
         let seen = match provider.look_up_refund(&RefundRef { refund: ours, provider_refund_id: id }).await {
             Ok(seen) if seen.state == providers::RefundState::Failed => seen,
             Ok(_) | Err(Error::Refused { .. } | Error::NotFound) => continue,
             Err(error @ Error::Unavailable(_)) => return Err(error.into()),
         };
-        let (name, order) = (provider.name().to_owned(), refund.order);
+        let (name, order) = (provider.name().to_owned(), refund.order_id);
         let event_id = format!("books-{}-{}", seen.provider_refund_id, refund.updated_at.as_microsecond());
         let body = json!({"state": seen.state_text}).to_string().into_bytes();
         let notice = Some(Notice::Refund { order, report: seen.report(&name, &event_id) });
@@ -203,13 +203,13 @@ async fn went_back_after_all(provider: &dyn Provider, line: &Movement) -> anyhow
 
 fn row(provider: &dyn Provider, line: &Movement) -> settlements::Movement {
     let (kind, reference, payment) = match &line.kind {
-        MovementKind::Captured { provider_payment_id: payment } => (Kind::Captured, payment, payment),
+        MovementKind::Captured { provider_payment_id: payment } => (LineKind::Captured, payment, payment),
         MovementKind::Refunded { provider_refund_id, provider_payment_id, .. } => {
-            (Kind::Refunded, provider_refund_id, provider_payment_id)
+            (LineKind::Refunded, provider_refund_id, provider_payment_id)
         }
-        MovementKind::Disputed(it) => (Kind::Disputed, &it.provider_dispute_id, &it.provider_payment_id),
+        MovementKind::Disputed(it) => (LineKind::Disputed, &it.provider_dispute_id, &it.provider_payment_id),
         MovementKind::DisputeReversed(it) => {
-            (Kind::DisputeReversed, &it.provider_dispute_id, &it.provider_payment_id)
+            (LineKind::DisputeReversed, &it.provider_dispute_id, &it.provider_payment_id)
         }
     };
     let state = match &line.kind {
@@ -223,7 +223,7 @@ fn row(provider: &dyn Provider, line: &Movement) -> settlements::Movement {
         payment: payment.clone(),
         order: line.order,
         amount: line.money.amount,
-        currency: line.money.currency.code().to_owned(),
+        currency: line.money.currency,
         fee: line.fee,
         at: line.at,
         state,

@@ -46,7 +46,7 @@ async fn note(db: &Db, refund: &Refund, seen: &RefundReport, at: Timestamp) -> a
     let (state, is_news) = refunds::record(db, refund.id, seen, at).await?;
     if is_news && state.is_final() {
         telemetry::metrics().refunds.with_label_values(&[&refund.provider, state.as_str()]).inc();
-        tracing::info!(refund_id = %refund.id, order_id = refund.order.map(tracing::field::display),
+        tracing::info!(refund_id = %refund.id, order_id = refund.order_id.map(tracing::field::display),
                        state = state.as_str(), "refund ended");
     }
     Ok(state)
@@ -54,16 +54,16 @@ async fn note(db: &Db, refund: &Refund, seen: &RefundReport, at: Timestamp) -> a
 
 fn new_refund(refund: &Refund) -> NewRefund {
     // A refund belongs to no order only if its money named none; the provider then hears the refund's own id.
-    let order = refund.order.unwrap_or_else(|| domain::OrderId::from_uuid(refund.id.uuid()));
+    let order = refund.order_id.unwrap_or_else(|| domain::OrderId::from_uuid(refund.id.uuid()));
     NewRefund {
         order,
         refund: refund.id,
         attempt: AttemptRef {
-            payment: refund.payment.unwrap_or_else(|| domain::PaymentId::from_uuid(refund.id.uuid())),
+            payment: refund.payment_id.unwrap_or_else(|| domain::PaymentId::from_uuid(refund.id.uuid())),
             provider_payment_id: refund.provider_payment_id.clone(),
         },
-        money: refund.money,
-        captured: domain::money::Money::new(refund.captured, refund.money.currency),
+        money: refund.money(),
+        captured: domain::money::Money::new(refund.captured, refund.currency),
         reason: refund.reason.clone(),
     }
 }
@@ -77,6 +77,6 @@ fn refused(refund: &Refund, why: &str) -> RefundReport {
         payment_id: refund.provider_payment_id.clone(),
         state: RefundState::Failed,
         state_text: why.chars().take(200).collect(),
-        money: refund.money,
+        money: refund.money(),
     }
 }

@@ -1,7 +1,12 @@
 //! Exceptions: money that no rule has settled, for a person to look at.
 
 use axum::extract::{Path, State};
-use domain::{ExceptionId, Invalid, Invalids, OrderId, Timestamp, payment::Action};
+use domain::{
+    ExceptionId, Invalid, Invalids, OrderId, Timestamp,
+    exception::{self, Kind, ResolvedBy},
+    money::Currency,
+    payment::Action,
+};
 use serde::{Deserialize, Serialize};
 use store::{
     exceptions::{self, Exception},
@@ -34,9 +39,11 @@ struct ExceptionDocument {
     /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`, `refund_failed`,
     /// `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain`, `not_in_books`, `unreadable_event` or
     /// `check_in_code_undelivered`.
-    kind: String,
+    #[schema(value_type = String)]
+    kind: Kind,
     /// `open` or `resolved`.
-    state: String,
+    #[schema(value_type = String)]
+    state: exception::State,
     provider: Option<String>,
     provider_payment_id: Option<String>,
     /// Of an `unreadable_event`: which it is, and what is wrong with it.
@@ -46,14 +53,16 @@ struct ExceptionDocument {
     amount: i64,
     /// What of it went back without anybody having decided (part of it, in the provider's dashboard), or is on its way.
     back: i64,
-    currency: Option<String>,
+    currency: Option<&'static str>,
     /// `refund`, `accept`, `dismiss` or `apply`, once resolved.
-    action: Option<String>,
+    #[schema(value_type = Option<String>)]
+    action: Option<Action>,
     /// What the action does and does not do, in words.
     effect: Option<&'static str>,
     note: Option<String>,
     /// `rule` (the order's policy, or a new code that was sent), `api` (a person) or `provider` (it went back there).
-    resolved_by: Option<String>,
+    #[schema(value_type = Option<String>)]
+    resolved_by: Option<ResolvedBy>,
     #[schema(value_type = String, format = DateTime)]
     raised_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -72,7 +81,7 @@ struct UnreadableDocument {
 
 fn unreadable(exception: &Exception) -> Option<UnreadableDocument> {
     let text = |field: &str| exception.data[field].as_str().map(str::to_owned);
-    (exception.kind == exceptions::UNREADABLE_EVENT).then_some(())?;
+    (exception.kind == Kind::UnreadableEvent).then_some(())?;
     Some(UnreadableDocument { id: text("event_id")?, r#type: text("type")?, detail: text("why")? })
 }
 
@@ -81,10 +90,10 @@ impl From<Exception> for ExceptionDocument {
         Self {
             event: unreadable(&exception),
             object: "exception",
-            id: exception.id().to_string(),
-            order_id: exception.order().map(|id| id.to_string()),
-            payment_id: exception.payment().map(|id| id.to_string()),
-            raised_at: exception.raised_at(),
+            id: exception.id.to_string(),
+            order_id: exception.order_id.map(|id| id.to_string()),
+            payment_id: exception.payment_id.map(|id| id.to_string()),
+            raised_at: exception.raised_at,
             resolved_at: exception.resolved_at(),
             kind: exception.kind,
             state: exception.state,
@@ -92,8 +101,8 @@ impl From<Exception> for ExceptionDocument {
             provider_payment_id: exception.provider_payment_id,
             amount: exception.amount,
             back: exception.back,
-            currency: exception.currency,
-            effect: exception.action.as_deref().and_then(|word| Action::parse(word).ok()).map(Action::effect),
+            currency: exception.currency.map(Currency::code),
+            effect: exception.action.map(Action::effect),
             action: exception.action,
             note: exception.note,
             resolved_by: exception.resolved_by,
@@ -126,7 +135,7 @@ async fn list(
 ) -> Result<axum::Json<List<ExceptionDocument>>, Problem> {
     let mut invalids = Invalids::default();
     let limit = invalids.check(list::limit(query.limit.as_deref())).unwrap_or_default();
-    let state = query.state.as_deref().and_then(|state| invalids.check(known_state(state)));
+    let state = query.state.as_deref().and_then(|state| invalids.check(exception::State::parse(state)));
     let order = query.order.as_deref().and_then(|text| {
         invalids.check(text.parse::<OrderId>().map_err(|_| Invalid::new("order", "must be an order id")))
     });
@@ -140,13 +149,6 @@ async fn list(
     let found = exceptions::list(&app.db, state, order, before, limit + 1).await?;
     let documents = found.into_iter().map(ExceptionDocument::from).collect();
     Ok(axum::Json(List::page(documents, limit, |exception| exception.id.clone())))
-}
-
-fn known_state(state: &str) -> Result<&str, Invalid> {
-    match state {
-        "open" | "resolved" => Ok(state),
-        _ => Err(Invalid::new("state", "must be open or resolved")),
-    }
 }
 
 #[derive(Deserialize, ToSchema)]

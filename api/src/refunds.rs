@@ -4,6 +4,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
     Date, Invalid, Invalids, RefundId, Timestamp, money,
     order::MAX_LINES,
+    payment::{RefundSource, RefundState},
     returns::{Part, runs},
     stay,
     stock::Sku,
@@ -49,9 +50,11 @@ struct RefundDocument {
     /// The others, if one request became several refunds because several payments had paid the order.
     also: Vec<String>,
     /// `api`, `rule` (the order's policy) or `provider` (made in its dashboard).
-    source: String,
+    #[schema(value_type = String)]
+    source: RefundSource,
     /// `requested`, `pending`, `succeeded` or `failed`.
-    state: &'static str,
+    #[schema(value_type = String)]
+    state: RefundState,
     /// The provider's own word for the state.
     state_text: String,
     #[schema(value_type = String, format = DateTime)]
@@ -73,18 +76,18 @@ impl RefundDocument {
             also,
             object: "refund",
             id: refund.id.to_string(),
-            order_id: refund.order.map(|id| id.to_string()),
-            exception_id: refund.exception.map(|id| id.to_string()),
+            order_id: refund.order_id.map(|id| id.to_string()),
+            exception_id: refund.exception_id.map(|id| id.to_string()),
             provider: refund.provider,
             provider_payment_id: refund.provider_payment_id,
             provider_refund_id: refund.provider_refund_id,
-            amount: refund.money.amount,
-            currency: refund.money.currency.code(),
+            amount: refund.amount,
+            currency: refund.currency.code(),
             reason: refund.reason,
             restock: refund.restock,
             lines: runs(&refund.units).into_iter().map(ReturnDocument::from).collect(),
             source: refund.source,
-            state: refund.state.as_str(),
+            state: refund.state,
             state_text: refund.state_text,
             created_at: refund.created_at,
             updated_at: refund.updated_at,
@@ -168,7 +171,7 @@ async fn request(
     let refunds = refunds::request(&app.db, id, &asked, idempotency.as_ref(), now()).await;
     let (refunds, replayed) = refunds.map_err(unknown_order)?;
     for refund in &refunds {
-        app.dispatcher.refund(refund.id, refund.order);
+        app.dispatcher.refund(refund.id, refund.order_id);
     }
     let first = documents(refunds).into_iter().next().ok_or_else(Problem::internal)?; // there is one
     Ok(with_replayed(replayed, (StatusCode::CREATED, axum::Json(first))))

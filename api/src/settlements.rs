@@ -27,7 +27,7 @@ struct SettlementDocument {
     /// UTC.
     day: String,
     provider: String,
-    currency: String,
+    currency: &'static str,
     captured: i64,
     refunded: i64,
     /// None if the provider does not say.
@@ -48,7 +48,7 @@ impl From<Settlement> for SettlementDocument {
             object: "settlement",
             day,
             provider,
-            currency,
+            currency: currency.code(),
             captured,
             refunded,
             fees,

@@ -9,10 +9,7 @@ use domain::{
 use providers::{Envelope, WebhookError};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use store::{
-    exceptions,
-    inbox::{self, Event, Notice, Stored, What},
-};
+use store::inbox::{self, Event, Notice, Stored, What};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{App, Problem, bodies, error::ProblemDocument, now};
@@ -128,7 +125,7 @@ async fn keep_unreadable(
     }
     count(provider, "malformed");
     if inbox::store_unreadable(&app.db, &event, &plain(why), at).await? {
-        telemetry::metrics().exceptions.with_label_values(&[exceptions::UNREADABLE_EVENT]).inc();
+        telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnreadableEvent.as_str()]).inc();
         tracing::error!(
             provider,
             event_id = event.event_id,

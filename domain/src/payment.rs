@@ -75,11 +75,15 @@ impl RefundState {
     }
 }
 
-impl TryFrom<String> for RefundState {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        Self::parse(&text)
+text_enum! {
+    /// Who asked for a refund.
+    pub enum RefundSource("source") {
+        /// The shop.
+        Api = "api",
+        /// A rule of the order's policy.
+        Rule = "rule",
+        /// Somebody in the provider's dashboard.
+        Provider = "provider",
     }
 }
 
@@ -108,43 +112,9 @@ text_enum! {
     }
 }
 
-impl TryFrom<String> for DisputeState {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        Self::parse(&text)
-    }
-}
-
-text_enum! {
-    /// Why captured money is not simply an order's. Each becomes an exception, which a rule of the order's policy
-    /// settles at once, or a person later.
-    pub enum Mismatch("kind") {
-        WrongAmount = "wrong_amount",
-        WrongCurrency = "wrong_currency",
-        /// The order was paid already by another payment.
-        PaidTwice = "paid_twice",
-        /// The order was expired or cancelled when the money came.
-        OrderClosed = "order_closed",
-        /// No order has the id the provider named.
-        UnknownOrder = "unknown_order",
-        /// What an accepted payment brought beyond the order's total.
-        Overpaid = "overpaid",
-        /// A refund that the provider could not make: the money is still ours.
-        RefundFailed = "refund_failed",
-        /// More went back at the provider than we know a reason for.
-        RefundUnexplained = "refund_unexplained",
-        /// The provider says something of a refund of ours that is not what was asked: about another payment, amount or
-        /// currency. It is not taken up.
-        RefundContradicted = "refund_contradicted",
-        /// The payer wants the money back by way of the bank.
-        Disputed = "disputed",
-        /// The provider did not say in time whether an attempt was captured; the order expired all the same.
-        AttemptUncertain = "attempt_uncertain",
-        /// We heard of a capture that the provider's books do not have, days later.
-        NotInBooks = "not_in_books",
-    }
-}
+/// Why captured money is not simply an order's. Each becomes an exception, which a rule of the order's policy settles at
+/// once, or a person later.
+pub use crate::exception::Kind as Mismatch;
 
 /// What money does for an order that awaits payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +170,9 @@ pub fn resolution(mismatch: Mismatch, too_little: bool, rules: &MoneyRules) -> R
         | Mismatch::RefundContradicted
         | Mismatch::Disputed
         | Mismatch::AttemptUncertain
-        | Mismatch::NotInBooks => Resolution::Leave,
+        | Mismatch::NotInBooks
+        | Mismatch::UnreadableEvent
+        | Mismatch::CodeUndelivered => Resolution::Leave,
     }
 }
 

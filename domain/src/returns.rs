@@ -33,6 +33,20 @@ impl Back {
 /// Of each stock unit of an order of which anything came back, or will.
 pub type Gone = BTreeMap<Sku, Back>;
 
+text_enum! {
+    /// What became of a stock unit that a refund is to bring back.
+    pub enum UnitState("state") {
+        /// It waits for the money.
+        Claimed = "claimed",
+        /// It is on the shelf again.
+        Returned = "returned",
+        /// The refund failed for good: it is owed again, and waits for the refund that is made in its place.
+        Freed = "freed",
+        /// That has claimed it, or the order was handed over as a whole.
+        Void = "void",
+    }
+}
+
 /// What a client wants to come back of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {

@@ -3,6 +3,7 @@
 
 use domain::{
     DisputeId, OrderId, PaymentId, Timestamp,
+    money::Currency,
     payment::{DisputeReport, DisputeState},
 };
 use serde_json::json;
@@ -14,18 +15,16 @@ use crate::{
     sql, timeline,
 };
 
-#[derive(sqlx::FromRow)]
-struct Row {
+struct Dispute {
     provider_dispute_id: String,
     amount: i64,
-    currency: String,
-    #[sqlx(try_from = "String")]
+    currency: Currency,
     state: DisputeState,
     state_text: String,
     told_at: Option<SqlTime>,
 }
 
-impl Row {
+impl Dispute {
     /// What is not news is told again, or was overtaken by what came of it.
     fn is_news(&self, seen: &DisputeReport, told_at: Option<Timestamp>) -> bool {
         let last = self.told_at.as_ref().map(|at| at.to_jiff());
@@ -64,47 +63,49 @@ async fn change(
     at: Timestamp,
 ) -> Result<Option<DisputeState>> {
     let origin = origin(tx, &report.provider, &report.payment_id).await?;
-    let known: Option<Row> = sqlx::query_as(
-        "SELECT provider_dispute_id, amount, currency::text AS currency, state, state_text, told_at
+    let known = sqlx::query_as!(
+        Dispute,
+        "SELECT provider_dispute_id, amount, currency, state, state_text, told_at
          FROM disputes WHERE provider = $1 AND provider_dispute_id = $2 FOR UPDATE",
+        report.provider,
+        report.provider_dispute_id
     )
-    .bind(&report.provider)
-    .bind(&report.provider_dispute_id)
     .fetch_optional(&mut **tx)
     .await?;
-    let before = known.as_ref().map(|row| row.state);
+    let before = known.as_ref().map(|dispute| dispute.state);
     if known.as_ref().is_some_and(|known| !known.is_news(report, told_at)) {
         return Ok(None);
     }
-    let row: Row = sqlx::query_as(
+    let dispute = sqlx::query_as!(
+        Dispute,
         "INSERT INTO disputes (id, order_id, payment_id, provider, provider_payment_id, provider_dispute_id, amount,
                                currency, state, state_text, told_at, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
          ON CONFLICT (provider, provider_dispute_id) DO UPDATE
              SET amount = excluded.amount, state = excluded.state, state_text = excluded.state_text, own = 0, held = 0,
                  told_at = coalesce(excluded.told_at, disputes.told_at), updated_at = excluded.updated_at
-         RETURNING provider_dispute_id, amount, currency::text AS currency, state, state_text, told_at",
+         RETURNING provider_dispute_id, amount, currency, state, state_text, told_at",
+        DisputeId::new(at, random()).uuid(),
+        origin.order.map(OrderId::uuid),
+        origin.payment.map(PaymentId::uuid),
+        report.provider,
+        report.payment_id,
+        report.provider_dispute_id,
+        report.money.amount,
+        report.money.currency.code(),
+        report.state.as_str(),
+        report.state_text,
+        told_at.map(sql) as _,
+        sql(at)
     )
-    .bind(DisputeId::new(at, random()).uuid())
-    .bind(origin.order.map(OrderId::uuid))
-    .bind(origin.payment.map(PaymentId::uuid))
-    .bind(&report.provider)
-    .bind(&report.payment_id)
-    .bind(&report.provider_dispute_id)
-    .bind(report.money.amount)
-    .bind(report.money.currency.code())
-    .bind(report.state.as_str())
-    .bind(&report.state_text)
-    .bind(told_at.map(sql))
-    .bind(sql(at))
     .fetch_one(&mut **tx)
     .await?;
     if let Some(order) = origin.order {
-        tell(tx, order, &row, before, at).await?;
+        tell(tx, order, &dispute, before, at).await?;
     }
     let whose = origin.whose(&report.provider, &report.payment_id);
     rebalance(tx, &whose, at).await?;
-    if let (Some(order), DisputeState::Won) = (origin.order, row.state) {
+    if let (Some(order), DisputeState::Won) = (origin.order, dispute.state) {
         refunds::give_back_of_cancelled(tx, order, at).await?;
         refunds::give_back_of_sent(tx, &whose, at).await?;
     }
@@ -115,14 +116,14 @@ async fn change(
 async fn tell(
     tx: &mut Tx,
     order: OrderId,
-    row: &Row,
+    dispute: &Dispute,
     before: Option<DisputeState>,
     at: Timestamp,
 ) -> Result<()> {
-    let data = json!({"dispute_id": row.provider_dispute_id, "amount": row.amount, "currency": row.currency,
-                      "state_text": row.state_text});
+    let data = json!({"dispute_id": dispute.provider_dispute_id, "amount": dispute.amount,
+                      "currency": dispute.currency, "state_text": dispute.state_text});
     let began = before.is_none().then_some("payment.disputed");
-    let ended = match row.state {
+    let ended = match dispute.state {
         state if before == Some(state) => None,
         DisputeState::Open => None,
         DisputeState::Won => Some("dispute.won"),
@@ -144,19 +145,20 @@ pub(crate) async fn found_order(
     payment: PaymentId,
     at: Timestamp,
 ) -> Result<()> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let disputes = sqlx::query_as!(
+        Dispute,
         "UPDATE disputes SET order_id = $3, payment_id = $4
          WHERE provider = $1 AND provider_payment_id = $2 AND payment_id IS NULL
-         RETURNING provider_dispute_id, amount, currency::text AS currency, state, state_text, told_at",
+         RETURNING provider_dispute_id, amount, currency, state, state_text, told_at",
+        provider,
+        provider_payment_id,
+        order.uuid(),
+        payment.uuid()
     )
-    .bind(provider)
-    .bind(provider_payment_id)
-    .bind(order.uuid())
-    .bind(payment.uuid())
     .fetch_all(&mut **tx)
     .await?;
-    for row in rows {
-        tell(tx, order, &row, None, at).await?;
+    for dispute in disputes {
+        tell(tx, order, &dispute, None, at).await?;
     }
     Ok(())
 }

@@ -5,21 +5,19 @@ mod unreadable;
 
 use domain::{
     DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
-    money::Money,
-    payment::{Action, Mismatch, PaymentReport},
+    exception::{Kind, ResolvedBy, State},
+    money::{Currency, Money},
+    payment::{Action, PaymentReport},
 };
 use serde_json::{Value, json};
-
-use sqlx::{PgExecutor, Postgres, QueryBuilder};
+use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
     Db, Error, Result, SqlTime, Tx, orders, orders::Applied, random, refunds, refunds::Whose, retry::retry,
     sql, timeline,
 };
 
-pub use undelivered::CODE_UNDELIVERED;
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
-pub use unreadable::UNREADABLE_EVENT;
 pub(crate) use unreadable::raise_unreadable;
 
 /// Money that an exception is about.
@@ -69,7 +67,7 @@ pub(crate) struct Raised(pub ExceptionId);
 /// Raises an exception, and shows it on the order's timeline. None if it was raised before.
 pub(crate) async fn raise(
     tx: &mut Tx,
-    kind: Mismatch,
+    kind: Kind,
     about: &About<'_>,
     at: Timestamp,
 ) -> Result<Option<Raised>> {
@@ -81,23 +79,23 @@ pub(crate) async fn raise(
         "amount": about.money.amount,
         "currency": about.money.currency,
     });
-    let raised = sqlx::query(
+    let raised = sqlx::query!(
         "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at, provider,
                                  provider_payment_id, payment_id, amount, currency)
          VALUES ($1, $2, $3, $4, $5, 'open', $6, $7, $8, $9, $10, $11)
          ON CONFLICT (kind, source) DO NOTHING",
+        id.uuid(),
+        about.order.map(OrderId::uuid),
+        kind.as_str(),
+        source(about),
+        data,
+        sql(at),
+        about.provider,
+        about.provider_payment_id,
+        about.payment.map(PaymentId::uuid),
+        about.money.amount,
+        about.money.currency.code()
     )
-    .bind(id.uuid())
-    .bind(about.order.map(OrderId::uuid))
-    .bind(kind.as_str())
-    .bind(source(about))
-    .bind(&data)
-    .bind(sql(at))
-    .bind(about.provider)
-    .bind(about.provider_payment_id)
-    .bind(about.payment.map(PaymentId::uuid))
-    .bind(about.money.amount)
-    .bind(about.money.currency.code())
     .execute(&mut **tx)
     .await?;
     if raised.rows_affected() == 0 {
@@ -131,39 +129,38 @@ pub(crate) async fn found_order(
     order: OrderId,
     payment: PaymentId,
 ) -> Result<Vec<ExceptionId>> {
-    let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
+    let ids = sqlx::query_scalar!(
         "UPDATE exceptions SET order_id = $3, payment_id = $4
          WHERE provider = $1 AND provider_payment_id = $2 AND payment_id IS NULL
            AND (refund_id IS NOT NULL OR dispute_id IS NOT NULL) RETURNING id",
+        provider,
+        provider_payment_id,
+        order.uuid(),
+        payment.uuid()
     )
-    .bind(provider)
-    .bind(provider_payment_id)
-    .bind(order.uuid())
-    .bind(payment.uuid())
     .fetch_all(&mut **tx)
     .await?;
-    Ok(ids.into_iter().map(ExceptionId::from_uuid).collect())
+    Ok(ids)
 }
 
 /// Shows those that are open on the order's timeline.
 pub(crate) async fn show_open(tx: &mut Tx, ids: &[ExceptionId], order: OrderId, at: Timestamp) -> Result<()> {
-    let open: Vec<(uuid::Uuid, Value)> =
-        sqlx::query_as("SELECT id, data FROM exceptions WHERE id = ANY($1) AND state = 'open' ORDER BY id")
-            .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
-            .fetch_all(&mut **tx)
-            .await?;
-    for (id, mut data) in open {
-        data["exception_id"] = json!(ExceptionId::from_uuid(id));
-        timeline::append(tx, order, at, &[("exception.raised", data)]).await?;
+    let open = sqlx::query!(
+        "SELECT id, data FROM exceptions WHERE id = ANY($1) AND state = 'open' ORDER BY id",
+        &ids.iter().map(|id| id.uuid()).collect::<Vec<_>>()
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    for mut exception in open {
+        exception.data["exception_id"] = json!(exception.id);
+        timeline::append(tx, order, at, &[("exception.raised", exception.data)]).await?;
     }
     Ok(())
 }
 
 /// Notes the refund that an exception tells of.
 pub(crate) async fn note_refund(tx: &mut Tx, id: ExceptionId, refund: RefundId) -> Result<()> {
-    sqlx::query("UPDATE exceptions SET refund_id = $2 WHERE id = $1")
-        .bind(id.uuid())
-        .bind(refund.uuid())
+    sqlx::query!("UPDATE exceptions SET refund_id = $2 WHERE id = $1", id.uuid(), refund.uuid())
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -171,9 +168,7 @@ pub(crate) async fn note_refund(tx: &mut Tx, id: ExceptionId, refund: RefundId) 
 
 /// Notes the dispute that an exception tells of.
 pub(crate) async fn note_dispute(tx: &mut Tx, id: ExceptionId, dispute: DisputeId) -> Result<()> {
-    sqlx::query("UPDATE exceptions SET dispute_id = $2 WHERE id = $1")
-        .bind(id.uuid())
-        .bind(dispute.uuid())
+    sqlx::query!("UPDATE exceptions SET dispute_id = $2 WHERE id = $1", id.uuid(), dispute.uuid())
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -181,15 +176,13 @@ pub(crate) async fn note_dispute(tx: &mut Tx, id: ExceptionId, dispute: DisputeI
 
 /// How much of what an exception holds went back, or is on its way.
 pub(crate) async fn back(tx: &mut Tx, id: ExceptionId) -> Result<i64> {
-    let back = sqlx::query_scalar("SELECT back FROM exceptions WHERE id = $1").bind(id.uuid());
+    let back = sqlx::query_scalar!("SELECT back FROM exceptions WHERE id = $1", id.uuid());
     Ok(back.fetch_one(&mut **tx).await?)
 }
 
 /// Makes an open exception tell of more or less money.
 pub(crate) async fn set_amount(tx: &mut Tx, id: ExceptionId, amount: i64) -> Result<()> {
-    sqlx::query("UPDATE exceptions SET amount = $2 WHERE id = $1 AND state = 'open'")
-        .bind(id.uuid())
-        .bind(amount)
+    sqlx::query!("UPDATE exceptions SET amount = $2 WHERE id = $1 AND state = 'open'", id.uuid(), amount)
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -202,7 +195,7 @@ pub(crate) async fn settle_and_tell(
     order: Option<OrderId>,
     action: Action,
     note: &str,
-    by: &str,
+    by: ResolvedBy,
     at: Timestamp,
 ) -> Result<()> {
     if settle(tx, id, action, note, by, at).await?
@@ -222,13 +215,13 @@ pub(crate) async fn reopen(
     amount: i64,
     at: Timestamp,
 ) -> Result<()> {
-    let opened = sqlx::query(
+    let opened = sqlx::query!(
         "UPDATE exceptions SET state = 'open', action = NULL, note = NULL, resolved_by = NULL, resolved_at = NULL,
                 amount = $2
          WHERE id = $1 AND state = 'resolved' AND resolved_by IN ('rule', 'provider')",
+        id.uuid(),
+        amount
     )
-    .bind(id.uuid())
-    .bind(amount)
     .execute(&mut **tx)
     .await?;
     if opened.rows_affected() == 1
@@ -246,18 +239,18 @@ pub(crate) async fn settle(
     id: ExceptionId,
     action: Action,
     note: &str,
-    by: &str,
+    by: ResolvedBy,
     at: Timestamp,
 ) -> Result<bool> {
-    let settled = sqlx::query(
+    let settled = sqlx::query!(
         "UPDATE exceptions SET state = 'resolved', action = $2, note = $3, resolved_by = $4, resolved_at = $5
          WHERE id = $1 AND state = 'open'",
+        id.uuid(),
+        action.as_str(),
+        note,
+        by.as_str(),
+        sql(at)
     )
-    .bind(id.uuid())
-    .bind(action.as_str())
-    .bind(note)
-    .bind(by)
-    .bind(sql(at))
     .execute(&mut **tx)
     .await?;
     Ok(settled.rows_affected() == 1)
@@ -265,69 +258,59 @@ pub(crate) async fn settle(
 
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Exception {
-    id: uuid::Uuid,
-    order_id: Option<uuid::Uuid>,
-    pub kind: String,
-    pub state: String,
+    pub id: ExceptionId,
+    pub order_id: Option<OrderId>,
+    pub kind: Kind,
+    pub state: State,
     pub provider: Option<String>,
     pub provider_payment_id: Option<String>,
-    payment_id: Option<uuid::Uuid>,
+    pub payment_id: Option<PaymentId>,
     pub amount: i64,
     /// What of it went back, or is on its way, without anybody having decided.
     pub back: i64,
-    pub currency: Option<String>,
-    pub(crate) refund_id: Option<uuid::Uuid>,
-    pub action: Option<String>,
+    pub currency: Option<Currency>,
+    pub(crate) refund_id: Option<RefundId>,
+    pub action: Option<Action>,
     pub note: Option<String>,
-    pub resolved_by: Option<String>,
-    raised_at: SqlTime,
+    pub resolved_by: Option<ResolvedBy>,
+    #[sqlx(try_from = "SqlTime")]
+    pub raised_at: Timestamp,
     resolved_at: Option<SqlTime>,
     pub data: Value,
 }
 
-/// The columns of an [`Exception`], by name: a prepared statement with a star fails once an update has added a column.
-macro_rules! select {
-    () => {
-        "SELECT id, order_id, kind, state, provider, provider_payment_id, payment_id, amount, back, currency, refund_id,
-                action, note, resolved_by, raised_at, resolved_at, data
-         FROM exceptions"
-    };
+impl Exception {
+    pub fn resolved_at(&self) -> Option<Timestamp> {
+        self.resolved_at.map(|at| at.to_jiff())
+    }
 }
 
-impl Exception {
-    pub fn id(&self) -> ExceptionId {
-        ExceptionId::from_uuid(self.id)
-    }
-
-    pub fn order(&self) -> Option<OrderId> {
-        self.order_id.map(OrderId::from_uuid)
-    }
-
-    pub fn payment(&self) -> Option<PaymentId> {
-        self.payment_id.map(PaymentId::from_uuid)
-    }
-
-    pub fn raised_at(&self) -> Timestamp {
-        self.raised_at.to_jiff()
-    }
-
-    pub fn resolved_at(&self) -> Option<Timestamp> {
-        self.resolved_at.map(|t| t.to_jiff())
-    }
+/// A statement that begins with the columns of an [`Exception`].
+macro_rules! select {
+    ($query:ident!($($record:ident,)? $(+ $condition:literal)? $(, $argument:expr)*)) => {
+        $query!(
+            $($record,)?
+            "SELECT id, order_id, kind, state, provider, provider_payment_id, payment_id, amount, back, currency,
+                    refund_id, action, note, resolved_by, raised_at, resolved_at, data
+             FROM exceptions" $(+ $condition)?
+            $(, $argument)*
+        )
+    };
 }
 
 /// Newest first, those before `before`.
 #[tracing::instrument(name = "sql exceptions.list", skip_all, err(level = "debug"))]
 pub async fn list(
     db: &Db,
-    state: Option<&str>,
+    state: Option<State>,
     order: Option<OrderId>,
     before: Option<ExceptionId>,
     limit: i64,
 ) -> Result<Vec<Exception>> {
-    let mut query = QueryBuilder::<Postgres>::new(concat!(select!(), " WHERE true"));
+    let mut query = QueryBuilder::<Postgres>::new(select!(concat!()));
+    query.push(" WHERE true");
     if let Some(state) = state {
-        query.push(" AND state = ").push_bind(state);
+        query.push(" AND state = ").push_bind(state.as_str());
     }
     if let Some(order) = order {
         query.push(" AND order_id = ").push_bind(order.uuid());
@@ -345,7 +328,7 @@ pub async fn get(db: &Db, id: ExceptionId) -> Result<Exception> {
 }
 
 async fn read(from: impl PgExecutor<'_>, id: ExceptionId) -> Result<Exception> {
-    let found = sqlx::query_as(concat!(select!(), " WHERE id = $1")).bind(id.uuid());
+    let found = select!(query_as!(Exception, + " WHERE id = $1", id.uuid()));
     found.fetch_optional(from).await?.ok_or(Error::NotFound)
 }
 
@@ -364,21 +347,18 @@ pub async fn resolve(
         if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
             refunds::lock_payment(&mut tx, provider, payment).await?;
         }
-        if let Some(order) = seen.order() {
+        if let Some(order) = seen.order_id {
             orders::lock(&mut tx, order).await?; // before the exception, as everybody does
         }
-        let exception: Option<Exception> = sqlx::query_as(concat!(select!(), " WHERE id = $1 FOR UPDATE"))
-            .bind(id.uuid())
-            .fetch_optional(&mut *tx)
-            .await?;
-        let exception = exception.ok_or(Error::NotFound)?;
-        if !settle(&mut tx, id, action, note, "api", at).await? {
+        let locked = select!(query_as!(Exception, + " WHERE id = $1 FOR UPDATE", id.uuid()));
+        let exception = locked.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound)?;
+        if !settle(&mut tx, id, action, note, ResolvedBy::Api, at).await? {
             return Err(Error::AlreadyResolved);
         }
         if action == Action::Refund {
             refunds::of_exception(&mut tx, &exception, note, at).await?;
         }
-        if let Some(order) = exception.order() {
+        if let Some(order) = exception.order_id {
             let data = json!({"exception_id": id, "action": action, "note": note});
             timeline::append(&mut tx, order, at, &[("exception.resolved", data)]).await?;
         }

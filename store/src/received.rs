@@ -16,16 +16,17 @@ pub(crate) struct Captured {
 }
 
 pub(crate) async fn captured(tx: &mut Tx, id: PaymentId) -> Result<Captured> {
-    let row: Option<(String, String, i64, String)> = sqlx::query_as(
-        "SELECT provider, provider_payment_id, amount, currency FROM payments
-         WHERE id = $1 AND state = 'succeeded'",
+    let payment = sqlx::query!(
+        r#"SELECT provider, provider_payment_id AS "provider_payment_id!", amount,
+                  currency AS "currency: Currency"
+           FROM payments WHERE id = $1 AND state = 'succeeded'"#,
+        id.uuid()
     )
-    .bind(id.uuid())
     .fetch_optional(&mut **tx)
-    .await?;
-    let (provider, provider_payment_id, amount, currency) = row.ok_or(Error::NotFound)?;
-    let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
-    Ok(Captured { id, provider, provider_payment_id, money: Money::new(amount, currency) })
+    .await?
+    .ok_or(Error::NotFound)?;
+    let money = Money::new(payment.amount, payment.currency);
+    Ok(Captured { id, provider: payment.provider, provider_payment_id: payment.provider_payment_id, money })
 }
 
 /// What came for an order in one currency before it ended, and whether all of it goes back.
@@ -37,24 +38,24 @@ pub struct Came {
 
 /// What came for an order that ended unpaid, as its timeline has it.
 pub async fn came_before_end(db: &Db, order: OrderId) -> Result<Vec<Came>> {
-    let rows: Vec<(String, i64, bool)> = sqlx::query_as(
-        "SELECT currency, least(amount, $2)::bigint,
-                amount <= (SELECT coalesce(sum(r.amount), 0) FROM refunds r
-                           WHERE r.order_id = $1 AND r.currency = came.currency AND r.state <> 'failed')
-         FROM (SELECT data->>'currency' AS currency, sum((data->>'amount')::numeric) AS amount FROM timeline
-               WHERE order_id = $1 AND type = 'payment.received'
-                 AND id < (SELECT min(id) FROM timeline
-                           WHERE order_id = $1 AND type IN ('order.expired', 'order.cancelled'))
-               GROUP BY 1) AS came
-         ORDER BY currency",
+    let came = sqlx::query!(
+        r#"SELECT currency AS "currency!: Currency", least(amount, $2::bigint)::bigint AS "amount!",
+                  amount <= (SELECT coalesce(sum(r.amount), 0) FROM refunds r
+                             WHERE r.order_id = $1 AND r.currency = came.currency AND r.state <> 'failed')
+                      AS "goes_back!"
+           FROM (SELECT data->>'currency' AS currency, sum((data->>'amount')::numeric) AS amount FROM timeline
+                 WHERE order_id = $1 AND type = 'payment.received'
+                   AND id < (SELECT min(id) FROM timeline
+                             WHERE order_id = $1 AND type IN ('order.expired', 'order.cancelled'))
+                 GROUP BY 1) AS came
+           ORDER BY currency"#,
+        order.uuid(),
+        MAX_AMOUNT
     )
-    .bind(order.uuid())
-    .bind(MAX_AMOUNT)
     .fetch_all(db.pool())
     .await?;
-    let came = |(currency, amount, goes_back): (String, i64, bool)| {
-        let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
-        Ok(Came { money: Money::new(amount, currency), goes_back })
-    };
-    rows.into_iter().map(came).collect()
+    Ok(came
+        .into_iter()
+        .map(|it| Came { money: Money::new(it.amount, it.currency), goes_back: it.goes_back })
+        .collect())
 }

@@ -6,40 +6,38 @@ use std::collections::HashMap;
 use domain::{
     OrderId, RefundId, Timestamp,
     order::Status,
-    returns::{Back, Gone, Refusal, Run, Sold, Units, runs},
+    returns::{Back, Gone, Refusal, Run, Sold, UnitState, Units, runs},
     stock::Sku,
 };
 use serde_json::{Value, json};
 use sqlx::PgExecutor;
+use uuid::Uuid;
 
 use crate::{
-    Error, Result, SqlTime, Tx, check_ins,
+    Error, Result, Tx, check_ins,
     orders::{self, USED},
     refunds::Request,
     stock, timeline,
 };
 
-type GoneRow = (uuid::Uuid, String, i64, i64);
-
 /// What of these orders came back, or will.
-pub(crate) async fn gone<'e>(
-    from: impl PgExecutor<'e>,
-    orders: &[uuid::Uuid],
-) -> Result<HashMap<uuid::Uuid, Gone>> {
-    let rows: Vec<GoneRow> = sqlx::query_as(
-        "SELECT h.order_id, h.sku, h.returned, coalesce(l.claimed, 0)
-         FROM holds h LEFT JOIN (
-             SELECT order_id, sku, sum(quantity)::bigint AS claimed FROM refund_lines
-             WHERE order_id = ANY($1) AND state = 'claimed' GROUP BY order_id, sku
-         ) AS l USING (order_id, sku)
-         WHERE h.order_id = ANY($1) AND (h.returned > 0 OR l.claimed > 0)",
+pub(crate) async fn gone<'e>(from: impl PgExecutor<'e>, orders: &[Uuid]) -> Result<HashMap<Uuid, Gone>> {
+    let units = sqlx::query!(
+        r#"SELECT h.order_id AS "order: Uuid", h.sku AS "sku: String", h.returned,
+                  coalesce(l.claimed, 0) AS "claimed!"
+           FROM holds h LEFT JOIN (
+               SELECT order_id, sku, sum(quantity)::bigint AS claimed FROM refund_lines
+               WHERE order_id = ANY($1) AND state = 'claimed' GROUP BY order_id, sku
+           ) AS l USING (order_id, sku)
+           WHERE h.order_id = ANY($1) AND (h.returned > 0 OR l.claimed > 0)"#,
+        orders
     )
-    .bind(orders)
     .fetch_all(from)
     .await?;
-    let mut gone: HashMap<uuid::Uuid, Gone> = HashMap::new();
-    for (order, unit, returned, claimed) in rows {
-        gone.entry(order).or_default().insert(Sku::from_store(unit), Back { returned, claimed });
+    let mut gone: HashMap<Uuid, Gone> = HashMap::new();
+    for unit in units {
+        let back = Back { returned: unit.returned, claimed: unit.claimed };
+        gone.entry(unit.order).or_default().insert(Sku::from_store(unit.sku), back);
     }
     Ok(gone)
 }
@@ -49,12 +47,12 @@ pub(crate) async fn sold(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<S
     let id = order.uuid();
     let lines = orders::lines_of(&mut **tx, &[id]).await?.remove(&id).unwrap_or_default();
     let gone = gone(&mut **tx, &[id]).await?.remove(&id).unwrap_or_default();
-    let since: Option<SqlTime> = sqlx::query_scalar(
+    let since = sqlx::query_scalar!(
         "SELECT closed_at FROM orders WHERE id = $1 AND status = $2 AND close_reason = $3",
+        id,
+        Status::Completed.as_str(),
+        USED
     )
-    .bind(id)
-    .bind(Status::Completed.as_str())
-    .bind(USED)
     .fetch_optional(&mut **tx)
     .await?
     .flatten();
@@ -96,16 +94,17 @@ pub(crate) async fn claim(
     if units.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let (skus, quantities) = columns(units);
+    sqlx::query!(
         "INSERT INTO refund_lines (refund_id, order_id, sku, quantity, state)
          SELECT $1, $2, sku, quantity, 'claimed' FROM unnest($3::text[], $4::bigint[]) AS u (sku, quantity)
          ON CONFLICT (refund_id, sku) DO UPDATE SET quantity = excluded.quantity, state = 'claimed'
          WHERE refund_lines.state = 'void' -- what another refund had taken over, and gives back",
+        refund.uuid(),
+        order.uuid(),
+        &skus,
+        &quantities
     )
-    .bind(refund.uuid())
-    .bind(order.uuid())
-    .bind(units.keys().map(Sku::as_str).collect::<Vec<_>>())
-    .bind(units.values().copied().collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     check_ins::follow(tx, order, at).await
@@ -119,15 +118,15 @@ pub(crate) async fn give_back_of_failed(
     order: OrderId,
     at: Timestamp,
 ) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "UPDATE refund_lines f SET quantity = greatest(f.quantity - l.quantity, 1),
                 state = CASE WHEN f.quantity > l.quantity THEN f.state ELSE 'void' END
          FROM (SELECT sku, sum(quantity)::bigint AS quantity FROM refund_lines
                WHERE order_id = $2 AND refund_id > $1 AND state IN ('claimed', 'returned') GROUP BY sku) AS l
          WHERE f.refund_id = $1 AND f.sku = l.sku AND f.state = 'freed'",
+        refund.uuid(),
+        order.uuid()
     )
-    .bind(refund.uuid())
-    .bind(order.uuid())
     .execute(&mut **tx)
     .await?;
     give_back(tx, refund, order, at).await
@@ -136,16 +135,16 @@ pub(crate) async fn give_back_of_failed(
 /// The money of a refund is back: so is what it had claimed. Done once, however often it is asked for.
 pub(crate) async fn give_back(tx: &mut Tx, refund: RefundId, order: OrderId, at: Timestamp) -> Result<()> {
     // It may have failed before, and what it had claimed may have gone other ways since.
-    let freed = take(tx, refund, "freed").await?;
-    set(tx, refund, &freed, "void").await?;
+    let freed = take(tx, refund, UnitState::Freed).await?;
+    set(tx, refund, &freed, UnitState::Void).await?;
     let again = as_far_as_there(tx, order, freed, at).await?;
-    set(tx, refund, &again, "claimed").await?;
-    let units = take(tx, refund, "claimed").await?;
+    set(tx, refund, &again, UnitState::Claimed).await?;
+    let units = take(tx, refund, UnitState::Claimed).await?;
     if units.is_empty() {
         return Ok(());
     }
     stock::take_back(tx, order, Some(refund), &units, at).await?;
-    set(tx, refund, &units, "returned").await?;
+    set(tx, refund, &units, UnitState::Returned).await?;
     let data = json!({"refund_id": refund, "lines": told(&units)});
     timeline::append(tx, order, at, &[("stock.returned", data)]).await?;
     check_ins::follow(tx, order, at).await
@@ -154,20 +153,20 @@ pub(crate) async fn give_back(tx: &mut Tx, refund: RefundId, order: OrderId, at:
 /// A paid order ends without being handed over: all that is left of it comes back at once, also what refunds had
 /// claimed.
 pub(crate) async fn give_back_rest(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "UPDATE refund_lines SET state = 'void' WHERE order_id = $1 AND state IN ('claimed', 'freed')",
+        order.uuid()
     )
-    .bind(order.uuid())
     .execute(&mut **tx)
     .await?;
-    let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT sku, quantity - returned FROM holds
-         WHERE order_id = $1 AND state = 'committed' AND quantity > returned",
+    let rest = sqlx::query!(
+        r#"SELECT sku AS "sku: String", quantity - returned AS "left!" FROM holds
+           WHERE order_id = $1 AND state = 'committed' AND quantity > returned"#,
+        order.uuid()
     )
-    .bind(order.uuid())
     .fetch_all(&mut **tx)
     .await?;
-    let units: Units = rows.into_iter().map(|(unit, left)| (Sku::from_store(unit), left)).collect();
+    let units: Units = rest.into_iter().map(|unit| (Sku::from_store(unit.sku), unit.left)).collect();
     if units.is_empty() {
         return Ok(());
     }
@@ -177,11 +176,11 @@ pub(crate) async fn give_back_rest(tx: &mut Tx, order: OrderId, at: Timestamp) -
 
 /// A refund failed for good: what it had claimed is owed again.
 pub(crate) async fn free(tx: &mut Tx, refund: RefundId, order: OrderId, at: Timestamp) -> Result<()> {
-    let units = take(tx, refund, "claimed").await?;
+    let units = take(tx, refund, UnitState::Claimed).await?;
     if units.is_empty() {
         return Ok(());
     }
-    set(tx, refund, &units, "freed").await?;
+    set(tx, refund, &units, UnitState::Freed).await?;
     check_ins::follow(tx, order, at).await
 }
 
@@ -193,61 +192,70 @@ pub(crate) async fn take_over(
     order: OrderId,
     at: Timestamp,
 ) -> Result<()> {
-    let freed = take(tx, failed, "freed").await?;
+    let freed = take(tx, failed, UnitState::Freed).await?;
     let units = as_far_as_there(tx, order, freed.clone(), at).await?;
-    set(tx, failed, &freed, "void").await?;
+    set(tx, failed, &freed, UnitState::Void).await?;
     claim(tx, refund, order, &units, at).await
 }
 
 /// The order is handed over: what failed refunds were to bring back is the customer's now, like the rest.
 pub(crate) async fn hand_over(tx: &mut Tx, order: OrderId) -> Result<()> {
-    sqlx::query("UPDATE refund_lines SET state = 'void' WHERE order_id = $1 AND state = 'freed'")
-        .bind(order.uuid())
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE refund_lines SET state = 'void' WHERE order_id = $1 AND state = 'freed'",
+        order.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
 /// Whether all that was sold with an order came back, or will: there is nothing to hand over.
 pub(crate) async fn is_nothing_left(tx: &mut Tx, order: OrderId) -> Result<bool> {
-    Ok(sqlx::query_scalar(
-        "SELECT NOT EXISTS (
-             SELECT 1 FROM holds h WHERE order_id = $1 AND quantity > returned + coalesce((
-                 SELECT sum(quantity) FROM refund_lines l
-                 WHERE l.order_id = $1 AND l.sku = h.sku AND l.state = 'claimed'), 0))",
+    Ok(sqlx::query_scalar!(
+        r#"SELECT NOT EXISTS (
+               SELECT 1 FROM holds h WHERE order_id = $1 AND quantity > returned + coalesce((
+                   SELECT sum(quantity) FROM refund_lines l
+                   WHERE l.order_id = $1 AND l.sku = h.sku AND l.state = 'claimed'), 0)) AS "it!""#,
+        order.uuid()
     )
-    .bind(order.uuid())
     .fetch_one(&mut **tx)
     .await?)
 }
 
 /// A refund's units in one state.
-async fn take(tx: &mut Tx, refund: RefundId, state: &str) -> Result<Units> {
-    let rows: Vec<(String, i64)> =
-        sqlx::query_as("SELECT sku, quantity FROM refund_lines WHERE refund_id = $1 AND state = $2")
-            .bind(refund.uuid())
-            .bind(state)
-            .fetch_all(&mut **tx)
-            .await?;
-    Ok(rows.into_iter().map(|(unit, quantity)| (Sku::from_store(unit), quantity)).collect())
+async fn take(tx: &mut Tx, refund: RefundId, state: UnitState) -> Result<Units> {
+    let units = sqlx::query!(
+        "SELECT sku, quantity FROM refund_lines WHERE refund_id = $1 AND state = $2",
+        refund.uuid(),
+        state.as_str()
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(units.into_iter().map(|unit| (Sku::from_store(unit.sku), unit.quantity)).collect())
 }
 
-async fn set(tx: &mut Tx, refund: RefundId, units: &Units, state: &str) -> Result<()> {
+async fn set(tx: &mut Tx, refund: RefundId, units: &Units, state: UnitState) -> Result<()> {
     if units.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let (skus, quantities) = columns(units);
+    sqlx::query!(
         "UPDATE refund_lines l SET state = $2, quantity = u.quantity
          FROM unnest($3::text[], $4::bigint[]) AS u (sku, quantity)
          WHERE l.refund_id = $1 AND l.sku = u.sku",
+        refund.uuid(),
+        state.as_str(),
+        &skus,
+        &quantities
     )
-    .bind(refund.uuid())
-    .bind(state)
-    .bind(units.keys().map(Sku::as_str).collect::<Vec<_>>())
-    .bind(units.values().copied().collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// Units as a statement takes them.
+fn columns(units: &Units) -> (Vec<String>, Vec<i64>) {
+    units.iter().map(|(unit, quantity)| (unit.as_str().to_owned(), *quantity)).unzip()
 }
 
 async fn as_far_as_there(tx: &mut Tx, order: OrderId, units: Units, at: Timestamp) -> Result<Units> {

@@ -2,14 +2,15 @@
 
 use domain::{
     OrderId, PaymentId, Timestamp,
+    exception::Kind,
     money::{Currency, MAX_AMOUNT, Money},
-    payment::{DisputeState, Mismatch},
+    payment::DisputeState,
+    statement::LineKind,
 };
 
 use crate::{
-    Db, Error, Result, SqlTime,
+    Db, Result,
     exceptions::{self, About},
-    refunds::holds_money,
     retry::retry,
     sql,
 };
@@ -18,7 +19,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Movement {
     pub provider: String,
-    pub kind: Kind,
+    pub kind: LineKind,
     /// The provider's id of the payment or the refund.
     pub reference: String,
     /// The provider's id of the payment.
@@ -26,32 +27,11 @@ pub struct Movement {
     pub order: Option<OrderId>,
     /// Minor units.
     pub amount: i64,
-    pub currency: String,
+    pub currency: Currency,
     pub fee: Option<i64>,
     pub at: Timestamp,
     /// Of a dispute, as the provider has it by now.
     pub state: Option<DisputeState>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Captured,
-    Refunded,
-    /// Taken away by a dispute.
-    Disputed,
-    /// Given back by a dispute that was won.
-    DisputeReversed,
-}
-
-impl Kind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Captured => "captured",
-            Self::Refunded => "refunded",
-            Self::Disputed => "disputed",
-            Self::DisputeReversed => "dispute_reversed",
-        }
-    }
 }
 
 /// What our books say to a line of a provider's.
@@ -65,10 +45,10 @@ pub enum Verdict {
     Contradicted,
 }
 
-/// Whether our books say the same as the line `m`, as SQL.
+/// A statement with whether our books say the same as the line `m`, from what stands in it before that and after.
 macro_rules! matched {
-    () => {
-        "(CASE m.kind WHEN 'captured' THEN
+    ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
+        sqlx::$query!($($record,)? $before + "(CASE m.kind WHEN 'captured' THEN
               EXISTS (SELECT 1 FROM payments p
                       WHERE p.provider = m.provider AND p.provider_payment_id = m.payment
                         AND p.state = 'succeeded' AND p.amount = m.amount AND p.currency = m.currency)
@@ -81,20 +61,20 @@ macro_rules! matched {
                          AND r.state = 'succeeded' AND r.amount = m.amount AND r.currency = m.currency)
           ELSE EXISTS (SELECT 1 FROM disputes d
                        WHERE d.provider = m.provider AND d.provider_dispute_id = m.reference
-                         AND d.state = m.state AND d.amount = m.amount AND d.currency = m.currency) END)"
+                         AND d.state = m.state AND d.amount = m.amount AND d.currency = m.currency) END)" + $after
+            $(, $argument)*)
     };
 }
 
 /// Writes a line down, and compares it with our books.
 pub async fn book(db: &Db, movement: &Movement) -> Result<Verdict> {
-    let (matched, known): (bool, bool) = sqlx::query_as(concat!(
+    let line = matched!(query!(
         "WITH m AS (SELECT $1::text AS provider, $2::text AS kind, $3::text AS reference, $4::text AS payment,
                            $6::bigint AS amount, $7::char(3) AS currency, $10::text AS state)
          INSERT INTO provider_movements AS line (provider, kind, reference, payment, order_id, amount, currency,
                                                  fee, at, state, matched)
          SELECT provider, kind, reference, payment, $5::uuid, amount, currency, $8::bigint, $9::timestamptz, state, ",
-        matched!(),
-        " FROM m
+        r#" FROM m
          ON CONFLICT (provider, kind, reference) DO UPDATE
              SET fee = coalesce(excluded.fee, line.fee), matched = excluded.matched, state = excluded.state
          RETURNING matched,
@@ -105,21 +85,21 @@ pub async fn book(db: &Db, movement: &Movement) -> Result<Verdict> {
                                     AND r.provider_refund_id = line.reference
                                     AND r.state IN ('succeeded', 'failed'))
                    -- What a dispute is by now is taken up anew whenever it changes.
-                   ELSE false END"
+                   ELSE false END AS "known!""#,
+        movement.provider,
+        movement.kind.as_str(),
+        movement.reference,
+        movement.payment,
+        movement.order.map(OrderId::uuid),
+        movement.amount,
+        movement.currency.code(),
+        movement.fee,
+        sql(movement.at),
+        movement.state.map(DisputeState::as_str)
     ))
-    .bind(&movement.provider)
-    .bind(movement.kind.as_str())
-    .bind(&movement.reference)
-    .bind(&movement.payment)
-    .bind(movement.order.map(OrderId::uuid))
-    .bind(movement.amount)
-    .bind(&movement.currency)
-    .bind(movement.fee)
-    .bind(sql(movement.at))
-    .bind(movement.state.map(DisputeState::as_str))
     .fetch_one(db.pool())
     .await?;
-    Ok(match (matched, known) {
+    Ok(match (line.matched, line.known) {
         (true, _) => Verdict::Matched,
         (false, true) => Verdict::Contradicted,
         (false, false) => Verdict::Missing,
@@ -138,33 +118,34 @@ pub async fn raise_missing(
 ) -> Result<u64> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let missing: Vec<(uuid::Uuid, uuid::Uuid, String, String)> = sqlx::query_as(
-            "SELECT p.id, p.order_id, p.provider_payment_id, p.currency FROM payments p
-         WHERE p.provider = $1 AND p.state = 'succeeded' AND p.captured_at >= $2 AND p.captured_at < $3
-           AND NOT EXISTS (SELECT 1 FROM provider_movements m WHERE m.provider = p.provider
-                               AND m.kind = 'captured' AND m.reference = p.provider_payment_id)
-           AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.payment_id = p.id AND e.kind = $4)
-         ORDER BY p.id",
+        let missing = sqlx::query!(
+            r#"SELECT p.id AS "id: PaymentId", p.order_id AS "order: OrderId",
+                      p.provider_payment_id AS "provider_payment_id!", p.currency AS "currency: Currency"
+               FROM payments p
+               WHERE p.provider = $1 AND p.state = 'succeeded' AND p.captured_at >= $2 AND p.captured_at < $3
+                 AND NOT EXISTS (SELECT 1 FROM provider_movements m WHERE m.provider = p.provider
+                                     AND m.kind = 'captured' AND m.reference = p.provider_payment_id)
+                 AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.payment_id = p.id AND e.kind = $4)
+               ORDER BY p.id"#,
+            provider,
+            sql(from),
+            sql(until),
+            Kind::NotInBooks.as_str()
         )
-        .bind(provider)
-        .bind(sql(from))
-        .bind(sql(until))
-        .bind(Mismatch::NotInBooks.as_str())
         .fetch_all(&mut *tx)
         .await?;
         let mut raised = 0;
-        for (payment, order, provider_payment_id, currency) in missing {
+        for payment in missing {
             let about = About {
-                order: Some(OrderId::from_uuid(order)),
-                payment: Some(PaymentId::from_uuid(payment)),
+                order: Some(payment.order),
+                payment: Some(payment.id),
                 provider,
-                provider_payment_id: &provider_payment_id,
-                money: Money::new(0, Currency::parse(&currency).map_err(Error::corrupt)?),
+                provider_payment_id: &payment.provider_payment_id,
+                money: Money::new(0, payment.currency),
                 captured: 0,
                 part: "",
             };
-            raised +=
-                u64::from(exceptions::raise(&mut tx, Mismatch::NotInBooks, &about, at).await?.is_some());
+            raised += u64::from(exceptions::raise(&mut tx, Kind::NotInBooks, &about, at).await?.is_some());
         }
         tx.commit().await?;
         Ok(raised)
@@ -174,31 +155,30 @@ pub async fn raise_missing(
 
 /// Up to when a provider's books were read.
 pub async fn read_until(db: &Db, provider: &str) -> Result<Option<Timestamp>> {
-    let until: Option<SqlTime> = sqlx::query_scalar("SELECT until FROM reconciliations WHERE provider = $1")
-        .bind(provider)
+    let until = sqlx::query_scalar!("SELECT until FROM reconciliations WHERE provider = $1", provider)
         .fetch_optional(db.pool())
         .await?;
     Ok(until.map(|t| t.to_jiff()))
 }
 
 pub async fn note_read(db: &Db, provider: &str, until: Timestamp) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "INSERT INTO reconciliations (provider, until) VALUES ($1, $2)
          ON CONFLICT (provider) DO UPDATE SET until = greatest(reconciliations.until, excluded.until)",
+        provider,
+        sql(until)
     )
-    .bind(provider)
-    .bind(sql(until))
     .execute(db.pool())
     .await?;
     Ok(())
 }
 
 /// What a provider settled on one day (UTC) in one currency. Minor units; sums beyond [`MAX_AMOUNT`] are given as that.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Settlement {
     pub day: String,
     pub provider: String,
-    pub currency: String,
+    pub currency: Currency,
     pub captured: i64,
     pub refunded: i64,
     /// None if the provider does not say.
@@ -217,7 +197,8 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
         Some((day, provider, currency)) => (Some(day), Some(provider), Some(currency)),
         None => (None, None, None),
     };
-    let settlements = sqlx::query_as(concat!(
+    let settlements = matched!(query_as!(
+        Settlement,
         "WITH back AS (
              SELECT provider, payment,
                     sum(CASE kind WHEN 'captured' THEN 0 WHEN 'dispute_reversed' THEN -amount ELSE amount END) AS amount
@@ -225,8 +206,7 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
          ), line AS (
              SELECT m.provider, m.kind, m.amount, m.currency, m.fee,
                     m.matched OR ",
-        matched!(),
-        " AS matched, -- healed since, perhaps
+        r#" AS matched, -- healed since, perhaps
                     to_char(m.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
                     -- No more than is there, by the provider's books as well as by ours.
                     (SELECT least(coalesce(sum(e.amount - e.back), 0), greatest(0, m.amount - greatest(
@@ -236,9 +216,7 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
                                    AND r.state = 'succeeded'))))
                      FROM exceptions e
                      WHERE m.kind = 'captured' AND e.state = 'open' AND e.provider_payment_id = m.payment
-                       AND e.provider = m.provider AND (e.kind = 'refund_failed' OR ",
-        holds_money!("e.kind"),
-        ")) AS open
+                       AND e.provider = m.provider AND (e.kind = 'refund_failed' OR e.kind = ANY($6))) AS open
              FROM provider_movements m
          ), settlement AS (
              SELECT day, provider, currency::text AS currency,
@@ -251,19 +229,20 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
                              0) AS disputed
              FROM line GROUP BY day, provider, currency
          )
-         SELECT day, provider, currency, unmatched, least(captured, $5)::bigint AS captured,
-                least(refunded, $5)::bigint AS refunded, least(open, $5)::bigint AS open,
-                greatest(-$5, least(disputed, $5))::bigint AS disputed,
+         SELECT day AS "day!", provider, currency AS "currency!: Currency", unmatched AS "unmatched!",
+                least(captured, $5::bigint)::bigint AS "captured!", least(refunded, $5)::bigint AS "refunded!",
+                least(open, $5)::bigint AS "open!", greatest(-$5, least(disputed, $5))::bigint AS "disputed!",
                 CASE WHEN fees IS NOT NULL THEN greatest(-$5, least(fees, $5))::bigint END AS fees
          FROM settlement
          WHERE $1::text IS NULL OR (day, provider, currency) < ($1, $2, $3)
-         ORDER BY day DESC, provider DESC, currency DESC LIMIT $4"
+         ORDER BY day DESC, provider DESC, currency DESC LIMIT $4"#,
+        day,
+        provider,
+        currency,
+        limit,
+        MAX_AMOUNT,
+        &Kind::holding_money()
     ))
-    .bind(day)
-    .bind(provider)
-    .bind(currency)
-    .bind(limit)
-    .bind(MAX_AMOUNT)
     .fetch_all(&mut *db.begin_report().await?)
     .await?;
     Ok(settlements)

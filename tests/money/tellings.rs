@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use domain::{
     OrderId, RefundId,
+    exception::{Kind, State},
     money::{Currency, Money},
-    payment::{DisputeReport, DisputeState, RefundReport, RefundState},
+    payment::{DisputeReport, DisputeState, RefundReport, RefundSource, RefundState},
     policy::{LatePayment, Overpayment},
 };
 use jiff::Timestamp;
@@ -66,7 +67,7 @@ fn orders_of(story: &Story) -> Vec<Vec<usize>> {
 struct End {
     payment_status: String,
     refundable: i64,
-    open: Vec<(String, i64)>,
+    open: Vec<(Kind, i64)>,
     refunded: i64,
 }
 
@@ -107,14 +108,14 @@ impl Teller<'_> {
             Step::Ours(name, state) => {
                 let Some(id) = self.ours.get(name) else { return };
                 let refund = refunds::get(db, *id).await.unwrap();
-                let report = self.report(Some(*id), &format!("{id}"), refund.money.amount, state);
+                let report = self.report(Some(*id), &format!("{id}"), refund.amount, state);
                 refunds::report(db, &report, at).await.unwrap();
             }
             Step::OfRule(state) => {
                 let all = refunds::of_order(db, self.order).await.unwrap();
-                if let Some(refund) = all.into_iter().find(|it| it.source == "rule") {
+                if let Some(refund) = all.into_iter().find(|it| it.source == RefundSource::Rule) {
                     let name = refund.id.to_string();
-                    let report = self.report(Some(refund.id), &name, refund.money.amount, state);
+                    let report = self.report(Some(refund.id), &name, refund.amount, state);
                     refunds::record(db, refund.id, &report, at).await.unwrap();
                 }
             }
@@ -155,8 +156,8 @@ impl Teller<'_> {
         let db = &self.hands.db;
         let order = orders::get(db, self.order).await.unwrap();
         let all = refunds::of_order(db, self.order).await.unwrap();
-        let back = all.iter().filter(|it| it.state == Succeeded).map(|it| it.money.amount);
-        let open = exceptions::list(db, Some("open"), Some(self.order), None, 100).await.unwrap();
+        let back = all.iter().filter(|it| it.state == Succeeded).map(|it| it.amount);
+        let open = exceptions::list(db, Some(State::Open), Some(self.order), None, 100).await.unwrap();
         let mut open: Vec<_> = open.into_iter().map(|it| (it.kind, it.amount - it.back)).collect();
         open.sort();
         let too_much = refunds::Request {
@@ -194,9 +195,8 @@ async fn tell_all(hands: &Hands, late: LatePayment, story: &Story, end: &End) {
     }
 }
 
-fn end(payment_status: &str, refundable: i64, open: &[(&str, i64)], refunded: i64) -> End {
-    let open = open.iter().map(|(kind, amount)| ((*kind).to_owned(), *amount)).collect();
-    End { payment_status: payment_status.to_owned(), refundable, open, refunded }
+fn end(payment_status: &str, refundable: i64, open: &[(Kind, i64)], refunded: i64) -> End {
+    End { payment_status: payment_status.to_owned(), refundable, open: open.to_vec(), refunded }
 }
 
 #[tokio::test]
@@ -227,7 +227,7 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
                 (Ours("a", Failed), vec![1]),
                 (Theirs("x", 1500, Succeeded), vec![1]),
             ],
-            end("partially_refunded", 3500, &[("refund_failed", 3500)], 1500),
+            end("partially_refunded", 3500, &[(Kind::RefundFailed, 3500)], 1500),
         ),
         // Two of the dashboard, one of which fails, and one of ours.
         (
@@ -239,7 +239,7 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
                 (Theirs("y", 500, Failed), vec![]),
                 (Theirs("y", 500, Pending), vec![]),
             ],
-            end("partially_refunded", 2000, &[("refund_failed", 500)], 3000),
+            end("partially_refunded", 2000, &[(Kind::RefundFailed, 500)], 3000),
         ),
         // It failed, was settled by hand, and the rest goes back in the dashboard.
         (
@@ -261,7 +261,7 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
                 (Ours("a", Failed), vec![2]),
                 (Theirs("x", 1000, Succeeded), vec![]),
             ],
-            end("partially_refunded", 4000, &[("refund_failed", 2000)], 1000),
+            end("partially_refunded", 4000, &[(Kind::RefundFailed, 2000)], 1000),
         ),
         // It is tried again, and in the dashboard as well.
         (
@@ -273,7 +273,7 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
                 (Ours("b", Failed), vec![3]),
                 (Theirs("x", 4500, Succeeded), vec![3]),
             ],
-            end("partially_refunded", 500, &[("refund_failed", 500)], 4500),
+            end("partially_refunded", 500, &[(Kind::RefundFailed, 500)], 4500),
         ),
         // Too much came, the difference is to go back, and all of it does in the dashboard.
         (
@@ -303,7 +303,7 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
                 (Theirs("y", 500, Pending), vec![]),
                 (Theirs("y", 500, Failed), vec![]),
             ],
-            end("unpaid", 0, &[("order_closed", 3500)], 1500),
+            end("unpaid", 0, &[(Kind::OrderClosed, 3500)], 1500),
         ),
         (
             vec![
@@ -333,7 +333,7 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
                 (Dispute("d", 3000, DisputeState::Won), vec![]),
                 (Dispute("e", 2000, DisputeState::Open), vec![1]),
             ],
-            end("paid", 3000, &[("disputed", 2000), ("refund_failed", 3000)], 0),
+            end("paid", 3000, &[(Kind::RefundFailed, 3000), (Kind::Disputed, 2000)], 0),
         ),
     ];
     for (story, end) in &stories {

@@ -6,10 +6,9 @@ mod template;
 
 use std::sync::Arc;
 
-use domain::{OrderId, mail::MailKind, order::Order};
+use domain::{OrderId, exception::Kind, mail::MailKind, order::Order};
 use store::{
     Db, Error,
-    exceptions::CODE_UNDELIVERED,
     mails::{self, Rejection, Unneeded},
     orders, received, refunds,
 };
@@ -124,7 +123,7 @@ async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<
             template::ended(order, kind, &received::came_before_end(db, order.id).await?)?
         }
         MailKind::Refunded(refund) => {
-            template::render(order, kind, Some(refunds::get(db, refund).await?.money))?
+            template::render(order, kind, Some(refunds::get(db, refund).await?.money()))?
         }
         _ => template::render(order, kind, None)?,
     };
@@ -162,7 +161,7 @@ async fn note_rejected(
     let raised = slot.rejected(why, at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "rejected"]).inc();
     if raised {
-        telemetry::metrics().exceptions.with_label_values(&[CODE_UNDELIVERED]).inc();
+        telemetry::metrics().exceptions.with_label_values(&[Kind::CodeUndelivered.as_str()]).inc();
     }
     tracing::error!(order_id = %id, kind = kind.name(), reason = why.reason, code = why.code, "mail rejected for good");
     Ok(())

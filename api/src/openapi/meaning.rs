@@ -2,17 +2,16 @@
 //! say string or integer; this adds bounds, patterns and enumerations, which client generators make types of.
 
 use domain::{
-    change, email,
+    change, email, exception,
     money::{MAX_AMOUNT, MAX_UNIT_PRICE},
     order::{MAX_LINES, PaymentStatus, Status},
-    payment::{Action, Mismatch, RefundState},
+    payment::{Action, RefundSource, RefundState},
     policy::{CancelPaid, Fulfilment, LatePayment, Overpayment, Settle, Underpayment},
     product,
     stay::{MAX_EXTRAS, MAX_GUESTS, MAX_ROOMS, Per},
     stock::{ByHand, MAX_ADJUSTMENT, MAX_QUANTITY, Movement},
 };
 use serde_json::{Value, json};
-use store::exceptions::{CODE_UNDELIVERED, UNREADABLE_EVENT};
 
 /// What the property `name` of `schema` holds, to be merged into what its type says. A parameter's schema is `""`, that of
 /// an id in a path the resource's.
@@ -39,24 +38,21 @@ pub struct Words {
 pub fn words(schema: &str, name: &str) -> Option<Words> {
     let (name, words) = match (schema, name) {
         ("Order" | "", "status") | ("Problem", "current_status") => {
-            ("OrderStatus", Status::ALL.map(Status::as_str).to_vec())
+            ("OrderStatus", Status::WORDS.to_vec())
         }
         ("Order", "payment_status") => {
-            ("PaymentStatus", PaymentStatus::ALL.map(PaymentStatus::as_str).to_vec())
+            ("PaymentStatus", PaymentStatus::WORDS.to_vec())
         }
         ("Payment", "state") => {
             ("PaymentState", vec!["opening", "open", "closing", "succeeded", "failed", "cancelled"])
         }
-        ("Refund", "state") => ("RefundState", RefundState::ALL.map(RefundState::as_str).to_vec()),
-        ("Refund", "source") => ("RefundSource", vec!["api", "rule", "provider"]),
-        ("Exception" | "", "state") => ("ExceptionState", vec!["open", "resolved"]),
-        ("Exception", "kind") => {
-            let kinds = Mismatch::ALL.iter().map(|kind| kind.as_str());
-            ("ExceptionKind", kinds.chain([UNREADABLE_EVENT, CODE_UNDELIVERED]).collect())
-        }
-        ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::ALL.map(Action::as_str).to_vec()),
-        ("Exception", "resolved_by") => ("ResolvedBy", vec!["rule", "api", "provider"]),
-        ("OrderChange", "kind") => ("ChangeKind", change::Kind::ALL.map(change::Kind::as_str).to_vec()),
+        ("Refund", "state") => ("RefundState", RefundState::WORDS.to_vec()),
+        ("Refund", "source") => ("RefundSource", RefundSource::WORDS.to_vec()),
+        ("Exception" | "", "state") => ("ExceptionState", exception::State::WORDS.to_vec()),
+        ("Exception", "kind") => ("ExceptionKind", exception::Kind::WORDS.to_vec()),
+        ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::WORDS.to_vec()),
+        ("Exception", "resolved_by") => ("ResolvedBy", exception::ResolvedBy::WORDS.to_vec()),
+        ("OrderChange", "kind") => ("ChangeKind", change::Kind::WORDS.to_vec()),
         ("OrderChange", "state") => ("ChangeState", vec!["pending", "done", "refused"]),
         ("Movement", "kind") => ("MovementKind", Movement::WORDS.to_vec()),
         ("Adjustment", "kind") => ("AdjustmentKind", ByHand::WORDS.to_vec()),
@@ -68,11 +64,8 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
             ("Fulfilment", [Fulfilment::Immediate, Fulfilment::Manual].map(Fulfilment::as_str).to_vec())
         }
         ("PlacePolicy", "late_payment") => ("LatePayment", LatePayment::WORDS.to_vec()),
-        ("PlacePolicy", "overpayment") => ("Overpayment", Overpayment::WORDS.iter().rev().copied().collect()),
-        ("PlacePolicy", "underpayment") => {
-            let words = [Underpayment::Exception, Underpayment::Refund, Underpayment::Accumulate];
-            ("Underpayment", words.map(Underpayment::as_str).to_vec())
-        }
+        ("PlacePolicy", "overpayment") => ("Overpayment", Overpayment::WORDS.to_vec()),
+        ("PlacePolicy", "underpayment") => ("Underpayment", Underpayment::WORDS.to_vec()),
         ("PlacePolicy", "duplicate_payment") => ("DuplicatePayment", Settle::WORDS.to_vec()),
         ("PlacePolicy", "cancel_paid") => ("CancelPaid", CancelPaid::WORDS.to_vec()),
         _ => return None,

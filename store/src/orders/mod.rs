@@ -118,23 +118,22 @@ async fn set_status(tx: &mut Tx, changes: &[Change<'_>]) -> Result<()> {
     let is_paid = |it: &Change| {
         it.order.status == Status::AwaitingPayment && matches!(it.status, Status::Paid | Status::Completed)
     };
-    let written = sqlx::query(concat!(
+    let written = payment_status!(query!(
         "UPDATE orders o SET status = c.status, version = o.version + 1,
                 paid_at = CASE WHEN c.is_paid THEN c.at ELSE o.paid_at END,
                 closed_at = CASE WHEN c.is_closed THEN c.at END,
                 close_reason = coalesce(c.close_reason, o.close_reason), parts_paid = 0, payment_status = ",
-        payment_status!(),
         "FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::boolean[], $6::boolean[],
                      $7::timestamptz[]) AS c (id, version, status, close_reason, is_paid, is_closed, at)
-         WHERE o.id = c.id AND o.version = c.version"
+         WHERE o.id = c.id AND o.version = c.version",
+        &changes.iter().map(|it| it.order.id.uuid()).collect::<Vec<_>>(),
+        &changes.iter().map(|it| it.order.version).collect::<Vec<_>>(),
+        changes.iter().map(|it| it.status).collect::<Vec<_>>() as _,
+        changes.iter().map(|it| it.close_reason).collect::<Vec<_>>() as _,
+        &changes.iter().map(is_paid).collect::<Vec<_>>(),
+        &changes.iter().map(|it| it.status.is_terminal()).collect::<Vec<_>>(),
+        changes.iter().map(|it| sql(it.at)).collect::<Vec<_>>() as _
     ))
-    .bind(changes.iter().map(|it| it.order.id.uuid()).collect::<Vec<_>>())
-    .bind(changes.iter().map(|it| it.order.version).collect::<Vec<_>>())
-    .bind(changes.iter().map(|it| it.status.as_str()).collect::<Vec<_>>())
-    .bind(changes.iter().map(|it| it.close_reason).collect::<Vec<_>>())
-    .bind(changes.iter().map(is_paid).collect::<Vec<_>>())
-    .bind(changes.iter().map(|it| it.status.is_terminal()).collect::<Vec<_>>())
-    .bind(changes.iter().map(|it| sql(it.at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     match written.rows_affected() == changes.len() as u64 {

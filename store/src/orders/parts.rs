@@ -190,13 +190,13 @@ pub struct Applied {
 /// Counts an exception's money towards its order, because a person said so: as much as is due. If that pays the order, it
 /// is paid here and now. The order's workflow comes to know by an event of ours, stored with it all.
 pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> Result<Applied> {
-    let (Some(order), Some(payment)) = (exception.order(), exception.payment()) else {
+    let (Some(order), Some(payment)) = (exception.order_id, exception.payment_id) else {
         return Err(not_applicable("The money is for no order that we know.", None));
     };
     let order = lock(tx, order).await?;
     let payment = received::captured(tx, payment).await?;
     check(&order, exception, payment.money.currency, at)?;
-    if exceptions::back(tx, exception.id()).await? > 0 {
+    if exceptions::back(tx, exception.id).await? > 0 {
         let why = "Some of the money went back, or is on its way or in dispute.";
         return Err(not_applicable(why, Some(order.status)));
     }
@@ -231,7 +231,7 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
     refunds::refresh_payment_status(tx, order.id).await?;
     let report = PaymentReport {
         provider: payment.provider,
-        event_id: format!("applied-{}", exception.id()),
+        event_id: format!("applied-{}", exception.id),
         payment_id: payment.provider_payment_id,
         outcome: Outcome::Succeeded,
         money: payment.money,
@@ -241,7 +241,7 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
 }
 
 fn check(order: &Locked, exception: &Exception, currency: Currency, at: Timestamp) -> Result<()> {
-    if exception.kind != Mismatch::WrongAmount.as_str() {
+    if exception.kind != Mismatch::WrongAmount {
         let why =
             format!("Only money of a wrong amount can be applied; this exception is `{}`.", exception.kind);
         return Err(not_applicable(&why, Some(order.status)));

@@ -2,13 +2,16 @@
 
 use domain::{
     ExceptionId, Invalid, OrderId, PaymentId, RefundId, Timestamp,
+    exception::{Kind, ResolvedBy},
     money::{Currency, Money},
     order::{PaymentStatus, Status},
-    payment::{Action, Mismatch},
+    payment::{Action, RefundSource},
     returns::Part,
 };
 
-use super::{New, Refund, Row, Whose, columns, insert, left_of_payment, rebalance, select};
+use sqlx::types::Json;
+
+use super::{New, Refund, Whose, insert, left_of_payment, query_refunds, rebalance};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     exceptions::{self, About, Exception},
@@ -81,7 +84,7 @@ pub async fn request(
         // What comes back does so with the first of them.
         if let Some(first) = refunds.first_mut() {
             returns::claim(&mut tx, first.id, order, &units, at).await?;
-            first.units = units;
+            first.units = Json(units);
         }
         tx.commit().await?;
         Ok((refunds, false))
@@ -115,47 +118,40 @@ fn shares(paid: &[Paid], amount: i64) -> impl Iterator<Item = (&Paid, i64)> {
 }
 
 async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>> {
-    let hash: Option<Vec<u8>> =
-        sqlx::query_scalar("SELECT request_hash FROM refunds WHERE idempotency_key = $1")
-            .bind(&idempotency.key)
-            .fetch_optional(&mut **tx)
-            .await?;
-    match hash {
+    let hash =
+        sqlx::query_scalar!("SELECT request_hash FROM refunds WHERE idempotency_key = $1", idempotency.key);
+    match hash.fetch_optional(&mut **tx).await?.flatten() {
         None => Ok(None),
         Some(hash) if hash != idempotency.request_hash => Err(Error::KeyReused),
         Some(_) => {
-            let rows: Vec<Row> = sqlx::query_as(concat!(
-                select!(),
-                " WHERE idempotency_key = $1
-                     OR also_of = (SELECT first.id FROM refunds first WHERE first.idempotency_key = $1)
-                  ORDER BY also_of NULLS FIRST, id"
-            ))
-            .bind(&idempotency.key)
-            .fetch_all(&mut **tx)
-            .await?;
-            rows.into_iter().map(Refund::try_from).collect::<Result<_>>().map(Some)
+            let refunds = query_refunds!(
+                "SELECT",
+                "FROM refunds
+                 WHERE idempotency_key = $1
+                    OR also_of = (SELECT first.id FROM refunds first WHERE first.idempotency_key = $1)
+                 ORDER BY also_of NULLS FIRST, id",
+                idempotency.key
+            );
+            Ok(Some(refunds.fetch_all(&mut **tx).await?))
         }
     }
 }
 
 /// Whether all of what an order was paid with went back or is on its way.
 pub(crate) async fn is_all_asked_back(tx: &mut Tx, order: OrderId) -> Result<bool> {
-    let query = sqlx::query_scalar(
+    let all = sqlx::query_scalar!(
         "SELECT sum(applied) > 0 AND sum(applied) <= coalesce((
                     SELECT sum(own) FROM refunds WHERE order_id = $1 AND state <> 'failed'), 0)
          FROM payments WHERE (order_id = $1 AND pays_order IS NULL) OR pays_order = $1",
+        order.uuid()
     );
-    let all: Option<bool> = query.bind(order.uuid()).fetch_one(&mut **tx).await?;
-    Ok(all.unwrap_or_default())
+    Ok(all.fetch_one(&mut **tx).await?.unwrap_or_default())
 }
 
 /// Whether all of an order's money has gone back.
 pub(crate) async fn is_refunded(tx: &mut Tx, order: OrderId) -> Result<bool> {
-    let status: String = sqlx::query_scalar("SELECT payment_status FROM orders WHERE id = $1")
-        .bind(order.uuid())
-        .fetch_one(&mut **tx)
-        .await?;
-    Ok(status == PaymentStatus::Refunded.as_str())
+    let status = sqlx::query_scalar!("SELECT payment_status FROM orders WHERE id = $1", order.uuid());
+    Ok(status.fetch_one(&mut **tx).await? == PaymentStatus::Refunded)
 }
 
 /// Asks back all that is left of what an order was paid with: it was cancelled. Its stock is back already.
@@ -170,10 +166,12 @@ pub(crate) async fn give_back_all(tx: &mut Tx, order: OrderId, reason: &str, at:
 
 /// A paid order was cancelled while its money was in dispute, and is with us again: it goes back now.
 pub(crate) async fn give_back_of_cancelled(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
-    let query = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1 AND status = 'cancelled' AND paid_at IS NOT NULL)",
+    let was_paid = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM orders
+                          WHERE id = $1 AND status = 'cancelled' AND paid_at IS NOT NULL) AS "it!""#,
+        order.uuid()
     );
-    match query.bind(order.uuid()).fetch_one(&mut **tx).await? {
+    match was_paid.fetch_one(&mut **tx).await? {
         true => give_back_all(tx, order, "cancelled", at).await,
         false => Ok(()),
     }
@@ -182,38 +180,39 @@ pub(crate) async fn give_back_of_cancelled(tx: &mut Tx, order: OrderId, at: Time
 /// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes back, too,
 /// less what other exceptions tell of (a refund that failed), or a person has kept.
 pub(crate) async fn give_back_of_sent(tx: &mut Tx, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
-    let left: Vec<(uuid::Uuid, i64, String, i64)> = sqlx::query_as(
-        "SELECT e.id, e.amount - e.back, e.currency::text, p.amount
-         FROM exceptions e JOIN payments p ON p.id = e.payment_id
-         WHERE e.payment_id = $1 AND e.action = 'refund' AND e.resolved_by IN ('rule', 'api') AND e.amount > e.back
-           AND e.kind <> 'refund_failed'
-         ORDER BY e.id",
+    let payment = whose.payment.map(PaymentId::uuid);
+    let left = sqlx::query!(
+        r#"SELECT e.id, e.amount - e.back AS "amount!", e.currency AS "currency!", p.amount AS captured
+           FROM exceptions e JOIN payments p ON p.id = e.payment_id
+           WHERE e.payment_id = $1 AND e.action = 'refund' AND e.resolved_by IN ('rule', 'api') AND e.amount > e.back
+             AND e.kind <> 'refund_failed'
+           ORDER BY e.id"#,
+        payment
     )
-    .bind(whose.payment.map(PaymentId::uuid))
     .fetch_all(&mut **tx)
     .await?;
-    let mut told: i64 = sqlx::query_scalar(
-        "SELECT coalesce(sum(amount), 0)::bigint FROM exceptions
-         WHERE payment_id = $1 AND kind = 'refund_failed'
-           AND (state = 'open' OR (resolved_by = 'api' AND action <> 'refund'))",
+    let mut told = sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(amount), 0)::bigint AS "told!" FROM exceptions
+           WHERE payment_id = $1 AND kind = 'refund_failed'
+             AND (state = 'open' OR (resolved_by = 'api' AND action <> 'refund'))"#,
+        payment
     )
-    .bind(whose.payment.map(PaymentId::uuid))
     .fetch_one(&mut **tx)
     .await?;
-    for (exception, amount, currency, captured) in left {
-        let elsewhere = told.min(amount);
+    for exception in left {
+        let elsewhere = told.min(exception.amount);
         told -= elsewhere;
-        let amount = amount - elsewhere;
+        let amount = exception.amount - elsewhere;
         if amount == 0 {
             continue;
         }
-        let money = Money::new(amount, Currency::parse(&currency).map_err(Error::corrupt)?);
+        let money = Money::new(amount, exception.currency);
         let new = New {
             order: whose.order,
             payment: whose.payment,
-            exception: Some(ExceptionId::from_uuid(exception)),
-            captured,
-            source: "rule",
+            exception: Some(exception.id),
+            captured: exception.captured,
+            source: RefundSource::Rule,
             ..New::of(whose.provider, whose.provider_payment_id, money, "the dispute was won")
         };
         let refund = insert(tx, &new, at).await?;
@@ -224,7 +223,7 @@ pub(crate) async fn give_back_of_sent(tx: &mut Tx, whose: &Whose<'_>, at: Timest
 
 /// A payment that an order was paid with, and what of it can still go back.
 struct Paid {
-    payment: PaymentId,
+    id: PaymentId,
     provider: String,
     provider_payment_id: String,
     captured: i64,
@@ -237,7 +236,7 @@ impl Paid {
     fn back<'a>(&'a self, order: OrderId, amount: i64, reason: &'a str) -> New<'a> {
         New {
             order: Some(order),
-            payment: Some(self.payment),
+            payment: Some(self.id),
             captured: self.captured,
             ..New::of(&self.provider, &self.provider_payment_id, Money::new(amount, self.currency), reason)
         }
@@ -246,25 +245,18 @@ impl Paid {
 
 /// The largest first, so that a refund is of few payments.
 async fn paid_with(tx: &mut Tx, order: OrderId) -> Result<Vec<Paid>> {
-    let rows: Vec<(uuid::Uuid, String, String, i64, i64, String)> = sqlx::query_as(concat!(
-        "SELECT p.id, p.provider, p.provider_payment_id, p.amount, ",
-        left_of_payment!(),
-        ", p.currency
-         FROM payments p
-         WHERE coalesce(p.pays_order, p.order_id) = $1 AND p.applied > 0
-           AND (p.order_id = $1 OR p.pays_order = $1)
-         ORDER BY 5 DESC, p.id",
-    ))
-    .bind(order.uuid())
-    .fetch_all(&mut **tx)
-    .await?;
-    let paid =
-        |(payment, provider, provider_payment_id, captured, left, currency): (_, _, _, _, _, String)| {
-            let currency = Currency::parse(&currency).map_err(Error::corrupt)?;
-            let payment = PaymentId::from_uuid(payment);
-            Ok(Paid { payment, provider, provider_payment_id, captured, left, currency })
-        };
-    rows.into_iter().map(paid).collect()
+    let paid = left_of_payment!(query_as!(
+        Paid,
+        r#"SELECT p.id AS "id: _", p.provider, p.provider_payment_id AS "provider_payment_id!", p.amount AS captured,
+                  p.currency AS "currency: _", "#,
+        r#" AS "left!"
+           FROM payments p
+           WHERE coalesce(p.pays_order, p.order_id) = $1 AND p.applied > 0
+             AND (p.order_id = $1 OR p.pays_order = $1)
+           ORDER BY 6 DESC, p.id"#,
+        order.uuid()
+    ));
+    Ok(paid.fetch_all(&mut **tx).await?)
 }
 
 /// Sends the money of an exception back, by a rule: what has not gone back by itself.
@@ -272,10 +264,12 @@ pub(crate) async fn by_rule(
     tx: &mut Tx,
     exception: ExceptionId,
     about: &About<'_>,
-    why: Mismatch,
+    why: Kind,
     at: Timestamp,
 ) -> Result<()> {
-    if !exceptions::settle(tx, exception, Action::Refund, "by the order's policy", "rule", at).await? {
+    if !exceptions::settle(tx, exception, Action::Refund, "by the order's policy", ResolvedBy::Rule, at)
+        .await?
+    {
         return Ok(());
     }
     let back = exceptions::back(tx, exception).await?;
@@ -285,7 +279,7 @@ pub(crate) async fn by_rule(
         payment: about.payment,
         exception: Some(exception),
         captured: about.captured,
-        source: "rule",
+        source: RefundSource::Rule,
         ..New::of(about.provider, about.provider_payment_id, money, why.as_str())
     };
     let refund = insert(tx, &new, at).await?;
@@ -300,39 +294,41 @@ pub(crate) async fn of_exception(
     at: Timestamp,
 ) -> Result<()> {
     let (Some(provider), Some(provider_payment_id), Some(currency)) =
-        (&exception.provider, &exception.provider_payment_id, &exception.currency)
+        (&exception.provider, &exception.provider_payment_id, exception.currency)
     else {
         return Err(Error::BeyondCaptured(0));
     };
     // No money, money that is not here, or that has gone back already.
-    let is_elsewhere = [Mismatch::RefundUnexplained, Mismatch::RefundContradicted, Mismatch::Disputed];
+    let is_elsewhere =
+        matches!(exception.kind, Kind::RefundUnexplained | Kind::RefundContradicted | Kind::Disputed);
     let amount = exception.amount - exception.back;
-    if amount < 1 || is_elsewhere.iter().any(|kind| exception.kind == kind.as_str()) {
+    if amount < 1 || is_elsewhere {
         return Err(Error::BeyondCaptured(0));
     }
     // Instead of one that failed: what that was to bring back to the shelf comes back with this one.
-    let failed: Option<(uuid::Uuid, bool)> =
-        sqlx::query_as("SELECT id, restock FROM refunds WHERE $1 = 'refund_failed' AND id = $2")
-            .bind(&exception.kind)
-            .bind(exception.refund_id)
-            .fetch_optional(&mut **tx)
-            .await?;
-    let captured: Option<i64> = sqlx::query_scalar("SELECT amount FROM payments WHERE id = $1")
-        .bind(exception.payment().map(PaymentId::uuid))
+    let failed = sqlx::query!(
+        "SELECT id, restock FROM refunds WHERE $1 = 'refund_failed' AND id = $2",
+        exception.kind.as_str(),
+        exception.refund_id.map(RefundId::uuid)
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let payment = exception.payment_id.map(PaymentId::uuid);
+    let captured = sqlx::query_scalar!("SELECT amount FROM payments WHERE id = $1", payment)
         .fetch_optional(&mut **tx)
         .await?;
-    let money = Money::new(amount, Currency::parse(currency).map_err(Error::corrupt)?);
+    let money = Money::new(amount, currency);
     let new = New {
-        order: exception.order(),
-        payment: exception.payment(),
-        exception: Some(exception.id()),
+        order: exception.order_id,
+        payment: exception.payment_id,
+        exception: Some(exception.id),
         captured: captured.unwrap_or(exception.amount),
-        restock: failed.is_some_and(|(_, restock)| restock),
+        restock: failed.as_ref().is_some_and(|failed| failed.restock),
         ..New::of(provider, provider_payment_id, money, note)
     };
     let refund = insert(tx, &new, at).await?;
-    if let (Some((failed, _)), Some(order)) = (failed, refund.order) {
-        returns::take_over(tx, RefundId::from_uuid(failed), refund.id, order, at).await?;
+    if let (Some(failed), Some(order)) = (failed, refund.order_id) {
+        returns::take_over(tx, failed.id, refund.id, order, at).await?;
     }
     rebalance(tx, &refund.whose(), at).await
 }

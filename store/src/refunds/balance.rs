@@ -3,10 +3,11 @@
 //! whatever order, comes through here, and so the books end the same.
 
 use domain::{
-    DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
+    ExceptionId, OrderId, PaymentId, Timestamp,
     attribution::{self, Attribution, Fate, Taken},
+    exception::{Kind, ResolvedBy},
     money::{Currency, Money},
-    payment::{Action, DisputeState, Mismatch, RefundState},
+    payment::{Action, DisputeState, RefundState},
 };
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     refresh_payment_status,
 };
 use crate::{
-    Error, Result, Tx, changes,
+    Result, Tx, changes,
     exceptions::{self, About},
     orders, returns,
 };
@@ -43,7 +44,7 @@ pub(crate) async fn rebalance(tx: &mut Tx, whose: &Whose<'_>, at: Timestamp) -> 
     for (place, row) in books.refunds.iter().enumerate() {
         change.failed(tx, row, says.still_here[place]).await?;
         let explained_by = change.unexplained(tx, row, &says.refunds[place], says.ours_under_way).await?;
-        let whole = says.refunds[place].whole.map(|place| books.held[place].id());
+        let whole = says.refunds[place].whole.map(|place| books.held[place].id);
         write_refund(tx, row, &says.refunds[place], whole.or(explained_by)).await?;
     }
     let Some(order) = whose.order else { return Ok(()) };
@@ -69,9 +70,7 @@ impl Change<'_> {
         for (place, row) in self.books.held.iter().enumerate() {
             let back = says.back[place];
             if back != row.back {
-                sqlx::query("UPDATE exceptions SET back = $2 WHERE id = $1")
-                    .bind(row.id)
-                    .bind(back)
+                sqlx::query!("UPDATE exceptions SET back = $2 WHERE id = $1", row.id.uuid(), back)
                     .execute(&mut **tx)
                     .await?;
             }
@@ -81,15 +80,15 @@ impl Change<'_> {
                 true => (Action::Refund, "refunded at the provider"),
                 false => (Action::Dismiss, "the money is not here any more: it went back at the provider"),
             };
-            let settled_so = row.action.as_deref() == Some(action.as_str());
+            let settled_so = row.action == Some(action);
             if row.fate() != Fate::Waits || (all && settled_so) || (!all && row.is_open) {
                 continue;
             }
             if !row.is_open {
-                exceptions::reopen(tx, row.id(), self.whose.order, row.amount, self.at).await?;
+                exceptions::reopen(tx, row.id, self.whose.order, row.amount, self.at).await?;
             }
             if all {
-                self.settle(tx, row, action, note, "provider").await?;
+                self.settle(tx, row, action, note, ResolvedBy::Provider).await?;
             }
         }
         Ok(())
@@ -101,9 +100,9 @@ impl Change<'_> {
         row: &ExceptionRow,
         action: Action,
         note: &str,
-        by: &str,
+        by: ResolvedBy,
     ) -> Result<()> {
-        exceptions::settle_and_tell(tx, row.id(), self.whose.order, action, note, by, self.at).await
+        exceptions::settle_and_tell(tx, row.id, self.whose.order, action, note, by, self.at).await
     }
 
     /// An exception tells of what should have gone back and is still here, as long as it is.
@@ -116,7 +115,7 @@ impl Change<'_> {
         if row.state == RefundState::Failed && !row.by_provider {
             say_superseded(tx, row, still_here == 0).await?;
         }
-        self.follow(tx, Mismatch::RefundFailed, told, still_here, row, note).await.map(|_| ())
+        self.follow(tx, Kind::RefundFailed, told, still_here, row, note).await.map(|_| ())
     }
 
     /// An exception tells of what went back for no reason that we know, as long as we do not.
@@ -128,7 +127,7 @@ impl Change<'_> {
         wait: bool,
     ) -> Result<Option<ExceptionId>> {
         let (state, amount) = (row.state, row.amount);
-        let of_another_currency = amount - self.books.in_question(amount, &row.currency);
+        let of_another_currency = amount - self.books.in_question(amount, row.currency);
         let short = match state {
             RefundState::Failed => 0,
             RefundState::Succeeded => taken.short + of_another_currency,
@@ -137,13 +136,13 @@ impl Change<'_> {
             }
             RefundState::Requested | RefundState::Pending => 0,
         };
-        let told = self.books.about(Mismatch::RefundUnexplained, row);
+        let told = self.books.about(Kind::RefundUnexplained, row);
         if short > 0 && wait {
-            return Ok(told.filter(|it| it.is_open && short == amount).map(ExceptionRow::id));
+            return Ok(told.filter(|it| it.is_open && short == amount).map(|it| it.id));
         }
         let note =
             if state == RefundState::Failed { "it failed: nothing went back" } else { "explained by now" };
-        let raised = self.follow(tx, Mismatch::RefundUnexplained, told, short, row, note).await?;
+        let raised = self.follow(tx, Kind::RefundUnexplained, told, short, row, note).await?;
         Ok(raised.filter(|_| short == amount))
     }
 
@@ -152,7 +151,7 @@ impl Change<'_> {
     async fn follow(
         &self,
         tx: &mut Tx,
-        kind: Mismatch,
+        kind: Kind,
         told: Option<&ExceptionRow>,
         amount: i64,
         row: &RefundRow,
@@ -160,33 +159,32 @@ impl Change<'_> {
     ) -> Result<Option<ExceptionId>> {
         match told {
             None if amount > 0 => {
-                let id = RefundId::from_uuid(row.id);
-                let raised = self.raise(tx, kind, amount, &row.currency, &id.to_string()).await?;
+                let raised = self.raise(tx, kind, amount, row.currency, &row.id.to_string()).await?;
                 if let Some(raised) = raised {
-                    exceptions::note_refund(tx, raised, id).await?;
+                    exceptions::note_refund(tx, raised, row.id).await?;
                 }
                 return Ok(raised);
             }
             Some(it) if amount == 0 && it.is_open => {
-                self.settle(tx, it, Action::Dismiss, note, "rule").await?;
+                self.settle(tx, it, Action::Dismiss, note, ResolvedBy::Rule).await?;
             }
             Some(it) if amount > 0 && it.settled_by_rule() => {
-                exceptions::reopen(tx, it.id(), self.whose.order, amount, self.at).await?;
+                exceptions::reopen(tx, it.id, self.whose.order, amount, self.at).await?;
             }
             Some(it) if amount > 0 && it.is_open && it.amount != amount => {
-                exceptions::set_amount(tx, it.id(), amount).await?;
+                exceptions::set_amount(tx, it.id, amount).await?;
             }
             _ => {}
         }
-        Ok(told.filter(|_| amount > 0).map(ExceptionRow::id))
+        Ok(told.filter(|_| amount > 0).map(|it| it.id))
     }
 
     async fn raise(
         &self,
         tx: &mut Tx,
-        kind: Mismatch,
+        kind: Kind,
         amount: i64,
-        currency: &str,
+        currency: Currency,
         part: &str,
     ) -> Result<Option<ExceptionId>> {
         let about = About {
@@ -194,7 +192,7 @@ impl Change<'_> {
             payment: self.whose.payment,
             provider: self.whose.provider,
             provider_payment_id: self.whose.provider_payment_id,
-            money: Money::new(amount, Currency::parse(currency).map_err(Error::corrupt)?),
+            money: Money::new(amount, currency),
             captured: self.books.captured,
             part,
         };
@@ -203,20 +201,19 @@ impl Change<'_> {
 
     /// The bank took more than was left of the payment: an exception tells of that, as long as it is so.
     async fn beyond(&self, tx: &mut Tx, row: &DisputeRow, short: i64) -> Result<()> {
-        match self.books.of_dispute(Mismatch::RefundUnexplained, row) {
+        match self.books.of_dispute(Kind::RefundUnexplained, row) {
             None if short > 0 && self.whose.payment.is_some() => {
-                let id = DisputeId::from_uuid(row.id);
-                let kind = Mismatch::RefundUnexplained;
-                if let Some(raised) = self.raise(tx, kind, short, &row.currency, &id.to_string()).await? {
-                    exceptions::note_dispute(tx, raised, id).await?;
+                let kind = Kind::RefundUnexplained;
+                if let Some(raised) = self.raise(tx, kind, short, row.currency, &row.id.to_string()).await? {
+                    exceptions::note_dispute(tx, raised, row.id).await?;
                 }
                 Ok(())
             }
             Some(it) if short == 0 && it.is_open => {
-                self.settle(tx, it, Action::Dismiss, "explained by now", "rule").await
+                self.settle(tx, it, Action::Dismiss, "explained by now", ResolvedBy::Rule).await
             }
             Some(it) if short > 0 && it.settled_by_rule() => {
-                exceptions::reopen(tx, it.id(), self.whose.order, short, self.at).await
+                exceptions::reopen(tx, it.id, self.whose.order, short, self.at).await
             }
             _ => Ok(()),
         }
@@ -225,36 +222,36 @@ impl Change<'_> {
     /// An open dispute is an open exception; won or lost, there is nothing left to decide.
     async fn dispute(&self, tx: &mut Tx, row: &DisputeRow, taken: &Taken) -> Result<()> {
         if (taken.own, taken.held) != (row.own, row.held) {
-            sqlx::query("UPDATE disputes SET own = $2, held = $3 WHERE id = $1")
-                .bind(row.id)
-                .bind(taken.own)
-                .bind(taken.held)
-                .execute(&mut **tx)
-                .await?;
+            sqlx::query!(
+                "UPDATE disputes SET own = $2, held = $3 WHERE id = $1",
+                row.id.uuid(),
+                taken.own,
+                taken.held
+            )
+            .execute(&mut **tx)
+            .await?;
         }
         let state = row.state;
         let short = if state == DisputeState::Lost { taken.short } else { 0 };
         self.beyond(tx, row, short).await?;
-        let told = self.books.of_dispute(Mismatch::Disputed, row);
+        let told = self.books.of_dispute(Kind::Disputed, row);
         match (told, state) {
             (None, DisputeState::Open) => {
-                let id = DisputeId::from_uuid(row.id);
-                let raised =
-                    self.raise(tx, Mismatch::Disputed, row.amount, &row.currency, &id.to_string()).await?;
-                if let Some(raised) = raised {
-                    exceptions::note_dispute(tx, raised, id).await?;
+                let part = row.id.to_string();
+                if let Some(raised) = self.raise(tx, Kind::Disputed, row.amount, row.currency, &part).await? {
+                    exceptions::note_dispute(tx, raised, row.id).await?;
                 }
                 Ok(())
             }
             (Some(it), DisputeState::Open) if it.settled_by_rule() => {
-                exceptions::reopen(tx, it.id(), self.whose.order, row.amount, self.at).await
+                exceptions::reopen(tx, it.id, self.whose.order, row.amount, self.at).await
             }
             (Some(it), DisputeState::Open) if it.is_open && it.amount != row.amount => {
-                exceptions::set_amount(tx, it.id(), row.amount).await
+                exceptions::set_amount(tx, it.id, row.amount).await
             }
             (Some(it), DisputeState::Won | DisputeState::Lost) if it.is_open => {
-                let note = format!("the dispute is {}", state.as_str());
-                self.settle(tx, it, Action::Dismiss, &note, "rule").await
+                let note = format!("the dispute is {state}");
+                self.settle(tx, it, Action::Dismiss, &note, ResolvedBy::Rule).await
             }
             _ => Ok(()),
         }
@@ -263,13 +260,13 @@ impl Change<'_> {
 
 /// Whether a refund of ours failed because its money went back otherwise.
 async fn say_superseded(tx: &mut Tx, row: &RefundRow, is_so: bool) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "UPDATE refunds SET state_text = CASE WHEN $2 THEN 'superseded: ' || state_text
                                          ELSE substr(state_text, length('superseded: ') + 1) END
          WHERE id = $1 AND starts_with(state_text, 'superseded: ') <> $2",
+        row.id.uuid(),
+        is_so
     )
-    .bind(row.id)
-    .bind(is_so)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -281,7 +278,7 @@ async fn give_back_superseded(tx: &mut Tx, books: &Books, order: OrderId, at: Ti
     let payment = books.payment();
     for (place, row) in books.refunds.iter().enumerate() {
         if payment.went_otherwise(place) {
-            returns::give_back_of_failed(tx, RefundId::from_uuid(row.id), order, at).await?;
+            returns::give_back_of_failed(tx, row.id, order, at).await?;
         }
     }
     Ok(())
@@ -295,18 +292,20 @@ async fn write_refund(
     exception: Option<ExceptionId>,
 ) -> Result<()> {
     let exception = match row.by_provider {
-        true => exception.map(ExceptionId::uuid),
+        true => exception,
         false => row.exception_id,
     };
     if (taken.own, taken.held, exception) == (row.own, row.held, row.exception_id) {
         return Ok(());
     }
-    sqlx::query("UPDATE refunds SET own = $2, held = $3, exception_id = $4 WHERE id = $1")
-        .bind(row.id)
-        .bind(taken.own)
-        .bind(taken.held)
-        .bind(exception)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE refunds SET own = $2, held = $3, exception_id = $4 WHERE id = $1",
+        row.id.uuid(),
+        taken.own,
+        taken.held,
+        exception.map(ExceptionId::uuid)
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }

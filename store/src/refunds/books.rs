@@ -1,77 +1,69 @@
 //! All that is known of one payment, read for [`domain::attribution`].
 
 use domain::{
-    ExceptionId, PaymentId,
+    DisputeId, ExceptionId, PaymentId, RefundId,
     attribution::{self, Failure, Fate, Held, Of},
-    payment::{DisputeState, Mismatch, RefundState},
+    exception::{Kind, ResolvedBy},
+    money::Currency,
+    payment::{Action, DisputeState, RefundState},
 };
 
-use super::{Whose, holds_money};
+use super::Whose;
 use crate::{Result, Tx};
 
-#[derive(sqlx::FromRow)]
 pub(super) struct ExceptionRow {
-    pub id: uuid::Uuid,
-    pub holds_money: bool,
-    pub kind: String,
+    pub id: ExceptionId,
+    pub kind: Kind,
     pub is_open: bool,
-    pub action: Option<String>,
-    pub resolved_by: Option<String>,
+    pub action: Option<Action>,
+    pub resolved_by: Option<ResolvedBy>,
     pub amount: i64,
-    pub currency: Option<String>,
+    pub currency: Option<Currency>,
     pub back: i64,
-    pub refund_id: Option<uuid::Uuid>,
-    pub dispute_id: Option<uuid::Uuid>,
+    pub refund_id: Option<RefundId>,
+    pub dispute_id: Option<DisputeId>,
 }
 
 impl ExceptionRow {
-    pub fn id(&self) -> ExceptionId {
-        ExceptionId::from_uuid(self.id)
-    }
-
     /// Settled by what follows here, so it may open again.
     pub fn settled_by_rule(&self) -> bool {
-        !self.is_open && matches!(self.resolved_by.as_deref(), Some("rule" | "provider"))
+        !self.is_open && self.resolved_by.is_some_and(ResolvedBy::is_automatic)
     }
 
     pub fn fate(&self) -> Fate {
-        match (self.action.as_deref(), self.resolved_by.as_deref()) {
-            (None, _) | (_, Some("provider")) => Fate::Waits,
-            (Some("refund"), _) => Fate::Sent,
+        match (self.action, self.resolved_by) {
+            (None, _) | (_, Some(ResolvedBy::Provider)) => Fate::Waits,
+            (Some(Action::Refund), _) => Fate::Sent,
             (Some(_), _) => Fate::Kept,
         }
     }
 
     fn failure(&self) -> Failure {
-        match self.action.as_deref() {
+        match self.action {
             Some(_) if self.settled_by_rule() => Failure::Waits,
-            Some("refund") => Failure::SentAgain,
+            Some(Action::Refund) => Failure::SentAgain,
             Some(_) => Failure::Kept,
             None => Failure::Waits,
         }
     }
 }
 
-#[derive(sqlx::FromRow)]
 pub(super) struct RefundRow {
-    pub id: uuid::Uuid,
-    pub exception_id: Option<uuid::Uuid>,
+    pub id: RefundId,
+    pub exception_id: Option<ExceptionId>,
     pub by_provider: bool,
-    #[sqlx(try_from = "String")]
     pub state: RefundState,
     pub amount: i64,
-    pub currency: String,
+    pub currency: Currency,
     pub own: i64,
     pub held: i64,
 }
 
-#[derive(sqlx::FromRow)]
 pub(super) struct DisputeRow {
-    pub id: uuid::Uuid,
-    #[sqlx(try_from = "String")]
+    pub id: DisputeId,
     pub state: DisputeState,
     pub amount: i64,
-    pub currency: String,
+    pub currency: Currency,
     pub own: i64,
     pub held: i64,
 }
@@ -81,7 +73,7 @@ pub(super) struct Books {
     pub captured: i64,
     pub applied: i64,
     /// None: nothing was captured, as far as we know.
-    pub currency: Option<String>,
+    pub currency: Option<Currency>,
     pub held: Vec<ExceptionRow>,
     pub others: Vec<ExceptionRow>,
     pub refunds: Vec<RefundRow>,
@@ -91,55 +83,54 @@ pub(super) struct Books {
 impl Books {
     pub async fn read(tx: &mut Tx, whose: &Whose<'_>) -> Result<Self> {
         let payment = whose.payment.map(PaymentId::uuid);
-        let captured: Option<(i64, i64, String)> = sqlx::query_as(
-            "SELECT amount, applied, currency::text FROM payments WHERE id = $1 AND state = 'succeeded'",
+        let captured = sqlx::query!(
+            r#"SELECT amount, applied, currency AS "currency: Currency" FROM payments
+               WHERE id = $1 AND state = 'succeeded'"#,
+            payment
         )
-        .bind(payment)
         .fetch_optional(&mut **tx)
         .await?;
-        let exceptions: Vec<ExceptionRow> = sqlx::query_as(concat!(
-            "SELECT id, ",
-            holds_money!("kind"),
-            " AS holds_money, kind, state = 'open' AS is_open, action, resolved_by, amount,
-                    currency::text AS currency, back, refund_id, dispute_id
-             FROM exceptions
-             WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
-               AND action IS DISTINCT FROM 'apply'
-             ORDER BY id"
-        ))
-        .bind(whose.provider)
-        .bind(whose.provider_payment_id)
-        .bind(payment)
-        .fetch_all(&mut **tx)
-        .await?;
-        let refunds = sqlx::query_as(
-            "SELECT id, exception_id, source = 'provider' AS by_provider, state, amount, currency::text AS currency,
-                    own, held
-             FROM refunds
-             WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
-             ORDER BY source <> 'provider', CASE source WHEN 'provider' THEN provider_refund_id END, id",
+        let exceptions = sqlx::query_as!(
+            ExceptionRow,
+            r#"SELECT id, kind, state = 'open' AS "is_open!", action, resolved_by, amount, currency, back, refund_id,
+                      dispute_id
+               FROM exceptions
+               WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
+                 AND action IS DISTINCT FROM 'apply'
+               ORDER BY id"#,
+            whose.provider,
+            whose.provider_payment_id,
+            payment
         )
-        .bind(whose.provider)
-        .bind(whose.provider_payment_id)
-        .bind(payment)
         .fetch_all(&mut **tx)
         .await?;
-        let disputes = sqlx::query_as(
-            "SELECT id, state, amount, currency::text AS currency, own, held FROM disputes
+        let refunds = sqlx::query_as!(
+            RefundRow,
+            r#"SELECT id, exception_id, source = 'provider' AS "by_provider!", state, amount, currency, own, held
+               FROM refunds
+               WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
+               ORDER BY source <> 'provider', CASE source WHEN 'provider' THEN provider_refund_id END, id"#,
+            whose.provider,
+            whose.provider_payment_id,
+            payment
+        )
+        .fetch_all(&mut **tx)
+        .await?;
+        let disputes = sqlx::query_as!(
+            DisputeRow,
+            "SELECT id, state, amount, currency, own, held FROM disputes
              WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
              ORDER BY provider_dispute_id",
+            whose.provider,
+            whose.provider_payment_id,
+            payment
         )
-        .bind(whose.provider)
-        .bind(whose.provider_payment_id)
-        .bind(payment)
         .fetch_all(&mut **tx)
         .await?;
-        let (held, others): (Vec<_>, Vec<_>) = exceptions.into_iter().partition(|it| it.holds_money);
+        let (held, others): (Vec<_>, Vec<_>) = exceptions.into_iter().partition(|it| it.kind.holds_money());
         let (captured, applied, currency) = match captured {
-            Some((captured, applied, currency)) => (captured, applied, Some(currency)),
-            None => {
-                (held.iter().map(|it| it.amount).sum(), 0, held.iter().find_map(|it| it.currency.clone()))
-            }
+            Some(payment) => (payment.amount, payment.applied, Some(payment.currency)),
+            None => (held.iter().map(|it| it.amount).sum(), 0, held.iter().find_map(|it| it.currency)),
         };
         Ok(Self { captured, applied, currency, held, others, refunds, disputes })
     }
@@ -149,7 +140,7 @@ impl Books {
         let refunds = self.refunds.iter().map(|row| attribution::Refund {
             of: self.of(row),
             state: row.state,
-            amount: self.in_question(row.amount, &row.currency),
+            amount: self.in_question(row.amount, row.currency),
             failure: match self.went_back_after_all(row) {
                 true => Failure::SentAgain,
                 false => self.failed(row).map_or(Failure::Waits, ExceptionRow::failure),
@@ -158,7 +149,7 @@ impl Books {
         });
         let disputes = self.disputes.iter().map(|row| attribution::Dispute {
             state: row.state,
-            amount: self.in_question(row.amount, &row.currency),
+            amount: self.in_question(row.amount, row.currency),
             held_for: self.held_for(|it| it.dispute_id == Some(row.id)),
         });
         attribution::Payment {
@@ -176,8 +167,8 @@ impl Books {
     }
 
     /// Money of another currency than was captured takes nothing of it.
-    pub fn in_question(&self, amount: i64, currency: &str) -> i64 {
-        let fits = self.currency.as_deref().is_none_or(|captured| captured == currency);
+    pub fn in_question(&self, amount: i64, currency: Currency) -> i64 {
+        let fits = self.currency.is_none_or(|captured| captured == currency);
         if fits { amount } else { 0 }
     }
 
@@ -206,7 +197,7 @@ impl Books {
         let mut row = row;
         for _ in 0..=self.refunds.len() {
             let Some(exception) = row.exception_id else { return false };
-            let failed = self.others.iter().find(|it| it.id == exception && it.kind == "refund_failed");
+            let failed = self.others.iter().find(|it| it.id == exception && it.kind == Kind::RefundFailed);
             let before = failed.and_then(|it| self.refunds.iter().find(|of| it.refund_id == Some(of.id)));
             match before {
                 Some(before) if before.state == RefundState::Succeeded => return true,
@@ -218,14 +209,14 @@ impl Books {
     }
 
     pub fn failed(&self, row: &RefundRow) -> Option<&ExceptionRow> {
-        self.about(Mismatch::RefundFailed, row)
+        self.about(Kind::RefundFailed, row)
     }
 
-    pub fn about(&self, kind: Mismatch, row: &RefundRow) -> Option<&ExceptionRow> {
-        self.others.iter().find(|it| it.kind == kind.as_str() && it.refund_id == Some(row.id))
+    pub fn about(&self, kind: Kind, row: &RefundRow) -> Option<&ExceptionRow> {
+        self.others.iter().find(|it| it.kind == kind && it.refund_id == Some(row.id))
     }
 
-    pub fn of_dispute(&self, kind: Mismatch, row: &DisputeRow) -> Option<&ExceptionRow> {
-        self.others.iter().find(|it| it.kind == kind.as_str() && it.dispute_id == Some(row.id))
+    pub fn of_dispute(&self, kind: Kind, row: &DisputeRow) -> Option<&ExceptionRow> {
+        self.others.iter().find(|it| it.kind == kind && it.dispute_id == Some(row.id))
     }
 }

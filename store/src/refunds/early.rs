@@ -3,7 +3,7 @@
 
 use domain::{OrderId, PaymentId, Timestamp, payment::RefundState};
 
-use super::{Refund, Row, Whose, columns, note_request, rebalance, tell::consequences};
+use super::{Refund, Whose, note_request, query_refunds, rebalance, tell::consequences};
 use crate::{Result, Tx, disputes, exceptions, orders};
 
 /// A captured payment of ours, its order locked; nothing if we do not know it (yet).
@@ -21,44 +21,41 @@ impl Origin {
 }
 
 pub(crate) async fn origin(tx: &mut Tx, provider: &str, provider_payment_id: &str) -> Result<Origin> {
-    let found: Option<(uuid::Uuid, uuid::Uuid, i64)> = sqlx::query_as(
-        "SELECT id, coalesce(pays_order, order_id), amount FROM payments
-         WHERE provider = $1 AND provider_payment_id = $2 AND state = 'succeeded'
-         ORDER BY applied DESC LIMIT 1",
+    let found = sqlx::query!(
+        r#"SELECT id AS "id: PaymentId", coalesce(pays_order, order_id) AS "order!: OrderId", amount FROM payments
+           WHERE provider = $1 AND provider_payment_id = $2 AND state = 'succeeded'
+           ORDER BY applied DESC LIMIT 1"#,
+        provider,
+        provider_payment_id
     )
-    .bind(provider)
-    .bind(provider_payment_id)
     .fetch_optional(&mut **tx)
     .await?;
-    let Some((payment, order, captured)) = found else { return Ok(Origin::default()) };
-    orders::lock(tx, OrderId::from_uuid(order)).await?;
-    Ok(Origin {
-        order: Some(OrderId::from_uuid(order)),
-        payment: Some(PaymentId::from_uuid(payment)),
-        captured: Some(captured),
-    })
+    let Some(found) = found else { return Ok(Origin::default()) };
+    orders::lock(tx, found.order).await?;
+    Ok(Origin { order: Some(found.order), payment: Some(found.id), captured: Some(found.amount) })
 }
 
 /// Takes up what was told of these payments (by provider and its id) before they were captured.
 pub(crate) async fn take_up_early(tx: &mut Tx, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
-    let early: Vec<(String, String)> = sqlx::query_as(
-        "SELECT provider, provider_payment_id FROM refunds
-         WHERE (provider, provider_payment_id) IN (SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
-           AND payment_id IS NULL
-         UNION
-         SELECT provider, provider_payment_id FROM disputes
-         WHERE (provider, provider_payment_id) IN (SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
-           AND payment_id IS NULL",
+    let early = sqlx::query!(
+        r#"SELECT provider AS "provider!", provider_payment_id AS "payment!" FROM refunds
+           WHERE (provider, provider_payment_id) IN (
+                     SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
+             AND payment_id IS NULL
+           UNION
+           SELECT provider, provider_payment_id FROM disputes
+           WHERE (provider, provider_payment_id) IN (
+                     SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
+             AND payment_id IS NULL"#,
+        &captured.iter().map(|(provider, ..)| (*provider).to_owned()).collect::<Vec<_>>(),
+        &captured.iter().map(|(_, payment, _)| (*payment).to_owned()).collect::<Vec<_>>()
     )
-    .bind(captured.iter().map(|(provider, ..)| *provider).collect::<Vec<_>>())
-    .bind(captured.iter().map(|(_, payment, _)| *payment).collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await?;
-    for (provider, payment) in early {
-        if let Some((.., at)) =
-            captured.iter().find(|it| (it.0, it.1) == (provider.as_str(), payment.as_str()))
-        {
-            take_up(tx, &provider, &payment, *at).await?;
+    for told in early {
+        let is_it = |it: &&(&str, &str, Timestamp)| (it.0, it.1) == (&*told.provider, &*told.payment);
+        if let Some((provider, payment, at)) = captured.iter().find(is_it) {
+            take_up(tx, provider, payment, *at).await?;
         }
     }
     Ok(())
@@ -91,21 +88,19 @@ async fn found_order(
     order: OrderId,
     payment: PaymentId,
 ) -> Result<Vec<Refund>> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(
+    let found = query_refunds!(
         "UPDATE refunds SET order_id = $3, payment_id = $4, captured = p.amount
          FROM payments p
          WHERE p.id = $4 AND refunds.provider = $1 AND refunds.provider_payment_id = $2
            AND refunds.payment_id IS NULL AND refunds.source = 'provider'
-         RETURNING ",
-        columns!()
-    ))
-    .bind(provider)
-    .bind(provider_payment_id)
-    .bind(order.uuid())
-    .bind(payment.uuid())
-    .fetch_all(&mut **tx)
-    .await?;
-    let mut refunds = rows.into_iter().map(Refund::try_from).collect::<Result<Vec<_>>>()?;
+         RETURNING",
+        "",
+        provider,
+        provider_payment_id,
+        order.uuid(),
+        payment.uuid()
+    );
+    let mut refunds = found.fetch_all(&mut **tx).await?;
     refunds.sort_by_key(|it| it.id);
     Ok(refunds)
 }

@@ -15,40 +15,41 @@ pub(crate) use ask::{
 };
 pub(crate) use balance::{Whose, rebalance};
 pub(crate) use early::{origin, take_up_early};
-pub(crate) use sums::{holds_money, left_of_payment, payment_status, refresh_payment_status};
+pub(crate) use sums::{left_of_payment, payment_status, refresh_payment_status};
 pub(crate) use tell::{lock_payment, lock_payments};
 pub use tell::{record, report};
 
 use domain::{
     ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
     money::{Currency, Money},
-    payment::RefundState,
+    payment::{RefundSource, RefundState},
     returns::Units,
 };
 use serde_json::json;
 use sqlx::types::Json;
 
-use crate::{Db, Error, Idempotency, Lease, Result, SqlTime, Tx, lease::put_off, random, sql, timeline};
+use crate::{Db, Error, Idempotency, Lease, Result, Tx, lease::put_off, random, sql, timeline};
 
 #[derive(Debug, Clone)]
 pub struct Refund {
     pub id: RefundId,
-    pub order: Option<OrderId>,
-    pub payment: Option<PaymentId>,
+    pub order_id: Option<OrderId>,
+    pub payment_id: Option<PaymentId>,
     /// Whose money goes back: that of an exception, or (none) the order's.
-    pub exception: Option<ExceptionId>,
+    pub exception_id: Option<ExceptionId>,
     pub provider: String,
     pub provider_payment_id: String,
     pub provider_refund_id: Option<String>,
-    pub money: Money,
+    /// Minor units.
+    pub amount: i64,
+    pub currency: Currency,
     /// What the payment had captured in all, in minor units.
     pub captured: i64,
     pub reason: String,
     pub restock: bool,
-    /// What it brings back to the shelf, as far as that was looked up.
-    pub units: Units,
-    /// `api`, `rule` or `provider`.
-    pub source: String,
+    /// What it brings back to the shelf.
+    pub units: Json<Units>,
+    pub source: RefundSource,
     /// The first of the refunds that answer one request together, if it is not this one.
     pub also_of: Option<RefundId>,
     pub state: RefundState,
@@ -57,90 +58,35 @@ pub struct Refund {
     pub updated_at: Timestamp,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: uuid::Uuid,
-    order_id: Option<uuid::Uuid>,
-    payment_id: Option<uuid::Uuid>,
-    exception_id: Option<uuid::Uuid>,
-    provider: String,
-    provider_payment_id: String,
-    provider_refund_id: Option<String>,
-    amount: i64,
-    currency: String,
-    captured: i64,
-    reason: String,
-    restock: bool,
-    source: String,
-    also_of: Option<uuid::Uuid>,
-    state: String,
-    state_text: String,
-    created_at: SqlTime,
-    updated_at: SqlTime,
-    #[sqlx(default)]
-    units: Option<Json<Units>>,
-}
-
-/// The columns of a [`Row`], by name: a prepared statement with a star fails once an update has added a column.
-macro_rules! columns {
-    () => {
-        "refunds.id, refunds.order_id, refunds.payment_id, refunds.exception_id, refunds.provider,
-         refunds.provider_payment_id, refunds.provider_refund_id, refunds.amount, refunds.currency, refunds.captured,
-         refunds.reason, refunds.restock, refunds.source, refunds.also_of, refunds.state, refunds.state_text,
-         refunds.created_at, refunds.updated_at"
-    };
-}
-use columns;
-
-/// Refunds with what they bring back.
-macro_rules! select {
-    () => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            ", (SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l WHERE l.refund_id = refunds.id) AS units
-             FROM refunds"
+/// A statement that gives whole refunds, with what stands in it before their columns and after.
+macro_rules! query_refunds {
+    ($before:literal, $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Refund,
+            $before + r#" refunds.id, refunds.order_id, refunds.payment_id, refunds.exception_id, refunds.provider,
+                refunds.provider_payment_id, refunds.provider_refund_id, refunds.amount, refunds.currency,
+                refunds.captured, refunds.reason, refunds.restock, refunds.source, refunds.also_of, refunds.state,
+                refunds.state_text, refunds.created_at, refunds.updated_at,
+                coalesce((SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l
+                          WHERE l.refund_id = refunds.id), '{}') AS "units!: _" "# + $after
+            $(, $argument)*
         )
     };
 }
-use select;
+use query_refunds;
 
 impl Refund {
+    pub const fn money(&self) -> Money {
+        Money::new(self.amount, self.currency)
+    }
+
     fn whose(&self) -> Whose<'_> {
         Whose {
             provider: &self.provider,
             provider_payment_id: &self.provider_payment_id,
-            payment: self.payment,
-            order: self.order,
+            payment: self.payment_id,
+            order: self.order_id,
         }
-    }
-}
-
-impl TryFrom<Row> for Refund {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self> {
-        let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
-        Ok(Self {
-            id: RefundId::from_uuid(row.id),
-            order: row.order_id.map(OrderId::from_uuid),
-            payment: row.payment_id.map(PaymentId::from_uuid),
-            exception: row.exception_id.map(ExceptionId::from_uuid),
-            provider: row.provider,
-            provider_payment_id: row.provider_payment_id,
-            provider_refund_id: row.provider_refund_id,
-            money: Money::new(row.amount, currency),
-            captured: row.captured,
-            reason: row.reason,
-            restock: row.restock,
-            units: row.units.map(|Json(units)| units).unwrap_or_default(),
-            source: row.source,
-            also_of: row.also_of.map(RefundId::from_uuid),
-            state: RefundState::parse(&row.state).map_err(Error::corrupt)?,
-            state_text: row.state_text,
-            created_at: row.created_at.to_jiff(),
-            updated_at: row.updated_at.to_jiff(),
-        })
     }
 }
 
@@ -155,7 +101,7 @@ struct New<'a> {
     captured: i64,
     reason: &'a str,
     restock: bool,
-    source: &'a str,
+    source: RefundSource,
     state: RefundState,
     state_text: &'a str,
     /// When the provider says that it came to this state.
@@ -182,7 +128,7 @@ impl<'a> New<'a> {
             captured: money.amount,
             reason,
             restock: false,
-            source: "api",
+            source: RefundSource::Api,
             state: RefundState::Requested,
             state_text: "",
             told_at: None,
@@ -195,104 +141,91 @@ impl<'a> New<'a> {
 
 /// Writes a refund down. Whose money it is follows: see [`rebalance`].
 async fn insert(tx: &mut Tx, new: &New<'_>, at: Timestamp) -> Result<Refund> {
-    let row: Option<Row> = sqlx::query_as(concat!(
+    let inserted = query_refunds!(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
                               state_text, created_at, updated_at, idempotency_key, request_hash, told_at,
                               workflow_started_at, also_of, dispatch_after)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19,
-                 CASE WHEN $13 = 'provider' THEN $16 END, $20, $21)
-         ON CONFLICT (idempotency_key) DO NOTHING RETURNING ",
-        columns!()
-    ))
-    .bind(RefundId::new(at, random()).uuid())
-    .bind(new.order.map(OrderId::uuid))
-    .bind(new.payment.map(PaymentId::uuid))
-    .bind(new.exception.map(ExceptionId::uuid))
-    .bind(new.provider)
-    .bind(new.provider_payment_id)
-    .bind(new.provider_refund_id)
-    .bind(new.money.amount)
-    .bind(new.money.currency.code())
-    .bind(new.captured)
-    .bind(new.reason)
-    .bind(new.restock)
-    .bind(new.source)
-    .bind(new.state.as_str())
-    .bind(new.state_text)
-    .bind(sql(at))
-    .bind(new.idempotency.map(|i| &i.key))
-    .bind(new.idempotency.map(|i| &i.request_hash))
-    .bind(new.told_at.map(sql))
-    .bind(new.also_of.map(RefundId::uuid))
-    .bind(new.dispatch_after.map(sql))
-    .fetch_optional(&mut **tx)
-    .await?;
+                 CASE WHEN $13 = 'provider' THEN $16::timestamptz END, $20, $21)
+         ON CONFLICT (idempotency_key) DO NOTHING RETURNING",
+        "",
+        RefundId::new(at, random()).uuid(),
+        new.order.map(OrderId::uuid),
+        new.payment.map(PaymentId::uuid),
+        new.exception.map(ExceptionId::uuid),
+        new.provider,
+        new.provider_payment_id,
+        new.provider_refund_id,
+        new.money.amount,
+        new.money.currency.code(),
+        new.captured,
+        new.reason,
+        new.restock,
+        new.source.as_str(),
+        new.state.as_str(),
+        new.state_text,
+        sql(at),
+        new.idempotency.map(|it| it.key.as_str()),
+        new.idempotency.map(|it| it.request_hash.as_slice()),
+        new.told_at.map(sql) as _,
+        new.also_of.map(RefundId::uuid),
+        new.dispatch_after.map(sql) as _
+    );
     // The order is locked: whoever took the key since we looked did so for another one.
-    let refund: Refund = row.ok_or(Error::KeyReused)?.try_into()?;
+    let refund = inserted.fetch_optional(&mut **tx).await?.ok_or(Error::KeyReused)?;
     note_request(tx, &refund, at).await?;
     Ok(refund)
 }
 
 async fn note_request(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
-    let Some(order) = refund.order else { return Ok(()) };
-    let data = json!({"refund_id": refund.id, "amount": refund.money.amount,
-                      "currency": refund.money.currency, "reason": refund.reason, "source": refund.source});
+    let Some(order) = refund.order_id else { return Ok(()) };
+    let data = json!({"refund_id": refund.id, "amount": refund.amount,
+                      "currency": refund.currency, "reason": refund.reason, "source": refund.source});
     timeline::append(tx, order, at, &[("refund.requested", data)]).await
 }
 
 pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
-    let row: Option<Row> = sqlx::query_as(concat!(select!(), " WHERE id = $1"))
-        .bind(id.uuid())
-        .fetch_optional(db.pool())
-        .await?;
-    row.ok_or(Error::NotFound)?.try_into()
+    let found = query_refunds!("SELECT", "FROM refunds WHERE id = $1", id.uuid());
+    found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
 /// Refunds that went back since `from`, as far as a provider said: the newest, to hold them against its books.
 pub async fn back_since(db: &Db, provider: &str, from: Timestamp, limit: i64) -> Result<Vec<Refund>> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM refunds
+    let refunds = query_refunds!(
+        "SELECT",
+        "FROM refunds
          WHERE provider = $1 AND state = 'succeeded' AND updated_at >= $2 AND provider_refund_id IS NOT NULL
-         ORDER BY updated_at DESC LIMIT $3"
-    ))
-    .bind(provider)
-    .bind(sql(from))
-    .bind(limit)
-    .fetch_all(&mut *db.begin_long_report().await?)
-    .await?;
-    rows.into_iter().map(Refund::try_from).collect()
+         ORDER BY updated_at DESC LIMIT $3",
+        provider,
+        sql(from),
+        limit
+    );
+    Ok(refunds.fetch_all(&mut *db.begin_long_report().await?).await?)
 }
 
 /// All refunds of an order, oldest first.
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Refund>> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(select!(), " WHERE order_id = $1 ORDER BY id"))
-        .bind(order.uuid())
-        .fetch_all(db.pool())
-        .await?;
-    rows.into_iter().map(Refund::try_from).collect()
+    let refunds = query_refunds!("SELECT", "FROM refunds WHERE order_id = $1 ORDER BY id", order.uuid());
+    Ok(refunds.fetch_all(db.pool()).await?)
 }
 
 /// Leases refunds that have no workflow yet, and are not on their way by the ordinary road.
 pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<(RefundId, Option<OrderId>)>> {
-    let rows: Vec<(uuid::Uuid, Option<uuid::Uuid>)> = sqlx::query_as(
+    let leased = sqlx::query!(
         "WITH due AS (
              SELECT id FROM refunds
              WHERE workflow_started_at IS NULL AND (dispatch_after IS NULL OR dispatch_after < $1)
              ORDER BY coalesce(dispatch_after, created_at) LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
          )
          UPDATE refunds SET dispatch_after = $3 WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING id, order_id",
+        sql(lease.now),
+        lease.limit,
+        sql(lease.until)
     )
-    .bind(sql(lease.now))
-    .bind(lease.limit)
-    .bind(sql(lease.until))
     .fetch_all(db.pool())
     .await?;
-    let refunds =
-        rows.into_iter().map(|(id, order)| (RefundId::from_uuid(id), order.map(OrderId::from_uuid)));
-    Ok(refunds.collect())
+    Ok(leased.into_iter().map(|refund| (refund.id, refund.order_id)).collect())
 }
 
 /// Gives leased refunds back, to be taken again after `until`.
@@ -306,13 +239,13 @@ pub async fn put_off_start(db: &Db, ids: &[RefundId], until: Timestamp) -> Resul
 /// does nothing.
 pub async fn note_started(db: &Db, ids: &[RefundId], at: Timestamp) -> Result<()> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query(
+    sqlx::query!(
         "UPDATE refunds SET workflow_started_at = $2
          WHERE id = ANY(ARRAY(SELECT id FROM refunds WHERE id = ANY($1) AND workflow_started_at IS NULL
                       FOR NO KEY UPDATE SKIP LOCKED))",
+        &ids,
+        sql(at)
     )
-    .bind(ids)
-    .bind(sql(at))
     .execute(db.pool())
     .await?;
     Ok(())

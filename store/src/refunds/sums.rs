@@ -1,34 +1,23 @@
-//! What refunds and disputes add up to, as SQL that several queries share.
+//! What refunds and disputes add up to, as SQL that several statements share: each of these macros is such a statement,
+//! from what stands in it before the shared part and after.
 
 use domain::OrderId;
 
 use crate::{Result, Tx, orders};
 
-/// Whether an exception of this kind (a column) holds captured money. The others tell of refunds, disputes, attempts,
-/// events and codes; the money that they are about is an order's, or another exception's, or not here.
-macro_rules! holds_money {
-    ($kind:literal) => {
-        concat!(
-            $kind,
-            " NOT IN ('refund_failed', 'refund_unexplained', 'refund_contradicted', 'disputed', 'attempt_uncertain',
-                      'not_in_books', 'unreadable_event', 'check_in_code_undelivered')"
-        )
-    };
-}
-pub(crate) use holds_money;
-
 /// What can go back of the order's own money in the payment `p`: it has not gone back, is not on its way and not in
 /// dispute, and the provider still has it.
 macro_rules! left_of_payment {
-    () => {
-        "(SELECT greatest(0, least(p.applied - back.own, p.amount - back.amount))::bigint
+    ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
+        sqlx::$query!($($record,)? $before + "(
+         SELECT greatest(0, least(p.applied - back.own, p.amount - back.amount))::bigint
          FROM (SELECT coalesce(sum(own), 0) AS own, coalesce(sum(amount), 0) AS amount
                FROM (SELECT own, amount FROM refunds
                      WHERE payment_id = p.id AND state <> 'failed' AND currency = p.currency
                      UNION ALL
                      SELECT own, amount FROM disputes
                      WHERE payment_id = p.id AND state <> 'won' AND currency = p.currency) AS taken
-              ) AS back)"
+              ) AS back)" + $after $(, $argument)*)
     };
 }
 pub(crate) use left_of_payment;
@@ -36,8 +25,9 @@ pub(crate) use left_of_payment;
 /// What the payments, refunds and lost disputes of the order `o` add up to. What a payer got by a dispute went back as
 /// much as what was refunded.
 macro_rules! payment_status {
-    () => {
-        "(SELECT CASE
+    ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
+        sqlx::$query!($($record,)? $before + "(
+         SELECT CASE
              WHEN under_way > 0 THEN 'refund_pending'
              WHEN o.total = 0 THEN 'paid' -- whatever money came and went back: none of it was for the order
              WHEN refunded > 0 AND refunded >= captured THEN 'refunded'
@@ -58,7 +48,7 @@ macro_rules! payment_status {
              FROM (SELECT state, own, held FROM refunds WHERE order_id = o.id
                    UNION ALL
                    SELECT state, own, held FROM disputes WHERE order_id = o.id) AS taken
-         ) AS back)"
+         ) AS back)" + $after $(, $argument)*)
     };
 }
 pub(crate) use payment_status;
@@ -67,8 +57,7 @@ pub(crate) use payment_status;
 /// lock would not see the refund that the other transaction wrote.
 pub(crate) async fn refresh_payment_status(tx: &mut Tx, order: OrderId) -> Result<()> {
     orders::lock(tx, order).await?;
-    sqlx::query(concat!("UPDATE orders o SET payment_status = ", payment_status!(), " WHERE o.id = $1"))
-        .bind(order.uuid())
+    payment_status!(query!("UPDATE orders o SET payment_status = ", " WHERE o.id = $1", order.uuid()))
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -3,14 +3,15 @@
 
 use domain::{
     RefundId, Timestamp,
+    exception::Kind,
     money::Money,
-    payment::{Mismatch, RefundReport, RefundState},
+    payment::{RefundReport, RefundSource, RefundState},
 };
 use serde_json::json;
 
-use super::{New, Refund, Row, columns, early::origin, insert, rebalance};
+use super::{New, Refund, early::origin, insert, query_refunds, rebalance};
 use crate::{
-    Db, Error, Result, SqlTime, Tx,
+    Db, Error, Result, Tx,
     exceptions::{self, About},
     inbox, orders, outbox,
     retry::retry,
@@ -50,18 +51,18 @@ pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Opt
         if event.is_settled {
             return Ok(None); // handed over twice; what was told since stands
         }
-        let known: Vec<uuid::Uuid> = sqlx::query_scalar(
+        let known = sqlx::query_scalar!(
             "SELECT id FROM refunds WHERE id = $1 OR (provider = $2 AND provider_refund_id = $3)
-         ORDER BY (id = $1) DESC NULLS LAST",
+             ORDER BY (id = $1) DESC NULLS LAST",
+            report.refund.map(RefundId::uuid),
+            report.provider,
+            report.provider_refund_id
         )
-        .bind(report.refund.map(RefundId::uuid))
-        .bind(&report.provider)
-        .bind(&report.provider_refund_id)
         .fetch_all(&mut *tx)
         .await?;
         let (state, is_news) = match known.first() {
             Some(id) => {
-                let before = locked(&mut tx, RefundId::from_uuid(*id)).await?;
+                let before = locked(&mut tx, *id).await?;
                 change(&mut tx, before, report, event.told_at, at).await?
             }
             // Whose money it is shows once that is settled; the sweeper reports it again then.
@@ -82,26 +83,17 @@ pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Opt
 
 /// A refund, locked after its payment and its order, as everybody locks them.
 async fn locked(tx: &mut Tx, id: RefundId) -> Result<Refund> {
-    let payment: Option<(String, String)> =
-        sqlx::query_as("SELECT provider, provider_payment_id FROM refunds WHERE id = $1")
-            .bind(id.uuid())
-            .fetch_optional(&mut **tx)
-            .await?;
-    let (provider, payment) = payment.ok_or(Error::NotFound)?;
-    lock_payment(tx, &provider, &payment).await?;
-    let order: Option<uuid::Uuid> = sqlx::query_scalar("SELECT order_id FROM refunds WHERE id = $1")
-        .bind(id.uuid())
-        .fetch_one(&mut **tx)
-        .await?;
-    if let Some(order) = order {
-        orders::lock(tx, domain::OrderId::from_uuid(order)).await?;
+    let payment = sqlx::query!("SELECT provider, provider_payment_id FROM refunds WHERE id = $1", id.uuid())
+        .fetch_optional(&mut **tx)
+        .await?
+        .ok_or(Error::NotFound)?;
+    lock_payment(tx, &payment.provider, &payment.provider_payment_id).await?;
+    let order = sqlx::query_scalar!("SELECT order_id FROM refunds WHERE id = $1", id.uuid());
+    if let Some(order) = order.fetch_one(&mut **tx).await? {
+        orders::lock(tx, order).await?;
     }
-    let row: Row =
-        sqlx::query_as(concat!("SELECT ", columns!(), " FROM refunds WHERE id = $1 FOR NO KEY UPDATE"))
-            .bind(id.uuid())
-            .fetch_one(&mut **tx)
-            .await?;
-    row.try_into()
+    let refund = query_refunds!("SELECT", "FROM refunds WHERE id = $1 FOR NO KEY UPDATE", id.uuid());
+    Ok(refund.fetch_one(&mut **tx).await?)
 }
 
 /// Changes a refund's state, if what was seen follows from it; gives its state now, and whether that is news.
@@ -119,11 +111,13 @@ async fn change(
     }
     if let (true, Some(told_at)) = (before.state == seen.state, told_at) {
         // The same as before, but newer: what is told later and was said earlier is outdated.
-        sqlx::query("UPDATE refunds SET told_at = greatest(told_at, $2) WHERE id = $1")
-            .bind(before.id.uuid())
-            .bind(sql(told_at))
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query!(
+            "UPDATE refunds SET told_at = greatest(told_at, $2) WHERE id = $1",
+            before.id.uuid(),
+            sql(told_at)
+        )
+        .execute(&mut **tx)
+        .await?;
         return Ok((before.state, false));
     }
     let ends_anew = before.state.is_final();
@@ -131,23 +125,21 @@ async fn change(
         return Ok((before.state, false));
     }
     // The workflow of one that went back after all has ended: another one tells the customer.
-    let row: Row = sqlx::query_as(concat!(
+    let changed = query_refunds!(
         "UPDATE refunds SET state = $2, state_text = $3, updated_at = $4, told_at = coalesce($6, told_at),
                 provider_refund_id = coalesce(provider_refund_id, nullif($5, '')),
                 workflow_started_at = CASE WHEN state = 'failed' AND source <> 'provider' THEN NULL
                                       ELSE workflow_started_at END
-         WHERE id = $1 RETURNING ",
-        columns!()
-    ))
-    .bind(before.id.uuid())
-    .bind(seen.state.as_str())
-    .bind(&seen.state_text)
-    .bind(sql(at))
-    .bind(&seen.provider_refund_id)
-    .bind(told_at.map(sql))
-    .fetch_one(&mut **tx)
-    .await?;
-    let refund = Refund::try_from(row)?;
+         WHERE id = $1 RETURNING",
+        "",
+        before.id.uuid(),
+        seen.state.as_str(),
+        seen.state_text,
+        sql(at),
+        seen.provider_refund_id,
+        told_at.map(sql) as _
+    );
+    let refund = changed.fetch_one(&mut **tx).await?;
     if (before.state, refund.state) == (RefundState::Failed, RefundState::Succeeded) {
         supersede(tx, &refund, at).await?;
     }
@@ -159,7 +151,7 @@ async fn change(
 async fn contradicts(tx: &mut Tx, asked: &Refund, seen: &RefundReport) -> Result<bool> {
     let same = asked.provider == seen.provider
         && asked.provider_payment_id == seen.payment_id
-        && asked.money == seen.money
+        && asked.money() == seen.money
         && (asked
             .provider_refund_id
             .as_deref()
@@ -167,30 +159,33 @@ async fn contradicts(tx: &mut Tx, asked: &Refund, seen: &RefundReport) -> Result
     if !same || seen.provider_refund_id.is_empty() {
         return Ok(!same);
     }
-    let query = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM refunds WHERE provider = $1 AND provider_refund_id = $2 AND id <> $3)",
+    let of_two = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM refunds
+                          WHERE provider = $1 AND provider_refund_id = $2 AND id <> $3) AS "it!""#,
+        seen.provider,
+        seen.provider_refund_id,
+        asked.id.uuid()
     );
-    let query = query.bind(&seen.provider).bind(&seen.provider_refund_id).bind(asked.id.uuid());
-    Ok(query.fetch_one(&mut **tx).await?)
+    Ok(of_two.fetch_one(&mut **tx).await?)
 }
 
 /// Told once, and not taken up. The exception is about no money: that is where it was.
 async fn raise_contradiction(tx: &mut Tx, asked: &Refund, seen: &RefundReport, at: Timestamp) -> Result<()> {
     let about = About {
-        order: asked.order,
-        payment: asked.payment,
+        order: asked.order_id,
+        payment: asked.payment_id,
         provider: &seen.provider,
         provider_payment_id: &seen.payment_id,
-        money: Money::new(0, asked.money.currency),
+        money: Money::new(0, asked.currency),
         captured: asked.captured,
         part: &format!("{}/{}", seen.provider_refund_id, asked.id),
     };
-    let Some(raised) = exceptions::raise(tx, Mismatch::RefundContradicted, &about, at).await? else {
+    let Some(raised) = exceptions::raise(tx, Kind::RefundContradicted, &about, at).await? else {
         return Ok(());
     };
     exceptions::note_refund(tx, raised.0, asked.id).await?;
     tracing::warn!(refund_id = %asked.id, "the provider says something else of a refund than was asked for");
-    let Some(order) = asked.order else { return Ok(()) };
+    let Some(order) = asked.order_id else { return Ok(()) };
     let said = json!({"provider": seen.provider, "payment_id": seen.payment_id, "amount": seen.money.amount,
                       "currency": seen.money.currency, "state": seen.state});
     let data = json!({"refund_id": asked.id, "said": said});
@@ -200,36 +195,31 @@ async fn raise_contradiction(tx: &mut Tx, asked: &Refund, seen: &RefundReport, a
 /// Whether a newer word of the provider's than this one was taken up already.
 async fn is_outdated(tx: &mut Tx, refund: &Refund, told_at: Option<Timestamp>) -> Result<bool> {
     let Some(told_at) = told_at else { return Ok(false) };
-    let last: Option<SqlTime> = sqlx::query_scalar("SELECT told_at FROM refunds WHERE id = $1")
-        .bind(refund.id.uuid())
-        .fetch_one(&mut **tx)
-        .await?;
+    let last = sqlx::query_scalar!("SELECT told_at FROM refunds WHERE id = $1", refund.id.uuid());
+    let last = last.fetch_one(&mut **tx).await?;
     Ok(last.is_some_and(|last| told_at < last.to_jiff()))
 }
 
 /// What was to be made instead of a refund that had failed, and that no provider was asked for yet, is not made any
 /// more: the first went back after all.
 async fn supersede(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
-    let instead: Vec<Row> = sqlx::query_as(concat!(
+    let instead = query_refunds!(
         "UPDATE refunds SET state = 'failed', state_text = $2, updated_at = $3
          FROM exceptions e
          WHERE e.refund_id = $1 AND e.kind = 'refund_failed' AND refunds.exception_id = e.id
            AND refunds.state = 'requested'
-         RETURNING ",
-        columns!()
-    ))
-    .bind(refund.id.uuid())
-    .bind(format!("superseded: {} went back after all", refund.id))
-    .bind(sql(at))
-    .fetch_all(&mut **tx)
-    .await?;
-    for row in instead {
-        let instead = Refund::try_from(row)?;
-        if let Some(order) = refund.order {
+         RETURNING",
+        "",
+        refund.id.uuid(),
+        format!("superseded: {} went back after all", refund.id),
+        sql(at)
+    );
+    for instead in instead.fetch_all(&mut **tx).await? {
+        if let Some(order) = refund.order_id {
             orders::lock(tx, order).await?; // before its stock, as everybody does
         }
         consequences(tx, &instead, at).await?;
-        if let Some(order) = refund.order {
+        if let Some(order) = refund.order_id {
             returns::take_over(tx, instead.id, refund.id, order, at).await?;
         }
     }
@@ -244,9 +234,9 @@ async fn tell(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
 
 /// What the order makes of a refund that came to an end, or to another one: the timeline and the stock.
 pub(super) async fn consequences(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
-    let Some(order) = refund.order else { return Ok(()) };
-    let mut data = json!({"refund_id": refund.id, "amount": refund.money.amount,
-                          "currency": refund.money.currency, "reason": refund.reason});
+    let Some(order) = refund.order_id else { return Ok(()) };
+    let mut data = json!({"refund_id": refund.id, "amount": refund.amount,
+                          "currency": refund.currency, "reason": refund.reason});
     match refund.state {
         RefundState::Requested | RefundState::Pending => Ok(()),
         RefundState::Failed => {
@@ -271,12 +261,12 @@ pub(crate) async fn lock_payment(tx: &mut Tx, provider: &str, provider_payment_i
 /// The same of many, in an order of their own, so that those who lock several wait and never deadlock.
 pub(crate) async fn lock_payments(tx: &mut Tx, payments: &[(&str, &str)]) -> Result<()> {
     let names = payments.iter().map(|(provider, payment)| format!("{provider}/{payment}"));
-    sqlx::query(
+    sqlx::query!(
         "SELECT pg_advisory_xact_lock(key) FROM (
              SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest($1::text[]) AS p (name) ORDER BY key
          ) AS payment",
+        &names.collect::<Vec<_>>()
     )
-    .bind(names.collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -295,7 +285,7 @@ async fn made_at_provider(
         payment: origin.payment,
         provider_refund_id: Some(&report.provider_refund_id),
         captured: origin.captured.unwrap_or(report.money.amount),
-        source: "provider",
+        source: RefundSource::Provider,
         state: report.state,
         state_text: &report.state_text,
         told_at,
