@@ -37,6 +37,8 @@ impl Currency {
     }
 }
 
+text_enum_in_sql!(Currency, code);
+
 impl From<Currency> for &'static str {
     fn from(currency: Currency) -> Self {
         currency.code()

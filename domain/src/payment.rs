@@ -28,6 +28,21 @@ text_enum! {
     }
 }
 
+text_enum! {
+    /// Where an attempt to collect money stands.
+    pub enum PaymentState("state") {
+        /// The provider is being asked for it.
+        Opening = "opening",
+        /// The payer can pay.
+        Open = "open",
+        /// Superseded by another, and about to be cancelled at the provider.
+        Closing = "closing",
+        Succeeded = "succeeded",
+        Failed = "failed",
+        Cancelled = "cancelled",
+    }
+}
+
 /// What a provider reports about money that goes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundReport {
@@ -113,6 +128,59 @@ impl TryFrom<String> for DisputeState {
 
     fn try_from(text: String) -> Result<Self, Invalid> {
         Self::parse(&text)
+    }
+}
+
+/// What a provider's event is about, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportedOutcome {
+    Payment(Outcome),
+    Refund(RefundState),
+    Dispute(DisputeState),
+}
+
+text_enum! {
+    /// The same in one word, as events are stored.
+    pub enum EventOutcome("outcome") {
+        Succeeded = "succeeded",
+        Failed = "failed",
+        RefundPending = "refund_pending",
+        RefundSucceeded = "refund_succeeded",
+        RefundFailed = "refund_failed",
+        DisputeOpen = "dispute_open",
+        DisputeWon = "dispute_won",
+        DisputeLost = "dispute_lost",
+    }
+}
+
+impl From<ReportedOutcome> for EventOutcome {
+    fn from(reported: ReportedOutcome) -> Self {
+        match reported {
+            ReportedOutcome::Payment(Outcome::Succeeded) => Self::Succeeded,
+            ReportedOutcome::Payment(Outcome::Failed) => Self::Failed,
+            // No provider reports what was only requested: it has it, so it is on its way.
+            ReportedOutcome::Refund(RefundState::Requested | RefundState::Pending) => Self::RefundPending,
+            ReportedOutcome::Refund(RefundState::Succeeded) => Self::RefundSucceeded,
+            ReportedOutcome::Refund(RefundState::Failed) => Self::RefundFailed,
+            ReportedOutcome::Dispute(DisputeState::Open) => Self::DisputeOpen,
+            ReportedOutcome::Dispute(DisputeState::Won) => Self::DisputeWon,
+            ReportedOutcome::Dispute(DisputeState::Lost) => Self::DisputeLost,
+        }
+    }
+}
+
+impl From<EventOutcome> for ReportedOutcome {
+    fn from(outcome: EventOutcome) -> Self {
+        match outcome {
+            EventOutcome::Succeeded => Self::Payment(Outcome::Succeeded),
+            EventOutcome::Failed => Self::Payment(Outcome::Failed),
+            EventOutcome::RefundPending => Self::Refund(RefundState::Pending),
+            EventOutcome::RefundSucceeded => Self::Refund(RefundState::Succeeded),
+            EventOutcome::RefundFailed => Self::Refund(RefundState::Failed),
+            EventOutcome::DisputeOpen => Self::Dispute(DisputeState::Open),
+            EventOutcome::DisputeWon => Self::Dispute(DisputeState::Won),
+            EventOutcome::DisputeLost => Self::Dispute(DisputeState::Lost),
+        }
     }
 }
 

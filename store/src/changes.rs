@@ -295,6 +295,6 @@ pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
 /// Gives leased changes back, to be taken again after `until`.
 pub async fn put_off(db: &Db, ids: &[ChangeId], until: Timestamp) -> Result<()> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query(put_off!("order_changes")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    put_off!("order_changes", &ids, until).execute(db.pool()).await?;
     Ok(())
 }

@@ -285,7 +285,7 @@ pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
 
 /// Gives leased events back, to be taken again after `until`.
 pub async fn put_off(db: &Db, ids: &[i64], until: Timestamp) -> Result<()> {
-    sqlx::query(put_off!("inbox")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    put_off!("inbox", ids, until).execute(db.pool()).await?;
     Ok(())
 }
 
