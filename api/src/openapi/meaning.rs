@@ -5,7 +5,7 @@ use domain::{
     change, email,
     money::{MAX_AMOUNT, MAX_UNIT_PRICE},
     order::{MAX_LINES, PaymentStatus, Status},
-    payment::{Action, Mismatch, RefundState},
+    payment::{Action, Mismatch, PaymentState, RefundState},
     stay::{MAX_EXTRAS, MAX_GUESTS, MAX_ROOMS},
     stock::{MAX_ADJUSTMENT, MAX_QUANTITY},
 };
@@ -42,9 +42,7 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Order", "payment_status") => {
             ("PaymentStatus", PaymentStatus::ALL.map(PaymentStatus::as_str).to_vec())
         }
-        ("Payment", "state") => {
-            ("PaymentState", vec!["opening", "open", "closing", "succeeded", "failed", "cancelled"])
-        }
+        ("Payment", "state") => ("PaymentState", PaymentState::WORDS.to_vec()),
         ("Refund", "state") => ("RefundState", RefundState::ALL.map(RefundState::as_str).to_vec()),
         ("Refund", "source") => ("RefundSource", vec!["api", "rule", "provider"]),
         ("Exception" | "", "state") => ("ExceptionState", vec!["open", "resolved"]),
@@ -55,7 +53,7 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::ALL.map(Action::as_str).to_vec()),
         ("Exception", "resolved_by") => ("ResolvedBy", vec!["rule", "api", "provider"]),
         ("OrderChange", "kind") => ("ChangeKind", change::Kind::ALL.map(change::Kind::as_str).to_vec()),
-        ("OrderChange", "state") => ("ChangeState", vec!["pending", "done", "refused"]),
+        ("OrderChange", "state") => ("ChangeState", change::State::WORDS.to_vec()),
         ("Movement", "kind") => {
             ("MovementKind", vec!["received", "adjusted", "held", "committed", "released", "returned"])
         }
