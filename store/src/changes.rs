@@ -266,7 +266,8 @@ pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     sqlx::query!(
         "UPDATE order_changes
-         SET dispatch_after = $2::timestamptz + greatest(interval '30 seconds', $2::timestamptz - requested_at)
+         SET dispatch_after = $2::timestamptz
+                            + greatest(interval '30 seconds', $2::timestamptz - requested_at)
          WHERE id = ANY(ARRAY(SELECT id FROM order_changes WHERE id = ANY($1) AND decided_at IS NULL
                       FOR NO KEY UPDATE SKIP LOCKED))",
         &ids,

@@ -28,14 +28,18 @@ pub async fn backlog(db: &Db) -> Result<Backlog> {
         r#"SELECT
              (SELECT count(*) FROM (
                  SELECT FROM orders WHERE workflow_started_at IS NULL
-                 ORDER BY coalesce(dispatch_after, placed_at) LIMIT $1) AS o) AS "unstarted_orders!",
+                 ORDER BY coalesce(dispatch_after, placed_at) LIMIT $1) AS o)
+             AS "unstarted_orders!",
              (SELECT count(*) FROM (
-                 SELECT FROM exceptions WHERE state = 'open' ORDER BY id DESC LIMIT $1) AS e) AS "open_exceptions!",
+                 SELECT FROM exceptions WHERE state = 'open' ORDER BY id DESC LIMIT $1) AS e)
+             AS "open_exceptions!",
              (SELECT count(*) FROM (
-                 SELECT FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1) AS u) AS "unpublished_events!",
+                 SELECT FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1) AS u)
+             AS "unpublished_events!",
              (SELECT min(received_at) FROM (
                  SELECT received_at FROM inbox WHERE settled_at IS NULL
-                 ORDER BY coalesce(dispatch_after, received_at) LIMIT $1) AS i) AS oldest_unsettled"#,
+                 ORDER BY coalesce(dispatch_after, received_at) LIMIT $1) AS i)
+             AS oldest_unsettled"#,
         COUNTED_AT_MOST
     );
     let read = query.fetch_one(db.pool());

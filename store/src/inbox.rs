@@ -112,7 +112,8 @@ pub async fn store_unreadable(db: &Db, event: &Event, why: &str, at: Timestamp) 
 pub async fn knows_payment(db: &Db, provider: &str, provider_payment_id: &str) -> Result<bool> {
     let is_known = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM payments WHERE provider = $1 AND provider_payment_id = $2)
-               OR EXISTS (SELECT 1 FROM exceptions WHERE kind = 'unknown_order' AND source = $3) AS "is_known!""#,
+               OR EXISTS (SELECT 1 FROM exceptions WHERE kind = 'unknown_order' AND source = $3)
+               AS "is_known!""#,
         provider,
         provider_payment_id,
         exceptions::source_of_unknown(provider, provider_payment_id)

@@ -76,8 +76,8 @@ pub(crate) struct Reported<'a> {
 pub(crate) async fn record(tx: &mut Tx, reported: &[Reported<'_>]) -> Result<BTreeMap<OrderId, PaymentId>> {
     let column = |of: fn(&PaymentReport) -> &str| reported.iter().map(|it| of(it.report)).collect::<Vec<_>>();
     let recorded = sqlx::query!(
-        "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount, currency,
-                               applied, created_at, updated_at, captured_at)
+        "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount,
+                               currency, applied, created_at, updated_at, captured_at)
          SELECT id, order_id, provider, payment_id, outcome, outcome, amount, currency, applied, at, at,
                 CASE WHEN outcome = 'succeeded' THEN at END
          FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
@@ -159,8 +159,8 @@ pub async fn begin(
         .execute(&mut *tx)
         .await?;
         let begun = payments!(
-            "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at, idempotency_key,
-                                   created_at, updated_at)
+            "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at,
+                                   idempotency_key, created_at, updated_at)
              VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8)
              ON CONFLICT (idempotency_key) DO NOTHING RETURNING",
             "",
@@ -338,7 +338,8 @@ pub(crate) async fn pays(
 /// Whether money for this order, which had ended, pays another in its place.
 pub(crate) async fn is_replaced(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let is_replaced = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL) AS "is_replaced!""#,
+        r#"SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL)
+           AS "is_replaced!""#,
         order.uuid()
     );
     Ok(is_replaced.fetch_one(&mut **tx).await?)

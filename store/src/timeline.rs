@@ -50,8 +50,8 @@ pub(crate) async fn append_all(tx: &mut Tx, entries: &[New<&Locked>]) -> Result<
         entries.iter().map(|(order, at, kind, data)| (order.id.uuid(), sql(*at), *kind, data)).collect();
     sqlx::query!(
         "INSERT INTO timeline (order_id, at, type, data)
-         SELECT order_id, greatest(at, (SELECT t.at FROM timeline t WHERE t.order_id = e.order_id ORDER BY t.id DESC LIMIT 1)),
-                type, data
+         SELECT order_id, greatest(at, (SELECT t.at FROM timeline t WHERE t.order_id = e.order_id
+                                        ORDER BY t.id DESC LIMIT 1)), type, data
          FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
               WITH ORDINALITY AS e (order_id, at, type, data, position)
          ORDER BY position",

@@ -19,8 +19,9 @@ pub(crate) async fn money_that_waits(
     order: OrderId,
 ) -> Result<Vec<PaymentReport>> {
     let reports = sqlx::query!(
-        r#"SELECT provider, event_id, payment_id AS "payment_id!", amount AS "amount!", currency AS "currency!"
-           FROM inbox WHERE order_id = $1 AND settled_at IS NULL AND outcome = 'succeeded' ORDER BY id"#,
+        r#"SELECT provider, event_id, payment_id AS "payment_id!", amount AS "amount!",
+                  currency AS "currency!" FROM inbox
+           WHERE order_id = $1 AND settled_at IS NULL AND outcome = 'succeeded' ORDER BY id"#,
         order.uuid()
     )
     .map(|row| PaymentReport {
