@@ -328,3 +328,15 @@ pub fn event_type(kind: &str) -> Result<String, Invalid> {
 pub fn event_id(id: &str) -> Result<String, Invalid> {
     text::token("event_id", id, 255, "_-.:")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_read_back_as_it_was_stored() {
+        for outcome in EventOutcome::ALL {
+            assert_eq!(EventOutcome::from(ReportedOutcome::from(outcome)), outcome);
+        }
+    }
+}
