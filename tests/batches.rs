@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::{OrderId, order::Status, payment::Mismatch, policy::LatePayment};
+use domain::{OrderId, exception, order::Status, policy::LatePayment};
 use futures_util::{StreamExt as _, future::join_all, stream};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
@@ -178,7 +178,7 @@ async fn the_workers_steps_share_a_transaction() {
     assert!(cancelled.into_iter().chain(expired).all(|closed| closed.unwrap() == Closed::Done));
     assert!(matches!(reinstated, Ok(Settled::Reinstated(_))), "{reinstated:?}");
     assert!(matches!(unknown, Err(Error::NotFound)), "{unknown:?}");
-    assert_eq!(again.unwrap(), Settled::Unmatched(Mismatch::PaidTwice));
+    assert_eq!(again.unwrap(), Settled::Unmatched(exception::Kind::PaidTwice));
     assert!(matches!(not_due, Ok(Closed::NotDue(_))), "{not_due:?}");
     assert_eq!(transactions(&shop, &ids[1..11]).await, 1);
     // Each order comes once more, with what would end it otherwise.

@@ -7,9 +7,9 @@ use std::{
 };
 
 use domain::{
-    OrderId,
+    OrderId, exception,
     exception::State,
-    payment::{Action, Mismatch, RefundReport, RefundState},
+    payment::{Action, RefundReport, RefundState},
     policy::LatePayment,
     returns::Part,
     stock::{ByHand, Sku},
@@ -208,7 +208,7 @@ impl Actor<'_> {
     async fn send_again(&self, order: OrderId) {
         let db = &self.hands.db;
         for failed in exceptions::list(db, Some(State::Open), Some(order), None, 100).await.unwrap() {
-            if failed.kind == Mismatch::RefundFailed {
+            if failed.kind == exception::Kind::RefundFailed {
                 let now = Timestamp::now();
                 match exceptions::resolve(db, failed.id, Action::Refund, "again", now).await {
                     Ok(_) | Err(Error::AlreadyResolved | Error::BeyondCaptured(_)) => {}

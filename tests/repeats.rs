@@ -4,11 +4,11 @@
 use std::{str::FromStr as _, time::Duration};
 
 use domain::{
-    OrderId,
+    OrderId, exception,
     mail::MailKind,
     money::{Currency, Money},
     order::Status,
-    payment::{Mismatch, Outcome, PaymentReport},
+    payment::{Outcome, PaymentReport},
 };
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
@@ -101,8 +101,8 @@ async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() 
     let goods = OrderId::from_str(&shop.place(&[("tea", 1)]).await).unwrap();
     let end = midnight(day(2));
     for (order, at, settled) in [
-        (stay, end, Settled::Unmatched(Mismatch::OrderClosed)),
-        (stay, end + 48.hours(), Settled::Unmatched(Mismatch::OrderClosed)),
+        (stay, end, Settled::Unmatched(exception::Kind::OrderClosed)),
+        (stay, end + 48.hours(), Settled::Unmatched(exception::Kind::OrderClosed)),
         (goods, end + 48.hours(), Settled::Paid { completed: true }),
     ] {
         let report = PaymentReport {

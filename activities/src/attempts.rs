@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    payment::{Outcome, PaymentReport},
+    payment::{Outcome, PaymentReport, PaymentState},
 };
 use providers::{AttemptRef, AttemptState, Error, NewAttempt, Provider, Providers};
 use serde_json::Value;
@@ -54,17 +54,17 @@ async fn close_one(
             })),
             AttemptState::Open => anyhow::bail!("{} is still open ({})", payment.id, attempt.state_text),
             AttemptState::Failed => {
-                payments::close(db, payment.id, "failed", &attempt.state_text, at).await?;
+                payments::close(db, payment.id, PaymentState::Failed, &attempt.state_text, at).await?;
                 Ok(None)
             }
             AttemptState::Cancelled => {
-                payments::close(db, payment.id, "cancelled", &attempt.state_text, at).await?;
+                payments::close(db, payment.id, PaymentState::Cancelled, &attempt.state_text, at).await?;
                 Ok(None)
             }
         },
         // Nobody can pay what the provider does not have.
         Err(Error::NotFound) => {
-            payments::close(db, payment.id, "failed", "unknown to the provider", at).await?;
+            payments::close(db, payment.id, PaymentState::Failed, "unknown to the provider", at).await?;
             Ok(None)
         }
         Err(error) => Err(error.into()),

@@ -1,8 +1,8 @@
 //! A provider's books against ours. What a lost webhook left behind is taken up as if it had come now.
 
 use domain::{
-    SignedDuration, Timestamp, money,
-    payment::{Mismatch, Outcome, PaymentReport, RefundReport, RefundSource, RefundState},
+    SignedDuration, Timestamp, exception, money,
+    payment::{Outcome, PaymentReport, RefundReport, RefundSource, RefundState},
     statement::LineKind,
 };
 use providers::{
@@ -74,7 +74,7 @@ pub(crate) async fn reconcile(
     // All of this was read, now or before.
     let (from, until) = (now.saturating_sub(FIRST)?, now.saturating_sub(OVERLAP)?);
     found.missing = settlements::raise_missing(db, &step.provider, from, until, now).await?;
-    let kind = Mismatch::NotInBooks.as_str();
+    let kind = exception::Kind::NotInBooks.as_str();
     telemetry::metrics().exceptions.with_label_values(&[kind]).inc_by(found.missing);
     settlements::note_read(db, &step.provider, now).await?;
     tracing::info!(provider = step.provider, ?found, "books read");
@@ -117,7 +117,7 @@ async fn note_unreadable(db: &Db, provider: &str, line: &Unreadable, now: Timest
         notice: None,
     };
     if inbox::store_unreadable(db, &event, &line.why, now).await? {
-        telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnreadableEvent.as_str()]).inc();
+        telemetry::metrics().exceptions.with_label_values(&[exception::Kind::UnreadableEvent.as_str()]).inc();
         tracing::error!(provider, why = line.why, "a line of the books cannot be read");
     }
     Ok(())

@@ -9,7 +9,7 @@ use axum::{
 };
 use domain::{
     OrderId, PaymentId, Timestamp,
-    payment::{Outcome, PaymentReport},
+    payment::{Outcome, PaymentReport, PaymentState},
 };
 use providers::{Attempt, AttemptRef, AttemptState, Error, NewAttempt, Provider};
 use serde::{Deserialize, Serialize};
@@ -49,7 +49,7 @@ struct PaymentDocument {
     /// The provider's own id; none until it has answered.
     provider_payment_id: Option<String>,
     /// `opening`, `open`, `closing` (superseded, about to be cancelled), `succeeded`, `failed` or `cancelled`.
-    state: String,
+    state: &'static str,
     /// The provider's own word for the state.
     state_text: String,
     /// Minor units.
@@ -77,7 +77,7 @@ impl From<Payment> for PaymentDocument {
             id: payment.id.to_string(),
             provider: payment.provider,
             provider_payment_id: payment.provider_payment_id,
-            state: payment.state,
+            state: payment.state.as_str(),
             state_text: payment.state_text,
             amount: payment.money.amount,
             currency: payment.money.currency.code(),
@@ -123,7 +123,7 @@ async fn open(
     let provider = provider.ok_or_else(no_payment_method)?;
     let begun = payments::begin(&app.db, id, provider.name(), key.0.as_deref(), now()).await;
     let begun = begun.map_err(not_payable)?;
-    let replayed = begun.state != "opening";
+    let replayed = begun.state != PaymentState::Opening;
     let payment = match replayed {
         true => begun,
         false => ask(&app, provider, begun, payer).await?,
@@ -159,7 +159,7 @@ async fn ask(
         }
         Err(Error::Refused { code, detail }) => {
             let why = format!("{code}: {detail}");
-            payments::close(&app.db, begun.id, "failed", &why, now()).await?;
+            payments::close(&app.db, begun.id, PaymentState::Failed, &why, now()).await?;
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_refused", why))
         }
         Err(error @ (Error::Unavailable(_) | Error::NotFound)) => Err(unavailable(provider, &error)),
@@ -189,7 +189,7 @@ fn close_superseded(app: &App, order: OrderId) {
     let app = app.clone();
     behind.spawn(async move {
         let unfinished = payments::unfinished(&app.db, order).await.unwrap_or_default();
-        for payment in unfinished.into_iter().filter(|payment| payment.state == "closing") {
+        for payment in unfinished.into_iter().filter(|payment| payment.state == PaymentState::Closing) {
             let Some(provider) = app.providers.get(&payment.provider) else { continue };
             let told = cancel(&app, provider, payment).await;
             if let Err(why) = told {
@@ -205,7 +205,8 @@ async fn cancel(app: &App, provider: &dyn Provider, payment: Payment) -> Result<
         Some(_) => payment,
         None => ask(app, provider, payment, None).await.map_err(|problem| problem.detail().to_owned())?,
     };
-    let Some(id) = payment.provider_payment_id.clone().filter(|_| payment.state == "closing") else {
+    let Some(id) = payment.provider_payment_id.clone().filter(|_| payment.state == PaymentState::Closing)
+    else {
         return Ok(()); // it was closed, or paid, meanwhile
     };
     let attempt = AttemptRef { payment: payment.id, provider_payment_id: id };
@@ -218,11 +219,13 @@ async fn learn(app: &App, payment: &Payment, attempt: Attempt) -> Result<(), sto
     let at = now();
     match attempt.state {
         AttemptState::Open => payments::note_state_text(&app.db, payment.id, &attempt.state_text, at).await,
-        AttemptState::Failed => payments::close(&app.db, payment.id, "failed", &attempt.state_text, at).await,
-        AttemptState::Cancelled => {
-            payments::close(&app.db, payment.id, "cancelled", &attempt.state_text, at).await
+        AttemptState::Failed => {
+            payments::close(&app.db, payment.id, PaymentState::Failed, &attempt.state_text, at).await
         }
-        AttemptState::Succeeded if payment.state == "succeeded" => {
+        AttemptState::Cancelled => {
+            payments::close(&app.db, payment.id, PaymentState::Cancelled, &attempt.state_text, at).await
+        }
+        AttemptState::Succeeded if payment.state == PaymentState::Succeeded => {
             payments::note_state_text(&app.db, payment.id, &attempt.state_text, at).await
         }
         AttemptState::Succeeded => {
@@ -297,7 +300,7 @@ async fn refresh(
         Err(Error::NotFound) => return Ok(axum::Json(payment.into())),
         Err(error) => return Err(unavailable(provider, &error)),
     };
-    let is_news = attempt.state == AttemptState::Succeeded && payment.state != "succeeded";
+    let is_news = attempt.state == AttemptState::Succeeded && payment.state != PaymentState::Succeeded;
     learn(&app, &payment, attempt).await?;
     if is_news {
         settled(&app, order, id).await?;
@@ -308,7 +311,7 @@ async fn refresh(
 /// Waits a moment for the workflow to match the money; it goes on without us.
 async fn settled(app: &App, order: OrderId, id: PaymentId) -> Result<(), Problem> {
     let settled = async {
-        while payments::get(&app.db, order, id).await?.state != "succeeded" {
+        while payments::get(&app.db, order, id).await?.state != PaymentState::Succeeded {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         Ok::<_, store::Error>(())

@@ -3,8 +3,8 @@
 
 use axum::extract::{Path, Request, State, rejection::PathRejection};
 use domain::{
-    Timestamp, money,
-    payment::{self, Mismatch, Outcome},
+    Timestamp, exception, money,
+    payment::{self, Outcome},
 };
 use providers::{Envelope, WebhookError};
 use serde_json::{Value, json};
@@ -63,7 +63,10 @@ async fn receive(
         Stored::Repeated => "repeated",
         Stored::Kept => "stored",
         Stored::UnknownOrder => {
-            telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnknownOrder.as_str()]).inc();
+            telemetry::metrics()
+                .exceptions
+                .with_label_values(&[exception::Kind::UnknownOrder.as_str()])
+                .inc();
             tracing::warn!(
                 provider = provider.name(),
                 event_id = event.event_id,
@@ -125,7 +128,7 @@ async fn keep_unreadable(
     }
     count(provider, "malformed");
     if inbox::store_unreadable(&app.db, &event, &plain(why), at).await? {
-        telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnreadableEvent.as_str()]).inc();
+        telemetry::metrics().exceptions.with_label_values(&[exception::Kind::UnreadableEvent.as_str()]).inc();
         tracing::error!(
             provider,
             event_id = event.event_id,

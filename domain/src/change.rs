@@ -79,3 +79,22 @@ impl Answer {
         matches!(self, Self::Done)
     }
 }
+
+text_enum! {
+    pub enum State("state") {
+        /// It is not decided yet.
+        Pending = "pending",
+        Done = "done",
+        Refused = "refused",
+    }
+}
+
+impl State {
+    pub const fn of(answer: Option<Answer>) -> Self {
+        match answer {
+            None => Self::Pending,
+            Some(answer) if answer.is_done() => Self::Done,
+            Some(_) => Self::Refused,
+        }
+    }
+}

@@ -10,6 +10,7 @@ pub const MAX_WRONG: i32 = 5;
 
 /// A check-in code. A secret: it has no `Debug`, so that it is not shown by accident.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 pub struct Code(String);
 
 impl Code {
@@ -35,11 +36,6 @@ impl Code {
                 Err(Invalid::new("code", format!("must be the {LENGTH} letters and digits of the mail")))
             }
         }
-    }
-
-    /// Trusts the store: a code that was stored had been drawn.
-    pub fn from_store(text: String) -> Self {
-        Self(text)
     }
 
     pub fn as_bytes(&self) -> &[u8] {

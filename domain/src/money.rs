@@ -37,6 +37,8 @@ impl Currency {
     }
 }
 
+text_enum_in_sql!(Currency, code);
+
 impl From<Currency> for &'static str {
     fn from(currency: Currency) -> Self {
         currency.code()
@@ -54,34 +56,6 @@ impl TryFrom<String> for Currency {
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
-    }
-}
-
-#[cfg(feature = "sqlx")]
-mod in_sql {
-    use sqlx::{
-        Decode, Postgres, Type,
-        error::BoxDynError,
-        postgres::{PgTypeInfo, PgValueRef},
-    };
-
-    use super::Currency;
-
-    /// As `char(3)`, or `text`.
-    impl Type<Postgres> for Currency {
-        fn type_info() -> PgTypeInfo {
-            <str as Type<Postgres>>::type_info()
-        }
-
-        fn compatible(other: &PgTypeInfo) -> bool {
-            <str as Type<Postgres>>::compatible(other)
-        }
-    }
-
-    impl<'r> Decode<'r, Postgres> for Currency {
-        fn decode(value: PgValueRef<'r>) -> Result<Self, BoxDynError> {
-            Ok(Self::parse(<&str as Decode<Postgres>>::decode(value)?)?)
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Invalid, RefundId,
+    Invalid, RefundId, exception,
     money::Money,
     policy::{LatePayment, MoneyRules, Overpayment, Settle},
     text,
@@ -25,6 +25,21 @@ text_enum! {
     pub enum Outcome("outcome") {
         Succeeded = "succeeded",
         Failed = "failed",
+    }
+}
+
+text_enum! {
+    /// Where an attempt to collect money stands.
+    pub enum PaymentState("state") {
+        /// The provider is being asked for it.
+        Opening = "opening",
+        /// The payer can pay.
+        Open = "open",
+        /// Superseded by another, and about to be cancelled at the provider.
+        Closing = "closing",
+        Succeeded = "succeeded",
+        Failed = "failed",
+        Cancelled = "cancelled",
     }
 }
 
@@ -112,9 +127,58 @@ text_enum! {
     }
 }
 
-/// Why captured money is not simply an order's. Each becomes an exception, which a rule of the order's policy settles at
-/// once, or a person later.
-pub use crate::exception::Kind as Mismatch;
+/// What a provider's event is about, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportedOutcome {
+    Payment(Outcome),
+    Refund(RefundState),
+    Dispute(DisputeState),
+}
+
+text_enum! {
+    /// The same in one word, as events are stored.
+    pub enum EventOutcome("outcome") {
+        Succeeded = "succeeded",
+        Failed = "failed",
+        RefundPending = "refund_pending",
+        RefundSucceeded = "refund_succeeded",
+        RefundFailed = "refund_failed",
+        DisputeOpen = "dispute_open",
+        DisputeWon = "dispute_won",
+        DisputeLost = "dispute_lost",
+    }
+}
+
+impl From<ReportedOutcome> for EventOutcome {
+    fn from(reported: ReportedOutcome) -> Self {
+        match reported {
+            ReportedOutcome::Payment(Outcome::Succeeded) => Self::Succeeded,
+            ReportedOutcome::Payment(Outcome::Failed) => Self::Failed,
+            // No provider reports what was only requested: it has it, so it is on its way.
+            ReportedOutcome::Refund(RefundState::Requested | RefundState::Pending) => Self::RefundPending,
+            ReportedOutcome::Refund(RefundState::Succeeded) => Self::RefundSucceeded,
+            ReportedOutcome::Refund(RefundState::Failed) => Self::RefundFailed,
+            ReportedOutcome::Dispute(DisputeState::Open) => Self::DisputeOpen,
+            ReportedOutcome::Dispute(DisputeState::Won) => Self::DisputeWon,
+            ReportedOutcome::Dispute(DisputeState::Lost) => Self::DisputeLost,
+        }
+    }
+}
+
+impl From<EventOutcome> for ReportedOutcome {
+    fn from(outcome: EventOutcome) -> Self {
+        match outcome {
+            EventOutcome::Succeeded => Self::Payment(Outcome::Succeeded),
+            EventOutcome::Failed => Self::Payment(Outcome::Failed),
+            EventOutcome::RefundPending => Self::Refund(RefundState::Pending),
+            EventOutcome::RefundSucceeded => Self::Refund(RefundState::Succeeded),
+            EventOutcome::RefundFailed => Self::Refund(RefundState::Failed),
+            EventOutcome::DisputeOpen => Self::Dispute(DisputeState::Open),
+            EventOutcome::DisputeWon => Self::Dispute(DisputeState::Won),
+            EventOutcome::DisputeLost => Self::Dispute(DisputeState::Lost),
+        }
+    }
+}
 
 /// What money does for an order that awaits payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,9 +190,9 @@ pub enum Fit {
 }
 
 /// Is `paid` for an order of which `due` is still to come? Without a person being asked.
-pub fn judge(due: Money, paid: Money, rules: &MoneyRules) -> Result<Fit, Mismatch> {
+pub fn judge(due: Money, paid: Money, rules: &MoneyRules) -> Result<Fit, exception::Kind> {
     if paid.currency != due.currency {
-        return Err(Mismatch::WrongCurrency);
+        return Err(exception::Kind::WrongCurrency);
     }
     match paid.amount.checked_sub(due.amount) {
         Some(0) => Ok(Fit::Pays { excess: 0 }),
@@ -136,7 +200,7 @@ pub fn judge(due: Money, paid: Money, rules: &MoneyRules) -> Result<Fit, Mismatc
             Ok(Fit::Pays { excess })
         }
         Some(..0) if paid.amount > 0 && rules.accumulate => Ok(Fit::Part),
-        _ => Err(Mismatch::WrongAmount),
+        _ => Err(exception::Kind::WrongAmount),
     }
 }
 
@@ -152,27 +216,29 @@ pub enum Resolution {
 }
 
 /// What an order's rules say about money that does not simply pay it.
-pub fn resolution(mismatch: Mismatch, too_little: bool, rules: &MoneyRules) -> Resolution {
+pub fn resolution(mismatch: exception::Kind, too_little: bool, rules: &MoneyRules) -> Resolution {
     let refund_if = |refund: bool| if refund { Resolution::Refund } else { Resolution::Leave };
     match mismatch {
-        Mismatch::WrongAmount if !too_little => Resolution::Leave,
-        Mismatch::WrongAmount | Mismatch::WrongCurrency => refund_if(rules.underpayment == Settle::Refund),
-        Mismatch::PaidTwice => refund_if(rules.duplicate_payment == Settle::Refund),
-        Mismatch::Overpaid => refund_if(rules.overpayment == Overpayment::RefundDifference),
-        Mismatch::OrderClosed => match rules.late_payment {
+        exception::Kind::WrongAmount if !too_little => Resolution::Leave,
+        exception::Kind::WrongAmount | exception::Kind::WrongCurrency => {
+            refund_if(rules.underpayment == Settle::Refund)
+        }
+        exception::Kind::PaidTwice => refund_if(rules.duplicate_payment == Settle::Refund),
+        exception::Kind::Overpaid => refund_if(rules.overpayment == Overpayment::RefundDifference),
+        exception::Kind::OrderClosed => match rules.late_payment {
             LatePayment::Reinstate => Resolution::Reinstate,
             LatePayment::Refund => Resolution::Refund,
             LatePayment::Exception => Resolution::Leave,
         },
-        Mismatch::UnknownOrder
-        | Mismatch::RefundFailed
-        | Mismatch::RefundUnexplained
-        | Mismatch::RefundContradicted
-        | Mismatch::Disputed
-        | Mismatch::AttemptUncertain
-        | Mismatch::NotInBooks
-        | Mismatch::UnreadableEvent
-        | Mismatch::CodeUndelivered => Resolution::Leave,
+        exception::Kind::UnknownOrder
+        | exception::Kind::RefundFailed
+        | exception::Kind::RefundUnexplained
+        | exception::Kind::RefundContradicted
+        | exception::Kind::Disputed
+        | exception::Kind::AttemptUncertain
+        | exception::Kind::NotInBooks
+        | exception::Kind::UnreadableEvent
+        | exception::Kind::CodeUndelivered => Resolution::Leave,
     }
 }
 
@@ -231,4 +297,16 @@ pub fn event_type(kind: &str) -> Result<String, Invalid> {
 /// Checks a provider's id of an event: it travels in a header.
 pub fn event_id(id: &str) -> Result<String, Invalid> {
     text::token("event_id", id, 255, "_-.:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_read_back_as_it_was_stored() {
+        for outcome in EventOutcome::ALL {
+            assert_eq!(EventOutcome::from(ReportedOutcome::from(outcome)), outcome);
+        }
+    }
 }

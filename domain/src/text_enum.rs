@@ -74,6 +74,9 @@ macro_rules! text_enum {
 #[doc(hidden)]
 macro_rules! text_enum_in_sql {
     ($name:ident) => {
+        $crate::text_enum_in_sql!($name, as_str);
+    };
+    ($name:ident, $as_str:ident) => {
         impl $crate::sqlx::Type<$crate::sqlx::Postgres> for $name {
             fn type_info() -> $crate::sqlx::postgres::PgTypeInfo {
                 <str as $crate::sqlx::Type<$crate::sqlx::Postgres>>::type_info()
@@ -95,7 +98,7 @@ macro_rules! text_enum_in_sql {
                 &self,
                 buffer: &mut $crate::sqlx::postgres::PgArgumentBuffer,
             ) -> Result<$crate::sqlx::encode::IsNull, $crate::sqlx::error::BoxDynError> {
-                <&str as $crate::sqlx::Encode<$crate::sqlx::Postgres>>::encode(self.as_str(), buffer)
+                <&str as $crate::sqlx::Encode<$crate::sqlx::Postgres>>::encode(self.$as_str(), buffer)
             }
         }
 
@@ -114,7 +117,7 @@ macro_rules! text_enum_in_sql {
 #[macro_export]
 #[doc(hidden)]
 macro_rules! text_enum_in_sql {
-    ($name:ident) => {};
+    ($name:ident $(, $as_str:ident)?) => {};
 }
 
 /// A schema of its own, that lists the words.

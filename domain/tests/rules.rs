@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use domain::{
-    Date, Invalids, SignedDuration, Timestamp,
+    Date, Invalids, SignedDuration, Timestamp, exception,
     money::{Currency, MAX_UNIT_PRICE, Money, unit_price},
     order::{self, Line, MAX_LINES},
-    payment::{self, Fit, Mismatch, Resolution},
+    payment::{self, Fit, Resolution},
     policy::{self, LatePayment, MoneyRules, Overpayment, Policy, Settle},
     stay::{self, Booking, Extra, Night, Per, Terms},
     stock::{self, ByHand, Level, MAX_QUANTITY, Movement, Sku},
@@ -35,16 +35,16 @@ fn money(amount: i64, code: &str) -> Money {
 
 const PERS: [Per; 4] = [Per::Stay, Per::Night, Per::Guest, Per::GuestNight];
 
-const MISMATCHES: [Mismatch; 9] = [
-    Mismatch::WrongAmount,
-    Mismatch::WrongCurrency,
-    Mismatch::PaidTwice,
-    Mismatch::OrderClosed,
-    Mismatch::UnknownOrder,
-    Mismatch::Overpaid,
-    Mismatch::RefundFailed,
-    Mismatch::RefundUnexplained,
-    Mismatch::AttemptUncertain,
+const MISMATCHES: [exception::Kind; 9] = [
+    exception::Kind::WrongAmount,
+    exception::Kind::WrongCurrency,
+    exception::Kind::PaidTwice,
+    exception::Kind::OrderClosed,
+    exception::Kind::UnknownOrder,
+    exception::Kind::Overpaid,
+    exception::Kind::RefundFailed,
+    exception::Kind::RefundUnexplained,
+    exception::Kind::AttemptUncertain,
 ];
 
 proptest! {
@@ -57,11 +57,11 @@ proptest! {
         let paid = money(total + extra, if usd { "USD" } else { "EUR" });
         let judged = payment::judge(money(total, "EUR"), paid, &rules);
         let expected = match extra {
-            _ if usd => Err(Mismatch::WrongCurrency),
+            _ if usd => Err(exception::Kind::WrongCurrency),
             0 => Ok(Fit::Pays { excess: 0 }),
             1.. if rules.overpayment == Overpayment::RefundDifference => Ok(Fit::Pays { excess: extra }),
             ..0 if rules.accumulate && paid.amount > 0 => Ok(Fit::Part),
-            _ => Err(Mismatch::WrongAmount),
+            _ => Err(exception::Kind::WrongAmount),
         };
         prop_assert_eq!(judged, expected);
     }
@@ -73,7 +73,7 @@ proptest! {
             Ok(Fit::Pays { excess }) => prop_assert_eq!(total.checked_add(excess), Some(paid)),
             Ok(Fit::Part) => prop_assert!(rules.accumulate && (1..total).contains(&paid)),
             Err(mismatch) => {
-                prop_assert_eq!(mismatch, Mismatch::WrongAmount);
+                prop_assert_eq!(mismatch, exception::Kind::WrongAmount);
                 prop_assert_ne!(paid, total);
             }
         }
@@ -86,15 +86,15 @@ proptest! {
     ) {
         let resolution = payment::resolution(mismatch, too_little, &rules);
         let refund_wanted = match mismatch {
-            Mismatch::Overpaid => rules.overpayment == Overpayment::RefundDifference,
-            Mismatch::PaidTwice => rules.duplicate_payment == Settle::Refund,
-            Mismatch::WrongCurrency => rules.underpayment == Settle::Refund,
-            Mismatch::WrongAmount => too_little && rules.underpayment == Settle::Refund,
-            Mismatch::OrderClosed => rules.late_payment == LatePayment::Refund,
+            exception::Kind::Overpaid => rules.overpayment == Overpayment::RefundDifference,
+            exception::Kind::PaidTwice => rules.duplicate_payment == Settle::Refund,
+            exception::Kind::WrongCurrency => rules.underpayment == Settle::Refund,
+            exception::Kind::WrongAmount => too_little && rules.underpayment == Settle::Refund,
+            exception::Kind::OrderClosed => rules.late_payment == LatePayment::Refund,
             _ => false,
         };
         prop_assert_eq!(resolution == Resolution::Refund, refund_wanted);
-        let reinstated = mismatch == Mismatch::OrderClosed && rules.late_payment == LatePayment::Reinstate;
+        let reinstated = mismatch == exception::Kind::OrderClosed && rules.late_payment == LatePayment::Reinstate;
         prop_assert_eq!(resolution == Resolution::Reinstate, reinstated);
     }
 

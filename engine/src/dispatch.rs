@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    ChangeId, OrderId, RefundId, Timestamp,
-    payment::{DisputeState, Mismatch, PaymentReport},
+    ChangeId, OrderId, RefundId, Timestamp, exception,
+    payment::{DisputeState, PaymentReport},
 };
 use store::{
     Db, changes, disputes,
@@ -178,7 +178,7 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
             if let Some(state) = disputes::report(db, report, Timestamp::now()).await? {
                 telemetry::metrics()
                     .exceptions
-                    .with_label_values(&[Mismatch::Disputed.as_str()])
+                    .with_label_values(&[exception::Kind::Disputed.as_str()])
                     .inc_by(u64::from(state == DisputeState::Open));
                 tracing::warn!(payment_id = report.payment_id, state = state.as_str(), "payment disputed");
             }
@@ -211,7 +211,10 @@ async fn hand_over_payment(
     let start = match orders::start_of(db, order).await {
         Err(store::Error::NotFound) => {
             orders::raise_unknown_order(db, report, Timestamp::now()).await?;
-            telemetry::metrics().exceptions.with_label_values(&[Mismatch::UnknownOrder.as_str()]).inc();
+            telemetry::metrics()
+                .exceptions
+                .with_label_values(&[exception::Kind::UnknownOrder.as_str()])
+                .inc();
             tracing::warn!(order_id = %order, payment_id = report.payment_id, "payment for an unknown order");
             return Ok(());
         }

@@ -8,7 +8,7 @@ use domain::{
 use sqlx::types::Json;
 
 use crate::{
-    Db, Error, Idempotency, Lease, Result, SqlTime, Tx,
+    Db, Error, Idempotency, Lease, Result, Tx,
     lease::{GRACE, put_off},
     orders::{self, Start},
     random,
@@ -33,32 +33,22 @@ pub struct Change {
     pub decided_at: Option<Timestamp>,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: uuid::Uuid,
-    order_id: uuid::Uuid,
-    request: Json<Request>,
-    requested_at: SqlTime,
-    answer: Option<Json<Answer>>,
-    decided_at: Option<SqlTime>,
-}
-
-impl From<Row> for Change {
-    fn from(row: Row) -> Self {
-        Self {
-            id: ChangeId::from_uuid(row.id),
-            order: OrderId::from_uuid(row.order_id),
+/// The changes of which a condition is true.
+macro_rules! select {
+    ($condition:literal, $($arguments:expr),+) => {
+        sqlx::query!(
+            "SELECT id, order_id, request, requested_at, answer, decided_at FROM order_changes WHERE "
+                + $condition,
+            $($arguments),+
+        )
+        .map(|row| Change {
+            id: row.id,
+            order: row.order_id,
             request: row.request.0,
             requested_at: row.requested_at.to_jiff(),
             answer: row.answer.map(|Json(answer)| answer),
             decided_at: row.decided_at.map(|at| at.to_jiff()),
-        }
-    }
-}
-
-macro_rules! select {
-    ($rest:literal) => {
-        concat!("SELECT id, order_id, request, requested_at, answer, decided_at FROM order_changes ", $rest)
+        })
     };
 }
 
@@ -131,60 +121,58 @@ pub async fn find(db: &Db, order: OrderId, asked: &Idempotency) -> Result<Option
 }
 
 async fn replay(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
-    let hash: Option<Vec<u8>> = sqlx::query_scalar(
+    let hash = sqlx::query_scalar!(
         "SELECT request_hash FROM order_changes WHERE order_id = $1 AND idempotency_key = $2",
+        order.uuid(),
+        asked.key
     )
-    .bind(order.uuid())
-    .bind(&asked.key)
     .fetch_optional(&mut **tx)
     .await?;
     match hash {
         None => Ok(None),
         Some(hash) if hash != asked.request_hash => Err(Error::KeyReused),
         Some(_) => {
-            let row = sqlx::query_as::<_, Row>(select!("WHERE order_id = $1 AND idempotency_key = $2"));
-            let row = row.bind(order.uuid()).bind(&asked.key).fetch_one(&mut **tx).await?;
-            Ok(Some(row.into()))
+            let known = select!("order_id = $1 AND idempotency_key = $2", order.uuid(), asked.key);
+            Ok(Some(known.fetch_one(&mut **tx).await?))
         }
     }
 }
 
 /// The equal change that waits, if there is one; if not, there must be room for another.
 async fn join(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
-    let waiting: Vec<(uuid::Uuid, Vec<u8>)> = sqlx::query_as(
+    let waiting = sqlx::query!(
         "SELECT id, request_hash FROM order_changes WHERE order_id = $1 AND decided_at IS NULL ORDER BY id",
+        order.uuid()
     )
-    .bind(order.uuid())
     .fetch_all(&mut **tx)
     .await?;
-    let mut hashes: Vec<&[u8]> = waiting.iter().map(|(_, hash)| hash.as_slice()).collect();
+    let mut hashes: Vec<&[u8]> = waiting.iter().map(|change| change.request_hash.as_slice()).collect();
     hashes.sort_unstable();
     hashes.dedup();
-    let equal = waiting.iter().find(|(_, hash)| *hash == asked.request_hash);
+    let equal = waiting.iter().find(|change| change.request_hash == asked.request_hash);
     if waiting.len() >= MAX_WAITING_ROWS || (equal.is_none() && hashes.len() >= MAX_WAITING) {
         return Err(Error::TooManyWaiting);
     }
-    let Some((id, _)) = equal else { return Ok(None) };
-    let row = sqlx::query_as::<_, Row>(select!("WHERE id = $1")).bind(id).fetch_one(&mut **tx).await?;
-    Ok(Some(row.into()))
+    let Some(equal) = equal else { return Ok(None) };
+    Ok(Some(select!("id = $1", equal.id.uuid()).fetch_one(&mut **tx).await?))
 }
 
 async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, idempotency_key, requested_at,
                                     dispatch_after, answer, decided_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        new.id.uuid(),
+        new.order.uuid(),
+        new.request.kind().as_str(),
+        Json(&new.request) as _,
+        asked.request_hash,
+        is_keyed.then_some(&asked.key),
+        sql(new.requested_at),
+        sql(new.requested_at.saturating_add(GRACE).unwrap_or(new.requested_at)),
+        new.answer.map(Json) as _,
+        new.decided_at.map(sql)
     )
-    .bind(new.id.uuid())
-    .bind(new.order.uuid())
-    .bind(new.request.kind().as_str())
-    .bind(Json(&new.request))
-    .bind(&asked.request_hash)
-    .bind(is_keyed.then_some(&asked.key))
-    .bind(sql(new.requested_at))
-    .bind(sql(new.requested_at.saturating_add(GRACE).unwrap_or(new.requested_at)))
-    .bind(new.answer.map(Json))
-    .bind(new.decided_at.map(sql))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -193,19 +181,19 @@ async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) 
 /// Asks for the end of a paid order whose money has all gone back, in the transaction that recorded so. The workflow is
 /// told by the sweeper.
 pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, requested_at, dispatch_after)
          SELECT $2, id, $3, $4, ''::bytea, $5, $6 FROM orders
          WHERE id = $1 AND status = 'paid' AND payment_status = 'refunded'
            AND NOT EXISTS (SELECT 1 FROM order_changes
                            WHERE order_id = $1 AND kind = $3 AND decided_at IS NULL)",
+        order.uuid(),
+        ChangeId::new(at, random()).uuid(),
+        Request::EndRefunded.kind().as_str(),
+        Json(Request::EndRefunded) as _,
+        sql(at),
+        sql(Timestamp::now()) // by the machine's clock, as the sweeper goes
     )
-    .bind(order.uuid())
-    .bind(ChangeId::new(at, random()).uuid())
-    .bind(Request::EndRefunded.kind().as_str())
-    .bind(Json(Request::EndRefunded))
-    .bind(sql(at))
-    .bind(sql(Timestamp::now())) // by the machine's clock, as the sweeper goes
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -213,16 +201,13 @@ pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) 
 
 /// One change of an order.
 pub async fn get(db: &Db, order: OrderId, id: ChangeId) -> Result<Change> {
-    let row = sqlx::query_as::<_, Row>(select!("WHERE id = $1 AND order_id = $2"));
-    let row = row.bind(id.uuid()).bind(order.uuid()).fetch_optional(db.pool()).await?;
-    row.map(Change::from).ok_or(Error::NotFound)
+    let change = select!("id = $1 AND order_id = $2", id.uuid(), order.uuid());
+    change.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
 /// All changes that were asked of an order, oldest first.
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Change>> {
-    let rows = sqlx::query_as::<_, Row>(select!("WHERE order_id = $1 ORDER BY id"));
-    let rows = rows.bind(order.uuid()).fetch_all(db.pool()).await?;
-    Ok(rows.into_iter().map(Change::from).collect())
+    Ok(select!("order_id = $1 ORDER BY id", order.uuid()).fetch_all(db.pool()).await?)
 }
 
 /// What is to be decided, its orders being locked.
@@ -231,8 +216,7 @@ pub(crate) async fn load(tx: &mut Tx, ids: &[ChangeId]) -> Result<Vec<Change>> {
         return Ok(Vec::new());
     }
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-    let rows = sqlx::query_as::<_, Row>(select!("WHERE id = ANY($1)")).bind(ids).fetch_all(&mut **tx).await?;
-    Ok(rows.into_iter().map(Change::from).collect())
+    Ok(select!("id = ANY($1)", &ids).fetch_all(&mut **tx).await?)
 }
 
 /// Writes answers down, also for equal changes of the same order that wait, and may share one.
@@ -240,16 +224,18 @@ pub(crate) async fn answer(tx: &mut Tx, answers: &[(ChangeId, Answer, Timestamp)
     if answers.is_empty() {
         return Ok(());
     }
-    sqlx::query(
+    let (ids, answers, times): (Vec<_>, Vec<_>, Vec<_>) =
+        answers.iter().map(|(id, answer, at)| (id.uuid(), Json(*answer), sql(*at))).collect();
+    sqlx::query!(
         "UPDATE order_changes c SET answer = a.answer, decided_at = a.at
          FROM unnest($1::uuid[], $2::jsonb[], $3::timestamptz[]) AS a (id, answer, at)
          JOIN order_changes asked USING (id)
          WHERE c.order_id = asked.order_id AND c.request_hash = asked.request_hash AND c.kind = asked.kind
            AND c.decided_at IS NULL AND (c.id = asked.id OR c.kind <> 'check_in')",
+        &ids,
+        answers as _,
+        times as _
     )
-    .bind(answers.iter().map(|(id, ..)| id.uuid()).collect::<Vec<_>>())
-    .bind(answers.iter().map(|(_, answer, _)| Json(*answer)).collect::<Vec<_>>())
-    .bind(answers.iter().map(|(.., at)| sql(*at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -257,36 +243,36 @@ pub(crate) async fn answer(tx: &mut Tx, answers: &[(ChangeId, Answer, Timestamp)
 
 /// Leases changes that wait to be told to their workflows, and gives what it takes to tell them.
 pub async fn claim_undecided(db: &Db, lease: &Lease) -> Result<Vec<(ChangeId, Start)>> {
-    let rows: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
+    let changes = sqlx::query!(
         "UPDATE order_changes SET dispatch_after = $2
          WHERE id = ANY(ARRAY(SELECT id FROM order_changes WHERE decided_at IS NULL AND dispatch_after <= $1
                       ORDER BY dispatch_after LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED))
          RETURNING id, order_id",
+        sql(lease.now),
+        sql(lease.until),
+        lease.limit
     )
-    .bind(sql(lease.now))
-    .bind(sql(lease.until))
-    .bind(lease.limit)
     .fetch_all(db.pool())
     .await?;
-    let starts = orders::starts_of(db, rows.iter().map(|(_, order)| *order).collect()).await?;
-    let change = |(id, order): &(uuid::Uuid, uuid::Uuid)| {
-        let start = starts.iter().find(|start| start.id.uuid() == *order)?;
-        Some((ChangeId::from_uuid(*id), start.clone()))
-    };
-    Ok(rows.iter().filter_map(change).collect())
+    let orders = changes.iter().map(|change| change.order_id.uuid()).collect();
+    let starts = orders::starts_of(db, orders).await?;
+    let start = |order| starts.iter().find(|start| start.id == order).cloned();
+    Ok(changes.iter().filter_map(|change| Some((change.id, start(change.order_id)?))).collect())
 }
 
 /// Notes that the engine has these changes. One that stays undecided all the same (an attempt to pay cannot be closed, or
 /// somebody terminated the workflow) is told again, ever more seldom.
 pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
-    sqlx::query(
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query!(
         "UPDATE order_changes
-         SET dispatch_after = $2::timestamptz + greatest(interval '30 seconds', $2::timestamptz - requested_at)
+         SET dispatch_after = $2::timestamptz
+                            + greatest(interval '30 seconds', $2::timestamptz - requested_at)
          WHERE id = ANY(ARRAY(SELECT id FROM order_changes WHERE id = ANY($1) AND decided_at IS NULL
                       FOR NO KEY UPDATE SKIP LOCKED))",
+        &ids,
+        sql(at)
     )
-    .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
-    .bind(sql(at))
     .execute(db.pool())
     .await?;
     Ok(())
@@ -295,6 +281,6 @@ pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
 /// Gives leased changes back, to be taken again after `until`.
 pub async fn put_off(db: &Db, ids: &[ChangeId], until: Timestamp) -> Result<()> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query(put_off!("order_changes")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    put_off!("order_changes", &ids, until).execute(db.pool()).await?;
     Ok(())
 }

@@ -14,15 +14,16 @@ use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::{Db, Error, Result, SqlTime, Tx, orders, random, retry::retry, returns, sql, timeline};
+use crate::{Db, Error, Result, Tx, orders, random, retry::retry, returns, sql, timeline};
 
 /// The stays of an order.
 pub(crate) async fn stays(tx: &mut Tx, order: OrderId) -> Result<Vec<Stay>> {
-    let stays: Vec<Json<Stay>> =
-        sqlx::query_scalar("SELECT stay FROM order_lines WHERE order_id = $1 AND stay IS NOT NULL")
-            .bind(order.uuid())
-            .fetch_all(&mut **tx)
-            .await?;
+    let stays = sqlx::query_scalar!(
+        r#"SELECT stay AS "stay!: Json<Stay>" FROM order_lines WHERE order_id = $1 AND stay IS NOT NULL"#,
+        order.uuid()
+    )
+    .fetch_all(&mut **tx)
+    .await?;
     Ok(stays.into_iter().map(|Json(stay)| stay).collect())
 }
 
@@ -33,16 +34,16 @@ pub(crate) async fn open(tx: &mut Tx, order: OrderId) -> Result<()> {
     let (opens_at, closes_at) = span.ok_or_else(|| Error::corrupt(format!("order {order} has no stay")))?;
     let code = Code::draw(u64::from_ne_bytes(random()));
     let salt: [u8; 16] = random();
-    sqlx::query(
+    sqlx::query!(
         "INSERT INTO check_ins (order_id, opens_at, closes_at, code, salt, code_hash, wrong_attempts)
          VALUES ($1, $2, $3, $4, $5, $6, 0)",
+        order.uuid(),
+        sql(opens_at),
+        sql(closes_at),
+        code.as_str(),
+        &salt[..],
+        hash(&salt, &code)
     )
-    .bind(order.uuid())
-    .bind(sql(opens_at))
-    .bind(sql(closes_at))
-    .bind(code.as_str())
-    .bind(salt)
-    .bind(hash(&salt, &code))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -52,15 +53,15 @@ pub(crate) async fn open(tx: &mut Tx, order: OrderId) -> Result<()> {
 pub(crate) async fn renew(tx: &mut Tx, order: OrderId, change: ChangeId, at: Timestamp) -> Result<()> {
     let code = Code::draw(u64::from_ne_bytes(random()));
     let salt: [u8; 16] = random();
-    sqlx::query(
+    sqlx::query!(
         "UPDATE check_ins SET code = $2, salt = $3, code_hash = $4, wrong_attempts = 0, drawn_for = $5
          WHERE order_id = $1",
+        order.uuid(),
+        code.as_str(),
+        &salt[..],
+        hash(&salt, &code),
+        change.uuid()
     )
-    .bind(order.uuid())
-    .bind(code.as_str())
-    .bind(salt)
-    .bind(hash(&salt, &code))
-    .bind(change.uuid())
     .execute(&mut **tx)
     .await?;
     timeline::append(tx, order, at, &[("check_in.code_renewed", json!({"change_id": change}))]).await
@@ -77,23 +78,25 @@ pub(crate) async fn unsent_code(
     order: OrderId,
     drawn_for: Option<ChangeId>,
 ) -> Result<Option<Code>> {
-    let code: Option<Option<String>> = sqlx::query_scalar(
+    let code = sqlx::query_scalar!(
         "SELECT code FROM check_ins WHERE order_id = $1 AND drawn_for IS NOT DISTINCT FROM $2",
+        order.uuid(),
+        drawn_for.map(ChangeId::uuid)
     )
-    .bind(order.uuid())
-    .bind(drawn_for.map(ChangeId::uuid))
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(code.flatten().map(Code::from_store))
+    Ok(code.flatten())
 }
 
 /// Forgets that code: the mail server has it, or will never take it.
 pub(crate) async fn erase(tx: &mut Tx, order: OrderId, drawn_for: Option<ChangeId>) -> Result<()> {
-    sqlx::query("UPDATE check_ins SET code = NULL WHERE order_id = $1 AND drawn_for IS NOT DISTINCT FROM $2")
-        .bind(order.uuid())
-        .bind(drawn_for.map(ChangeId::uuid))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE check_ins SET code = NULL WHERE order_id = $1 AND drawn_for IS NOT DISTINCT FROM $2",
+        order.uuid(),
+        drawn_for.map(ChangeId::uuid)
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -121,24 +124,27 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
         if order.status != Status::Paid {
             return Err(Error::WrongStatus(order.status));
         }
-        let (salt, expected, wrong, name): (Vec<u8>, Vec<u8>, i32, Uuid) = sqlx::query_as(
-            "SELECT salt, code_hash, wrong_attempts, coalesce(drawn_for, order_id) FROM check_ins WHERE order_id = $1",
+        let check_in = sqlx::query!(
+            r#"SELECT salt, code_hash, wrong_attempts, coalesce(drawn_for, order_id) AS "name!"
+               FROM check_ins WHERE order_id = $1"#,
+            id.uuid()
         )
-        .bind(id.uuid())
         .fetch_optional(&mut *tx)
         .await?
         .ok_or(Error::NotFound)?;
-        if wrong >= MAX_WRONG {
+        if check_in.wrong_attempts >= MAX_WRONG {
             return Ok(Verdict::Locked);
         }
-        if bool::from(hash(&salt, code).ct_eq(&expected)) {
-            return Ok(Verdict::Right(name));
+        if bool::from(hash(&check_in.salt, code).ct_eq(&check_in.code_hash)) {
+            return Ok(Verdict::Right(check_in.name));
         }
-        sqlx::query("UPDATE check_ins SET wrong_attempts = wrong_attempts + 1 WHERE order_id = $1")
-            .bind(id.uuid())
-            .execute(&mut *tx)
-            .await?;
-        let left = MAX_WRONG - wrong - 1;
+        sqlx::query!(
+            "UPDATE check_ins SET wrong_attempts = wrong_attempts + 1 WHERE order_id = $1",
+            id.uuid()
+        )
+        .execute(&mut *tx)
+        .await?;
+        let left = MAX_WRONG - check_in.wrong_attempts - 1;
         if left == 0 {
             timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))])
                 .await?;
@@ -151,23 +157,25 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
 
 /// Whether no other code has taken the place of the one of this name: what it was drawn for, an order or a change.
 pub(crate) async fn is_good(tx: &mut Tx, order: OrderId, name: Uuid) -> Result<bool> {
-    let is_good: Option<bool> =
-        sqlx::query_scalar("SELECT coalesce(drawn_for, order_id) = $2 FROM check_ins WHERE order_id = $1")
-            .bind(order.uuid())
-            .bind(name)
-            .fetch_optional(&mut **tx)
-            .await?;
+    let is_good = sqlx::query_scalar!(
+        r#"SELECT coalesce(drawn_for, order_id) = $2 AS "is_good!" FROM check_ins WHERE order_id = $1"#,
+        order.uuid(),
+        name
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
     Ok(is_good == Some(true))
 }
 
 /// Something of an order came back, is about to, or is owed again: its code is good for the nights that are left. When
 /// the last of them is back it is worth nothing any more; as long as one is only about to come back, it may be again.
 pub(crate) async fn follow(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
-    let is_open: Option<bool> =
-        sqlx::query_scalar("SELECT closed_at IS NULL FROM check_ins WHERE order_id = $1")
-            .bind(order.uuid())
-            .fetch_optional(&mut **tx)
-            .await?;
+    let is_open = sqlx::query_scalar!(
+        r#"SELECT closed_at IS NULL AS "is_open!" FROM check_ins WHERE order_id = $1"#,
+        order.uuid()
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
     if is_open != Some(true) {
         return Ok(());
     }
@@ -180,12 +188,14 @@ pub(crate) async fn follow(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result
             false => close(tx, order, false, at).await,
         };
     };
-    sqlx::query("UPDATE check_ins SET opens_at = $2, closes_at = $3 WHERE order_id = $1")
-        .bind(order.uuid())
-        .bind(sql(opens_at))
-        .bind(sql(closes_at))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE check_ins SET opens_at = $2, closes_at = $3 WHERE order_id = $1",
+        order.uuid(),
+        sql(opens_at),
+        sql(closes_at)
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -200,25 +210,27 @@ pub(crate) struct CheckIn {
 
 /// None if the order is not paid, or has no stay.
 pub(crate) async fn get(tx: &mut Tx, order: OrderId) -> Result<Option<CheckIn>> {
-    let found: Option<(bool, bool, SqlTime)> = sqlx::query_as(
-        "SELECT used_at IS NOT NULL, closed_at IS NOT NULL, closes_at FROM check_ins WHERE order_id = $1",
+    let check_in = sqlx::query_as!(
+        CheckIn,
+        r#"SELECT used_at IS NOT NULL AS "used!", closed_at IS NOT NULL AS "closed!", closes_at
+           FROM check_ins WHERE order_id = $1"#,
+        order.uuid()
     )
-    .bind(order.uuid())
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(found.map(|(used, closed, closes_at)| CheckIn { used, closed, closes_at: closes_at.to_jiff() }))
+    Ok(check_in)
 }
 
 /// The order is completed, used or not, or nothing is left of it: its code is worth nothing any more.
 pub(crate) async fn close(tx: &mut Tx, order: OrderId, used: bool, at: Timestamp) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "UPDATE check_ins SET code = NULL, closed_at = coalesce(closed_at, $3::timestamptz),
                 used_at = CASE WHEN $2 THEN $3 END
          WHERE order_id = $1",
+        order.uuid(),
+        used,
+        sql(at)
     )
-    .bind(order.uuid())
-    .bind(used)
-    .bind(sql(at))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 
-use crate::{Db, Result, SqlTime};
+use crate::{Db, Result};
 
 /// Who looks at figures does not wait long for them.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -23,26 +23,33 @@ pub struct Backlog {
 }
 
 pub async fn backlog(db: &Db) -> Result<Backlog> {
-    let query = sqlx::query_as(
+    let query = sqlx::query!(
         // Each in the order of its index, so that no plan walks through the table.
-        "SELECT
+        r#"SELECT
              (SELECT count(*) FROM (
                  SELECT FROM orders WHERE workflow_started_at IS NULL
-                 ORDER BY coalesce(dispatch_after, placed_at) LIMIT $1) AS o),
+                 ORDER BY coalesce(dispatch_after, placed_at) LIMIT $1) AS o)
+             AS "unstarted_orders!",
              (SELECT count(*) FROM (
-                 SELECT FROM exceptions WHERE state = 'open' ORDER BY id DESC LIMIT $1) AS e),
+                 SELECT FROM exceptions WHERE state = 'open' ORDER BY id DESC LIMIT $1) AS e)
+             AS "open_exceptions!",
              (SELECT count(*) FROM (
-                 SELECT FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1) AS u),
+                 SELECT FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1) AS u)
+             AS "unpublished_events!",
              (SELECT min(received_at) FROM (
                  SELECT received_at FROM inbox WHERE settled_at IS NULL
-                 ORDER BY coalesce(dispatch_after, received_at) LIMIT $1) AS i)",
+                 ORDER BY coalesce(dispatch_after, received_at) LIMIT $1) AS i)
+             AS oldest_unsettled"#,
+        COUNTED_AT_MOST
     );
-    let read = query.bind(COUNTED_AT_MOST).fetch_one(db.pool());
-    let row: (i64, i64, i64, Option<SqlTime>) =
-        tokio::time::timeout(TIMEOUT, read).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-    let (unstarted_orders, open_exceptions, unpublished_events, oldest) = row;
-    let oldest_unsettled = oldest.map(|at| at.to_jiff());
-    Ok(Backlog { unstarted_orders, open_exceptions, unpublished_events, oldest_unsettled })
+    let read = query.fetch_one(db.pool());
+    let found = tokio::time::timeout(TIMEOUT, read).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    Ok(Backlog {
+        unstarted_orders: found.unstarted_orders,
+        open_exceptions: found.open_exceptions,
+        unpublished_events: found.unpublished_events,
+        oldest_unsettled: found.oldest_unsettled.map(|at| at.to_jiff()),
+    })
 }
 
 /// The pool's connections: at work, open, and how many there may be.

@@ -5,14 +5,14 @@ mod waiting;
 
 use domain::{
     OrderId, RefundId, SignedDuration, Timestamp,
-    money::{Currency, Money},
-    payment::{DisputeReport, DisputeState, Outcome, PaymentReport, RefundReport, RefundState},
+    money::Money,
+    payment::{DisputeReport, EventOutcome, Outcome, PaymentReport, RefundReport, ReportedOutcome},
 };
 
 pub(crate) use waiting::money_that_waits;
 pub use waiting::waiting_money;
 
-use crate::{Db, Error, Lease, Result, SqlTime, Tx, exceptions, lease::put_off, orders, retry::retry, sql};
+use crate::{Db, Error, Lease, Result, Tx, exceptions, lease::put_off, orders, retry::retry, sql};
 
 /// A verified event.
 #[derive(Debug, Clone)]
@@ -110,12 +110,15 @@ pub async fn store_unreadable(db: &Db, event: &Event, why: &str, at: Timestamp) 
 
 /// Whether a payment of this provider's is one of ours, or money of which we took note.
 pub async fn knows_payment(db: &Db, provider: &str, provider_payment_id: &str) -> Result<bool> {
-    let query = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM payments WHERE provider = $1 AND provider_payment_id = $2)
-             OR EXISTS (SELECT 1 FROM exceptions WHERE kind = 'unknown_order' AND source = $3)",
+    let is_known = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM payments WHERE provider = $1 AND provider_payment_id = $2)
+               OR EXISTS (SELECT 1 FROM exceptions WHERE kind = 'unknown_order' AND source = $3)
+               AS "is_known!""#,
+        provider,
+        provider_payment_id,
+        exceptions::source_of_unknown(provider, provider_payment_id)
     );
-    let source = exceptions::source_of_unknown(provider, provider_payment_id);
-    Ok(query.bind(provider).bind(provider_payment_id).bind(source).fetch_one(db.pool()).await?)
+    Ok(is_known.fetch_one(db.pool()).await?)
 }
 
 /// Stores an event of our own about money that was captured before: its order's workflow comes to know what was decided
@@ -142,29 +145,29 @@ pub(crate) async fn store_own(
 /// None if the event is known already.
 async fn insert(tx: &mut Tx, event: &Event, at: Timestamp) -> Result<Option<i64>> {
     let columns = Columns::of(event.notice.as_ref());
-    let id = sqlx::query_scalar(
+    let id = sqlx::query_scalar!(
         "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
                             amount, currency, settled_at, refund_id, provider_refund_id, state_text,
                             provider_dispute_id, told_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 THEN $5 END, $12, $13, $14, $15, $16)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (provider, event_id) DO NOTHING RETURNING id",
+        event.provider,
+        event.event_id,
+        event.kind,
+        event.body,
+        sql(at),
+        columns.order.map(OrderId::uuid),
+        columns.payment_id,
+        columns.outcome.map(|outcome| EventOutcome::from(outcome).as_str()),
+        columns.money.map(|money| money.amount),
+        columns.money.map(|money| money.currency.code()),
+        columns.asks_for_nothing.then(|| sql(at)),
+        columns.refund.map(RefundId::uuid),
+        columns.provider_refund_id,
+        columns.state_text,
+        columns.provider_dispute_id,
+        event.told_at.map(sql)
     )
-    .bind(&event.provider)
-    .bind(&event.event_id)
-    .bind(&event.kind)
-    .bind(&event.body)
-    .bind(sql(at))
-    .bind(columns.order.map(OrderId::uuid))
-    .bind(columns.payment_id)
-    .bind(columns.outcome)
-    .bind(columns.money.map(|money| money.amount))
-    .bind(columns.money.map(|money| money.currency.code()))
-    .bind(columns.asks_for_nothing)
-    .bind(columns.refund.map(RefundId::uuid))
-    .bind(columns.provider_refund_id)
-    .bind(columns.state_text)
-    .bind(columns.provider_dispute_id)
-    .bind(event.told_at.map(sql))
     .fetch_optional(&mut **tx)
     .await?;
     Ok(id)
@@ -175,7 +178,7 @@ async fn insert(tx: &mut Tx, event: &Event, at: Timestamp) -> Result<Option<i64>
 struct Columns<'a> {
     order: Option<OrderId>,
     payment_id: Option<&'a str>,
-    outcome: Option<&'static str>,
+    outcome: Option<ReportedOutcome>,
     money: Option<Money>,
     asks_for_nothing: bool,
     refund: Option<RefundId>,
@@ -191,7 +194,7 @@ impl<'a> Columns<'a> {
             Some(Notice::Payment { order, report }) => Self {
                 order: *order,
                 payment_id: Some(&report.payment_id),
-                outcome: Some(report.outcome.as_str()),
+                outcome: Some(ReportedOutcome::Payment(report.outcome)),
                 money: Some(report.money),
                 asks_for_nothing: order.is_none(),
                 ..Self::default()
@@ -199,7 +202,7 @@ impl<'a> Columns<'a> {
             Some(Notice::Refund { order, report }) => Self {
                 order: *order,
                 payment_id: Some(&report.payment_id),
-                outcome: Some(refund_outcome(report.state)),
+                outcome: Some(ReportedOutcome::Refund(report.state)),
                 money: Some(report.money),
                 refund: report.refund,
                 provider_refund_id: Some(&report.provider_refund_id),
@@ -208,7 +211,7 @@ impl<'a> Columns<'a> {
             },
             Some(Notice::Dispute(report)) => Self {
                 payment_id: Some(&report.payment_id),
-                outcome: Some(dispute_outcome(report.state)),
+                outcome: Some(ReportedOutcome::Dispute(report.state)),
                 money: Some(report.money),
                 provider_dispute_id: Some(&report.provider_dispute_id),
                 state_text: Some(&report.state_text),
@@ -216,38 +219,6 @@ impl<'a> Columns<'a> {
             },
         }
     }
-}
-
-fn refund_outcome(state: RefundState) -> &'static str {
-    match state {
-        RefundState::Requested | RefundState::Pending => "refund_pending",
-        RefundState::Succeeded => "refund_succeeded",
-        RefundState::Failed => "refund_failed",
-    }
-}
-
-fn dispute_outcome(state: DisputeState) -> &'static str {
-    match state {
-        DisputeState::Open => "dispute_open",
-        DisputeState::Won => "dispute_won",
-        DisputeState::Lost => "dispute_lost",
-    }
-}
-
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: i64,
-    order_id: Option<uuid::Uuid>,
-    provider: String,
-    event_id: String,
-    payment_id: String,
-    outcome: String,
-    amount: i64,
-    currency: String,
-    refund_id: Option<uuid::Uuid>,
-    provider_refund_id: Option<String>,
-    provider_dispute_id: Option<String>,
-    state_text: Option<String>,
 }
 
 /// An event that the engine had for this long without settling it was lost there: somebody terminated
@@ -258,72 +229,69 @@ const LOST: SignedDuration = SignedDuration::from_mins(10);
 /// about is settled.
 pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
     let lost = lease.now.saturating_sub(LOST).unwrap_or(lease.now);
-    let rows: Vec<Row> = sqlx::query_as(
-        "WITH due AS (
-             SELECT id FROM inbox
-             WHERE settled_at IS NULL AND received_at < $2 AND coalesce(dispatch_after, received_at) < $1
-               AND (dispatched_at IS NULL OR dispatched_at < $3)
-               AND (outcome IN ('succeeded', 'failed') OR NOT EXISTS (
-                   SELECT 1 FROM inbox c
-                   WHERE c.settled_at IS NULL AND c.provider = inbox.provider
-                     AND c.payment_id = inbox.payment_id AND c.outcome = 'succeeded'))
-             ORDER BY coalesce(dispatch_after, received_at) LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
-         )
-         UPDATE inbox SET dispatch_after = $5 WHERE id = ANY(ARRAY(SELECT id FROM due))
-         RETURNING id, order_id, provider, event_id, payment_id, outcome, amount, currency, refund_id,
-                   provider_refund_id, provider_dispute_id, state_text",
+    let rows = sqlx::query!(
+        r#"WITH due AS (
+               SELECT id FROM inbox
+               WHERE settled_at IS NULL AND received_at < $2 AND coalesce(dispatch_after, received_at) < $1
+                 AND (dispatched_at IS NULL OR dispatched_at < $3)
+                 AND (outcome IN ('succeeded', 'failed') OR NOT EXISTS (
+                     SELECT 1 FROM inbox c
+                     WHERE c.settled_at IS NULL AND c.provider = inbox.provider
+                       AND c.payment_id = inbox.payment_id AND c.outcome = 'succeeded'))
+               ORDER BY coalesce(dispatch_after, received_at) LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED
+           )
+           UPDATE inbox SET dispatch_after = $5 WHERE id = ANY(ARRAY(SELECT id FROM due))
+           RETURNING id, order_id, provider, event_id, payment_id AS "payment_id!", outcome AS "outcome!",
+                     amount AS "amount!", currency AS "currency!", refund_id,
+                     provider_refund_id, provider_dispute_id, state_text"#,
+        sql(lease.now),
+        sql(lease.older_than),
+        sql(lost),
+        lease.limit,
+        sql(lease.until)
     )
-    .bind(sql(lease.now))
-    .bind(sql(lease.older_than))
-    .bind(sql(lost))
-    .bind(lease.limit)
-    .bind(sql(lease.until))
     .fetch_all(db.pool())
     .await?;
-    rows.into_iter().map(pending).collect()
+    let pending = rows.into_iter().map(|row| {
+        let money = Money::new(row.amount, row.currency);
+        let (provider, event_id, payment_id) = (row.provider, row.event_id, row.payment_id);
+        let state_text = row.state_text.unwrap_or_default();
+        let what = match (row.outcome.into(), row.order_id) {
+            (ReportedOutcome::Payment(outcome), Some(order)) => {
+                What::Payment(order, PaymentReport { provider, event_id, payment_id, outcome, money })
+            }
+            (ReportedOutcome::Payment(_), None) => {
+                return Err(Error::corrupt("an event without an order waits for one"));
+            }
+            (ReportedOutcome::Refund(state), _) => What::Refund(RefundReport {
+                provider,
+                event_id,
+                refund: row.refund_id,
+                provider_refund_id: row.provider_refund_id.unwrap_or_default(),
+                payment_id,
+                state,
+                state_text,
+                money,
+            }),
+            (ReportedOutcome::Dispute(state), _) => What::Dispute(DisputeReport {
+                provider,
+                event_id,
+                provider_dispute_id: row.provider_dispute_id.unwrap_or_default(),
+                payment_id,
+                state,
+                state_text,
+                money,
+            }),
+        };
+        Ok(Pending { id: row.id, what })
+    });
+    pending.collect()
 }
 
 /// Gives leased events back, to be taken again after `until`.
 pub async fn put_off(db: &Db, ids: &[i64], until: Timestamp) -> Result<()> {
-    sqlx::query(put_off!("inbox")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    put_off!("inbox", ids, until).execute(db.pool()).await?;
     Ok(())
-}
-
-fn pending(row: Row) -> Result<Pending> {
-    let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
-    let money = Money::new(row.amount, currency);
-    if let Some(state) = row.outcome.strip_prefix("dispute_") {
-        let report = DisputeReport {
-            provider: row.provider,
-            event_id: row.event_id,
-            provider_dispute_id: row.provider_dispute_id.unwrap_or_default(),
-            payment_id: row.payment_id,
-            state: DisputeState::parse(state).map_err(Error::corrupt)?,
-            state_text: row.state_text.unwrap_or_default(),
-            money,
-        };
-        return Ok(Pending { id: row.id, what: What::Dispute(report) });
-    }
-    let what = match (row.outcome.strip_prefix("refund_"), row.order_id) {
-        (Some(state), _) => What::Refund(RefundReport {
-            provider: row.provider,
-            event_id: row.event_id,
-            refund: row.refund_id.map(RefundId::from_uuid),
-            provider_refund_id: row.provider_refund_id.unwrap_or_default(),
-            payment_id: row.payment_id,
-            state: RefundState::parse(state).map_err(Error::corrupt)?,
-            state_text: row.state_text.unwrap_or_default(),
-            money,
-        }),
-        (None, Some(order)) => {
-            let outcome = Outcome::parse(&row.outcome).map_err(Error::corrupt)?;
-            let (provider, event_id, payment_id) = (row.provider, row.event_id, row.payment_id);
-            let report = PaymentReport { provider, event_id, payment_id, outcome, money };
-            What::Payment(OrderId::from_uuid(order), report)
-        }
-        (None, None) => return Err(Error::corrupt("an event without an order waits for one")),
-    };
-    Ok(Pending { id: row.id, what })
 }
 
 /// What is noted of an event (of a provider, by its id). A report that came by another way has none.
@@ -335,22 +303,26 @@ pub(crate) struct Noted {
 }
 
 pub(crate) async fn event(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Noted> {
-    let noted: Option<(bool, Option<SqlTime>)> = sqlx::query_as(
-        "SELECT settled_at IS NOT NULL, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
+    let noted = sqlx::query!(
+        "SELECT settled_at, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
+        provider,
+        event_id
     )
-    .bind(provider)
-    .bind(event_id)
-    .fetch_optional(&mut **tx)
-    .await?;
-    let noted = noted.map(|(is_settled, at)| Noted { is_settled, told_at: at.map(|at| at.to_jiff()) });
-    Ok(noted.unwrap_or_default())
+    .map(|event| Noted {
+        is_settled: event.settled_at.is_some(),
+        told_at: event.told_at.map(|at| at.to_jiff()),
+    });
+    Ok(noted.fetch_optional(&mut **tx).await?.unwrap_or_default())
 }
 
 /// When an event was stored. One that came by another way has no row.
 pub(crate) async fn received_at(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Option<Timestamp>> {
-    let query = sqlx::query_scalar("SELECT received_at FROM inbox WHERE provider = $1 AND event_id = $2");
-    let at: Option<SqlTime> = query.bind(provider).bind(event_id).fetch_optional(&mut **tx).await?;
-    Ok(at.map(|at| at.to_jiff()))
+    let received_at = sqlx::query_scalar!(
+        "SELECT received_at FROM inbox WHERE provider = $1 AND event_id = $2",
+        provider,
+        event_id
+    );
+    Ok(received_at.fetch_optional(&mut **tx).await?.map(|at| at.to_jiff()))
 }
 
 /// Whether a capture was reported that nobody has settled yet.
@@ -359,22 +331,25 @@ pub(crate) async fn capture_is_under_way(
     provider: &str,
     provider_payment_id: &str,
 ) -> Result<bool> {
-    let query = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM inbox WHERE settled_at IS NULL AND provider = $1 AND payment_id = $2
-                                              AND outcome = 'succeeded')",
+    let is_under_way = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM inbox WHERE settled_at IS NULL AND provider = $1 AND payment_id = $2
+                                                AND outcome = 'succeeded') AS "is_under_way!""#,
+        provider,
+        provider_payment_id
     );
-    Ok(query.bind(provider).bind(provider_payment_id).fetch_one(&mut **tx).await?)
+    Ok(is_under_way.fetch_one(&mut **tx).await?)
 }
 
 /// Notes that the engine has these events, as far as they are not settled already. Never waits: who has one locked is
 /// settling it.
 pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "UPDATE inbox SET dispatched_at = $2
-         WHERE id = ANY(ARRAY(SELECT id FROM inbox WHERE id = ANY($1) AND settled_at IS NULL FOR NO KEY UPDATE SKIP LOCKED))",
+         WHERE id = ANY(ARRAY(SELECT id FROM inbox WHERE id = ANY($1) AND settled_at IS NULL
+                      FOR NO KEY UPDATE SKIP LOCKED))",
+        ids,
+        sql(at)
     )
-    .bind(ids)
-    .bind(sql(at))
     .execute(db.pool())
     .await?;
     Ok(())
@@ -383,14 +358,16 @@ pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> 
 /// Notes that what these events (of a provider, by its id) say was acted on. A report that came by another way has no
 /// event.
 pub(crate) async fn mark_settled(tx: &mut Tx, events: &[(&str, &str, Timestamp)]) -> Result<()> {
-    sqlx::query(
+    let (providers, ids, times): (Vec<_>, Vec<_>, Vec<_>) =
+        events.iter().map(|(provider, event, at)| (*provider, *event, sql(*at))).collect();
+    sqlx::query!(
         "UPDATE inbox i SET settled_at = e.at
          FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS e (provider, event_id, at)
          WHERE i.provider = e.provider AND i.event_id = e.event_id AND i.settled_at IS NULL",
+        providers as _,
+        ids as _,
+        times as _
     )
-    .bind(events.iter().map(|(provider, ..)| *provider).collect::<Vec<_>>())
-    .bind(events.iter().map(|(_, event, _)| *event).collect::<Vec<_>>())
-    .bind(events.iter().map(|(.., at)| sql(*at)).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -20,13 +20,15 @@ pub struct Lease {
 
 /// Puts rows of a table off until another time. Never waits: a row that somebody has locked keeps the lease it has.
 macro_rules! put_off {
-    ($table:literal) => {
-        concat!(
-            "UPDATE ",
-            $table,
-            " SET dispatch_after = $2 WHERE id = ANY(ARRAY(SELECT id FROM ",
-            $table,
-            " WHERE id = ANY($1) FOR NO KEY UPDATE SKIP LOCKED))"
+    ($table:literal, $ids:expr, $until:expr) => {
+        sqlx::query!(
+            "UPDATE "
+                + $table
+                + " SET dispatch_after = $2 WHERE id = ANY(ARRAY(SELECT id FROM "
+                + $table
+                + " WHERE id = ANY($1) FOR NO KEY UPDATE SKIP LOCKED))",
+            $ids,
+            $crate::sql($until)
         )
     };
 }

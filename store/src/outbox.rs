@@ -3,7 +3,10 @@
 use domain::{OrderId, Timestamp};
 use serde_json::Value;
 
-use crate::{Result, Tx, sql};
+use crate::{
+    Result, Tx, sql,
+    timeline::{Columns, New},
+};
 
 pub(crate) async fn append(
     tx: &mut Tx,
@@ -16,21 +19,20 @@ pub(crate) async fn append(
 }
 
 /// The same for many orders.
-pub(crate) async fn append_all(
-    tx: &mut Tx,
-    events: &[(OrderId, Timestamp, &'static str, Value)],
-) -> Result<()> {
-    sqlx::query(
+pub(crate) async fn append_all(tx: &mut Tx, events: &[New<OrderId>]) -> Result<()> {
+    let (orders, times, kinds, data): Columns<'_> =
+        events.iter().map(|(order, at, kind, data)| (order.uuid(), sql(*at), *kind, data)).collect();
+    sqlx::query!(
         "INSERT INTO outbox (order_id, at, type, data)
          SELECT order_id, at, type, data
          FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
               WITH ORDINALITY AS e (order_id, at, type, data, position)
          ORDER BY position",
+        &orders,
+        times as _,
+        kinds as _,
+        data as _
     )
-    .bind(events.iter().map(|(order, ..)| order.uuid()).collect::<Vec<_>>())
-    .bind(events.iter().map(|(_, at, ..)| sql(*at)).collect::<Vec<_>>())
-    .bind(events.iter().map(|(_, _, kind, _)| *kind).collect::<Vec<_>>())
-    .bind(events.iter().map(|(.., data)| data).collect::<Vec<_>>())
     .execute(&mut **tx)
     .await?;
     Ok(())

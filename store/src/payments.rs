@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     OrderId, PaymentId, Timestamp,
-    money::{Currency, Money},
+    money::Money,
     order::Status,
-    payment::PaymentReport,
+    payment::{PaymentReport, PaymentState},
 };
 use serde_json::Value;
 
-use crate::{Db, Error, Result, SqlTime, Tx, orders, random, retry::retry, sql};
+use crate::{Db, Error, Result, Tx, orders, random, retry::retry, sql};
 
 #[derive(Debug, Clone)]
 pub struct Payment {
@@ -20,8 +20,7 @@ pub struct Payment {
     pub provider: String,
     /// Not known while the provider is being asked.
     pub provider_payment_id: Option<String>,
-    /// `opening`, `open`, `closing`, `succeeded`, `failed` or `cancelled`.
-    pub state: String,
+    pub state: PaymentState,
     /// The provider's own word for it.
     pub state_text: String,
     pub money: Money,
@@ -35,53 +34,32 @@ pub struct Payment {
     pub updated_at: Timestamp,
 }
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    id: uuid::Uuid,
-    order_id: uuid::Uuid,
-    provider: String,
-    provider_payment_id: Option<String>,
-    state: String,
-    state_text: String,
-    amount: i64,
-    currency: String,
-    applied: i64,
-    expires_at: Option<SqlTime>,
-    captured_at: Option<SqlTime>,
-    client: Option<Value>,
-    created_at: SqlTime,
-    updated_at: SqlTime,
-}
-
-/// The columns of a [`Row`], by name: a prepared statement with a star fails once an update has added a column.
-macro_rules! columns {
-    () => {
-        "id, order_id, provider, provider_payment_id, state, state_text, amount, currency, applied, expires_at,
-         captured_at, client, created_at, updated_at"
-    };
-}
-
-impl TryFrom<Row> for Payment {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self> {
-        let currency = Currency::parse(&row.currency).map_err(Error::corrupt)?;
-        Ok(Self {
-            id: PaymentId::from_uuid(row.id),
-            order: OrderId::from_uuid(row.order_id),
+/// A statement that gives payments, from before its columns to what follows them.
+macro_rules! payments {
+    ($begin:literal, $end:literal $(, $arguments:expr)+) => {
+        sqlx::query!(
+            $begin
+                + " id, order_id, provider, provider_payment_id, state, state_text, amount, currency, applied,
+                    expires_at, captured_at, client, created_at, updated_at "
+                + $end
+            $(, $arguments)+
+        )
+        .map(|row| Payment {
+            id: row.id,
+            order: row.order_id,
             provider: row.provider,
             provider_payment_id: row.provider_payment_id,
             state: row.state,
             state_text: row.state_text,
-            money: Money::new(row.amount, currency),
+            money: Money::new(row.amount, row.currency),
             applied: row.applied,
-            expires_at: row.expires_at.map(|t| t.to_jiff()),
-            captured_at: row.captured_at.map(|t| t.to_jiff()),
+            expires_at: row.expires_at.map(|at| at.to_jiff()),
+            captured_at: row.captured_at.map(|at| at.to_jiff()),
             client: row.client,
             created_at: row.created_at.to_jiff(),
             updated_at: row.updated_at.to_jiff(),
         })
-    }
+    };
 }
 
 /// What a provider reported of an order's money.
@@ -97,9 +75,9 @@ pub(crate) struct Reported<'a> {
 /// the payments of which something new was learnt.
 pub(crate) async fn record(tx: &mut Tx, reported: &[Reported<'_>]) -> Result<BTreeMap<OrderId, PaymentId>> {
     let column = |of: fn(&PaymentReport) -> &str| reported.iter().map(|it| of(it.report)).collect::<Vec<_>>();
-    let rows: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(
-        "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount, currency,
-                               applied, created_at, updated_at, captured_at)
+    let recorded = sqlx::query!(
+        "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount,
+                               currency, applied, created_at, updated_at, captured_at)
          SELECT id, order_id, provider, payment_id, outcome, outcome, amount, currency, applied, at, at,
                 CASE WHEN outcome = 'succeeded' THEN at END
          FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
@@ -111,37 +89,43 @@ pub(crate) async fn record(tx: &mut Tx, reported: &[Reported<'_>]) -> Result<BTr
                  captured_at = excluded.captured_at, updated_at = excluded.updated_at, client = NULL
              WHERE payments.state <> 'succeeded' AND excluded.state = 'succeeded'
          RETURNING order_id, id",
+        &reported.iter().map(|it| PaymentId::new(it.at, random()).uuid()).collect::<Vec<_>>(),
+        &reported.iter().map(|it| it.order.uuid()).collect::<Vec<_>>(),
+        column(|report| &report.provider) as _,
+        column(|report| &report.payment_id) as _,
+        column(|report| report.outcome.as_str()) as _,
+        &reported.iter().map(|it| it.report.money.amount).collect::<Vec<_>>(),
+        column(|report| report.money.currency.code()) as _,
+        &reported.iter().map(|it| it.applied).collect::<Vec<_>>(),
+        reported.iter().map(|it| sql(it.at)).collect::<Vec<_>>() as _
     )
-    .bind(reported.iter().map(|it| PaymentId::new(it.at, random()).uuid()).collect::<Vec<_>>())
-    .bind(reported.iter().map(|it| it.order.uuid()).collect::<Vec<_>>())
-    .bind(column(|report| &report.provider))
-    .bind(column(|report| &report.payment_id))
-    .bind(column(|report| report.outcome.as_str()))
-    .bind(reported.iter().map(|it| it.report.money.amount).collect::<Vec<_>>())
-    .bind(column(|report| report.money.currency.code()))
-    .bind(reported.iter().map(|it| it.applied).collect::<Vec<_>>())
-    .bind(reported.iter().map(|it| sql(it.at)).collect::<Vec<_>>())
     .fetch_all(&mut **tx)
     .await?;
-    let payment = |(order, id)| (OrderId::from_uuid(order), PaymentId::from_uuid(id));
-    Ok(rows.into_iter().map(payment).collect())
+    Ok(recorded.into_iter().map(|payment| (payment.order_id, payment.id)).collect())
 }
 
 /// Notes that captured money pays an order: its own, or the one that took its place.
 pub(crate) async fn apply(tx: &mut Tx, id: PaymentId, amount: i64, instead: Option<OrderId>) -> Result<()> {
-    sqlx::query("UPDATE payments SET applied = $2, pays_order = $3 WHERE id = $1")
-        .bind(id.uuid())
-        .bind(amount)
-        .bind(instead.map(OrderId::uuid))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE payments SET applied = $2, pays_order = $3 WHERE id = $1",
+        id.uuid(),
+        amount,
+        instead.map(OrderId::uuid)
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
 /// Notes that more of captured money pays its order.
 pub(crate) async fn apply_more(tx: &mut Tx, id: PaymentId, amount: i64) -> Result<()> {
-    let query = sqlx::query("UPDATE payments SET applied = applied + $2, pays_order = NULL WHERE id = $1");
-    query.bind(id.uuid()).bind(amount).execute(&mut **tx).await?;
+    sqlx::query!(
+        "UPDATE payments SET applied = applied + $2, pays_order = NULL WHERE id = $1",
+        id.uuid(),
+        amount
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -166,46 +150,42 @@ pub async fn begin(
         if locked.status != Status::AwaitingPayment || locked.is_too_late(at) {
             return Err(Error::WrongStatus(locked.status));
         }
-        sqlx::query(
+        sqlx::query!(
             "UPDATE payments SET state = 'closing', client = NULL, updated_at = $2
-         WHERE order_id = $1 AND state IN ('opening', 'open')",
+             WHERE order_id = $1 AND state IN ('opening', 'open')",
+            order.uuid(),
+            sql(at)
         )
-        .bind(order.uuid())
-        .bind(sql(at))
         .execute(&mut *tx)
         .await?;
-        let row: Option<Row> = sqlx::query_as(concat!(
-        "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at, idempotency_key,
-                               created_at, updated_at)
-         VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8)
-         ON CONFLICT (idempotency_key) DO NOTHING RETURNING ",
-        columns!()
-    ))
-        .bind(PaymentId::new(at, random()).uuid())
-        .bind(order.uuid())
-        .bind(provider)
-        .bind(locked.due().amount)
-        .bind(locked.currency.code())
-        .bind(sql(locked.payment_due_at))
-        .bind(key)
-        .bind(sql(at))
-        .fetch_optional(&mut *tx)
-        .await?;
+        let begun = payments!(
+            "INSERT INTO payments (id, order_id, provider, state, amount, currency, expires_at,
+                                   idempotency_key, created_at, updated_at)
+             VALUES ($1, $2, $3, 'opening', $4, $5, $6, $7, $8, $8)
+             ON CONFLICT (idempotency_key) DO NOTHING RETURNING",
+            "",
+            PaymentId::new(at, random()).uuid(),
+            order.uuid(),
+            provider,
+            locked.due().amount,
+            locked.currency.code(),
+            sql(locked.payment_due_at),
+            key,
+            sql(at)
+        );
         // Our order is locked: whoever took the key since we looked did so for another one.
-        let row = row.ok_or(Error::KeyReused)?;
+        let begun = begun.fetch_optional(&mut *tx).await?.ok_or(Error::KeyReused)?;
         tx.commit().await?;
-        row.try_into()
+        Ok(begun)
     })
     .await
 }
 
 async fn replay(tx: &mut Tx, order: OrderId, key: &str) -> Result<Option<Payment>> {
-    let row: Option<Row> =
-        sqlx::query_as(concat!("SELECT ", columns!(), " FROM payments WHERE idempotency_key = $1"))
-            .bind(key)
-            .fetch_optional(&mut **tx)
-            .await?;
-    match row.map(Payment::try_from).transpose()? {
+    match payments!("SELECT", "FROM payments WHERE idempotency_key = $1", key)
+        .fetch_optional(&mut **tx)
+        .await?
+    {
         Some(payment) if payment.order != order => Err(Error::KeyReused),
         payment => Ok(payment),
     }
@@ -225,27 +205,27 @@ pub async fn opened(
         let mut tx = db.begin().await?;
         orders::lock(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
         let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
-        let row: Row = match told {
+        let opened = match told {
             Some(told) => told,
             None => {
-                sqlx::query_as(concat!(
+                payments!(
                     "UPDATE payments SET provider_payment_id = $2, state_text = $3, updated_at = $5,
-                        state = CASE state WHEN 'opening' THEN 'open' ELSE state END,
-                        client = CASE state WHEN 'opening' THEN $4 ELSE client END
-                 WHERE id = $1 RETURNING ",
-                    columns!()
-                ))
-                .bind(payment.id.uuid())
-                .bind(provider_payment_id)
-                .bind(state_text)
-                .bind(client)
-                .bind(sql(at))
+                            state = CASE state WHEN 'opening' THEN 'open' ELSE state END,
+                            client = CASE state WHEN 'opening' THEN $4 ELSE client END
+                     WHERE id = $1 RETURNING",
+                    "",
+                    payment.id.uuid(),
+                    provider_payment_id,
+                    state_text,
+                    client,
+                    sql(at)
+                )
                 .fetch_one(&mut *tx)
                 .await?
             }
         };
         tx.commit().await?;
-        row.try_into()
+        Ok(opened)
     })
     .await
 }
@@ -256,50 +236,59 @@ async fn stand_aside(
     ours: &Payment,
     provider_payment_id: &str,
     at: Timestamp,
-) -> Result<Option<Row>> {
-    let told: Option<uuid::Uuid> = sqlx::query_scalar(
+) -> Result<Option<Payment>> {
+    let told = sqlx::query_scalar!(
         "SELECT id FROM payments
          WHERE order_id = $1 AND provider = $2 AND provider_payment_id = $3 AND id <> $4",
+        ours.order.uuid(),
+        ours.provider,
+        provider_payment_id,
+        ours.id.uuid()
     )
-    .bind(ours.order.uuid())
-    .bind(&ours.provider)
-    .bind(provider_payment_id)
-    .bind(ours.id.uuid())
     .fetch_optional(&mut **tx)
     .await?;
     let Some(told) = told else { return Ok(None) };
-    let key: Option<String> =
-        sqlx::query_scalar("SELECT idempotency_key FROM payments WHERE id = $1 FOR NO KEY UPDATE")
-            .bind(ours.id.uuid())
-            .fetch_one(&mut **tx)
-            .await?;
-    sqlx::query(
+    let key = sqlx::query_scalar!(
+        "SELECT idempotency_key FROM payments WHERE id = $1 FOR NO KEY UPDATE",
+        ours.id.uuid()
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    sqlx::query!(
         "UPDATE payments SET state = 'failed', state_text = $2, idempotency_key = NULL, client = NULL,
                 updated_at = $3
          WHERE id = $1",
+        ours.id.uuid(),
+        format!("the provider told of it: {told}"),
+        sql(at)
     )
-    .bind(ours.id.uuid())
-    .bind(format!("the provider told of it: {}", PaymentId::from_uuid(told)))
-    .bind(sql(at))
     .execute(&mut **tx)
     .await?;
-    let row = sqlx::query_as(concat!(
-        "UPDATE payments SET idempotency_key = coalesce(idempotency_key, $2) WHERE id = $1 RETURNING ",
-        columns!()
-    ));
-    Ok(Some(row.bind(told).bind(key).fetch_one(&mut **tx).await?))
+    let told = payments!(
+        "UPDATE payments SET idempotency_key = coalesce(idempotency_key, $2) WHERE id = $1 RETURNING",
+        "",
+        told.uuid(),
+        key
+    );
+    Ok(Some(told.fetch_one(&mut **tx).await?))
 }
 
-/// Notes that an attempt will bring no money: `failed` or `cancelled`. What was captured stays captured.
-pub async fn close(db: &Db, id: PaymentId, state: &str, state_text: &str, at: Timestamp) -> Result<()> {
-    sqlx::query(
+/// Notes that an attempt will bring no money: it failed, or was cancelled. What was captured stays captured.
+pub async fn close(
+    db: &Db,
+    id: PaymentId,
+    state: PaymentState,
+    state_text: &str,
+    at: Timestamp,
+) -> Result<()> {
+    sqlx::query!(
         "UPDATE payments SET state = $2, state_text = $3, client = NULL, updated_at = $4
          WHERE id = $1 AND state IN ('opening', 'open', 'closing')",
+        id.uuid(),
+        state.as_str(),
+        state_text,
+        sql(at)
     )
-    .bind(id.uuid())
-    .bind(state)
-    .bind(state_text)
-    .bind(sql(at))
     .execute(db.pool())
     .await?;
     Ok(())
@@ -307,22 +296,25 @@ pub async fn close(db: &Db, id: PaymentId, state: &str, state_text: &str, at: Ti
 
 /// Notes the provider's own word for the state of an attempt.
 pub async fn note_state_text(db: &Db, id: PaymentId, text: &str, at: Timestamp) -> Result<()> {
-    let note = "UPDATE payments SET state_text = $2, updated_at = $3 WHERE id = $1 AND state_text <> $2";
-    sqlx::query(note).bind(id.uuid()).bind(text).bind(sql(at)).execute(db.pool()).await?;
+    sqlx::query!(
+        "UPDATE payments SET state_text = $2, updated_at = $3 WHERE id = $1 AND state_text <> $2",
+        id.uuid(),
+        text,
+        sql(at)
+    )
+    .execute(db.pool())
+    .await?;
     Ok(())
 }
 
 /// The attempts of an order that could still bring money.
 pub async fn unfinished(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM payments WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') ORDER BY id"
-    ))
-    .bind(order.uuid())
-    .fetch_all(db.pool())
-    .await?;
-    rows.into_iter().map(Payment::try_from).collect()
+    let unfinished = payments!(
+        "SELECT",
+        "FROM payments WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') ORDER BY id",
+        order.uuid()
+    );
+    Ok(unfinished.fetch_all(db.pool()).await?)
 }
 
 /// Whether this very payment pays the order.
@@ -332,65 +324,59 @@ pub(crate) async fn pays(
     provider: &str,
     provider_payment_id: &str,
 ) -> Result<bool> {
-    let query = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM payments
-                        WHERE order_id = $1 AND provider = $2 AND provider_payment_id = $3
-                          AND applied > 0 AND pays_order IS NULL)",
+    let pays = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM payments
+                          WHERE order_id = $1 AND provider = $2 AND provider_payment_id = $3
+                            AND applied > 0 AND pays_order IS NULL) AS "pays!""#,
+        order.uuid(),
+        provider,
+        provider_payment_id
     );
-    let query = query.bind(order.uuid()).bind(provider).bind(provider_payment_id);
-    Ok(query.fetch_one(&mut **tx).await?)
+    Ok(pays.fetch_one(&mut **tx).await?)
 }
 
 /// Whether money for this order, which had ended, pays another in its place.
 pub(crate) async fn is_replaced(tx: &mut Tx, order: OrderId) -> Result<bool> {
-    let replaced = "SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL)";
-    Ok(sqlx::query_scalar(replaced).bind(order.uuid()).fetch_one(&mut **tx).await?)
+    let is_replaced = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM payments WHERE order_id = $1 AND pays_order IS NOT NULL)
+           AS "is_replaced!""#,
+        order.uuid()
+    );
+    Ok(is_replaced.fetch_one(&mut **tx).await?)
 }
 
 /// Those of the orders that an attempt could still bring money for.
 pub(crate) async fn with_unfinished(tx: &mut Tx, orders: &[OrderId]) -> Result<BTreeSet<OrderId>> {
-    let query = sqlx::query_scalar(
-        "SELECT order_id FROM payments WHERE order_id = ANY($1) AND state IN ('opening', 'open', 'closing')",
-    );
     let orders: Vec<_> = orders.iter().map(|id| id.uuid()).collect();
-    let rows: Vec<uuid::Uuid> = query.bind(orders).fetch_all(&mut **tx).await?;
-    Ok(rows.into_iter().map(OrderId::from_uuid).collect())
+    let unfinished = sqlx::query_scalar!(
+        "SELECT order_id FROM payments WHERE order_id = ANY($1) AND state IN ('opening', 'open', 'closing')",
+        &orders
+    );
+    Ok(unfinished.fetch_all(&mut **tx).await?.into_iter().collect())
 }
 
 /// Gives up the attempts of which the provider does not say what became.
 pub(crate) async fn give_up(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(
+    let given_up = payments!(
         "UPDATE payments SET state = 'failed', state_text = 'the provider did not say', client = NULL,
                 updated_at = $2
-         WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') RETURNING ",
-        columns!()
-    ))
-    .bind(order.uuid())
-    .bind(sql(at))
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter().map(Payment::try_from).collect()
+         WHERE order_id = $1 AND state IN ('opening', 'open', 'closing') RETURNING",
+        "",
+        order.uuid(),
+        sql(at)
+    );
+    Ok(given_up.fetch_all(&mut **tx).await?)
 }
 
 pub async fn get(db: &Db, order: OrderId, id: PaymentId) -> Result<Payment> {
-    let row: Option<Row> =
-        sqlx::query_as(concat!("SELECT ", columns!(), " FROM payments WHERE id = $1 AND order_id = $2"))
-            .bind(id.uuid())
-            .bind(order.uuid())
-            .fetch_optional(db.pool())
-            .await?;
-    row.ok_or(Error::NotFound)?.try_into()
+    let payment =
+        payments!("SELECT", "FROM payments WHERE id = $1 AND order_id = $2", id.uuid(), order.uuid());
+    payment.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
 /// All attempts of an order, and what paid it in place of another, oldest first.
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
-    let rows: Vec<Row> = sqlx::query_as(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM payments WHERE order_id = $1 OR pays_order = $1 ORDER BY id"
-    ))
-    .bind(order.uuid())
-    .fetch_all(db.pool())
-    .await?;
-    rows.into_iter().map(Payment::try_from).collect()
+    let payments =
+        payments!("SELECT", "FROM payments WHERE order_id = $1 OR pays_order = $1 ORDER BY id", order.uuid());
+    Ok(payments.fetch_all(db.pool()).await?)
 }

@@ -10,10 +10,11 @@
 use domain::{
     ChangeId, OrderId, RefundId, SignedDuration, Timestamp,
     change::Kind,
+    exception,
     mail::MailKind,
     money::Money,
     order::Status,
-    payment::{Mismatch, PaymentReport, RefundState},
+    payment::{PaymentReport, RefundState},
     policy::expires_at,
 };
 use serde::{Deserialize, Serialize};
@@ -229,7 +230,7 @@ pub enum Settled {
     Known,
     /// The order had ended; this new one took its place.
     Reinstated(OrderId),
-    Unmatched(Mismatch),
+    Unmatched(exception::Kind),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

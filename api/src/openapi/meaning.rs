@@ -5,7 +5,7 @@ use domain::{
     change, email, exception,
     money::{MAX_AMOUNT, MAX_UNIT_PRICE},
     order::{MAX_LINES, PaymentStatus, Status},
-    payment::{Action, RefundSource, RefundState},
+    payment::{Action, PaymentState, RefundSource, RefundState},
     policy::{CancelPaid, Fulfilment, LatePayment, Overpayment, Settle, Underpayment},
     product,
     stay::{MAX_EXTRAS, MAX_GUESTS, MAX_ROOMS, Per},
@@ -37,15 +37,9 @@ pub struct Words {
 
 pub fn words(schema: &str, name: &str) -> Option<Words> {
     let (name, words) = match (schema, name) {
-        ("Order" | "", "status") | ("Problem", "current_status") => {
-            ("OrderStatus", Status::WORDS.to_vec())
-        }
-        ("Order", "payment_status") => {
-            ("PaymentStatus", PaymentStatus::WORDS.to_vec())
-        }
-        ("Payment", "state") => {
-            ("PaymentState", vec!["opening", "open", "closing", "succeeded", "failed", "cancelled"])
-        }
+        ("Order" | "", "status") | ("Problem", "current_status") => ("OrderStatus", Status::WORDS.to_vec()),
+        ("Order", "payment_status") => ("PaymentStatus", PaymentStatus::WORDS.to_vec()),
+        ("Payment", "state") => ("PaymentState", PaymentState::WORDS.to_vec()),
         ("Refund", "state") => ("RefundState", RefundState::WORDS.to_vec()),
         ("Refund", "source") => ("RefundSource", RefundSource::WORDS.to_vec()),
         ("Exception" | "", "state") => ("ExceptionState", exception::State::WORDS.to_vec()),
@@ -53,7 +47,7 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::WORDS.to_vec()),
         ("Exception", "resolved_by") => ("ResolvedBy", exception::ResolvedBy::WORDS.to_vec()),
         ("OrderChange", "kind") => ("ChangeKind", change::Kind::WORDS.to_vec()),
-        ("OrderChange", "state") => ("ChangeState", vec!["pending", "done", "refused"]),
+        ("OrderChange", "state") => ("ChangeState", change::State::WORDS.to_vec()),
         ("Movement", "kind") => ("MovementKind", Movement::WORDS.to_vec()),
         ("Adjustment", "kind") => ("AdjustmentKind", ByHand::WORDS.to_vec()),
         ("Product" | "PutProduct", "kind") => ("ProductKind", product::Kind::WORDS.to_vec()),

@@ -1,7 +1,7 @@
 //! Changes that were asked of an order, to look at: those that were answered 202 above all.
 
 use axum::extract::State;
-use domain::{ChangeId, Timestamp};
+use domain::{ChangeId, Timestamp, change};
 use serde::Serialize;
 use serde_json::Value;
 use store::changes::{self, Change};
@@ -36,18 +36,14 @@ pub struct ChangeDocument {
 
 impl From<Change> for ChangeDocument {
     fn from(change: Change) -> Self {
-        let (state, problem) = match change.answer {
-            None => ("pending", None),
-            Some(answer) if answer.is_done() => ("done", None),
-            Some(answer) => ("refused", Some(refused(&change.request, answer).summary())),
-        };
+        let refusal = change.answer.filter(|answer| !answer.is_done());
         Self {
             object: "order_change",
             id: change.id.to_string(),
             order_id: change.order.to_string(),
             kind: change.request.kind().as_str(),
-            state,
-            problem,
+            state: change::State::of(change.answer).as_str(),
+            problem: refusal.map(|answer| refused(&change.request, answer).summary()),
             requested_at: change.requested_at,
             decided_at: change.decided_at,
         }

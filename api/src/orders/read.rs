@@ -130,7 +130,6 @@ pub async fn timeline(
     OrderPath(id): OrderPath,
 ) -> Result<axum::Json<List<TimelineEntry>>, Problem> {
     let entries = timeline::of_order(&app.db, id).await.map_err(unknown_order)?;
-    let entry =
-        |entry: timeline::Entry| TimelineEntry { at: entry.at(), r#type: entry.kind, data: entry.data };
+    let entry = |entry: timeline::Entry| TimelineEntry { at: entry.at, r#type: entry.kind, data: entry.data };
     Ok(axum::Json(List::whole(entries.into_iter().map(entry).collect())))
 }

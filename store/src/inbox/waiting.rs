@@ -2,12 +2,12 @@
 
 use domain::{
     OrderId,
-    money::{Currency, Money},
+    money::Money,
     payment::{Outcome, PaymentReport},
 };
 use sqlx::PgExecutor;
 
-use crate::{Db, Error, Result};
+use crate::{Db, Result};
 
 /// Money for an order that is stored, and that its workflow has not heard of yet: the engine was away.
 pub async fn waiting_money(db: &Db, order: OrderId) -> Result<Vec<PaymentReport>> {
@@ -18,16 +18,18 @@ pub(crate) async fn money_that_waits(
     from: impl PgExecutor<'_>,
     order: OrderId,
 ) -> Result<Vec<PaymentReport>> {
-    let rows: Vec<(String, String, String, i64, String)> = sqlx::query_as(
-        "SELECT provider, event_id, payment_id, amount, currency::text FROM inbox
-         WHERE order_id = $1 AND settled_at IS NULL AND outcome = 'succeeded' ORDER BY id",
+    let reports = sqlx::query!(
+        r#"SELECT provider, event_id, payment_id AS "payment_id!", amount AS "amount!",
+                  currency AS "currency!" FROM inbox
+           WHERE order_id = $1 AND settled_at IS NULL AND outcome = 'succeeded' ORDER BY id"#,
+        order.uuid()
     )
-    .bind(order.uuid())
-    .fetch_all(from)
-    .await?;
-    let report = |(provider, event_id, payment_id, amount, currency): (_, _, _, _, String)| {
-        let money = Money::new(amount, Currency::parse(&currency).map_err(Error::corrupt)?);
-        Ok(PaymentReport { provider, event_id, payment_id, outcome: Outcome::Succeeded, money })
-    };
-    rows.into_iter().map(report).collect()
+    .map(|row| PaymentReport {
+        provider: row.provider,
+        event_id: row.event_id,
+        payment_id: row.payment_id,
+        outcome: Outcome::Succeeded,
+        money: Money::new(row.amount, row.currency),
+    });
+    Ok(reports.fetch_all(from).await?)
 }

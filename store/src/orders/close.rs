@@ -2,10 +2,9 @@
 //! or running it after a crash in the middle, changes nothing.
 
 use domain::{
-    OrderId, Timestamp,
+    OrderId, Timestamp, exception,
     money::Money,
     order::{CloseReason, Status},
-    payment::Mismatch,
     policy::Fulfilment,
     stock::Movement,
 };
@@ -99,7 +98,7 @@ async fn attempts_closed(tx: &mut Tx, order: &Locked, unclear: bool, at: Timesta
                 captured: 0,
                 part: &payment.id.to_string(),
             };
-            exceptions::raise(tx, Mismatch::AttemptUncertain, &about, at).await?;
+            exceptions::raise(tx, exception::Kind::AttemptUncertain, &about, at).await?;
         }
     }
     Ok(unclear)

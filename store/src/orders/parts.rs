@@ -3,10 +3,10 @@
 //! gives its parts back.
 
 use domain::{
-    DisputeId, OrderId, PaymentId, RefundId, Timestamp,
+    DisputeId, OrderId, PaymentId, RefundId, Timestamp, exception,
     money::{Currency, Money},
     order::Status,
-    payment::{Mismatch, Outcome, PaymentReport},
+    payment::{Outcome, PaymentReport},
 };
 use serde_json::json;
 
@@ -57,7 +57,7 @@ pub(super) async fn complete(
     }
     pay::pay(tx, ends, &[(order, at)]).await?;
     if excess.money.amount > 0 {
-        pay::follow(tx, ends, order, Mismatch::Overpaid, excess, at).await?;
+        pay::follow(tx, ends, order, exception::Kind::Overpaid, excess, at).await?;
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
             captured: part.amount,
             part: "",
         };
-        pay::follow(tx, ends, order, Mismatch::OrderClosed, &about, at).await?;
+        pay::follow(tx, ends, order, exception::Kind::OrderClosed, &about, at).await?;
     }
     Ok(())
 }
@@ -170,7 +170,9 @@ async fn take(
         captured: before.amount,
         part: &format!("gone-{}", before.told), // how many there are only grows
     };
-    let Some(raised) = exceptions::raise(tx, Mismatch::WrongAmount, &about, at).await? else { return Ok(()) };
+    let Some(raised) = exceptions::raise(tx, exception::Kind::WrongAmount, &about, at).await? else {
+        return Ok(());
+    };
     match (taken.refund, taken.dispute) {
         (Some(refund), _) => exceptions::note_refund(tx, raised.0, refund).await,
         (None, Some(dispute)) => exceptions::note_dispute(tx, raised.0, dispute).await,
@@ -241,7 +243,7 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
 }
 
 fn check(order: &Locked, exception: &Exception, currency: Currency, at: Timestamp) -> Result<()> {
-    if exception.kind != Mismatch::WrongAmount {
+    if exception.kind != exception::Kind::WrongAmount {
         let why =
             format!("Only money of a wrong amount can be applied; this exception is `{}`.", exception.kind);
         return Err(not_applicable(&why, Some(order.status)));

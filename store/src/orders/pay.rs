@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    OrderId, PaymentId, Timestamp,
+    OrderId, PaymentId, Timestamp, exception,
     money::Money,
     order::Status,
-    payment::{self, Fit, Mismatch, Outcome, PaymentReport, Resolution},
+    payment::{self, Fit, Outcome, PaymentReport, Resolution},
     policy::Fulfilment,
     stock::Movement,
 };
@@ -53,7 +53,7 @@ pub enum Settled {
     /// The order had ended; this new one took its place and is paid.
     Reinstated(OrderId),
     /// The money does not settle the order: an exception, which a rule may have settled already.
-    Unmatched(Mismatch),
+    Unmatched(exception::Kind),
 }
 
 /// A report of an order's money.
@@ -172,7 +172,7 @@ async fn receive(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>, payment: Pay
 }
 
 /// Money counts from the moment its event was stored: if it waited for us past the last moment, it is not late.
-async fn judge_as_received(tx: &mut Tx, news: &News<'_>) -> Result<Result<Fit, Mismatch>> {
+async fn judge_as_received(tx: &mut Tx, news: &News<'_>) -> Result<Result<Fit, exception::Kind>> {
     let News { order, report, at } = *news;
     if order.status != Status::AwaitingPayment || !order.is_too_late(at) {
         return Ok(judge(news));
@@ -182,13 +182,13 @@ async fn judge_as_received(tx: &mut Tx, news: &News<'_>) -> Result<Result<Fit, M
 }
 
 /// What the payment is to the order, or why it is nothing.
-fn judge(News { order, report, at }: &News<'_>) -> Result<Fit, Mismatch> {
+fn judge(News { order, report, at }: &News<'_>) -> Result<Fit, exception::Kind> {
     match order.status {
         // The first night has begun. Its workflow hears this and expires it.
-        Status::AwaitingPayment if order.is_too_late(*at) => Err(Mismatch::OrderClosed),
+        Status::AwaitingPayment if order.is_too_late(*at) => Err(exception::Kind::OrderClosed),
         Status::AwaitingPayment => payment::judge(order.due(), report.money, &order.policy.money),
-        Status::Paid | Status::Completed => Err(Mismatch::PaidTwice),
-        Status::Cancelled | Status::Expired => Err(Mismatch::OrderClosed),
+        Status::Paid | Status::Completed => Err(exception::Kind::PaidTwice),
+        Status::Cancelled | Status::Expired => Err(exception::Kind::OrderClosed),
     }
 }
 
@@ -197,7 +197,7 @@ pub(super) async fn follow(
     tx: &mut Tx,
     ends: &mut Vec<End>,
     order: &Locked,
-    mismatch: Mismatch,
+    mismatch: exception::Kind,
     about: &About<'_>,
     at: Timestamp,
 ) -> Result<Settled> {
@@ -274,6 +274,6 @@ pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp)
 
 pub(crate) async fn unknown_order(tx: &mut Tx, report: &PaymentReport, at: Timestamp) -> Result<()> {
     refunds::lock_payment(tx, &report.provider, &report.payment_id).await?;
-    exceptions::raise(tx, Mismatch::UnknownOrder, &About::report(None, None, report), at).await?;
+    exceptions::raise(tx, exception::Kind::UnknownOrder, &About::report(None, None, report), at).await?;
     refunds::take_up_early(tx, &[(&report.provider, &report.payment_id, at)]).await
 }

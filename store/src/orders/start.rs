@@ -97,7 +97,7 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
 /// Gives leased orders back, to be taken again after `until`.
 pub async fn put_off_start(db: &Db, ids: &[OrderId], until: Timestamp) -> Result<()> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query(put_off!("orders")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    put_off!("orders", &ids, until).execute(db.pool()).await?;
     Ok(())
 }
 

@@ -231,7 +231,7 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<(RefundId, Op
 /// Gives leased refunds back, to be taken again after `until`.
 pub async fn put_off_start(db: &Db, ids: &[RefundId], until: Timestamp) -> Result<()> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    sqlx::query(put_off!("refunds")).bind(ids).bind(sql(until)).execute(db.pool()).await?;
+    put_off!("refunds", &ids, until).execute(db.pool()).await?;
     Ok(())
 }
 

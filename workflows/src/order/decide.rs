@@ -2,11 +2,7 @@
 //! after a crash changes nothing.
 
 use domain::{
-    ChangeId, Timestamp,
-    change::Kind,
-    mail::MailKind,
-    order::Status,
-    payment::{Mismatch, PaymentReport},
+    ChangeId, Timestamp, change::Kind, exception, mail::MailKind, order::Status, payment::PaymentReport,
 };
 use temporalio_workflow::{WorkflowContext, WorkflowTermination};
 
@@ -64,7 +60,7 @@ impl OrderWorkflow {
         match settlement.settled {
             Settled::Paid(status) => Self::enter(ctx, status, Some(MailKind::Paid)),
             // An end of which we do not know: it was decided in a task that was thrown away.
-            Settled::Unmatched(Mismatch::OrderClosed) if !ctx.state(Self::status).is_terminal() => {
+            Settled::Unmatched(exception::Kind::OrderClosed) if !ctx.state(Self::status).is_terminal() => {
                 Self::expire(ctx).await?;
             }
             Settled::Unmatched(_) | Settled::Reinstated(_) | Settled::AttemptFailed | Settled::Known => {}
