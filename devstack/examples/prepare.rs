@@ -64,11 +64,11 @@ fn read(folder: &Path) -> anyhow::Result<BTreeMap<PathBuf, Vec<u8>>> {
         .collect()
 }
 
-fn compare(
-    committed: &BTreeMap<PathBuf, Vec<u8>>,
-    now: &BTreeMap<PathBuf, Vec<u8>>,
-) -> anyhow::Result<()> {
-    ensure!(committed == now, "`.sqlx` is not what the statements are now: run `cargo prepare`, and commit it");
+fn compare(committed: &BTreeMap<PathBuf, Vec<u8>>, now: &BTreeMap<PathBuf, Vec<u8>>) -> anyhow::Result<()> {
+    ensure!(
+        committed == now,
+        "`.sqlx` is not what the statements are now: run `cargo prepare`, and commit it"
+    );
     Ok(())
 }
 
