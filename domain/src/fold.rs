@@ -59,7 +59,9 @@ fn is_accent(base: Option<char>, mark: char) -> bool {
     match base {
         // Vowels and doubled consonants, which Arabic and Hebrew write for children and in scripture; hamza and madda; and
         // the dot below, of Devanagari and Gurmukhi.
-        _ if matches!(mark, '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{655}' | '\u{670}' | '\u{93c}' | '\u{a3c}') => true,
+        _ if matches!(mark, '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{655}' | '\u{670}' | '\u{93c}' | '\u{a3c}') => {
+            true
+        }
         Some('И' | 'и' | 'У' | 'у') => mark != '\u{306}', // й, ў
         Some('І' | 'і') => mark != '\u{308}',             // ї
         Some('Г' | 'г' | 'К' | 'к') => mark != '\u{301}', // ѓ, ќ
@@ -84,8 +86,8 @@ const fn is_ignorable(c: char) -> bool {
 /// Digits of other scripts: each has its ten in a row.
 fn digit(c: char) -> Option<char> {
     const ZEROS: [u32; 18] = [
-        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0, 0xf20, 0x1040,
-        0x17e0, 0x1810,
+        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0,
+        0xf20, 0x1040, 0x17e0, 0x1810,
     ];
     let of = |zero: u32| u32::from(c).checked_sub(zero).and_then(|digit| char::from_digit(digit, 10));
     ZEROS.into_iter().find_map(of)

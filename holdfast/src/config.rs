@@ -67,7 +67,7 @@ impl Temporal {
             payload_keys,
             task_queue: optional("HOLDFAST_TASK_QUEUE")
                 .unwrap_or_else(|| engine::DEFAULT_TASK_QUEUE.to_owned()),
-            ui_url: optional("HOLDFAST_TEMPORAL_UI_URL"),
+            ui_url: ui_url()?,
         })
     }
 
@@ -84,6 +84,16 @@ impl Temporal {
         })?;
         Ok(engine::Engine::new(config))
     }
+}
+
+fn ui_url() -> anyhow::Result<Option<String>> {
+    let url = optional("HOLDFAST_TEMPORAL_UI_URL");
+    let is_page = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+    anyhow::ensure!(
+        url.as_ref().is_none_or(is_page),
+        "HOLDFAST_TEMPORAL_UI_URL must look like http://host:port"
+    );
+    Ok(url)
 }
 
 /// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY` (several with commas between them), `HOLDFAST_SANDBOX_WEBHOOK_SECRET`,

@@ -91,6 +91,9 @@ pub async fn worker() -> anyhow::Result<()> {
     let engine = Arc::new(config::Temporal::load()?.open(&metrics)?);
     let mailer = Mailer::new(&config::mail()?)?;
     let secret = config::secret("HOLDFAST_SANDBOX_WEBHOOK_SECRET")?;
+    if secret.is_some() && providers::sandbox_url().is_none() {
+        tracing::warn!("HOLDFAST_SANDBOX_URL is not set: this worker does not find the sandbox of the API");
+    }
     let configured = Configured::load(providers::sandbox_url().as_deref().zip(secret.as_deref()))?;
     if let Some(address) = config::optional("HOLDFAST_METRICS_LISTEN") {
         let listener = TcpListener::bind(&address)
