@@ -95,7 +95,7 @@ type Working = tokio::task::JoinHandle<anyhow::Result<()>>;
 /// The product's worker, in this process and on a queue of its own.
 async fn start_worker(house: &House) -> (oneshot::Sender<()>, Working) {
     let shop = &house.shop;
-    let metrics = SdkMetrics::start().unwrap();
+    let metrics = SdkMetrics::start().await.unwrap();
     let address = &shop.temporal.address;
     let config = Config::load(Options {
         address: Some(address),

@@ -48,6 +48,47 @@ async fn more_idle_connections_than_files_leave_the_door_open() {
     shop.close();
 }
 
+/// A connection that is closed with bytes in it is reset, and the reset overtakes the answer.
+#[tokio::test]
+async fn who_sends_too_much_hears_so() {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let body = "x".repeat(8_000_000);
+    for (key, path, status) in [
+        ("wrong", "/v1/orders", 401),
+        ("test-key-of-32-bytes-or-about-it", "/v1/orders", 413),
+        ("", "/v1/webhooks/sandbox", 413),
+        ("", "/nowhere", 404),
+        ("", "/healthz", 405),
+    ] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut socket = Socket::open(shop.api.address()).await;
+        assert!(socket.send(&head).await && socket.send(&body).await, "{path} {key}: all is taken");
+        let answer = socket.answer().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {key}: {answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+    }
+    // Who asks before it sends is told at once.
+    let asks = "POST /v1/webhooks/sandbox HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 20000000\r\n\r\n";
+    let answer = Socket::ask(shop.api.address(), asks).await;
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    shop.close();
+}
+
+#[tokio::test]
+async fn who_has_sent_all_and_says_so_gets_its_answers() {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let mut socket = Socket::open(shop.api.address()).await;
+    socket.send(&"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5)).await;
+    socket.has_sent_all().await;
+    let (answers, _) = socket.until_closed().await;
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 5, "{answers}");
+    shop.close();
+}
+
 #[tokio::test]
 async fn a_full_house_makes_room_for_who_comes() {
     let shop = Shop::open().await;

@@ -174,6 +174,40 @@ async fn a_mail_that_the_server_takes_its_time_with_is_sent_once() {
     shop.close();
 }
 
+/// An ordinary end of the worker waits for the answer, as long as its drain lasts.
+#[tokio::test]
+async fn a_worker_that_ends_waits_for_the_mail_that_is_on_its_way() {
+    let (mut shop, smtp) = with_whims().await;
+    smtp.ponder(Duration::from_secs(11));
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.pay(&id).await;
+    eventually("it is on its way", async || (!smtp.commands("DATA").is_empty()).then_some(())).await;
+    shop.stop_worker().await;
+    shop.until_told(&id, "mail.sent").await;
+    shop.start_worker();
+    shop.temporal.until_closed(&id).await;
+    assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
+    assert_eq!(smtp.commands("DATA").len(), 1);
+    shop.close();
+}
+
+/// A mailbox of ours in letters that the server does not take is no word on the mail.
+#[tokio::test]
+async fn a_sender_that_the_server_does_not_take_waits() {
+    let smtp = Smtp::start().await;
+    smtp.forget_utf8();
+    let env = vec![("HOLDFAST_MAIL_FROM", "Shop <b\u{fc}ro@shop.example>".to_owned())];
+    let shop = Shop::with(Setup { smtp_url: Some(smtp.url.clone()), env, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    eventually("it was tried", async || (smtp.commands("EHLO").len() > 1).then_some(())).await;
+    assert_eq!(told(&shop, &id, "mail.rejected").await, [""; 0]);
+    assert!(shop.worker.as_ref().unwrap().log().contains("HOLDFAST_MAIL_FROM"));
+    shop.close();
+}
+
 /// The code is looked at when its mail's turn has come, not before: a dead one must not arrive after the new one.
 #[tokio::test]
 async fn a_code_that_was_replaced_is_mailed_no_more() {

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::Executor as _;
+
 use crate::harness::{Holdfast, Setup, Shop, servers, test_dir, unique};
 
 /// Long before any pool would give up.
@@ -63,7 +65,7 @@ async fn services_start_and_say_why_at_once() {
 }
 
 async fn said_by(process: &mut Holdfast, words: &[String]) {
-    let line = process.says("the database cannot be reached").await;
+    let line = process.says("the database cannot be used").await;
     check(line["error"].as_str().unwrap(), words);
     check(&process.log(), &[]);
 }
@@ -76,16 +78,53 @@ fn check(said: &str, words: &[String]) {
     assert!(!said.contains(SECRET) && !said.contains("pool timed out"), "{said}");
 }
 
-/// A parameter that sqlx does not know it would log with its value.
 #[tokio::test]
-async fn what_a_url_says_in_vain_is_named_without_its_value() {
+async fn a_database_that_nobody_has_migrated_says_so() {
     let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
-    let separator = if shop.database_url.contains('?') { '&' } else { '?' };
-    let url = format!("{}{separator}sslpassword={SECRET}", shop.database_url);
-    let (_api, mut process) = shop.start_api(&[("DATABASE_URL", url)]).await;
-    let line = process.says("DATABASE_URL says something that is not known here").await;
-    assert_eq!(line["name"], "sslpassword");
-    assert!(!process.log().contains(SECRET));
+    let mut sql = shop.sql().await;
+    sql.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
+    let migrate = "run `holdfast migrate`";
+    let (api, mut process) = shop.start_api(&[]).await;
+    let said = process.says("the database cannot be used").await;
+    assert!(said["error"].as_str().unwrap().contains(migrate), "{said}");
+    let ready = api.get("/readyz").await.is(503);
+    assert!(ready["checks"]["postgresql"].as_str().unwrap().contains(migrate), "{ready}");
+    for command in ["audit", "rebuild-catalogue"] {
+        let mut process = shop.start(command, &[]);
+        assert!(!process.ended().await.success() && process.log().contains(migrate), "{}", process.log());
+    }
+    assert!(shop.start("migrate", &[]).ended().await.success());
+    process.says("the database can be used again").await;
+    shop.close();
+}
+
+/// Each says where it looked and what it met, in no words of Rust.
+#[tokio::test]
+async fn what_else_cannot_be_reached_is_told_at_once() {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let away = "127.0.0.1:1";
+    let (_api, mut api) = shop.start_api(&[("TEMPORAL_ADDRESS", away.to_owned())]).await;
+    let said = api.says("Temporal cannot be used").await["error"].to_string();
+    assert!(said.contains(away) && said.contains("refused") && !said.contains("tonic"), "{said}");
+    let smtp = format!("smtp://{away}");
+    let mut worker =
+        shop.start("worker", &[("HOLDFAST_SMTP_URL", smtp), ("TEMPORAL_ADDRESS", away.to_owned())]);
+    let said = worker.says("mails cannot be sent").await["error"].to_string();
+    assert!(said.contains(away) && said.contains("refused"), "{said}");
+    let said = worker.says("waiting for Temporal").await["error"].to_string();
+    assert!(said.contains(away) && said.contains("refused"), "{said}");
+    for (name, value, words) in [
+        ("TEMPORAL_TLS_SERVER_CA_CERT_PATH", "/nowhere.pem\n", "/nowhere.pem: No such file"),
+        ("TEMPORAL_TLS_CLIENT_CERT_PATH", "/etc/passwd", "/etc/passwd: holds no"),
+        ("DATABASE_URL", "postgres://a:b@localhost/x?sslmod=verify-full", "known are sslmode"),
+        ("HOLDFAST_API_KEY", "schl\u{fc}sselschl\u{fc}ssel", "ASCII"),
+        ("HOLDFAST_MAX_WAITING", "18446744073709551615", "1 to 1000000"),
+    ] {
+        let mut process = shop.start("api", &[(name, value.to_owned())]);
+        let has_failed = !process.ended().await.success();
+        let said = process.log();
+        assert!(has_failed && said.contains(name) && said.contains(words), "{name}: {said}");
+    }
     shop.close();
 }
 

@@ -221,3 +221,41 @@ async fn times_are_read_as_they_were_answered() {
     assert_eq!(times(&shop.order(id).await), times(&extended));
     shop.close();
 }
+
+#[tokio::test]
+async fn a_query_holds_what_is_known_and_once() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place(&[("tea", 1)]).await;
+    for (path, field) in [
+        (format!("/v1/orders/{id}?expand=lines"), "expand"),
+        (format!("/v1/orders/{id}/timeline?limit=1"), "limit"),
+        (format!("/v1/orders/{id}/payments?a&b=1"), "a"),
+        ("/v1/products/tea?q=%ff".to_owned(), "query"),
+        ("/v1/products?q=%ED%A0%80".to_owned(), "query"),
+        ("/v1/orders?limit=1&limit=2".to_owned(), "limit"),
+        ("/v1/orders?customer=a&customer=b".to_owned(), "customer"),
+        ("/v1/products?include_retired=true&include_retired=true".to_owned(), "include_retired"),
+        ("/v1/orders?colour=red".to_owned(), "colour"),
+        ("/v1/orders?placed_from=2026-01-01T00:00Z".to_owned(), "placed_from"),
+        ("/v1/orders?placed_from=2026-01-01T00:00:00Z[UTC]".to_owned(), "placed_from"),
+        ("/v1/orders?placed_to=9999-12-31T23:59:59Z".to_owned(), "placed_to"),
+        ("/v1/orders?placed_to=2026-02-30T00:00:00Z".to_owned(), "placed_to"),
+    ] {
+        assert_eq!(shop.api.get(&path).await.bad_fields(), [field], "{path}");
+    }
+    let cancel = format!("/v1/orders/{id}/cancel?force=true");
+    assert_eq!(shop.api.post(&cancel, &json!({"reason": "r"})).await.bad_fields(), ["force"]);
+    for good in ["2026-01-01T00:00:00.123456789123Z", "2026-01-01t00:00:00z", "2026-01-01T00:00:00-08:00"] {
+        shop.api.get(&format!("/v1/orders?placed_from={good}")).await.is(200);
+    }
+    shop.api.get("/v1/orders?").await.is(200);
+    assert_eq!(shop.api.get("/healthz?from=balancer").await.status, 200);
+    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    for (body, code) in [("{}x", 400), ("{} {}", 400), ("{\"payment_due_at\":1,}", 400), ("{}", 422)] {
+        let request = shop.api.request(Method::POST, &format!("/v1/orders/{id}/extend"));
+        let request = request.header("content-type", "application/json").body(body);
+        assert_eq!(send(request).await.status, code, "{body}");
+    }
+    shop.close();
+}

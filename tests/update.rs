@@ -1,6 +1,9 @@
 //! An update that adds columns, while the version before it goes on serving.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -33,6 +36,48 @@ async fn the_running_version_outlives_new_columns_in_every_table() {
     let figures = shop.figures().await;
     let faults = figures.lines().filter(|line| line.contains("status=\"5"));
     assert_eq!(faults.collect::<Vec<_>>(), Vec::<&str>::new());
+    shop.close();
+}
+
+/// Whoever waits for a table has all others wait behind it, so `migrate` does so only for a moment, again and again.
+#[tokio::test]
+async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 100).await;
+    let mut sql = shop.sql().await;
+    // The last of them has to be done again: it locks `mails`.
+    sql.execute(
+        "ALTER TABLE mails DROP COLUMN rejected_at; ALTER TABLE check_ins DROP COLUMN drawn_for;
+         DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)",
+    )
+    .await
+    .unwrap();
+    let mut reader = shop.sql().await;
+    reader
+        .execute("BEGIN; SELECT FROM mails; SELECT FROM order_changes; SELECT FROM check_ins")
+        .await
+        .unwrap();
+    let mut migrate = shop.start("migrate", &[]);
+    migrate.says("another transaction is in the way: the migration is done again").await;
+    let asked = Instant::now();
+    for _ in 0..20 {
+        sql.execute("SELECT FROM mails LIMIT 1").await.unwrap();
+    }
+    assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
+    reader.execute("COMMIT").await.unwrap();
+    assert!(migrate.ended().await.success(), "{}", migrate.log());
+    shop.close();
+}
+
+/// Going back a version: the older `migrate` finds nothing to do, and leaves what it does not know.
+#[tokio::test]
+async fn an_older_program_takes_a_newer_schema() {
+    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                 VALUES (999999, 'to come', true, ''::bytea, 0)";
+    shop.sql().await.execute(newer).await.unwrap();
+    let mut migrate = shop.start("migrate", &[]);
+    assert!(migrate.ended().await.success(), "{}", migrate.log());
     shop.close();
 }
 

@@ -7,7 +7,7 @@ mod reconcile;
 mod refund;
 mod reserve;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use domain::order::Status;
 use domain::payment::{PaymentReport, RefundState};
@@ -41,6 +41,11 @@ impl Activities {
     /// If the system has no thread for the till.
     pub fn new(db: Db, mailer: Mailer, providers: Providers) -> io::Result<Self> {
         Ok(Self { till: Till::open(&db)?, db, mailer: Arc::new(mailer), providers })
+    }
+
+    /// Waits for mails that are on their way, which nobody else knows of.
+    pub async fn drain(&self, limit: Duration) {
+        self.mailer.drain(limit).await;
     }
 }
 

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use axum::{body::Bytes, extract::Request, http::StatusCode};
+use axum::{
+    body::{Bytes, HttpBody as _},
+    extract::Request,
+    http::StatusCode,
+};
 use futures_util::StreamExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use web::BodyTooSlow;
@@ -37,6 +41,9 @@ impl AsRef<[u8]> for Held {
 
 /// The raw body.
 pub async fn body(request: Request, places: &'static Places) -> Result<Bytes, Problem> {
+    if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
+        return Err(too_large()); // before the client is told to go on
+    }
     let mut parts = request.into_body().into_data_stream();
     let mut body = Held { bytes: Vec::new(), _place: None };
     while let Some(part) = parts.next().await {

@@ -61,7 +61,12 @@ fn parse(text: &str, with_weak: bool) -> Option<Versions> {
         if rest.is_empty() {
             return Some(Versions::Of(versions));
         }
-        rest = rest.strip_prefix(',')?.trim_start();
+        rest = rest.strip_prefix(',')?;
+        // RFC 9110, 5.6.1: empty elements are passed over.
+        rest = rest.trim_start_matches([',', ' ', '\t']);
+        if rest.is_empty() {
+            return Some(Versions::Of(versions));
+        }
     }
 }
 
@@ -77,8 +82,9 @@ mod tests {
         assert_eq!(parse(" \"3\" ,\"4\", \"x,y\"", false), of(&[3, 4]));
         assert_eq!(parse("W/\"3\", \"4\"", false), of(&[4]));
         assert_eq!(parse("W/\"3\"", true), of(&[3]));
+        assert_eq!(parse("\"1\",, \"2\",", false), of(&[1, 2]));
         assert_eq!(parse("\"03\", \"+3\", \"\"", false), of(&[]));
-        for bad in ["", "3", "\"3", "3\"", "\"3\" \"4\"", "*, \"3\"", "w/\"3\"", "\"a b\"", "\"3\","] {
+        for bad in ["", "3", "\"3", "3\"", "\"3\" \"4\"", "*, \"3\"", "w/\"3\"", "\"a b\""] {
             assert_eq!(parse(bad, true), None, "{bad}");
         }
     }

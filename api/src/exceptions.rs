@@ -18,9 +18,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App, Problem,
     error::ProblemDocument,
-    extract::{Json, Query},
+    extract::Json,
     list::{self, List},
     now,
+    query::Query,
 };
 
 pub fn routes() -> OpenApiRouter<App> {

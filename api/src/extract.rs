@@ -50,7 +50,8 @@ async fn json_body(request: Request) -> Result<Bytes, Problem> {
         |detail| Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail);
     let is_json = only(request.headers(), &header::CONTENT_TYPE).is_some_and(is_json);
     let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING)
-        && only(request.headers(), &header::CONTENT_ENCODING) != Some("identity");
+        && !only(request.headers(), &header::CONTENT_ENCODING)
+            .is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("identity"));
     let bytes = body(request, &bodies::WITH_KEY).await?;
     match bytes.is_empty() {
         false if !is_json => Err(unsupported("Send the body as `Content-Type: application/json`.")),
@@ -62,7 +63,16 @@ async fn json_body(request: Request) -> Result<Bytes, Problem> {
 /// A media type of JSON, in the one encoding that JSON has.
 fn is_json(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
-    let is_json = parts.next().is_some_and(|it| it == "application/json" || it.ends_with("+json"));
+    let is_token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&^_.+-".contains(&b))
+    };
+    let is_json = parts.next().is_some_and(|it| {
+        it == "application/json"
+            || it.split_once('/').is_some_and(|(kind, subtype)| {
+                let suffixed = subtype.strip_suffix("+json");
+                is_token(kind) && suffixed.is_some_and(is_token)
+            })
+    });
     let charsets =
         parts.filter_map(|it| it.strip_prefix("charset=").map(|set| set.trim_matches('"').to_owned()));
     is_json && charsets.into_iter().all(|set| set == "utf-8" || set == "utf8")
@@ -79,11 +89,35 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 }
 
 pub const NOT_A_TIME: &str = "must be an RFC 3339 time such as 2026-07-01T12:00:00Z";
+const NO_SUCH_TIME: &str = "must be a time that there is, from the year 0 to 9999-12-30";
 
 /// A time in a body.
 pub fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(text)?;
-    text.parse().map_err(|_| serde::de::Error::custom(NOT_A_TIME))
+    parse_time(&text).map_err(serde::de::Error::custom)
+}
+
+/// RFC 3339 knows no time before it, and PostgreSQL none long before.
+const YEAR_0: i64 = -62_167_219_200;
+
+/// A time as RFC 3339 writes it. The library reads more of ISO 8601.
+pub fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
+    let form = text.bytes().map(|b| if b.is_ascii_digit() { b'0' } else { b.to_ascii_uppercase() });
+    let form: Vec<u8> = form.collect();
+    let (second, rest) = form.split_at_checked(19).ok_or(NOT_A_TIME)?;
+    let digits = match rest {
+        [b'.', fraction @ ..] => fraction.iter().take_while(|b| **b == b'0').count(),
+        _ => 0,
+    };
+    let offset = if digits > 0 { &rest[1 + digits..] } else { rest };
+    if second != b"0000-00-00T00:00:00" || !matches!(offset, b"Z" | b"+00:00" | b"-00:00") {
+        return Err(NOT_A_TIME);
+    }
+    // Nobody has a clock that tells what follows the ninth digit.
+    let spare = digits.saturating_sub(9);
+    let end = 19 + if digits > 0 { 1 + digits } else { 0 };
+    let time = [&text[..end - spare], &text[end..]].concat().parse();
+    time.ok().filter(|time: &Timestamp| time.as_second() >= YEAR_0).ok_or(NO_SUCH_TIME)
 }
 
 /// The id in the path. What is not an id names no order.
@@ -147,29 +181,6 @@ impl<S: Send + Sync> FromRequestParts<S> for SkuPath {
 /// `None` for a segment that is not UTF-8.
 async fn path_segment<S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<String> {
     axum::extract::Path::<String>::from_request_parts(parts, state).await.ok().map(|path| path.0)
-}
-
-/// The query string. Its types hold plain strings, parsed by the handler so that errors name the field.
-pub struct Query<T>(pub T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
-            Ok(query) => Ok(Self(query.0)),
-            Err(rejection) => Err(bad_query(&rejection.body_text()).into()),
-        }
-    }
-}
-
-/// "Failed to deserialize query string: foo: unknown field `foo`", as the library says it.
-fn bad_query(text: &str) -> Invalid {
-    let mut parts = text.splitn(3, ": ").skip(1);
-    match (parts.next(), parts.next()) {
-        (Some(field), Some(message)) => Invalid::new(field, json::in_words_of_json(message)),
-        _ => Invalid::new("query", text),
-    }
 }
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

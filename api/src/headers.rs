@@ -1,5 +1,7 @@
 //! What the headers of any request may be.
 
+use std::net::Ipv6Addr;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::Authority};
 
 use crate::Problem;
@@ -16,7 +18,8 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 /// RFC 9112, 3.2: one `Host`, which is one. Two are how requests are smuggled past a proxy that reads the other.
 pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
-    let is_authority = |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok();
+    let is_authority =
+        |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok_and(|it| is_place(&it));
     if version < Version::HTTP_11 && !headers.contains_key(header::HOST) {
         return Ok(());
     }
@@ -26,6 +29,15 @@ pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Problem> 
             Err(Problem::bad_request("host_invalid", "Send one Host header, such as `shop.example:8080`."))
         }
     }
+}
+
+/// An address in brackets is one, and a port that is given is a number.
+fn is_place(authority: &Authority) -> bool {
+    let host = authority.host();
+    let port = authority.as_str().get(host.len()..).and_then(|rest| rest.strip_prefix(':'));
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok())
+        && literal.is_none_or(|literal| literal.parse::<Ipv6Addr>().is_ok())
 }
 
 /// The caller's id if it is a decent one, else a new one.
@@ -117,8 +129,17 @@ mod tests {
             assert!(check(Version::HTTP_11, &[good]), "{good}");
         }
         assert!(check(Version::HTTP_10, &[]));
-        let bad: [&[&str]; 6] =
-            [&[], &["a.example", "a.example"], &[""], &["a b"], &["ann@a.example"], &["a.example/x"]];
+        let bad: [&[&str]; 9] = [
+            &[],
+            &["a.example", "a.example"],
+            &[""],
+            &["a b"],
+            &["ann@a.example"],
+            &["a.example/x"],
+            &["a:abc"],
+            &["a:99999"],
+            &["[zz]"],
+        ];
         for bad in bad {
             assert!(!check(Version::HTTP_11, bad), "{bad:?}");
         }

@@ -18,6 +18,7 @@ mod operations;
 mod orders;
 mod payments;
 mod products;
+mod query;
 mod refunds;
 mod request;
 mod sandbox;
@@ -116,7 +117,10 @@ fn now() -> Timestamp {
 
 pub fn router(app: App) -> Router {
     let with_key = middleware::from_fn_with_state(app.clone(), auth::require_key);
-    let (documented, openapi) = openapi::routes(app.sandbox.is_some())
+    let routes = openapi::routes(app.sandbox.is_some());
+    let known = query::Known::new(routes.get_openapi());
+    let (documented, openapi) = routes
+        .route_layer(middleware::from_fn_with_state(known, query::refuse_unknown))
         .route_layer(with_key)
         .merge(webhooks::routes())
         .merge(operations::routes())

@@ -1,8 +1,12 @@
 //! For those who run Holdfast: alive, ready, figures. No key: they hold nothing private.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
+    body::Bytes,
     extract::{FromRef, State},
     http::{StatusCode, header},
     response::IntoResponse,
@@ -11,6 +15,7 @@ use engine::Engine;
 use serde_json::{Value, json};
 use store::{Db, Readiness};
 use telemetry::SdkMetrics;
+use tokio::sync::Mutex;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -26,11 +31,23 @@ pub struct Operations {
     pub sdk_metrics: SdkMetrics,
     mail: Option<MailProbe>,
     figures: Figures,
+    rendered: Rendered,
 }
+
+/// Whoever asks in the same moment gets the same text, which is there once, however many do not take it.
+type Rendered = Arc<Mutex<Option<(Instant, Bytes)>>>;
+const SHARED_FOR: Duration = Duration::from_millis(100);
 
 impl Operations {
     pub fn new(db: Db, engine: Arc<Engine>, sdk_metrics: SdkMetrics) -> Self {
-        Self { db, engine, sdk_metrics, mail: None, figures: Figures::default() }
+        Self {
+            db,
+            engine,
+            sdk_metrics,
+            mail: None,
+            figures: Figures::default(),
+            rendered: Rendered::default(),
+        }
     }
 
     /// Tells in `/metrics` whether mails can be sent.
@@ -69,7 +86,7 @@ async fn healthz() -> axum::Json<Value> {
 )]
 async fn readyz(State(asked): State<Operations>) -> (StatusCode, axum::Json<Value>) {
     let database = asked.db.ready().await.map_err(|error| match error {
-        store::Error::Corrupt(why) => why,
+        outdated @ store::Error::SchemaOutdated => outdated.to_string(),
         error => silent("PostgreSQL", &error),
     });
     let engine = asked.engine.ready().await;
@@ -110,7 +127,14 @@ fn word_for(check: &Result<(), String>) -> &str {
 /// Prometheus text.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "Operations", security(()), responses((status = 200, body = String)))]
 async fn metrics(State(asked): State<Operations>) -> impl IntoResponse {
-    asked.figures.refresh(asked.db.clone(), asked.engine.clone(), asked.mail.clone()).await;
-    let text = telemetry::render(&asked.sdk_metrics).await;
+    let mut rendered = asked.rendered.lock().await;
+    let text = match &*rendered {
+        Some((at, text)) if at.elapsed() < SHARED_FOR => text.clone(),
+        _ => {
+            asked.figures.refresh(asked.db.clone(), asked.engine.clone(), asked.mail.clone()).await;
+            let text = Bytes::from(telemetry::render(&asked.sdk_metrics).await);
+            rendered.insert((Instant::now(), text)).1.clone()
+        }
+    };
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
 }

@@ -78,8 +78,10 @@ async fn run(request: Request, next: Next, limit: Duration) -> Response {
 fn record(method: &str, route: &str, response: &Response, took: Duration) {
     let status = response.status().as_u16();
     let metrics = telemetry::metrics();
-    metrics.http_requests.with_label_values(&[route, method, &status.to_string()]).inc();
-    metrics.http_seconds.with_label_values(&[route, method]).observe(took.as_secs_f64());
+    // Whoever has no key could otherwise make a series of each route and method; the log has them.
+    let route_label = if matches!(status, 401 | 405) { "unmatched" } else { route };
+    metrics.http_requests.with_label_values(&[route_label, method, &status.to_string()]).inc();
+    metrics.http_seconds.with_label_values(&[route_label, method]).observe(took.as_secs_f64());
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {
         return;
     }

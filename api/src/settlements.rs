@@ -10,8 +10,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     App, Problem,
     error::ProblemDocument,
-    extract::Query,
     list::{self, List},
+    query::Query,
 };
 
 pub fn routes() -> OpenApiRouter<App> {

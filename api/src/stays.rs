@@ -18,9 +18,10 @@ use crate::{
     auth::CALLER,
     condition::Conditions,
     error::ProblemDocument,
-    extract::{Json, Query, SkuPath, product_not_found},
+    extract::{Json, SkuPath, product_not_found},
     list::List,
     now,
+    query::Query,
 };
 
 pub fn routes() -> OpenApiRouter<App> {

@@ -23,7 +23,7 @@ const MAX_PASSES: usize = 4;
 
 fn pass(text: &str) -> String {
     let mut base = None;
-    let without_accents = text.nfkd().filter(|c| !is_ignorable(*c)).filter(|c| {
+    let without_accents = text.chars().map(joined).nfkd().filter(|c| !is_ignorable(*c)).filter(|c| {
         if is_combining_mark(*c) {
             return !is_accent(base, *c);
         }
@@ -34,7 +34,7 @@ fn pass(text: &str) -> String {
     for c in without_accents.flat_map(fold_case) {
         match spelt_out(c) {
             Some(letters) => folded.push_str(letters),
-            None => folded.push(c),
+            None => folded.push(digit(c).unwrap_or(c)),
         }
     }
     folded.nfc().collect()
@@ -45,11 +45,23 @@ fn fold_case(c: char) -> impl Iterator<Item = char> {
     c.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
+/// Marks of Japanese that are typed apart are those that are put onto a letter.
+const fn joined(c: char) -> char {
+    match c {
+        '\u{309b}' => '\u{3099}',
+        '\u{309c}' => '\u{309a}',
+        c => c,
+    }
+}
+
 /// Whether a mark is left out as often as not.
 fn is_accent(base: Option<char>, mark: char) -> bool {
     match base {
-        // Vowels and doubled consonants, which Arabic and Hebrew write for children and in scripture.
-        _ if matches!(mark, '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{652}' | '\u{670}') => true,
+        // Vowels and doubled consonants, which Arabic and Hebrew write for children and in scripture; hamza and madda; and
+        // the dot below, of Devanagari and Gurmukhi.
+        _ if matches!(mark, '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{655}' | '\u{670}' | '\u{93c}' | '\u{a3c}') => {
+            true
+        }
         Some('И' | 'и' | 'У' | 'у') => mark != '\u{306}', // й, ў
         Some('І' | 'і') => mark != '\u{308}',             // ї
         Some('Г' | 'г' | 'К' | 'к') => mark != '\u{301}', // ѓ, ќ
@@ -71,6 +83,16 @@ const fn is_ignorable(c: char) -> bool {
         | '\u{e0100}'..='\u{e01ef}')
 }
 
+/// Digits of other scripts: each has its ten in a row.
+fn digit(c: char) -> Option<char> {
+    const ZEROS: [u32; 18] = [
+        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xed0,
+        0xf20, 0x1040, 0x17e0, 0x1810,
+    ];
+    let of = |zero: u32| u32::from(c).checked_sub(zero).and_then(|digit| char::from_digit(digit, 10));
+    ZEROS.into_iter().find_map(of)
+}
+
 /// Letters that Unicode does not take apart, as they are typed where the keyboard does not have them.
 const fn spelt_out(c: char) -> Option<&'static str> {
     Some(match c {
@@ -78,18 +100,22 @@ const fn spelt_out(c: char) -> Option<&'static str> {
         'œ' => "oe",
         'þ' => "th",
         'đ' | 'ð' | 'ɖ' => "d",
+        'ɓ' => "b",
+        'ɗ' => "d",
         'ə' | 'ǝ' => "e",
         'ƒ' => "f",
         'ǥ' => "g",
         'ħ' => "h",
         'ı' | 'ɨ' => "i",
-        'ĸ' => "k",
+        'ĸ' | 'ƙ' => "k",
         'ł' | 'ƚ' | 'ɫ' => "l",
         'ŋ' | 'ɲ' => "n",
         'ø' | 'ɵ' => "o",
         'ŧ' => "t",
         'ʉ' => "u",
+        'ƴ' => "y",
         'ƶ' => "z",
+        'ٱ' => "ا",
         _ => return None,
     })
 }
@@ -122,6 +148,11 @@ mod tests {
             ("Tee\u{ad}kanne", "teekanne"),
             ("می\u{200c}خواهم", "میخواهم"),
             ("葛\u{e0100}", "葛"),
+            ("أحمر آلة ٱسم", "احمر الة اسم"),
+            ("٥٠٠ ۵۰۰ ৫০০ ५००", "500 500 500 500"),
+            ("か\u{309b}", "が"),
+            ("ज़ीरा", "जीरा"),
+            ("ɓera ɗan ƙofa", "bera dan kofa"),
         ] {
             assert_eq!(fold(one), fold(other), "{one} {other}");
             assert_eq!(fold(&fold(one)), fold(one), "{one}");

@@ -10,7 +10,7 @@ use crate::{Invalid, fold::fold, stock::Sku, text};
 
 /// Which idea of a word this is. Another one needs another number: `holdfast migrate` finds the products by it whose words
 /// are to be made anew.
-pub const WORDS_VERSION: u32 = 2;
+pub const WORDS_VERSION: u32 = 3;
 /// So many words of a query count.
 const MAX_WORDS: usize = 8;
 /// Letters of a word that count.
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(words("Cafe\u{301} Grün"), ["cafe", "grun"]);
         assert_eq!(words("か\u{3099}\u{3099}み"), ["が", "み"]);
         assert_eq!(words("м\u{2bc}ята м'ята"), ["м", "ята"]);
-        assert_eq!(words("हिन्दी क़लम"), ["हिन्दी", "क\u{93c}लम"]);
+        assert_eq!(words("हिन्दी क़लम"), ["हिन्दी", "कलम"]);
         assert_eq!(words("日本绿茶 500g"), ["日", "本", "绿", "茶", "500g"]);
         assert_eq!(words("' \\ & | ! : * <->"), [""; 0]);
         assert_eq!(words(&"x".repeat(500))[0].len(), MAX_WORD);

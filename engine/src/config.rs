@@ -1,21 +1,26 @@
 //! Where Temporal is, and how to speak to it: the SDK's own environment variables (`TEMPORAL_ADDRESS`,
 //! `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS_*`, profiles).
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, env, ffi::OsString, fs, time::Duration};
 
 use temporalio_client::{
     Client, ClientOptions, ConnectionOptions, GrpcCompression, NamespacedClient as _, Url,
-    envconfig::LoadClientConfigProfileOptions,
     tonic::{Code, Request},
 };
-use temporalio_common::protos::temporal::api::{
-    enums::v1::IndexedValueType,
-    operatorservice::v1::{AddSearchAttributesRequest, ListSearchAttributesRequest},
+use temporalio_common::{
+    envconfig::{LoadClientConfigProfileOptions, load_client_config_profile},
+    protos::temporal::api::{
+        enums::v1::IndexedValueType,
+        operatorservice::v1::{AddSearchAttributesRequest, ListSearchAttributesRequest},
+    },
 };
 use temporalio_sdk::opentelemetry::OpenTelemetryPlugin;
 use workflows::names;
 
 use crate::{CALL_TIMEOUT, Error, PayloadKeys, within};
+
+/// The SDK's own.
+const DEFAULT_NAMESPACE: &str = "default";
 
 #[derive(Clone)]
 pub struct Config {
@@ -39,11 +44,22 @@ pub struct Options<'a> {
 }
 
 impl Config {
+    /// Where Temporal is: `host:port`.
+    pub(crate) fn place(&self) -> String {
+        let target = &self.connection.target;
+        let port = target.port_or_known_default().map_or_else(String::new, |port| format!(":{port}"));
+        format!("{}{port}", target.host_str().unwrap_or_default())
+    }
+
     /// Reads the SDK's environment.
     pub fn load(options: Options<'_>) -> Result<Self, Error> {
-        let (mut connection, client) =
-            ClientOptions::load_from_config(LoadClientConfigProfileOptions::default())
-                .map_err(Error::misconfigured)?;
+        let environment = environment();
+        check_files(&environment)?;
+        let profile = LoadClientConfigProfileOptions::default();
+        let profile =
+            load_client_config_profile(profile, Some(&environment)).map_err(Error::misconfigured)?;
+        let namespace = profile.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+        let mut connection = ConnectionOptions::try_from(profile).map_err(Error::misconfigured)?;
         if let Some(address) = options.address {
             connection.target = Url::parse(&format!("http://{address}")).map_err(Error::misconfigured)?;
         }
@@ -51,8 +67,7 @@ impl Config {
         connection.grpc_compression = GrpcCompression::None;
         let meter = options.metrics.map(telemetry::SdkMetrics::temporal_meter).transpose();
         connection.metrics_meter = meter.map_err(Error::misconfigured)?;
-        let mut client =
-            ClientOptions::new(client.namespace).plugin(OpenTelemetryPlugin::builder().build()).build();
+        let mut client = ClientOptions::new(namespace).plugin(OpenTelemetryPlugin::builder().build()).build();
         if let Some(keys) = options.payload_keys {
             client.data_converter = keys.data_converter();
         }
@@ -60,6 +75,36 @@ impl Config {
         let payload_keys = options.payload_keys.cloned();
         Ok(Self { connection, client, task_queue: options.task_queue, ui_url, payload_keys })
     }
+}
+
+/// Ours, with the SDK's variables as they are meant: files and forms leave a line's end behind.
+fn environment() -> HashMap<String, String> {
+    let read =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let trimmed = |(name, value): (String, String)| match name.starts_with("TEMPORAL_") {
+        true => (name, value.trim().to_owned()),
+        false => (name, value),
+    };
+    let is_set = |(name, value): &(String, String)| !(name.starts_with("TEMPORAL_") && value.is_empty());
+    env::vars_os().filter_map(read).map(trimmed).filter(is_set).collect()
+}
+
+/// Looks at the files of TLS while it is known which one is which.
+fn check_files(environment: &HashMap<String, String>) -> Result<(), Error> {
+    for (name, content) in [
+        ("TEMPORAL_TLS_SERVER_CA_CERT_PATH", "-----BEGIN CERTIFICATE-----"),
+        ("TEMPORAL_TLS_CLIENT_CERT_PATH", "-----BEGIN CERTIFICATE-----"),
+        ("TEMPORAL_TLS_CLIENT_KEY_PATH", "PRIVATE KEY-----"),
+    ] {
+        let Some(path) = environment.get(name) else { continue };
+        let wrong = |why: String| Err(Error::Misconfigured(format!("{name}, {path}: {why}")));
+        match fs::read_to_string(path) {
+            Err(error) => return wrong(error.to_string()),
+            Ok(text) if !text.contains(content) => return wrong(format!("holds no `{content}`")),
+            Ok(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// Orders are found in the Temporal UI by status and customer. Registering again does no harm.

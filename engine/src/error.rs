@@ -21,6 +21,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same, with the server's place.
+    pub(crate) fn at(self, place: &str) -> Self {
+        match self {
+            Self::Unavailable(why) => Self::Unavailable(format!("{place}: {why}")),
+            other => other,
+        }
+    }
+
     pub(crate) fn unavailable(error: impl std::fmt::Display) -> Self {
         Self::Unavailable(error.to_string())
     }
@@ -82,9 +90,28 @@ impl From<Status> for Error {
             | Code::PermissionDenied
             | Code::Unauthenticated
             | Code::Unimplemented) => Self::Misconfigured(format!("{code:?}: {said}")),
-            code => Self::Unavailable(format!("{code:?}: {said}")),
+            code => Self::Unavailable(format!("{code:?}: {}", with_root(said, &status))),
         }
     }
+}
+
+/// What it says, and what was at the bottom of it, in the system's or the certificate checker's own words; and what to do
+/// about it where these do not say.
+fn with_root(said: &str, error: &dyn std::error::Error) -> String {
+    let root = std::iter::successors(error.source(), |error| error.source()).last();
+    let said = match root.map(ToString::to_string) {
+        Some(root) if !said.contains(&root) && said.is_empty() => root,
+        Some(root) if !said.contains(&root) => format!("{said}: {root}"),
+        _ => said.to_owned(),
+    };
+    let advice = [
+        ("UnknownIssuer", "name its authority with TEMPORAL_TLS_SERVER_CA_CERT_PATH"),
+        ("InvalidContentType", "the server does not speak TLS there"),
+        ("CertificateRequired", "it wants TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH"),
+        ("NotValidForName", "name it as its certificate does, or set TEMPORAL_TLS_SERVER_NAME"),
+    ];
+    let advice = advice.into_iter().find(|(word, _)| said.contains(word));
+    advice.map_or(said.clone(), |(_, advice)| format!("{said}: {advice}"))
 }
 
 impl From<ClientConnectError> for Error {
@@ -94,6 +121,7 @@ impl From<ClientConnectError> for Error {
             error @ (ClientConnectError::InvalidUri(_)
             | ClientConnectError::InvalidHeaders(_)
             | ClientConnectError::InvalidConfig(_)) => Self::misconfigured(error),
+            ClientConnectError::TonicTransportError(error) => Self::Unavailable(with_root("", &error)),
             other => Self::unavailable(other),
         }
     }

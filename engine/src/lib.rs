@@ -76,7 +76,8 @@ impl Engine {
 
     /// A client with a connection of its own.
     pub async fn connect(&self) -> Result<Client, Error> {
-        let connection = within(CALL_TIMEOUT, Connection::connect(self.config.connection.clone())).await?;
+        let connection = within(CALL_TIMEOUT, Connection::connect(self.config.connection.clone())).await;
+        let connection = connection.map_err(|error| error.at(&self.config.place()))?;
         let client = Client::new(connection, self.config.client.clone()).map_err(Error::misconfigured)?;
         config::ensure_search_attributes(&client).await?;
         Ok(client)

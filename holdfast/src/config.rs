@@ -1,7 +1,7 @@
 //! Configuration: from the environment alone, one small struct per concern. Secrets have no flags, so
 //! they never show in a list of processes.
 
-use std::{env, num::NonZeroUsize, str::FromStr, time::Duration};
+use std::{env, num::NonZeroUsize, time::Duration};
 
 use activities::mail::MailerConfig;
 use anyhow::Context as _;
@@ -14,7 +14,6 @@ const DEFAULT_MAX_CONNECTIONS: u32 = 20;
 const MAX_BODY_TIMEOUT: Duration = Duration::from_secs(25);
 /// Of anything that HTTP waits for.
 const MAX_TIMEOUT: Duration = Duration::from_secs(3600);
-const BAD_DATABASE_URL: &str = "DATABASE_URL must look like postgres://user:password@host/database";
 /// What is shorter is found by trying.
 const MIN_SECRET_BYTES: usize = 16;
 
@@ -34,8 +33,8 @@ impl Database {
 
     pub fn open(&self) -> anyhow::Result<store::Db> {
         let is_ours = self.url.starts_with("postgres://") || self.url.starts_with("postgresql://");
-        anyhow::ensure!(is_ours, BAD_DATABASE_URL);
-        store::Db::open_behind(self.pooler, &self.url, self.max_connections).context(BAD_DATABASE_URL)
+        anyhow::ensure!(is_ours, "DATABASE_URL must look like postgres://user:password@host/database");
+        store::Db::open_behind(self.pooler, &self.url, self.max_connections).context("DATABASE_URL")
     }
 }
 
@@ -68,7 +67,7 @@ impl Temporal {
             payload_keys,
             task_queue: optional("HOLDFAST_TASK_QUEUE")
                 .unwrap_or_else(|| engine::DEFAULT_TASK_QUEUE.to_owned()),
-            ui_url: optional("HOLDFAST_TEMPORAL_UI_URL"),
+            ui_url: ui_url()?,
         })
     }
 
@@ -87,6 +86,16 @@ impl Temporal {
     }
 }
 
+fn ui_url() -> anyhow::Result<Option<String>> {
+    let url = optional("HOLDFAST_TEMPORAL_UI_URL");
+    let is_page = |url: &String| url.starts_with("http://") || url.starts_with("https://");
+    anyhow::ensure!(
+        url.as_ref().is_none_or(is_page),
+        "HOLDFAST_TEMPORAL_UI_URL must look like http://host:port"
+    );
+    Ok(url)
+}
+
 /// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY` (several with commas between them), `HOLDFAST_SANDBOX_WEBHOOK_SECRET`,
 /// `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`, and [`limits`].
 pub struct Http {
@@ -103,9 +112,7 @@ pub struct Http {
 
 impl Http {
     pub fn load() -> anyhow::Result<Self> {
-        let max_waiting = optional("HOLDFAST_MAX_WAITING")
-            .map(|text| text.parse().context("HOLDFAST_MAX_WAITING must be a number, at least 1"))
-            .transpose()?;
+        let max_waiting = count("HOLDFAST_MAX_WAITING")?.and_then(NonZeroUsize::new);
         Ok(Self {
             max_waiting,
             limits: limits()?,
@@ -164,10 +171,14 @@ pub fn worker_limits() -> anyhow::Result<worker::Limits> {
     })
 }
 
-fn count<T: FromStr + PartialOrd + From<u8>>(name: &str) -> anyhow::Result<Option<T>> {
+/// More of anything is a slip of the finger.
+const MAX_COUNT: u32 = 1_000_000;
+
+fn count<T: TryFrom<u32>>(name: &str) -> anyhow::Result<Option<T>> {
     let read = |text: String| {
-        let count = text.parse().ok().filter(|count| *count > T::from(0));
-        count.with_context(|| format!("{name} must be a number, 1 or more"))
+        let count = text.parse().ok().filter(|count| (1..=MAX_COUNT).contains(count));
+        let count = count.and_then(|count| T::try_from(count).ok());
+        count.with_context(|| format!("{name} must be a number, 1 to {MAX_COUNT}"))
     };
     optional(name).map(read).transpose()
 }
@@ -188,7 +199,10 @@ pub fn mail_from() -> String {
 
 /// A variable that is set and not empty, without the white space around it: files and forms leave a line's end behind.
 pub fn optional(name: &str) -> Option<String> {
-    env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    env::var_os(name)
+        .map(|value| value.to_string_lossy().into_owned())
+        .map(|value| value.trim().to_owned())
+        .filter(|value| !value.is_empty())
 }
 
 /// A key or a secret, if it is set.
@@ -222,6 +236,10 @@ fn check_secret(name: &str, secret: &str) -> anyhow::Result<()> {
         is_long(hidden),
         "{name} is too easily guessed: {} bytes, and it must have at least {MIN_SECRET_BYTES}",
         hidden.len()
+    );
+    anyhow::ensure!(
+        secret.bytes().all(|byte| byte.is_ascii_graphic()),
+        "{name} must be of ASCII letters, digits and signs: it travels in a header"
     );
     Ok(())
 }

@@ -39,6 +39,11 @@ impl Configured {
         let providers = providers
             .with_shared(shared)
             .map_err(|why| anyhow::anyhow!("HOLDFAST_SHARED_PROVIDER_ACCOUNTS: {why}"))?;
+        if providers.names().next().is_none() {
+            tracing::warn!(
+                "no payment provider is configured: orders are placed, and nobody collects their money"
+            );
+        }
         Ok(Self { providers, sandbox })
     }
 }
@@ -70,7 +75,10 @@ pub async fn start_sandbox(
 
 /// `HOLDFAST_STRIPE_API_KEY`, `_WEBHOOK_SECRETS` (separated by commas), `_PUBLISHABLE_KEY`, `_URL`.
 fn stripe() -> anyhow::Result<Option<Stripe>> {
-    let Some(api_key) = secret("HOLDFAST_STRIPE_API_KEY")? else { return Ok(None) };
+    let api_key = secret("HOLDFAST_STRIPE_API_KEY")?;
+    let is_half = api_key.is_none() && optional("HOLDFAST_STRIPE_WEBHOOK_SECRETS").is_some();
+    anyhow::ensure!(!is_half, "HOLDFAST_STRIPE_WEBHOOK_SECRETS is set, and HOLDFAST_STRIPE_API_KEY is not");
+    let Some(api_key) = api_key else { return Ok(None) };
     let secrets = secrets("HOLDFAST_STRIPE_WEBHOOK_SECRETS")?.context(
         "HOLDFAST_STRIPE_WEBHOOK_SECRETS is not set; it should be whsec_..., and the next one after a comma",
     )?;

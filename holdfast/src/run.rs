@@ -1,6 +1,6 @@
 //! The production commands, one process each.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use activities::mail::Mailer;
 use anyhow::Context as _;
@@ -16,22 +16,25 @@ use crate::{
     stop::Stop,
 };
 
+const WATCH_INTERVAL: Duration = Duration::from_secs(5);
+
 pub async fn api() -> anyhow::Result<()> {
     let stop = Stop::on_signal()?;
     let http = config::Http::load()?;
-    let metrics = SdkMetrics::start()?;
+    let metrics = SdkMetrics::start().await?;
     let db = config::Database::load()?.open()?;
-    tokio::spawn(tell_whether_reached(db.clone()));
     let engine = Arc::new(config::Temporal::load()?.open(&metrics)?);
     let listener = listen(&http.listen).await?;
     let sandbox = own_sandbox(&http, &listener).await?;
     let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
     let configured = Configured::load(sandbox_url.as_deref().zip(http.sandbox_secret.as_deref()))?;
-    let app = api_app(&http, db, engine, configured, metrics)?;
+    let app = api_app(&http, db.clone(), engine.clone(), configured, metrics)?;
     let app = match config::optional_mail() {
         Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
         None => app,
     };
+    tokio::spawn(watch(db));
+    tokio::spawn(watch_temporal(engine));
     tracing::info!(address = %listener.local_addr()?, "api started");
     api::serve(app, listener, http.limits, stop.wait()).await;
     Ok(())
@@ -83,12 +86,14 @@ pub fn api_app(
 
 pub async fn worker() -> anyhow::Result<()> {
     let stop = Stop::on_signal()?;
-    let metrics = SdkMetrics::start()?;
+    let metrics = SdkMetrics::start().await?;
     let db = config::Database::load()?.open()?;
-    tokio::spawn(tell_whether_reached(db.clone()));
     let engine = Arc::new(config::Temporal::load()?.open(&metrics)?);
     let mailer = Mailer::new(&config::mail()?)?;
     let secret = config::secret("HOLDFAST_SANDBOX_WEBHOOK_SECRET")?;
+    if secret.is_some() && providers::sandbox_url().is_none() {
+        tracing::warn!("HOLDFAST_SANDBOX_URL is not set: this worker does not find the sandbox of the API");
+    }
     let configured = Configured::load(providers::sandbox_url().as_deref().zip(secret.as_deref()))?;
     if let Some(address) = config::optional("HOLDFAST_METRICS_LISTEN") {
         let listener = TcpListener::bind(&address)
@@ -105,16 +110,45 @@ pub async fn worker() -> anyhow::Result<()> {
         let (engine, ui_url) = (engine.clone(), config::optional("HOLDFAST_TEMPORAL_UI_URL"));
         tokio::spawn(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
-    worker::Worker::new(db, engine, mailer, configured.providers, metrics)?
-        .within(config::worker_limits()?)
-        .run(stop.wait())
-        .await
+    let tell_of_mail = mailer.tell_whether_reached();
+    let worker = worker::Worker::new(db.clone(), engine, mailer, configured.providers, metrics)?
+        .within(config::worker_limits()?);
+    tokio::spawn(watch(db));
+    tokio::spawn(tell_of_mail);
+    worker.run(stop.wait()).await
 }
 
-/// A service starts without its database, which may come later; but what is wrong is said at once, with its reason.
-async fn tell_whether_reached(db: store::Db) {
-    if let Err(error) = db.reach().await {
-        tracing::error!(%error, "the database cannot be reached");
+/// A service starts without its database, which may come later, and outlives its absence. Once each time it says why.
+async fn watch(db: store::Db) {
+    let mut was_usable = true;
+    loop {
+        let usable = match db.ready().await {
+            Ok(_) => Ok(()),
+            // The pool says that it waited; a connection of its own says for what.
+            Err(_) => db.usable().await,
+        };
+        match &usable {
+            Err(error) if was_usable => tracing::error!(%error, "the database cannot be used"),
+            Ok(()) if !was_usable => tracing::info!("the database can be used again"),
+            _ => {}
+        }
+        was_usable = usable.is_ok();
+        tokio::time::sleep(WATCH_INTERVAL).await;
+    }
+}
+
+/// The same of Temporal, without which orders are placed and wait. (The worker says so itself, when it connects.)
+async fn watch_temporal(engine: Arc<engine::Engine>) {
+    let mut was_usable = true;
+    loop {
+        let usable = engine.ready().await;
+        match &usable {
+            Err(error) if was_usable => tracing::error!(%error, "Temporal cannot be used"),
+            Ok(()) if !was_usable => tracing::info!("Temporal can be used again"),
+            _ => {}
+        }
+        was_usable = usable.is_ok();
+        tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
 
@@ -128,7 +162,7 @@ pub async fn migrate() -> anyhow::Result<()> {
 /// Prints what was found in each provider's books.
 #[expect(clippy::print_stdout, reason = "the report is this command's output")]
 pub async fn reconcile() -> anyhow::Result<()> {
-    let metrics = SdkMetrics::start()?;
+    let metrics = SdkMetrics::start().await?;
     let engine = config::Temporal::load()?.open(&metrics)?;
     let found = engine.reconcile(&uuid::Uuid::new_v4().to_string()).await?;
     for (provider, read) in &found {
@@ -150,7 +184,7 @@ pub async fn reconcile() -> anyhow::Result<()> {
 
 pub async fn rebuild_catalogue() -> anyhow::Result<()> {
     let db = config::Database::load()?.open()?;
-    db.reach().await?;
+    db.usable().await?;
     let products = store::products::history::rebuild(&db).await?;
     tracing::info!(products, "the catalogue is what its history says");
     Ok(())
@@ -160,7 +194,7 @@ pub async fn rebuild_catalogue() -> anyhow::Result<()> {
 #[expect(clippy::print_stdout, reason = "the report is this command's output")]
 pub async fn audit() -> anyhow::Result<()> {
     let db = config::Database::load()?.open()?;
-    db.reach().await?;
+    db.usable().await?;
     let findings = store::audit::run(&db).await?;
     let mut broken = 0;
     for finding in &findings {

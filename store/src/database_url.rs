@@ -1,6 +1,6 @@
 //! The database's address, as its operators write it.
 
-use std::net::IpAddr;
+use std::{fs, net::IpAddr};
 
 use sqlx::{
     ConnectOptions as _,
@@ -8,34 +8,86 @@ use sqlx::{
 };
 use url::Url;
 
-use crate::Result;
+use crate::{Error, Result};
 
-/// What sqlx knows of what stands after the `?`, in its three spellings.
-const TLS: [&str; 10] = [
+/// What may stand after the `?`; sqlx knows some of it by two more spellings.
+const KNOWN: [&str; 17] = [
     "sslmode",
-    "ssl-mode",
     "sslrootcert",
-    "ssl-root-cert",
-    "ssl-ca",
     "sslcert",
-    "ssl-cert",
     "sslkey",
-    "ssl-key",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
     "statement-cache-capacity",
+    "ssl-mode",
+    "ssl-root-cert",
+    "ssl-cert",
+    "ssl-key",
 ];
-const OTHERS: [&str; 8] =
-    ["host", "hostaddr", "port", "dbname", "user", "password", "application_name", "options"];
+/// What PostgreSQL's own clients know and we do without: nothing is less safe for it.
+const PASSED_OVER: [&str; 13] = [
+    "channel_binding",
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssencmode",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "load_balance_hosts",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
+];
+/// What the files of TLS have to hold.
+const FILES: [(&str, &str); 3] = [
+    ("sslrootcert", "-----BEGIN CERTIFICATE-----"),
+    ("sslcert", "-----BEGIN CERTIFICATE-----"),
+    ("sslkey", "PRIVATE KEY-----"),
+];
 
-/// Passes over what is not known, and says so by name alone: sqlx would log the value, which may be a secret.
+/// # Errors
+/// [`Error::Misconfigured`]. It tells no value, and no name of ours or of theirs that may be part of a secret.
 pub(crate) fn parse(text: &str) -> Result<PgConnectOptions> {
-    let mut url = Url::parse(text).map_err(|error| sqlx::Error::Configuration(error.into()))?;
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        url.query_pairs().into_owned().partition(|(name, _)| is_known(name));
-    for (name, _) in unknown {
-        tracing::warn!(name, "DATABASE_URL says something that is not known here");
+    let malformed = |_| {
+        Error::Misconfigured(
+            "it must look like postgres://user:password@host/database, with `?`, `#`, `/`, `@` and `%` in a password \
+             percent-encoded (`%3F`)"
+                .to_owned(),
+        )
+    };
+    let mut url = Url::parse(text).map_err(malformed)?;
+    let mut known = Vec::new();
+    for (position, (name, value)) in url.query_pairs().into_owned().enumerate() {
+        if PASSED_OVER.contains(&name.as_str()) {
+            tracing::debug!(name, "a parameter of DATABASE_URL that has no effect here");
+        } else if KNOWN.contains(&name.as_str()) || name.starts_with("options[") {
+            check_file(&name.replace("ssl-", "ssl").replace('-', ""), &value)?;
+            known.push((name, value));
+        } else {
+            // A misspelt `sslmode` would be a connection that nobody checks.
+            return Err(Error::Misconfigured(format!(
+                "parameter {} after its `?` is not known; known are {}",
+                position + 1,
+                KNOWN[..13].join(", ")
+            )));
+        }
     }
-    url.query_pairs_mut().clear().extend_pairs(known);
-    let options = PgConnectOptions::from_url(&url)?;
+    match known.is_empty() {
+        true => url.set_query(None),
+        false => drop(url.query_pairs_mut().clear().extend_pairs(known)),
+    }
+    let options = PgConnectOptions::from_url(&url).map_err(|error| match error {
+        sqlx::Error::Configuration(why) => Error::Misconfigured(why.to_string()),
+        error => Error::Database(error),
+    })?;
     if is_perhaps_in_clear(&options) {
         tracing::warn!(
             host = options.get_host(),
@@ -46,8 +98,21 @@ pub(crate) fn parse(text: &str) -> Result<PgConnectOptions> {
     Ok(options)
 }
 
-fn is_known(name: &str) -> bool {
-    TLS.contains(&name) || OTHERS.contains(&name) || name.starts_with("options[")
+/// Looks at a file of TLS now, while it is known which one it is.
+fn check_file(name: &str, value: &str) -> Result<()> {
+    let Some((_, content)) = FILES.iter().find(|(parameter, _)| *parameter == name) else { return Ok(()) };
+    if value.contains("-----BEGIN") {
+        return Ok(()); // the thing itself
+    }
+    let wrong = |why: String| Err(Error::Misconfigured(format!("`{name}`, {value}: {why}")));
+    match fs::read_to_string(value) {
+        Err(error) => wrong(error.to_string()),
+        Ok(text) if text.contains("ENCRYPTED") => {
+            wrong("is encrypted; only a key without a password can be used".to_owned())
+        }
+        Ok(text) if !text.contains(content) => wrong(format!("holds no `{content}`")),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// As with PostgreSQL's own clients, who says nothing gets TLS if the server happens to have it.
@@ -65,16 +130,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_passed_over() {
+    fn what_has_no_effect_is_passed_over() {
         let options = parse(
-            "postgres://a%40b:p%2F@db.test:6543/shop?sslpassword=s&sslmode=require&options=-c%20jit%3Don",
+            "postgres://a%40b:p%2F@db.test:6543/shop?connect_timeout=3&sslmode=require&options=-c%20jit%3Don",
         )
         .unwrap();
         assert_eq!((options.get_host(), options.get_port()), ("db.test", 6543));
         assert_eq!((options.get_username(), options.get_database()), ("a@b", Some("shop")));
         assert_eq!(options.get_options(), Some("-c jit=on"));
         assert!(matches!(options.get_ssl_mode(), PgSslMode::Require));
-        assert!(parse("postgres://host:port/shop").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_no_secret_is_told() {
+        let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for (url, said) in [
+            ("postgres://host:port/shop", "must look like"),
+            ("postgres://a:hid#den@db.test/shop", "percent-encoded"),
+            (
+                "postgres://db.test/shop?sslmod=verify-full",
+                "parameter 1 after its `?` is not known; known are sslmode",
+            ),
+            ("postgres://db.test/shop?sslmode=require&sslpassword=hidden", "parameter 2"),
+            ("postgres://a?hidden@db.test/shop?sslmode=require", "parameter 1"),
+            ("postgres://db.test/shop?sslmode=verify", "ssl_mode"),
+            ("postgres://db.test/shop?sslrootcert=/nowhere.pem", "`sslrootcert`, /nowhere.pem: No such file"),
+            ("postgres://db.test/shop?sslrootcert=/", "`sslrootcert`, /: Is a directory"),
+            (&format!("postgres://db.test/shop?ssl-key={ours}"), "`sslkey`, "),
+        ] {
+            let error = parse(url).expect_err(url).to_string();
+            assert!(error.contains(said) && !error.contains("hid"), "{url}: {error}");
+        }
     }
 
     #[test]

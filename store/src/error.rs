@@ -1,4 +1,7 @@
+use std::borrow::Cow;
+
 use domain::{Invalid, order::Status, returns::Run, stock::Shortage};
+use sqlx::migrate::MigrateError;
 
 use crate::stays::Night;
 
@@ -65,10 +68,17 @@ pub enum Error {
     Outage(String),
     #[error("no connection to PostgreSQL at {place}: {why}")]
     Unreachable { place: String, why: String },
-    #[error("database: {0}")]
+    /// What is set cannot be meant so: why, without any of it that may be a secret.
+    #[error("{0}")]
+    Misconfigured(String),
+    #[error("the schema is older than this program: run `holdfast migrate`")]
+    SchemaOutdated,
+    #[error("database: {}", said(.0))]
     Database(sqlx::Error),
-    #[error("migration: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("migration {version}: {}", said(.error))]
+    Migration { version: i64, error: sqlx::Error },
+    #[error("migrations: {0}")]
+    Migrations(MigrateError),
 }
 
 /// A column that cannot be read holds a word that nobody wrote.
@@ -81,6 +91,38 @@ impl From<sqlx::Error> for Error {
     }
 }
 
+impl From<MigrateError> for Error {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::ExecuteMigration(error, version) => Self::Migration { version, error },
+            MigrateError::Execute(error) => error.into(),
+            error => Self::Migrations(error),
+        }
+    }
+}
+
+/// In PostgreSQL's own words, and what to do where these do not say.
+fn said(error: &sqlx::Error) -> String {
+    let sqlx::Error::Database(told) = error else {
+        return match error {
+            sqlx::Error::PoolTimedOut => "no connection was free, or could be made, in 10 s".to_owned(),
+            error => error.to_string(),
+        };
+    };
+    let code = told.code().unwrap_or_default();
+    let advice = match &*code {
+        // A name of a statement that another session gave, or that this one did not.
+        "42P05" | "26000" | "08P01" => {
+            ": behind a pooler of transactions set HOLDFAST_DATABASE_POOLER=transaction"
+        }
+        // A table, column or function that is not there.
+        "42P01" | "42703" | "42883" => ": if the schema is older than this program, run `holdfast migrate`",
+        "42501" => ": the user must own the tables, and `migrate` wants CREATE on the schema",
+        _ => "",
+    };
+    format!("{} ({code}){advice}", told.message())
+}
+
 impl Error {
     /// The same outage, told to somebody else.
     pub(crate) fn again(&self) -> Self {
@@ -89,9 +131,18 @@ impl Error {
 
     /// PostgreSQL undid the transaction because of another one that ran beside it. Done again from its start, it may work.
     pub(crate) fn is_conflict(&self) -> bool {
-        let Self::Database(sqlx::Error::Database(error)) = self else { return false };
-        // 40001 serialisation failure, 40P01 deadlock
-        error.code().is_some_and(|code| code == "40001" || code == "40P01")
+        // serialisation failure, deadlock
+        ["40001", "40P01"].contains(&&*self.code())
+    }
+
+    /// PostgreSQL's code, if it has spoken.
+    pub(crate) fn code(&self) -> Cow<'_, str> {
+        match self {
+            Self::Database(error) | Self::Migration { error, .. } => {
+                error.as_database_error().and_then(|told| told.code()).unwrap_or_default()
+            }
+            _ => Cow::default(),
+        }
     }
 
     /// The database is away or too busy; the same call may work later.

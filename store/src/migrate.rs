@@ -1,20 +1,30 @@
 //! The schema: brought up to date, and looked at.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::{Connection as _, Executor as _, migrate::Migrator};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, migrate::Migrator};
 
 use crate::{Db, Error, Result, pool::Pooler};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
 /// Everybody who migrates takes this, one after the other. A number of our own.
-const LOCK: &str = "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0;
-     SELECT pg_advisory_xact_lock(7402185190355)";
+const LOCK: &str =
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock(7402185190355)";
+
+/// A big table takes its time. But others queue up behind a statement that waits for a lock: after this it waits no longer,
+/// and its migration is done again. PostgreSQL looks for deadlocks only later, so that nobody else is the victim of one.
+const TIMEOUTS: [&str; 2] = ["statement_timeout = 0", "lock_timeout = '200ms'"];
+/// So long is that tried, with so long a pause before each.
+const PATIENCE: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A probe does not wait as long as a buyer; this long may a request wait for a connection before we are called busy.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const BUSY_AFTER: Duration = Duration::from_millis(500);
+
+const UNDEFINED_TABLE: &str = "42P01";
+const LOCK_TIMEOUT: &str = "55P03";
 
 /// What a probe is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,46 +35,76 @@ pub enum Readiness {
 }
 
 impl Db {
+    /// # Errors
+    /// [`Error::Migration`] if a lock was not to be had for minutes; what was done before stays, and the next call goes on.
     pub async fn migrate(&self) -> Result<()> {
         self.reach().await?;
-        match self.pooler {
-            Pooler::Session => self.migrate_one_by_one().await?,
-            Pooler::Transaction => self.migrate_in_one().await?,
+        let since = Instant::now();
+        loop {
+            let migrated = match self.pooler {
+                Pooler::Session => self.migrate_one_by_one().await,
+                Pooler::Transaction => self.migrate_in_one().await,
+            };
+            match migrated {
+                Err(error) if is_in_the_way(&error) && since.elapsed() < PATIENCE => {
+                    tracing::warn!(%error, "another transaction is in the way: the migration is done again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                done => break done?,
+            }
         }
         // What a word is cannot be said in SQL.
         crate::products::history::index_rest(self).await?;
         Ok(())
     }
 
-    /// A big table takes its time: no statement is ended, but one that waits for a lock lets others pass after a while.
     async fn migrate_one_by_one(&self) -> Result<()> {
         let mut connection = self.pool.acquire().await?.detach();
-        connection.execute("SET statement_timeout = 0").await?;
-        MIGRATIONS.run(&mut connection).await?;
+        for timeout in TIMEOUTS {
+            connection.execute(AssertSqlSafe(format!("SET {timeout}"))).await?;
+        }
+        let migrated = migrator().run(&mut connection).await;
         connection.close().await?;
-        Ok(())
+        Ok(migrated?)
     }
 
     /// In one transaction, the only thing that stays in one session: the migrator's lock is the session's, and its
     /// statements have names. These are left in nobody's session.
     async fn migrate_in_one(&self) -> Result<()> {
         let mut tx = self.begin().await?;
-        let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
-        migrator.set_locking(false);
+        for timeout in TIMEOUTS {
+            tx.session().execute(AssertSqlSafe(format!("SET LOCAL {timeout}"))).await?;
+        }
         tx.session().execute(LOCK).await?;
         tx.session().execute("DEALLOCATE ALL").await?;
+        let mut migrator = migrator();
+        migrator.set_locking(false);
         migrator.run_direct(None, tx.session(), false).await?;
         tx.session().execute("DEALLOCATE ALL").await?;
         tx.commit().await?;
         Ok(())
     }
 
+    /// Makes a connection now, and looks whether the schema is ours.
+    ///
+    /// # Errors
+    /// Why it cannot be used: [`Error::Unreachable`], or [`Error::SchemaOutdated`].
+    pub async fn usable(&self) -> Result<()> {
+        self.reach().await?;
+        self.knows_our_schema().await
+    }
+
     /// Whether PostgreSQL answers, knows every migration this program was built with, and has a connection for a request.
     pub async fn ready(&self) -> Result<Readiness> {
+        self.knows_our_schema().await?;
+        self.has_room().await
+    }
+
+    async fn knows_our_schema(&self) -> Result<()> {
         let newest = MIGRATIONS.iter().map(|m| m.version).max();
         match self.applied().await? >= newest {
-            true => self.has_room().await,
-            false => Err(Error::corrupt("the schema is older than this program: run `holdfast migrate`")),
+            true => Ok(()),
+            false => Err(Error::SchemaOutdated),
         }
     }
 
@@ -72,7 +112,10 @@ impl Db {
         let asked = self.by_probe();
         let query = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
         match tokio::time::timeout(PROBE_TIMEOUT, query.fetch_one(&asked)).await {
-            Ok(applied) => Ok(applied?),
+            Ok(applied) => match applied.map_err(Error::from) {
+                Err(error) if error.code() == UNDEFINED_TABLE => Ok(None), // nobody has ever migrated it
+                applied => applied,
+            },
             Err(_) => Err(Error::Outage(format!("no answer within {} s", PROBE_TIMEOUT.as_secs()))),
         }
     }
@@ -85,4 +128,15 @@ impl Db {
             Ok(Err(_)) | Err(_) => Ok(Readiness::Busy),
         }
     }
+}
+
+/// Ours, for a schema that may be newer: a program that goes back a version starts all the same.
+fn migrator() -> Migrator {
+    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+fn is_in_the_way(error: &Error) -> bool {
+    error.is_conflict() || error.code() == LOCK_TIMEOUT
 }

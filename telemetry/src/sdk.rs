@@ -1,32 +1,52 @@
-//! The Temporal SDK's own figures (requests, workflow tasks, activities, cache, pollers). The SDK
-//! exports them only through a server of its own, so it gets one on a free loopback port, and
-//! `/metrics` asks it.
+//! The Temporal SDK's own figures (requests, workflow tasks, activities, cache, pollers). The SDK exports them only through
+//! a server of its own, without limits, so nobody else may reach that: it listens on a free loopback port until we have
+//! our one connection to it, which is then kept.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    Request,
+    body::Bytes,
+    client::conn::http1::{self, SendRequest},
+    header,
+};
+use hyper_util::rt::TokioIo;
 use temporalio_common::telemetry::{
     PrometheusExporterOptions, TelemetryOptions,
     metrics::{CoreMeter, TemporalMeter},
     start_prometheus_metric_exporter, telemetry_init,
 };
+use tokio::{
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+};
+
+/// Questions that wait for the connection.
+const MAX_WAITING: usize = 64;
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone)]
 pub struct SdkMetrics {
     meter: Arc<dyn CoreMeter>,
-    address: SocketAddr,
-    http: reqwest::Client,
+    questions: mpsc::Sender<oneshot::Sender<String>>,
 }
 
 impl SdkMetrics {
-    /// Needs a running tokio runtime.
-    pub fn start() -> anyhow::Result<Self> {
+    pub async fn start() -> anyhow::Result<Self> {
         let options = PrometheusExporterOptions::builder()
             .socket_addr(SocketAddr::from(([127, 0, 0, 1], 0)))
             .counters_total_suffix(true)
             .build();
         let server = start_prometheus_metric_exporter(options)?;
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(2)).build()?;
-        Ok(Self { meter: server.meter, address: server.bound_addr, http })
+        let tcp = TcpStream::connect(server.bound_addr).await?;
+        let (mut connection, driver) = http1::handshake(TokioIo::new(tcp)).await?;
+        tokio::spawn(driver);
+        ask(&mut connection).await?; // the server has taken the connection, and needs its listener no more
+        server.abort_handle.abort();
+        let (questions, asked) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(answer(connection, asked));
+        Ok(Self { meter: server.meter, questions })
     }
 
     /// What the SDK's workers record to.
@@ -42,8 +62,31 @@ impl SdkMetrics {
     }
 
     pub(crate) async fn render(&self) -> String {
-        let url = format!("http://{}/metrics", self.address);
-        let text = async { self.http.get(url).send().await?.text().await };
-        text.await.unwrap_or_else(|error| format!("# the SDK's metrics did not answer: {error}\n"))
+        let (answer, answered) = oneshot::channel();
+        let asked = async {
+            self.questions.send(answer).await.ok()?;
+            answered.await.ok()
+        };
+        let text = tokio::time::timeout(PATIENCE, asked).await.ok().flatten();
+        text.unwrap_or_else(|| "# the SDK's metrics did not answer\n".to_owned())
     }
+}
+
+/// One question after the other, each to its end, also if nobody waits for it: a connection that is left in mid-answer
+/// cannot be asked again.
+async fn answer(
+    mut connection: SendRequest<Empty<Bytes>>,
+    mut asked: mpsc::Receiver<oneshot::Sender<String>>,
+) {
+    while let Some(answer) = asked.recv().await {
+        let text = ask(&mut connection).await;
+        let _ = answer.send(text.unwrap_or_else(|error| format!("# the SDK's metrics: {error}\n"))); // it may have gone
+    }
+}
+
+async fn ask(connection: &mut SendRequest<Empty<Bytes>>) -> anyhow::Result<String> {
+    connection.ready().await?;
+    let question = Request::get("/metrics").header(header::HOST, "localhost").body(Empty::new())?;
+    let text = connection.send_request(question).await?.into_body().collect().await?.to_bytes();
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }

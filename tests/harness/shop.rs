@@ -119,20 +119,30 @@ impl Shop {
         self.worker.take().expect("a worker runs").kill();
     }
 
-    /// One more worker process of this shop, with some of its environment changed.
-    pub async fn another_worker(&self, changes: &[(&'static str, String)]) -> Holdfast {
+    /// Asks the worker to end, and waits until it has.
+    pub async fn stop_worker(&mut self) {
+        let mut worker = self.worker.take().expect("a worker runs");
+        worker.terminate();
+        assert!(worker.ended().await.success(), "{}", worker.log());
+    }
+
+    /// One more process of this shop, with some of its environment changed.
+    pub fn start(&self, command: &str, changes: &[(&'static str, String)]) -> Holdfast {
         let mut env = self.env.clone();
         env.extend(changes.iter().cloned());
-        let mut process = Holdfast::start("worker", &env, &self.dir);
+        Holdfast::start(command, &env, &self.dir)
+    }
+
+    /// One more worker, which has begun to work.
+    pub async fn another_worker(&self, changes: &[(&'static str, String)]) -> Holdfast {
+        let mut process = self.start("worker", changes);
         process.says("worker started").await;
         process
     }
 
-    /// One more API process of this shop, with some of its environment changed.
+    /// One more API.
     pub async fn start_api(&self, changes: &[(&'static str, String)]) -> (Api, Holdfast) {
-        let mut env = self.env.clone();
-        env.extend(changes.iter().cloned());
-        let mut process = Holdfast::start("api", &env, &self.dir);
+        let mut process = self.start("api", changes);
         let address = address_of(&mut process).await;
         (Api::new(&address), process)
     }

@@ -22,6 +22,11 @@ impl Socket {
         self.0.write_all(text.as_bytes()).await.is_ok()
     }
 
+    /// Sends no more, and waits for what comes.
+    pub async fn has_sent_all(&mut self) {
+        self.0.shutdown().await.unwrap();
+    }
+
     /// Everything until the server closes, and how long that took.
     pub async fn until_closed(&mut self) -> (String, Duration) {
         let (begun, mut read) = (Instant::now(), Vec::new());

@@ -2,17 +2,19 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
     BoxError,
     body::{Body, Bytes},
 };
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{client::Client, stream::Alarm};
 
@@ -35,16 +37,50 @@ impl BodyTooSlow {
     }
 }
 
+/// What nobody wanted of a body. A client that is still sending hears our answer only once that has been taken: if we
+/// closed the connection with bytes in it, they would meet a reset, which overtakes the answer.
+#[derive(Clone, Default)]
+pub struct Unread(Arc<Mutex<Option<Incoming>>>);
+
+/// So much of it is taken, and so long. Beyond that the client may miss its answer.
+const MAX_UNREAD_BYTES: usize = 16 * 1024 * 1024;
+const UNREAD_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Unread {
+    pub async fn discard(&self) {
+        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut body) = body else { return };
+        let discarding = async {
+            let mut bytes = 0;
+            while let Some(Ok(frame)) = body.frame().await
+                && bytes < MAX_UNREAD_BYTES
+            {
+                bytes += frame.data_ref().map_or(0, Bytes::len);
+            }
+        };
+        let _ = timeout(UNREAD_PATIENCE, discarding).await; // as far as it came
+    }
+}
+
 pub struct RequestBody {
-    body: Incoming,
+    /// None only while it is dropped.
+    body: Option<Incoming>,
     due: Instant,
     alarm: Alarm,
     client: Arc<Client>,
+    unread: Unread,
 }
 
 impl RequestBody {
-    pub fn new(body: Incoming, due: Instant, client: Arc<Client>) -> Self {
-        Self { body, due, alarm: Alarm::default(), client }
+    pub fn new(body: Incoming, due: Instant, client: Arc<Client>, unread: Unread) -> Self {
+        Self { body: Some(body), due, alarm: Alarm::default(), client, unread }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let rest = self.body.take().filter(|body| !body.is_end_stream() && !self.client.is_too_slow());
+        *self.unread.0.lock().unwrap_or_else(PoisonError::into_inner) = rest;
     }
 }
 
@@ -57,7 +93,8 @@ impl http_body::Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+        let body = this.body.as_mut().expect(ALIVE);
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
             this.client.sent_body();
             return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
         }
@@ -70,13 +107,15 @@ impl http_body::Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map(Incoming::size_hint).unwrap_or_default()
     }
 }
+
+const ALIVE: &str = "the body is there until it is dropped";
 
 /// An answer's body. With its end the client may ask again.
 pub struct AnswerBody {

@@ -4,7 +4,7 @@
 mod strict;
 mod words;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 pub use words::in_words_of_json;
@@ -35,6 +35,10 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let malformed = |error: serde_json::Error| Error::Malformed(error.to_string());
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(strict::Strict(&mut json)).map_err(|error| {
+        // What is asked for may be missed before the text turns out to be no JSON.
+        if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
+            return malformed(error);
+        }
         let path = error.path().to_string();
         let error = error.into_inner();
         let text = without_position(&error);

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// More files than this no process of ours has use for; where the hard limit is a billion, programs that we start would
 /// suffer, which walk through all of them.
 const MAX_FILES: u64 = 65_536;
-/// Files that are no connections to a server: of PostgreSQL, Temporal, logs, and what listens beside.
+/// Files that are no connections to a server: of PostgreSQL, Temporal and logs.
 const OTHER_FILES: u64 = 256;
 
 /// The limits of one listener.
@@ -41,13 +41,13 @@ impl Default for Limits {
 impl Limits {
     /// For a server beside the API, which few have to reach.
     pub fn small() -> Self {
-        Self { connections: 128, drain: Duration::from_secs(2), ..Self::default() }
+        Self { connections: 64, drain: Duration::from_secs(2), ..Self::default() }
     }
 
     /// As many connections as the process has files for, with some left for what else it opens.
     pub(crate) fn connections(&self) -> usize {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(MAX_FILES);
-        let room = files.saturating_sub(OTHER_FILES).max(files / 2);
+        let room = files.saturating_sub(OTHER_FILES).max(files / 4) * 2 / 3; // the rest is for listeners beside
         self.connections.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
     }
 }

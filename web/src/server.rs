@@ -30,7 +30,7 @@ use tower::ServiceExt as _;
 
 use crate::{
     Limits,
-    body::{AnswerBody, RequestBody},
+    body::{AnswerBody, RequestBody, Unread},
     client::Client,
     stream::Stream,
 };
@@ -134,6 +134,7 @@ impl Server {
                 .timer(TokioTimer::new())
                 .header_read_timeout(self.limits.idle.max(self.limits.header)) // the stream is stricter
                 .max_buf_size(MAX_BUFFER_BYTES)
+                .half_close(true) // who has sent all may say so, and wants its answer
                 .serve_connection(io, service)
         );
         let mut is_stopping = false;
@@ -208,8 +209,13 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let due = client.begins_request();
-    let request = request.map(|body| Body::new(RequestBody::new(body, due, client.clone())));
+    let unread = Unread::default();
+    let is_invited = request.headers().contains_key(header::EXPECT);
+    let request = request.map(|body| Body::new(RequestBody::new(body, due, client.clone(), unread.clone())));
     let mut response = routes.oneshot(request).await?;
+    if !is_invited {
+        unread.discard().await;
+    }
     if client.is_too_slow() {
         if response.status() != StatusCode::REQUEST_TIMEOUT {
             response = Response::new(Body::empty());

@@ -5,7 +5,11 @@ mod rota;
 mod sdk;
 mod shift;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use activities::{Activities, mail::Mailer};
 use engine::{Engine, Sweeper};
@@ -74,8 +78,16 @@ impl Worker {
     /// Works until `stop` resolves and everything under way is done, or the drain's deadline.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let sweeper = tokio::spawn(Sweeper::new(self.db.clone(), self.engine.clone()).run());
-        let result = self.work(stop).await;
+        let (activities, stopped_at) = (self.activities.clone(), OnceLock::new());
+        let result = self
+            .work(async {
+                stop.await;
+                stopped_at.get_or_init(Instant::now);
+            })
+            .await;
         sweeper.abort();
+        let since = stopped_at.get().map_or(Duration::ZERO, Instant::elapsed);
+        activities.drain(DRAIN_DEADLINE.saturating_sub(since)).await;
         result
     }
 

@@ -18,6 +18,7 @@ use lettre::{
 };
 use store::mails::Rejection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use super::{
     smtp::{Fault, Server},
@@ -42,6 +43,7 @@ pub struct Mailer {
     server: Arc<Server>,
     from: Mailbox,
     turns: Arc<Semaphore>,
+    begun: TaskTracker,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +53,8 @@ pub enum Error {
     #[error("the address is not one")]
     Address,
     // Without the server's text, which may quote the address; so it is no source either.
-    #[error("mail server: {}", said(.0))]
-    Server(Fault),
+    #[error("mail server {place}: {}", said(.fault))]
+    Server { place: String, fault: Fault },
 }
 
 impl Error {
@@ -60,7 +62,7 @@ impl Error {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Compose(_) | Self::Address => true,
-            Self::Server(fault) => fault.is_permanent(),
+            Self::Server { fault, .. } => fault.is_permanent(),
         }
     }
 
@@ -69,8 +71,10 @@ impl Error {
         match self {
             Self::Compose(_) => Rejection { code: None, reason: "cannot_be_written" },
             Self::Address => Rejection { code: None, reason: "bad_address" },
-            Self::Server(Fault::NeedsUtf8) => Rejection { code: None, reason: "smtputf8_missing" },
-            Self::Server(fault) => Rejection { code: fault.code(), reason: "refused" },
+            Self::Server { fault: Fault::NeedsUtf8, .. } => {
+                Rejection { code: None, reason: "smtputf8_missing" }
+            }
+            Self::Server { fault, .. } => Rejection { code: fault.code(), reason: "refused" },
         }
     }
 }
@@ -78,11 +82,22 @@ impl Error {
 /// What went wrong, in words of ours where the server spoke.
 fn said(fault: &Fault) -> String {
     match (fault, fault.code()) {
+        (Fault::OutOfStep(code), _) => format!("it answered {code}, out of step"),
+        (Fault::Failed(stage, _), Some(code)) => format!("it answered {code} {}", stage.to()),
         (_, Some(code)) => format!("it answered {code}"),
-        (Fault::Failed(_, error), None) => error.to_string(),
+        (Fault::Failed(_, error), None) => with_sources(error),
         (Fault::TooSlow, None) => "it does not answer in time".to_owned(),
         (Fault::NeedsUtf8, None) => "it does not take the address's letters".to_owned(),
+        (Fault::SenderNeedsUtf8, None) => {
+            "it does not take the letters of HOLDFAST_MAIL_FROM (SMTPUTF8)".to_owned()
+        }
     }
+}
+
+/// What failed before the server spoke: its chain names the certificate or the system's reason.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The address as it is sent. Which are taken is decided by `domain::email`, which knows more of them than lettre.
@@ -98,7 +113,12 @@ impl Mailer {
         let bad_from = "HOLDFAST_MAIL_FROM must look like Shop <orders@example.org>";
         let from: Mailbox = config.from.parse().context(bad_from)?;
         let from = Mailbox::new(from.name, address(from.email.as_ref()).context(bad_from)?);
-        Ok(Self { server: Arc::new(server), from, turns: Arc::new(Semaphore::new(MAX_AT_ONCE)) })
+        Ok(Self {
+            server: Arc::new(server),
+            from,
+            turns: Arc::new(Semaphore::new(MAX_AT_ONCE)),
+            begun: TaskTracker::new(),
+        })
     }
 
     /// Asks whether the mail server answers, and takes us.
@@ -106,7 +126,33 @@ impl Mailer {
         let server = Arc::clone(&self.server);
         move || {
             let server = Arc::clone(&server);
-            Box::pin(async move { server.answers().await })
+            Box::pin(async move { server.reach().await.is_ok() })
+        }
+    }
+
+    /// The same, once, for the log.
+    pub fn tell_whether_reached(&self) -> impl Future<Output = ()> + Send + use<> {
+        let server = Arc::clone(&self.server);
+        async move {
+            if let Err(error) = server.reach().await.map_err(|fault| at(&server, fault)) {
+                tracing::error!(%error, "mails cannot be sent");
+            }
+        }
+    }
+
+    /// Mails that were begun.
+    pub(super) fn begun(&self) -> &TaskTracker {
+        &self.begun
+    }
+
+    /// Waits until each mail that was begun has come to its end, or for so long.
+    pub async fn drain(&self, limit: Duration) {
+        self.begun.close();
+        if tokio::time::timeout(limit, self.begun.wait()).await.is_err() {
+            tracing::warn!(
+                mails = self.begun.len(),
+                "the mail server has not said whether it took them: they are sent again"
+            );
         }
     }
 
@@ -139,8 +185,12 @@ impl Mailer {
     }
 
     pub async fn send(&self, message: &Message) -> Result<(), Error> {
-        self.server.send(message).await.map_err(Error::Server)
+        self.server.send(message).await.map_err(|fault| at(&self.server, fault))
     }
+}
+
+fn at(server: &Server, fault: Fault) -> Error {
+    Error::Server { place: server.place(), fault }
 }
 
 /// A header of its own for a name such as `.` or `J.R.`. The library takes a dot for a letter and writes it bare; by RFC 5322

@@ -23,13 +23,13 @@ pub use mailer::{Mailer, MailerConfig};
 /// all the same, and is noted, so that it is not sent again.
 pub async fn send(db: &Db, mailer: &Arc<Mailer>, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let turn = mailer.turn().await?;
-    let (db, mailer) = (db.clone(), Arc::clone(mailer));
+    let (db, same) = (db.clone(), Arc::clone(mailer));
     let sending = async move {
-        let outcome = send_now(&db, &mailer, input).await;
+        let outcome = send_now(&db, &same, input).await;
         drop(turn);
         outcome
     };
-    tokio::spawn(sending.in_current_span()).await?
+    mailer.begun().spawn(sending.in_current_span()).await?
 }
 
 async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
@@ -51,7 +51,10 @@ async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
             note_rejected(slot, id, kind, &error.rejection(), at).await?;
             Ok(MailOutcome::Rejected)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(order_id = %id, kind = kind.name(), %error, "mail not taken: it is tried again");
+            Err(error.into())
+        }
     }
 }
 

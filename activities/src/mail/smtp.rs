@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use lettre::{
-    Message,
+    Address, Message,
     transport::smtp::{
         self, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT,
         authentication::{Credentials, DEFAULT_MECHANISMS},
@@ -47,12 +47,27 @@ pub enum Stage {
     Content,
 }
 
+impl Stage {
+    /// What it was answered to.
+    pub const fn to(self) -> &'static str {
+        match self {
+            Self::Opening => "to us",
+            Self::Recipient => "to the recipient",
+            Self::Content => "to the content",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub enum Fault {
     Failed(Stage, smtp::Error),
     TooSlow,
     /// The mailbox is written in letters that this mail server does not take.
     NeedsUtf8,
+    /// Ours is.
+    SenderNeedsUtf8,
+    /// It says yes in the wrong place: who knows what it has understood.
+    OutOfStep(u16),
 }
 
 impl Fault {
@@ -62,16 +77,17 @@ impl Fault {
     ///
     /// - replies to who is not logged in, [`NOT_LOGGED_IN`];
     /// - by RFC 3463, X.1.7 and X.1.8, the sender's address, and X.7, policy: we may not relay, or are on a list. Only
-    ///   of a content that was looked at, X.7.1 is a word on the mail; others are about our keys and DNS (RFC 7372).
+    ///   of a content that was looked at, X.7.1 is a word on the mail; others are about our keys and DNS (RFC 7372);
+    /// - X.5: it does not understand us; and without a code, that it does not relay.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::NeedsUtf8 => true,
-            Self::TooSlow => false,
+            Self::TooSlow | Self::SenderNeedsUtf8 | Self::OutOfStep(_) => false,
             Self::Failed(stage, error) => {
                 error.is_permanent()
                     && *stage != Stage::Opening
                     && self.code().is_none_or(|code| !NOT_LOGGED_IN.contains(&code))
-                    && !enhanced(error).is_some_and(|code| is_about_us(*stage, code))
+                    && !is_about_us(*stage, &error.source().map(ToString::to_string).unwrap_or_default())
             }
         }
     }
@@ -80,24 +96,27 @@ impl Fault {
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Failed(_, error) => error.status().map(u16::from),
-            Self::TooSlow | Self::NeedsUtf8 => None,
+            Self::OutOfStep(code) => Some(*code),
+            Self::TooSlow | Self::NeedsUtf8 | Self::SenderNeedsUtf8 => None,
         }
     }
 }
 
-fn is_about_us(stage: Stage, (subject, detail): (u16, u16)) -> bool {
-    match (subject, detail) {
-        (1, 7 | 8) => true,
-        (7, 1) => stage != Stage::Content,
-        (7, _) => true,
-        _ => false,
+/// By the first code of RFC 3463 in the reply. Many servers have none where they do not relay for us.
+fn is_about_us(stage: Stage, reply: &str) -> bool {
+    match reply.split_ascii_whitespace().find_map(enhanced) {
+        Some((1, 7 | 8) | (5, _)) => true,
+        Some((7, 1)) => stage != Stage::Content,
+        Some((7, _)) => true,
+        Some(_) => false,
+        None => stage == Stage::Recipient && reply.to_ascii_lowercase().contains("relay"),
     }
 }
 
-/// Subject and detail of the code of RFC 3463 that the reply's text begins with.
-fn enhanced(error: &smtp::Error) -> Option<(u16, u16)> {
-    let text = error.source()?.to_string();
-    let mut numbers = text.split_ascii_whitespace().next()?.split('.').map(str::parse::<u16>);
+/// Subject and detail of such a code: `5.7.1`, `#5.7.1`, `(5.7.1)`.
+fn enhanced(word: &str) -> Option<(u16, u16)> {
+    let word = word.trim_matches(|c: char| !c.is_ascii_digit());
+    let mut numbers = word.split('.').map(str::parse::<u16>);
     let (class, subject, detail) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
     (class == 5 && numbers.next().is_none()).then_some((subject, detail))
 }
@@ -116,7 +135,8 @@ impl Server {
     /// `smtp://user:password@host:port/our-name`, with `?tls=required` or `?tls=opportunistic`, or `smtps://...`.
     pub fn new(url: &str) -> anyhow::Result<Self> {
         let url = Url::parse(url)?;
-        let host = url.host_str().context("it names no host")?.to_owned();
+        let host = url.host_str().context("it names no host")?;
+        let host = host.trim_matches(['[', ']']).to_owned(); // of an IPv6 address
         let asked = url.query_pairs().find(|(key, _)| key == "tls").map(|(_, value)| value);
         let tls = || TlsParameters::new(host.clone());
         let (usual_port, tls) = match (url.scheme(), asked.as_deref()) {
@@ -141,9 +161,14 @@ impl Server {
     }
 
     /// Whether the server answers, and lets us in.
-    pub async fn answers(&self) -> bool {
+    pub async fn reach(&self) -> Result<(), Fault> {
         let connection = self.connection().await;
-        connection.map(|connection| self.keep(connection)).is_ok()
+        connection.map(|connection| self.keep(connection))
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 
     /// A connection that failed, or on which somebody stopped to wait for an answer, is dropped here, and so closed.
@@ -211,12 +236,13 @@ impl Server {
 async fn converse(connection: &mut AsyncSmtpConnection, message: &Message) -> Result<(), Fault> {
     let (envelope, content) = (message.envelope(), message.formatted());
     let mut options = Vec::new();
-    let addresses = envelope.to().iter().chain(envelope.from());
-    if !addresses.into_iter().all(|address| address.user().is_ascii() && address.domain().is_ascii()) {
-        if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
-            return Err(Fault::NeedsUtf8);
-        }
-        options.push(MailParameter::SmtpUtfEight);
+    let is_plain = |address: &Address| address.user().is_ascii() && address.domain().is_ascii();
+    let takes_utf8 = connection.server_info().supports_feature(Extension::SmtpUtfEight);
+    match (envelope.from().is_none_or(is_plain), envelope.to().iter().all(is_plain)) {
+        (true, true) => {}
+        _ if takes_utf8 => options.push(MailParameter::SmtpUtfEight),
+        (false, _) => return Err(Fault::SenderNeedsUtf8),
+        (true, false) => return Err(Fault::NeedsUtf8),
     }
     if !content.is_ascii() {
         // Only an address has other letters; who takes SMTPUTF8 takes these: RFC 6531, section 3.1.
@@ -228,10 +254,19 @@ async fn converse(connection: &mut AsyncSmtpConnection, message: &Message) -> Re
         let to = Rcpt::new(to.clone(), Vec::new());
         within(ANSWERING, Stage::Recipient, connection.command(to)).await?;
     }
-    within(ANSWERING, Stage::Content, connection.command(Data)).await?;
-    within(TAKING, Stage::Content, connection.message(&content)).await?;
-    Ok(())
+    let invited = within(ANSWERING, Stage::Content, connection.command(Data)).await?;
+    if !invited.has_code(GO_ON) {
+        return Err(Fault::OutOfStep(invited.code().into()));
+    }
+    let taken = within(TAKING, Stage::Content, connection.message(&content)).await?;
+    match taken.has_code(GO_ON) {
+        true => Err(Fault::OutOfStep(GO_ON)),
+        false => Ok(()),
+    }
 }
+
+/// The reply to DATA: now the content. Nothing else is told so.
+const GO_ON: u16 = 354;
 
 async fn within<T>(
     limit: Duration,
@@ -318,6 +353,13 @@ mod tests {
             (&[("RCPT", "530 5.7.0 log in")], false),
             (&[("RCPT", "503 log in")], false),
             (&[("RCPT", "450 4.2.0 later")], false),
+            (&[("RCPT", "550 relay not permitted")], false),
+            (&[("RCPT", "554 Relay access denied")], false),
+            (&[("RCPT", "550 #5.7.1 not from you")], false),
+            (&[("RCPT", "550-rejected by policy\r\n550 5.7.1 relay denied")], false),
+            (&[("RCPT", "502 5.5.1 what")], false),
+            (&[("DATA", "250 yes")], false),
+            (&[(".", "354 go on")], false),
             (&[("DATA", "554 5.7.1 spam")], true),
             (&[(".", "554 5.6.0 spam")], true),
             (&[(".", "554 spam")], true),
@@ -338,7 +380,7 @@ mod tests {
             let script: &'static [_] = Box::leak(Box::new([(command, "")]));
             let server = server(script).await;
             if command == "NOOP" {
-                assert!(server.answers().await); // leaves a connection to ask
+                assert!(server.reach().await.is_ok()); // leaves a connection to ask
             }
             let given_up = timeout(Duration::from_millis(200), server.send(&message())).await;
             assert!(given_up.is_err(), "{command}: {given_up:?}");
@@ -357,6 +399,7 @@ mod tests {
         assert_eq!(server.hello, ClientId::Domain("shop.test".to_owned()));
         assert_eq!(server.credentials, Some(Credentials::new("a@b".to_owned(), "p/w".to_owned())));
         assert_eq!(Server::new("smtp://mail.test?tls=required").unwrap().port, 587);
+        assert_eq!(Server::new("smtp://[::1]:2525").unwrap().place(), "::1:2525");
         for bad in ["mail.test", "http://mail.test", "smtp://mail.test?tls=maybe", "smtp:"] {
             assert!(Server::new(bad).is_err(), "{bad}");
         }

@@ -65,7 +65,7 @@ struct CheckIn {
 
 const CHECK_IN: &str = "Your check-in code";
 const NEW_CODE: &str = "Your new check-in code";
-const INSTEAD: &str = "It takes the place of the code that we sent you before, which is not good any more.";
+const INSTEAD: &str = "It takes the place of any code that we sent you before, which is not good any more.";
 const WARNING: &str = "Do not share this code with anybody before you arrive. We never ask for it by phone, mail or \
                        chat: whoever does is not us.";
 
@@ -248,7 +248,7 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
             "Your order was cancelled",
             match order.paid_at {
                 Some(_) if !order.is_free() => {
-                    "Your order has been cancelled. What you paid for it goes back to you.".to_owned()
+                    "Your order has been cancelled. What you paid for it goes back to you, if it has not already.".to_owned()
                 }
                 _ => "Your order has been cancelled and nothing is due any more.".to_owned(),
             },

@@ -82,7 +82,7 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
         others.extend([408, 413, 415, 422]);
     }
     if wants_key {
-        others.push(401);
+        others.extend([401, 422]); // no query is read that is not known
     }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for status in others {
@@ -133,6 +133,7 @@ fn meaning_of(status: &StatusCode) -> Option<&'static str> {
         404 => "There is nothing with this name",
         408 => "`request_timeout`: the body came too slowly",
         413 => "`payload_too_large`",
+        414 | 431 => "The address, or a header, is too long to be read; no problem document",
         415 => "`unsupported_media_type`: the body is not sent as JSON",
         422 => "`invalid_request`: each field that broke a rule is named",
         500 => "`internal_error`: it is in the log under the request's id",

@@ -13,8 +13,9 @@ use super::OrderDocument;
 use crate::{
     App, Problem,
     error::ProblemDocument,
-    extract::{NOT_A_TIME, OrderPath, Query, order_not_found},
+    extract::{NOT_A_TIME, OrderPath, order_not_found, parse_time},
     list::{self, List},
+    query::Query,
 };
 
 pub fn unknown_order(error: store::Error) -> Problem {
@@ -81,17 +82,13 @@ fn not_a_time(text: &str) -> &'static str {
     }
 }
 
-/// RFC 3339 knows no time before it, and PostgreSQL none long before.
-const YEAR_0: i64 = -62_167_219_200;
-
 fn parse(query: ListOrders) -> Result<(Filter, i64), Vec<Invalid>> {
     let mut invalids = Invalids::default();
     let limit = invalids.check(list::limit(query.limit.as_deref()));
     let mut time = |field: &str, text: Option<String>| {
         let text = text?;
-        let time = text.parse().ok().filter(|time: &Timestamp| time.as_second() >= YEAR_0);
-        let bad = || Invalid::new(field, not_a_time(&text));
-        invalids.check(time.ok_or_else(bad))
+        let bad = |why| Invalid::new(field, if why == NOT_A_TIME { not_a_time(&text) } else { why });
+        invalids.check(parse_time(&text).map_err(bad))
     };
     let placed_from = time("placed_from", query.placed_from);
     let placed_to = time("placed_to", query.placed_to);

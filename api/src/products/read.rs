@@ -23,8 +23,9 @@ use crate::{
     App, Problem,
     condition::{Conditions, etag},
     error::ProblemDocument,
-    extract::{Query, SkuPath},
+    extract::SkuPath,
     list::{self, List},
+    query::Query,
 };
 
 /// Read a product, also a retired one.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::store::{MAX_MAIL_BYTES, Store};
 
-const MAX_CONNECTIONS: usize = 200;
+const MAX_CONNECTIONS: usize = 50;
 /// A connection silent for this long is closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 

@@ -35,7 +35,7 @@ Ctrl-C stops everything that was started here.
         temporal = servers.temporal_address(),
         mails = servers.mail_page().unwrap_or_else(given),
         smtp = servers.smtp_url(),
-        database = servers.database().url,
+        database = servers.database_place(),
         data = data_dir.display(),
         environment = quoted(&data_dir.join("env").to_string_lossy()),
     );

@@ -107,7 +107,7 @@ async fn up(
         format!("the database cannot be brought up to date; start afresh without {data_dir}, or see why")
     })?;
     seed::seed(&db).await?;
-    let metrics = SdkMetrics::start()?;
+    let metrics = SdkMetrics::start().await?;
     let engine = Arc::new(servers.temporal(&payload_key)?.open(&metrics)?);
     servers.serve_codec(engine.clone());
     let mail = MailerConfig { smtp_url: servers.smtp_url(), from: config::mail_from() };

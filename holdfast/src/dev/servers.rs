@@ -55,6 +55,18 @@ impl Servers {
         config::Database { url, max_connections: MAX_CONNECTIONS, pooler }
     }
 
+    /// To be shown: the password of a PostgreSQL that is given stays where it was.
+    pub fn database_place(&self) -> String {
+        let url = self.database().url;
+        match (&self.postgres, url::Url::parse(&url)) {
+            (Place::Given(_), Ok(url)) => {
+                let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+                format!("{}{port}{}        (given)", url.host_str().unwrap_or_default(), url.path())
+            }
+            _ => url,
+        }
+    }
+
     pub fn temporal(&self, payload_key: &str) -> anyhow::Result<config::Temporal> {
         let address = match &self.temporal {
             Place::Given(_) => None, // the SDK reads TEMPORAL_* itself, TLS and all
