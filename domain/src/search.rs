@@ -68,6 +68,16 @@ pub fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// The words that a text is found by: who searches may have left its apostrophes out.
+pub fn indexed(text: &str) -> Vec<String> {
+    let mut found = words(text);
+    let without: String = text.chars().filter(|c| !matches!(c, '\'' | '\u{2019}' | '\u{ff07}') && !is_apostrophe(*c)).collect();
+    if without.len() < text.len() {
+        found.extend(words(&without).into_iter().filter(|word| !found.contains(word)).collect::<Vec<_>>());
+    }
+    found
+}
+
 /// Unicode has apostrophes that are letters. Whoever types one, types any.
 const fn is_apostrophe(c: char) -> bool {
     matches!(c, '\u{2b9}'..='\u{2bf}')
@@ -108,6 +118,12 @@ mod tests {
         assert_eq!(words("日本绿茶 500g"), ["日", "本", "绿", "茶", "500g"]);
         assert_eq!(words("' \\ & | ! : * <->"), [""; 0]);
         assert_eq!(words(&"x".repeat(500))[0].len(), MAX_WORD);
+    }
+
+    #[test]
+    fn apostrophes_may_be_left_out() {
+        assert_eq!(indexed("O\u{2019}Brien's tea"), ["o", "brien", "s", "tea", "obriens"]);
+        assert_eq!(indexed("tea"), ["tea"]);
     }
 
     #[test]
