@@ -59,6 +59,7 @@ async fn mails_reach_every_address_that_is_taken() {
 async fn a_mailbox_that_the_mail_server_cannot_write_is_told() {
     let (shop, smtp) = with_smtp().await;
     smtp.forget_utf8();
+    smtp.refuse("NOOP", "421 connect again"); // the worker has asked at its start what the server can do
     let id = paid_by(&shop, "jürgen@example.org").await;
     shop.until_told(&id, "mail.rejected").await;
     let timeline = shop.api.get(&format!("/v1/orders/{id}/timeline")).await.is(200);

@@ -151,7 +151,7 @@ async fn why_a_database_cannot_be_reached_by_tls() {
             place("127.0.0.1"),
             "not valid for name \"127.0.0.1\"",
         ),
-        (verify("localhost", "/nowhere.pem"), place("localhost"), "sslrootcert"),
+        (verify("localhost", "/nowhere.pem"), "/nowhere.pem".to_owned(), "sslrootcert"),
         (guarded.url("localhost", "sslmode=disable"), place("localhost"), "no encryption"),
         (without_tls, "127.0.0.1".to_owned(), "does not support TLS"),
     ];

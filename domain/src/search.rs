@@ -71,7 +71,8 @@ pub fn words(text: &str) -> Vec<String> {
 /// The words that a text is found by: who searches may have left its apostrophes out.
 pub fn indexed(text: &str) -> Vec<String> {
     let mut found = words(text);
-    let without: String = text.chars().filter(|c| !matches!(c, '\'' | '\u{2019}' | '\u{ff07}') && !is_apostrophe(*c)).collect();
+    let without: String =
+        text.chars().filter(|c| !matches!(c, '\'' | '\u{2019}' | '\u{ff07}') && !is_apostrophe(*c)).collect();
     if without.len() < text.len() {
         found.extend(words(&without).into_iter().filter(|word| !found.contains(word)).collect::<Vec<_>>());
     }

@@ -41,7 +41,7 @@ impl Default for Limits {
 impl Limits {
     /// For a server beside the API, which few have to reach.
     pub fn small() -> Self {
-        Self { connections: 64, drain: Duration::from_secs(2), ..Self::default() }
+        Self { connections: 128, drain: Duration::from_secs(2), ..Self::default() }
     }
 
     /// As many connections as the process has files for, with some left for what else it opens.

@@ -245,9 +245,9 @@ async fn by_sku(
 /// The words of a product as a `tsvector`, those of the name marked and unmarked. (PostgreSQL's own weights are not in
 /// its indexes, so that each row with the word would have to be read.) Words are letters and digits: nothing needs escaping.
 pub(super) fn index(details: &Details) -> String {
-    let name = search::words(&details.name);
+    let name = search::indexed(&details.name);
     let marked = name.iter().map(|word| format!("'{IN_NAME}{word}'"));
-    let description = search::words(&details.description);
+    let description = search::indexed(&details.description);
     let all = name.iter().chain(&description).map(|word| format!("'{word}'"));
     marked.chain(all).chain([made_by()]).collect::<Vec<_>>().join(" ")
 }
@@ -262,7 +262,7 @@ pub(super) fn made_by() -> String {
 /// and never both.
 pub(super) async fn learn(tx: &mut Tx, products: &[Product]) -> Result<()> {
     let texts = products.iter().flat_map(|it| [&it.details.name, &it.details.description]);
-    let words: BTreeSet<String> = texts.flat_map(|text| search::words(text)).collect();
+    let words: BTreeSet<String> = texts.flat_map(|text| search::indexed(text)).collect();
     let entries: BTreeSet<(String, &String)> = words
         .iter()
         .filter(|word| search::has_alike(word))
