@@ -72,6 +72,28 @@ async fn payment_is_due_in_mails_about_orders_that_wait_for_it() {
     shop.close();
 }
 
+/// Whoever has paid something else than what was due is not asked for all of it again.
+#[tokio::test]
+async fn a_reminder_knows_what_has_come() {
+    let shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place(&[("tea", 2)]).await;
+    shop.pay_with(&id, json!({"amount": 2400})).await;
+    shop.until_exception(&id, "wrong_amount").await;
+    shop.fast_forward(&id, "PT5H").await;
+    shop.until_mailed(&id, "reminder_1").await;
+    let due = crate::harness::time(&shop.order(&id).await, "payment_due_at");
+    shop.extend(&id, due + jiff::SignedDuration::from_hours(1)).await.is(200);
+    shop.until_mailed(&id, "extended").await;
+    for mail in shop.mails(&id).await {
+        for part in [&mail.text, &mail.html] {
+            assert!(part.contains("24.00 EUR reached us") && part.contains("not the 25.00 EUR"), "{part}");
+            assert!(part.contains("do not pay again") && !part.contains("Please pay"), "{part}");
+        }
+    }
+    shop.close();
+}
+
 #[tokio::test]
 async fn a_mail_that_is_refused_for_good_is_told() {
     let (shop, smtp) = with_whims().await;

@@ -59,3 +59,17 @@ pub async fn came_before_end(db: &Db, order: OrderId) -> Result<Vec<Came>> {
         .map(|it| Came { money: Money::new(it.amount, it.currency), goes_back: it.goes_back })
         .collect())
 }
+
+/// What came for an order that awaits payment and is not what was due: a person has yet to say what becomes of it.
+pub async fn undecided(db: &Db, order: OrderId) -> Result<Vec<Money>> {
+    let sums = sqlx::query!(
+        r#"SELECT currency AS "currency!", least(sum(amount), $2::bigint)::bigint AS "amount!" FROM exceptions
+           WHERE order_id = $1 AND state = 'open' AND kind IN ('wrong_amount', 'wrong_currency')
+           GROUP BY currency ORDER BY currency"#,
+        order.uuid(),
+        MAX_AMOUNT
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(sums.into_iter().map(|sum| Money::new(sum.amount, sum.currency)).collect())
+}

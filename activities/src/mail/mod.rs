@@ -122,6 +122,9 @@ async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<
         MailKind::CheckIn | MailKind::NewCheckInCode(_) => {
             return Ok(order.has_nights_left().then_some(Draft::WithCode));
         }
+        kind if kind.asks_for_payment() => {
+            template::asking(order, kind, &received::undecided(db, order.id).await?)?
+        }
         MailKind::Expired | MailKind::Cancelled if order.paid_at.is_none() => {
             template::ended(order, kind, &received::came_before_end(db, order.id).await?)?
         }

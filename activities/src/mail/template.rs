@@ -108,12 +108,34 @@ pub(super) fn render(order: &Order, kind: MailKind, refunded: Option<Money>) -> 
     compose(order, kind, due, headline, message)
 }
 
+/// The order awaits payment; something that came for it may not be what was due.
+pub(super) fn asking(order: &Order, kind: MailKind, undecided: &[Money]) -> Result<Text, askama::Error> {
+    let due = local_time(order.payment_due_at, &order.customer);
+    let (headline, message) = words(kind, &due, order, None);
+    let (headline, message) = match undecided.is_empty() {
+        true => (headline, message),
+        false => (
+            "We are looking at your payment",
+            format!(
+                "We are holding your order for you until {due}. {} reached us for it, and not the {} that was due. We will \
+                 get in touch with you about it; please do not pay again before.",
+                list(undecided),
+                order.amount_due()
+            ),
+        ),
+    };
+    compose(order, kind, due, headline, message)
+}
+
+fn list(sums: &[Money]) -> String {
+    sums.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 /// The order ended unpaid, though something had come for it.
 pub(super) fn ended(order: &Order, kind: MailKind, came: &[Came]) -> Result<Text, askama::Error> {
     let due = local_time(order.payment_due_at, &order.customer);
     let (headline, message) = words(kind, &due, order, None);
-    let sums: Vec<String> = came.iter().map(|came| came.money.to_string()).collect();
-    let sums = sums.join(" and ");
+    let sums = list(&came.iter().map(|came| came.money).collect::<Vec<_>>());
     let then = match came.iter().all(|came| came.goes_back) {
         true => "It goes back to you, if it has not already.",
         false => "We will get in touch with you about it.",
