@@ -20,7 +20,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use store::{Db, Idempotency, orders::Ask};
+use store::{Db, Idempotency, orders::PlaceOrder};
 
 use crate::{
     harness::{test_dir, unique},
@@ -122,10 +122,10 @@ async fn one_transaction_each(house: &House, skus: &[String], buyers: usize, tot
 }
 
 /// What the API makes of the same request.
-pub fn ask(run: &str, n: usize, sku: &str) -> Ask {
+pub fn ask(run: &str, n: usize, sku: &str) -> PlaceOrder {
     let at = jiff::Timestamp::now();
     let customer = json!({"id": "cust-42", "email": "zaphod@example.org", "name": "Zaphod", "time_zone": "Europe/Vienna"});
-    Ask {
+    PlaceOrder {
         id: OrderId::new(at, store::random()),
         placement: Placement {
             customer: serde_json::from_value::<Customer>(customer).unwrap(),

@@ -42,7 +42,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Benchmark {
     /// Orders through HTTP, against one transaction per order and against a bare one-row update.
-    Door {
+    PlacementBatcher {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
@@ -80,7 +80,7 @@ enum Benchmark {
 #[tokio::main]
 async fn main() {
     let report = match Arguments::parse().benchmark {
-        Benchmark::Door { rounds } => door::run(rounds).await,
+        Benchmark::PlacementBatcher { rounds } => door::run(rounds).await,
         Benchmark::FlashSale => flash_sale::run().await,
         Benchmark::Lifecycle { orders } => lifecycle::run(orders).await,
         Benchmark::Webhook => webhook::run().await,

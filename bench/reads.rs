@@ -5,7 +5,7 @@ use axum::{Router, extract::Path, routing::get as route};
 use domain::order::Status;
 use serde_json::{Value, json};
 use sqlx::Executor as _;
-use store::{Db, Door, orders::Filter};
+use store::{Db, PlacementBatcher, orders::Filter};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -77,7 +77,7 @@ fn row(what: &str, orders: usize, ours: &Storm, bare: &Storm, first: f64) -> Val
 
 /// Makes orders until there are so many, by the door.
 async fn fill(house: &House, db: &Db, ids: &mut Vec<String>, size: usize) {
-    let (door, run) = (Door::open(db).unwrap(), unique());
+    let (door, run) = (PlacementBatcher::open(db).unwrap(), unique());
     while ids.len() < size {
         let many = (0..MAKERS.min(size - ids.len())).map(|n| {
             let mut ask = ask(&run, ids.len() + n, "tea");

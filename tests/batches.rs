@@ -14,7 +14,7 @@ use store::{
 
 use crate::harness::{
     Answer, Setup, Shop, eventually,
-    hands::{Hands, ask, money},
+    test_process::{TestProcess, ask, money},
     unique,
 };
 
@@ -114,14 +114,14 @@ async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
     assert_eq!(shop.level("a").await, (50, 1 + i64::try_from(placed.len()).unwrap()));
 
     // Without poison those who come while one is being served share one transaction.
-    let hands = Hands::of(&shop);
+    let process = TestProcess::of(&shop);
     let blocked = block(&shop, "a").await;
-    let door = hands.door.clone();
-    let first = tokio::spawn(async move { door.place(ask(&[("a", 1)], LatePayment::Refund)).await });
+    let placements = process.placements.clone();
+    let first = tokio::spawn(async move { placements.place(ask(&[("a", 1)], LatePayment::Refund)).await });
     until_somebody_waits(&shop).await;
     let asks: Vec<_> = (0..20).map(|_| ask(&[("b", 1)], LatePayment::Refund)).collect();
     let ids: Vec<_> = asks.iter().map(|ask| ask.id).collect();
-    let placed = join_all(asks.into_iter().map(|ask| hands.door.place(ask)));
+    let placed = join_all(asks.into_iter().map(|ask| process.placements.place(ask)));
     let (answers, ()) = tokio::join!(placed, unblock(blocked));
     assert!(matches!(first.await.unwrap(), Ok(Placed::New(_))));
     for answer in answers {
@@ -135,11 +135,11 @@ async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
 #[tokio::test]
 async fn the_workers_steps_share_a_transaction() {
     let shop = without_worker().await;
-    let hands = Hands::of(&shop);
+    let process = TestProcess::of(&shop);
     let place = async |lines: &[(&str, i64)], late| {
         let ask = ask(lines, late);
         let id = ask.id;
-        hands.door.place(ask).await.unwrap();
+        process.placements.place(ask).await.unwrap();
         id
     };
     let mut ids = Vec::new();
@@ -149,28 +149,28 @@ async fn the_workers_steps_share_a_transaction() {
     let late = place(&[("a", 1), ("b", 1)], LatePayment::Reinstate).await;
     let now = Timestamp::now();
     let tomorrow = now + 25.hours();
-    hands.till.cancel(late, "x", false, now).await.unwrap();
+    process.settlements.cancel(late, "x", false, now).await.unwrap();
 
     let first = place(&[("a", 1)], LatePayment::Refund).await;
     let blocked = block(&shop, "a").await;
-    let till = hands.till.clone();
-    let first = tokio::spawn(async move { till.settle(first, &money("before", 100), now).await });
+    let settlements = process.settlements.clone();
+    let first = tokio::spawn(async move { settlements.settle(first, &money("before", 100), now).await });
     until_somebody_waits(&shop).await;
 
-    let till = &hands.till;
+    let settlements = &process.settlements;
     let settle = async |id, payment: &str, amount| {
-        till.settle(id, &money(payment, amount), now).await.map(|settlement| settlement.settled)
+        settlements.settle(id, &money(payment, amount), now).await.map(|settlement| settlement.settled)
     };
     let nobody = ask(&[], LatePayment::Refund).id;
     // All of these come while the till is busy with the first one.
     let (paid, cancelled, expired, reinstated, unknown, again, not_due, ()) = tokio::join!(
         join_all((0..4).map(|i| settle(ids[i], "first", 300))),
-        join_all((4..8).map(|i| till.cancel(ids[i], "x", false, now))),
-        join_all((8..11).map(|i| till.expire(ids[i], false, tomorrow))),
+        join_all((4..8).map(|i| settlements.cancel(ids[i], "x", false, now))),
+        join_all((8..11).map(|i| settlements.expire(ids[i], false, tomorrow))),
         settle(late, "late", 200),
         settle(nobody, "lost", 200),
         settle(ids[0], "second", 300),
-        till.expire(ids[11], false, now),
+        settlements.expire(ids[11], false, now),
         unblock(blocked),
     );
     assert!(matches!(first.await.unwrap().unwrap().settled, Settled::Paid { .. }));
@@ -183,7 +183,7 @@ async fn the_workers_steps_share_a_transaction() {
     assert_eq!(transactions(&shop, &ids[1..11]).await, 1);
     // Each order comes once more, with what would end it otherwise.
     let (refused, known) = tokio::join!(
-        join_all((0..4).map(|i| till.cancel(ids[i], "y", false, now))),
+        join_all((0..4).map(|i| settlements.cancel(ids[i], "y", false, now))),
         join_all((0..4).map(|i| settle(ids[i], "first", 300))),
     );
     for (refused, known) in refused.into_iter().zip(known) {

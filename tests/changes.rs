@@ -6,7 +6,7 @@ use domain::{ChangeId, OrderId, change::Kind};
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use serde_json::{Value, json};
-use store::{Db, Till};
+use store::{Db, SettlementBatcher};
 use temporalio_client::{WorkflowExecutionStatus, WorkflowSignalOptions};
 use workflows::{ChangeNotice, OrderWorkflow};
 
@@ -225,7 +225,7 @@ async fn prepare(shop: &Shop, kind: Kind) -> Prepared {
 async fn commit(shop: &Shop, id: &str, kind: Kind, at: Timestamp) {
     let order: OrderId = id.parse().unwrap();
     let db = Db::open(&shop.database_url, 2).unwrap();
-    let till = Till::open(&db).unwrap();
+    let settlements = SettlementBatcher::open(&db).unwrap();
     if kind == Kind::EndRefunded {
         shop.refund_in_dashboard(id, 1250).await;
         shop.until_money(id, "refunded").await;
@@ -241,7 +241,7 @@ async fn commit(shop: &Shop, id: &str, kind: Kind, at: Timestamp) {
         let notice = ChangeNotice { change };
         workflow.signal(OrderWorkflow::change, notice, WorkflowSignalOptions::default()).await.unwrap();
     }
-    till.change(order, change, false, at).await.unwrap();
+    settlements.change(order, change, false, at).await.unwrap();
 }
 
 /// However often an order is changed, it goes on in new runs, each with a short history.

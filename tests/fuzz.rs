@@ -11,9 +11,9 @@ const AT_ONCE: usize = 8;
 const SEED: u64 = 0x005e_ed0f_401d_fa57;
 
 /// A generator of one's own: the same nonsense at every run.
-struct Dice(u64);
+struct SeededRng(u64);
 
-impl Dice {
+impl SeededRng {
     fn roll(&mut self) -> u64 {
         // xorshift64*
         self.0 ^= self.0 >> 12;
@@ -35,7 +35,7 @@ impl Dice {
     }
 }
 
-fn nasty_value(dice: &mut Dice) -> Value {
+fn nasty_value(rng: &mut SeededRng) -> Value {
     let texts = [
         "",
         "\0",
@@ -51,7 +51,7 @@ fn nasty_value(dice: &mut Dice) -> Value {
     ];
     let times =
         ["9999-12-31T23:59:59Z", "-009999-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2999-01-01T00:00:00Z"];
-    match dice.below(14) {
+    match rng.below(14) {
         0 => Value::Null,
         1 => json!(true),
         2 => json!(i64::MAX),
@@ -62,51 +62,51 @@ fn nasty_value(dice: &mut Dice) -> Value {
         7 => json!([]),
         8 => json!({"\0": {"": [null]}}),
         9 => (0..100).fold(json!(1), |inside, _| json!([inside])),
-        10 => json!("x".repeat(dice.below(70_000))),
-        11 => json!(dice.pick(&times)),
-        12 => json!(dice.roll() as i64 % 20_000),
-        _ => json!(dice.pick(&texts)),
+        10 => json!("x".repeat(rng.below(70_000))),
+        11 => json!(rng.pick(&times)),
+        12 => json!(rng.roll() as i64 % 20_000),
+        _ => json!(rng.pick(&texts)),
     }
 }
 
 /// Replaces, removes or adds something somewhere.
-fn spoil(value: &mut Value, dice: &mut Dice) {
-    let stop = dice.one_in(3);
+fn spoil(value: &mut Value, rng: &mut SeededRng) {
+    let stop = rng.one_in(3);
     match value {
         Value::Object(fields) if !stop && !fields.is_empty() => {
-            let name = fields.keys().nth(dice.below(fields.len())).unwrap().clone();
-            match dice.below(8) {
+            let name = fields.keys().nth(rng.below(fields.len())).unwrap().clone();
+            match rng.below(8) {
                 0 => drop(fields.remove(&name)),
-                1 => drop(fields.insert("surprise".into(), nasty_value(dice))),
-                _ => spoil(&mut fields[&name], dice),
+                1 => drop(fields.insert("surprise".into(), nasty_value(rng))),
+                _ => spoil(&mut fields[&name], rng),
             }
         }
         Value::Array(items) if !stop && !items.is_empty() => {
-            let i = dice.below(items.len());
-            spoil(&mut items[i], dice);
+            let i = rng.below(items.len());
+            spoil(&mut items[i], rng);
         }
-        other => *other = nasty_value(dice),
+        other => *other = nasty_value(rng),
     }
 }
 
 /// Bytes that are not JSON at all, or only almost.
-fn nasty_bytes(dice: &mut Dice, near: &Value) -> Vec<u8> {
+fn nasty_bytes(rng: &mut SeededRng, near: &Value) -> Vec<u8> {
     let mut text = near.to_string().into_bytes();
-    match dice.below(6) {
-        0 => text.truncate(dice.below(text.len())),
+    match rng.below(6) {
+        0 => text.truncate(rng.below(text.len())),
         1 => text = "[".repeat(50_000).into_bytes(),
         2 => text = format!("{{\"lines\":{}}}", "9".repeat(5_000)).into_bytes(),
         3 => text = br#"{"currency":"\ud800"}"#.to_vec(),
-        4 => text = (0..dice.below(200)).map(|_| dice.roll() as u8).collect(),
+        4 => text = (0..rng.below(200)).map(|_| rng.roll() as u8).collect(),
         _ => {
-            let i = dice.below(text.len());
-            text[i] = dice.roll() as u8;
+            let i = rng.below(text.len());
+            text[i] = rng.roll() as u8;
         }
     }
     text
 }
 
-fn segment(dice: &mut Dice, real: &str) -> String {
+fn segment(rng: &mut SeededRng, real: &str) -> String {
     let nasty = [
         "%00",
         "%ff%fe",
@@ -118,14 +118,14 @@ fn segment(dice: &mut Dice, real: &str) -> String {
         "a%0ab",
         "ORD_01920000000070008000000000000000",
     ];
-    match dice.below(4) {
-        0 => (*dice.pick(&nasty)).to_owned(),
-        1 => "x".repeat(1 + dice.below(5_000)),
+    match rng.below(4) {
+        0 => (*rng.pick(&nasty)).to_owned(),
+        1 => "x".repeat(1 + rng.below(5_000)),
         _ => real.to_owned(),
     }
 }
 
-fn query(dice: &mut Dice) -> String {
+fn query(rng: &mut SeededRng) -> String {
     let names = [
         "limit",
         "status",
@@ -161,11 +161,11 @@ fn query(dice: &mut Dice) -> String {
         "💥",
     ];
     let pairs: Vec<String> =
-        (0..dice.below(4)).map(|_| format!("{}={}", dice.pick(&names), dice.pick(&values))).collect();
+        (0..rng.below(4)).map(|_| format!("{}={}", rng.pick(&names), rng.pick(&values))).collect();
     format!("?{}", pairs.join("&"))
 }
 
-fn headers(mut request: RequestBuilder, dice: &mut Dice) -> RequestBuilder {
+fn headers(mut request: RequestBuilder, rng: &mut SeededRng) -> RequestBuilder {
     let values: [&[u8]; 6] =
         [b"", b"\xff\xfe", b"00-zz-yy-01", b"v1,", b"-9223372036854775808", &[b'x'; 3_000]];
     let names = [
@@ -183,16 +183,16 @@ fn headers(mut request: RequestBuilder, dice: &mut Dice) -> RequestBuilder {
         "if-match",
         "if-none-match",
     ];
-    for _ in 0..dice.below(3) {
-        let value: &[u8] = values[dice.below(values.len())];
+    for _ in 0..rng.below(3) {
+        let value: &[u8] = values[rng.below(values.len())];
         let value = reqwest::header::HeaderValue::from_bytes(value).unwrap();
-        request = request.header(*dice.pick(&names), value);
+        request = request.header(*rng.pick(&names), value);
     }
     request
 }
 
 /// A request that was sensible once.
-fn nonsense(shop: &Shop, order: &str, dice: &mut Dice) -> RequestBuilder {
+fn nonsense(shop: &Shop, order: &str, rng: &mut SeededRng) -> RequestBuilder {
     let product =
         json!({"name": "Tea", "description": "green", "unit_price": 5, "currency": "EUR", "active": true});
     let mut placement = shop.order_body(&[("tea", 1), ("mug", 1)]);
@@ -256,21 +256,21 @@ fn nonsense(shop: &Shop, order: &str, dice: &mut Dice) -> RequestBuilder {
             json!({"amount": 1, "currency": "USD", "outcome": "failed", "event_id": "e"}),
         ),
     ];
-    let (method, prefix, real, suffix, mut body) = dice.pick(&routes).clone();
-    let segment = if real.is_empty() { String::new() } else { segment(dice, real) };
-    let request = shop.api.request(method, &format!("{prefix}{segment}{suffix}{}", query(dice)));
+    let (method, prefix, real, suffix, mut body) = rng.pick(&routes).clone();
+    let segment = if real.is_empty() { String::new() } else { segment(rng, real) };
+    let request = shop.api.request(method, &format!("{prefix}{segment}{suffix}{}", query(rng)));
     let request = request.header("idempotency-key", crate::harness::unique());
     if body.is_null() {
-        return headers(request, dice);
+        return headers(request, rng);
     }
-    let bytes = match dice.one_in(4) {
-        true => nasty_bytes(dice, &body),
+    let bytes = match rng.one_in(4) {
+        true => nasty_bytes(rng, &body),
         false => {
-            (0..=dice.below(3)).for_each(|_| spoil(&mut body, dice));
+            (0..=rng.below(3)).for_each(|_| spoil(&mut body, rng));
             body.to_string().into_bytes()
         }
     };
-    headers(request.header("content-type", "application/json").body(bytes), dice)
+    headers(request.header("content-type", "application/json").body(bytes), rng)
 }
 
 #[tokio::test]
@@ -280,8 +280,8 @@ async fn nonsense_is_never_our_fault() {
     shop.stock("mug", 990, 1_000_000).await;
     shop.rooms("room", 5).await;
     let order = shop.place(&[("tea", 1)]).await;
-    let mut dice = Dice(SEED);
-    let requests: Vec<RequestBuilder> = (0..REQUESTS).map(|_| nonsense(&shop, &order, &mut dice)).collect();
+    let mut rng = SeededRng(SEED);
+    let requests: Vec<RequestBuilder> = (0..REQUESTS).map(|_| nonsense(&shop, &order, &mut rng)).collect();
     let refused = stream::iter(requests).map(async |request| {
         let shown = format!("{request:?}");
         let sent = request.try_clone().unwrap().build().unwrap();

@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use jiff::{Timestamp, ToSpan as _};
 use store::{
     Error, audit, exceptions,
-    orders::{Ask, Placed},
+    orders::{PlaceOrder, Placed},
     refunds::{self, Refund},
     stock,
 };
@@ -26,9 +26,9 @@ use store::{
 use crate::{
     harness::{
         Setup, Shop,
-        hands::{Hands, ask, money},
+        test_process::{TestProcess, ask, money},
     },
-    money::dice::Dice,
+    money::seeded_rng::SeededRng,
 };
 
 const STORIES: usize = 4;
@@ -41,14 +41,14 @@ const PRICE: i64 = 100;
 /// What all actors know.
 #[derive(Default)]
 struct Known {
-    asks: Vec<Ask>,
+    asks: Vec<PlaceOrder>,
     /// With what it costs.
     orders: Vec<(OrderId, i64)>,
 }
 
 struct Actor<'a> {
-    dice: Dice,
-    hands: Hands,
+    rng: SeededRng,
+    process: TestProcess,
     known: &'a Mutex<Known>,
 }
 
@@ -57,17 +57,17 @@ async fn whatever_meets_the_books_are_right() {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     let seed = std::env::var("HOLDFAST_TEST_SEED").map_or_else(|_| now(), |seed| seed.parse().unwrap());
     eprintln!("HOLDFAST_TEST_SEED={seed}"); // shown if the test fails
-    let mut dice = Dice::new(seed);
+    let mut rng = SeededRng::new(seed);
     for _ in 0..STORIES {
         let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
         for (sku, on_hand) in SHELF {
             shop.stock(sku, PRICE, on_hand).await;
         }
         let known = Mutex::new(Known::default());
-        let processes = [Hands::of(&shop), Hands::of(&shop), Hands::of(&shop)];
+        let processes = [TestProcess::of(&shop), TestProcess::of(&shop), TestProcess::of(&shop)];
         let actors = (0..ACTORS).map(|i| {
-            let hands = processes[i % processes.len()].clone();
-            let mut actor = Actor { dice: dice.another(), hands, known: &known };
+            let process = processes[i % processes.len()].clone();
+            let mut actor = Actor { rng: rng.another(), process, known: &known };
             async move {
                 for _ in 0..ACTS {
                     actor.act().await;
@@ -85,7 +85,7 @@ async fn whatever_meets_the_books_are_right() {
 
 impl Actor<'_> {
     async fn act(&mut self) {
-        match self.dice.below(16) {
+        match self.rng.below(16) {
             0..=4 => self.place().await,
             5 => self.place_again().await,
             6..=8 => self.pay().await,
@@ -99,11 +99,11 @@ impl Actor<'_> {
     async fn place(&mut self) {
         let mut lines = Vec::new();
         for (sku, _) in SHELF {
-            if lines.is_empty() || self.dice.one_in(2) {
-                lines.push((sku, self.dice.amount(2)));
+            if lines.is_empty() || self.rng.one_in(2) {
+                lines.push((sku, self.rng.amount(2)));
             }
         }
-        let late = if self.dice.one_in(2) { LatePayment::Reinstate } else { LatePayment::Refund };
+        let late = if self.rng.one_in(2) { LatePayment::Reinstate } else { LatePayment::Refund };
         let ask = ask(&lines, late);
         let total = lines.iter().map(|(_, quantity)| quantity * PRICE).sum();
         self.known.lock().unwrap().asks.push(ask.clone());
@@ -112,15 +112,15 @@ impl Actor<'_> {
 
     /// The same request, as by a client that did not hear the answer; perhaps before the first was decided.
     async fn place_again(&mut self) {
-        let ask = self.dice.pick(&self.known.lock().unwrap().asks).cloned();
+        let ask = self.rng.pick(&self.known.lock().unwrap().asks).cloned();
         if let Some(ask) = ask {
             let pieces: i64 = ask.placement.lines.values().sum();
             self.send(ask, pieces * PRICE).await;
         }
     }
 
-    async fn send(&self, ask: Ask, total: i64) {
-        match self.hands.door.place(ask).await {
+    async fn send(&self, ask: PlaceOrder, total: i64) {
+        match self.process.placements.place(ask).await {
             Ok(Placed::New(order)) => {
                 assert_eq!(order.total, total);
                 self.known.lock().unwrap().orders.push((order.id, total));
@@ -131,35 +131,35 @@ impl Actor<'_> {
     }
 
     fn order(&mut self) -> Option<(OrderId, i64)> {
-        self.dice.pick(&self.known.lock().unwrap().orders).copied()
+        self.rng.pick(&self.known.lock().unwrap().orders).copied()
     }
 
     async fn pay(&mut self) {
         let Some((order, total)) = self.order() else { return };
-        let payment = format!("{order}-{}", self.dice.below(3));
-        self.hands.till.settle(order, &money(&payment, total), Timestamp::now()).await.unwrap();
+        let payment = format!("{order}-{}", self.rng.below(3));
+        self.process.settlements.settle(order, &money(&payment, total), Timestamp::now()).await.unwrap();
     }
 
     async fn cancel(&mut self) {
         let Some((order, _)) = self.order() else { return };
-        self.hands.till.cancel(order, "chance", false, Timestamp::now()).await.unwrap();
+        self.process.settlements.cancel(order, "chance", false, Timestamp::now()).await.unwrap();
     }
 
     async fn expire(&mut self) {
         let Some((order, _)) = self.order() else { return };
-        let at = Timestamp::now() + i64::try_from(self.dice.below(2) * 25).unwrap().hours();
-        self.hands.till.expire(order, false, at).await.unwrap();
+        let at = Timestamp::now() + i64::try_from(self.rng.below(2) * 25).unwrap().hours();
+        self.process.settlements.expire(order, false, at).await.unwrap();
     }
 
     async fn move_by_hand(&mut self) {
-        let (sku, _) = SHELF[self.dice.below(SHELF.len())];
-        let (kind, delta) = match self.dice.below(3) {
-            0 => (ByHand::Adjusted, -self.dice.amount(3)),
-            1 => (ByHand::Adjusted, self.dice.amount(2)),
-            _ => (ByHand::Received, self.dice.amount(2)),
+        let (sku, _) = SHELF[self.rng.below(SHELF.len())];
+        let (kind, delta) = match self.rng.below(3) {
+            0 => (ByHand::Adjusted, -self.rng.amount(3)),
+            1 => (ByHand::Adjusted, self.rng.amount(2)),
+            _ => (ByHand::Received, self.rng.amount(2)),
         };
         let sku = Sku::parse(sku).unwrap();
-        match stock::adjust(&self.hands.db, &sku, kind, delta, "chance", None, Timestamp::now()).await {
+        match stock::adjust(&self.process.db, &sku, kind, delta, "chance", None, Timestamp::now()).await {
             Ok(_) | Err(Error::BelowHeld) => {}
             Err(fault) => panic!("{kind:?} {delta}: {fault}"),
         }
@@ -168,20 +168,20 @@ impl Actor<'_> {
     /// Money goes back, and with it all pieces that are there, or some; or it fails, and a person sends it again.
     async fn give_back(&mut self) {
         let Some((order, _)) = self.order() else { return };
-        let lines = match self.dice.one_in(3) {
+        let lines = match self.rng.one_in(3) {
             true => Vec::new(),
             false => {
-                let (sku, _) = SHELF[self.dice.below(SHELF.len())];
-                vec![Part { sku: Sku::parse(sku).unwrap(), stay: None, quantity: Some(self.dice.amount(2)) }]
+                let (sku, _) = SHELF[self.rng.below(SHELF.len())];
+                vec![Part { sku: Sku::parse(sku).unwrap(), stay: None, quantity: Some(self.rng.amount(2)) }]
             }
         };
         let request = refunds::Request { amount: Some(1), reason: "chance".into(), restock: true, lines };
-        let refund = match refunds::request(&self.hands.db, order, &request, None, Timestamp::now()).await {
+        let refund = match refunds::request(&self.process.db, order, &request, None, Timestamp::now()).await {
             Ok((mut refunds, _)) => refunds.remove(0), // one payment paid it
             Err(Error::BeyondCaptured(_) | Error::BeyondSold(_) | Error::Invalid(_)) => return,
             Err(fault) => panic!("giving back: {fault}"),
         };
-        let state = if self.dice.one_in(3) { RefundState::Failed } else { RefundState::Succeeded };
+        let state = if self.rng.one_in(3) { RefundState::Failed } else { RefundState::Succeeded };
         self.told(refund, state).await;
         if state == RefundState::Failed {
             self.send_again(order).await;
@@ -201,12 +201,12 @@ impl Actor<'_> {
             state_text: "done".into(),
         };
         for _ in 0..2 {
-            refunds::record(&self.hands.db, refund.id, &report, Timestamp::now()).await.unwrap();
+            refunds::record(&self.process.db, refund.id, &report, Timestamp::now()).await.unwrap();
         }
     }
 
     async fn send_again(&self, order: OrderId) {
-        let db = &self.hands.db;
+        let db = &self.process.db;
         for failed in exceptions::list(db, Some(State::Open), Some(order), None, 100).await.unwrap() {
             if failed.kind == exception::Kind::RefundFailed {
                 let now = Timestamp::now();

@@ -123,7 +123,7 @@ async fn figures_of_our_own_and_of_the_engine() {
 /// The SDK's worker keeps something of each activity, so it is replaced now and then; no order notices.
 #[tokio::test]
 async fn a_worker_is_relieved_while_orders_sleep_and_others_are_paid() {
-    let env = vec![("HOLDFAST_ACTIVITIES_PER_SHIFT", "10".to_owned())];
+    let env = vec![("HOLDFAST_WORKER_MAX_ACTIVITIES", "10".to_owned())];
     let mut shop = Shop::with(Setup { env, ..Setup::default() }).await;
     shop.stock("tea", 1250, 100).await;
     let sleeping = shop.place(&[("tea", 1)]).await;
@@ -134,8 +134,8 @@ async fn a_worker_is_relieved_while_orders_sleep_and_others_are_paid() {
         shop.until(&id, "completed").await;
     }
     let worker = shop.worker.as_mut().unwrap();
-    worker.says("worker relieved").await;
-    let relieved = worker.log().matches("worker relieved").count();
+    worker.says("worker recycled").await;
+    let relieved = worker.log().matches("worker recycled").count();
     assert!(relieved >= 2, "{relieved}");
     shop.pay(&sleeping).await;
     shop.until(&sleeping, "completed").await;

@@ -13,7 +13,7 @@ use domain::{
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use store::{
-    Db, Till,
+    Db, SettlementBatcher,
     mails::{self, Unneeded},
     orders::{self, Closed, Settled},
 };
@@ -27,12 +27,12 @@ use crate::{
 };
 
 /// A shop without a worker, and its database: the test is the worker.
-async fn by_hand() -> (Shop, Db, Till) {
+async fn by_hand() -> (Shop, Db, SettlementBatcher) {
     let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
     shop.stock("tea", 1250, 10).await;
     let db = Db::open(&shop.database_url, 2).unwrap();
-    let till = Till::open(&db).unwrap();
-    (shop, db, till)
+    let settlements = SettlementBatcher::open(&db).unwrap();
+    (shop, db, settlements)
 }
 
 fn report(payment_id: &str, amount: i64) -> PaymentReport {
@@ -47,7 +47,7 @@ fn report(payment_id: &str, amount: i64) -> PaymentReport {
 
 #[tokio::test]
 async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
-    let (shop, _, till) = by_hand().await;
+    let (shop, _, settlements) = by_hand().await;
     let now = Timestamp::now();
     for (policy, status) in
         [(json!(null), Status::Completed), (json!({"fulfilment": "manual"}), Status::Paid)]
@@ -56,7 +56,7 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         shop.until_told(&id, "workflow.started").await;
         let order: OrderId = id.parse().unwrap();
         let settle = async |payment: &str, amount| {
-            till.settle(order, &report(payment, amount), now).await.unwrap().settled
+            settlements.settle(order, &report(payment, amount), now).await.unwrap().settled
         };
         assert!(matches!(settle("wrong", 1).await, Settled::Unmatched(_)));
         assert_eq!(settle("right", 1250).await, Settled::Paid { completed: status == Status::Completed });
@@ -76,12 +76,12 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
 /// payment settled: the next worker finds a completed order, and a customer who was not told.
 #[tokio::test]
 async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
-    let (mut shop, _, till) = by_hand().await;
+    let (mut shop, _, settlements) = by_hand().await;
     let id = shop.place(&[("tea", 1)]).await;
     let event = paid(&id, 1250);
     Webhook::new(&event).send(&shop.api).await.is(200);
     let report = report(event["data"]["payment_id"].as_str().unwrap(), 1250);
-    let settled = till.settle(id.parse().unwrap(), &report, Timestamp::now()).await.unwrap().settled;
+    let settled = settlements.settle(id.parse().unwrap(), &report, Timestamp::now()).await.unwrap().settled;
     assert_eq!(settled, Settled::Paid { completed: true });
 
     shop.start_worker();
@@ -95,7 +95,7 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
 /// The engine was down when the day of arrival ended: the order waits still, and its money is late all the same.
 #[tokio::test]
 async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() {
-    let (shop, db, till) = by_hand().await;
+    let (shop, db, settlements) = by_hand().await;
     shop.rooms("room", 2).await;
     let stay = OrderId::from_str(&shop.book("room", 1, 3).await).unwrap();
     let goods = OrderId::from_str(&shop.place(&[("tea", 1)]).await).unwrap();
@@ -109,9 +109,9 @@ async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() 
             event_id: format!("evt_{at}"),
             ..report(&format!("{order}{at}"), total(&shop, order).await)
         };
-        assert_eq!(till.settle(order, &report, at).await.unwrap().settled, settled);
+        assert_eq!(settlements.settle(order, &report, at).await.unwrap().settled, settled);
         assert_eq!(
-            till.settle(order, &report, at).await.unwrap().settled,
+            settlements.settle(order, &report, at).await.unwrap().settled,
             match settled {
                 Settled::Paid { .. } => Settled::Known(Some(Status::Completed)),
                 _ => Settled::Known(None),
@@ -121,8 +121,8 @@ async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() 
     let refused = store::payments::begin(&db, stay, "sandbox", None, end).await;
     assert!(matches!(refused, Err(store::Error::WrongStatus(Status::AwaitingPayment))), "{refused:?}");
     let due = time(&shop.order(&stay.to_string()).await, "payment_due_at");
-    assert_eq!(till.expire(stay, false, due - 1.seconds()).await.unwrap(), Closed::NotDue(due));
-    assert_eq!(till.expire(stay, false, end).await.unwrap(), Closed::Done);
+    assert_eq!(settlements.expire(stay, false, due - 1.seconds()).await.unwrap(), Closed::NotDue(due));
+    assert_eq!(settlements.expire(stay, false, end).await.unwrap(), Closed::Done);
     assert_eq!(shop.nights("room", 1, 3).await, [(0, 0), (0, 0)]);
     assert_eq!(shop.exceptions(&stay.to_string()).await, ["order_closed"; 2]);
     shop.close();
@@ -135,7 +135,7 @@ async fn total(shop: &Shop, order: OrderId) -> i64 {
 /// At the last moment before the mail server is asked, the order is looked at again.
 #[tokio::test]
 async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
-    let (shop, db, till) = by_hand().await;
+    let (shop, db, settlements) = by_hand().await;
     let (first, second) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
     let claim = async |id: &str, kind| {
         mails::claim(&db, id.parse().unwrap(), kind, "<id>", Duration::from_secs(1)).await.unwrap()
@@ -158,7 +158,7 @@ async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
     shop.pay(&first).await;
     assert_eq!(claim(&first, MailKind::Reminder(2)).await.err(), Some(Unneeded::Moot));
     assert!(claim(&first, MailKind::Paid).await.is_ok());
-    till.cancel(second.parse().unwrap(), "x", false, now).await.unwrap();
+    settlements.cancel(second.parse().unwrap(), "x", false, now).await.unwrap();
     assert_eq!(claim(&second, MailKind::Reminder(1)).await.err(), Some(Unneeded::Moot));
     shop.close();
 }
@@ -167,14 +167,14 @@ async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
 /// learns of the end when money comes, or at the deadline. Either way the customer is told.
 #[tokio::test]
 async fn a_decision_that_the_engine_lost_is_found_again() {
-    let (mut shop, _, till) = by_hand().await;
+    let (mut shop, _, settlements) = by_hand().await;
     shop.start_worker();
     let policy = json!({"reminders": []});
     let ids =
         [shop.place_with(&[("tea", 1)], policy.clone()).await, shop.place_with(&[("tea", 1)], policy).await];
     for id in &ids {
         shop.until_told(id, "workflow.started").await;
-        till.cancel(id.parse().unwrap(), "lost", false, Timestamp::now()).await.unwrap();
+        settlements.cancel(id.parse().unwrap(), "lost", false, Timestamp::now()).await.unwrap();
     }
     shop.pay(&ids[0]).await;
     shop.fast_forward(&ids[1], "PT25H").await;
@@ -189,7 +189,7 @@ async fn a_decision_that_the_engine_lost_is_found_again() {
 
 #[tokio::test]
 async fn an_end_is_the_same_end_when_it_is_repeated() {
-    let (shop, db, till) = by_hand().await;
+    let (shop, db, settlements) = by_hand().await;
     let place = async || shop.place(&[("tea", 2)]).await;
     let (cancelled, expired, extended) = (place().await, place().await, place().await);
     for order in [&cancelled, &expired, &extended] {
@@ -198,14 +198,20 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
     let id = |text: &str| text.parse::<OrderId>().unwrap();
     let due = time(&shop.order(&expired).await, "payment_due_at");
     let placed_at = due - 24.hours();
-    assert_eq!(till.expire(id(&expired), false, placed_at).await.unwrap(), Closed::NotDue(due));
+    assert_eq!(settlements.expire(id(&expired), false, placed_at).await.unwrap(), Closed::NotDue(due));
     for _ in 0..3 {
-        assert_eq!(till.cancel(id(&cancelled), "x", false, due).await.unwrap(), Closed::Done);
-        assert_eq!(till.expire(id(&expired), false, due).await.unwrap(), Closed::Done);
+        assert_eq!(settlements.cancel(id(&cancelled), "x", false, due).await.unwrap(), Closed::Done);
+        assert_eq!(settlements.expire(id(&expired), false, due).await.unwrap(), Closed::Done);
         orders::extend(&db, id(&extended), due + 9.hours(), placed_at).await.unwrap();
     }
-    assert_eq!(till.expire(id(&cancelled), false, due).await.unwrap(), Closed::Refused(Status::Cancelled));
-    assert_eq!(till.cancel(id(&expired), "x", false, due).await.unwrap(), Closed::Refused(Status::Expired));
+    assert_eq!(
+        settlements.expire(id(&cancelled), false, due).await.unwrap(),
+        Closed::Refused(Status::Cancelled)
+    );
+    assert_eq!(
+        settlements.cancel(id(&expired), "x", false, due).await.unwrap(),
+        Closed::Refused(Status::Expired)
+    );
     assert_eq!(shop.story(&cancelled).await[3..], ["order.cancelled", "stock.released"]);
     assert_eq!(shop.story(&expired).await[3..], ["order.expired", "stock.released"]);
     assert_eq!(shop.story(&extended).await[3..], ["order.extended"]);

@@ -13,7 +13,7 @@ use domain::order::Status;
 use domain::payment::{PaymentReport, RefundState};
 use providers::Providers;
 use store::{
-    Db, Till,
+    Db, SettlementBatcher,
     orders::{self, Closed},
 };
 use temporalio_macros::activities;
@@ -31,7 +31,7 @@ use mail::Mailer;
 #[derive(Clone)]
 pub struct Activities {
     db: Db,
-    till: Till,
+    settlements: SettlementBatcher,
     mailer: Arc<Mailer>,
     providers: Providers,
 }
@@ -40,7 +40,7 @@ impl Activities {
     /// # Errors
     /// If the system has no thread for the till.
     pub fn new(db: Db, mailer: Mailer, providers: Providers) -> io::Result<Self> {
-        Ok(Self { till: Till::open(&db)?, db, mailer: Arc::new(mailer), providers })
+        Ok(Self { settlements: SettlementBatcher::open(&db)?, db, mailer: Arc::new(mailer), providers })
     }
 
     /// Waits for mails that are on their way, which nobody else knows of.
@@ -67,7 +67,7 @@ impl Activities {
         input: SettlePaymentInput,
     ) -> Result<Settlement, ActivityError> {
         let SettlePaymentInput { order, at, report } = input;
-        let settlement = self.till.settle(order, &report, at).await?;
+        let settlement = self.settlements.settle(order, &report, at).await?;
         let settled = match settlement.settled {
             orders::Settled::Paid { completed } => {
                 let status = if completed { Status::Completed } else { Status::Paid };
@@ -105,7 +105,7 @@ impl Activities {
         input: DecideChangeInput,
     ) -> Result<Changed, ActivityError> {
         let DecideChangeInput { order, change, at, unclear } = input;
-        Ok(match self.till.change(order, change, unclear, at).await? {
+        Ok(match self.settlements.change(order, change, unclear, at).await? {
             orders::Changed::Ended(change, status) => {
                 telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
                 tracing::info!(order_id = %order, %status, change = change.as_str(), "order ended by a change");
@@ -144,7 +144,7 @@ impl Activities {
         input: CancelInput,
     ) -> Result<Outcome, ActivityError> {
         let CancelInput { order, at, reason, unclear } = input;
-        let closed = self.till.cancel(order, &reason, unclear, at).await?;
+        let closed = self.settlements.cancel(order, &reason, unclear, at).await?;
         Ok(released(&order, closed, Status::Cancelled))
     }
 
@@ -154,7 +154,7 @@ impl Activities {
         _ctx: ActivityContext,
         input: ExpireInput,
     ) -> Result<Outcome, ActivityError> {
-        let closed = self.till.expire(input.order, input.unclear, input.at).await?;
+        let closed = self.settlements.expire(input.order, input.unclear, input.at).await?;
         Ok(released(&input.order, closed, Status::Expired))
     }
 

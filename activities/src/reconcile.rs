@@ -1,4 +1,4 @@
-//! A provider's books against ours. What a lost webhook left behind is taken up as if it had come now.
+//! A provider's statement against ours. What a lost webhook left behind is taken up as if it had come now.
 
 use domain::{
     SignedDuration, Timestamp, exception, money,
@@ -6,7 +6,7 @@ use domain::{
     statement::LineKind,
 };
 use providers::{
-    Dispute, Error, Movement, MovementKind, Provider, Providers, RefundRef, Statement, Unreadable,
+    Dispute, Error, Provider, Providers, RefundRef, Statement, StatementLine, StatementLineKind, Unreadable,
 };
 use serde_json::json;
 use store::{
@@ -32,18 +32,18 @@ pub(crate) async fn reconcile(
     let Some(provider) = providers.get(&step.provider) else {
         anyhow::bail!("the payment provider {} is not configured", step.provider);
     };
-    // The machine's clock: a provider's books know nothing of skipped time.
+    // The machine's clock: a provider's statement know nothing of skipped time.
     let now = Timestamp::now();
     let from = match settlements::read_until(db, &step.provider).await? {
         Some(until) => until.min(now).saturating_sub(OVERLAP)?,
         None => now.saturating_sub(FIRST)?,
     };
-    let Statement { movements: lines, unreadable } =
+    let Statement { lines, unreadable } =
         provider.statement(from, now.saturating_add(AHEAD)?).await?;
     let mut found = Reconciled { lines: lines.len() as u64, ..Reconciled::default() };
     if unreadable.len() > MAX_UNREADABLE {
         anyhow::bail!(
-            "{} lines of the books cannot be read, such as: {}",
+            "{} lines of the statement cannot be read, such as: {}",
             unreadable.len(),
             unreadable[0].why
         );
@@ -77,11 +77,11 @@ pub(crate) async fn reconcile(
     let kind = exception::Kind::NotInBooks.as_str();
     telemetry::metrics().exceptions.with_label_values(&[kind]).inc_by(found.missing);
     settlements::note_read(db, &step.provider, now).await?;
-    tracing::info!(provider = step.provider, ?found, "books read");
+    tracing::info!(provider = step.provider, ?found, "statement read");
     Ok(found)
 }
 
-/// So many lines that cannot be read are not the lines' fault: the books have another form than we know.
+/// So many lines that cannot be read are not the lines' fault: the statement has another form than we know.
 const MAX_UNREADABLE: usize = 100;
 /// Refunds that one run asks a provider for, one by one.
 const MAX_LOOKED_UP: i64 = 200;
@@ -98,7 +98,7 @@ async fn is_foreign(
     db: &Db,
     providers: &Providers,
     provider: &dyn Provider,
-    line: &Movement,
+    line: &StatementLine,
 ) -> anyhow::Result<bool> {
     if line.order.is_some() || !providers.is_shared(provider.name()) {
         return Ok(false);
@@ -118,12 +118,17 @@ async fn note_unreadable(db: &Db, provider: &str, line: &Unreadable, now: Timest
     };
     if inbox::store_unreadable(db, &event, &line.why, now).await? {
         telemetry::metrics().exceptions.with_label_values(&[exception::Kind::UnreadableEvent.as_str()]).inc();
-        tracing::error!(provider, why = line.why, "a line of the books cannot be read");
+        tracing::error!(provider, why = line.why, "a line of the statement cannot be read");
     }
     Ok(())
 }
 
-async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp) -> anyhow::Result<Booked> {
+async fn book(
+    db: &Db,
+    provider: &dyn Provider,
+    line: &StatementLine,
+    now: Timestamp,
+) -> anyhow::Result<Booked> {
     let verdict = settlements::book(db, &row(provider, line)).await?;
     let mut event = missed_event(provider, line);
     match verdict {
@@ -138,7 +143,7 @@ async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp)
         Verdict::Contradicted => return Ok(Booked::Contradicted),
     }
     if money::told(line.money.amount).is_err() {
-        tracing::error!(provider = provider.name(), "the books have an amount that we cannot take up");
+        tracing::error!(provider = provider.name(), "the statement has an amount that we cannot take up");
         return Ok(Booked::Contradicted);
     }
     Ok(match inbox::store(db, &event, now).await? {
@@ -156,18 +161,18 @@ async fn book(db: &Db, provider: &dyn Provider, line: &Movement, now: Timestamp)
     })
 }
 
-/// What we believe to be back and the books do not have: a bank may have taken it back, and no webhook came. The provider
+/// What we believe to be back and the statement does not have: a bank may have taken it back, and no webhook came. The provider
 /// is asked. Gives how many there were.
 async fn taken_back(
     db: &Db,
     provider: &dyn Provider,
-    lines: &[Movement],
+    lines: &[StatementLine],
     from: Timestamp,
     now: Timestamp,
 ) -> anyhow::Result<u64> {
     let is_booked = |id: &String| {
         lines.iter().any(|line| {
-            matches!(&line.kind, MovementKind::Refunded { provider_refund_id, .. } if provider_refund_id == id)
+            matches!(&line.kind, StatementLineKind::Refunded { provider_refund_id, .. } if provider_refund_id == id)
         })
     };
     let mut taken_back = 0;
@@ -190,9 +195,9 @@ async fn taken_back(
     Ok(taken_back)
 }
 
-/// A refund that failed stands in some providers' books all the same. Whether it was made after all says the provider.
-async fn went_back_after_all(provider: &dyn Provider, line: &Movement) -> anyhow::Result<bool> {
-    let MovementKind::Refunded { refund, provider_refund_id, .. } = &line.kind else { return Ok(false) };
+/// A refund that failed stands in some providers' statements all the same. Whether it was made after all says the provider.
+async fn went_back_after_all(provider: &dyn Provider, line: &StatementLine) -> anyhow::Result<bool> {
+    let StatementLineKind::Refunded { refund, provider_refund_id, .. } = &line.kind else { return Ok(false) };
     let id = RefundRef { refund: *refund, provider_refund_id: provider_refund_id.clone() };
     match provider.look_up_refund(&id).await {
         Ok(seen) => Ok(seen.state == providers::RefundState::Succeeded && seen.money == line.money),
@@ -201,22 +206,26 @@ async fn went_back_after_all(provider: &dyn Provider, line: &Movement) -> anyhow
     }
 }
 
-fn row(provider: &dyn Provider, line: &Movement) -> settlements::Movement {
+fn row(provider: &dyn Provider, line: &StatementLine) -> settlements::Line {
     let (kind, reference, payment) = match &line.kind {
-        MovementKind::Captured { provider_payment_id: payment } => (LineKind::Captured, payment, payment),
-        MovementKind::Refunded { provider_refund_id, provider_payment_id, .. } => {
+        StatementLineKind::Captured { provider_payment_id: payment } => {
+            (LineKind::Captured, payment, payment)
+        }
+        StatementLineKind::Refunded { provider_refund_id, provider_payment_id, .. } => {
             (LineKind::Refunded, provider_refund_id, provider_payment_id)
         }
-        MovementKind::Disputed(it) => (LineKind::Disputed, &it.provider_dispute_id, &it.provider_payment_id),
-        MovementKind::DisputeReversed(it) => {
+        StatementLineKind::Disputed(it) => {
+            (LineKind::Disputed, &it.provider_dispute_id, &it.provider_payment_id)
+        }
+        StatementLineKind::DisputeReversed(it) => {
             (LineKind::DisputeReversed, &it.provider_dispute_id, &it.provider_payment_id)
         }
     };
     let state = match &line.kind {
-        MovementKind::Captured { .. } | MovementKind::Refunded { .. } => None,
-        MovementKind::Disputed(it) | MovementKind::DisputeReversed(it) => Some(it.state),
+        StatementLineKind::Captured { .. } | StatementLineKind::Refunded { .. } => None,
+        StatementLineKind::Disputed(it) | StatementLineKind::DisputeReversed(it) => Some(it.state),
     };
-    settlements::Movement {
+    settlements::Line {
         provider: provider.name().to_owned(),
         kind,
         reference: reference.clone(),
@@ -231,10 +240,10 @@ fn row(provider: &dyn Provider, line: &Movement) -> settlements::Movement {
 }
 
 /// The event that should have come. Its id is made of what it tells, so it is taken up once.
-fn missed_event(provider: &dyn Provider, line: &Movement) -> inbox::Event {
+fn missed_event(provider: &dyn Provider, line: &StatementLine) -> inbox::Event {
     let name = provider.name().to_owned();
     let (event_id, kind, notice) = match &line.kind {
-        MovementKind::Captured { provider_payment_id } => {
+        StatementLineKind::Captured { provider_payment_id } => {
             let event_id = format!("books-{provider_payment_id}");
             let report = PaymentReport {
                 provider: name.clone(),
@@ -245,7 +254,7 @@ fn missed_event(provider: &dyn Provider, line: &Movement) -> inbox::Event {
             };
             (event_id, "books.captured", Notice::Payment { order: line.order, report })
         }
-        MovementKind::Refunded { refund, provider_refund_id, provider_payment_id } => {
+        StatementLineKind::Refunded { refund, provider_refund_id, provider_payment_id } => {
             let event_id = format!("books-{provider_refund_id}");
             let report = RefundReport {
                 provider: name.clone(),
@@ -259,7 +268,7 @@ fn missed_event(provider: &dyn Provider, line: &Movement) -> inbox::Event {
             };
             (event_id, "books.refunded", Notice::Refund { order: line.order, report })
         }
-        MovementKind::Disputed(dispute) | MovementKind::DisputeReversed(dispute) => {
+        StatementLineKind::Disputed(dispute) | StatementLineKind::DisputeReversed(dispute) => {
             let Dispute { provider_dispute_id, state, money, .. } = dispute;
             let event_id = format!("books-{provider_dispute_id}-{}-{}", state.as_str(), money.amount);
             let report = dispute.clone().report(&name, &event_id);

@@ -32,7 +32,7 @@ use axum::{Router, middleware};
 use engine::{Dispatcher, Engine};
 use jiff::{Timestamp, Unit};
 use providers::{Providers, sandbox::Sandbox};
-use store::{Db, Door};
+use store::{Db, PlacementBatcher};
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 use web::Limits;
@@ -54,7 +54,7 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct App {
     pub db: Db,
-    pub door: Door,
+    pub placements: PlacementBatcher,
     pub engine: Arc<Engine>,
     pub dispatcher: Dispatcher,
     behind: Behind,
@@ -70,7 +70,7 @@ pub struct App {
 impl App {
     pub fn new(
         db: Db,
-        door: Door,
+        placements: PlacementBatcher,
         engine: Arc<Engine>,
         api_keys: ApiKeys,
         providers: Providers,
@@ -81,7 +81,7 @@ impl App {
         let operations = Operations::new(db.clone(), engine.clone(), sdk_metrics);
         Self {
             db,
-            door,
+            placements,
             engine,
             dispatcher,
             behind,

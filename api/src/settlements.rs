@@ -1,4 +1,4 @@
-//! Settlements: what the providers' books say, per day and currency, and how much of it ours match.
+//! Settlements: what the providers' statements say, per day and currency, and how much of it ours match.
 
 use axum::extract::State;
 use domain::Invalid;
@@ -36,7 +36,7 @@ struct SettlementDocument {
     open: i64,
     /// Taken by disputes, less what was given back when they were won.
     disputed: i64,
-    /// Lines of the provider's books that ours do not have.
+    /// Lines of the provider's statement that ours do not have.
     unmatched: i64,
 }
 

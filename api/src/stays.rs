@@ -9,7 +9,7 @@ use domain::{
     stock::Sku,
 };
 use serde::{Deserialize, Serialize};
-use store::{products::Ask, stays};
+use store::{products::Edit, stays};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -111,7 +111,7 @@ async fn put_terms(
     let sku = sku.existing()?;
     terms_of(&app, &sku).await?;
     let terms = Terms::from(request).parse()?;
-    stays::put_terms(&app.db, &sku, &terms, &ask(now(), condition)).await?;
+    stays::put_terms(&app.db, &sku, &terms, &edit(now(), condition)).await?;
     Ok(axum::Json(terms.into()))
 }
 
@@ -128,8 +128,8 @@ async fn get_terms(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Te
     Ok(axum::Json(terms_of(&app, &sku.existing()?).await?.into()))
 }
 
-fn ask(at: Timestamp, condition: Condition) -> Ask {
-    Ask { by: CALLER, at, condition }
+fn edit(at: Timestamp, condition: Condition) -> Edit {
+    Edit { by: CALLER, at, condition }
 }
 
 async fn terms_of(app: &App, sku: &Sku) -> Result<Terms, Problem> {
@@ -207,7 +207,7 @@ async fn put_nights(
     let terms = terms_of(&app, &sku).await?;
     let at = now();
     let offer = parse(&request, &terms, at)?;
-    let nights = stays::put_nights(&app.db, &sku, &offer, &ask(at, condition)).await?;
+    let nights = stays::put_nights(&app.db, &sku, &offer, &edit(at, condition)).await?;
     Ok(axum::Json(List::whole(nights.into_iter().map(Night::from).collect())))
 }
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-use crate::leash::leash;
+use crate::kill_on_drop::kill_on_drop;
 
 /// Time for one run of a package client.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -153,7 +153,7 @@ async fn pip(dir: &Path) -> Option<Command> {
     command.args(["-m", "pip"]);
     let mut make = Command::new("python3");
     make.args(["-m", "venv"]).arg(&venv);
-    let (mut make, _leash) = leash(&make).ok()?;
+    let (mut make, _leash) = kill_on_drop(&make).ok()?;
     make.stdout(Stdio::null()).stderr(Stdio::null());
     let made = timeout(LIMIT, make.status()).await.ok()?.is_ok_and(|status| status.success());
     made.then_some(command)
@@ -207,7 +207,7 @@ async fn run(command: &mut Command) -> Result<()> {
         .env("PIP_RETRIES", "2")
         .env("PIP_USER", "0");
     let name = command.as_std().get_program().to_string_lossy().into_owned();
-    let (mut command, _leash) = leash(command)?;
+    let (mut command, _leash) = kill_on_drop(command)?;
     command.stdout(std::io::stderr().as_fd().try_clone_to_owned()?);
     let status = timeout(LIMIT, command.status())
         .await

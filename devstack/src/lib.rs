@@ -19,9 +19,9 @@
 
 #![warn(missing_docs)]
 
-mod claim;
+mod data_dir_lock;
 mod fetch;
-mod leash;
+mod kill_on_drop;
 mod localstripe;
 mod mail;
 mod ports;
@@ -31,7 +31,7 @@ mod server;
 mod temporal;
 mod tools;
 
-pub use claim::Claim;
+pub use data_dir_lock::DataDirLock;
 pub use localstripe::{LocalStripe, python};
 pub use mail::MailCatcher;
 pub use ports::{PortTaken, free_port, port_is_free};

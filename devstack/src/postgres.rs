@@ -15,8 +15,8 @@ use rustix::process::Signal;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use crate::claim::{Claim, beside, command_line, evict};
-use crate::leash::leash;
+use crate::data_dir_lock::{DataDirLock, beside, command_line, evict};
+use crate::kill_on_drop::kill_on_drop;
 use crate::ports;
 use crate::run_as::RunAs;
 use crate::server::{self, Launch, Server};
@@ -58,7 +58,7 @@ impl Postgres {
         let data_dir = std::path::absolute(&options.data_dir)?;
         let parent = data_dir.parent().context("the data folder cannot be the root folder")?;
         fs::create_dir_all(parent).with_context(|| format!("could not make {}", parent.display()))?;
-        let mut claim = Claim::take(&data_dir, WHAT).await?;
+        let mut claim = DataDirLock::take(&data_dir, WHAT).await?;
         evict_leftover(&data_dir, claim.recorded()).await?;
         ports::choose(options.port, WHAT)?;
 
@@ -166,7 +166,7 @@ async fn initialise(bin: &PgBin, data_dir: &Path, run_as: &RunAs, durable: bool)
 
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).current_dir(&part);
-    let (mut command, _leash) = leash(&command)?;
+    let (mut command, _leash) = kill_on_drop(&command)?;
     if let Some((uid, gid)) = run_as.ids {
         command.uid(uid).gid(gid);
     }

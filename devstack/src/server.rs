@@ -1,4 +1,4 @@
-//! A server process on a leash: it ends with us, in order if it can, whatever ends us.
+//! A server process on a guard: it ends with us, in order if it can, whatever ends us.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::claim::{Claim, beside, command_line};
+use crate::data_dir_lock::{DataDirLock, beside, command_line};
 use crate::run_as::RunAs;
 
 /// Time for a server to stop in order before it is killed.
@@ -67,14 +67,14 @@ pub(crate) struct Server {
     /// Where this run's lines begin in the log.
     log_start: u64,
     child: Child,
-    leash: Option<PipeWriter>,
-    claim: Option<Claim>,
+    guard: Option<PipeWriter>,
+    claim: Option<DataDirLock>,
 }
 
 impl Server {
     /// Starts the process and notes it in the claim; it may not answer yet.
-    pub(crate) fn launch(launch: &Launch, claim: &mut Claim) -> Result<Server> {
-        let (end, leash) = std::io::pipe()?;
+    pub(crate) fn launch(launch: &Launch, claim: &mut DataDirLock) -> Result<Server> {
+        let (end, guard) = std::io::pipe()?;
         let log = open_log(&launch.log)?;
         let log_start = log.metadata()?.len();
         let mut command = Command::new("/bin/sh");
@@ -102,7 +102,7 @@ impl Server {
             log: launch.log.clone(),
             log_start,
             child,
-            leash: Some(leash),
+            guard: Some(guard),
             claim: None,
         })
     }
@@ -131,7 +131,7 @@ impl Server {
     }
 
     /// Keeps the claim on the server's data for as long as the server runs.
-    pub(crate) fn hold(&mut self, claim: Claim) {
+    pub(crate) fn hold(&mut self, claim: DataDirLock) {
         self.claim = Some(claim);
     }
 
@@ -173,8 +173,8 @@ impl Server {
 
     /// Sends the guard away and lets go of the data: the process is known to be dead.
     fn release(&mut self) {
-        if let Some(mut leash) = self.leash.take() {
-            let _ = leash.write_all(b"\n");
+        if let Some(mut guard) = self.guard.take() {
+            let _ = guard.write_all(b"\n");
         }
         self.claim = None;
     }
@@ -193,7 +193,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let (Some(_), Some(pid)) = (&self.leash, self.child.id()) {
+        if let (Some(_), Some(pid)) = (&self.guard, self.child.id()) {
             DROPPED.lock().unwrap_or_else(PoisonError::into_inner).push(pid);
         }
     }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::claim::{Claim, evict};
+use crate::data_dir_lock::{DataDirLock, evict};
 use crate::ports::{self, free_port};
 use crate::run_as::RunAs;
 use crate::server::{self, Launch, Server};
@@ -67,7 +67,7 @@ impl Temporal {
             let dir = file.parent().context("a file of Temporal cannot be the root folder")?;
             fs::create_dir_all(dir).with_context(|| format!("could not make {}", dir.display()))?;
         }
-        let mut claim = Claim::take(data, WHAT).await?;
+        let mut claim = DataDirLock::take(data, WHAT).await?;
         if let Some(pid) = claim.recorded() {
             let db = db_file.as_ref().map(|file| file.to_string_lossy()).unwrap_or_default();
             evict(pid, &["server start-dev", &db], STOP).await?;

@@ -290,7 +290,7 @@ fn price(stay: Option<&Stay>, unit_price: i64, run: &Run) -> i64 {
 
 /// Where a time lies among the spans in which guests can check in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum CheckInWindow {
     Open,
     /// The next span begins then.
     Opens(Timestamp),
@@ -298,9 +298,14 @@ pub enum Door {
     Shut,
 }
 
-pub fn door(spans: &[(Timestamp, Timestamp)], at: Timestamp) -> Door {
+pub fn check_in_window(spans: &[(Timestamp, Timestamp)], at: Timestamp) -> CheckInWindow {
     if spans.iter().any(|(begin, end)| *begin <= at && at < *end) {
-        return Door::Open;
+        return CheckInWindow::Open;
     }
-    spans.iter().map(|(begin, _)| *begin).filter(|begin| *begin > at).min().map_or(Door::Shut, Door::Opens)
+    spans
+        .iter()
+        .map(|(begin, _)| *begin)
+        .filter(|begin| *begin > at)
+        .min()
+        .map_or(CheckInWindow::Shut, CheckInWindow::Opens)
 }

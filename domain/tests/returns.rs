@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use domain::{
     Date, Timestamp,
     order::Line,
-    returns::{Door, Gone, Part, Refusal, Run, Sold, Units, door, rest, runs},
+    returns::{CheckInWindow, Gone, Part, Refusal, Run, Sold, Units, check_in_window, rest, runs},
     stay::{Charge, Night, Per, Stay},
     stock::Sku,
 };
@@ -115,13 +115,13 @@ fn guests_can_come_while_a_night_or_the_day_after_it_is_theirs() {
     let mut sold = sold();
     let time = |text: &str| text.parse::<Timestamp>().unwrap();
     let begins = time("2026-06-30T12:00:00Z");
-    assert_eq!(door(&sold.spans(), begins), Door::Open);
-    assert_eq!(door(&sold.spans(), time("2026-06-30T11:59:59Z")), Door::Opens(begins));
-    assert_eq!(door(&sold.spans(), time("2026-07-04T11:59:59Z")), Door::Open);
-    assert_eq!(door(&sold.spans(), time("2026-07-04T12:00:00Z")), Door::Shut);
+    assert_eq!(check_in_window(&sold.spans(), begins), CheckInWindow::Open);
+    assert_eq!(check_in_window(&sold.spans(), time("2026-06-30T11:59:59Z")), CheckInWindow::Opens(begins));
+    assert_eq!(check_in_window(&sold.spans(), time("2026-07-04T11:59:59Z")), CheckInWindow::Open);
+    assert_eq!(check_in_window(&sold.spans(), time("2026-07-04T12:00:00Z")), CheckInWindow::Shut);
     let night = |n| sku("room").night(day(n));
     gone_with(&mut sold.gone, &BTreeMap::from([(night(1), 2), (night(2), 1)]));
-    assert_eq!(door(&sold.spans(), begins), Door::Opens(time("2026-07-01T12:00:00Z")));
+    assert_eq!(check_in_window(&sold.spans(), begins), CheckInWindow::Opens(time("2026-07-01T12:00:00Z")));
     gone_with(&mut sold.gone, &BTreeMap::from([(night(2), 1), (night(3), 2)]));
-    assert_eq!(door(&sold.spans(), begins), Door::Shut);
+    assert_eq!(check_in_window(&sold.spans(), begins), CheckInWindow::Shut);
 }

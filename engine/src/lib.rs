@@ -35,7 +35,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// After a try to connect that failed, nobody tries again for so long: the door is not to be slowed by it.
-const BREATHER: Duration = Duration::from_millis(500);
+const RECONNECT_BACKOFF: Duration = Duration::from_millis(500);
 
 /// A connection to Temporal, made on first use: the API takes orders while the engine is down.
 pub struct Engine {
@@ -56,13 +56,13 @@ impl Engine {
             return Ok(client);
         }
         // Boxed: connecting is large, and happens once; every other call would carry its space along.
-        within(CALL_TIMEOUT, self.client.get_or_try_init(|| Box::pin(self.connect_after_a_breather()))).await
+        within(CALL_TIMEOUT, self.client.get_or_try_init(|| Box::pin(self.connect_after_backoff()))).await
     }
 
-    async fn connect_after_a_breather(&self) -> Result<Client, Error> {
+    async fn connect_after_backoff(&self) -> Result<Client, Error> {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((at, why)) = failed
-            && at.elapsed() < BREATHER
+            && at.elapsed() < RECONNECT_BACKOFF
         {
             return Err(why);
         }

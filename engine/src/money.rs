@@ -12,7 +12,7 @@ use workflows::{ReconcileWorkflow, RefundInput, RefundWorkflow, contract::Reconc
 
 use crate::{CALL_TIMEOUT, Engine, Error, orders::REUSE, within};
 
-/// How often the providers' books are read.
+/// How often the providers' statements are read.
 const EVERY: Duration = Duration::from_secs(3600);
 /// How long somebody who asked for a reconciliation waits for its result.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -69,7 +69,7 @@ impl Engine {
         within(CALL_TIMEOUT, call).await
     }
 
-    /// Makes sure that the providers' books are read every hour.
+    /// Makes sure that the providers' statements are read every hour.
     pub async fn schedule_reconciliation(&self) -> Result<(), Error> {
         let client = self.client().await?;
         let id = names::reconcile_schedule(self.task_queue());
@@ -84,7 +84,7 @@ impl Engine {
         }
     }
 
-    /// Reads the providers' books now, and tells what was found; none where they could not be read.
+    /// Reads the providers' statements now, and tells what was found; none where they could not be read.
     pub async fn reconcile(&self, call_id: &str) -> Result<BTreeMap<String, Option<Reconciled>>, Error> {
         let client = self.client().await?;
         let id = format!("{}-{call_id}", names::reconcile_schedule(self.task_queue()));

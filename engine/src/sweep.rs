@@ -143,9 +143,9 @@ async fn keep_reconciling(engine: &Engine) {
         let fault = engine.schedule_reconciliation().await.err().map(|error| error.to_string());
         match &fault {
             Some(error) if fault != said => {
-                tracing::warn!(error, "the providers' books are not read by themselves yet")
+                tracing::warn!(error, "the providers' statements are not read by themselves yet")
             }
-            None if said.is_some() => tracing::info!("the providers' books are read by themselves"),
+            None if said.is_some() => tracing::info!("the providers' statements are read by themselves"),
             _ => {}
         }
         tokio::time::sleep(if fault.is_some() { EVERY } else { SCHEDULED_EVERY }).await;

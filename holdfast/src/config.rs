@@ -167,13 +167,25 @@ pub fn limits() -> anyhow::Result<Limits> {
     Ok(limits)
 }
 
-/// `HOLDFAST_ACTIVITIES_PER_SHIFT`, `HOLDFAST_MAX_CACHED_WORKFLOWS`.
+/// `HOLDFAST_WORKER_MAX_ACTIVITIES`, `HOLDFAST_MAX_CACHED_WORKFLOWS`.
 pub fn worker_limits() -> anyhow::Result<worker::Limits> {
     let default = worker::Limits::default();
     Ok(worker::Limits {
-        activities_per_shift: count("HOLDFAST_ACTIVITIES_PER_SHIFT")?.unwrap_or(default.activities_per_shift),
+        max_activities: count(renamed("HOLDFAST_ACTIVITIES_PER_SHIFT", "HOLDFAST_WORKER_MAX_ACTIVITIES"))?
+            .unwrap_or(default.max_activities),
         cached_workflows: count("HOLDFAST_MAX_CACHED_WORKFLOWS")?.unwrap_or(default.cached_workflows),
     })
+}
+
+/// The name by which a variable is set: the old one is still read.
+fn renamed(old: &'static str, new: &'static str) -> &'static str {
+    match optional(new).is_none() && optional(old).is_some() {
+        true => {
+            tracing::warn!("{old} is called {new} now");
+            old
+        }
+        false => new,
+    }
 }
 
 /// More of anything is a slip of the finger.

@@ -33,7 +33,7 @@ enum Command {
     Worker,
     /// Bring the database's schema up to date
     Migrate,
-    /// Read the payment providers' books now, and match them with ours
+    /// Read the payment providers' statements now, and match them with ours
     Reconcile,
     /// Write the catalogue anew from the history of each product
     RebuildCatalogue,

@@ -66,12 +66,12 @@ pub fn api_app(
     configured: Configured,
     metrics: SdkMetrics,
 ) -> anyhow::Result<api::App> {
-    let door = match http.max_waiting {
-        Some(waiting) => store::Door::with_room_for(waiting, &db)?,
-        None => store::Door::open(&db)?,
+    let placements = match http.max_waiting {
+        Some(waiting) => store::PlacementBatcher::with_max_waiting(waiting, &db)?,
+        None => store::PlacementBatcher::open(&db)?,
     };
     let keys = api::ApiKeys::new(&http.api_keys);
-    let app = api::App::new(db, door, engine, keys, configured.providers, metrics);
+    let app = api::App::new(db, placements, engine, keys, configured.providers, metrics);
     let app = if http.with_docs { app } else { app.without_docs() };
     Ok(match configured.sandbox {
         None => app,
@@ -159,7 +159,7 @@ pub async fn migrate() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints what was found in each provider's books.
+/// Prints what was found in each provider's statement.
 #[expect(clippy::print_stdout, reason = "the report is this command's output")]
 pub async fn reconcile() -> anyhow::Result<()> {
     let metrics = SdkMetrics::start().await?;

@@ -54,7 +54,7 @@ pub trait Provider: Send + Sync {
     /// What can be said of a genuine webhook, whether or not [`Self::webhook`] can read all of it.
     fn envelope(&self, headers: &HeaderMap, body: &[u8]) -> Envelope;
 
-    /// Every capture, refund and dispute that the provider's books date at or after `from` and before `until`,
+    /// Every capture, refund and dispute that the provider's statement date at or after `from` and before `until`,
     /// oldest first. What a provider books later (by days, with some) is found by asking again.
     async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Statement, Error>;
 }
@@ -257,10 +257,10 @@ impl Dispute {
     }
 }
 
-/// A provider's books of some time.
+/// A provider's statement of some time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Statement {
-    pub movements: Vec<Movement>,
+    pub lines: Vec<StatementLine>,
     /// Lines that may be about our money. One that nobody can read does not keep us from reading the others.
     pub unreadable: Vec<Unreadable>,
 }
@@ -274,10 +274,10 @@ pub struct Unreadable {
     pub why: String,
 }
 
-/// One line of a provider's books.
+/// One line of a provider's statement.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Movement {
-    pub kind: MovementKind,
+pub struct StatementLine {
+    pub kind: StatementLineKind,
     /// What the provider names, if that is an order's id at all.
     pub order: Option<OrderId>,
     pub money: Money,
@@ -287,7 +287,7 @@ pub struct Movement {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum MovementKind {
+pub enum StatementLineKind {
     Captured {
         provider_payment_id: String,
     },

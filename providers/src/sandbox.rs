@@ -15,8 +15,8 @@ use domain::{
 use serde_json::json;
 
 use crate::{
-    Attempt, AttemptRef, Envelope, Error, Event, Movement, NewAttempt, NewRefund, Opened, Provider, Refund,
-    RefundRef, Statement, WebhookError, standard_webhooks::Secret,
+    Attempt, AttemptRef, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider, Refund, RefundRef,
+    Statement, StatementLine, WebhookError, standard_webhooks::Secret,
 };
 use documents::{Page, Paid, PaymentDocument, RefundDocument};
 use http::{Answered, Http};
@@ -153,8 +153,10 @@ impl Provider for Sandbox {
         let mut movements = Vec::new();
         for _ in 0..MAX_PAGES {
             let page: Page = self.http.get(&["v1", "movements"], &query).await?.done()?;
-            movements.extend(page.data.into_iter().map(Movement::from));
-            let Some(next) = page.next else { return Ok(Statement { movements, unreadable: Vec::new() }) };
+            movements.extend(page.data.into_iter().map(StatementLine::from));
+            let Some(next) = page.next else {
+                return Ok(Statement { lines: movements, unreadable: Vec::new() });
+            };
             query.truncate(range.len());
             query.push(("after", next));
         }

@@ -54,7 +54,7 @@ macro_rules! select {
 
 /// How a change came to be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum Submission {
     /// Its workflow is to be told of it.
     New,
     /// An equal one waits, and its answer is this one's, too.
@@ -76,19 +76,19 @@ pub async fn request(
     asked: &Idempotency,
     is_keyed: bool,
     at: Timestamp,
-) -> Result<(Change, Asked)> {
+) -> Result<(Change, Submission)> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let locked = orders::lock(&mut tx, order).await?;
         if is_keyed && let Some(known) = replay(&mut tx, order, asked).await? {
-            return Ok((known, Asked::Replayed));
+            return Ok((known, Submission::Replayed));
         }
         let answer = orders::refusal(&mut tx, &locked, request, at).await?;
         let equal = match answer {
             None => join(&mut tx, order, asked).await?.filter(|_| may_join(request)),
             Some(_) => None,
         };
-        let how = if equal.is_some() { Asked::Joined } else { Asked::New };
+        let how = if equal.is_some() { Submission::Joined } else { Submission::New };
         if let (Some(equal), false) = (equal, is_keyed) {
             return Ok((equal, how));
         }

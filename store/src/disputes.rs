@@ -101,7 +101,7 @@ async fn change(
     .fetch_one(&mut **tx)
     .await?;
     if let Some(order) = origin.order {
-        tell(tx, order, &dispute, before, at).await?;
+        apply_transition(tx, order, &dispute, before, at).await?;
     }
     let whose = origin.whose(&report.provider, &report.payment_id);
     rebalance(tx, &whose, at).await?;
@@ -113,7 +113,7 @@ async fn change(
 }
 
 /// A dispute whose end is told before its beginning began all the same.
-async fn tell(
+async fn apply_transition(
     tx: &mut Tx,
     order: OrderId,
     dispute: &Dispute,
@@ -158,7 +158,7 @@ pub(crate) async fn found_order(
     .fetch_all(&mut **tx)
     .await?;
     for dispute in disputes {
-        tell(tx, order, &dispute, None, at).await?;
+        apply_transition(tx, order, &dispute, None, at).await?;
     }
     Ok(())
 }

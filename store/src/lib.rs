@@ -4,16 +4,15 @@
 //! writes the change together with its timeline entries and outbox rows.
 
 pub mod audit;
+mod batcher;
 pub mod changes;
 pub mod check_ins;
 mod database_url;
 pub mod disputes;
-mod door;
 mod error;
 pub mod exceptions;
 mod executor;
 pub mod figures;
-mod group;
 pub mod inbox;
 mod lease;
 pub mod ledger;
@@ -22,6 +21,7 @@ mod migrate;
 pub mod orders;
 pub mod outbox;
 pub mod payments;
+mod placement_batcher;
 mod pool;
 pub mod products;
 mod reach;
@@ -29,19 +29,19 @@ pub mod received;
 pub mod refunds;
 mod retry;
 mod returns;
+mod settlement_batcher;
 pub mod settlements;
 pub mod stays;
 pub mod stock;
-mod till;
 pub mod timeline;
 
-pub use door::Door;
 pub use error::{Error, Result};
 pub use executor::{Connection, Tx};
 pub use lease::{GRACE, Lease};
 pub use migrate::Readiness;
+pub use placement_batcher::PlacementBatcher;
 pub use pool::{Db, Pooler};
-pub use till::Till;
+pub use settlement_batcher::SettlementBatcher;
 
 use domain::Timestamp;
 use jiff_sqlx::ToSqlx as _;

@@ -125,7 +125,7 @@ impl Slot {
         .await?;
         let entry = match self.kind {
             MailKind::Reminder(number) => ("reminder.sent", json!({"number": number})),
-            other => ("mail.sent", told(other)),
+            other => ("mail.sent", entry_data(other)),
         };
         timeline::append(&mut self.tx, self.order, at, &[entry]).await?; // locks the order, before its check-in
         if let Some(drawn_for) = self.kind.code_drawn_for() {
@@ -147,7 +147,7 @@ impl Slot {
         )
         .execute(&mut *self.tx)
         .await?;
-        let mut data = told(self.kind);
+        let mut data = entry_data(self.kind);
         data["code"] = json!(why.code);
         data["reason"] = json!(why.reason);
         timeline::append(&mut self.tx, self.order, at, &[("mail.rejected", data)]).await?;
@@ -171,7 +171,7 @@ pub struct Rejection {
 }
 
 /// What the timeline says of a mail.
-fn told(kind: MailKind) -> Value {
+fn entry_data(kind: MailKind) -> Value {
     match kind {
         MailKind::Extended(due) => json!({"kind": "extended", "payment_due_at": due}),
         MailKind::NewCheckInCode(change) => json!({"kind": "new_check_in_code", "change_id": change}),

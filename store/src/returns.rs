@@ -145,7 +145,7 @@ pub(crate) async fn give_back(tx: &mut Tx, refund: RefundId, order: OrderId, at:
     }
     stock::take_back(tx, order, Some(refund), &units, at).await?;
     set(tx, refund, &units, UnitState::Returned).await?;
-    let data = json!({"refund_id": refund, "lines": told(&units)});
+    let data = json!({"refund_id": refund, "lines": entry_data(&units)});
     timeline::append(tx, order, at, &[("stock.returned", data)]).await?;
     check_ins::follow(tx, order, at).await
 }
@@ -171,7 +171,7 @@ pub(crate) async fn give_back_rest(tx: &mut Tx, order: OrderId, at: Timestamp) -
         return Ok(());
     }
     stock::take_back(tx, order, None, &units, at).await?;
-    timeline::append(tx, order, at, &[("stock.returned", json!({"lines": told(&units)}))]).await
+    timeline::append(tx, order, at, &[("stock.returned", json!({"lines": entry_data(&units)}))]).await
 }
 
 /// A refund failed for good: what it had claimed is owed again.
@@ -266,7 +266,7 @@ async fn as_far_as_there(tx: &mut Tx, order: OrderId, units: Units, at: Timestam
 }
 
 /// Units in the timeline, as `stock.held` has them.
-fn told(units: &Units) -> Vec<Value> {
+fn entry_data(units: &Units) -> Vec<Value> {
     let run = |run: Run| match run.stay {
         None => json!({"sku": run.sku, "quantity": run.quantity}),
         Some((from, to)) => json!({"sku": run.sku, "quantity": run.quantity, "from": from, "to": to}),

@@ -1,4 +1,4 @@
-//! The providers' books, as far as they were read, matched with ours.
+//! The providers' statements, as far as they were read, matched with ours.
 
 use domain::{
     OrderId, PaymentId, Timestamp,
@@ -15,9 +15,9 @@ use crate::{
     sql,
 };
 
-/// One line of a provider's books.
+/// One line of a provider's statement.
 #[derive(Debug, Clone)]
-pub struct Movement {
+pub struct Line {
     pub provider: String,
     pub kind: LineKind,
     /// The provider's id of the payment or the refund.
@@ -67,7 +67,7 @@ macro_rules! matched {
 }
 
 /// Writes a line down, and compares it with our books.
-pub async fn book(db: &Db, movement: &Movement) -> Result<Verdict> {
+pub async fn book(db: &Db, line: &Line) -> Result<Verdict> {
     let line = matched!(query!(
         "WITH m AS (SELECT $1::text AS provider, $2::text AS kind, $3::text AS reference, $4::text AS payment,
                            $6::bigint AS amount, $7::char(3) AS currency, $10::text AS state)
@@ -86,16 +86,16 @@ pub async fn book(db: &Db, movement: &Movement) -> Result<Verdict> {
                                     AND r.state IN ('succeeded', 'failed'))
                    -- What a dispute is by now is taken up anew whenever it changes.
                    ELSE false END AS "known!""#,
-        movement.provider,
-        movement.kind.as_str(),
-        movement.reference,
-        movement.payment,
-        movement.order.map(OrderId::uuid),
-        movement.amount,
-        movement.currency.code(),
-        movement.fee,
-        sql(movement.at),
-        movement.state.map(DisputeState::as_str)
+        line.provider,
+        line.kind.as_str(),
+        line.reference,
+        line.payment,
+        line.order.map(OrderId::uuid),
+        line.amount,
+        line.currency.code(),
+        line.fee,
+        sql(line.at),
+        line.state.map(DisputeState::as_str)
     ))
     .fetch_one(db.pool())
     .await?;
@@ -153,7 +153,7 @@ pub async fn raise_missing(
     .await
 }
 
-/// Up to when a provider's books were read.
+/// Up to when a provider's statement was read.
 pub async fn read_until(db: &Db, provider: &str) -> Result<Option<Timestamp>> {
     let until = sqlx::query_scalar!("SELECT until FROM reconciliations WHERE provider = $1", provider)
         .fetch_optional(db.pool())
@@ -208,7 +208,7 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
                     m.matched OR ",
         r#" AS matched, -- healed since, perhaps
                     to_char(m.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
-                    -- No more than is there, by the provider's books as well as by ours.
+                    -- No more than is there, by the provider's statement as well as by our books.
                     (SELECT least(coalesce(sum(e.amount - e.back), 0), greatest(0, m.amount - greatest(
                                 (SELECT amount FROM back WHERE (back.provider, back.payment) = (m.provider, m.payment)),
                                 (SELECT sum(amount) FROM refunds r

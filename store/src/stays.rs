@@ -14,14 +14,14 @@ use jiff_sqlx::{Date as SqlDate, ToSqlx as _};
 
 use crate::{
     Db, Error, Result, Tx,
-    products::{self, Ask},
+    products::{self, Edit},
     retry::retry,
     sql,
 };
 
 /// A product as bookings see it.
 #[derive(Debug)]
-pub(crate) struct Lodging {
+pub(crate) struct StayProduct {
     sku: Sku,
     pub name: String,
     kind: Kind,
@@ -31,7 +31,7 @@ pub(crate) struct Lodging {
     stay: Option<Terms>,
 }
 
-impl Lodging {
+impl StayProduct {
     pub fn is_stay(&self) -> bool {
         self.kind == Kind::Stay
     }
@@ -42,14 +42,14 @@ impl Lodging {
 }
 
 /// The products of these SKUs, whatever their kind.
-pub(crate) async fn lodgings(tx: &mut Tx, skus: &[&Sku]) -> Result<BTreeMap<Sku, Lodging>> {
-    let lodgings = sqlx::query_as!(
-        Lodging,
+pub(crate) async fn stay_products(tx: &mut Tx, skus: &[&Sku]) -> Result<BTreeMap<Sku, StayProduct>> {
+    let stay_products = sqlx::query_as!(
+        StayProduct,
         "SELECT sku, name, kind, currency, active, stay FROM products WHERE sku = ANY($1)",
         skus as _
     );
-    let lodgings = lodgings.fetch_all(&mut **tx).await?;
-    Ok(lodgings.into_iter().map(|lodging| (lodging.sku.clone(), lodging)).collect())
+    let stay_products = stay_products.fetch_all(&mut **tx).await?;
+    Ok(stay_products.into_iter().map(|lodging| (lodging.sku.clone(), lodging)).collect())
 }
 
 /// What a product offers with its nights.
@@ -68,24 +68,24 @@ pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
 
 /// Sets what a product offers with its nights. Orders that were placed keep what they booked.
 #[tracing::instrument(name = "sql stays.put_terms", skip_all, err(level = "debug"))]
-pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, ask: &Ask) -> Result<()> {
+pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, edit: &Edit) -> Result<()> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        write(&mut tx, sku, ask, |details| details.stay = Some(terms.clone())).await?;
+        write(&mut tx, sku, edit, |details| details.stay = Some(terms.clone())).await?;
         tx.commit().await
     })
     .await
 }
 
 /// An event of the product, and its row.
-async fn write(tx: &mut Tx, sku: &Sku, ask: &Ask, change: impl FnOnce(&mut Details)) -> Result<()> {
+async fn write(tx: &mut Tx, sku: &Sku, edit: &Edit, change: impl FnOnce(&mut Details)) -> Result<()> {
     let product = products::lock(tx, sku).await?.ok_or(Error::NotFound)?;
     if product.details.kind != Kind::Stay {
         return Err(Error::NotAStay);
     }
     let mut details = product.details.clone();
     change(&mut details);
-    let written = products::write(tx, sku, Some(product), &details, ask).await?;
+    let written = products::write(tx, sku, Some(product), &details, edit).await?;
     written.map(drop).ok_or_else(|| products::behind(sku))
 }
 
@@ -139,10 +139,10 @@ async fn nights_in(tx: &mut Tx, sku: &Sku, from: Date, to: Date) -> Result<Vec<N
 /// # Errors
 /// [`Error::CapacityBelowSold`], with the nights of which more is held and sold already.
 #[tracing::instrument(name = "sql stays.put_nights", skip_all, err(level = "debug"))]
-pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<Vec<Night>> {
+pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, edit: &Edit) -> Result<Vec<Night>> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        write(&mut tx, sku, ask, |details| details.nights = Some(offer.clone())).await?;
+        write(&mut tx, sku, edit, |details| details.nights = Some(offer.clone())).await?;
         add_missing(&mut tx, sku, offer).await?;
         lock(&mut tx, sku, offer).await?;
         let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
@@ -151,7 +151,7 @@ pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, ask: &Ask) -> Result<
         if !short.is_empty() {
             return Err(Error::CapacityBelowSold(short));
         }
-        change(&mut tx, sku, offer, ask.at).await?;
+        change(&mut tx, sku, offer, edit.at).await?;
         let after = nights_in(&mut tx, sku, offer.from, offer.to).await?;
         tx.commit().await?;
         Ok(after)

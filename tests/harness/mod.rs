@@ -1,6 +1,5 @@
 //! What the tests stand on.
 
-pub mod hands;
 pub mod http;
 mod mail;
 mod managed;
@@ -12,6 +11,7 @@ mod shop;
 mod smtp;
 mod socket;
 mod temporal;
+pub mod test_process;
 pub mod webhook;
 mod wire;
 

@@ -27,7 +27,7 @@ const LAST_WORDS: usize = 80;
 pub struct Holdfast {
     name: String,
     pub child: Child,
-    leash: PipeWriter,
+    guard: PipeWriter,
     log: PathBuf,
 }
 
@@ -41,7 +41,7 @@ impl Holdfast {
         let name = format!("{command}-{}", super::unique());
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).unwrap();
-        let (end, leash) = std::io::pipe().unwrap();
+        let (end, guard) = std::io::pipe().unwrap();
         let child = Command::new("/bin/sh")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_holdfast"), command])
             .args(arguments)
@@ -53,7 +53,7 @@ impl Holdfast {
             .stderr(file)
             .spawn()
             .unwrap();
-        Self { name, child, leash, log }
+        Self { name, child, guard, log }
     }
 
     pub fn log(&self) -> String {
@@ -87,7 +87,7 @@ impl Holdfast {
         // Fails only if it has ended already.
         let _ = self.child.kill();
         self.child.wait().unwrap();
-        let _ = self.leash.write_all(b"\n");
+        let _ = self.guard.write_all(b"\n");
     }
 
     /// SIGTERM, without waiting.

@@ -3,11 +3,11 @@
 //! whose books are its own, what was captured and given back, and [`books`] holds ours against them.
 
 mod books;
-pub mod dice;
 mod model;
 mod player;
 mod provider;
 mod random;
+pub mod seeded_rng;
 mod table;
 mod table_cells;
 mod tellings;

@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::{dice::Dice, provider::Bank, table_cells::TOTAL};
+use super::{provider::Bank, seeded_rng::SeededRng, table_cells::TOTAL};
 use crate::harness::Api;
 
 pub struct Player {
     pub order: String,
-    pub dice: Dice,
+    pub rng: SeededRng,
     pub api: Api,
     pub bank: Bank,
     /// What was done, for whoever reads of a failure.
@@ -16,8 +16,8 @@ pub struct Player {
 }
 
 /// A policy, out of all that there are.
-pub fn policy(dice: &mut Dice) -> Value {
-    let mut pick = |choices: &[&'static str]| *dice.pick(choices).unwrap();
+pub fn policy(rng: &mut SeededRng) -> Value {
+    let mut pick = |choices: &[&'static str]| *rng.pick(choices).unwrap();
     json!({
         "reminders": [],
         "payment_window": "PT20H",
@@ -38,7 +38,7 @@ impl Player {
     }
 
     async fn act_once(&mut self) {
-        match self.dice.below(20) {
+        match self.rng.below(20) {
             0..=2 => self.open_attempt().await,
             3..=6 => self.capture().await,
             7 => self.fail().await,
@@ -48,7 +48,7 @@ impl Player {
             11 => self.extend().await,
             12 => self.skip_time().await,
             13 | 14 => self.refund().await,
-            15 if self.dice.one_in(3) => self.end_anew().await,
+            15 if self.rng.one_in(3) => self.end_anew().await,
             15 => self.refund_by_hand().await,
             16 => self.faults().await,
             17 => self.deliver().await,
@@ -78,7 +78,7 @@ impl Player {
     }
 
     async fn extend(&mut self) {
-        let hours = 24 + self.dice.amount(24);
+        let hours = 24 + self.rng.amount(24);
         let due = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
         self.ask("extend", json!({"payment_due_at": due}), &[200, 409, 422]).await;
     }
@@ -92,9 +92,9 @@ impl Player {
     }
 
     async fn refund(&mut self) {
-        let mut body = json!({"reason": "chance", "restock": self.dice.one_in(2)});
-        if self.dice.one_in(2) {
-            body["amount"] = json!(self.dice.amount(TOTAL));
+        let mut body = json!({"reason": "chance", "restock": self.rng.one_in(2)});
+        if self.rng.one_in(2) {
+            body["amount"] = json!(self.rng.amount(TOTAL));
         }
         self.ask("refunds", body, &[201, 409]).await;
     }
@@ -103,7 +103,7 @@ impl Player {
         let list = self.api.get(&format!("/v1/orders/{}/payments", self.order)).await.is(200);
         let payments: Vec<String> =
             list["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
-        if let Some(payment) = self.dice.pick(&payments) {
+        if let Some(payment) = self.rng.pick(&payments) {
             let what = format!("payments/{payment}/refresh");
             self.ask(&what, json!({}), &[200]).await;
         }
@@ -111,9 +111,9 @@ impl Player {
 
     /// Amount and currency: mostly right.
     fn money(&mut self) -> Value {
-        match self.dice.below(8) {
-            0 => json!({"amount": TOTAL + self.dice.amount(500)}),
-            1 => json!({"amount": self.dice.amount(TOTAL - 1)}),
+        match self.rng.below(8) {
+            0 => json!({"amount": TOTAL + self.rng.amount(500)}),
+            1 => json!({"amount": self.rng.amount(TOTAL - 1)}),
             2 => json!({"amount": TOTAL, "currency": "USD"}),
             _ => json!({"amount": TOTAL}),
         }
@@ -135,37 +135,37 @@ impl Player {
 
     async fn capture(&mut self) {
         let payments = self.known_at_sandbox().await;
-        let Some(payment) = self.dice.pick(&payments) else { return };
+        let Some(payment) = self.rng.pick(&payments) else { return };
         let mut how = self.money();
-        how["late"] = json!(!self.dice.one_in(3));
+        how["late"] = json!(!self.rng.one_in(3));
         self.sandbox(format!("/payer/payments/{payment}/capture"), how).await;
     }
 
     async fn fail(&mut self) {
         let payments = self.known_at_sandbox().await;
-        let Some(payment) = self.dice.pick(&payments) else { return };
-        let retry = json!({"retry": self.dice.one_in(2)});
+        let Some(payment) = self.rng.pick(&payments) else { return };
+        let retry = json!({"retry": self.rng.one_in(2)});
         self.sandbox(format!("/payer/payments/{payment}/fail"), retry).await;
     }
 
     /// Without an attempt; one in four names an order that we do not know.
     async fn pay_directly(&mut self) {
         let money = self.money();
-        let order = match self.dice.one_in(4) {
-            true => format!("ord_{}", uuid_like(&mut self.dice)),
+        let order = match self.rng.one_in(4) {
+            true => format!("ord_{}", uuid_like(&mut self.rng)),
             false => self.order.clone(),
         };
         let payment = self.bank.pay(&order, money.clone()).await;
         self.note(format!("{order} is paid {money}"), &payment);
-        if order != self.order && self.dice.one_in(2) {
+        if order != self.order && self.rng.one_in(2) {
             self.sandbox(format!("/dashboard/payments/{payment}/refunds"), json!({})).await;
         }
     }
 
     async fn refund_by_hand(&mut self) {
         let payments = self.known_at_sandbox().await;
-        let Some(payment) = self.dice.pick(&payments) else { return };
-        let amount = if self.dice.one_in(2) { json!({}) } else { json!({"amount": self.dice.amount(TOTAL)}) };
+        let Some(payment) = self.rng.pick(&payments) else { return };
+        let amount = if self.rng.one_in(2) { json!({}) } else { json!({"amount": self.rng.amount(TOTAL)}) };
         self.sandbox(format!("/dashboard/payments/{payment}/refunds"), amount).await;
     }
 
@@ -180,22 +180,22 @@ impl Player {
             .filter(|it| it["state"] != "pending")
             .map(|it| (it["id"].as_str().unwrap().to_owned(), it["state"] == "succeeded"))
             .collect();
-        let Some((refund, is_back)) = self.dice.pick(&refunds).cloned() else { return };
+        let Some((refund, is_back)) = self.rng.pick(&refunds).cloned() else { return };
         let to = if is_back { "failed" } else { "succeeded" };
         let path = format!("/dashboard/refunds/{refund}/settle");
         self.sandbox(path, json!({"state": to, "late": true})).await;
     }
 
     async fn faults(&mut self) {
-        let webhooks = *self.dice.pick(&["send", "lose", "hold"]).unwrap();
-        let refunds = *self.dice.pick(&["succeed", "succeed", "pend", "fail"]).unwrap();
-        let faults = json!({"webhooks": webhooks, "refunds": refunds, "copies": self.dice.amount(3)});
+        let webhooks = *self.rng.pick(&["send", "lose", "hold"]).unwrap();
+        let refunds = *self.rng.pick(&["succeed", "succeed", "pend", "fail"]).unwrap();
+        let faults = json!({"webhooks": webhooks, "refunds": refunds, "copies": self.rng.amount(3)});
         self.bank.set_faults(&self.order, faults.clone()).await;
         self.note(format!("faults {faults}"), "");
     }
 
     async fn deliver(&mut self) {
-        match self.dice.below(3) {
+        match self.rng.below(3) {
             0 => self.bank.release_again(&self.order).await,
             n => self.bank.release(&self.order, n == 1).await,
         }
@@ -207,8 +207,8 @@ impl Player {
         let mine = open["data"].as_array().unwrap().iter();
         let mine = mine.filter(|it| it["order_id"] == self.order.as_str() || it["order_id"].is_null());
         let mine: Vec<Value> = mine.cloned().collect();
-        let Some(exception) = self.dice.pick(&mine) else { return };
-        let action = *self.dice.pick(&["refund", "refund", "accept", "dismiss", "apply", "apply"]).unwrap();
+        let Some(exception) = self.rng.pick(&mine) else { return };
+        let action = *self.rng.pick(&["refund", "refund", "accept", "dismiss", "apply", "apply"]).unwrap();
         let path = format!("/v1/exceptions/{}/resolve", exception["id"].as_str().unwrap());
         let answer = self.api.post(&path, &json!({"action": action, "note": "chance"})).await;
         let status = answer.status.as_u16();
@@ -217,6 +217,6 @@ impl Player {
     }
 }
 
-fn uuid_like(dice: &mut Dice) -> String {
-    (0..32).map(|i| if i == 12 { '7' } else { ['8', '9', 'a', 'b'][dice.below(4)] }).collect()
+fn uuid_like(rng: &mut SeededRng) -> String {
+    (0..32).map(|i| if i == 12 { '7' } else { ['8', '9', 'a', 'b'][rng.below(4)] }).collect()
 }

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::{
     books::{self, Account, quiet},
-    dice::Dice,
     player::{Player, policy},
     provider::Bank,
+    seeded_rng::SeededRng,
     table_cells::TOTAL,
 };
 use crate::harness::{NAME, Shop};
@@ -29,19 +29,19 @@ fn seed() -> u64 {
 
 #[tokio::test]
 async fn random_stories_end_matched() {
-    let mut dice = Dice::new(seed());
+    let mut rng = SeededRng::new(seed());
     let mut shop = Shop::open().await;
     let bank = Bank::of(&shop);
     shop.stock("tea", TOTAL, STOCK).await;
     let mut players = Vec::new();
     for _ in 0..ORDERS {
-        let mut dice = dice.another();
-        let policy = policy(&mut dice);
+        let mut rng = rng.another();
+        let policy = policy(&mut rng);
         let order = shop.place_with(&[("tea", 1)], policy.clone()).await;
         let done = vec![format!("{order} placed: {policy}")];
-        players.push(Player { order, dice, api: shop.api.clone(), bank: bank.clone(), done });
+        players.push(Player { order, rng, api: shop.api.clone(), bank: bank.clone(), done });
     }
-    let crash_in = dice.below(ROUNDS);
+    let crash_in = rng.below(ROUNDS);
     for round in 0..ROUNDS {
         let acts = join_all(players.iter_mut().map(|player| Box::pin(player.act())));
         let crash = async {
@@ -51,7 +51,7 @@ async fn random_stories_end_matched() {
             }
         };
         tokio::join!(acts, crash);
-        if dice.one_in(5) {
+        if rng.one_in(5) {
             let (read, said) = shop.reconcile().await;
             assert!(read || said.contains("match nothing in our books"), "{said}");
         }

@@ -14,7 +14,7 @@ use store::{Error, audit, disputes, exceptions, orders, refunds};
 
 use crate::harness::{
     Setup, Shop,
-    hands::{Hands, ask, money},
+    test_process::{TestProcess, ask, money},
     unique,
 };
 
@@ -72,7 +72,7 @@ struct End {
 }
 
 struct Teller<'a> {
-    hands: &'a Hands,
+    process: &'a TestProcess,
     order: OrderId,
     payment: String,
     ours: BTreeMap<&'static str, RefundId>,
@@ -84,13 +84,13 @@ fn eur(amount: i64) -> Money {
 
 impl Teller<'_> {
     async fn tell(&mut self, step: Step) {
-        let (db, at) = (&self.hands.db, Timestamp::now());
+        let (db, at) = (&self.process.db, Timestamp::now());
         match step {
             Step::Captured(amount) => {
-                self.hands.till.settle(self.order, &money(&self.payment, amount), at).await.unwrap();
+                self.process.settlements.settle(self.order, &money(&self.payment, amount), at).await.unwrap();
             }
             Step::Cancelled => {
-                self.hands.till.cancel(self.order, "test", false, at).await.unwrap();
+                self.process.settlements.cancel(self.order, "test", false, at).await.unwrap();
             }
             Step::Ask(name, amount) => {
                 let request = refunds::Request {
@@ -153,7 +153,7 @@ impl Teller<'_> {
     }
 
     async fn end(&self) -> End {
-        let db = &self.hands.db;
+        let db = &self.process.db;
         let order = orders::get(db, self.order).await.unwrap();
         let all = refunds::of_order(db, self.order).await.unwrap();
         let back = all.iter().filter(|it| it.state == Succeeded).map(|it| it.amount);
@@ -178,15 +178,15 @@ impl Teller<'_> {
 }
 
 /// Tells a story in every order, each to an order of its own.
-async fn tell_all(hands: &Hands, late: LatePayment, story: &Story, end: &End) {
+async fn tell_all(process: &TestProcess, late: LatePayment, story: &Story, end: &End) {
     let all = orders_of(story);
     assert!(all.len() > 1);
     for told in all {
         let mut ask = ask(&[("tea", 1)], late);
         ask.placement.policy.money.overpayment = Overpayment::RefundDifference;
         let order = ask.id;
-        hands.door.place(ask).await.unwrap();
-        let mut teller = Teller { hands, order, payment: unique(), ours: BTreeMap::new() };
+        process.placements.place(ask).await.unwrap();
+        let mut teller = Teller { process, order, payment: unique(), ours: BTreeMap::new() };
         for place in &told {
             teller.tell(story[*place].0).await;
         }
@@ -204,7 +204,7 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
     use Step::{Ask, Cancelled, Captured, Dispute, OfRule, Ours, Theirs};
     let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
     shop.stock("tea", TOTAL, 10_000).await;
-    let hands = Hands::of(&shop);
+    let process = TestProcess::of(&shop);
     let ordinary = LatePayment::Exception;
     let captured = || (Captured(TOTAL), vec![]);
     let stories: Vec<(Story, End)> = vec![
@@ -337,7 +337,7 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
         ),
     ];
     for (story, end) in &stories {
-        tell_all(&hands, ordinary, story, end).await;
+        tell_all(&process, ordinary, story, end).await;
     }
     // The rule's refund of late money, and the dashboard's of the same.
     let late: Story = vec![
@@ -346,11 +346,11 @@ async fn in_whatever_order_it_is_told_the_books_end_the_same() {
         (OfRule(Failed), vec![1]),
         (Theirs("x", TOTAL, Succeeded), vec![]),
     ];
-    tell_all(&hands, LatePayment::Refund, &late, &end("refunded", 0, &[], TOTAL)).await;
+    tell_all(&process, LatePayment::Refund, &late, &end("refunded", 0, &[], TOTAL)).await;
 
-    for finding in audit::run(&hands.db).await.unwrap() {
+    for finding in audit::run(&process.db).await.unwrap() {
         assert_eq!(finding.broken, 0, "{finding:#?}");
     }
-    assert!(audit::money(&hands.db).await.unwrap().iter().all(audit::Money::adds_up));
+    assert!(audit::money(&process.db).await.unwrap().iter().all(audit::Money::adds_up));
     shop.close();
 }

@@ -1,9 +1,9 @@
 //! Runs workflows and activities, and the sweepers beside them; drains when told to stop.
 
+mod generation;
 mod panics;
-mod rota;
 mod sdk;
-mod shift;
+mod supervisor;
 
 use std::{
     io,
@@ -20,7 +20,7 @@ use temporalio_common::telemetry::TelemetryOptions;
 use temporalio_sdk::{Runtime, WorkerOptions, runtime::RuntimeOptions};
 use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
 
-use shift::Shift;
+use generation::WorkerGeneration;
 
 /// A drain lets running activities finish for this long, and ends at the deadline in any case: what
 /// is cut off is done again by another worker.
@@ -34,12 +34,12 @@ pub struct Limits {
     /// Sleeping orders kept in memory. One that was evicted is replayed from its history when it wakes.
     pub cached_workflows: usize,
     /// After so many the SDK's worker is replaced by a new one, because of what it keeps of each.
-    pub activities_per_shift: u64,
+    pub max_activities: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cached_workflows: 10_000, activities_per_shift: 100_000 }
+        Self { cached_workflows: 10_000, max_activities: 100_000 }
     }
 }
 
@@ -102,7 +102,7 @@ impl Worker {
             RuntimeOptions::builder().telemetry_options(telemetry).build().map_err(anyhow::Error::msg)?;
         let runtime = Arc::new(Runtime::from_current_tokio(options)?);
         let (worker, runtime) = (&self, &runtime);
-        rota::keep(RECONNECT_EVERY, move || worker.start_shift(runtime), stop).await
+        supervisor::run(RECONNECT_EVERY, move || worker.start_generation(runtime), stop).await
     }
 
     /// Waits for Temporal. Says why, not at every try.
@@ -119,7 +119,7 @@ impl Worker {
     }
 
     /// On a connection of its own: the SDK has no two workers for the same queue on one.
-    async fn start_shift(&self, runtime: &Arc<Runtime>) -> anyhow::Result<Shift> {
+    async fn start_generation(&self, runtime: &Arc<Runtime>) -> anyhow::Result<WorkerGeneration> {
         let client = Box::pin(self.engine.connect()).await?; // large, and seldom
         let mut options = WorkerOptions::new(self.engine.task_queue())
             .register_workflow::<OrderWorkflow>()?
@@ -131,8 +131,10 @@ impl Worker {
             .graceful_shutdown_period(GRACE)
             .build();
         (self.also)(&mut options);
-        let (runtime, activities) = (runtime.clone(), self.limits.activities_per_shift);
-        let work = move |stopped, tired| sdk::poll(runtime, client, options, activities, (stopped, tired));
-        Ok(Shift::start(work)?)
+        let (runtime, activities) = (runtime.clone(), self.limits.max_activities);
+        let work = move |stopped, recycle_due| {
+            sdk::poll(runtime, client, options, activities, (stopped, recycle_due))
+        };
+        Ok(WorkerGeneration::start(work)?)
     }
 }

@@ -1,4 +1,4 @@
-//! What a shift does: it runs one of the SDK's workers. The SDK keeps a few hundred bytes of each activity, so a shift is
+//! What a generation does: it runs one of the SDK's workers. The SDK keeps a few hundred bytes of each activity, so a generation is
 //! tired after many of them. Sleeping orders that the old one had in memory are replayed from their histories when they
 //! wake. See docs/adr/0022.
 
@@ -20,9 +20,9 @@ pub(crate) async fn poll(
     client: Client,
     mut options: WorkerOptions,
     activities: u64,
-    (stopped, tired): (oneshot::Receiver<()>, Arc<Notify>),
+    (stopped, recycle_due): (oneshot::Receiver<()>, Arc<Notify>),
 ) -> anyhow::Result<()> {
-    options.activity_inbound_interceptor(Count { left: AtomicU64::new(activities), tired });
+    options.activity_inbound_interceptor(Count { left: AtomicU64::new(activities), recycle_due });
     let mut worker = temporalio_sdk::Worker::new(&runtime, client, options)?;
     let shut_down = worker.shutdown_handle();
     tokio::task::spawn_local(async move {
@@ -36,7 +36,7 @@ pub(crate) async fn poll(
 /// Counts activities down, local ones too.
 struct Count {
     left: AtomicU64,
-    tired: Arc<Notify>,
+    recycle_due: Arc<Notify>,
 }
 
 impl ActivityInboundInterceptor for Count {
@@ -46,7 +46,7 @@ impl ActivityInboundInterceptor for Count {
         next: Next<'a, ExecuteActivityInput, ExecuteActivityOutput<'a>>,
     ) -> ExecuteActivityOutput<'a> {
         if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.tired.notify_one();
+            self.recycle_due.notify_one();
         }
         next.run(input)
     }

@@ -111,7 +111,7 @@ impl MoneySteps {
         unimplemented!()
     }
 
-    /// Reads a provider's books since the last time, matches them with ours, and heals what is missing.
+    /// Reads a provider's statement since the last time, matches them with ours, and heals what is missing.
     #[activity(name = "reconcile-provider")]
     pub fn reconcile_provider(_: ReconcileStep) -> Result<Reconciled, ActivityError> {
         unimplemented!()
@@ -337,7 +337,7 @@ pub struct ReconcileStep {
     pub at: Timestamp,
 }
 
-/// What a reconciliation found in a provider's books.
+/// What a reconciliation found in a provider's statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconciled {
     /// Lines read.
@@ -346,7 +346,7 @@ pub struct Reconciled {
     pub healed: u64,
     /// Lines that our books contradict, or that nobody can read.
     pub unmatched: u64,
-    /// Captures of ours that the books do not have, found now: exceptions.
+    /// Captures of ours that the statement does not have, found now: exceptions.
     #[serde(default)]
     pub missing: u64,
 }

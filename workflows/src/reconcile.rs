@@ -8,7 +8,7 @@ use temporalio_workflow::{WorkflowContext, WorkflowResult};
 use crate::{
     contract::{MoneySteps, ReconcileStep, Reconciled},
     step::{now, step},
-    timeouts::{BOOKS, DATABASE},
+    timeouts::{DATABASE, STATEMENT},
 };
 
 #[workflow]
@@ -27,8 +27,8 @@ impl ReconcileWorkflow {
         let mut found = BTreeMap::new();
         for provider in providers {
             let input = ReconcileStep { provider: provider.clone(), at: now(ctx) };
-            let summary = format!("books of {provider}");
-            let read = step(ctx, MoneySteps::reconcile_provider, input, BOOKS, &summary).await;
+            let summary = format!("statement of {provider}");
+            let read = step(ctx, MoneySteps::reconcile_provider, input, STATEMENT, &summary).await;
             found.insert(provider, read.ok());
         }
         Ok(found)

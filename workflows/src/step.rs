@@ -7,7 +7,7 @@ use temporalio_workflow::{ActivityExecutionError, WorkflowCancellationToken, Wor
 
 use crate::{
     contract::{OrderSteps, SendMailInput},
-    timeouts::{DATABASE, Effort},
+    timeouts::{DATABASE, RetryProfile},
 };
 
 /// Takes a step to its end, whatever happens to the workflow meanwhile: it runs under a token of its
@@ -16,7 +16,7 @@ pub(crate) async fn step<W, A>(
     ctx: &WorkflowContext<W>,
     activity: A,
     input: A::Input,
-    effort: Effort,
+    profile: RetryProfile,
     summary: &str,
 ) -> Result<A::Output, ActivityExecutionError>
 where
@@ -25,11 +25,11 @@ where
     A::Output: TemporalDeserializable,
 {
     let detached = WorkflowCancellationToken::new();
-    let local = effort.local(&detached, summary);
+    let local = profile.local(&detached, summary);
     if let Ok(output) = ctx.execute_local_activity(Named(&activity), input.clone(), local).await {
         return Ok(output);
     }
-    ctx.execute_activity(activity, input, effort.durable(&detached, summary)).await
+    ctx.execute_activity(activity, input, profile.durable(&detached, summary)).await
 }
 
 /// Tells that a mail was tried as long as it was worth it. Histories from before this was told end without it.

@@ -7,7 +7,7 @@
 //! | sends a reminder  | 8 s             | the same, but only until the next deadline     |
 //! | sends a check-in code | 8 s         | the same, but until the stay is over           |
 //! | asks a provider   | 8 s             | each try 40 s, backoff 2 s to 5 min; about open attempts for 1 h, refunds for ever |
-//! | reads a provider's books | 8 s       | 2 tries of 10 min, 5 s apart: the next run reads on |
+//! | reads a provider's statement | 8 s       | 2 tries of 10 min, 5 s apart: the next run reads on |
 
 use std::time::Duration;
 
@@ -17,54 +17,54 @@ use temporalio_workflow::{
 
 /// How one kind of step is tried.
 #[derive(Debug, Clone)]
-pub struct Effort {
+pub struct RetryProfile {
     local_try: Duration,
     each_try: Duration,
     /// Give up after this; `None` is never.
-    in_all: Option<Duration>,
+    give_up_after: Option<Duration>,
     /// Or after so many tries by the server; 0 is never.
     tries: u32,
     first_backoff: Duration,
     longest_backoff: Duration,
 }
 
-pub const DATABASE: Effort = Effort {
+pub const DATABASE: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(5),
     each_try: Duration::from_secs(15),
-    in_all: None,
+    give_up_after: None,
     tries: 0,
     first_backoff: Duration::from_secs(1),
     longest_backoff: Duration::from_secs(60),
 };
 
-pub const MAIL: Effort = Effort {
+pub const MAIL: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(30),
-    in_all: Some(Duration::from_secs(3 * 24 * 3600)),
+    give_up_after: Some(Duration::from_secs(3 * 24 * 3600)),
     tries: 0,
     first_backoff: Duration::from_secs(5),
     longest_backoff: Duration::from_secs(600),
 };
 
 /// A provider that does not answer is asked again; nothing is lost by it.
-pub const PROVIDER: Effort = Effort {
+pub const PROVIDER: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(40),
-    in_all: None,
+    give_up_after: None,
     tries: 0,
     first_backoff: Duration::from_secs(2),
     longest_backoff: Duration::from_secs(300),
 };
 
 /// How long an order past its end waits for a provider that does not say whether money came.
-pub const PROVIDER_PATIENCE: Duration = Duration::from_secs(3600);
+pub const PROVIDER_GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
 
-/// Reading a provider's books may take long. One that is down does not keep the others waiting, nor the person
+/// Reading a provider's statement may take long. One that is down does not keep the others waiting, nor the person
 /// who asked: the next run reads what this one did not.
-pub const BOOKS: Effort = Effort {
+pub const STATEMENT: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(600),
-    in_all: Some(Duration::from_secs(3600)),
+    give_up_after: Some(Duration::from_secs(3600)),
     tries: 2,
     first_backoff: Duration::from_secs(5),
     longest_backoff: Duration::from_secs(60),
@@ -74,10 +74,10 @@ pub const BOOKS: Effort = Effort {
 pub const REFUND_POLL: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(30)..=Duration::from_secs(6 * 3600);
 
-impl Effort {
-    /// The same, but given up after `in_all`.
-    pub fn within(self, in_all: Duration) -> Self {
-        Self { in_all: Some(in_all), ..self }
+impl RetryProfile {
+    /// The same, but given up after `give_up_after`.
+    pub fn within(self, give_up_after: Duration) -> Self {
+        Self { give_up_after: Some(give_up_after), ..self }
     }
 
     /// One try in the worker that runs the workflow: no extra round trip to the engine.
@@ -93,11 +93,11 @@ impl Effort {
 
     /// Scheduled by the server: an outage shows in the Temporal UI and survives a restart.
     pub(crate) fn durable(&self, token: &WorkflowCancellationToken, summary: &str) -> ActivityOptions {
-        let timeouts = match self.in_all {
+        let timeouts = match self.give_up_after {
             None => ActivityCloseTimeouts::StartToClose(self.each_try),
-            Some(in_all) => ActivityCloseTimeouts::ScheduleAndStartToClose {
-                start_to_close: self.each_try.min(in_all),
-                schedule_to_close: in_all,
+            Some(give_up_after) => ActivityCloseTimeouts::ScheduleAndStartToClose {
+                start_to_close: self.each_try.min(give_up_after),
+                schedule_to_close: give_up_after,
             },
         };
         let retry = RetryPolicy::builder()

@@ -80,7 +80,7 @@ pub async fn cancel(
         None => "requested".to_owned(),
     };
     let change = Request::Cancel { reason, force: request.force };
-    Asked::new(id, change, key).answer(&app).await
+    ChangeRequest::new(id, change, key).answer(&app).await
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -113,7 +113,7 @@ pub async fn extend(
 ) -> Result<Response, Problem> {
     let bad = |why: &str| Invalid::new("payment_due_at", why);
     let due = request.payment_due_at.round(jiff::Unit::Microsecond).map_err(|_| bad("is out of range"))?;
-    let asked = Asked::new(id, Request::Extend { payment_due_at: due }, key);
+    let asked = ChangeRequest::new(id, Request::Extend { payment_due_at: due }, key);
     if asked.is_known(&app).await? {
         return asked.answer(&app).await;
     }
@@ -157,18 +157,18 @@ pub async fn fulfil(
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
 ) -> Result<Response, Problem> {
-    Asked::new(id, Request::Fulfil, key).answer(&app).await
+    ChangeRequest::new(id, Request::Fulfil, key).answer(&app).await
 }
 
 /// A change that was asked for, and which request this is.
-pub(super) struct Asked {
+pub(super) struct ChangeRequest {
     id: OrderId,
     change: Request,
     asked: Idempotency,
     is_keyed: bool,
 }
 
-impl Asked {
+impl ChangeRequest {
     pub fn new(id: OrderId, change: Request, key: IdempotencyKey) -> Self {
         Self::by(id, change, key, "")
     }
@@ -198,9 +198,9 @@ impl Asked {
         let stored =
             changes::request(&app.db, self.id, &self.change, &self.asked, self.is_keyed, now()).await;
         let (change, how) = stored.map_err(unknown_order)?;
-        let replayed = how == changes::Asked::Replayed;
+        let replayed = how == changes::Submission::Replayed;
         let answer = match change.answer {
-            None if how != changes::Asked::New || self.is_told(app, &change).await? => {
+            None if how != changes::Submission::New || self.is_told(app, &change).await? => {
                 self.decided(app, &change).await?
             }
             answer => answer,

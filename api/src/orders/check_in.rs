@@ -10,7 +10,7 @@ use serde::Deserialize;
 use store::check_ins::{self, Verdict};
 use utoipa::ToSchema;
 
-use super::{change::Asked, read::load};
+use super::{change::ChangeRequest, read::load};
 use crate::{
     App, Problem,
     error::ProblemDocument,
@@ -48,7 +48,7 @@ pub async fn check_in(
     Json(request): Json<CheckInOrder>,
 ) -> Result<Response, Problem> {
     let code = Code::parse(&request.code)?;
-    let asked = Asked::by(id, Request::CheckIn { code: None }, key, code.as_str());
+    let asked = ChangeRequest::by(id, Request::CheckIn { code: None }, key, code.as_str());
     if asked.is_known(&app).await? {
         return asked.answer(&app).await; // the code was right
     }
@@ -88,7 +88,7 @@ pub async fn new_code(
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
 ) -> Result<Response, Problem> {
-    Asked::new(id, Request::NewCheckInCode, key).answer(&app).await
+    ChangeRequest::new(id, Request::NewCheckInCode, key).answer(&app).await
 }
 
 /// What an order that waits for no guests says, whatever the code.

@@ -21,7 +21,7 @@ use domain::{
 use providers::Providers;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use store::orders::{self, Ask, Placed, Start};
+use store::orders::{self, Placed, Start};
 use utoipa::ToSchema;
 
 use super::{OrderDocument, document::CustomerDocument};
@@ -150,7 +150,7 @@ pub async fn place(
     let at = now();
     let id = OrderId::new(at, store::random());
     let collects = collects(&placement, &app.providers);
-    let placed = app.door.place(Ask { id, placement, collects, idempotency, at }).await;
+    let placed = app.placements.place(orders::PlaceOrder { id, placement, collects, idempotency, at }).await;
     let (order, replayed) = match placed.map_err(|error| refuse(error, &skus))? {
         Placed::New(order) => {
             telemetry::metrics().orders.with_label_values(&["placed"]).inc();

@@ -11,7 +11,7 @@ use domain::{
     stock::Sku,
 };
 use serde::Deserialize;
-use store::products::{self, Ask};
+use store::products::{self, Edit};
 use utoipa::ToSchema;
 
 use super::{Product, unknown_product};
@@ -66,8 +66,8 @@ pub async fn put(
     Json(request): Json<PutProduct>,
 ) -> Result<(StatusCode, Tagged), Problem> {
     let (sku, wanted) = parse(sku, request)?;
-    let ask = Ask { by: CALLER, at: now(), condition };
-    let (product, created) = products::put(&app.db, &sku, &wanted, &ask).await?;
+    let edit = Edit { by: CALLER, at: now(), condition };
+    let (product, created) = products::put(&app.db, &sku, &wanted, &edit).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, (etag(product.version), axum::Json(product.into()))))
 }
@@ -110,7 +110,7 @@ pub async fn retire(
     Conditions(condition): Conditions,
 ) -> Result<Tagged, Problem> {
     let sku = sku.existing()?;
-    let ask = Ask { by: CALLER, at: now(), condition };
-    let product = products::retire(&app.db, &sku, &ask).await.map_err(unknown_product)?;
+    let edit = Edit { by: CALLER, at: now(), condition };
+    let product = products::retire(&app.db, &sku, &edit).await.map_err(unknown_product)?;
     Ok((etag(product.version), axum::Json(product.into())))
 }

@@ -10,7 +10,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use activities::mail::{Mailer, MailerConfig};
 use anyhow::{Context as _, ensure};
-use devstack::Claim;
+use devstack::DataDirLock;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
@@ -72,7 +72,7 @@ pub async fn execute(mut args: Args) -> anyhow::Result<()> {
 }
 
 /// Makes the data folder ours alone, and its path absolute.
-async fn claim_data_dir(args: &mut Args) -> anyhow::Result<Claim> {
+async fn claim_data_dir(args: &mut Args) -> anyhow::Result<DataDirLock> {
     let ports = [args.temporal_port, args.temporal_ui_port, args.mail_port];
     ensure!(
         ports[0] != ports[1] && ports[0] != ports[2] && ports[1] != ports[2],
@@ -80,7 +80,7 @@ async fn claim_data_dir(args: &mut Args) -> anyhow::Result<Claim> {
     );
     args.data_dir = secrets::private_folder(&args.data_dir)
         .with_context(|| format!("cannot make the data folder {} (--data-dir)", args.data_dir.display()))?;
-    Claim::folder(&args.data_dir, "`holdfast dev`")
+    DataDirLock::folder(&args.data_dir, "`holdfast dev`")
         .await
         .map_err(|error| anyhow::anyhow!("{error:#} (--data-dir)"))
 }

@@ -8,7 +8,7 @@ use domain::{
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::PaidDirectly;
-use crate::{Attempt, AttemptState, Dispute, Movement, MovementKind, Refund, RefundState};
+use crate::{Attempt, AttemptState, Dispute, Refund, RefundState, StatementLine, StatementLineKind};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PaymentDocument {
@@ -134,7 +134,7 @@ enum MovementType {
     DisputeReversed,
 }
 
-impl From<MovementDocument> for Movement {
+impl From<MovementDocument> for StatementLine {
     fn from(movement: MovementDocument) -> Self {
         let money = Money::new(movement.amount, movement.currency);
         let provider_payment_id = movement.payment_id;
@@ -144,18 +144,20 @@ impl From<MovementDocument> for Movement {
             Dispute { provider_dispute_id, provider_payment_id, state, state_text, money }
         };
         let kind = match movement.r#type {
-            MovementType::Captured => MovementKind::Captured { provider_payment_id },
-            MovementType::Refunded => MovementKind::Refunded {
+            MovementType::Captured => StatementLineKind::Captured { provider_payment_id },
+            MovementType::Refunded => StatementLineKind::Refunded {
                 refund: movement.refund_id.and_then(|id| id.parse().ok()),
                 provider_refund_id: movement.id,
                 provider_payment_id,
             },
             MovementType::Disputed => {
-                MovementKind::Disputed(dispute(movement.id, provider_payment_id, DisputeState::Open))
+                StatementLineKind::Disputed(dispute(movement.id, provider_payment_id, DisputeState::Open))
             }
-            MovementType::DisputeReversed => {
-                MovementKind::DisputeReversed(dispute(movement.id, provider_payment_id, DisputeState::Won))
-            }
+            MovementType::DisputeReversed => StatementLineKind::DisputeReversed(dispute(
+                movement.id,
+                provider_payment_id,
+                DisputeState::Won,
+            )),
         };
         Self { kind, order: movement.order_id.parse().ok(), money, fee: movement.fee, at: movement.at }
     }

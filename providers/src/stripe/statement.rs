@@ -1,4 +1,4 @@
-//! Stripe's books: its balance transactions, each with the charge or refund it comes from.
+//! Stripe's statement: its balance transactions, each with the charge or refund it comes from.
 
 use domain::{OrderId, Timestamp};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::amount;
 use super::client::{Client, PAGE_ITEMS, parameter_unknown};
 use super::types::{Charge, Dispute, List, Refund, unreadable};
-use crate::{Error, Movement, MovementKind, RefundState, Statement, Unreadable};
+use crate::{Error, RefundState, Statement, StatementLine, StatementLineKind, Unreadable};
 
 const PATH: &str = "/v1/balance_transactions";
 /// 50,000 lines, then the caller is to ask for less at once.
@@ -47,15 +47,15 @@ pub(super) async fn read(client: &Client, from: Timestamp, until: Timestamp) -> 
             let at = Timestamp::from_second(line.created).map_err(|_| unreadable())?;
             if from <= at && at < until {
                 match movement(line, at) {
-                    Ok(movement) => statement.movements.extend(movement),
+                    Ok(movement) => statement.lines.extend(movement),
                     Err(line) => statement.unreadable.push(line),
                 }
             }
         }
         if !has_more || oldest_s.is_none_or(|oldest_s| oldest_s < from.as_second()) {
             // Read newest first.
-            statement.movements.reverse();
-            statement.movements.sort_by_key(|movement| movement.at);
+            statement.lines.reverse();
+            statement.lines.sort_by_key(|movement| movement.at);
             return Ok(statement);
         }
     }
@@ -78,7 +78,7 @@ async fn page(
 
 /// What a line is to us, if anything: payouts, fees and the like are not, nor is what was charged without a
 /// PaymentIntent, since it cannot be ours.
-fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Unreadable> {
+fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementLine>, Unreadable> {
     let (reference, kind) = (line.id.clone(), line.r#type.clone());
     let movement = match kind.as_str() {
         // Cards, and everything else.
@@ -97,17 +97,17 @@ fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
 /// The order that a line names which we cannot read.
 type Unread = Option<OrderId>;
 
-fn captured(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Unread> {
+fn captured(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementLine>, Unread> {
     let charge: Charge = source(line.source)?;
     let Some(intent) = &charge.payment_intent else { return Ok(None) };
-    let kind = MovementKind::Captured { provider_payment_id: intent.id().to_owned() };
+    let kind = StatementLineKind::Captured { provider_payment_id: intent.id().to_owned() };
     let order = charge.order();
     let Some(money) = charge.money() else { return unless_ours(order) };
     let fee = fee(line.fee, &line.currency, money.currency.code());
-    Ok(Some(Movement { kind, order, money, fee, at }))
+    Ok(Some(StatementLine { kind, order, money, fee, at }))
 }
 
-fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Unread> {
+fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementLine>, Unread> {
     let refund: Refund = source(line.source)?;
     if refund.payment_intent.is_none() {
         return Ok(None);
@@ -119,16 +119,16 @@ fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
         return Ok(None);
     }
     let fee = fee(line.fee, &line.currency, refund.money.currency.code());
-    let kind = MovementKind::Refunded {
+    let kind = StatementLineKind::Refunded {
         refund: refund.refund,
         provider_refund_id: refund.provider_refund_id,
         provider_payment_id: refund.provider_payment_id,
     };
-    Ok(Some(Movement { kind, order, money: refund.money, fee, at }))
+    Ok(Some(StatementLine { kind, order, money: refund.money, fee, at }))
 }
 
 /// Adjustments are of many kinds; those of disputes come from one.
-fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>, Unread> {
+fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementLine>, Unread> {
     let is_dispute = |source: &Value| source.get("object").and_then(Value::as_str) == Some("dispute");
     if !line.source.as_ref().is_some_and(is_dispute) {
         return Ok(None);
@@ -142,15 +142,15 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<Movement>,
     let money = dispute.money;
     let fee = fee(line.fee, &line.currency, money.currency.code());
     let kind = match line.amount > 0 {
-        true => MovementKind::DisputeReversed(dispute),
-        false => MovementKind::Disputed(dispute),
+        true => StatementLineKind::DisputeReversed(dispute),
+        false => StatementLineKind::Disputed(dispute),
     };
-    Ok(Some(Movement { kind, order, money, fee, at }))
+    Ok(Some(StatementLine { kind, order, money, fee, at }))
 }
 
 /// An amount that we cannot read. We collect none such, so without an order of ours it is others' money, and does not keep
 /// us from reading on.
-fn unless_ours(order: Option<OrderId>) -> Result<Option<Movement>, Unread> {
+fn unless_ours(order: Option<OrderId>) -> Result<Option<StatementLine>, Unread> {
     if order.is_none() { Ok(None) } else { Err(order) }
 }
 
@@ -172,7 +172,7 @@ mod tests {
 
     const ORDER: &str = "ord_01890a5d96c5774b916f4be1d2b2f1a1";
 
-    fn of(kind: &str, settled_in: &str, source: &Value) -> Option<Movement> {
+    fn of(kind: &str, settled_in: &str, source: &Value) -> Option<StatementLine> {
         let line = json!({ "id": "txn_1", "created": 1000, "currency": settled_in, "fee": 59, "type": kind,
             "source": source });
         let line = serde_json::from_value(line).expect("a line");
@@ -185,7 +185,7 @@ mod tests {
             "currency": "usd", "metadata": {},
             "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
         let told = of("charge", "usd", &charge).expect("a capture");
-        assert_eq!(told.kind, MovementKind::Captured { provider_payment_id: "pi_1".to_owned() });
+        assert_eq!(told.kind, StatementLineKind::Captured { provider_payment_id: "pi_1".to_owned() });
         assert_eq!((told.money.to_string().as_str(), told.fee), ("15.00 USD", Some(59)));
         assert_eq!(told.order.map(|order| order.to_string()).as_deref(), Some(ORDER));
         assert_eq!(of("payment", "eur", &charge).expect("a capture").fee, None);
@@ -193,7 +193,7 @@ mod tests {
         let mut refund = json!({ "id": "re_1", "object": "refund", "amount": 500, "currency": "usd",
             "status": "succeeded", "payment_intent": "pi_1", "metadata": null });
         let told = of("payment_refund", "usd", &refund).expect("a refund");
-        assert!(matches!(told.kind, MovementKind::Refunded { refund: None, .. }));
+        assert!(matches!(told.kind, StatementLineKind::Refunded { refund: None, .. }));
         assert_eq!((told.money.amount, told.order), (500, None));
         refund["status"] = json!("failed");
         assert_eq!(of("refund", "usd", &refund), None);
@@ -210,10 +210,13 @@ mod tests {
         let dispute = json!({ "id": "dp_1", "object": "dispute", "amount": 2000, "currency": "usd", "status": "won",
             "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
         let taken = line(-2000, &dispute).expect("a withdrawal");
-        assert!(matches!(&taken.kind, MovementKind::Disputed(it) if it.provider_payment_id == "pi_1"));
+        assert!(matches!(&taken.kind, StatementLineKind::Disputed(it) if it.provider_payment_id == "pi_1"));
         assert_eq!((taken.money.amount, taken.fee), (2000, Some(1500)));
         assert_eq!(taken.order.map(|order| order.to_string()).as_deref(), Some(ORDER));
-        assert!(matches!(line(2000, &dispute).expect("a reversal").kind, MovementKind::DisputeReversed(_)));
+        assert!(matches!(
+            line(2000, &dispute).expect("a reversal").kind,
+            StatementLineKind::DisputeReversed(_)
+        ));
         assert_eq!(line(-2000, &json!({ "id": "x", "object": "fee_refund" })), None);
         assert_eq!(line(-2000, &Value::Null), None);
     }

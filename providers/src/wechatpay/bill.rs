@@ -17,7 +17,7 @@ use super::{
     payments::{BEIJING, refuse},
     types::{money, refund_id},
 };
-use crate::{Error, Movement, MovementKind, Statement, Unreadable};
+use crate::{Error, Statement, StatementLine, StatementLineKind, Unreadable};
 
 /// WeChat Pay keeps bills for three months.
 const MAX_DAYS: usize = 93;
@@ -41,7 +41,7 @@ impl WechatPay {
                     parse(&bill).map_err(|why| Error::Unavailable(format!("bill of {day}: {why}")))?;
                 for (number, line) in (1..).zip(lines) {
                     match line {
-                        Ok(movement) => statement.movements.push(movement),
+                        Ok(movement) => statement.lines.push(movement),
                         Err((order, why)) => {
                             let reference = format!("{day}/{number}");
                             let why = format!("line {number} of the bill of {day}: {why}");
@@ -51,8 +51,8 @@ impl WechatPay {
                 }
             }
         }
-        statement.movements.retain(|movement| from <= movement.at && movement.at < until);
-        statement.movements.sort_by_key(|movement| movement.at);
+        statement.lines.retain(|movement| from <= movement.at && movement.at < until);
+        statement.lines.sort_by_key(|movement| movement.at);
         Ok(statement)
     }
 
@@ -94,7 +94,7 @@ fn days(from: Timestamp, until: Timestamp, now: Timestamp) -> Result<Vec<Date>, 
 }
 
 /// A line's movement, or why it has none, and the order that it names.
-type Read = Result<Movement, (Option<OrderId>, &'static str)>;
+type Read = Result<StatementLine, (Option<OrderId>, &'static str)>;
 
 /// A header, lines whose cells begin with a backtick each, then a header and a line of sums.
 fn parse(bill: &str) -> Result<Vec<Read>, &'static str> {
@@ -124,16 +124,16 @@ fn parse_line(names: &[&str], line: &str) -> Read {
 struct Line<'a>(HashMap<&'a str, &'a str>);
 
 impl Line<'_> {
-    fn movement(&self) -> Result<Movement, &'static str> {
+    fn movement(&self) -> Result<StatementLine, &'static str> {
         let provider_payment_id = self.cell(&["商户订单号"])?.to_owned();
         let (kind, fen) = match self.cell(&["交易状态"])? {
             "SUCCESS" => {
                 let fen = self.fen(&["订单金额", "总金额", "应结订单金额"])?;
-                (MovementKind::Captured { provider_payment_id }, fen)
+                (StatementLineKind::Captured { provider_payment_id }, fen)
             }
             "REFUND" | "REVOKED" => {
                 let number = self.refund_number()?;
-                let kind = MovementKind::Refunded {
+                let kind = StatementLineKind::Refunded {
                     refund: refund_id(number),
                     provider_refund_id: number.to_owned(),
                     provider_payment_id,
@@ -142,7 +142,13 @@ impl Line<'_> {
             }
             _ => return Err("it is neither a capture nor a refund"),
         };
-        Ok(Movement { kind, order: self.order(), money: self.money(fen)?, fee: self.fee()?, at: self.at()? })
+        Ok(StatementLine {
+            kind,
+            order: self.order(),
+            money: self.money(fen)?,
+            fee: self.fee()?,
+            at: self.at()?,
+        })
     }
 
     /// The first of these columns that the bill has.

@@ -1,7 +1,7 @@
 //! Money back, and the books.
 
 use http::Method;
-use providers::{Error, MovementKind, RefundRef, RefundState};
+use providers::{Error, RefundRef, RefundState, StatementLineKind};
 
 use super::*;
 
@@ -83,7 +83,7 @@ async fn localstripe_by_itself_will_do() {
     let first = stripe.refund(&refund).await.expect("refunded");
     assert_eq!(stripe.refund(&refund).await.expect("refunded"), first);
     let (now, minute) = (Timestamp::now(), SignedDuration::from_mins(1));
-    assert_eq!(stripe.statement(now - minute, now + minute).await.expect("a statement").movements.len(), 2);
+    assert_eq!(stripe.statement(now - minute, now + minute).await.expect("a statement").lines.len(), 2);
 }
 
 #[tokio::test]
@@ -98,14 +98,14 @@ async fn the_statement_has_every_capture_and_refund_over_several_pages() {
     }
     let after = Timestamp::now() + SignedDuration::from_secs(1);
 
-    let all = it.stripe.statement(before, after).await.expect("a statement").movements;
+    let all = it.stripe.statement(before, after).await.expect("a statement").lines;
     assert_eq!(all.len(), 102);
     assert!(all.is_sorted_by_key(|movement| movement.at));
     assert!(all.iter().all(|movement| movement.fee == Some(0)));
     let of_order: Vec<_> = all.iter().filter(|movement| movement.order == Some(new.order)).collect();
     let provider_payment_id = attempt.provider_payment_id;
-    let captured = MovementKind::Captured { provider_payment_id: provider_payment_id.clone() };
-    let refunded = MovementKind::Refunded {
+    let captured = StatementLineKind::Captured { provider_payment_id: provider_payment_id.clone() };
+    let refunded = StatementLineKind::Refunded {
         refund: Some(refund.refund),
         provider_refund_id: made.provider_refund_id,
         provider_payment_id,
@@ -115,8 +115,8 @@ async fn the_statement_has_every_capture_and_refund_over_several_pages() {
     assert!(of_order.iter().any(|movement| movement.kind == refunded && movement.money == euros(400)));
 
     let hour = SignedDuration::from_hours(1);
-    assert!(it.stripe.statement(before - hour, before).await.expect("a statement").movements.is_empty());
-    assert!(it.stripe.statement(after, after + hour).await.expect("a statement").movements.is_empty());
+    assert!(it.stripe.statement(before - hour, before).await.expect("a statement").lines.is_empty());
+    assert!(it.stripe.statement(after, after + hour).await.expect("a statement").lines.is_empty());
 }
 
 /// A Stripe that filters, as the real one does: localstripe with what it lacks done by the gateway.
@@ -127,7 +127,7 @@ async fn the_statement_asks_for_its_window_and_no_more() {
     it.gateway.drop_filters();
     let (from, until) = (Timestamp::now() - SignedDuration::from_mins(1), Timestamp::now());
     let until = until + SignedDuration::from_mins(1);
-    assert_eq!(it.stripe.statement(from, until).await.expect("a statement").movements.len(), 1);
+    assert_eq!(it.stripe.statement(from, until).await.expect("a statement").lines.len(), 1);
     let asked = it.gateway.calls().into_iter().filter(|call| call.path.contains("balance_transactions"));
     let asked: Vec<_> = asked.map(|call| call.path).collect();
     assert_eq!(asked.len(), 1, "{asked:?}");

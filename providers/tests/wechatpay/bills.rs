@@ -1,7 +1,7 @@
 //! The daily trade bill.
 
 use domain::{RefundId, Timestamp};
-use providers::{Error, MovementKind, Provider as _};
+use providers::{Error, Provider as _, StatementLineKind};
 
 use crate::{cny, hex, new_attempt, routes::OPENID, standin::MERCHANT_ID, start};
 
@@ -46,14 +46,14 @@ async fn captures_and_refunds_of_several_days_are_told_oldest_first() {
 
     let statement = wechat.statement(at("2024-02-28T16:00:00Z"), at("2024-03-05T16:00:00Z")).await.unwrap();
     assert_eq!(statement.unreadable, []);
-    let movements = statement.movements;
+    let movements = statement.lines;
     let times: Vec<_> = movements.iter().map(|movement| movement.at.to_string()).collect();
     assert_eq!(times, ["2024-02-29T16:00:00Z", "2024-03-01T15:59:59Z", "2024-03-02T01:00:00Z"]);
     assert_eq!(movements[0].order, None);
     assert_eq!(movements[1].order, Some(new.order));
-    assert_eq!(movements[1].kind, MovementKind::Captured { provider_payment_id: payment.clone() });
+    assert_eq!(movements[1].kind, StatementLineKind::Captured { provider_payment_id: payment.clone() });
     assert_eq!((movements[1].money, movements[1].fee), (cny(1250), Some(8)));
-    let kind = MovementKind::Refunded {
+    let kind = StatementLineKind::Refunded {
         refund: Some(refund),
         provider_refund_id: refund_no,
         provider_payment_id: payment,
@@ -63,11 +63,11 @@ async fn captures_and_refunds_of_several_days_are_told_oldest_first() {
 
     // From is included, until is not.
     let some = wechat.statement(at("2024-02-29T16:00:00Z"), at("2024-03-01T15:59:59Z")).await.unwrap();
-    assert_eq!(some.movements.len(), 1);
+    assert_eq!(some.lines.len(), 1);
     // A day that is not over has no bill, and is not asked for.
     standin.with(|world| world.seen.clear());
     let now = Timestamp::now();
-    assert!(wechat.statement(now, at("2199-01-01T00:00:00Z")).await.unwrap().movements.is_empty());
+    assert!(wechat.statement(now, at("2199-01-01T00:00:00Z")).await.unwrap().lines.is_empty());
     assert!(standin.with(|world| world.seen.is_empty()));
 }
 
@@ -80,7 +80,7 @@ async fn a_bill_that_is_not_the_one_announced_or_not_a_bill_is_no_statement() {
         standin.with(|world| world.bills.insert("2024-03-01".to_owned(), bill));
     };
     bills(&standin, format!("{HEADER}\r\n{text}\r\n{SUMS}"));
-    assert_eq!(ask().await.unwrap().movements.len(), 1);
+    assert_eq!(ask().await.unwrap().lines.len(), 1);
     standin.with(|world| world.bill_spoilt = true);
     assert!(matches!(ask().await, Err(Error::Unavailable(_))));
     standin.with(|world| world.bill_spoilt = false);
@@ -88,7 +88,7 @@ async fn a_bill_that_is_not_the_one_announced_or_not_a_bill_is_no_statement() {
     let spoilt = text.replace("12.50", "twelve");
     bills(&standin, format!("{HEADER}\r\n{spoilt}\r\n{text}\r\n{SUMS}"));
     let statement = ask().await.unwrap();
-    assert_eq!((statement.movements.len(), statement.unreadable.len()), (1, 1));
+    assert_eq!((statement.lines.len(), statement.unreadable.len()), (1, 1));
     let line = &statement.unreadable[0];
     assert_eq!(line.reference, "2024-03-01/1");
     assert!(!format!("{line:?}").contains(OPENID), "{line:?}");

@@ -1,7 +1,7 @@
 //! The provider's books, page by page.
 
 use domain::Timestamp;
-use providers::{Error, MovementKind, Provider as _};
+use providers::{Error, Provider as _, StatementLineKind};
 use serde_json::{Value, json};
 
 use crate::harness::{Peer, eur, new_refund};
@@ -23,28 +23,20 @@ async fn captures_and_refunds_are_told_by_the_time_they_were_booked() {
     peer.client.refund(&new_refund(&new, &attempt, 100)).await.unwrap();
     peer.open().await; // moves nothing
 
-    let all = peer
-        .client
-        .statement(at("2020-05-02T10:00:00Z"), at("2100-01-01T00:00:00Z"))
-        .await
-        .unwrap()
-        .movements;
+    let all =
+        peer.client.statement(at("2020-05-02T10:00:00Z"), at("2100-01-01T00:00:00Z")).await.unwrap().lines;
     assert_eq!(all.iter().map(|it| it.money).collect::<Vec<_>>(), [eur(2599), eur(9), eur(100)]);
     assert!(all.iter().all(|it| it.order == Some(new.order)));
     assert_eq!((all[0].fee, all[1].fee), (Some(36 + 25), None)); // 1.4 % of 25.99 is 0.36386
     let provider_payment_id = attempt.provider_payment_id.clone();
-    assert_eq!(all[0].kind, MovementKind::Captured { provider_payment_id: provider_payment_id.clone() });
-    assert!(matches!(all[1].kind, MovementKind::Refunded { refund: None, .. }));
+    assert_eq!(all[0].kind, StatementLineKind::Captured { provider_payment_id: provider_payment_id.clone() });
+    assert!(matches!(all[1].kind, StatementLineKind::Refunded { refund: None, .. }));
     let provider_refund_id = ours.provider_refund_id;
-    let kind = MovementKind::Refunded { refund: ours.refund, provider_refund_id, provider_payment_id };
+    let kind = StatementLineKind::Refunded { refund: ours.refund, provider_refund_id, provider_payment_id };
     assert_eq!(all[2].kind, kind);
 
-    let day = peer
-        .client
-        .statement(at("2020-05-02T10:00:01Z"), at("2020-05-03T00:00:00Z"))
-        .await
-        .unwrap()
-        .movements;
+    let day =
+        peer.client.statement(at("2020-05-02T10:00:01Z"), at("2020-05-03T00:00:00Z")).await.unwrap().lines;
     assert_eq!(day, []); // the end is not in it
     peer.faults("", json!({"outage": {"answer": "unavailable", "calls": 1}})).await;
     let out = peer.client.statement(at("2020-05-02T10:00:01Z"), at("2020-05-03T00:00:00Z")).await;
@@ -86,6 +78,6 @@ async fn the_client_reads_every_page() {
         let pay = json!({"order_id": "o", "amount": 1, "currency": "EUR"});
         peer.done("POST", "/payer/pay", pay).await;
     }
-    let all = peer.client.statement(Timestamp::UNIX_EPOCH, Timestamp::MAX).await.unwrap().movements;
+    let all = peer.client.statement(Timestamp::UNIX_EPOCH, Timestamp::MAX).await.unwrap().lines;
     assert_eq!(all.len(), 1003);
 }

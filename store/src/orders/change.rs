@@ -31,7 +31,7 @@ pub enum Changed {
 }
 
 /// A change to be decided, or decided before.
-pub(super) struct News<'a> {
+pub(super) struct PendingChange<'a> {
     pub order: &'a Locked,
     pub change: &'a changes::Change,
     /// Nobody can tell whether an attempt to pay will bring money.
@@ -44,12 +44,12 @@ pub(super) async fn decide(
     tx: &mut Tx,
     ends: &mut Vec<End>,
     answers: &mut Vec<(ChangeId, Answer, Timestamp)>,
-    news: &News<'_>,
+    pending: &PendingChange<'_>,
 ) -> Result<Changed> {
-    let News { order, change, at, .. } = *news;
+    let PendingChange { order, change, at, .. } = *pending;
     let answer = match change.answer {
         Some(answer) => answer,
-        None => match make(tx, ends, news).await? {
+        None => match make(tx, ends, pending).await? {
             Some(answer) => {
                 answers.push((change.id, answer, at));
                 answer
@@ -75,8 +75,8 @@ pub(super) async fn decide(
 }
 
 /// Makes the change, or says why not. None: not yet.
-async fn make(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>) -> Result<Option<Answer>> {
-    let News { order, change, unclear, at } = *news;
+async fn make(tx: &mut Tx, ends: &mut Vec<End>, pending: &PendingChange<'_>) -> Result<Option<Answer>> {
+    let PendingChange { order, change, unclear, at } = *pending;
     if let Some(refusal) = refusal(tx, order, &change.request, at).await? {
         return Ok(Some(refusal));
     }

@@ -2,6 +2,7 @@
 
 mod change;
 mod close;
+mod command;
 mod extend;
 mod parts;
 mod pay;
@@ -12,27 +13,26 @@ mod read;
 mod reinstate;
 mod start;
 mod stay;
-mod step;
 mod write;
 
 pub use change::Changed;
 pub(crate) use change::refusal;
 pub use close::{Closed, fulfil};
+pub use command::refuse_ended;
+pub(crate) use command::{CommandResult, OrderCommand, Submitted, decide, decide_all};
 pub use extend::extend;
 pub use parts::Applied;
 pub(crate) use parts::{apply, take_back};
 pub(crate) use pay::unknown_order;
 pub use pay::{Settled, Settlement, raise_unknown_order};
 pub(crate) use place::place_all;
-pub use place::{Ask, Placed, place};
+pub use place::{PlaceOrder, Placed, place};
 pub(crate) use read::lines_of;
 pub use read::{Filter, get, list, placed_under};
 pub(crate) use start::starts_of;
 pub use start::{Start, claim_unstarted, mark_started, note_started, put_off_start, start_of};
 pub(crate) use stay::USED;
 pub use stay::{check_in, end_stay};
-pub use step::refuse_ended;
-pub(crate) use step::{Decision, Step, What, decide, decide_all};
 
 use std::collections::BTreeMap;
 

@@ -39,7 +39,7 @@ pub(super) async fn count(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Time
     )
     .execute(&mut **tx)
     .await?;
-    tell(tx, order, part, at).await
+    append_entry(tx, order, part, at).await
 }
 
 /// Pays an order with all that is due. What the payment brought beyond that is an exception of its own.
@@ -53,7 +53,7 @@ pub(super) async fn complete(
 ) -> Result<()> {
     payments::apply_more(tx, part.payment, part.amount).await?;
     if part.amount != order.total {
-        tell(tx, order, part, at).await?;
+        append_entry(tx, order, part, at).await?;
     }
     pay::pay(tx, ends, &[(order, at)]).await?;
     if excess.money.amount > 0 {
@@ -63,7 +63,7 @@ pub(super) async fn complete(
 }
 
 /// Tells of a part, and of what is due after it.
-pub(super) async fn tell(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
+pub(super) async fn append_entry(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
     let data = json!({"provider": part.provider, "payment_id": part.provider_payment_id, "amount": part.amount,
                       "currency": order.currency, "amount_due": order.due().amount - part.amount});
     timeline::append(tx, order.id, at, &[("payment.applied", data.clone())]).await?;

@@ -57,13 +57,13 @@ pub enum Settled {
 }
 
 /// A report of an order's money.
-pub(super) struct News<'a> {
+pub(super) struct Capture<'a> {
     pub order: &'a Locked,
     pub report: &'a PaymentReport,
     pub at: Timestamp,
 }
 
-impl News<'_> {
+impl Capture<'_> {
     /// It brings what is due to the cent, as nearly all do.
     pub fn is_exact(&self) -> bool {
         self.report.outcome == Outcome::Succeeded && judge(self) == Ok(Fit::Pays { excess: 0 })
@@ -94,31 +94,38 @@ impl News<'_> {
     }
 }
 
-/// Records what [`News::is_exact`], and pays the orders: for many with as many statements as for one. What was
+/// Records what [`Capture::is_exact`], and pays the orders: for many with as many statements as for one. What was
 /// recorded before is left out, to be settled by itself. Safe to repeat.
 pub(super) async fn settle_exact(
     tx: &mut Tx,
     ends: &mut Vec<End>,
-    all: &[News<'_>],
+    all: &[Capture<'_>],
 ) -> Result<BTreeMap<OrderId, Settlement>> {
     if all.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let reported: Vec<Reported> = all.iter().map(|news| news.reported(news.report.money.amount)).collect();
+    let reported: Vec<Reported> =
+        all.iter().map(|capture| capture.reported(capture.report.money.amount)).collect();
     let recorded = payments::record(tx, &reported).await?;
-    let new = || all.iter().filter(|news| recorded.contains_key(&news.order.id));
-    timeline::append_all(tx, &new().map(News::received).collect::<Vec<_>>()).await?;
-    for (news, payment) in new().filter_map(|news| Some((news, *recorded.get(&news.order.id)?))) {
-        if news.order.parts_paid > 0 {
-            parts::tell(tx, news.order, &news.part(payment, news.report.money.amount), news.at).await?;
+    let new = || all.iter().filter(|capture| recorded.contains_key(&capture.order.id));
+    timeline::append_all(tx, &new().map(Capture::received).collect::<Vec<_>>()).await?;
+    for (capture, payment) in new().filter_map(|capture| Some((capture, *recorded.get(&capture.order.id)?))) {
+        if capture.order.parts_paid > 0 {
+            parts::append_entry(
+                tx,
+                capture.order,
+                &capture.part(payment, capture.report.money.amount),
+                capture.at,
+            )
+            .await?;
         }
     }
-    pay(tx, ends, &new().map(|news| (news.order, news.at)).collect::<Vec<_>>()).await?;
-    refunds::take_up_early(tx, &new().map(News::payment).collect::<Vec<_>>()).await?;
-    inbox::mark_settled(tx, &new().map(News::event).collect::<Vec<_>>()).await?;
+    pay(tx, ends, &new().map(|capture| (capture.order, capture.at)).collect::<Vec<_>>()).await?;
+    refunds::match_early_refunds(tx, &new().map(Capture::payment).collect::<Vec<_>>()).await?;
+    inbox::mark_settled(tx, &new().map(Capture::event).collect::<Vec<_>>()).await?;
     let unfinished =
-        payments::with_unfinished(tx, &new().map(|news| news.order.id).collect::<Vec<_>>()).await?;
-    let settlement = |News { order, .. }: &News| {
+        payments::with_unfinished(tx, &new().map(|capture| capture.order.id).collect::<Vec<_>>()).await?;
+    let settlement = |Capture { order, .. }: &Capture| {
         let attempts_open = unfinished.contains(&order.id);
         (order.id, Settlement { settled: paid(order), still_due: None, attempts_open })
     };
@@ -126,15 +133,15 @@ pub(super) async fn settle_exact(
 }
 
 /// Records a payment report, and pays the order if the money fits. Safe to repeat.
-pub(super) async fn settle(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>) -> Result<Settlement> {
-    let News { order, report, .. } = *news;
-    let recorded = payments::record(tx, &[news.reported(0)]).await?.remove(&order.id);
+pub(super) async fn settle(tx: &mut Tx, ends: &mut Vec<End>, capture: &Capture<'_>) -> Result<Settlement> {
+    let Capture { order, report, .. } = *capture;
+    let recorded = payments::record(tx, &[capture.reported(0)]).await?.remove(&order.id);
     let settled = match (recorded, report.outcome) {
         (None, _) => Settled::Known(paid_before(tx, order, report).await?),
         (Some(_), Outcome::Failed) => Settled::AttemptFailed,
-        (Some(payment), Outcome::Succeeded) => receive(tx, ends, news, payment).await?,
+        (Some(payment), Outcome::Succeeded) => receive(tx, ends, capture, payment).await?,
     };
-    inbox::mark_settled(tx, &[news.event()]).await?;
+    inbox::mark_settled(tx, &[capture.event()]).await?;
     let attempts_open = !payments::with_unfinished(tx, &[order.id]).await?.is_empty();
     Ok(Settlement { settled, still_due: parts::still_due(tx, order).await?, attempts_open })
 }
@@ -149,40 +156,45 @@ async fn paid_before(tx: &mut Tx, order: &Locked, report: &PaymentReport) -> Res
     Ok(paid.then_some(order.status))
 }
 
-async fn receive(tx: &mut Tx, ends: &mut Vec<End>, news: &News<'_>, payment: PaymentId) -> Result<Settled> {
-    let News { order, report, at } = *news;
-    timeline::append_all(tx, &[news.received()]).await?;
+async fn receive(
+    tx: &mut Tx,
+    ends: &mut Vec<End>,
+    capture: &Capture<'_>,
+    payment: PaymentId,
+) -> Result<Settled> {
+    let Capture { order, report, at } = *capture;
+    timeline::append_all(tx, &[capture.received()]).await?;
     let about = About::report(Some(order.id), Some(payment), report);
-    let settled = match judge_as_received(tx, news).await? {
+    let settled = match judge_as_received(tx, capture).await? {
         Ok(Fit::Part) => {
-            parts::count(tx, order, &news.part(payment, report.money.amount), at).await?;
+            parts::count(tx, order, &capture.part(payment, report.money.amount), at).await?;
             Settled::Part
         }
         Ok(Fit::Pays { excess }) => {
             let (due, excess) = (order.due().amount, Money::new(excess, order.currency));
             let about = About { money: excess, ..about };
-            parts::complete(tx, ends, order, &news.part(payment, due), &about, at).await?;
+            parts::complete(tx, ends, order, &capture.part(payment, due), &about, at).await?;
             paid(order)
         }
         Err(mismatch) => follow(tx, ends, order, mismatch, &about, at).await?,
     };
-    refunds::take_up_early(tx, &[news.payment()]).await?;
+    refunds::match_early_refunds(tx, &[capture.payment()]).await?;
     refunds::refresh_payment_status(tx, order.id).await?;
     Ok(settled)
 }
 
 /// Money counts from the moment its event was stored: if it waited for us past the last moment, it is not late.
-async fn judge_as_received(tx: &mut Tx, news: &News<'_>) -> Result<Result<Fit, exception::Kind>> {
-    let News { order, report, at } = *news;
+async fn judge_as_received(tx: &mut Tx, capture: &Capture<'_>) -> Result<Result<Fit, exception::Kind>> {
+    let Capture { order, report, at } = *capture;
     if order.status != Status::AwaitingPayment || !order.is_too_late(at) {
-        return Ok(judge(news));
+        return Ok(judge(capture));
     }
     let received = inbox::received_at(tx, &report.provider, &report.event_id).await?;
-    Ok(judge(&News { order, report, at: received.map_or(at, |received| received.min(at)) }))
+    Ok(judge(&Capture { order, report, at: received.map_or(at, |received| received.min(at)) }))
 }
 
 /// What the payment is to the order, or why it is nothing.
-fn judge(News { order, report, at }: &News<'_>) -> Result<Fit, exception::Kind> {
+fn judge(Capture { order, report, at }: &Capture<'_>) -> Result<Fit, exception::Kind> {
     match order.status {
         // The first night has begun. Its workflow hears this and expires it.
         Status::AwaitingPayment if order.is_too_late(*at) => Err(exception::Kind::OrderClosed),
@@ -212,7 +224,7 @@ pub(super) async fn follow(
         return Ok(Settled::Reinstated(successor));
     }
     let raised = exceptions::raise(tx, mismatch, about, at).await?;
-    refunds::take_up_early(tx, &[(about.provider, about.provider_payment_id, at)]).await?;
+    refunds::match_early_refunds(tx, &[(about.provider, about.provider_payment_id, at)]).await?;
     // A part of an order that ends may be on its way back, or in dispute: that does not go back once more.
     refunds::rebalance(tx, &about.whose(), at).await?;
     if let (Some(raised), Resolution::Refund | Resolution::Reinstate) = (raised, resolution) {
@@ -275,5 +287,5 @@ pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp)
 pub(crate) async fn unknown_order(tx: &mut Tx, report: &PaymentReport, at: Timestamp) -> Result<()> {
     refunds::lock_payment(tx, &report.provider, &report.payment_id).await?;
     exceptions::raise(tx, exception::Kind::UnknownOrder, &About::report(None, None, report), at).await?;
-    refunds::take_up_early(tx, &[(&report.provider, &report.payment_id, at)]).await
+    refunds::match_early_refunds(tx, &[(&report.provider, &report.payment_id, at)]).await
 }

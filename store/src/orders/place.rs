@@ -1,6 +1,6 @@
 //! Placing orders: ONE transaction takes the holds and writes orders, price snapshots, timelines and outbox rows.
 //! It decides any number of placements in order of their arrival: all lines of an order or none. The door
-//! ([`crate::door`]) brings together what arrives at the same time.
+//! ([`crate::placement_batcher`]) brings together what arrives at the same time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,13 +19,13 @@ use super::{place_free::pay_free, place_stay, write};
 use crate::{
     Db, Error, Idempotency, Result, Tx,
     retry::retry,
-    stays::{self, Lodging},
+    stays::{self, StayProduct},
     stock::{self, Held},
 };
 
 /// A placement under the client's idempotency key.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct PlaceOrder {
     pub id: OrderId,
     pub placement: Placement,
     /// What its payment method can collect in its currency.
@@ -44,11 +44,11 @@ pub enum Placed {
 
 /// Places one order by itself.
 #[tracing::instrument(name = "sql orders.place", skip_all, err(level = "debug"))]
-pub async fn place(db: &Db, ask: Ask) -> Result<Placed> {
-    match place_all(db, std::slice::from_ref(&ask)).await {
+pub async fn place(db: &Db, command: PlaceOrder) -> Result<Placed> {
+    match place_all(db, std::slice::from_ref(&command)).await {
         // The same key, for other SKUs, was committed between our look and our insert: look again.
         Err(Error::Raced) => {
-            let answers = place_all(db, std::slice::from_ref(&ask)).await;
+            let answers = place_all(db, std::slice::from_ref(&command)).await;
             answers?.pop().unwrap_or(Err(Error::KeyReused))
         }
         answers => answers?.pop().unwrap_or(Err(Error::KeyReused)),
@@ -60,18 +60,18 @@ pub async fn place(db: &Db, ask: Ask) -> Result<Placed> {
 ///
 /// Keys are looked up after the stock is locked: of twenty equal requests for the last piece, the nineteen
 /// that waited for the lock must find the first one's order, not an empty shelf.
-pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed>>> {
+pub(crate) async fn place_all(db: &Db, commands: &[PlaceOrder]) -> Result<Vec<Result<Placed>>> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let mut shelf = lock_shelf(&mut tx, asks).await?;
-        let mut known = known_keys(&mut tx, asks).await?;
-        let mut answers = Vec::with_capacity(asks.len());
+        let mut snapshot = lock_snapshot(&mut tx, commands).await?;
+        let mut known = known_keys(&mut tx, commands).await?;
+        let mut answers = Vec::with_capacity(commands.len());
         let mut holds = Vec::new();
-        for ask in asks {
-            answers.push(decide(ask, &mut shelf, &mut known, &mut holds));
+        for command in commands {
+            answers.push(decide(command, &mut snapshot, &mut known, &mut holds));
         }
-        let placed = answers.iter().zip(asks).filter_map(|(answer, ask)| match answer {
-            Ok(Placed::New(order)) => Some((&**order, &ask.idempotency)),
+        let placed = answers.iter().zip(commands).filter_map(|(answer, command)| match answer {
+            Ok(Placed::New(order)) => Some((&**order, &command.idempotency)),
             _ => None,
         });
         let placed: Vec<(&Order, &Idempotency)> = placed.collect();
@@ -88,7 +88,7 @@ pub(crate) async fn place_all(db: &Db, asks: &[Ask]) -> Result<Vec<Result<Placed
 }
 
 /// What the catalogue and the shelf say about one stock unit (a SKU, or one night of it), its level locked.
-pub(super) struct Offer {
+pub(super) struct StockUnit {
     sku: Sku,
     kind: Kind,
     name: String,
@@ -100,16 +100,16 @@ pub(super) struct Offer {
 }
 
 /// What all orders of a batch choose from.
-pub(super) struct Shelf {
-    pub offers: BTreeMap<Sku, Offer>,
+pub(super) struct StockSnapshot {
+    pub units: BTreeMap<Sku, StockUnit>,
     /// Of the SKUs that somebody wants to stay at.
-    pub lodgings: BTreeMap<Sku, Lodging>,
+    pub stay_products: BTreeMap<Sku, StayProduct>,
 }
 
-async fn lock_shelf(tx: &mut Tx, asks: &[Ask]) -> Result<Shelf> {
-    let units: BTreeSet<Sku> = asks.iter().flat_map(|ask| ask.placement.units()).collect();
-    let offers = sqlx::query_as!(
-        Offer,
+async fn lock_snapshot(tx: &mut Tx, commands: &[PlaceOrder]) -> Result<StockSnapshot> {
+    let units: BTreeSet<Sku> = commands.iter().flat_map(|command| command.placement.units()).collect();
+    let units = sqlx::query_as!(
+        StockUnit,
         r#"SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS "unit_price!", currency, active,
                   on_hand, held
            FROM stock_levels s JOIN products p ON p.sku = s.product
@@ -118,20 +118,20 @@ async fn lock_shelf(tx: &mut Tx, asks: &[Ask]) -> Result<Shelf> {
     )
     .fetch_all(&mut **tx)
     .await?;
-    let offers = offers.into_iter().map(|offer| (offer.sku.clone(), offer)).collect();
-    let stays: BTreeSet<&Sku> = asks.iter().flat_map(|ask| ask.placement.stays.keys()).collect();
-    let lodgings = match stays.is_empty() {
+    let units = units.into_iter().map(|unit| (unit.sku.clone(), unit)).collect();
+    let stays: BTreeSet<&Sku> = commands.iter().flat_map(|command| command.placement.stays.keys()).collect();
+    let stay_products = match stays.is_empty() {
         true => BTreeMap::new(),
-        false => stays::lodgings(tx, &stays.into_iter().collect::<Vec<_>>()).await?,
+        false => stays::stay_products(tx, &stays.into_iter().collect::<Vec<_>>()).await?,
     };
-    Ok(Shelf { offers, lodgings })
+    Ok(StockSnapshot { units, stay_products })
 }
 
 /// Which order a key made, and of what request.
 type Known = HashMap<String, (OrderId, Vec<u8>)>;
 
-async fn known_keys(tx: &mut Tx, asks: &[Ask]) -> Result<Known> {
-    let keys: Vec<&str> = asks.iter().map(|ask| ask.idempotency.key.as_str()).collect();
+async fn known_keys(tx: &mut Tx, commands: &[PlaceOrder]) -> Result<Known> {
+    let keys: Vec<&str> = commands.iter().map(|command| command.idempotency.key.as_str()).collect();
     let known = sqlx::query!(
         "SELECT idempotency_key, id, request_hash FROM orders WHERE idempotency_key = ANY($1)",
         keys as _
@@ -142,19 +142,24 @@ async fn known_keys(tx: &mut Tx, asks: &[Ask]) -> Result<Known> {
 }
 
 /// Decides one placement against what is left after those before it, and takes its stock.
-fn decide(ask: &Ask, shelf: &mut Shelf, known: &mut Known, holds: &mut Vec<Held>) -> Result<Placed> {
-    let Idempotency { key, request_hash } = &ask.idempotency;
+fn decide(
+    command: &PlaceOrder,
+    snapshot: &mut StockSnapshot,
+    known: &mut Known,
+    holds: &mut Vec<Held>,
+) -> Result<Placed> {
+    let Idempotency { key, request_hash } = &command.idempotency;
     if let Some((id, hash)) = known.get(key) {
         return if hash == request_hash { Ok(Placed::Replayed(*id)) } else { Err(Error::KeyReused) };
     }
-    let order = judge(ask, shelf)?;
+    let order = price_order(command, snapshot)?;
     for (unit, quantity) in
         order.lines.iter().flat_map(|line| line.units().into_iter().map(|unit| (unit, line.quantity)))
     {
-        if let Some(offer) = shelf.offers.get_mut(&unit) {
-            offer.held += quantity;
-            let level = Level { on_hand: offer.on_hand, held: offer.held };
-            holds.push(Held { order: order.id, sku: unit, quantity, level, at: ask.at });
+        if let Some(stock) = snapshot.units.get_mut(&unit) {
+            stock.held += quantity;
+            let level = Level { on_hand: stock.on_hand, held: stock.held };
+            holds.push(Held { order: order.id, sku: unit, quantity, level, at: command.at });
         }
     }
     known.insert(key.clone(), (order.id, request_hash.clone()));
@@ -162,20 +167,22 @@ fn decide(ask: &Ask, shelf: &mut Shelf, known: &mut Known, holds: &mut Vec<Held>
 }
 
 /// A line as it would be placed and what is missing for it, or what is wrong with it.
-pub(super) type Judged = Result<(Line, Vec<Shortage>), Vec<Invalid>>;
+pub(super) type Priced = Result<(Line, Vec<Shortage>), Vec<Invalid>>;
 
 /// All lines or none: every line must be on sale, in the order's currency, and on the shelf.
-fn judge(ask: &Ask, shelf: &Shelf) -> Result<Order> {
-    let placement = &ask.placement;
+fn price_order(command: &PlaceOrder, snapshot: &StockSnapshot) -> Result<Order> {
+    let placement = &command.placement;
     let mut invalids = Vec::new();
     let mut shortages = Vec::new();
     let mut lines = Vec::with_capacity(placement.lines.len());
     for (sku, &quantity) in &placement.lines {
-        let judged = match placement.stays.get(sku) {
-            None => goods(sku, quantity, placement.currency, shelf),
-            Some(booking) => place_stay::judge(sku, quantity, booking, placement.currency, shelf, ask.at),
+        let priced = match placement.stays.get(sku) {
+            None => price_goods(sku, quantity, placement.currency, snapshot),
+            Some(booking) => {
+                place_stay::price_stay(sku, quantity, booking, placement.currency, snapshot, command.at)
+            }
         };
-        match judged {
+        match priced {
             Err(wrong) => invalids.extend(wrong),
             Ok((line, short)) => {
                 lines.push(line);
@@ -187,8 +194,8 @@ fn judge(ask: &Ask, shelf: &Shelf) -> Result<Order> {
         return Err(Error::Invalid(invalids));
     }
     let total = order::total(&lines).map_err(|invalid| Error::Invalid(vec![invalid]))?;
-    let order = placed(ask, lines, total);
-    if let Err(why) = ask.collects.check(order.total()) {
+    let order = placed(command, lines, total);
+    if let Err(why) = command.collects.check(order.total()) {
         let method = order.payment_method.as_deref().unwrap_or_default();
         return Err(Error::Invalid(vec![Invalid::new("payment_method", format!("{method} {why}"))]));
     }
@@ -198,21 +205,21 @@ fn judge(ask: &Ask, shelf: &Shelf) -> Result<Order> {
     Ok(order)
 }
 
-fn goods(sku: &Sku, quantity: i64, currency: Currency, shelf: &Shelf) -> Judged {
-    let offer = shelf.offers.get(sku).ok_or_else(|| no_product(sku))?;
-    on_sale(sku, offer.active, offer.currency, currency)?;
-    if offer.kind == Kind::Stay {
+fn price_goods(sku: &Sku, quantity: i64, currency: Currency, snapshot: &StockSnapshot) -> Priced {
+    let unit = snapshot.units.get(sku).ok_or_else(|| no_product(sku))?;
+    on_sale(sku, unit.active, unit.currency, currency)?;
+    if unit.kind == Kind::Stay {
         return Err(refused(sku, "stay", format!("is required: {sku} is sold by the night")));
     }
-    let available = offer.on_hand - offer.held;
+    let available = unit.on_hand - unit.held;
     let short = Shortage { sku: sku.clone(), night: None, requested: quantity, available };
-    let (name, unit_price) = (offer.name.clone(), offer.unit_price);
+    let (name, unit_price) = (unit.name.clone(), unit.unit_price);
     let line = Line { sku: sku.clone(), name, quantity, unit_price, stay: None };
     Ok((line, (available < quantity).then_some(short).into_iter().collect()))
 }
 
-fn placed(ask: &Ask, lines: Vec<Line>, total: i64) -> Order {
-    let Placement { customer, currency, policy, payment_method, metadata, .. } = ask.placement.clone();
+fn placed(command: &PlaceOrder, lines: Vec<Line>, total: i64) -> Order {
+    let Placement { customer, currency, policy, payment_method, metadata, .. } = command.placement.clone();
     // Guests check in, whatever else is in the order; and where there are none, nobody would.
     let fulfilment = match (lines.iter().any(|line| line.stay.is_some()), policy.fulfilment) {
         (true, _) => Fulfilment::CheckIn,
@@ -220,7 +227,7 @@ fn placed(ask: &Ask, lines: Vec<Line>, total: i64) -> Order {
         (false, asked) => asked,
     };
     let order = Order {
-        id: ask.id,
+        id: command.id,
         status: Status::AwaitingPayment,
         payment_status: PaymentStatus::Unpaid,
         currency,
@@ -228,11 +235,11 @@ fn placed(ask: &Ask, lines: Vec<Line>, total: i64) -> Order {
         gone: Gone::new(),
         parts_paid: 0,
         customer,
-        payment_due_at: ask.at,
+        payment_due_at: command.at,
         policy: Policy { fulfilment, due_by: order::latest_payment_due(&lines), ..policy },
         lines,
         payment_method,
-        placed_at: ask.at,
+        placed_at: command.at,
         paid_at: None,
         closed_at: None,
         close_reason: None,

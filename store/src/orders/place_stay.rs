@@ -8,31 +8,31 @@ use domain::{
     stock::{Shortage, Sku},
 };
 
-use super::place::{Judged, Shelf, no_product, on_sale, refused};
+use super::place::{Priced, StockSnapshot, no_product, on_sale, refused};
 
-pub(super) fn judge(
+pub(super) fn price_stay(
     sku: &Sku,
     rooms: i64,
     booking: &Booking,
     currency: Currency,
-    shelf: &Shelf,
+    snapshot: &StockSnapshot,
     at: Timestamp,
-) -> Judged {
-    let lodging = shelf.lodgings.get(sku).ok_or_else(|| no_product(sku))?;
-    on_sale(sku, lodging.active, lodging.currency, currency)?;
-    if !lodging.is_stay() {
+) -> Priced {
+    let product = snapshot.stay_products.get(sku).ok_or_else(|| no_product(sku))?;
+    on_sale(sku, product.active, product.currency, currency)?;
+    if !product.is_stay() {
         return Err(refused(sku, "stay", format!("{sku} is not sold by the night")));
     }
-    let terms = lodging.terms();
+    let terms = product.terms();
     let wrong = terms.check(booking, rooms, at);
     if !wrong.is_empty() {
         return Err(wrong.into_iter().map(|invalid| invalid.within(&format!("lines[{sku}]"))).collect());
     }
-    let (nights, short) = nights(sku, rooms, booking, shelf)?;
+    let (nights, short) = nights(sku, rooms, booking, snapshot)?;
     let stay = terms.book(booking, rooms, nights);
     let line = Line {
         sku: sku.clone(),
-        name: lodging.name.clone(),
+        name: product.name.clone(),
         quantity: rooms,
         unit_price: stay.room_price(),
         stay: Some(stay),
@@ -45,19 +45,19 @@ fn nights(
     sku: &Sku,
     rooms: i64,
     booking: &Booking,
-    shelf: &Shelf,
+    snapshot: &StockSnapshot,
 ) -> Result<(Vec<Night>, Vec<Shortage>), Vec<Invalid>> {
     let mut nights = Vec::new();
     let mut short = Vec::new();
     for date in booking.nights() {
-        let Some(offer) = shelf.offers.get(&sku.night(date)) else {
+        let Some(unit) = snapshot.units.get(&sku.night(date)) else {
             return Err(not_offered(sku, booking, date));
         };
-        let available = offer.on_hand - offer.held;
+        let available = unit.on_hand - unit.held;
         if available < rooms {
             short.push(Shortage { sku: sku.clone(), night: Some(date), requested: rooms, available });
         }
-        nights.push(Night { date, unit_price: offer.unit_price });
+        nights.push(Night { date, unit_price: unit.unit_price });
     }
     Ok((nights, short))
 }
@@ -65,5 +65,5 @@ fn nights(
 /// A stay that begins too early or too far out is wrong at its beginning; one that runs on too long, at its end.
 fn not_offered(sku: &Sku, booking: &Booking, night: Date) -> Vec<Invalid> {
     let field = if night == booking.from { "stay.from" } else { "stay.to" };
-    refused(sku, field, format!("the night of {night} is not on offer"))
+    refused(sku, field, format!("the night of {night} is not on unit"))
 }

@@ -3,7 +3,7 @@
 use domain::{
     OrderId, Timestamp,
     order::{CloseReason, Status},
-    returns::{Door, door},
+    returns::{CheckInWindow, check_in_window},
 };
 use serde_json::json;
 
@@ -40,10 +40,10 @@ pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) 
     if spans.is_empty() || refunds::is_all_asked_back(tx, order.id).await? {
         return Ok(Closed::Refunded);
     }
-    match door(&spans, at) {
-        Door::Open => {}
-        Door::Opens(begin) => return Ok(Closed::NotDue(begin)),
-        Door::Shut => return Ok(Closed::Refused(order.status)),
+    match check_in_window(&spans, at) {
+        CheckInWindow::Open => {}
+        CheckInWindow::Opens(begin) => return Ok(Closed::NotDue(begin)),
+        CheckInWindow::Shut => return Ok(Closed::Refused(order.status)),
     }
     check_ins::close(tx, order.id, true, at).await?;
     timeline::append(tx, order.id, at, &[("order.checked_in", json!({}))]).await?;

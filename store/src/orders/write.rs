@@ -19,7 +19,7 @@ pub(super) async fn orders(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Re
     let mut entries = Vec::with_capacity(2 * orders.len());
     let mut events = Vec::with_capacity(orders.len());
     for (order, _) in orders {
-        let lines: Vec<Value> = order.lines.iter().map(told).collect();
+        let lines: Vec<Value> = order.lines.iter().map(entry_data).collect();
         let placed = json!({"total": order.total, "currency": order.currency});
         entries.push((order.id, order.placed_at, "order.placed", placed));
         entries.push((order.id, order.placed_at, "stock.held", json!({"lines": lines})));
@@ -32,7 +32,7 @@ pub(super) async fn orders(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Re
 }
 
 /// A line in events: what was ordered, and of a stay, when.
-fn told(line: &Line) -> Value {
+fn entry_data(line: &Line) -> Value {
     match &line.stay {
         None => json!({"sku": line.sku, "quantity": line.quantity}),
         Some(stay) => json!({"sku": line.sku, "quantity": line.quantity, "from": stay.from, "to": stay.to}),

@@ -51,7 +51,7 @@ pub mod search;
 
 /// Who asks for a change, when, and under which condition.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct Edit {
     pub by: &'static str,
     pub at: Timestamp,
     pub condition: Condition,
@@ -60,8 +60,8 @@ pub struct Ask {
 /// Creates or replaces a product; a new one starts with no stock. Gives the product as stored, and whether it is new.
 /// What is so already is left as it is, without an event.
 #[tracing::instrument(name = "sql products.put", skip_all, err(level = "debug"))]
-pub async fn put(db: &Db, sku: &Sku, wanted: &Wanted, ask: &Ask) -> Result<(Product, bool)> {
-    change(db, sku, ask, |before| {
+pub async fn put(db: &Db, sku: &Sku, wanted: &Wanted, edit: &Edit) -> Result<(Product, bool)> {
+    change(db, sku, edit, |before| {
         wanted.clone().details(before).map_err(|invalid| Error::Invalid(vec![invalid]))
     })
     .await
@@ -69,9 +69,9 @@ pub async fn put(db: &Db, sku: &Sku, wanted: &Wanted, ask: &Ask) -> Result<(Prod
 
 /// Takes a product out of the catalogue. It can be read still, and orders keep it.
 #[tracing::instrument(name = "sql products.retire", skip_all, err(level = "debug"))]
-pub async fn retire(db: &Db, sku: &Sku, ask: &Ask) -> Result<Product> {
+pub async fn retire(db: &Db, sku: &Sku, edit: &Edit) -> Result<Product> {
     let (product, _) =
-        change(db, sku, ask, |before| before.map(Product::retired).ok_or(Error::NotFound)).await?;
+        change(db, sku, edit, |before| before.map(Product::retired).ok_or(Error::NotFound)).await?;
     Ok(product)
 }
 
@@ -79,7 +79,7 @@ pub async fn retire(db: &Db, sku: &Sku, ask: &Ask) -> Result<Product> {
 async fn change(
     db: &Db,
     sku: &Sku,
-    ask: &Ask,
+    edit: &Edit,
     decide: impl Fn(Option<&Product>) -> Result<Details>,
 ) -> Result<(Product, bool)> {
     retry(|| async {
@@ -89,7 +89,7 @@ async fn change(
             let before = lock(&mut tx, sku).await?;
             let details = decide(before.as_ref())?;
             let is_new = before.is_none();
-            if let Some(product) = write(&mut tx, sku, before, &details, ask).await? {
+            if let Some(product) = write(&mut tx, sku, before, &details, edit).await? {
                 tx.commit().await?;
                 return Ok((product, is_new));
             }
@@ -111,13 +111,13 @@ pub(crate) async fn write(
     sku: &Sku,
     before: Option<Product>,
     details: &Details,
-    ask: &Ask,
+    edit: &Edit,
 ) -> Result<Option<Product>> {
     let version = before.as_ref().map(|product| product.version);
-    if !ask.condition.holds(version) {
+    if !edit.condition.holds(version) {
         return Err(Error::Stale(version));
     }
-    let Some(event) = product::change(before.as_ref(), details, ask.at, ask.by) else {
+    let Some(event) = product::change(before.as_ref(), details, edit.at, edit.by) else {
         return before.map(Some).ok_or(Error::NotFound);
     };
     if !history::append(tx, sku, &event).await? {

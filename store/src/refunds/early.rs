@@ -3,7 +3,7 @@
 
 use domain::{OrderId, PaymentId, Timestamp, payment::RefundState};
 
-use super::{Refund, Whose, note_request, query_refunds, rebalance, tell::consequences};
+use super::{Refund, Whose, note_request, query_refunds, rebalance, transition::consequences};
 use crate::{Result, Tx, disputes, exceptions, orders};
 
 /// A captured payment of ours, its order locked; nothing if we do not know it (yet).
@@ -36,7 +36,7 @@ pub(crate) async fn origin(tx: &mut Tx, provider: &str, provider_payment_id: &st
 }
 
 /// Takes up what was told of these payments (by provider and its id) before they were captured.
-pub(crate) async fn take_up_early(tx: &mut Tx, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
+pub(crate) async fn match_early_refunds(tx: &mut Tx, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
     let early = sqlx::query!(
         r#"SELECT provider AS "provider!", provider_payment_id AS "payment!" FROM refunds
            WHERE (provider, provider_payment_id) IN (

@@ -6,7 +6,7 @@ mod balance;
 mod books;
 mod early;
 mod sums;
-mod tell;
+mod transition;
 
 pub use ask::{Request, request};
 pub(crate) use ask::{
@@ -14,10 +14,10 @@ pub(crate) use ask::{
     of_exception,
 };
 pub(crate) use balance::{Whose, rebalance};
-pub(crate) use early::{origin, take_up_early};
+pub(crate) use early::{match_early_refunds, origin};
 pub(crate) use sums::{left_of_payment, payment_status, refresh_payment_status};
-pub(crate) use tell::{lock_payment, lock_payments};
-pub use tell::{record, report};
+pub(crate) use transition::{lock_payment, lock_payments};
+pub use transition::{record, report};
 
 use domain::{
     ExceptionId, OrderId, PaymentId, RefundId, Timestamp,

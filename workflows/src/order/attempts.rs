@@ -11,12 +11,12 @@ use super::{Event, OrderWorkflow};
 use crate::{
     contract::{At, OrderSteps},
     step::now,
-    timeouts::{PROVIDER, PROVIDER_PATIENCE},
+    timeouts::{PROVIDER, PROVIDER_GIVE_UP_AFTER},
 };
 
 /// What came of asking the provider.
 #[derive(PartialEq, Eq)]
-pub(crate) enum Asked {
+pub(crate) enum AttemptsClosed {
     /// No attempt can bring money any more. What had been captured waits as an event.
     Closed,
     /// The provider does not say, and we have waited long enough.
@@ -28,13 +28,13 @@ pub(crate) enum Asked {
 impl OrderWorkflow {
     /// Closes every attempt: a quick local try, then durable, for as long as patience lasts. Like a mail it
     /// gives way to any event: money that is known must not wait for money that is not.
-    pub(crate) async fn close_attempts(ctx: &WorkflowContext<Self>) -> Asked {
+    pub(crate) async fn close_attempts(ctx: &WorkflowContext<Self>) -> AttemptsClosed {
         let now = now(ctx);
         let since = ctx.state_mut(|s| *s.asking_since.get_or_insert(now));
         let asked_for = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-        let left = PROVIDER_PATIENCE.saturating_sub(asked_for);
+        let left = PROVIDER_GIVE_UP_AFTER.saturating_sub(asked_for);
         if left.is_zero() {
-            return Asked::Unclear;
+            return AttemptsClosed::Unclear;
         }
         let input = At { order: ctx.state(Self::order), at: now };
         let token = WorkflowCancellationToken::new();
@@ -46,22 +46,22 @@ impl OrderWorkflow {
             return Self::closed(ctx, captured);
         }
         ctx.set_current_details("The payment provider does not say whether money came: asking again.");
-        let effort = PROVIDER.within(left);
+        let profile = PROVIDER.within(left);
         let mut durable =
-            ctx.execute_activity(OrderSteps::close_attempts, input, effort.durable(&token, summary));
+            ctx.execute_activity(OrderSteps::close_attempts, input, profile.durable(&token, summary));
         select! {
             () = Self::event(ctx).fuse() => {
                 token.cancel();
-                Asked::Interrupted
+                AttemptsClosed::Interrupted
             }
             answer = &mut durable => match answer {
                 Ok(captured) => Self::closed(ctx, captured),
-                Err(_) => Asked::Unclear,
+                Err(_) => AttemptsClosed::Unclear,
             }
         }
     }
 
-    fn closed(ctx: &WorkflowContext<Self>, captured: Vec<PaymentReport>) -> Asked {
+    fn closed(ctx: &WorkflowContext<Self>, captured: Vec<PaymentReport>) -> AttemptsClosed {
         ctx.state_mut(|s| {
             s.asking_since = None;
             s.attempts_open = false;
@@ -69,7 +69,7 @@ impl OrderWorkflow {
                 s.events.push_front(Event::Payment(report));
             }
         });
-        Asked::Closed
+        AttemptsClosed::Closed
     }
 
     /// Closes the attempts that stand in the way of what waits, which then comes again; or, after the money came,
@@ -77,10 +77,10 @@ impl OrderWorkflow {
     pub(crate) async fn close_attempts_in_the_way(ctx: &WorkflowContext<Self>) {
         let asked = Self::close_attempts(ctx).await;
         ctx.state_mut(|s| {
-            if asked == Asked::Interrupted {
+            if asked == AttemptsClosed::Interrupted {
                 return;
             }
-            let unclear = asked == Asked::Unclear;
+            let unclear = asked == AttemptsClosed::Unclear;
             match s.status() {
                 Status::AwaitingPayment => s.unclear |= unclear,
                 _ => s.attempts_open &= !unclear,

@@ -6,7 +6,7 @@ use domain::{
 };
 use temporalio_workflow::{WorkflowContext, WorkflowTermination};
 
-use super::{Event, OrderWorkflow, attempts::Asked, requests::Request};
+use super::{Event, OrderWorkflow, attempts::AttemptsClosed, requests::Request};
 use crate::{
     contract::{
         At, CancelInput, Changed, DecideChangeInput, ExpireInput, ExtendInput, OrderSteps, Outcome,
@@ -77,7 +77,7 @@ impl OrderWorkflow {
             Outcome::NotDue(due) => Self::set_due(ctx, due),
             // Then we come here again: the deadline stays past.
             Outcome::AttemptsOpen => {
-                let unclear = Self::close_attempts(ctx).await == Asked::Unclear;
+                let unclear = Self::close_attempts(ctx).await == AttemptsClosed::Unclear;
                 ctx.state_mut(|s| s.unclear |= unclear);
             }
             // It ended otherwise, in a task that was thrown away before the customer was told.

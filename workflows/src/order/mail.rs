@@ -10,7 +10,7 @@ use super::OrderWorkflow;
 use crate::{
     contract::{OrderSteps, SendMailInput},
     step::{give_up_mail, now},
-    timeouts::{Effort, MAIL},
+    timeouts::{MAIL, RetryProfile},
 };
 
 impl OrderWorkflow {
@@ -18,13 +18,13 @@ impl OrderWorkflow {
     /// the order from its decisions, so the durable try gives way to any event, and is taken up
     /// again afterwards if there is still something to tell.
     pub(crate) async fn mail(ctx: &WorkflowContext<Self>, kind: MailKind) {
-        let Some(effort) = Self::effort(ctx, kind) else {
+        let Some(profile) = Self::profile(ctx, kind) else {
             return; // a reminder that the next deadline overtook, or a stay that is over
         };
         let input = SendMailInput { order: ctx.state(Self::order), at: now(ctx), kind };
         let summary = format!("mail: {}", kind.name());
         let token = WorkflowCancellationToken::new();
-        let local = effort.local(&token, &summary);
+        let local = profile.local(&token, &summary);
         if ctx.execute_local_activity(OrderSteps::send_mail, input.clone(), local).await.is_ok() {
             return;
         }
@@ -33,7 +33,7 @@ impl OrderWorkflow {
             kind.name()
         ));
         let mut durable =
-            ctx.execute_activity(OrderSteps::send_mail, input, effort.durable(&token, &summary));
+            ctx.execute_activity(OrderSteps::send_mail, input, profile.durable(&token, &summary));
         select! {
             () = Self::event(ctx).fuse() => {
                 token.cancel();
@@ -47,7 +47,7 @@ impl OrderWorkflow {
         }
     }
 
-    fn effort(ctx: &WorkflowContext<Self>, kind: MailKind) -> Option<Effort> {
+    fn profile(ctx: &WorkflowContext<Self>, kind: MailKind) -> Option<RetryProfile> {
         let Some(until) = ctx.state(|s| s.worth_until(kind)) else { return Some(MAIL) };
         let left = until.duration_since(now(ctx));
         let left = Duration::try_from(left).ok().filter(|left| !left.is_zero())?;

@@ -62,7 +62,7 @@ pub struct OrderState {
 pub(crate) enum Event {
     Payment(PaymentReport),
     Change(ChangeId),
-    /// Asked by an update, as changes were before they were stored.
+    /// AttemptsClosed by an update, as changes were before they were stored.
     Request(Ticket, Request),
     /// Somebody pressed "cancel" in the Temporal UI.
     WorkflowCancelled,

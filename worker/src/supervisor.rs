@@ -1,4 +1,4 @@
-//! The rota: there is always a shift. One that is tired is relieved: the next one starts, and then it drains. One that ends
+//! The rota: there is always a generation. One that is tired is relieved: the next one starts, and then it drains. One that ends
 //! by itself, panics, or loses a part is followed by another, after a pause that grows while that does not help.
 
 use std::time::Duration;
@@ -6,30 +6,30 @@ use std::time::Duration;
 use anyhow::anyhow;
 use tokio::{task::JoinSet, time::Instant};
 
-use crate::shift::{News, Shift};
+use crate::generation::{GenerationEvent, WorkerGeneration};
 
 /// Who lasted this long did not fail at its start.
 const LASTED: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Keeps a shift at work until `stop` resolves and everything under way is done, or the drain's deadline.
-pub(crate) async fn keep<S>(
+/// Keeps a generation at work until `stop` resolves and everything under way is done, or the drain's deadline.
+pub(crate) async fn run<S>(
     first_pause: Duration,
     start: impl Fn() -> S,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()>
 where
-    S: Future<Output = anyhow::Result<Shift>>,
+    S: Future<Output = anyhow::Result<WorkerGeneration>>,
 {
     tokio::pin!(stop);
-    let mut at_work = None;
-    let mut leaving = JoinSet::new();
+    let mut current = None;
+    let mut draining = JoinSet::new();
     let mut pause = first_pause;
     loop {
         let began = Instant::now();
         let why = tokio::select! {
             () = &mut stop => break,
-            why = work(&start, &mut at_work, &mut leaving) => why,
+            why = work(&start, &mut current, &mut draining) => why,
         };
         if began.elapsed() > LASTED {
             pause = first_pause;
@@ -43,58 +43,58 @@ where
         pause = (pause * 2).min(MAX_PAUSE);
     }
     let last = async {
-        match at_work {
-            Some(shift) => shift.end().await,
+        match current {
+            Some(generation) => generation.end().await,
             None => Ok(()),
         }
     };
-    let (ended, _) = tokio::join!(last, leaving.join_all());
+    let (ended, _) = tokio::join!(last, draining.join_all());
     ended
 }
 
-/// One shift after the other. Ends when nobody is at work, and says why.
+/// One generation after the other. Ends when nobody is at work, and says why.
 async fn work<S>(
     start: &impl Fn() -> S,
-    at_work: &mut Option<Shift>,
-    leaving: &mut JoinSet<()>,
+    current: &mut Option<WorkerGeneration>,
+    draining: &mut JoinSet<()>,
 ) -> anyhow::Error
 where
-    S: Future<Output = anyhow::Result<Shift>>,
+    S: Future<Output = anyhow::Result<WorkerGeneration>>,
 {
-    let shift = match start().await {
-        Ok(first) => at_work.insert(first),
+    let generation = match start().await {
+        Ok(first) => current.insert(first),
         Err(error) => return error.context("it could not start"),
     };
     tracing::info!("worker started");
     loop {
-        match shift.news().await {
-            News::Ended(ended) => {
-                *at_work = None;
+        match generation.next_event().await {
+            GenerationEvent::Ended(ended) => {
+                *current = None;
                 return ended.err().unwrap_or_else(|| anyhow!("it ended by itself"));
             }
-            News::Crippled(why) => {
-                leaving.extend(at_work.take().map(leave));
+            GenerationEvent::PartLost(why) => {
+                draining.extend(current.take().map(drain));
                 return anyhow!("the SDK's workflow thread panicked: {why}");
             }
-            News::Tired => match start().await {
+            GenerationEvent::RecycleDue => match start().await {
                 Ok(next) => {
-                    let old = std::mem::replace(shift, next);
-                    leaving.spawn(leave(old));
-                    while leaving.try_join_next().is_some() {}
+                    let old = std::mem::replace(generation, next);
+                    draining.spawn(drain(old));
+                    while draining.try_join_next().is_some() {}
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the worker goes on, it is relieved later");
-                    shift.not_yet();
+                    tracing::warn!(%error, "the worker goes on, it is recycled later");
+                    generation.not_yet();
                 }
             },
         }
     }
 }
 
-async fn leave(shift: Shift) {
-    match shift.end().await {
-        Ok(()) => tracing::info!("worker relieved"),
-        Err(error) => tracing::warn!(%error, "a relieved worker did not end well"),
+async fn drain(generation: WorkerGeneration) {
+    match generation.end().await {
+        Ok(()) => tracing::info!("worker recycled"),
+        Err(error) => tracing::warn!(%error, "a recycled worker did not end well"),
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
         stopped: Arc<Semaphore>,
     }
 
-    /// Keeps a rota until one shift works that has no bad fate; the shifts before it have these.
+    /// Keeps a rota until one generation works that has no bad fate; the shifts before it have these.
     async fn kept(fates: &'static [fn()], working: u32) -> Book {
         let none = || Arc::new(Semaphore::new(0));
         let book = Book { started: Arc::default(), working: none(), stopped: none() };
@@ -135,10 +135,10 @@ mod tests {
                 book.stopped.add_permits(1);
                 Ok(())
             };
-            async { Ok(Shift::start(work)?) }
+            async { Ok(WorkerGeneration::start(work)?) }
         };
         let stop = async { book.working.acquire_many(working).await.unwrap().forget() };
-        keep(Duration::from_millis(1), start, stop).await.unwrap();
+        run(Duration::from_millis(1), start, stop).await.unwrap();
         book
     }
 

@@ -1,4 +1,4 @@
-//! A shift: work from its start to the end of its drain, on a thread of its own. How one follows the other: `rota.rs`.
+//! A generation of the worker: from its start to the end of its drain, on a thread of its own. How one follows the other: `supervisor.rs`.
 
 use std::{
     any::Any,
@@ -15,24 +15,24 @@ use tokio::{
 
 use crate::{DRAIN_DEADLINE, RECONNECT_EVERY, panics};
 
-pub(crate) struct Shift {
+pub(crate) struct WorkerGeneration {
     stop: oneshot::Sender<()>,
     done: oneshot::Receiver<anyhow::Result<()>>,
-    tired: Arc<Notify>,
+    recycle_due: Arc<Notify>,
     panics: watch::Receiver<String>,
 }
 
-/// What becomes of a shift before somebody ends it.
-pub(crate) enum News {
+/// What becomes of a generation before somebody ends it.
+pub(crate) enum GenerationEvent {
     /// It has done as much as it should.
-    Tired,
+    RecycleDue,
     /// A part of it is gone, and the rest does not know.
-    Crippled(String),
+    PartLost(String),
     Ended(anyhow::Result<()>),
 }
 
-impl Shift {
-    /// Starts working. The work ends when it is told to stop, and says when it is tired.
+impl WorkerGeneration {
+    /// Starts working. The work ends when it is told to stop, and says when it should be recycled.
     pub fn start<W>(
         work: impl FnOnce(oneshot::Receiver<()>, Arc<Notify>) -> W + Send + 'static,
     ) -> io::Result<Self>
@@ -41,37 +41,37 @@ impl Shift {
     {
         let (stop, stopped) = oneshot::channel();
         let (tell, done) = oneshot::channel();
-        let tired = Arc::new(Notify::new());
-        let tires = tired.clone();
+        let recycle_due = Arc::new(Notify::new());
+        let due = recycle_due.clone();
         let panics = panics::heard();
         let tokio = tokio::runtime::Handle::current();
         // The future of the SDK's worker is not `Send`.
         let whole = move || {
-            let work = || tokio.block_on(LocalSet::new().run_until(work(stopped, tires)));
+            let work = || tokio.block_on(LocalSet::new().run_until(work(stopped, due)));
             let ended = panic::catch_unwind(AssertUnwindSafe(work));
             let ended =
                 ended.unwrap_or_else(|panicked| Err(anyhow::anyhow!("it panicked: {}", message(&*panicked))));
             tell.send(ended).ok(); // nobody listens after the drain's deadline
         };
         thread::Builder::new().name("temporal-worker".to_owned()).spawn(whole)?;
-        Ok(Self { stop, done, tired, panics })
+        Ok(Self { stop, done, recycle_due, panics })
     }
 
-    /// Waits for news of it. Once it has ended there is none.
-    pub async fn news(&mut self) -> News {
+    /// Waits for the next event. There is none once it has ended.
+    pub async fn next_event(&mut self) -> GenerationEvent {
         tokio::select! {
-            ended = &mut self.done => News::Ended(ended.unwrap_or_else(|_| Err(anyhow::anyhow!("its thread is gone")))),
-            Ok(()) = self.panics.changed() => News::Crippled(self.panics.borrow_and_update().clone()),
-            () = self.tired.notified() => News::Tired,
+            ended = &mut self.done => GenerationEvent::Ended(ended.unwrap_or_else(|_| Err(anyhow::anyhow!("its thread is gone")))),
+            Ok(()) = self.panics.changed() => GenerationEvent::PartLost(self.panics.borrow_and_update().clone()),
+            () = self.recycle_due.notified() => GenerationEvent::RecycleDue,
         }
     }
 
-    /// It could not be relieved: it is tired again in a while.
+    /// It could not be recycled: that is due again in a while.
     pub fn not_yet(&self) {
-        let tired = self.tired.clone();
+        let recycle_due = self.recycle_due.clone();
         tokio::spawn(async move {
             tokio::time::sleep(RECONNECT_EVERY).await;
-            tired.notify_one();
+            recycle_due.notify_one();
         });
     }
 

@@ -1,4 +1,4 @@
-//! Helpers such as package clients, on a leash: they end with us, together with what they started.
+//! Helpers such as package clients, killed when dropped: they end with us, together with what they started.
 
 use std::io::{self, PipeWriter};
 
@@ -15,24 +15,24 @@ const GUARD: &str = r#"exec 3<&0
 ) & )
 exec "$@" </dev/null 3<&-"#;
 
-/// The same command, which is killed when the leash is dropped or when we die. Drop the leash also
+/// The same command, which is killed when the guard is dropped or when we die. Drop the guard also
 /// after the command's end: its guard goes away then.
-pub(crate) fn leash(command: &Command) -> io::Result<(Command, PipeWriter)> {
-    let (end, leash) = io::pipe()?;
+pub(crate) fn kill_on_drop(command: &Command) -> io::Result<(Command, PipeWriter)> {
+    let (end, guard) = io::pipe()?;
     let command = command.as_std();
-    let mut leashed = Command::new("/bin/sh");
-    leashed.args(["-c", GUARD, "guard"]).arg(command.get_program()).args(command.get_args());
+    let mut guarded = Command::new("/bin/sh");
+    guarded.args(["-c", GUARD, "guard"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
-            Some(value) => leashed.env(name, value),
-            None => leashed.env_remove(name),
+            Some(value) => guarded.env(name, value),
+            None => guarded.env_remove(name),
         };
     }
     if let Some(dir) = command.get_current_dir() {
-        leashed.current_dir(dir);
+        guarded.current_dir(dir);
     }
-    leashed.stdin(end).process_group(0).kill_on_drop(true);
-    Ok((leashed, leash))
+    guarded.stdin(end).process_group(0).kill_on_drop(true);
+    Ok((guarded, guard))
 }
 
 #[cfg(test)]
@@ -46,11 +46,11 @@ mod tests {
     async fn a_dropped_leash_ends_what_the_helper_started() {
         let mut helper = Command::new("/bin/sh");
         helper.args(["-c", "sleep 600 & echo started; wait"]);
-        let (mut helper, leash) = leash(&helper).unwrap();
+        let (mut helper, guard) = kill_on_drop(&helper).unwrap();
         let mut child = helper.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("started"));
-        drop(leash);
+        drop(guard);
         assert!(!child.wait().await.unwrap().success());
         // `sleep` holds this pipe open for as long as it lives.
         assert_eq!(lines.next_line().await.unwrap(), None);

@@ -143,7 +143,7 @@ async fn change(
     if (before.state, refund.state) == (RefundState::Failed, RefundState::Succeeded) {
         supersede(tx, &refund, at).await?;
     }
-    tell(tx, &refund, at).await?;
+    apply_transition(tx, &refund, at).await?;
     Ok((refund.state, true))
 }
 
@@ -227,7 +227,7 @@ async fn supersede(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
 }
 
 /// All that follows from a refund's new state: what the order makes of it, and whose money it was.
-async fn tell(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
+async fn apply_transition(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     consequences(tx, refund, at).await?;
     rebalance(tx, &refund.whose(), at).await
 }
@@ -292,5 +292,5 @@ async fn made_at_provider(
         ..New::of(&report.provider, &report.payment_id, report.money, "refunded at the provider")
     };
     let refund = insert(tx, &new, at).await?;
-    tell(tx, &refund, at).await
+    apply_transition(tx, &refund, at).await
 }

@@ -1,4 +1,4 @@
-//! A process's hands without its HTTP and its workflows: for tests that need to say exactly what meets what.
+//! A process's process without its HTTP and its workflows: for tests that need to say exactly what meets what.
 
 use domain::{
     OrderId,
@@ -10,27 +10,31 @@ use domain::{
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{Db, Door, Idempotency, Till, orders::Ask};
+use store::{Db, Idempotency, PlacementBatcher, SettlementBatcher, orders::PlaceOrder};
 
 use super::{Shop, unique};
 
 /// The API's door and the worker's till, with connections of their own.
 #[derive(Clone)]
-pub struct Hands {
+pub struct TestProcess {
     pub db: Db,
-    pub door: Door,
-    pub till: Till,
+    pub placements: PlacementBatcher,
+    pub settlements: SettlementBatcher,
 }
 
-impl Hands {
+impl TestProcess {
     pub fn of(shop: &Shop) -> Self {
         let db = Db::open(&shop.database_url, 6).unwrap();
-        Self { door: Door::open(&db).unwrap(), till: Till::open(&db).unwrap(), db }
+        Self {
+            placements: PlacementBatcher::open(&db).unwrap(),
+            settlements: SettlementBatcher::open(&db).unwrap(),
+            db,
+        }
     }
 }
 
 /// Asks for an order in EUR under a key of its own.
-pub fn ask(lines: &[(&str, i64)], late_payment: LatePayment) -> Ask {
+pub fn ask(lines: &[(&str, i64)], late_payment: LatePayment) -> PlaceOrder {
     let mut policy = Policy::default();
     policy.money.late_payment = late_payment;
     let lines: Value = lines.iter().map(|(sku, quantity)| ((*sku).to_owned(), json!(quantity))).collect();
@@ -39,7 +43,13 @@ pub fn ask(lines: &[(&str, i64)], late_payment: LatePayment) -> Ask {
     let placement: Placement = serde_json::from_value(placement).unwrap();
     let at = Timestamp::now();
     let idempotency = Idempotency { key: unique(), request_hash: Vec::new() };
-    Ask { id: OrderId::new(at, store::random()), placement, collects: Collects::Anything, idempotency, at }
+    PlaceOrder {
+        id: OrderId::new(at, store::random()),
+        placement,
+        collects: Collects::Anything,
+        idempotency,
+        at,
+    }
 }
 
 /// A provider captured this much.

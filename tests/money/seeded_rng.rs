@@ -2,9 +2,9 @@
 
 /// `SplitMix64`.
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct SeededRng(u64);
 
-impl Dice {
+impl SeededRng {
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -17,7 +17,7 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// Dice of their own, for somebody who throws at the same time as others.
+    /// SeededRng of their own, for somebody who throws at the same time as others.
     pub fn another(&mut self) -> Self {
         Self(self.next())
     }

@@ -19,31 +19,31 @@ const POLL: Duration = Duration::from_millis(20);
 /// An exclusive claim on a server's data, held by a lock file beside it. The system drops the lock
 /// when the holder dies, so a lock that is free while the server lives means: a leftover.
 #[derive(Debug)]
-pub struct Claim {
+pub struct DataDirLock {
     file: File,
 }
 
-impl Claim {
+impl DataDirLock {
     /// Claims a whole folder, which must exist, for the program `what`.
     ///
     /// # Errors
     /// When another program has it.
-    pub async fn folder(dir: &Path, what: &str) -> Result<Claim> {
-        Claim::lock(&dir.join("lock"), dir, what).await
+    pub async fn folder(dir: &Path, what: &str) -> Result<DataDirLock> {
+        DataDirLock::lock(&dir.join("lock"), dir, what).await
     }
 
     /// Claims `data` (a file or folder, which need not exist yet).
-    pub(crate) async fn take(data: &Path, what: &str) -> Result<Claim> {
-        Claim::lock(&beside(data, "lock"), data, what).await
+    pub(crate) async fn take(data: &Path, what: &str) -> Result<DataDirLock> {
+        DataDirLock::lock(&beside(data, "lock"), data, what).await
     }
 
-    async fn lock(path: &Path, data: &Path, what: &str) -> Result<Claim> {
+    async fn lock(path: &Path, data: &Path, what: &str) -> Result<DataDirLock> {
         let open = || File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file = open().with_context(|| format!("could not open {}", path.display()))?;
         let deadline = Instant::now() + HANDOVER;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Claim { file }),
+                Ok(()) => return Ok(DataDirLock { file }),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(POLL).await,
                 Err(TryLockError::WouldBlock) => bail!(
                     "another program already runs {what} on {}: stop it, or use another folder",
@@ -72,7 +72,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for DataDirLock {
     fn drop(&mut self) {
         // Closing is not enough: a process being spawned right now may hold a copy of the file.
         let _ = self.file.unlock();
