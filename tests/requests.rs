@@ -250,6 +250,7 @@ async fn a_query_holds_what_is_known_and_once() {
         shop.api.get(&format!("/v1/orders?placed_from={good}")).await.is(200);
     }
     shop.api.get("/v1/orders?").await.is(200);
+    assert_eq!(send(shop.api.request(Method::HEAD, "/v1/orders?limit=1")).await.status, 200);
     assert_eq!(shop.api.get("/healthz?from=balancer").await.status, 200);
     assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
     for (body, code) in [("{}x", 400), ("{} {}", 400), ("{\"payment_due_at\":1,}", 400), ("{}", 422)] {

@@ -38,8 +38,7 @@ pub(crate) async fn reconcile(
         Some(until) => until.min(now).saturating_sub(OVERLAP)?,
         None => now.saturating_sub(FIRST)?,
     };
-    let Statement { lines, unreadable } =
-        provider.statement(from, now.saturating_add(AHEAD)?).await?;
+    let Statement { lines, unreadable } = provider.statement(from, now.saturating_add(AHEAD)?).await?;
     let mut found = Reconciled { lines: lines.len() as u64, ..Reconciled::default() };
     if unreadable.len() > MAX_UNREADABLE {
         anyhow::bail!(

@@ -84,7 +84,7 @@ pub struct NightDocument {
 
 /// What comes back, or can.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Return)]
+#[schema(as = ReturnedItem)]
 pub struct ReturnDocument {
     sku: String,
     /// Of what is sold by the night: which nights.

@@ -29,7 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Serialize, ToSchema)]
-#[schema(as = Exception)]
+#[schema(as = ExceptionRecord)]
 struct ExceptionDocument {
     /// Always `exception`.
     object: &'static str,

@@ -87,7 +87,8 @@ pub async fn refuse_unknown(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let operation = (request.method().clone(), path.as_str().to_owned());
+    let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+    let operation = (method.clone(), path.as_str().to_owned());
     let first = request.uri().query().and_then(|query| query.split('&').find(|it| !it.is_empty()));
     match first {
         Some(parameter) if !known.0.contains(&operation) => {

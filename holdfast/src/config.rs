@@ -171,8 +171,11 @@ pub fn limits() -> anyhow::Result<Limits> {
 pub fn worker_limits() -> anyhow::Result<worker::Limits> {
     let default = worker::Limits::default();
     Ok(worker::Limits {
-        max_activities: count(renamed("HOLDFAST_ACTIVITIES_PER_SHIFT", "HOLDFAST_WORKER_MAX_ACTIVITIES"))?
-            .unwrap_or(default.max_activities),
+        max_activities: count_up_to(
+            u32::MAX,
+            renamed("HOLDFAST_ACTIVITIES_PER_SHIFT", "HOLDFAST_WORKER_MAX_ACTIVITIES"),
+        )?
+        .unwrap_or(default.max_activities),
         cached_workflows: count("HOLDFAST_MAX_CACHED_WORKFLOWS")?.unwrap_or(default.cached_workflows),
     })
 }
@@ -192,10 +195,14 @@ fn renamed(old: &'static str, new: &'static str) -> &'static str {
 const MAX_COUNT: u32 = 1_000_000;
 
 fn count<T: TryFrom<u32>>(name: &str) -> anyhow::Result<Option<T>> {
+    count_up_to(MAX_COUNT, name)
+}
+
+fn count_up_to<T: TryFrom<u32>>(max: u32, name: &str) -> anyhow::Result<Option<T>> {
     let read = |text: String| {
-        let count = text.parse().ok().filter(|count| (1..=MAX_COUNT).contains(count));
+        let count = text.parse().ok().filter(|count| (1..=max).contains(count));
         let count = count.and_then(|count| T::try_from(count).ok());
-        count.with_context(|| format!("{name} must be a number, 1 to {MAX_COUNT}"))
+        count.with_context(|| format!("{name} must be a number, 1 to {max}"))
     };
     optional(name).map(read).transpose()
 }

@@ -11,7 +11,7 @@ use url::Url;
 use crate::{Error, Result};
 
 /// What may stand after the `?`; sqlx knows some of it by two more spellings.
-const KNOWN: [&str; 17] = [
+const KNOWN: [&str; 18] = [
     "sslmode",
     "sslrootcert",
     "sslcert",
@@ -26,11 +26,12 @@ const KNOWN: [&str; 17] = [
     "options",
     "statement-cache-capacity",
     "ssl-mode",
+    "ssl-ca",
     "ssl-root-cert",
     "ssl-cert",
     "ssl-key",
 ];
-/// What PostgreSQL's own clients know and we do without: nothing is less safe for it.
+/// What PostgreSQL's own clients know and we do without.
 const PASSED_OVER: [&str; 13] = [
     "channel_binding",
     "client_encoding",
@@ -67,9 +68,14 @@ pub(crate) fn parse(text: &str) -> Result<PgConnectOptions> {
     let mut known = Vec::new();
     for (position, (name, value)) in url.query_pairs().into_owned().enumerate() {
         if PASSED_OVER.contains(&name.as_str()) {
-            tracing::debug!(name, "a parameter of DATABASE_URL that has no effect here");
+            match value == "require" {
+                true => {
+                    tracing::warn!(name, "DATABASE_URL requires what is not there: use `sslmode=verify-full`")
+                }
+                false => tracing::debug!(name, "a parameter of DATABASE_URL that has no effect here"),
+            }
         } else if KNOWN.contains(&name.as_str()) || name.starts_with("options[") {
-            check_file(&name.replace("ssl-", "ssl").replace('-', ""), &value)?;
+            check_file(&name.replace("ssl-ca", "sslrootcert").replace('-', ""), &value)?;
             known.push((name, value));
         } else {
             // A misspelt `sslmode` would be a connection that nobody checks.
@@ -104,8 +110,11 @@ fn check_file(name: &str, value: &str) -> Result<()> {
     if value.contains("-----BEGIN") {
         return Ok(()); // the thing itself
     }
-    let wrong = |why: String| Err(Error::Misconfigured(format!("`{name}`, {value}: {why}")));
-    match fs::read_to_string(value) {
+    // What is no path may be the key itself, without its first line.
+    let is_path = value.len() < 200 && !value.contains('\n') && value.contains(['/', '.']);
+    let shown = if is_path { value } else { "(its value)" };
+    let wrong = |why: String| Err(Error::Misconfigured(format!("`{name}`, {shown}: {why}")));
+    match fs::read(value).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
         Err(error) => wrong(error.to_string()),
         Ok(text) if text.contains("ENCRYPTED") => {
             wrong("is encrypted; only a key without a password can be used".to_owned())

@@ -39,14 +39,18 @@ impl Db {
     /// [`Error::Migration`] if a lock was not to be had for minutes; what was done before stays, and the next call goes on.
     pub async fn migrate(&self) -> Result<()> {
         self.reach().await?;
-        let since = Instant::now();
+        let mut since = Instant::now();
         loop {
+            let began = Instant::now();
             let migrated = match self.pooler {
                 Pooler::Session => self.migrate_one_by_one().await,
                 Pooler::Transaction => self.migrate_in_one().await,
             };
             match migrated {
-                Err(error) if is_in_the_way(&error) && since.elapsed() < PATIENCE => {
+                Err(error) if is_in_the_way(&error) && since.elapsed() - began.elapsed() < PATIENCE => {
+                    if began.elapsed() > PAUSE {
+                        since = Instant::now(); // it has worked, not waited
+                    }
                     tracing::warn!(%error, "another transaction is in the way: the migration is done again");
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -65,6 +65,7 @@ pub async fn undecided(db: &Db, order: OrderId) -> Result<Vec<Money>> {
     let sums = sqlx::query!(
         r#"SELECT currency AS "currency!", least(sum(amount), $2::bigint)::bigint AS "amount!" FROM exceptions
            WHERE order_id = $1 AND state = 'open' AND kind IN ('wrong_amount', 'wrong_currency')
+             AND currency IS NOT NULL AND amount > 0
            GROUP BY currency ORDER BY currency"#,
         order.uuid(),
         MAX_AMOUNT

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -40,18 +40,27 @@ impl BodyTooSlow {
 /// What nobody wanted of a body. A client that is still sending hears our answer only once that has been taken: if we
 /// closed the connection with bytes in it, they would meet a reset, which overtakes the answer.
 #[derive(Clone, Default)]
-pub struct Unread(Arc<Mutex<Option<Incoming>>>);
+pub struct Unread(Arc<Mutex<Rest>>);
+
+#[derive(Default)]
+struct Rest {
+    body: Option<Incoming>,
+    /// Whether somebody has begun to read, by which a client that asked is told to send.
+    was_read: bool,
+}
 
 /// So much of it is taken, and so long. Beyond that the client may miss its answer.
 const MAX_UNREAD_BYTES: usize = 16 * 1024 * 1024;
 const UNREAD_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Unread {
-    pub async fn discard(&self) {
-        let body = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut body) = body else { return };
+    /// `asked`: the client sends only if it is told to, which reading would do.
+    pub async fn discard(&self, client: &Client, asked: bool) {
+        let Rest { body, was_read } = std::mem::take(&mut *self.rest());
+        let Some(mut body) = body.filter(|_| was_read || !asked) else { return };
         let discarding = async {
             let mut bytes = 0;
+            client.owes_body(); // whoever sends nothing has no claim to its place
             while let Some(Ok(frame)) = body.frame().await
                 && bytes < MAX_UNREAD_BYTES
             {
@@ -59,6 +68,11 @@ impl Unread {
             }
         };
         let _ = timeout(UNREAD_PATIENCE, discarding).await; // as far as it came
+        client.sent_body();
+    }
+
+    fn rest(&self) -> MutexGuard<'_, Rest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,19 +82,20 @@ pub struct RequestBody {
     due: Instant,
     alarm: Alarm,
     client: Arc<Client>,
+    was_read: bool,
     unread: Unread,
 }
 
 impl RequestBody {
     pub fn new(body: Incoming, due: Instant, client: Arc<Client>, unread: Unread) -> Self {
-        Self { body: Some(body), due, alarm: Alarm::default(), client, unread }
+        Self { body: Some(body), due, alarm: Alarm::default(), client, was_read: false, unread }
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let rest = self.body.take().filter(|body| !body.is_end_stream() && !self.client.is_too_slow());
-        *self.unread.0.lock().unwrap_or_else(PoisonError::into_inner) = rest;
+        let body = self.body.take().filter(|body| !body.is_end_stream() && !self.client.is_too_slow());
+        *self.unread.rest() = Rest { body, was_read: self.was_read };
     }
 }
 
@@ -93,6 +108,7 @@ impl http_body::Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
+        this.was_read = true;
         let body = this.body.as_mut().expect(ALIVE);
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
             this.client.sent_body();

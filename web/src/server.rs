@@ -210,12 +210,10 @@ async fn answer(
 ) -> Result<Response<AnswerBody>, Infallible> {
     let due = client.begins_request();
     let unread = Unread::default();
-    let is_invited = request.headers().contains_key(header::EXPECT);
+    let asked = request.headers().contains_key(header::EXPECT);
     let request = request.map(|body| Body::new(RequestBody::new(body, due, client.clone(), unread.clone())));
     let mut response = routes.oneshot(request).await?;
-    if !is_invited {
-        unread.discard().await;
-    }
+    unread.discard(&client, asked).await;
     if client.is_too_slow() {
         if response.status() != StatusCode::REQUEST_TIMEOUT {
             response = Response::new(Body::empty());

@@ -58,16 +58,21 @@ async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
     }
 }
 
-/// Nobody tries the mail any more. If it is on its way all the same, that is waited for.
+/// Nobody tries the mail any more. If it is on its way all the same, its own end says what became of it.
 pub async fn give_up(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
-    match claim(db, mailer, id, kind).await? {
-        Ok(Claimed { slot, .. }) => {
-            note_rejected(slot, id, kind, &Rejection { code: None, reason: "given_up" }, at).await?;
-            Ok(MailOutcome::Rejected)
-        }
-        Err(outcome) => Ok(outcome),
+    let message_id = mailer.full_message_id(&message_id(id, kind));
+    let mut slot = match mails::claim(db, id, kind, &message_id, LONGEST).await? {
+        Ok(slot) => slot,
+        Err(Unneeded::AlreadySent | Unneeded::UnderWay) => return Ok(MailOutcome::AlreadySent),
+        Err(Unneeded::AlreadyRejected) => return Ok(MailOutcome::Rejected),
+        Err(Unneeded::Moot) => return Ok(skipped(id, kind)),
+    };
+    if kind.code_drawn_for().is_some() && slot.unsent_code().await?.is_none() {
+        return Ok(skipped(id, kind));
     }
+    note_rejected(slot, id, kind, &Rejection { code: None, reason: "given_up" }, at).await?;
+    Ok(MailOutcome::Rejected)
 }
 
 /// A mail that is still to be sent.

@@ -78,7 +78,7 @@ impl Fault {
     /// - replies to who is not logged in, [`NOT_LOGGED_IN`];
     /// - by RFC 3463, X.1.7 and X.1.8, the sender's address, and X.7, policy: we may not relay, or are on a list. Only
     ///   of a content that was looked at, X.7.1 is a word on the mail; others are about our keys and DNS (RFC 7372);
-    /// - X.5: it does not understand us; and without a code, that it does not relay.
+    /// - X.5.1, X.5.2, X.5.4: it does not understand us; and without a code, that it does not relay.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::NeedsUtf8 => true,
@@ -105,12 +105,17 @@ impl Fault {
 /// By the first code of RFC 3463 in the reply. Many servers have none where they do not relay for us.
 fn is_about_us(stage: Stage, reply: &str) -> bool {
     match reply.split_ascii_whitespace().find_map(enhanced) {
-        Some((1, 7 | 8) | (5, _)) => true,
+        Some((1, 7 | 8) | (5, 1 | 2 | 4)) => true,
         Some((7, 1)) => stage != Stage::Content,
         Some((7, _)) => true,
         Some(_) => false,
-        None => stage == Stage::Recipient && reply.to_ascii_lowercase().contains("relay"),
+        None => stage == Stage::Recipient && reply.split_ascii_whitespace().any(is_about_relaying),
     }
+}
+
+fn is_about_relaying(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| ",.;:!()".contains(c)).to_ascii_lowercase();
+    ["relay", "relaying", "relayed"].contains(&word.as_str())
 }
 
 /// Subject and detail of such a code: `5.7.1`, `#5.7.1`, `(5.7.1)`.
@@ -358,6 +363,8 @@ mod tests {
             (&[("RCPT", "550 #5.7.1 not from you")], false),
             (&[("RCPT", "550-rejected by policy\r\n550 5.7.1 relay denied")], false),
             (&[("RCPT", "502 5.5.1 what")], false),
+            (&[("RCPT", "550 5.5.0 mailbox unavailable")], true),
+            (&[("RCPT", "550 unknown user <ann@relay.example>")], true),
             (&[("DATA", "250 yes")], false),
             (&[(".", "354 go on")], false),
             (&[("DATA", "554 5.7.1 spam")], true),

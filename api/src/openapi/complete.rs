@@ -55,7 +55,7 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
             if let Some(schema) = parameter.get_mut("schema") {
                 let of = match name.as_str() {
                     "id" if path.contains("/orders/") => "Order",
-                    "id" => "Exception",
+                    "id" => "ExceptionRecord",
                     "sku" if is_in_path => "Product",
                     _ => "",
                 };

@@ -42,10 +42,10 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Payment", "state") => ("PaymentState", PaymentState::WORDS.to_vec()),
         ("Refund", "state") => ("RefundState", RefundState::WORDS.to_vec()),
         ("Refund", "source") => ("RefundSource", RefundSource::WORDS.to_vec()),
-        ("Exception" | "", "state") => ("ExceptionState", exception::State::WORDS.to_vec()),
-        ("Exception", "kind") => ("ExceptionKind", exception::Kind::WORDS.to_vec()),
-        ("Exception" | "Resolve", "action") => ("ExceptionAction", Action::WORDS.to_vec()),
-        ("Exception", "resolved_by") => ("ResolvedBy", exception::ResolvedBy::WORDS.to_vec()),
+        ("ExceptionRecord" | "", "state") => ("ExceptionState", exception::State::WORDS.to_vec()),
+        ("ExceptionRecord", "kind") => ("ExceptionKind", exception::Kind::WORDS.to_vec()),
+        ("ExceptionRecord" | "Resolve", "action") => ("ExceptionAction", Action::WORDS.to_vec()),
+        ("ExceptionRecord", "resolved_by") => ("ResolvedBy", exception::ResolvedBy::WORDS.to_vec()),
         ("OrderChange", "kind") => ("ChangeKind", change::Kind::WORDS.to_vec()),
         ("OrderChange", "state") => ("ChangeState", change::State::WORDS.to_vec()),
         ("Movement", "kind") => ("MovementKind", Movement::WORDS.to_vec()),
@@ -71,9 +71,9 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
 fn id(schema: &str, name: &str) -> Option<&'static str> {
     Some(match (schema, name) {
         ("Order", "id") | (_, "order_id" | "order") => "ord",
-        ("Payment", "id") | ("Exception" | "", "payment_id") => "pay",
+        ("Payment", "id") | ("ExceptionRecord" | "", "payment_id") => "pay",
         ("Refund", "id") => "re",
-        ("Exception", "id") | (_, "exception_id") => "exc",
+        ("ExceptionRecord", "id") | (_, "exception_id") => "exc",
         ("OrderChange", "id") | ("", "change_id") => "chg",
         _ => return None,
     })

@@ -118,9 +118,11 @@ fn shares(paid: &[Paid], amount: i64) -> impl Iterator<Item = (&Paid, i64)> {
 }
 
 async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>> {
-    let hash =
-        sqlx::query_scalar!("SELECT request_hash FROM refunds WHERE idempotency_key = $1", idempotency.key);
-    match hash.fetch_optional(&mut **tx).await?.flatten() {
+    let hash = sqlx::query_scalar!(
+        r#"SELECT request_hash AS "request_hash!" FROM refunds WHERE idempotency_key = $1"#,
+        idempotency.key
+    );
+    match hash.fetch_optional(&mut **tx).await? {
         None => Ok(None),
         Some(hash) if hash != idempotency.request_hash => Err(Error::KeyReused),
         Some(_) => {

@@ -47,7 +47,7 @@ pub struct Refund {
     pub captured: i64,
     pub reason: String,
     pub restock: bool,
-    /// What it brings back to the shelf.
+    /// What it brings back, as far as that was looked up.
     pub units: Json<Units>,
     pub source: RefundSource,
     /// The first of the refunds that answer one request together, if it is not this one.
