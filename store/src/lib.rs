@@ -13,6 +13,7 @@ mod error;
 pub mod exceptions;
 mod executor;
 pub mod figures;
+mod idempotency;
 pub mod inbox;
 mod lease;
 pub mod ledger;
@@ -24,6 +25,7 @@ pub mod payments;
 mod placement_batcher;
 mod pool;
 pub mod products;
+mod random;
 mod reach;
 pub mod received;
 pub mod refunds;
@@ -33,36 +35,17 @@ mod settlement_batcher;
 pub mod settlements;
 pub mod stays;
 pub mod stock;
+mod time;
 pub mod timeline;
 
 pub use error::{Error, Result};
 pub use executor::{Connection, Tx};
+pub use idempotency::Idempotency;
 pub use lease::{GRACE, Lease};
 pub use migrate::Readiness;
 pub use placement_batcher::PlacementBatcher;
 pub use pool::{Db, Pooler};
+pub use random::random;
 pub use settlement_batcher::SettlementBatcher;
 
-use domain::Timestamp;
-use jiff_sqlx::ToSqlx as _;
-
-/// A time as PostgreSQL stores it.
-type SqlTime = jiff_sqlx::Timestamp;
-
-fn sql(at: Timestamp) -> SqlTime {
-    at.to_sqlx()
-}
-
-/// Random bytes from the operating system: for ids, and for secrets.
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system has randomness once it runs programs");
-    bytes
-}
-
-/// Which request this is: the client's key, and a hash of what it asked for.
-#[derive(Debug, Clone)]
-pub struct Idempotency {
-    pub key: String,
-    pub request_hash: Vec<u8>,
-}
+use time::{SqlTime, sql};

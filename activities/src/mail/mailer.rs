@@ -20,10 +20,7 @@ use store::mails::Rejection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::{
-    smtp::{Fault, Server},
-    template::Text,
-};
+use super::{reply::Fault, smtp::Server, template::Text};
 
 /// Mails on their way at once. Each holds a database connection while the mail server is asked.
 const MAX_AT_ONCE: usize = 8;

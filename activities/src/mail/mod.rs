@@ -1,6 +1,7 @@
 //! Mails to customers: at most one of each kind per order, never a reminder after payment.
 
 mod mailer;
+mod reply;
 mod smtp;
 mod template;
 

@@ -1,0 +1,7 @@
+//! Which request this is: the client's key, and a hash of what it asked for.
+
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    pub key: String,
+    pub request_hash: Vec<u8>,
+}

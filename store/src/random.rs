@@ -1,0 +1,7 @@
+//! Random bytes from the operating system: for ids, and for secrets.
+
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has randomness once it runs programs");
+    bytes
+}
