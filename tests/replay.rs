@@ -6,7 +6,7 @@
 //! and some others from when changes were updates (ADR 25).
 //!
 //! Record with `cargo test --test blackbox -- --ignored record_histories` (or `record_money`,
-//! `record_stays`, `record_codes`).
+//! `record_stays`, `record_codes`, `record_mails`).
 
 use std::{fs, path::PathBuf};
 
@@ -17,7 +17,7 @@ use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOption
 use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
 
 use crate::{
-    harness::{Api, Setup, Shop, eventually, unique},
+    harness::{Api, Setup, Shop, Smtp, eventually, unique},
     stays::code,
 };
 
@@ -45,7 +45,7 @@ async fn recorded_histories_replay() {
         replayer.replay_workflow(history).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         replayed += 1;
     }
-    assert!(replayed >= 27, "{replayed} histories");
+    assert!(replayed >= 28, "{replayed} histories");
 }
 
 #[tokio::test]
@@ -203,6 +203,26 @@ async fn record_codes() {
     let code = code(&shop.mails(&id).await.pop().unwrap());
     shop.check_in(&id, &code).await.is(200);
     record(&shop, "stay_new_code", &id).await;
+    shop.close();
+}
+
+/// A mail that was tried in vain until the next one was due.
+#[tokio::test]
+#[ignore = "writes tests/histories anew"]
+async fn record_mails() {
+    let smtp = Smtp::start().await;
+    let setup = Setup { smtp_url: Some(smtp.url.clone()), without_payload_key: true, ..Setup::default() };
+    let shop = Shop::with(setup).await;
+    shop.stock("tea", 1250, 10).await;
+    smtp.refuse("RCPT TO", "450 4.2.0 come back later");
+    let policy = json!({"payment_window": "PT40M", "reminders": ["PT10M", "PT20M"]});
+    let id = shop.place_with(&[("tea", 1)], policy).await;
+    shop.fast_forward(&id, "PT21M").await;
+    shop.until_told(&id, "mail.rejected").await;
+    smtp.relent();
+    shop.pay(&id).await;
+    shop.until(&id, "completed").await;
+    record(&shop, "mail_given_up", &id).await;
     shop.close();
 }
 
