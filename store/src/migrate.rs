@@ -47,7 +47,7 @@ impl Db {
                 Pooler::Transaction => self.migrate_in_one().await,
             };
             match migrated {
-                Err(error) if is_in_the_way(&error) && since.elapsed() - began.elapsed() < PATIENCE => {
+                Err(error) if is_in_the_way(&error) && began.duration_since(since) < PATIENCE => {
                     if began.elapsed() > PAUSE {
                         since = Instant::now(); // it has worked, not waited
                     }

@@ -59,13 +59,14 @@ async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
     }
 }
 
-/// Nobody tries the mail any more. If it is on its way all the same, its own end says what became of it.
+/// Nobody tries the mail any more. If it is on its way all the same, that is waited for: some minutes at the most.
 pub async fn give_up(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
     let message_id = mailer.full_message_id(&message_id(id, kind));
     let mut slot = match mails::claim(db, id, kind, &message_id, LONGEST).await? {
         Ok(slot) => slot,
-        Err(Unneeded::AlreadySent | Unneeded::UnderWay) => return Ok(MailOutcome::AlreadySent),
+        Err(Unneeded::AlreadySent) => return Ok(MailOutcome::AlreadySent),
+        Err(Unneeded::UnderWay) => anyhow::bail!("the mail is on its way, and not taken yet"),
         Err(Unneeded::AlreadyRejected) => return Ok(MailOutcome::Rejected),
         Err(Unneeded::Moot) => return Ok(skipped(id, kind)),
     };
