@@ -70,6 +70,7 @@ mod restock_stays;
 mod spellings;
 mod stays;
 mod stays_deadline;
+mod steps;
 mod stock;
 mod stripe;
 mod temporal_view;
