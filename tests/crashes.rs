@@ -79,6 +79,31 @@ async fn check_completed_once(shop: &Shop, id: &str) {
     assert_eq!(ids.len(), 1, "{ids:?}");
 }
 
+/// The provider has closed an attempt to pay, and the worker that asked for it dies without its answer.
+#[tokio::test]
+async fn a_worker_dies_before_it_heard_that_an_attempt_is_closed() {
+    let mut shop = Shop::open().await;
+    shop.stock("tea", 1250, 10).await;
+    let id = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
+    shop.attempt(&id).await;
+    shop.until_told(&id, "workflow.started").await;
+    shop.kill_worker();
+    let mut deaf = shop.another_worker(&[("HOLDFAST_SANDBOX_URL", shop.deaf_line().await)]).await;
+    let cancel = format!("/v1/orders/{id}/cancel");
+    shop.api.impatient().post(&cancel, &json!({})).await.is(202);
+    let is_closed = async || (shop.booked(&id).await == ["cancelled"]).then_some(());
+    eventually("the provider closed it", is_closed).await;
+    deaf.kill();
+    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+
+    shop.start_worker();
+    assert_eq!(shop.until_mailed(&id, "cancelled").await, ["cancelled"]);
+    assert_eq!(shop.attempt_states(&id).await, ["cancelled"]);
+    let story = shop.story(&id).await;
+    assert_eq!(story.iter().filter(|told| *told == "stock.released").count(), 1, "{story:?}");
+    shop.close();
+}
+
 /// An API that cannot reach the engine answers, and dies: a worker's sweeper takes over.
 #[tokio::test]
 async fn an_api_dies_after_its_answers_before_the_engine_knew() {

@@ -13,6 +13,10 @@
 //! view is the subject. `repeats.rs`, `batches.rs` and `interleavings.rs` alone play a process by themselves and call `store`. Tests wait for
 //! conditions with a deadline, never for a time, and nothing is tried twice to make it pass.
 #![allow(clippy::unwrap_used)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test is an edge: its clock and environment are the machine's"
+)]
 
 mod harness;
 
@@ -66,6 +70,7 @@ mod restock_stays;
 mod spellings;
 mod stays;
 mod stays_deadline;
+mod steps;
 mod stock;
 mod stripe;
 mod temporal_view;

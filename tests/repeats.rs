@@ -14,7 +14,7 @@ use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use store::{
     Db, SettlementBatcher,
-    mails::{self, Unneeded},
+    mails::{self, Rejection, Unneeded},
     orders::{self, Closed, Settled},
 };
 
@@ -152,6 +152,10 @@ async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
     assert_eq!(claim(&first, MailKind::Reminder(1)).await.err(), Some(Unneeded::AlreadySent));
     assert!(claim(&first, MailKind::Reminder(2)).await.is_ok());
 
+    let given_up = Rejection { code: None, reason: "given_up" };
+    claim(&second, MailKind::Reminder(2)).await.unwrap().rejected(&given_up, now).await.unwrap();
+    assert_eq!(claim(&second, MailKind::Reminder(2)).await.err(), Some(Unneeded::AlreadyRejected));
+
     // Money counts from the moment its webhook was stored, also before the workflow has seen it.
     shop.pay_with(&first, json!({"amount": 1})).await;
     assert!(claim(&first, MailKind::Reminder(2)).await.is_ok());
@@ -216,6 +220,23 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
     assert_eq!(shop.story(&expired).await[3..], ["order.expired", "stock.released"]);
     assert_eq!(shop.story(&extended).await[3..], ["order.extended"]);
     assert_eq!(shop.level("tea").await, (10, 2));
+    shop.close();
+}
+
+#[tokio::test]
+async fn what_is_fulfilled_again_was_fulfilled_once() {
+    let (shop, db, settlements) = by_hand().await;
+    let id = shop.place_with(&[("tea", 1)], json!({"fulfilment": "manual"})).await;
+    shop.until_told(&id, "workflow.started").await;
+    let (order, now) = (id.parse().unwrap(), Timestamp::now());
+    let unpaid = orders::fulfil(&db, order, now).await.unwrap();
+    assert_eq!(unpaid, Closed::Refused(Status::AwaitingPayment));
+    settlements.settle(order, &report("right", 1250), now).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(orders::fulfil(&db, order, now).await.unwrap(), Closed::Done);
+    }
+    let story = shop.story(&id).await;
+    assert_eq!(story.iter().filter(|told| *told == "order.completed").count(), 1, "{story:?}");
     shop.close();
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn reconcile(
     let Some(provider) = providers.get(&step.provider) else {
         anyhow::bail!("the payment provider {} is not configured", step.provider);
     };
-    // The machine's clock: a provider's statement know nothing of skipped time.
+    #[expect(clippy::disallowed_methods, reason = "a provider's statement knows nothing of skipped time")]
     let now = Timestamp::now();
     let from = match settlements::read_until(db, &step.provider).await? {
         Some(until) => until.min(now).saturating_sub(OVERLAP)?,

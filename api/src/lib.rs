@@ -110,6 +110,7 @@ impl App {
 }
 
 /// Now, as PostgreSQL can store it: an answer must show the same time as a later read.
+#[expect(clippy::disallowed_methods, reason = "the edge: every request takes its time from here")]
 fn now() -> Timestamp {
     let now = Timestamp::now();
     now.round(Unit::Microsecond).unwrap_or(now)

@@ -155,6 +155,7 @@ fn pick(found: &[PgBin], major: Option<u32>) -> Option<PgBin> {
 }
 
 /// Every executable of that name on PATH, in order.
+#[expect(clippy::disallowed_methods, reason = "PATH is no setting of ours")]
 fn on_path(name: &str) -> impl Iterator<Item = PathBuf> {
     let dirs: Vec<_> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
     let name = name.to_owned();

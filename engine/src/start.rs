@@ -50,6 +50,10 @@ impl Engine {
     ) -> Result<StartWorkflowExecutionRequest, PayloadConversionError> {
         let context = SerializationContextData::Workflow(WorkflowSerializationContext::new());
         let input = client.data_converter().to_payloads(&context, &input(start)).await?;
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the engine takes a delay, and what it counts from is this moment"
+        )]
         let delay = start.first_alarm.map(|at| Duration::try_from(at.duration_since(Timestamp::now())));
         let metadata = UserMetadata {
             summary: Some(clear(&summary(start))?),

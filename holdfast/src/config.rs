@@ -222,6 +222,7 @@ pub fn mail_from() -> String {
 }
 
 /// A variable that is set and not empty, without the white space around it: files and forms leave a line's end behind.
+#[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
 pub fn optional(name: &str) -> Option<String> {
     env::var_os(name)
         .map(|value| value.to_string_lossy().into_owned())

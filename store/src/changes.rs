@@ -181,6 +181,8 @@ async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) 
 /// Asks for the end of a paid order whose money has all gone back, in the transaction that recorded so. The workflow is
 /// told by the sweeper.
 pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
+    #[expect(clippy::disallowed_methods, reason = "the sweeper, too, goes by the machine's clock")]
+    let dispatch_after = Timestamp::now();
     sqlx::query!(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, requested_at, dispatch_after)
          SELECT $2, id, $3, $4, ''::bytea, $5, $6 FROM orders
@@ -192,7 +194,7 @@ pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) 
         Request::EndRefunded.kind().as_str(),
         Json(Request::EndRefunded) as _,
         sql(at),
-        sql(Timestamp::now()) // by the machine's clock, as the sweeper goes
+        sql(dispatch_after)
     )
     .execute(&mut **tx)
     .await?;

@@ -129,6 +129,7 @@ impl Db {
     /// a connection that the next one gets.
     async fn begin_with(&self, begin: String) -> Result<Tx> {
         let pool = self.pool.clone();
+        #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
         let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(begin)).await });
         // A task that nobody aborts ends without its result only with the whole runtime.
         let tx = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;

@@ -56,6 +56,10 @@ pub fn init(service: &'static str, format: Format) -> anyhow::Result<Guard> {
         Format::Json => text.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
         Format::Text => text.compact().boxed(),
     };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "named by the convention of all Rust programs, and read before there are settings"
+    )]
     let filter = match std::env::var("RUST_LOG") {
         Ok(filter) if !filter.is_empty() => {
             EnvFilter::try_new(filter).context("RUST_LOG must look like info,holdfast=debug")?
@@ -66,6 +70,10 @@ pub fn init(service: &'static str, format: Format) -> anyhow::Result<Guard> {
     Ok(Guard(provider))
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "OpenTelemetry's own variables, which its exporter reads as well"
+)]
 fn tracer_provider(service: &'static str) -> anyhow::Result<Option<SdkTracerProvider>> {
     let endpoint = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
     if !endpoint.iter().any(|name| std::env::var(name).is_ok_and(|url| !url.is_empty())) {

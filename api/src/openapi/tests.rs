@@ -26,6 +26,7 @@ fn operations(document: &Value) -> Vec<(String, &Value)> {
 
 /// Set `HOLDFAST_UPDATE_OPENAPI=1` to write it anew.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a developer's switch")]
 fn the_published_document_is_this_one() {
     let text = serde_json::to_string_pretty(&document()).expect("JSON") + "\n";
     if std::env::var_os("HOLDFAST_UPDATE_OPENAPI").is_some() {

@@ -23,11 +23,12 @@ const PRODUCTS: [(&str, &str, &str, i64); 3] = [
 ];
 
 /// Adds what is not there yet; what was changed since is left alone.
+#[expect(clippy::disallowed_methods, reason = "a program's start is the edge")]
 pub async fn seed(db: &Db) -> anyhow::Result<()> {
-    seed_room(db).await?;
+    let at = Timestamp::now();
+    seed_room(db, at).await?;
     for (sku, name, description, unit_price) in PRODUCTS {
         let sku = Sku::parse(sku)?;
-        let at = Timestamp::now();
         put_new(db, &sku, &wanted(Kind::Goods, name, description, unit_price)?, at).await?;
         // The key makes this happen once, also if the last start was killed right here.
         let once = Idempotency { key: format!("dev-seed-{sku}"), request_hash: Vec::new() };
@@ -37,8 +38,8 @@ pub async fn seed(db: &Db) -> anyhow::Result<()> {
 }
 
 /// A room with two months of nights. When these are over, it has them anew.
-async fn seed_room(db: &Db) -> anyhow::Result<()> {
-    let (sku, at) = (Sku::parse("room-garden")?, Timestamp::now());
+async fn seed_room(db: &Db, at: Timestamp) -> anyhow::Result<()> {
+    let sku = Sku::parse("room-garden")?;
     let room = wanted(Kind::Stay, "Garden room", "Two beds, and a door to the garden", 9500)?;
     put_new(db, &sku, &room, at).await?;
     let breakfast =

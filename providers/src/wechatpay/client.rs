@@ -1,5 +1,7 @@
 //! HTTP to WeChat Pay: signs what is asked, believes only answers that are signed, and sorts errors.
 
+#![expect(clippy::disallowed_methods, reason = "signatures are dated by the real time")]
+
 use std::time::Duration;
 
 use domain::Timestamp;

@@ -74,7 +74,9 @@ impl WechatPay {
             }
             Method::Jsapi => {
                 let JsapiAnswer { prepay_id } = self.client.post(&path("jsapi"), prepay).await?;
-                self.jsapi_client(&prepay_id, Timestamp::now())
+                #[expect(clippy::disallowed_methods, reason = "signatures are dated by the real time")]
+                let now = Timestamp::now();
+                self.jsapi_client(&prepay_id, now)
             }
         }
     }

@@ -53,8 +53,8 @@ impl OrderWorkflow {
         let settlement = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
         ctx.state_mut(|s| {
             s.attempts_open = settlement.attempts_open;
-            if let (Some(facts), Some(due)) = (&mut s.facts, settlement.still_due) {
-                facts.still_due = Some(due);
+            if let Some(due) = settlement.still_due {
+                s.facts_mut().still_due = Some(due);
             }
         });
         match settlement.settled {
@@ -167,11 +167,7 @@ impl OrderWorkflow {
         match step(ctx, OrderSteps::end_stay, input, DATABASE, "close as unused").await? {
             Outcome::Done => Self::enter(ctx, Status::Completed, None),
             // Some of its nights were given back: what is left ends at another time.
-            Outcome::NotDue(end) => ctx.state_mut(|s| {
-                if let Some(facts) = &mut s.facts {
-                    facts.stays_end_at = Some(end);
-                }
-            }),
+            Outcome::NotDue(end) => ctx.state_mut(|s| s.facts_mut().stays_end_at = Some(end)),
             // It ended otherwise, in a task that was thrown away before the customer was told.
             Outcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
             Outcome::AttemptsOpen | Outcome::Refunded => {} // said to others
@@ -188,9 +184,7 @@ impl OrderWorkflow {
         }
         ctx.upsert_search_attributes([names::ORDER_STATUS.value_set(status.to_string())]);
         ctx.state_mut(|s| {
-            if let Some(facts) = &mut s.facts {
-                facts.status = status;
-            }
+            s.facts_mut().status = status;
             s.mails.retain(|mail| !mail.asks_for_payment());
             s.mails.extend(mail);
             if status == Status::Paid && s.facts().stays_end_at.is_some() {
@@ -204,9 +198,7 @@ impl OrderWorkflow {
         ctx.state_mut(|s| {
             s.asking_since = None;
             s.unclear = false;
-            if let Some(facts) = &mut s.facts {
-                facts.payment_due_at = due;
-            }
+            s.facts_mut().payment_due_at = due;
         });
     }
 }
@@ -218,10 +210,9 @@ impl OrderWorkflow {
         ctx.state_mut(|s| {
             let begun = u8::try_from(s.reminders_begun).unwrap_or(u8::MAX);
             s.reminders_begun = 0;
-            if let Some(facts) = &mut s.facts {
-                facts.reminders_sent = facts.reminders_sent.saturating_add(begun);
-                facts.reminders_at = reminders_at.into_iter().filter(|at| *at > now).collect();
-            }
+            let facts = s.facts_mut();
+            facts.reminders_sent = facts.reminders_sent.saturating_add(begun);
+            facts.reminders_at = reminders_at.into_iter().filter(|at| *at > now).collect();
         });
     }
 }

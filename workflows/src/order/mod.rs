@@ -62,7 +62,7 @@ pub struct OrderState {
 pub(crate) enum Event {
     Payment(PaymentReport),
     Change(ChangeId),
-    /// AttemptsClosed by an update, as changes were before they were stored.
+    /// Asked for by an update, as changes were before they were stored.
     Request(Ticket, Request),
     /// Somebody pressed "cancel" in the Temporal UI.
     WorkflowCancelled,
@@ -72,9 +72,9 @@ pub(crate) enum Event {
 pub(crate) type Ticket = u64;
 
 #[workflow]
-#[derive(Default)]
 pub struct OrderWorkflow {
-    order: Option<OrderId>,
+    order: OrderId,
+    /// What `reserve` told, the first step; a run that goes on has it from the run before.
     facts: Option<Facts>,
     /// The status that was entered last, with its mail.
     entered: Option<Status>,
@@ -99,17 +99,21 @@ pub struct OrderWorkflow {
 
 #[workflow_methods]
 impl OrderWorkflow {
+    #[init]
+    fn new(_ctx: &WorkflowContextView, input: OrderInput) -> Self {
+        let begun = Self::begun(input.order);
+        match input.resumed {
+            Some(resumed) => begun.resume(resumed),
+            None => begun,
+        }
+    }
+
     #[run(name = "order")]
-    pub async fn run(ctx: &mut WorkflowContext<Self>, input: OrderInput) -> WorkflowResult<String> {
-        let OrderInput { order, resumed } = input;
-        match resumed {
-            Some(resumed) => ctx.state_mut(|s| s.resume(order, resumed)),
-            None => {
-                if let Err(why) = Self::reserve(ctx, order).await? {
-                    Self::refuse_all(ctx).await;
-                    return Ok(why);
-                }
-            }
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<String> {
+        let is_new = ctx.state(|s| s.facts.is_none());
+        if is_new && let Err(why) = Self::reserve(ctx).await? {
+            Self::refuse_all(ctx).await;
+            return Ok(why);
         }
         while let Some(todo) = Self::next(ctx).await {
             match todo {
@@ -197,9 +201,29 @@ impl OrderWorkflow {
 }
 
 impl OrderWorkflow {
+    /// An order of which no more is known than that it was placed.
+    fn begun(order: OrderId) -> Self {
+        Self {
+            order,
+            facts: None,
+            entered: None,
+            events: VecDeque::new(),
+            waiting: Vec::new(),
+            tickets: 0,
+            answers: BTreeMap::new(),
+            mails: VecDeque::new(),
+            reminders_begun: 0,
+            cancel_seen: false,
+            attempts_open: false,
+            asking_since: None,
+            unclear: false,
+            details: String::new(),
+        }
+    }
+
     /// The first step: the order exists and holds its stock.
-    async fn reserve(ctx: &WorkflowContext<Self>, order: OrderId) -> WorkflowResult<Result<(), String>> {
-        let input = ReserveInput { order, at: now(ctx) };
+    async fn reserve(ctx: &WorkflowContext<Self>) -> WorkflowResult<Result<(), String>> {
+        let input = ReserveInput { order: ctx.state(Self::order), at: now(ctx) };
         let facts = match step(ctx, OrderSteps::reserve, input, timeouts::DATABASE, "hold the stock").await? {
             Reserved::Refused(why) => return Ok(Err(why)),
             Reserved::Held(facts) => facts,
@@ -210,10 +234,7 @@ impl OrderWorkflow {
             ctx.upsert_search_attributes([status, names::CUSTOMER_ID.value_set(facts.customer_id.clone())]);
         }
         let status = facts.status;
-        ctx.state_mut(|s| {
-            s.order = Some(order);
-            s.facts = Some(facts);
-        });
+        ctx.state_mut(|s| s.facts = Some(facts));
         if status != Status::AwaitingPayment {
             // It took the place of an ended order, or somebody terminated the workflow that was here before.
             Self::enter(ctx, status, mail_of(status));
@@ -258,11 +279,15 @@ impl OrderWorkflow {
     }
 
     fn order(&self) -> OrderId {
-        self.order.expect("set by reserve, before the main loop")
+        self.order
     }
 
     fn facts(&self) -> &Facts {
         self.facts.as_ref().expect("set by reserve, before the main loop")
+    }
+
+    fn facts_mut(&mut self) -> &mut Facts {
+        self.facts.as_mut().expect("set by reserve, before the main loop")
     }
 
     fn status(&self) -> Status {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use domain::{OrderId, Timestamp, mail::MailKind, order::Status};
+use domain::{Timestamp, mail::MailKind, order::Status};
 use serde::{Deserialize, Serialize};
 use temporalio_workflow::{ContinueAsNewOptions, WorkflowContext, WorkflowTermination};
 
@@ -22,17 +22,11 @@ pub struct Resumed {
 }
 
 impl OrderWorkflow {
-    pub(crate) fn resume(&mut self, order: OrderId, resumed: Resumed) {
+    pub(crate) fn resume(self, resumed: Resumed) -> Self {
         let Resumed { facts, entered, mails, reminders_begun, attempts_open, asking_since, unclear } =
             resumed;
-        self.order = Some(order);
-        self.facts = Some(facts);
-        self.entered = entered;
-        self.mails = mails;
-        self.reminders_begun = reminders_begun;
-        self.attempts_open = attempts_open;
-        self.asking_since = asking_since;
-        self.unclear = unclear;
+        let facts = Some(facts);
+        Self { facts, entered, mails, reminders_begun, attempts_open, asking_since, unclear, ..self }
     }
 
     /// A signal that comes in this very moment makes the server refuse the end of the run; then the loop goes on.
