@@ -14,6 +14,7 @@ use domain::{
     payment::{Action, RefundSource, RefundState},
     stock::Sku,
 };
+use jiff::civil::date;
 use serde_json::{Value, json};
 
 const UUID: uuid::Uuid = uuid::Uuid::from_u128(7);
@@ -23,7 +24,7 @@ const HEX: &str = "00000000000000000000000000000007";
 type Case = (OrderEvent, Value, Option<Value>);
 
 fn eur() -> Currency {
-    Currency::parse("EUR").unwrap()
+    Currency::parse("EUR").expect("a currency")
 }
 
 fn received() -> ReceivedMoney {
@@ -31,14 +32,14 @@ fn received() -> ReceivedMoney {
 }
 
 fn time(text: &str) -> Timestamp {
-    text.parse().unwrap()
+    text.parse().expect("a time")
 }
 
 fn lines() -> Vec<EventLine> {
-    let stay = Span { from: "2026-07-01".parse().unwrap(), to: "2026-07-03".parse().unwrap() };
+    let stay = Span { from: date(2026, 7, 1), to: date(2026, 7, 3) };
     vec![
-        EventLine { sku: Sku::parse("tea").unwrap(), quantity: 2, stay: None },
-        EventLine { sku: Sku::parse("room").unwrap(), quantity: 1, stay: Some(stay) },
+        EventLine { sku: Sku::from_store("tea".to_owned()), quantity: 2, stay: None },
+        EventLine { sku: Sku::from_store("room".to_owned()), quantity: 1, stay: Some(stay) },
     ]
 }
 
