@@ -17,18 +17,20 @@ use crate::{
 
 /// Declares the words and the shapes together, so that no type can lack either.
 macro_rules! events {
-    ($( $(#[$meta:meta])* $name:ident = $word:literal $data:tt, )+) => {
+    ($( $(#[$meta:meta])* $name:ident = $word:tt $data:tt, )+) => {
         text_enum! {
             pub enum EventType("type") {
                 $( $name = $word, )+
             }
         }
 
-        /// An event with its data, as the timeline has it. What is skipped there is only in the outbox.
+        /// An event with its data, as the timeline has it.
+        // What is skipped is only in the outbox.
         #[derive(Debug, Clone, PartialEq, Serialize)]
-        #[serde(untagged)]
+        #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+        #[serde(tag = "type", content = "data")]
         pub enum OrderEvent {
-            $( $(#[$meta])* $name $data, )+
+            $( $(#[$meta])* #[serde(rename = $word)] $name $data, )+
         }
 
         impl OrderEvent {
@@ -53,18 +55,18 @@ events! {
         #[serde(skip)]
         lines: Vec<EventLine>,
     },
-    /// Without lines: an order in the place of another holds what that one held.
+    /// Without lines, an order in the place of another holds what that one held.
     StockHeld = "stock.held" {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         lines: Vec<EventLine>,
     },
     WorkflowStarted = "workflow.started" {},
     ReminderSent = "reminder.sent" { number: u8 },
-    MailSent = "mail.sent" (Mail),
+    MailSent = "mail.sent" (MailData),
     /// The mail server will never take it.
     MailRejected = "mail.rejected" {
         #[serde(flatten)]
-        mail: Mail,
+        mail: MailData,
         /// The server's reply, if it was the server that refused.
         code: Option<u16>,
         reason: String,
@@ -118,20 +120,20 @@ events! {
     CheckInLocked = "check_in.locked" { wrong_attempts: i32 },
     RefundRequested = "refund.requested" {
         #[serde(flatten)]
-        refund: Refund,
+        refund: RefundData,
         source: RefundSource,
     },
     RefundFailed = "refund.failed" {
         #[serde(flatten)]
-        refund: Refund,
+        refund: RefundData,
         state_text: String,
     },
     /// The provider says something of a refund of ours that is not what was asked.
     RefundContradicted = "refund.contradicted" { refund_id: RefundId, said: RefundSaid },
-    PaymentRefunded = "payment.refunded" (Refund),
-    PaymentDisputed = "payment.disputed" (Dispute),
-    DisputeWon = "dispute.won" (Dispute),
-    DisputeLost = "dispute.lost" (Dispute),
+    PaymentRefunded = "payment.refunded" (RefundData),
+    PaymentDisputed = "payment.disputed" (DisputeData),
+    DisputeWon = "dispute.won" (DisputeData),
+    DisputeLost = "dispute.lost" (DisputeData),
     ExceptionRaised = "exception.raised" {
         exception_id: ExceptionId,
         #[serde(flatten)]
@@ -140,6 +142,7 @@ events! {
     ExceptionReopened = "exception.reopened" { exception_id: ExceptionId, amount: i64 },
     ExceptionResolved = "exception.resolved" {
         exception_id: ExceptionId,
+        #[cfg_attr(feature = "utoipa", schema(inline))]
         action: Action,
         note: String,
         /// None: a person.
@@ -151,7 +154,7 @@ events! {
 impl OrderEvent {
     /// The data as the timeline has it.
     pub fn data(&self) -> Value {
-        json!(self)
+        json!(self)["data"].take()
     }
 
     /// The data as the outbox has it. None: the event is nobody's but ours.
@@ -179,36 +182,36 @@ impl OrderEvent {
 
 /// Pieces of a SKU; of a stay, as many rooms in each night from one day to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct EventLine {
     pub sku: Sku,
     pub quantity: i64,
-    #[serde(flatten)]
-    pub stay: Option<Span>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Span {
-    pub from: Date,
-    /// The day of departure.
-    pub to: Date,
+    /// Of a stay: its first night.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Date>,
+    /// Of a stay: the day of departure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Date>,
 }
 
 impl From<&Line> for EventLine {
     fn from(line: &Line) -> Self {
-        let stay = line.stay.as_ref().map(|stay| Span { from: stay.from, to: stay.to });
-        Self { sku: line.sku.clone(), quantity: line.quantity, stay }
+        let (from, to) = line.stay.as_ref().map(|stay| (stay.from, stay.to)).unzip();
+        Self { sku: line.sku.clone(), quantity: line.quantity, from, to }
     }
 }
 
 impl From<Run> for EventLine {
     fn from(run: Run) -> Self {
-        Self { sku: run.sku, quantity: run.quantity, stay: run.stay.map(|(from, to)| Span { from, to }) }
+        let (from, to) = run.stay.unzip();
+        Self { sku: run.sku, quantity: run.quantity, from, to }
     }
 }
 
 /// Which mail it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mail {
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct MailData {
     pub kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_due_at: Option<Timestamp>,
@@ -216,7 +219,7 @@ pub struct Mail {
     pub change_id: Option<ChangeId>,
 }
 
-impl From<MailKind> for Mail {
+impl From<MailKind> for MailData {
     fn from(kind: MailKind) -> Self {
         let plain = |kind: String| Self { kind, payment_due_at: None, change_id: None };
         match kind {
@@ -231,6 +234,7 @@ impl From<MailKind> for Mail {
 
 /// Money that came by a provider's payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ReceivedMoney {
     pub provider: String,
     /// The provider's own.
@@ -246,7 +250,8 @@ impl ReceivedMoney {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refund {
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct RefundData {
     pub refund_id: RefundId,
     #[serde(flatten)]
     pub money: Money,
@@ -255,6 +260,7 @@ pub struct Refund {
 
 /// What a provider said of a refund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct RefundSaid {
     #[serde(flatten)]
     pub money: ReceivedMoney,
@@ -262,7 +268,8 @@ pub struct RefundSaid {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Dispute {
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct DisputeData {
     /// The provider's own.
     pub dispute_id: String,
     #[serde(flatten)]
@@ -273,15 +280,18 @@ pub struct Dispute {
 
 /// What an exception is about. It is stored with the exception, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ExceptionData {
+    #[cfg_attr(feature = "utoipa", schema(inline))]
     pub kind: exception::Kind,
     #[serde(flatten)]
-    pub cause: Cause,
+    pub cause: ExceptionCause,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(untagged)]
-pub enum Cause {
+pub enum ExceptionCause {
     Money(ReceivedMoney),
     /// A mail that the server will never take.
     Mail {
