@@ -16,6 +16,7 @@ pub mod check_in;
 pub mod collect;
 pub mod customer;
 pub mod email;
+pub mod event;
 pub mod exception;
 mod fold;
 pub mod id;

@@ -5,16 +5,16 @@
 use domain::{
     ChangeId, OrderId, Timestamp,
     check_in::{Code, MAX_WRONG},
+    event::OrderEvent,
     order::Status,
     stay::Stay,
 };
-use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::{Db, Error, Result, Tx, orders, random, retry::retry, returns, sql, timeline};
+use crate::{Db, Error, Result, Tx, order_events, orders, random, retry::retry, returns, sql};
 
 /// The stays of an order.
 pub(crate) async fn stays(tx: &mut Tx, order: OrderId) -> Result<Vec<Stay>> {
@@ -64,7 +64,7 @@ pub(crate) async fn renew(tx: &mut Tx, order: OrderId, change: ChangeId, at: Tim
     )
     .execute(&mut **tx)
     .await?;
-    timeline::append(tx, order, at, &[("check_in.code_renewed", json!({"change_id": change}))]).await
+    order_events::append(tx, order, at, &[OrderEvent::CodeRenewed { change_id: change }]).await
 }
 
 fn hash(salt: &[u8], code: &Code) -> Vec<u8> {
@@ -146,8 +146,8 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
         .await?;
         let left = MAX_WRONG - check_in.wrong_attempts - 1;
         if left == 0 {
-            timeline::append(&mut tx, id, at, &[("check_in.locked", json!({"wrong_attempts": MAX_WRONG}))])
-                .await?;
+            let event = OrderEvent::CheckInLocked { wrong_attempts: MAX_WRONG };
+            order_events::append(&mut tx, id, at, &[event]).await?;
         }
         tx.commit().await?;
         Ok(Verdict::Wrong(left))

@@ -3,16 +3,16 @@
 
 use domain::{
     DisputeId, OrderId, PaymentId, Timestamp,
-    money::Currency,
+    event::{self, OrderEvent},
+    money::{Currency, Money},
     payment::{DisputeReport, DisputeState},
 };
-use serde_json::json;
 
 use crate::{
-    Db, Error, Result, SqlTime, Tx, inbox, outbox, random,
+    Db, Error, Result, SqlTime, Tx, inbox, order_events, random,
     refunds::{self, lock_payment, origin, rebalance},
     retry::retry,
-    sql, timeline,
+    sql,
 };
 
 struct Dispute {
@@ -120,20 +120,20 @@ async fn apply_transition(
     before: Option<DisputeState>,
     at: Timestamp,
 ) -> Result<()> {
-    let data = json!({"dispute_id": dispute.provider_dispute_id, "amount": dispute.amount,
-                      "currency": dispute.currency, "state_text": dispute.state_text});
-    let began = before.is_none().then_some("payment.disputed");
+    let data = || event::DisputeData {
+        dispute_id: dispute.provider_dispute_id.clone(),
+        money: Money::new(dispute.amount, dispute.currency),
+        state_text: dispute.state_text.clone(),
+    };
+    let began = before.is_none().then(|| OrderEvent::PaymentDisputed(data()));
     let ended = match dispute.state {
         state if before == Some(state) => None,
         DisputeState::Open => None,
-        DisputeState::Won => Some("dispute.won"),
-        DisputeState::Lost => Some("dispute.lost"),
+        DisputeState::Won => Some(OrderEvent::DisputeWon(data())),
+        DisputeState::Lost => Some(OrderEvent::DisputeLost(data())),
     };
-    for kind in began.into_iter().chain(ended) {
-        timeline::append(tx, order, at, &[(kind, data.clone())]).await?;
-        outbox::append(tx, order, at, kind, data.clone()).await?;
-    }
-    Ok(())
+    let events: Vec<_> = began.into_iter().chain(ended).collect();
+    order_events::append(tx, order, at, &events).await
 }
 
 /// Gives disputes that were told before their capture to the order whose money it was.

@@ -5,6 +5,7 @@ mod unreadable;
 
 use domain::{
     DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
+    event::{ExceptionCause, ExceptionData, OrderEvent, ReceivedMoney},
     exception::{Kind, ResolvedBy, State},
     money::{Currency, Money},
     payment::{Action, PaymentReport},
@@ -13,8 +14,8 @@ use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Error, Result, SqlTime, Tx, orders, orders::Applied, random, refunds, refunds::Whose, retry::retry,
-    sql, timeline,
+    Db, Error, Result, SqlTime, Tx, order_events, orders, orders::Applied, random, refunds, refunds::Whose,
+    retry::retry, sql,
 };
 
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
@@ -72,13 +73,9 @@ pub(crate) async fn raise(
     at: Timestamp,
 ) -> Result<Option<Raised>> {
     let id = ExceptionId::new(at, random());
-    let mut data = json!({
-        "kind": kind,
-        "provider": about.provider,
-        "payment_id": about.provider_payment_id,
-        "amount": about.money.amount,
-        "currency": about.money.currency,
-    });
+    let cause =
+        ExceptionCause::Money(ReceivedMoney::new(about.provider, about.provider_payment_id, about.money));
+    let data = ExceptionData { kind, cause };
     let raised = sqlx::query!(
         "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at, provider,
                                  provider_payment_id, payment_id, amount, currency)
@@ -88,7 +85,7 @@ pub(crate) async fn raise(
         about.order.map(OrderId::uuid),
         kind.as_str(),
         source(about),
-        data,
+        json!(data),
         sql(at),
         about.provider,
         about.provider_payment_id,
@@ -102,8 +99,8 @@ pub(crate) async fn raise(
         return Ok(None);
     }
     if let Some(order) = about.order {
-        data["exception_id"] = json!(id);
-        timeline::append(tx, order, at, &[("exception.raised", data)]).await?;
+        let event = OrderEvent::ExceptionRaised { exception_id: id, about: data };
+        order_events::append(tx, order, at, &[event]).await?;
     }
     Ok(Some(Raised(id)))
 }
@@ -146,14 +143,15 @@ pub(crate) async fn found_order(
 /// Shows those that are open on the order's timeline.
 pub(crate) async fn show_open(tx: &mut Tx, ids: &[ExceptionId], order: OrderId, at: Timestamp) -> Result<()> {
     let open = sqlx::query!(
-        "SELECT id, data FROM exceptions WHERE id = ANY($1) AND state = 'open' ORDER BY id",
+        r#"SELECT id AS "id: ExceptionId", data AS "data: ExceptionData"
+           FROM exceptions WHERE id = ANY($1) AND state = 'open' ORDER BY id"#,
         &ids.iter().map(|id| id.uuid()).collect::<Vec<_>>()
     )
     .fetch_all(&mut **tx)
     .await?;
-    for mut exception in open {
-        exception.data["exception_id"] = json!(exception.id);
-        timeline::append(tx, order, at, &[("exception.raised", exception.data)]).await?;
+    for exception in open {
+        let event = OrderEvent::ExceptionRaised { exception_id: exception.id, about: exception.data };
+        order_events::append(tx, order, at, &[event]).await?;
     }
     Ok(())
 }
@@ -201,10 +199,13 @@ pub(crate) async fn settle_and_tell(
     if settle(tx, id, action, note, by, at).await?
         && let Some(order) = order
     {
-        let data = json!({"exception_id": id, "action": action, "note": note, "by": by});
-        timeline::append(tx, order, at, &[("exception.resolved", data)]).await?;
+        order_events::append(tx, order, at, &[resolved(id, action, note, Some(by))]).await?;
     }
     Ok(())
+}
+
+fn resolved(id: ExceptionId, action: Action, note: &str, by: Option<ResolvedBy>) -> OrderEvent {
+    OrderEvent::ExceptionResolved { exception_id: id, action, note: note.to_owned(), by }
 }
 
 /// Opens an exception again that was settled without a person: what settled it holds no longer.
@@ -227,8 +228,8 @@ pub(crate) async fn reopen(
     if opened.rows_affected() == 1
         && let Some(order) = order
     {
-        let data = json!({"exception_id": id, "amount": amount});
-        timeline::append(tx, order, at, &[("exception.reopened", data)]).await?;
+        let event = OrderEvent::ExceptionReopened { exception_id: id, amount };
+        order_events::append(tx, order, at, &[event]).await?;
     }
     Ok(())
 }
@@ -359,8 +360,7 @@ pub async fn resolve(
             refunds::of_exception(&mut tx, &exception, note, at).await?;
         }
         if let Some(order) = exception.order_id {
-            let data = json!({"exception_id": id, "action": action, "note": note});
-            timeline::append(&mut tx, order, at, &[("exception.resolved", data)]).await?;
+            order_events::append(&mut tx, order, at, &[resolved(id, action, note, None)]).await?;
         }
         let applied = match action {
             Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{OrderId, Timestamp, check_in::Code, mail::MailKind, order::Status};
-use serde_json::{Value, json};
+use domain::{OrderId, Timestamp, check_in::Code, event::OrderEvent, mail::MailKind, order::Status};
 
-use crate::{Db, Error, Result, Tx, check_ins, exceptions, retry::retry, sql, timeline};
+use crate::{Db, Error, Result, Tx, check_ins, exceptions, order_events, retry::retry, sql};
 
 /// Beyond the time that sending takes, a transaction that waits for it is ended only after this.
 const SPARE: Duration = Duration::from_secs(30);
@@ -123,11 +122,11 @@ impl Slot {
         )
         .execute(&mut *self.tx)
         .await?;
-        let entry = match self.kind {
-            MailKind::Reminder(number) => ("reminder.sent", json!({"number": number})),
-            other => ("mail.sent", entry_data(other)),
+        let event = match self.kind {
+            MailKind::Reminder(number) => OrderEvent::ReminderSent { number },
+            other => OrderEvent::MailSent(other.into()),
         };
-        timeline::append(&mut self.tx, self.order, at, &[entry]).await?; // locks the order, before its check-in
+        order_events::append(&mut self.tx, self.order, at, &[event]).await?; // locks the order, before its check-in
         if let Some(drawn_for) = self.kind.code_drawn_for() {
             check_ins::erase(&mut self.tx, self.order, drawn_for).await?;
             exceptions::settle_undelivered(&mut self.tx, self.order, at).await?;
@@ -147,10 +146,9 @@ impl Slot {
         )
         .execute(&mut *self.tx)
         .await?;
-        let mut data = entry_data(self.kind);
-        data["code"] = json!(why.code);
-        data["reason"] = json!(why.reason);
-        timeline::append(&mut self.tx, self.order, at, &[("mail.rejected", data)]).await?;
+        let reason = why.reason.to_owned();
+        let event = OrderEvent::MailRejected { mail: self.kind.into(), code: why.code, reason };
+        order_events::append(&mut self.tx, self.order, at, &[event]).await?;
         let code = self.kind.code_drawn_for();
         if let Some(drawn_for) = code {
             check_ins::erase(&mut self.tx, self.order, drawn_for).await?;
@@ -168,13 +166,4 @@ pub struct Rejection {
     pub code: Option<u16>,
     /// One word, such as `refused`.
     pub reason: &'static str,
-}
-
-/// What the timeline says of a mail.
-fn entry_data(kind: MailKind) -> Value {
-    match kind {
-        MailKind::Extended(due) => json!({"kind": "extended", "payment_due_at": due}),
-        MailKind::NewCheckInCode(change) => json!({"kind": "new_check_in_code", "change_id": change}),
-        other => json!({"kind": other.name()}),
-    }
 }

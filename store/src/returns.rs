@@ -5,19 +5,19 @@ use std::collections::HashMap;
 
 use domain::{
     OrderId, RefundId, Timestamp,
+    event::{EventLine, OrderEvent},
     order::Status,
-    returns::{Back, Gone, Refusal, Run, Sold, UnitState, Units, runs},
+    returns::{Back, Gone, Refusal, Sold, UnitState, Units, runs},
     stock::Sku,
 };
-use serde_json::{Value, json};
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, Tx, check_ins,
+    Error, Result, Tx, check_ins, order_events,
     orders::{self, USED},
     refunds::Request,
-    stock, timeline,
+    stock,
 };
 
 /// What of these orders came back, or will.
@@ -145,8 +145,7 @@ pub(crate) async fn give_back(tx: &mut Tx, refund: RefundId, order: OrderId, at:
     }
     stock::take_back(tx, order, Some(refund), &units, at).await?;
     set(tx, refund, &units, UnitState::Returned).await?;
-    let data = json!({"refund_id": refund, "lines": entry_data(&units)});
-    timeline::append(tx, order, at, &[("stock.returned", data)]).await?;
+    order_events::append(tx, order, at, &[returned(Some(refund), &units)]).await?;
     check_ins::follow(tx, order, at).await
 }
 
@@ -171,7 +170,7 @@ pub(crate) async fn give_back_rest(tx: &mut Tx, order: OrderId, at: Timestamp) -
         return Ok(());
     }
     stock::take_back(tx, order, None, &units, at).await?;
-    timeline::append(tx, order, at, &[("stock.returned", json!({"lines": entry_data(&units)}))]).await
+    order_events::append(tx, order, at, &[returned(None, &units)]).await
 }
 
 /// A refund failed for good: what it had claimed is owed again.
@@ -265,11 +264,6 @@ async fn as_far_as_there(tx: &mut Tx, order: OrderId, units: Units, at: Timestam
     }
 }
 
-/// Units in the timeline, as `stock.held` has them.
-fn entry_data(units: &Units) -> Vec<Value> {
-    let run = |run: Run| match run.stay {
-        None => json!({"sku": run.sku, "quantity": run.quantity}),
-        Some((from, to)) => json!({"sku": run.sku, "quantity": run.quantity, "from": from, "to": to}),
-    };
-    runs(units).into_iter().map(run).collect()
+fn returned(refund_id: Option<RefundId>, units: &Units) -> OrderEvent {
+    OrderEvent::StockReturned { refund_id, lines: runs(units).into_iter().map(EventLine::from).collect() }
 }

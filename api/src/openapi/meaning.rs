@@ -2,7 +2,9 @@
 //! say string or integer; this adds bounds, patterns and enumerations, which client generators make types of.
 
 use domain::{
-    change, email, exception,
+    change, email,
+    event::EventType,
+    exception,
     money::{MAX_AMOUNT, MAX_UNIT_PRICE},
     order::{MAX_LINES, PaymentStatus, Status},
     payment::{Action, PaymentState, RefundSource, RefundState},
@@ -52,6 +54,7 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Adjustment", "kind") => ("AdjustmentKind", ByHand::WORDS.to_vec()),
         ("Product" | "PutProduct", "kind") => ("ProductKind", product::Kind::WORDS.to_vec()),
         ("ProductEvent", "type") => ("ProductEventType", product::EventKind::WORDS.to_vec()),
+        ("TimelineEntry", "type") => ("OrderEventType", EventType::WORDS.to_vec()),
         (_, "per") => ("ExtraPer", Per::WORDS.to_vec()),
         ("PlacePolicy", "fulfilment") => {
             // What has a stay waits for its guests, whatever was asked for.

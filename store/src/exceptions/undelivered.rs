@@ -2,13 +2,14 @@
 
 use domain::{
     ExceptionId, OrderId, Timestamp,
+    event::{ExceptionCause, ExceptionData, OrderEvent},
     exception::{Kind, ResolvedBy},
     payment::Action,
 };
 use serde_json::json;
 
 use super::settle_and_tell;
-use crate::{Result, Tx, mails::Rejection, random, sql, timeline};
+use crate::{Result, Tx, mails::Rejection, order_events, random, sql};
 
 /// Raises the exception of a code whose mail was rejected, once for each mail, with the order locked.
 pub(crate) async fn raise_undelivered(
@@ -19,7 +20,8 @@ pub(crate) async fn raise_undelivered(
     at: Timestamp,
 ) -> Result<()> {
     let id = ExceptionId::new(at, random());
-    let mut data = json!({"kind": Kind::CodeUndelivered, "code": why.code, "reason": why.reason});
+    let cause = ExceptionCause::Mail { code: why.code, reason: why.reason.to_owned() };
+    let about = ExceptionData { kind: Kind::CodeUndelivered, cause };
     sqlx::query!(
         "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at)
          VALUES ($1, $2, $3, $4, $5, 'open', $6)",
@@ -27,13 +29,12 @@ pub(crate) async fn raise_undelivered(
         order.uuid(),
         Kind::CodeUndelivered.as_str(),
         format!("{order}/mail/{mail}"),
-        data,
+        json!(about),
         sql(at)
     )
     .execute(&mut **tx)
     .await?;
-    data["exception_id"] = json!(id);
-    timeline::append(tx, order, at, &[("exception.raised", data)]).await
+    order_events::append(tx, order, at, &[OrderEvent::ExceptionRaised { exception_id: id, about }]).await
 }
 
 /// The mail server has taken a code of this order: those that it did not take are worth nothing any more.

@@ -4,14 +4,14 @@
 use domain::{
     ChangeId, Timestamp,
     change::{Answer, Kind, Request},
+    event::OrderEvent,
     order::{CloseReason, Status},
     policy::CancelPaid,
     stay::Stay,
 };
-use serde_json::json;
 
 use super::{Change as Enter, Closed, Locked, close, extend, set_status, stay};
-use crate::{Error, Result, Tx, changes, check_ins, outbox, refunds, returns, stock::End, timeline};
+use crate::{Error, Result, Tx, changes, check_ins, order_events, refunds, returns, stock::End};
 
 /// What the order's workflow has to know of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,8 +189,8 @@ async fn cancel_paid(tx: &mut Tx, order: &Locked, reason: &str, at: Timestamp) -
     let status = Status::Cancelled;
     set_status(tx, &[Enter { order, status, close_reason: Some(reason), at }]).await?;
     check_ins::close(tx, order.id, false, at).await?;
-    timeline::append(tx, order.id, at, &[("order.cancelled", json!({"reason": reason}))]).await?;
-    returns::give_back_rest(tx, order.id, at).await?;
-    let event = json!({"customer_id": order.customer_id, "reason": reason});
-    outbox::append(tx, order.id, at, "order.cancelled", event).await
+    let (reason, customer_id) = (reason.to_owned(), order.customer_id.clone());
+    let event = OrderEvent::OrderCancelled { reason, customer_id };
+    order_events::append(tx, order.id, at, &[event]).await?;
+    returns::give_back_rest(tx, order.id, at).await
 }

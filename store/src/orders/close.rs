@@ -2,23 +2,23 @@
 //! or running it after a crash in the middle, changes nothing.
 
 use domain::{
-    OrderId, Timestamp, exception,
+    OrderId, Timestamp,
+    event::OrderEvent,
+    exception,
     money::Money,
     order::{CloseReason, Status},
     policy::Fulfilment,
     stock::Movement,
 };
-use serde_json::json;
 
 use super::{Change, Locked, lock, parts, set_status, stay::USED};
 use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, outbox, payments,
+    inbox, order_events, payments,
     retry::retry,
     returns,
     stock::End,
-    timeline,
 };
 
 /// What a step that ends an order found.
@@ -113,16 +113,14 @@ async fn give_back(
     reason: &str,
     at: Timestamp,
 ) -> Result<()> {
-    let kind = match status {
-        Status::Expired => "order.expired",
-        _ => "order.cancelled",
-    };
     set_status(tx, &[Change { order, status, close_reason: Some(reason), at }]).await?;
     ends.push(End { order: order.id, movement: Movement::Released, at });
-    let entries = [(kind, json!({"reason": reason})), ("stock.released", json!({}))];
-    timeline::append(tx, order.id, at, &entries).await?;
-    let event = json!({"customer_id": order.customer_id, "reason": reason});
-    outbox::append(tx, order.id, at, kind, event).await?;
+    let (reason, customer_id) = (reason.to_owned(), order.customer_id.clone());
+    let ended = match status {
+        Status::Expired => OrderEvent::OrderExpired { reason, customer_id },
+        _ => OrderEvent::OrderCancelled { reason, customer_id },
+    };
+    order_events::append(tx, order.id, at, &[ended, OrderEvent::StockReleased {}]).await?;
     parts::release(tx, ends, order, at).await
 }
 
@@ -165,11 +163,7 @@ pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) ->
 pub(super) async fn complete(tx: &mut Tx, order: &Locked, reason: Option<&str>, at: Timestamp) -> Result<()> {
     set_status(tx, &[Change { order, status: Status::Completed, close_reason: reason, at }]).await?;
     returns::hand_over(tx, order.id).await?;
-    let data = reason.map_or(json!({}), |reason| json!({"reason": reason}));
-    timeline::append(tx, order.id, at, &[("order.completed", data)]).await?;
-    let mut event = json!({"customer_id": order.customer_id});
-    if let Some(reason) = reason {
-        event["reason"] = json!(reason);
-    }
-    outbox::append(tx, order.id, at, "order.completed", event).await
+    let (reason, customer_id) = (reason.map(str::to_owned), order.customer_id.clone());
+    let event = OrderEvent::OrderCompleted { reason, customer_id };
+    order_events::append(tx, order.id, at, &[event]).await
 }

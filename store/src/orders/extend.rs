@@ -1,8 +1,7 @@
-use domain::{OrderId, Timestamp, order::Status};
-use serde_json::json;
+use domain::{OrderId, Timestamp, event::OrderEvent, order::Status};
 
 use super::{Locked, lock};
-use crate::{Db, Error, Result, Tx, retry::retry, sql, timeline};
+use crate::{Db, Error, Result, Tx, order_events, retry::retry, sql};
 
 /// Moves the payment deadline of an unpaid order to a later time. Safe to repeat.
 #[tracing::instrument(name = "sql orders.extend", skip_all, err(level = "debug"))]
@@ -28,6 +27,6 @@ pub(super) async fn write(tx: &mut Tx, order: &Locked, due: Timestamp, at: Times
     sqlx::query!("UPDATE orders SET payment_due_at = $2 WHERE id = $1", order.id.uuid(), sql(due))
         .execute(&mut **tx)
         .await?;
-    let data = json!({"from": order.payment_due_at, "to": due});
-    timeline::append(tx, order.id, at, &[("order.extended", data)]).await
+    let event = OrderEvent::OrderExtended { from: order.payment_due_at, to: due };
+    order_events::append(tx, order.id, at, &[event]).await
 }

@@ -3,21 +3,21 @@
 //! gives its parts back.
 
 use domain::{
-    DisputeId, OrderId, PaymentId, RefundId, Timestamp, exception,
+    DisputeId, OrderId, PaymentId, RefundId, Timestamp,
+    event::{OrderEvent, ReceivedMoney},
+    exception,
     money::{Currency, Money},
     order::Status,
     payment::{Outcome, PaymentReport},
 };
-use serde_json::json;
 
 use super::{Locked, lock, pay};
 use crate::{
     Error, Result, Tx,
     exceptions::{self, About, Exception},
-    inbox, outbox, payments, received,
+    inbox, order_events, payments, received,
     refunds::{self, Whose},
     stock::{self, End},
-    timeline,
 };
 
 /// A payment that counts towards an order.
@@ -64,10 +64,10 @@ pub(super) async fn complete(
 
 /// Tells of a part, and of what is due after it.
 pub(super) async fn append_entry(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
-    let data = json!({"provider": part.provider, "payment_id": part.provider_payment_id, "amount": part.amount,
-                      "currency": order.currency, "amount_due": order.due().amount - part.amount});
-    timeline::append(tx, order.id, at, &[("payment.applied", data.clone())]).await?;
-    outbox::append(tx, order.id, at, "payment.applied", data).await
+    let applied = Money::new(part.amount, order.currency);
+    let money = ReceivedMoney::new(part.provider, part.provider_payment_id, applied);
+    let event = OrderEvent::PaymentApplied { money, amount_due: order.due().amount - part.amount };
+    order_events::append(tx, order.id, at, &[event]).await
 }
 
 /// What is still to come of an order that awaits payment.

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    OrderId, PaymentId, Timestamp, exception,
+    OrderId, PaymentId, Timestamp,
+    event::{OrderEvent, ReceivedMoney},
+    exception,
     money::Money,
     order::Status,
     payment::{self, Fit, Outcome, PaymentReport, Resolution},
     policy::Fulfilment,
     stock::Movement,
 };
-use serde_json::json;
 
 use super::{
     Change, Locked, lock,
@@ -22,12 +23,12 @@ use super::{
 use crate::{
     Db, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, outbox,
+    inbox,
+    order_events::{self, New},
     payments::{self, Reported},
     refunds,
     retry::retry,
     stock::End,
-    timeline,
 };
 
 /// What a payment report did.
@@ -69,11 +70,10 @@ impl Capture<'_> {
         self.report.outcome == Outcome::Succeeded && judge(self) == Ok(Fit::Pays { excess: 0 })
     }
 
-    fn received(&self) -> timeline::New<&Locked> {
+    fn received(&self) -> New<&Locked> {
         let PaymentReport { provider, payment_id, money, .. } = self.report;
-        let data = json!({"provider": provider, "payment_id": payment_id,
-                          "amount": money.amount, "currency": money.currency});
-        (self.order, self.at, "payment.received", data)
+        let money = ReceivedMoney::new(provider, payment_id, *money);
+        (self.order, self.at, OrderEvent::PaymentReceived(money))
     }
 
     fn part(&self, payment: PaymentId, amount: i64) -> Part<'_> {
@@ -108,7 +108,7 @@ pub(super) async fn settle_exact(
         all.iter().map(|capture| capture.reported(capture.report.money.amount)).collect();
     let recorded = payments::record(tx, &reported).await?;
     let new = || all.iter().filter(|capture| recorded.contains_key(&capture.order.id));
-    timeline::append_all(tx, &new().map(Capture::received).collect::<Vec<_>>()).await?;
+    order_events::append_all(tx, &new().map(Capture::received).collect::<Vec<_>>()).await?;
     for (capture, payment) in new().filter_map(|capture| Some((capture, *recorded.get(&capture.order.id)?))) {
         if capture.order.parts_paid > 0 {
             parts::append_entry(
@@ -163,7 +163,7 @@ async fn receive(
     payment: PaymentId,
 ) -> Result<Settled> {
     let Capture { order, report, at } = *capture;
-    timeline::append_all(tx, &[capture.received()]).await?;
+    order_events::append_all(tx, &[capture.received()]).await?;
     let about = About::report(Some(order.id), Some(payment), report);
     let settled = match judge_as_received(tx, capture).await? {
         Ok(Fit::Part) => {
@@ -239,7 +239,7 @@ pub(super) fn paid(order: &Locked) -> Settled {
 
 /// Commits what the orders hold, and writes that they are paid.
 pub(super) async fn pay(tx: &mut Tx, ends: &mut Vec<End>, orders: &[(&Locked, Timestamp)]) -> Result<()> {
-    let (mut entries, mut events, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut events, mut changes) = (Vec::new(), Vec::new());
     for (order, at) in orders.iter().copied() {
         ends.push(End { order: order.id, movement: Movement::Committed, at });
         if order.policy.fulfilment == Fulfilment::CheckIn {
@@ -247,17 +247,15 @@ pub(super) async fn pay(tx: &mut Tx, ends: &mut Vec<End>, orders: &[(&Locked, Ti
         }
         let status = order.status_when_paid();
         changes.push(Change { order, status, close_reason: None, at });
-        let customer = json!({"customer_id": order.customer_id});
-        entries.extend(["order.paid", "stock.committed"].map(|kind| (order, at, kind, json!({}))));
-        events.push((order.id, at, "order.paid", customer.clone()));
+        let customer_id = order.customer_id.clone();
+        events.push((order, at, OrderEvent::OrderPaid { customer_id: customer_id.clone() }));
+        events.push((order, at, OrderEvent::StockCommitted {}));
         if status.is_terminal() {
-            entries.push((order, at, "order.completed", json!({})));
-            events.push((order.id, at, "order.completed", customer));
+            events.push((order, at, OrderEvent::OrderCompleted { reason: None, customer_id }));
         }
     }
     set_status(tx, &changes).await?;
-    timeline::append_all(tx, &entries).await?;
-    outbox::append_all(tx, &events).await
+    order_events::append_all(tx, &events).await
 }
 
 /// Pays a new order that took the place of an ended one.

@@ -3,17 +3,17 @@
 
 use domain::{
     OrderId, Timestamp,
+    event::{EventLine, OrderEvent, ReceivedMoney},
+    returns::runs,
     stock::{Level, Sku},
 };
-use serde_json::json;
 
 use super::{Locked, pay::pay_successor};
 use crate::{
     Result, Tx, check_ins,
     exceptions::About,
-    outbox, payments, random, sql,
+    order_events, payments, random, sql,
     stock::{self, End, Held},
-    timeline,
 };
 
 /// The new order, paid by this very money. None if the money is not exactly what the order cost, another order
@@ -37,27 +37,25 @@ pub(super) async fn reinstate(
     let Some(lines) = lines_on_the_shelf(tx, ended.id).await? else { return Ok(None) };
     let id = OrderId::new(at, random());
     copy(tx, ended.id, id, at).await?;
+    let units = lines.iter().map(|(sku, quantity, _)| (sku.clone(), *quantity)).collect();
     let held = lines.into_iter().map(|(sku, quantity, level)| {
         let level = Level { held: level.held + quantity, ..level };
         Held { order: id, sku, quantity, level, at }
     });
     stock::hold(tx, &held.collect::<Vec<_>>()).await?;
-    let placed = json!({"total": ended.total, "currency": ended.currency, "in_place_of": ended.id});
-    let received = json!({"provider": about.provider, "payment_id": about.provider_payment_id,
-                          "amount": about.money.amount, "currency": about.money.currency});
-    let entries = [("order.placed", placed), ("stock.held", json!({})), ("payment.received", received)];
-    timeline::append(tx, id, at, &entries).await?;
-    outbox::append(
-        tx,
-        id,
-        at,
-        "order.placed",
-        json!({"customer_id": ended.customer_id, "in_place_of": ended.id}),
-    )
-    .await?;
+    let placed = OrderEvent::OrderPlaced {
+        total: ended.total,
+        currency: ended.currency,
+        in_place_of: Some(ended.id),
+        customer_id: ended.customer_id.clone(),
+        lines: runs(&units).into_iter().map(EventLine::from).collect(),
+    };
+    let received = ReceivedMoney::new(about.provider, about.provider_payment_id, about.money);
+    let events = [placed, OrderEvent::StockHeld { lines: Vec::new() }, OrderEvent::PaymentReceived(received)];
+    order_events::append(tx, id, at, &events).await?;
     payments::apply(tx, payment, ended.total, Some(id)).await?;
     pay_successor(tx, ends, id, at).await?;
-    timeline::append(tx, ended.id, at, &[("order.reinstated", json!({"as": id}))]).await?;
+    order_events::append(tx, ended.id, at, &[OrderEvent::OrderReinstated { successor: id }]).await?;
     Ok(Some(id))
 }
 

@@ -1,7 +1,7 @@
 //! Which orders have their workflow. An order is accepted before its workflow starts, so a crash or
 //! an engine outage can leave one without; the sweeper finds it here.
 
-use domain::{OrderId, SignedDuration, Timestamp, money::Money, order::Order};
+use domain::{OrderId, SignedDuration, Timestamp, event::EventType, money::Money, order::Order};
 use sqlx::PgExecutor;
 
 use crate::{Db, Error, Lease, Result, lease::put_off, sql};
@@ -121,10 +121,11 @@ async fn note<'e>(to: impl PgExecutor<'e>, ids: &[OrderId], again: bool, at: Tim
              UPDATE orders SET workflow_started_at = $2 WHERE id = ANY(ARRAY(SELECT id FROM before))
          )
          INSERT INTO timeline (order_id, at, type, data)
-         SELECT id, timeline_at(id, $2), 'workflow.started', '{}' FROM before WHERE workflow_started_at IS NULL",
+         SELECT id, timeline_at(id, $2), $4, '{}' FROM before WHERE workflow_started_at IS NULL",
         ids as _,
         sql(at),
-        again
+        again,
+        EventType::WorkflowStarted.as_str()
     )
     .execute(to)
     .await?;

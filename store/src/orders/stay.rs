@@ -2,13 +2,13 @@
 
 use domain::{
     OrderId, Timestamp,
+    event::OrderEvent,
     order::{CloseReason, Status},
     returns::{CheckInWindow, check_in_window},
 };
-use serde_json::json;
 
 use super::{Closed, Locked, close::complete, lock};
-use crate::{Db, Result, Tx, check_ins, refunds, retry::retry, returns, timeline};
+use crate::{Db, Result, Tx, check_ins, order_events, refunds, retry::retry, returns};
 
 pub(crate) const USED: &str = CloseReason::Used.as_str();
 const UNUSED: &str = CloseReason::Unused.as_str();
@@ -46,7 +46,7 @@ pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) 
         CheckInWindow::Shut => return Ok(Closed::Refused(order.status)),
     }
     check_ins::close(tx, order.id, true, at).await?;
-    timeline::append(tx, order.id, at, &[("order.checked_in", json!({}))]).await?;
+    order_events::append(tx, order.id, at, &[OrderEvent::OrderCheckedIn {}]).await?;
     complete(tx, order, Some(USED), at).await?;
     Ok(Closed::Done)
 }
@@ -63,7 +63,7 @@ pub async fn end_stay(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
             other => return Ok(Closed::Refused(other)),
         }
         check_ins::close(&mut tx, id, false, at).await?;
-        timeline::append(&mut tx, id, at, &[("stay.unused", json!({}))]).await?;
+        order_events::append(&mut tx, id, at, &[OrderEvent::StayUnused {}]).await?;
         complete(&mut tx, &order, Some(UNUSED), at).await?;
         tx.commit().await?;
         Ok(Closed::Done)

@@ -2,12 +2,13 @@
 
 use domain::{
     OrderId,
+    event::{EventLine, OrderEvent},
     metadata::Metadata,
     order::{Line, Order},
 };
 use serde_json::{Value, json};
 
-use crate::{Error, Idempotency, Result, SqlTime, Tx, outbox, sql, timeline};
+use crate::{Error, Idempotency, Result, SqlTime, Tx, order_events, sql};
 
 /// Writes orders with their lines, timelines and outbox rows. Each begins unpaid, also one that is free.
 /// [`Error::Raced`] if a key was taken since it was looked up.
@@ -16,27 +17,20 @@ pub(super) async fn orders(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Re
         return Err(Error::Raced);
     }
     lines(tx, orders).await?;
-    let mut entries = Vec::with_capacity(2 * orders.len());
-    let mut events = Vec::with_capacity(orders.len());
+    let mut events = Vec::with_capacity(2 * orders.len());
     for (order, _) in orders {
-        let lines: Vec<Value> = order.lines.iter().map(entry_data).collect();
-        let placed = json!({"total": order.total, "currency": order.currency});
-        entries.push((order.id, order.placed_at, "order.placed", placed));
-        entries.push((order.id, order.placed_at, "stock.held", json!({"lines": lines})));
-        let event = json!({"customer_id": order.customer.id, "total": order.total,
-                           "currency": order.currency, "lines": lines});
-        events.push((order.id, order.placed_at, "order.placed", event));
+        let lines: Vec<EventLine> = order.lines.iter().map(EventLine::from).collect();
+        let placed = OrderEvent::OrderPlaced {
+            total: order.total,
+            currency: order.currency,
+            in_place_of: None,
+            customer_id: order.customer.id.clone(),
+            lines: lines.clone(),
+        };
+        events.push((order.id, order.placed_at, placed));
+        events.push((order.id, order.placed_at, OrderEvent::StockHeld { lines }));
     }
-    timeline::begin(tx, &entries).await?;
-    outbox::append_all(tx, &events).await
-}
-
-/// A line in events: what was ordered, and of a stay, when.
-fn entry_data(line: &Line) -> Value {
-    match &line.stay {
-        None => json!({"sku": line.sku, "quantity": line.quantity}),
-        Some(stay) => json!({"sku": line.sku, "quantity": line.quantity, "from": stay.from, "to": stay.to}),
-    }
+    order_events::begin(tx, &events).await
 }
 
 async fn heads(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<u64> {

@@ -21,14 +21,14 @@ pub use transition::{record, report};
 
 use domain::{
     ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
+    event::{self, OrderEvent},
     money::{Currency, Money},
     payment::{RefundSource, RefundState},
     returns::Units,
 };
-use serde_json::json;
 use sqlx::types::Json;
 
-use crate::{Db, Error, Idempotency, Lease, Result, Tx, lease::put_off, random, sql, timeline};
+use crate::{Db, Error, Idempotency, Lease, Result, Tx, lease::put_off, order_events, random, sql};
 
 #[derive(Debug, Clone)]
 pub struct Refund {
@@ -78,6 +78,10 @@ use query_refunds;
 impl Refund {
     pub const fn money(&self) -> Money {
         Money::new(self.amount, self.currency)
+    }
+
+    fn event_data(&self) -> event::RefundData {
+        event::RefundData { refund_id: self.id, money: self.money(), reason: self.reason.clone() }
     }
 
     fn whose(&self) -> Whose<'_> {
@@ -180,9 +184,8 @@ async fn insert(tx: &mut Tx, new: &New<'_>, at: Timestamp) -> Result<Refund> {
 
 async fn note_request(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order_id else { return Ok(()) };
-    let data = json!({"refund_id": refund.id, "amount": refund.amount,
-                      "currency": refund.currency, "reason": refund.reason, "source": refund.source});
-    timeline::append(tx, order, at, &[("refund.requested", data)]).await
+    let event = OrderEvent::RefundRequested { refund: refund.event_data(), source: refund.source };
+    order_events::append(tx, order, at, &[event]).await
 }
 
 pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {

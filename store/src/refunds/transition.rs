@@ -3,19 +3,19 @@
 
 use domain::{
     RefundId, Timestamp,
+    event::{OrderEvent, ReceivedMoney, RefundSaid},
     exception::Kind,
     money::Money,
     payment::{RefundReport, RefundSource, RefundState},
 };
-use serde_json::json;
 
 use super::{New, Refund, early::origin, insert, query_refunds, rebalance};
 use crate::{
     Db, Error, Result, Tx,
     exceptions::{self, About},
-    inbox, orders, outbox,
+    inbox, order_events, orders,
     retry::retry,
-    returns, sql, timeline,
+    returns, sql,
 };
 
 /// Records what the provider answered about a refund of ours. Safe to repeat; gives its state now, and whether it is
@@ -186,10 +186,10 @@ async fn raise_contradiction(tx: &mut Tx, asked: &Refund, seen: &RefundReport, a
     exceptions::note_refund(tx, raised.0, asked.id).await?;
     tracing::warn!(refund_id = %asked.id, "the provider says something else of a refund than was asked for");
     let Some(order) = asked.order_id else { return Ok(()) };
-    let said = json!({"provider": seen.provider, "payment_id": seen.payment_id, "amount": seen.money.amount,
-                      "currency": seen.money.currency, "state": seen.state});
-    let data = json!({"refund_id": asked.id, "said": said});
-    timeline::append(tx, order, at, &[("refund.contradicted", data)]).await
+    let money = ReceivedMoney::new(&seen.provider, &seen.payment_id, seen.money);
+    let said = RefundSaid { money, state: seen.state };
+    let event = OrderEvent::RefundContradicted { refund_id: asked.id, said };
+    order_events::append(tx, order, at, &[event]).await
 }
 
 /// Whether a newer word of the provider's than this one was taken up already.
@@ -235,18 +235,17 @@ async fn apply_transition(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result
 /// What the order makes of a refund that came to an end, or to another one: the timeline and the stock.
 pub(super) async fn consequences(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order_id else { return Ok(()) };
-    let mut data = json!({"refund_id": refund.id, "amount": refund.amount,
-                          "currency": refund.currency, "reason": refund.reason});
     match refund.state {
         RefundState::Requested | RefundState::Pending => Ok(()),
         RefundState::Failed => {
-            data["state_text"] = json!(refund.state_text);
-            timeline::append(tx, order, at, &[("refund.failed", data)]).await?;
+            let state_text = refund.state_text.clone();
+            let event = OrderEvent::RefundFailed { refund: refund.event_data(), state_text };
+            order_events::append(tx, order, at, &[event]).await?;
             returns::free(tx, refund.id, order, at).await
         }
         RefundState::Succeeded => {
-            timeline::append(tx, order, at, &[("payment.refunded", data.clone())]).await?;
-            outbox::append(tx, order, at, "payment.refunded", data).await?;
+            let event = OrderEvent::PaymentRefunded(refund.event_data());
+            order_events::append(tx, order, at, &[event]).await?;
             returns::give_back(tx, refund.id, order, at).await
         }
     }

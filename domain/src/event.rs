@@ -1,0 +1,304 @@
+//! What happens to an order: the one list of event types, each with the shape of its data. All of them stand on the
+//! order's timeline; those that others should know are in the outbox, too.
+
+use jiff::{Timestamp, civil::Date};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    ChangeId, ExceptionId, OrderId, RefundId, exception,
+    mail::MailKind,
+    money::{Currency, Money},
+    order::Line,
+    payment::{Action, RefundSource, RefundState},
+    returns::Run,
+    stock::Sku,
+};
+
+/// Declares the words and the shapes together, so that no type can lack either.
+macro_rules! events {
+    ($( $(#[$meta:meta])* $name:ident = $word:tt $data:tt, )+) => {
+        text_enum! {
+            pub enum EventType("type") {
+                $( $name = $word, )+
+            }
+        }
+
+        /// An event with its data, as the timeline has it.
+        // What is skipped is only in the outbox.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+        #[serde(tag = "type", content = "data")]
+        pub enum OrderEvent {
+            $( $(#[$meta])* #[serde(rename = $word)] $name $data, )+
+        }
+
+        impl OrderEvent {
+            pub const fn event_type(&self) -> EventType {
+                match self {
+                    $( Self::$name { .. } => EventType::$name, )+
+                }
+            }
+        }
+    };
+}
+
+events! {
+    OrderPlaced = "order.placed" {
+        total: i64,
+        currency: Currency,
+        /// The ended order whose late money pays this one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        in_place_of: Option<OrderId>,
+        #[serde(skip)]
+        customer_id: String,
+        #[serde(skip)]
+        lines: Vec<EventLine>,
+    },
+    /// Without lines, an order in the place of another holds what that one held.
+    StockHeld = "stock.held" {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<EventLine>,
+    },
+    WorkflowStarted = "workflow.started" {},
+    ReminderSent = "reminder.sent" { number: u8 },
+    MailSent = "mail.sent" (MailData),
+    /// The mail server will never take it.
+    MailRejected = "mail.rejected" {
+        #[serde(flatten)]
+        mail: MailData,
+        /// The server's reply, if it was the server that refused.
+        code: Option<u16>,
+        reason: String,
+    },
+    OrderExtended = "order.extended" { from: Timestamp, to: Timestamp },
+    PaymentReceived = "payment.received" (ReceivedMoney),
+    /// A part counts towards the order.
+    PaymentApplied = "payment.applied" {
+        #[serde(flatten)]
+        money: ReceivedMoney,
+        amount_due: i64,
+    },
+    OrderPaid = "order.paid" {
+        #[serde(skip)]
+        customer_id: String,
+    },
+    StockCommitted = "stock.committed" {},
+    OrderCheckedIn = "order.checked_in" {},
+    /// The stay is over, and nobody came.
+    StayUnused = "stay.unused" {},
+    OrderCompleted = "order.completed" {
+        /// Of an order with a stay.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(skip)]
+        customer_id: String,
+    },
+    OrderCancelled = "order.cancelled" {
+        reason: String,
+        #[serde(skip)]
+        customer_id: String,
+    },
+    OrderExpired = "order.expired" {
+        reason: String,
+        #[serde(skip)]
+        customer_id: String,
+    },
+    StockReleased = "stock.released" {},
+    StockReturned = "stock.returned" {
+        /// None: the order was cancelled, and all that was left of it came back.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refund_id: Option<RefundId>,
+        lines: Vec<EventLine>,
+    },
+    /// Money came after the order's end, and a new order took its place.
+    OrderReinstated = "order.reinstated" {
+        #[serde(rename = "as")]
+        successor: OrderId,
+    },
+    CodeRenewed = "check_in.code_renewed" { change_id: ChangeId },
+    CheckInLocked = "check_in.locked" { wrong_attempts: i32 },
+    RefundRequested = "refund.requested" {
+        #[serde(flatten)]
+        refund: RefundData,
+        source: RefundSource,
+    },
+    RefundFailed = "refund.failed" {
+        #[serde(flatten)]
+        refund: RefundData,
+        state_text: String,
+    },
+    /// The provider says something of a refund of ours that is not what was asked.
+    RefundContradicted = "refund.contradicted" { refund_id: RefundId, said: RefundSaid },
+    PaymentRefunded = "payment.refunded" (RefundData),
+    PaymentDisputed = "payment.disputed" (DisputeData),
+    DisputeWon = "dispute.won" (DisputeData),
+    DisputeLost = "dispute.lost" (DisputeData),
+    ExceptionRaised = "exception.raised" {
+        exception_id: ExceptionId,
+        #[serde(flatten)]
+        about: ExceptionData,
+    },
+    ExceptionReopened = "exception.reopened" { exception_id: ExceptionId, amount: i64 },
+    ExceptionResolved = "exception.resolved" {
+        exception_id: ExceptionId,
+        #[cfg_attr(feature = "utoipa", schema(inline))]
+        action: Action,
+        note: String,
+        /// None: a person.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<exception::ResolvedBy>,
+    },
+}
+
+impl OrderEvent {
+    /// The data as the timeline has it.
+    pub fn data(&self) -> Value {
+        json!(self)["data"].take()
+    }
+
+    /// The data as the outbox has it. None: the event is nobody's but ours.
+    pub fn outbox_data(&self) -> Option<Value> {
+        let mut data = self.data();
+        match self {
+            Self::OrderPlaced { customer_id, lines, .. } => {
+                data["customer_id"] = json!(customer_id);
+                data["lines"] = json!(lines);
+            }
+            Self::OrderPaid { customer_id }
+            | Self::OrderCompleted { customer_id, .. }
+            | Self::OrderCancelled { customer_id, .. }
+            | Self::OrderExpired { customer_id, .. } => data["customer_id"] = json!(customer_id),
+            Self::PaymentApplied { .. }
+            | Self::PaymentRefunded(_)
+            | Self::PaymentDisputed(_)
+            | Self::DisputeWon(_)
+            | Self::DisputeLost(_) => {}
+            _ => return None,
+        }
+        Some(data)
+    }
+}
+
+/// Pieces of a SKU; of a stay, as many rooms in each night from one day to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct EventLine {
+    pub sku: Sku,
+    pub quantity: i64,
+    /// Of a stay: its first night.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Date>,
+    /// Of a stay: the day of departure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Date>,
+}
+
+impl From<&Line> for EventLine {
+    fn from(line: &Line) -> Self {
+        let (from, to) = line.stay.as_ref().map(|stay| (stay.from, stay.to)).unzip();
+        Self { sku: line.sku.clone(), quantity: line.quantity, from, to }
+    }
+}
+
+impl From<Run> for EventLine {
+    fn from(run: Run) -> Self {
+        let (from, to) = run.stay.unzip();
+        Self { sku: run.sku, quantity: run.quantity, from, to }
+    }
+}
+
+/// Which mail it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct MailData {
+    pub kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment_due_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change_id: Option<ChangeId>,
+}
+
+impl From<MailKind> for MailData {
+    fn from(kind: MailKind) -> Self {
+        let plain = |kind: String| Self { kind, payment_due_at: None, change_id: None };
+        match kind {
+            MailKind::Extended(due) => Self { payment_due_at: Some(due), ..plain("extended".to_owned()) },
+            MailKind::NewCheckInCode(change) => {
+                Self { change_id: Some(change), ..plain("new_check_in_code".to_owned()) }
+            }
+            other => plain(other.name()),
+        }
+    }
+}
+
+/// Money that came by a provider's payment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct ReceivedMoney {
+    pub provider: String,
+    /// The provider's own.
+    pub payment_id: String,
+    #[serde(flatten)]
+    pub money: Money,
+}
+
+impl ReceivedMoney {
+    pub fn new(provider: &str, payment_id: &str, money: Money) -> Self {
+        Self { provider: provider.to_owned(), payment_id: payment_id.to_owned(), money }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct RefundData {
+    pub refund_id: RefundId,
+    #[serde(flatten)]
+    pub money: Money,
+    pub reason: String,
+}
+
+/// What a provider said of a refund.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct RefundSaid {
+    #[serde(flatten)]
+    pub money: ReceivedMoney,
+    pub state: RefundState,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct DisputeData {
+    /// The provider's own.
+    pub dispute_id: String,
+    #[serde(flatten)]
+    pub money: Money,
+    /// The provider's own word for the state.
+    pub state_text: String,
+}
+
+/// What an exception is about. It is stored with the exception, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct ExceptionData {
+    #[cfg_attr(feature = "utoipa", schema(inline))]
+    pub kind: exception::Kind,
+    #[serde(flatten)]
+    pub cause: ExceptionCause,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum ExceptionCause {
+    Money(ReceivedMoney),
+    /// A mail that the server will never take.
+    Mail {
+        /// The server's reply, if it was the server that refused.
+        code: Option<u16>,
+        reason: String,
+    },
+}
+
+json_in_sql!(ExceptionData);
