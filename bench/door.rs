@@ -1,6 +1,6 @@
 //! Orders at the door: through HTTP, with group commit, against
-//! - one transaction per order: the same code path (`store::orders::place`), the same pool size and schema, as many
-//!   buyers, but called directly. It is spared HTTP, so the ratio errs on its side;
+//! - one transaction per order: the same code path (`store::orders::place`), the same pool size and schema,
+//!   as many buyers, but called directly. It is spared HTTP, so the ratio errs on its side;
 //! - `pgbench` with a bare update of one row: what this PostgreSQL can do at all.
 //!
 //! The engine is out of reach: an order is accepted all the same.

@@ -1,4 +1,5 @@
-//! 100 units, 10,000 buyers with a connection each, all at the same moment: the time until the last has an answer.
+//! 100 units, 10,000 buyers with a connection each, all at the same moment: the time until the last has an
+//! answer.
 
 use std::collections::BTreeMap;
 

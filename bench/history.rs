@@ -1,5 +1,5 @@
-//! What each way an order can end costs the engine: events and bytes of its history, against an empty workflow's.
-//! Time passes by the server's time skipping.
+//! What each way an order can end costs the engine: events and bytes of its history, against an empty
+//! workflow's. Time passes by the server's time skipping.
 
 use prost::Message as _;
 use serde_json::json;

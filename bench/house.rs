@@ -1,5 +1,5 @@
-//! Servers and a shop for one benchmark. Unlike the tests' PostgreSQL, this one keeps every promise: each commit
-//! waits for the disk.
+//! Servers and a shop for one benchmark. Unlike the tests' PostgreSQL, this one keeps every promise: each
+//! commit waits for the disk.
 
 use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -78,8 +78,8 @@ async fn basics() -> (Postgres, MailCatcher) {
     (postgres, MailCatcher::start(None, None, None).await.unwrap())
 }
 
-/// A server that has run for a while writes its log into files that it has used before. A new one makes them first,
-/// and whoever commits meanwhile waits for that.
+/// A server that has run for a while writes its log into files that it has used before. A new one makes them
+/// first, and whoever commits meanwhile waits for that.
 async fn season(postgres: &Postgres) {
     let mut sql = PgConnection::connect(&postgres.url("postgres")).await.unwrap();
     for settings in ["ALTER SYSTEM SET min_wal_size = '1GB'", "SELECT pg_reload_conf()"] {

@@ -1,12 +1,13 @@
-//! Whole orders (placed through HTTP, paid by a webhook, completed, the customer told by mail) per second, against
-//! empty workflows (started, one signal, ended) on the same server. In turns, so many at once, and each waited for by
-//! a long poll for the end of its workflow. Twice:
+//! Whole orders (placed through HTTP, paid by a webhook, completed, the customer told by mail) per second,
+//! against empty workflows (started, one signal, ended) on the same server. In turns, so many at once, and
+//! each waited for by a long poll for the end of its workflow. Twice:
 //!
 //! - each is paid, or signalled, at once;
 //! - all are placed, or started; when all sleep, all are paid, or signalled.
 //!
-//! And all of that twice: on processors that everybody shares, where what an order costs PostgreSQL and Holdfast is
-//! taken from the engine, too; and with the engine on half of them, so that the engine is what limits both.
+//! And all of that twice: on processors that everybody shares, where what an order costs PostgreSQL and
+//! Holdfast is taken from the engine, too; and with the engine on half of them, so that the engine is what
+//! limits both.
 
 use std::{
     sync::Mutex,

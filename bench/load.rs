@@ -47,8 +47,8 @@ impl Storm {
     }
 }
 
-/// So many buyers make `total` requests together, each as soon as it has its last answer. All are connected before
-/// the first asks.
+/// So many buyers make `total` requests together, each as soon as it has its last answer. All are connected
+/// before the first asks.
 pub async fn storm(
     address: &str,
     buyers: usize,

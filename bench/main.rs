@@ -1,8 +1,9 @@
-//! The benchmarks: `cargo measure <name>`. Each starts servers of its own, on this machine, prints a table, and
-//! writes the same as JSON to `bench/results/`. What each compares with what is told at the top of its file.
+//! The benchmarks: `cargo measure <name>`. Each starts servers of its own, on this machine, prints a table,
+//! and writes the same as JSON to `bench/results/`. What each compares with what is told at the top of its
+//! file.
 //!
-//! Every figure that matters is a ratio, and both its sides are measured in the same run: machines differ, and are
-//! busy. The load generator is in this process, on the same processors as what it loads.
+//! Every figure that matters is a ratio, and both its sides are measured in the same run: machines differ,
+//! and are busy. The load generator is in this process, on the same processors as what it loads.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 #![expect(clippy::disallowed_methods, reason = "a benchmark is an edge: its clock is the machine's")]
 

@@ -1,5 +1,5 @@
-//! Processors of its own for the engine. What a process may use is inherited by what it starts, so it is set before
-//! that.
+//! Processors of its own for the engine. What a process may use is inherited by what it starts, so it is set
+//! before that.
 
 /// The engine's processors, and everybody else's: half of them each.
 #[cfg(target_os = "linux")]

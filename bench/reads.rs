@@ -1,5 +1,5 @@
-//! Reading an order and the list, among 1,000 to as many orders as asked for, against a bare axum route that runs the
-//! same query. The engine is out of reach: reads do not need it.
+//! Reading an order and the list, among 1,000 to as many orders as asked for, against a bare axum route that
+//! runs the same query. The engine is out of reach: reads do not need it.
 
 use axum::{Router, extract::Path, routing::get as route};
 use domain::order::Status;

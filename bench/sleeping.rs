@@ -1,6 +1,6 @@
 //! Many open orders at once:
-//! - the worker's memory as their number grows: of orders that have not been woken yet, and then of as many that have
-//!   had a reminder, beyond what its cache holds;
+//! - the worker's memory as their number grows: of orders that have not been woken yet, and then of as many
+//!   that have had a reminder, beyond what its cache holds;
 //! - the time to place and to pay one order among them, against the same on the empty system before;
 //! - 2,000 orders that expire in the same second: how late each does, by the engine's clock.
 

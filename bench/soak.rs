@@ -1,6 +1,7 @@
-//! The worker's memory over very many activities: the product's own worker, relieving itself as in production, runs
-//! real activities (each asks PostgreSQL) in this process, and its memory is looked at on the way. The SDK keeps some
-//! of each activity for as long as its worker lives; the curve shows whether relief gives it back.
+//! The worker's memory over very many activities: the product's own worker, relieving itself as in
+//! production, runs real activities (each asks PostgreSQL) in this process, and its memory is looked at on
+//! the way. The SDK keeps some of each activity for as long as its worker lives; the curve shows whether
+//! relief gives it back.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The time from a payment's webhook to `completed` (as `GET /v1/orders/{id}` shows it), and to the end of the
-//! workflow (the customer is told by then), against an empty workflow's time from its signal to its end. One at a
-//! time, in turns, each after its workflow has fallen asleep.
+//! The time from a payment's webhook to `completed` (as `GET /v1/orders/{id}` shows it), and to the end of
+//! the workflow (the customer is told by then), against an empty workflow's time from its signal to its end.
+//! One at a time, in turns, each after its workflow has fallen asleep.
 
 use std::time::{Duration, Instant};
 

@@ -218,7 +218,8 @@ async fn a_poisoned_step_waits_while_the_others_go_on() {
     shop.close();
 }
 
-/// Three APIs and two workers on the same SKUs, named in every order: nobody waits for somebody who waits for them.
+/// Three APIs and two workers on the same SKUs, named in every order: nobody waits for somebody who waits for
+/// them.
 #[tokio::test]
 async fn several_processes_on_the_same_stock() {
     let shop = Shop::open().await;

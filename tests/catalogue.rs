@@ -215,7 +215,8 @@ async fn the_best_is_found_first() {
         shop.api.put(&format!("/v1/products/{sku}"), &body).await.is(201);
     }
     for (q, found) in [
-        // By the beginning of the SKU, in the name, as a beginning in the name, in the description, by what is alike.
+        // By the beginning of the SKU, in the name, as a beginning in the name, in the description, by what
+        // is alike.
         ("green", vec!["green", "GREEN-0", "green-1", "matcha", "tea-x", "gt-2", "a-cup", "greek"]),
         ("Green TEA", vec!["matcha", "tea-x", "gt-2", "a-cup", "greek"]),
         ("tea-", vec!["tea-x", "b52", "greek", "matcha", "gt-2", "a-cup"]),
@@ -294,8 +295,8 @@ async fn the_catalogue_is_rebuilt_from_its_history() {
     shop.close();
 }
 
-/// Who changed what a stay offers, when and to what: its terms and every offer of nights are of its product's history, and
-/// its row can be made from that again.
+/// Who changed what a stay offers, when and to what: its terms and every offer of nights are of its product's
+/// history, and its row can be made from that again.
 #[tokio::test]
 async fn what_a_stay_offers_is_in_its_history() {
     let shop = Shop::open().await;

@@ -1,4 +1,5 @@
-//! Changes of an order (cancel, extend, fulfil, check-in): stored before they are told, decided once, never forgotten.
+//! Changes of an order (cancel, extend, fulfil, check-in): stored before they are told, decided once, never
+//! forgotten.
 
 use std::collections::BTreeSet;
 
@@ -96,7 +97,8 @@ async fn changes_of_one_order_are_bounded() {
     shop.close();
 }
 
-/// A code is shown, and another takes its place before that is decided: the one that was shown is worth nothing any more.
+/// A code is shown, and another takes its place before that is decided: the one that was shown is worth
+/// nothing any more.
 #[tokio::test]
 async fn a_code_that_was_replaced_meanwhile_lets_nobody_in() {
     let mut shop = Shop::open().await;
@@ -124,8 +126,8 @@ async fn a_code_that_was_replaced_meanwhile_lets_nobody_in() {
     shop.close();
 }
 
-/// A step has committed, and its worker dies before the workflow's task ends: whoever carries on finds it done, finishes,
-/// and gives the same answer. For every kind of change there is.
+/// A step has committed, and its worker dies before the workflow's task ends: whoever carries on finds it
+/// done, finishes, and gives the same answer. For every kind of change there is.
 #[tokio::test]
 async fn what_a_step_has_committed_its_workflow_comes_to_know() {
     let mut shop = Shop::open().await;

@@ -1,5 +1,5 @@
-//! The published OpenAPI document, as others take it: a validator that nobody here wrote finds it valid, and clients that
-//! are generated from it without a warning place, pay, refund and read.
+//! The published OpenAPI document, as others take it: a validator that nobody here wrote finds it valid, and
+//! clients that are generated from it without a warning place, pay, refund and read.
 
 use std::{
     path::{Path, PathBuf},

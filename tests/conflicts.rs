@@ -66,7 +66,8 @@ async fn a_decision_that_meets_a_deadlock_is_made_all_the_same() {
     shop.close();
 }
 
-/// Some set it for all their databases. Then a lone statement, too, would be undone where it only has to wait.
+/// Some set it for all their databases. Then a lone statement, too, would be undone where it only has to
+/// wait.
 #[tokio::test]
 async fn a_database_that_is_strict_by_default_undoes_nothing_of_ours() {
     let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;

@@ -1,4 +1,5 @@
-//! Clients that are slow, idle or too many: none of them keeps others from an answer, or the program from its end.
+//! Clients that are slow, idle or too many: none of them keeps others from an answer, or the program from its
+//! end.
 
 use std::time::Duration;
 

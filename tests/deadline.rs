@@ -269,9 +269,9 @@ async fn race(orders: i64, window: &str) {
     shop.close();
 }
 
-/// The payer pays from half a second before the order's deadline to half a second after it, two of three by an
-/// attempt, and does not care whether it is too late. One of twenty waits until the order has expired: on a machine that
-/// is quick to take money and slow to let orders expire, all others are in time.
+/// The payer pays from half a second before the order's deadline to half a second after it, two of three by
+/// an attempt, and does not care whether it is too late. One of twenty waits until the order has expired: on
+/// a machine that is quick to take money and slow to let orders expire, all others are in time.
 async fn place_and_pay(shop: &Shop, few: &Semaphore, window: &str, n: i64) -> String {
     let placing = few.acquire().await.unwrap();
     let mut body = shop.order_body(&[("tea", 1)]);

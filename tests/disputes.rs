@@ -114,8 +114,8 @@ async fn a_dispute_is_told_in_any_order() {
     shop.close();
 }
 
-/// A refund was asked for when the dispute came: the provider refuses it, and that is nobody's task while the money is
-/// disputed.
+/// A refund was asked for when the dispute came: the provider refuses it, and that is nobody's task while the
+/// money is disputed.
 #[tokio::test]
 async fn a_refund_that_a_dispute_forestalls_waits_for_its_end() {
     let shop = shop().await;
@@ -166,8 +166,8 @@ async fn disputes_that_no_webhook_told_are_in_the_books() {
     shop.close();
 }
 
-/// A paid order is cancelled while part of its money is in dispute: that part goes back once the shop has it again, and
-/// stays with the payer if not. Either way all of it went back once.
+/// A paid order is cancelled while part of its money is in dispute: that part goes back once the shop has it
+/// again, and stays with the payer if not. Either way all of it went back once.
 #[tokio::test]
 async fn disputed_money_of_a_cancelled_order_goes_back_when_it_is_won() {
     let shop = shop().await;
@@ -195,7 +195,8 @@ async fn disputed_money_of_a_cancelled_order_goes_back_when_it_is_won() {
     shop.close();
 }
 
-/// A bank takes money that went back before: what it took beyond what was left is an exception, as long as it is so.
+/// A bank takes money that went back before: what it took beyond what was left is an exception, as long as it
+/// is so.
 #[tokio::test]
 async fn what_a_bank_takes_twice_is_an_exception() {
     let shop = shop().await;

@@ -1,5 +1,5 @@
-//! Whatever several processes do to the same stock, and however it meets: the books are right. Each run draws its
-//! own story; `HOLDFAST_TEST_SEED` draws the same acts again (what meets what in time is drawn anew).
+//! Whatever several processes do to the same stock, and however it meets: the books are right. Each run draws
+//! its own story; `HOLDFAST_TEST_SEED` draws the same acts again (what meets what in time is drawn anew).
 
 use std::{
     sync::Mutex,
@@ -165,7 +165,8 @@ impl Actor<'_> {
         }
     }
 
-    /// Money goes back, and with it all pieces that are there, or some; or it fails, and a person sends it again.
+    /// Money goes back, and with it all pieces that are there, or some; or it fails, and a person sends it
+    /// again.
     async fn give_back(&mut self) {
         let Some((order, _)) = self.order() else { return };
         let lines = match self.rng.one_in(3) {

@@ -1,4 +1,5 @@
-//! Keys and secrets: long enough, without what surrounds them, and several while one takes the place of another.
+//! Keys and secrets: long enough, without what surrounds them, and several while one takes the place of
+//! another.
 
 use std::{collections::BTreeSet, process::Command};
 

@@ -1,4 +1,5 @@
-//! Amounts so large that sums of them leave every integer: refused where they enter, and harmless where they stand.
+//! Amounts so large that sums of them leave every integer: refused where they enter, and harmless where they
+//! stand.
 
 use futures_util::{StreamExt as _, stream};
 use reqwest::Method;

@@ -66,7 +66,8 @@ async fn a_zone_is_kept_by_its_own_name() {
     shop.close();
 }
 
-/// The clocks of Vienna go back within a year of any day: two deadlines an hour apart have the same hour there.
+/// The clocks of Vienna go back within a year of any day: two deadlines an hour apart have the same hour
+/// there.
 #[tokio::test]
 async fn the_hour_that_comes_twice_is_told_apart_by_its_offset() {
     let shop = Shop::open().await;

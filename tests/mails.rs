@@ -120,8 +120,8 @@ async fn a_mail_that_is_refused_for_good_is_told() {
     shop.close();
 }
 
-/// What passes is tried again: a greylisted mail, and whatever a server has against us, not against the mail. Many say
-/// that only when they hear of the recipient.
+/// What passes is tried again: a greylisted mail, and whatever a server has against us, not against the mail.
+/// Many say that only when they hear of the recipient.
 #[tokio::test]
 async fn a_mail_that_is_refused_for_now_goes_out_later() {
     let (shop, smtp) = with_whims().await;
@@ -230,7 +230,8 @@ async fn a_sender_that_the_server_does_not_take_waits() {
     shop.close();
 }
 
-/// The code is looked at when its mail's turn has come, not before: a dead one must not arrive after the new one.
+/// The code is looked at when its mail's turn has come, not before: a dead one must not arrive after the new
+/// one.
 #[tokio::test]
 async fn a_code_that_was_replaced_is_mailed_no_more() {
     let (shop, smtp) = with_whims().await;

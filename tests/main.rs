@@ -9,9 +9,10 @@
 //! `Shop::close` ends each test: it proves the invariants with `holdfast audit` and that no personal
 //! data reached a log.
 //!
-//! Rules: tests speak to Holdfast as its users do, by HTTP and mail, and by Temporal's client where its
-//! view is the subject. `repeats.rs`, `batches.rs` and `interleavings.rs` alone play a process by themselves and call `store`. Tests wait for
-//! conditions with a deadline, never for a time, and nothing is tried twice to make it pass.
+//! Rules: tests speak to Holdfast as its users do, by HTTP and mail, and by Temporal's client where its view
+//! is the subject. `repeats.rs`, `batches.rs` and `interleavings.rs` alone play a process by themselves and
+//! call `store`. Tests wait for conditions with a deadline, never for a time, and nothing is tried twice to
+//! make it pass.
 #![allow(clippy::unwrap_used)]
 #![expect(
     clippy::disallowed_methods,

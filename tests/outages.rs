@@ -61,7 +61,8 @@ async fn temporal_is_away_and_orders_are_taken_all_the_same() {
     shop.close();
 }
 
-/// Worse than away: it takes what it is asked and never answers. Nobody else waits for it, though the sweepers do.
+/// Worse than away: it takes what it is asked and never answers. Nobody else waits for it, though the
+/// sweepers do.
 #[tokio::test]
 async fn temporal_hangs_and_only_the_sweepers_wait() {
     let wire = Wire::to(servers().await.temporal.address()).await;

@@ -30,7 +30,8 @@ async fn a_part_that_goes_back_at_the_provider_is_due_again() {
     shop.close();
 }
 
-/// Its going back fails, or the bank gives it to the shop after all: nothing was ever missing, whichever is told first.
+/// Its going back fails, or the bank gives it to the shop after all: nothing was ever missing, whichever is
+/// told first.
 #[tokio::test]
 async fn a_part_that_only_nearly_went_back_counts() {
     let shop = shop().await;
@@ -75,7 +76,8 @@ async fn a_part_that_only_nearly_went_back_counts() {
     shop.close();
 }
 
-/// The order ends while part of its money is in dispute: the rest goes back, and the disputed part once it is won.
+/// The order ends while part of its money is in dispute: the rest goes back, and the disputed part once it is
+/// won.
 #[tokio::test]
 async fn disputed_parts_of_an_order_that_ends_go_back_once() {
     let shop = shop().await;

@@ -1,5 +1,5 @@
-//! How PostgreSQL runs what Holdfast asks of it: every statement of the hot paths, as its log has it, must find its
-//! rows by an index.
+//! How PostgreSQL runs what Holdfast asks of it: every statement of the hot paths, as its log has it, must
+//! find its rows by an index.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,8 +42,8 @@ async fn every_statement_on_a_hot_path_uses_an_index() {
     assert!(slow.is_empty(), "{}", slow.join("\n"));
 }
 
-/// Statements are prepared while there are five orders. What was planned then must not be what runs when there are
-/// thousands, though nobody has analysed the tables since.
+/// Statements are prepared while there are five orders. What was planned then must not be what runs when
+/// there are thousands, though nobody has analysed the tables since.
 #[tokio::test]
 async fn a_plan_for_small_tables_does_not_outlive_them() {
     let env = vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", "2".to_owned())];
@@ -68,7 +68,8 @@ async fn a_plan_for_small_tables_does_not_outlive_them() {
         process.ended().await;
     }
     let mut walked = rows_walked(&shop).await;
-    // One walk through a filled table reads more than that; sessions from before it was filled are counted late.
+    // One walk through a filled table reads more than that; sessions from before it was filled are counted
+    // late.
     walked.retain(|table, rows| *rows - before[table] > 10_000);
     assert!(walked.is_empty(), "{walked:?} rows were walked through, {before:?} of them before");
 }

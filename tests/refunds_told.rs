@@ -1,4 +1,5 @@
-//! What is told of refunds, by whomever and in whatever order: the money went back once, and is one exception at most.
+//! What is told of refunds, by whomever and in whatever order: the money went back once, and is one exception
+//! at most.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -8,8 +9,8 @@ use crate::{
     refunds::{paid, refund_mails, shop, some},
 };
 
-/// The same money is asked for here and goes back in the dashboard. Whichever is told first, it went back once, and
-/// there is nothing for a person to look at.
+/// The same money is asked for here and goes back in the dashboard. Whichever is told first, it went back
+/// once, and there is nothing for a person to look at.
 #[tokio::test]
 async fn what_goes_back_here_and_in_the_dashboard_is_explained_whichever_is_told_first() {
     let shop = shop().await;
@@ -45,7 +46,8 @@ async fn what_goes_back_here_and_in_the_dashboard_is_explained_whichever_is_told
     shop.close();
 }
 
-/// A part went back by hand, and nobody has told us: a full refund fails, and so does its repeat. Then the rest goes back.
+/// A part went back by hand, and nobody has told us: a full refund fails, and so does its repeat. Then the
+/// rest goes back.
 #[tokio::test]
 async fn after_a_part_went_back_by_hand_the_rest_can_go_back() {
     let shop = shop().await;
@@ -79,8 +81,8 @@ async fn after_a_part_went_back_by_hand_the_rest_can_go_back() {
     shop.close();
 }
 
-/// Part of a second payment, which a person still looks at, goes back in the dashboard: the rest is still to be looked
-/// at. It fails, and the second payment is held as before.
+/// Part of a second payment, which a person still looks at, goes back in the dashboard: the rest is still to
+/// be looked at. It fails, and the second payment is held as before.
 #[tokio::test]
 async fn a_part_of_held_money_goes_back_by_hand_and_fails() {
     let shop = shop().await;
@@ -102,7 +104,8 @@ async fn a_part_of_held_money_goes_back_by_hand_and_fails() {
     shop.close();
 }
 
-/// A refund failed, and is settled at the provider by hand: the money went back, and what was to be made instead is not.
+/// A refund failed, and is settled at the provider by hand: the money went back, and what was to be made
+/// instead is not.
 #[tokio::test]
 async fn a_refund_that_failed_and_then_succeeded_went_back() {
     let shop = shop().await;

@@ -92,7 +92,8 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     shop.close();
 }
 
-/// The engine was down when the day of arrival ended: the order waits still, and its money is late all the same.
+/// The engine was down when the day of arrival ended: the order waits still, and its money is late all the
+/// same.
 #[tokio::test]
 async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() {
     let (shop, db, settlements) = by_hand().await;
@@ -240,7 +241,8 @@ async fn what_is_fulfilled_again_was_fulfilled_once() {
     shop.close();
 }
 
-/// The same of a stay: the engine loses the decision, and the workflow learns of the end when the stay is over.
+/// The same of a stay: the engine loses the decision, and the workflow learns of the end when the stay is
+/// over.
 #[tokio::test]
 async fn guests_are_in_when_they_check_in_again() {
     let shop = Shop::open().await;

@@ -2,8 +2,8 @@
 //! that cannot replay them would break orders that sleep while it is deployed: use
 //! `ctx.patched(...)`, and record new ones beside them.
 //!
-//! Those named `..._awake` are from when an order's first task came right after its placement (ADR 24), `..._by_update`
-//! and some others from when changes were updates (ADR 25).
+//! Those named `..._awake` are from when an order's first task came right after its placement (ADR 24),
+//! `..._by_update` and some others from when changes were updates (ADR 25).
 //!
 //! Record with `cargo test --test blackbox -- --ignored record_histories` (or `record_money`,
 //! `record_stays`, `record_codes`, `record_mails`).

@@ -1,5 +1,5 @@
-//! What was sold comes back line by line, as often as it takes, and never more than was sold; what came back is not
-//! owed to the customer any more: neither pieces nor nights have two owners.
+//! What was sold comes back line by line, as often as it takes, and never more than was sold; what came back
+//! is not owed to the customer any more: neither pieces nor nights have two owners.
 
 use futures_util::future::join_all;
 use reqwest::Method;

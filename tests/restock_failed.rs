@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::restock::{paid, shop};
 
-/// The money of a refund goes back in the dashboard, or by the very refund that it replaces: it fails, and what it was to
-/// bring back comes back all the same, whichever is told first.
+/// The money of a refund goes back in the dashboard, or by the very refund that it replaces: it fails, and
+/// what it was to bring back comes back all the same, whichever is told first.
 #[tokio::test]
 async fn what_a_refund_was_to_bring_back_comes_back_with_its_money_however_that_went() {
     let shop = shop().await;
@@ -53,7 +53,8 @@ async fn what_a_refund_was_to_bring_back_comes_back_with_its_money_however_that_
     shop.close();
 }
 
-/// A refund that fails is asked for again: nothing comes back while the money is here, and what comes back does so once.
+/// A refund that fails is asked for again: nothing comes back while the money is here, and what comes back
+/// does so once.
 #[tokio::test]
 async fn what_is_asked_for_again_comes_back_once() {
     let shop = shop().await;

@@ -24,8 +24,8 @@ pub fn midnight(day: Date) -> Timestamp {
 }
 
 impl Shop {
-    /// Puts rooms on offer: so many of each night from tomorrow on for four weeks, 80.00 a night, up to 3 guests,
-    /// breakfast and parking.
+    /// Puts rooms on offer: so many of each night from tomorrow on for four weeks, 80.00 a night, up to 3
+    /// guests, breakfast and parking.
     pub async fn rooms(&self, sku: &str, capacity: i64) {
         let product = json!({"kind": "stay", "name": "Garden room", "unit_price": 8000, "currency": "EUR"});
         self.api.put(&format!("/v1/products/{sku}"), &product).await.is(201);

@@ -101,8 +101,8 @@ async fn an_extension_ends_with_the_day_of_arrival_too() {
     shop.close();
 }
 
-/// Money was told in time, while the engine was away and until after the deadline. Nobody tells the workflow of it before
-/// it lets the order expire: it looks.
+/// Money was told in time, while the engine was away and until after the deadline. Nobody tells the workflow
+/// of it before it lets the order expire: it looks.
 #[tokio::test]
 async fn money_that_was_stored_in_time_pays_though_the_engine_was_away() {
     let mut shop = Shop::with(Setup::default()).await;

@@ -155,7 +155,8 @@ async fn what_the_shop_does_not_wait_for_any_more_cannot_be_paid() {
     it.shop.close();
 }
 
-/// Nothing is told here at all; the sandbox, which is down at first, does not keep Stripe's books from being read.
+/// Nothing is told here at all; the sandbox, which is down at first, does not keep Stripe's books from being
+/// read.
 #[tokio::test]
 async fn money_of_which_no_webhook_came_is_found_by_asking() {
     let it = Setting::new().await;

@@ -70,7 +70,8 @@ async fn current_details(shop: &Shop, id: &str) -> String {
     metadata["currentDetails"].as_str().unwrap_or_else(|| panic!("{metadata}")).to_owned()
 }
 
-/// Started from the Temporal CLI with whatever its starter thinks of: an order is placed by the API, or does not exist.
+/// Started from the Temporal CLI with whatever its starter thinks of: an order is placed by the API, or does
+/// not exist.
 #[tokio::test]
 async fn an_order_that_was_not_placed_does_not_exist() {
     let shop = open_shop().await;

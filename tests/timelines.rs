@@ -4,7 +4,8 @@ use sqlx::{Executor as _, PgConnection};
 
 use crate::harness::{Setup, Shop, Wire, eventually, servers, time};
 
-/// Somebody changes the order just now: holds its row, and has told of something that is dated later than what comes next.
+/// Somebody changes the order just now: holds its row, and has told of something that is dated later than
+/// what comes next.
 async fn change(shop: &Shop) -> PgConnection {
     let mut sql = shop.sql().await;
     sql.execute(

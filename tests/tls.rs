@@ -162,7 +162,8 @@ async fn why_a_database_cannot_be_reached_by_tls() {
     }
 }
 
-/// A way to Temporal that takes TLS alone, from clients that the authority knows; its name is `temporal.test`.
+/// A way to Temporal that takes TLS alone, from clients that the authority knows; its name is
+/// `temporal.test`.
 async fn guarded_temporal(authority: &Authority, server: String) -> String {
     let (certificate, key) = authority.issue("temporal.test");
     let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();

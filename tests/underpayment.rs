@@ -1,4 +1,5 @@
-//! Orders that are paid in parts: as their policy allows, or because a person applied money that was not what was due.
+//! Orders that are paid in parts: as their policy allows, or because a person applied money that was not what
+//! was due.
 
 use reqwest::Method;
 use serde_json::{Value, json};

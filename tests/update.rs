@@ -39,7 +39,8 @@ async fn the_running_version_outlives_new_columns_in_every_table() {
     shop.close();
 }
 
-/// Whoever waits for a table has all others wait behind it, so `migrate` does so only for a moment, again and again.
+/// Whoever waits for a table has all others wait behind it, so `migrate` does so only for a moment, again and
+/// again.
 #[tokio::test]
 async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
     let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;

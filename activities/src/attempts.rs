@@ -12,9 +12,10 @@ use store::{
 };
 use workflows::contract::At;
 
-/// Closes every attempt of an order that could still bring money. Gives what turned out to be captured, to be settled by
-/// the order's workflow. Fails if one provider does not say; the others are closed all the same. Money that was told and
-/// is stored comes first: it may be all that the order waits for, whatever a provider says or does not say.
+/// Closes every attempt of an order that could still bring money. Gives what turned out to be captured, to be
+/// settled by the order's workflow. Fails if one provider does not say; the others are closed all the same.
+/// Money that was told and is stored comes first: it may be all that the order waits for, whatever a provider
+/// says or does not say.
 pub(crate) async fn close(db: &Db, providers: &Providers, input: At) -> anyhow::Result<Vec<PaymentReport>> {
     let mut captured = inbox::waiting_money(db, input.order).await?;
     if !captured.is_empty() {
@@ -71,8 +72,8 @@ async fn close_one(
     }
 }
 
-/// The attempt at its provider. We may have died before we heard its id there: asked again under our own id, the
-/// provider tells.
+/// The attempt at its provider. We may have died before we heard its id there: asked again under our own id,
+/// the provider tells.
 async fn reference(
     db: &Db,
     provider: &dyn Provider,

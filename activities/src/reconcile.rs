@@ -160,8 +160,8 @@ async fn book(
     })
 }
 
-/// What we believe to be back and the statement does not have: a bank may have taken it back, and no webhook came. The provider
-/// is asked. Gives how many there were.
+/// What we believe to be back and the statement does not have: a bank may have taken it back, and no webhook
+/// came. The provider is asked. Gives how many there were.
 async fn taken_back(
     db: &Db,
     provider: &dyn Provider,
@@ -194,7 +194,8 @@ async fn taken_back(
     Ok(taken_back)
 }
 
-/// A refund that failed stands in some providers' statements all the same. Whether it was made after all says the provider.
+/// A refund that failed stands in some providers' statements all the same. Whether it was made after all says
+/// the provider.
 async fn went_back_after_all(provider: &dyn Provider, line: &StatementLine) -> anyhow::Result<bool> {
     let StatementLineKind::Refunded { refund, provider_refund_id, .. } = &line.kind else { return Ok(false) };
     let id = RefundRef { refund: *refund, provider_refund_id: provider_refund_id.clone() };

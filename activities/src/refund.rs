@@ -11,8 +11,8 @@ use store::{
 };
 use workflows::contract::RefundStep;
 
-/// Asks the provider for the refund, or what became of it, and notes the answer. The provider knows a repeat by
-/// our id, so a crash between its answer and our note gives nothing back twice.
+/// Asks the provider for the refund, or what became of it, and notes the answer. The provider knows a repeat
+/// by our id, so a crash between its answer and our note gives nothing back twice.
 pub(crate) async fn drive(db: &Db, providers: &Providers, step: RefundStep) -> anyhow::Result<RefundState> {
     let refund = refunds::get(db, step.refund).await?;
     if refund.state.is_final() {

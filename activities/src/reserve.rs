@@ -1,5 +1,5 @@
-//! The workflow's first step: the order that was placed, as the workflow needs to know it. An order that the API did not
-//! place does not exist.
+//! The workflow's first step: the order that was placed, as the workflow needs to know it. An order that the
+//! API did not place does not exist.
 
 use store::{Db, Error, mails, orders};
 use workflows::contract::{Facts, ReserveInput, Reserved};

@@ -1,5 +1,5 @@
-//! Work that goes on behind an answer: so much at once, and finished before the program ends. It is never the only way
-//! for something to happen; what finds no place is left to the other.
+//! Work that goes on behind an answer: so much at once, and finished before the program ends. It is never the
+//! only way for something to happen; what finds no place is left to the other.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Bodies of requests: within the size limit, in time, and not too many large ones at once, so that as many connections
-//! as there may be take only so much memory with what they send.
+//! Bodies of requests: within the size limit, in time, and not too many large ones at once, so that as many
+//! connections as there may be take only so much memory with what they send.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use web::BodyTooSlow;
 
 use crate::{MAX_BODY_BYTES, Problem};
 
-/// A body up to this needs no place. Nearly all are smaller, and who sends no more than a beginning holds no place.
+/// A body up to this needs no place. Nearly all are smaller, and who sends no more than a beginning holds no
+/// place.
 const SMALL_BYTES: usize = 16 * 1024;
 const MAX_LARGE: usize = 128;
 /// How long a large body waits for its place. Its client may be slow as long, and still be in time.

@@ -41,8 +41,8 @@ fn versions(headers: &HeaderMap, name: &HeaderName, with_weak: bool) -> Result<O
     })
 }
 
-/// RFC 9110, 8.8.3: `*`, or tags in quotes, maybe weak, with commas between them. A tag that none of our versions has
-/// is read, and matches nothing.
+/// RFC 9110, 8.8.3: `*`, or tags in quotes, maybe weak, with commas between them. A tag that none of our
+/// versions has is read, and matches nothing.
 fn parse(text: &str, with_weak: bool) -> Option<Versions> {
     let mut rest = text.trim();
     if rest == "*" {

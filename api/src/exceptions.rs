@@ -37,9 +37,9 @@ struct ExceptionDocument {
     /// None: the provider named no order of ours.
     order_id: Option<String>,
     payment_id: Option<String>,
-    /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`, `refund_failed`,
-    /// `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain`, `not_in_books`, `unreadable_event` or
-    /// `check_in_code_undelivered`.
+    /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`,
+    /// `refund_failed`, `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain`,
+    /// `not_in_books`, `unreadable_event` or `check_in_code_undelivered`.
     #[schema(value_type = String)]
     kind: Kind,
     /// `open` or `resolved`.
@@ -50,9 +50,11 @@ struct ExceptionDocument {
     /// Of an `unreadable_event`: which it is, and what is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<UnreadableDocument>,
-    /// The money in question, in minor units. Of `refund_failed`: what should have gone back and is still here.
+    /// The money in question, in minor units. Of `refund_failed`: what should have gone back and is still
+    /// here.
     amount: i64,
-    /// What of it went back without anybody having decided (part of it, in the provider's dashboard), or is on its way.
+    /// What of it went back without anybody having decided (part of it, in the provider's dashboard), or is
+    /// on its way.
     back: i64,
     currency: Option<&'static str>,
     /// `refund`, `accept`, `dismiss` or `apply`, once resolved.
@@ -61,7 +63,8 @@ struct ExceptionDocument {
     /// What the action does and does not do, in words.
     effect: Option<&'static str>,
     note: Option<String>,
-    /// `rule` (the order's policy, or a new code that was sent), `api` (a person) or `provider` (it went back there).
+    /// `rule` (the order's policy, or a new code that was sent), `api` (a person) or `provider` (it went back
+    /// there).
     #[schema(value_type = Option<String>)]
     resolved_by: Option<ResolvedBy>,
     #[schema(value_type = String, format = DateTime)]
@@ -155,9 +158,9 @@ async fn list(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Resolve {
-    /// `refund`: the money goes back. `accept`: it is kept, and does not pay the order, which goes on as if it had not
-    /// come. `dismiss`: there is nothing to do. `apply`: money of a wrong amount counts towards its order, which is paid
-    /// once nothing is due any more; what is too much is an exception of its own.
+    /// `refund`: the money goes back. `accept`: it is kept, and does not pay the order, which goes on as if
+    /// it had not come. `dismiss`: there is nothing to do. `apply`: money of a wrong amount counts towards
+    /// its order, which is paid once nothing is due any more; what is too much is an exception of its own.
     #[schema(value_type = String)]
     action: Action,
     /// Why; at most 200 characters.
@@ -197,7 +200,8 @@ async fn resolve(
     }
 }
 
-/// What was applied is on record; the order's workflow, which sends the mails, hears of it behind the answer's back.
+/// What was applied is on record; the order's workflow, which sends the mails, hears of it behind the
+/// answer's back.
 fn tell(app: &App, applied: Applied) {
     if let Some(status) = applied.paid {
         telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();

@@ -1,5 +1,5 @@
-//! The gauges of `/metrics`: what waits, and who answers. Anybody may ask, so they are read anew every few seconds, whoever
-//! asks how often, and whether they wait for the answer or not.
+//! The gauges of `/metrics`: what waits, and who answers. Anybody may ask, so they are read anew every few
+//! seconds, whoever asks how often, and whether they wait for the answer or not.
 
 use std::{sync::Arc, time::Duration};
 

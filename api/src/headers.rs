@@ -16,7 +16,8 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     value.to_str().ok()
 }
 
-/// RFC 9112, 3.2: one `Host`, which is one. Two are how requests are smuggled past a proxy that reads the other.
+/// RFC 9112, 3.2: one `Host`, which is one. Two are how requests are smuggled past a proxy that reads the
+/// other.
 pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
     let is_authority =
         |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok_and(|it| is_place(&it));

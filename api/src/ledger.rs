@@ -25,8 +25,8 @@ struct MovementDocument {
     object: &'static str,
     id: String,
     sku: String,
-    /// `received` (a delivery), `adjusted` (a correction), `held` (for an order), `committed` (sold), `released`
-    /// (no longer held) or `returned` (sold, and back on the shelf).
+    /// `received` (a delivery), `adjusted` (a correction), `held` (for an order), `committed` (sold),
+    /// `released` (no longer held) or `returned` (sold, and back on the shelf).
     kind: &'static str,
     /// Pieces; negative only where stock was corrected downwards.
     quantity: i64,

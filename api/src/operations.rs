@@ -76,10 +76,10 @@ async fn healthz() -> axum::Json<Value> {
     axum::Json(json!({"status": "ok"}))
 }
 
-/// Whether requests should be sent here. Without PostgreSQL nothing works: 503. Without Temporal
-/// orders are still accepted and their workflows start later: ready, and it says what is missing. With a Temporal that
-/// refuses us (no such namespace, no permission) they never start until somebody mends the configuration: 503, with why.
-/// While requests wait for a connection we are busy, not away: ready, and it says so.
+/// Whether requests should be sent here. Without PostgreSQL nothing works: 503. Without Temporal orders are
+/// still accepted and their workflows start later: ready, and it says what is missing. With a Temporal that
+/// refuses us (no such namespace, no permission) they never start until somebody mends the configuration:
+/// 503, with why. While requests wait for a connection we are busy, not away: ready, and it says so.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "Operations", security(()),
     responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away, `checks` why")),

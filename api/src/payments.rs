@@ -48,7 +48,8 @@ struct PaymentDocument {
     provider: String,
     /// The provider's own id; none until it has answered.
     provider_payment_id: Option<String>,
-    /// `opening`, `open`, `closing` (superseded, about to be cancelled), `succeeded`, `failed` or `cancelled`.
+    /// `opening`, `open`, `closing` (superseded, about to be cancelled), `succeeded`, `failed` or
+    /// `cancelled`.
     state: &'static str,
     /// The provider's own word for the state.
     state_text: String,
@@ -134,8 +135,8 @@ async fn open(
     Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
 }
 
-/// Opens the attempt at the provider. If we die before its answer is noted, a repeat under the same key, or the
-/// order's end, asks again: the provider knows our id.
+/// Opens the attempt at the provider. If we die before its answer is noted, a repeat under the same key, or
+/// the order's end, asks again: the provider knows our id.
 async fn ask(
     app: &App,
     provider: &dyn Provider,
@@ -183,7 +184,8 @@ fn unavailable(provider: &dyn Provider, error: &Error) -> Problem {
     Problem::unavailable("provider_unavailable", "The payment provider does not answer. Try again.")
 }
 
-/// Cancels superseded attempts behind the answer's back. What this does not reach is closed at the order's end.
+/// Cancels superseded attempts behind the answer's back. What this does not reach is closed at the order's
+/// end.
 fn close_superseded(app: &App, order: OrderId) {
     let behind = app.behind.clone();
     let app = app.clone();

@@ -41,8 +41,8 @@ fn readable(uri: &Uri) -> Result<(), Invalid> {
     }
 }
 
-/// "Failed to deserialize query string: foo: unknown field `foo`", as the library says it; of a field that is there twice
-/// it says nothing before.
+/// "Failed to deserialize query string: foo: unknown field `foo`", as the library says it; of a field that is
+/// there twice it says nothing before.
 fn bad(text: &str) -> Invalid {
     let said = text.split_once(": ").map_or(text, |(_, said)| said);
     let message = said.split_once(": ").map_or(said, |(_, message)| message);

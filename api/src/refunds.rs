@@ -98,17 +98,17 @@ impl RefundDocument {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct RequestRefund {
-    /// Minor units. Default: what was paid for the `lines`, or, without them, all that the provider still has and that is
-    /// neither on its way back nor disputed.
+    /// Minor units. Default: what was paid for the `lines`, or, without them, all that the provider still has
+    /// and that is neither on its way back nor disputed.
     amount: Option<i64>,
     reason: String,
-    /// Put what was sold back on the shelf once the money is back: the `lines`, or, without them, all that is still
-    /// there. Default: true with `lines`, else false.
+    /// Put what was sold back on the shelf once the money is back: the `lines`, or, without them, all that is
+    /// still there. Default: true with `lines`, else false.
     #[serde(serialize_with = "as_before")]
     restock: Option<bool>,
-    /// What comes back, 1 to 100 entries. From now on it is not owed to the customer any more; if the refund fails for
-    /// good, it is again. Nights that were paid for with extras by the night take their part of them along; extras that
-    /// are charged once go with the last night of all rooms.
+    /// What comes back, 1 to 100 entries. From now on it is not owed to the customer any more; if the refund
+    /// fails for good, it is again. Nights that were paid for with extras by the night take their part of
+    /// them along; extras that are charged once go with the last night of all rooms.
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<Vec<ReturnLine>>,
 }
@@ -140,14 +140,15 @@ struct ReturnStay {
     to: String,
 }
 
-/// Give back some or all of what an order was paid with, and put on the shelf what comes back for it. Answered once it
-/// is stored; the provider is driven by a workflow, and the customer is told when the money is on its way. If several
-/// payments paid the order, and none of them has as much left, several refunds share the amount: the answer is the first
-/// and names the others in `also`.
+/// Give back some or all of what an order was paid with, and put on the shelf what comes back for it.
+/// Answered once it is stored; the provider is driven by a workflow, and the customer is told when the money
+/// is on its way. If several payments paid the order, and none of them has as much left, several refunds
+/// share the amount: the answer is the first and names the others in `also`.
 ///
-/// When all its money has gone back, a paid order that was not handed over is `cancelled`, and all that it still held is
-/// back on the shelf, whatever `restock` says: take off the shelf what is not fit to be sold by an adjustment of its stock.
-/// Lines that cost nothing come back along with others, or, once an order is completed, by an adjustment.
+/// When all its money has gone back, a paid order that was not handed over is `cancelled`, and all that it
+/// still held is back on the shelf, whatever `restock` says: take off the shelf what is not fit to be sold by
+/// an adjustment of its stock. Lines that cost nothing come back along with others, or, once an order is
+/// completed, by an adjustment.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/refunds", operation_id = "request_refund", tag = "Payments", request_body = RequestRefund,
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),

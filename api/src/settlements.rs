@@ -32,7 +32,8 @@ struct SettlementDocument {
     refunded: i64,
     /// None if the provider does not say.
     fees: Option<i64>,
-    /// Captured on that day, still an open exception, and still with us: what went back, or is disputed, is not.
+    /// Captured on that day, still an open exception, and still with us: what went back, or is disputed, is
+    /// not.
     open: i64,
     /// Taken by disputes, less what was given back when they were won.
     disputed: i64,

@@ -51,7 +51,8 @@ struct ExtraDocument {
     name: String,
     /// Minor units.
     unit_price: i64,
-    /// `stay` (once for each room), `night` (each room and night), `guest` (once for each guest) or `guest_night`.
+    /// `stay` (once for each room), `night` (each room and night), `guest` (once for each guest) or
+    /// `guest_night`.
     #[schema(value_type = String)]
     per: Per,
 }
@@ -86,7 +87,8 @@ impl From<TermsDocument> for Terms {
     }
 }
 
-/// Set what a product offers with its nights; what is absent takes its default. Orders already placed keep what they booked.
+/// Set what a product offers with its nights; what is absent takes its default. Orders already placed keep
+/// what they booked.
 #[utoipa::path(
     put, path = "/v1/products/{sku}/stay", operation_id = "put_stay_terms", tag = "Stays",
     params(

@@ -19,10 +19,10 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// Take a payment provider's event, signed as that provider signs, over the raw body. Answered once it is
-/// stored; a repeat is answered in the same way, and what is genuine and cannot be read, too. The sandbox's: Standard
-/// Webhooks 1.0, with
-/// `{type: "payment.succeeded" | "payment.failed", data: {order_id, payment_id, amount, currency}}`; refunds add
-/// `provider_refund_id` (and `refund_id`, if we made it), disputes `dispute_id` and `state` (`open`, `won` or `lost`).
+/// stored; a repeat is answered in the same way, and what is genuine and cannot be read, too. The sandbox's:
+/// Standard Webhooks 1.0, with `{type: "payment.succeeded" | "payment.failed", data: {order_id, payment_id,
+/// amount, currency}}`; refunds add `provider_refund_id` (and `refund_id`, if we made it), disputes
+/// `dispute_id` and `state` (`open`, `won` or `lost`).
 #[utoipa::path(
     post, path = "/v1/webhooks/{provider}", operation_id = "receive_webhook", tag = "Webhooks",
     params(
@@ -100,8 +100,8 @@ fn refuse(provider: &str, why: &str) -> Problem {
     Problem::bad_request("bad_signature", format!("The webhook is not genuine: {why}."))
 }
 
-/// Keeps a genuine event that we cannot read. To refuse it would help nobody: the provider would send the same again for
-/// days, then give up, and may stop sending anything.
+/// Keeps a genuine event that we cannot read. To refuse it would help nobody: the provider would send the
+/// same again for days, then give up, and may stop sending anything.
 async fn keep_unreadable(
     app: &App,
     provider: &str,

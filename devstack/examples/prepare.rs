@@ -1,5 +1,6 @@
-//! What the compiler knows of the database: checks every statement of `store` against a PostgreSQL of its own that has all
-//! migrations, and writes what it found to `.sqlx`, from where any other build reads it. `--check` only compares.
+//! What the compiler knows of the database: checks every statement of `store` against a PostgreSQL of its own
+//! that has all migrations, and writes what it found to `.sqlx`, from where any other build reads it.
+//! `--check` only compares.
 //!
 //! It is what `cargo sqlx prepare` does, without another program to install and a database to have at hand.
 

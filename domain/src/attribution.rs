@@ -1,6 +1,6 @@
-//! Whose money it is that goes back. A payment is the order's own money (what was applied to it) and money that
-//! exceptions hold. Refunds and disputes take money out of it, also such as nobody asked us for. What they took is
-//! said from all that is known of the payment, never from the order in which it became known.
+//! Whose money it is that goes back. A payment is the order's own money (what was applied to it) and money
+//! that exceptions hold. Refunds and disputes take money out of it, also such as nobody asked us for. What
+//! they took is said from all that is known of the payment, never from the order in which it became known.
 
 use crate::payment::{DisputeState, RefundState};
 
@@ -16,8 +16,8 @@ pub struct Payment {
 }
 
 impl Payment {
-    /// Whether a refund failed, and its money went back all the same: of what it was to take nothing is here, whatever
-    /// becomes of what is on its way, in dispute or failed besides.
+    /// Whether a refund failed, and its money went back all the same: of what it was to take nothing is here,
+    /// whatever becomes of what is on its way, in dispute or failed besides.
     pub fn went_otherwise(&self, place: usize) -> bool {
         let mut settled = self.clone();
         settled.disputes.retain(|it| it.state != DisputeState::Open);
@@ -115,14 +115,15 @@ impl Taken {
 pub struct Attribution {
     /// By refund; nothing of one that failed.
     pub refunds: Vec<Taken>,
-    /// By refund: what should have gone back by it, and is still here for nobody else to explain. Zero unless it failed.
+    /// By refund: what should have gone back by it, and is still here for nobody else to explain. Zero unless
+    /// it failed.
     pub still_here: Vec<i64>,
     /// By dispute; nothing of one that was won.
     pub disputes: Vec<Taken>,
     /// By exception: what went back of it or is on its way.
     pub back: Vec<i64>,
-    /// A refund of ours is under way. It may fail because the money it is about went back otherwise: until then nobody
-    /// is asked to explain what is short.
+    /// A refund of ours is under way. It may fail because the money it is about went back otherwise: until
+    /// then nobody is asked to explain what is short.
     pub ours_under_way: bool,
 }
 
@@ -155,7 +156,8 @@ impl Left<'_> {
         Taken { own, held, whole: None, short: wanted - own - held }
     }
 
-    /// The exception that holds exactly this, all of it still here: one that nobody has decided about, if there is one.
+    /// The exception that holds exactly this, all of it still here: one that nobody has decided about, if
+    /// there is one.
     fn whole(&self, wanted: i64) -> Option<usize> {
         let of = |fate| {
             let is = |(place, held): (usize, &Held)| {
@@ -166,7 +168,8 @@ impl Left<'_> {
         of(Fate::Waits).or_else(|| of(Fate::Sent))
     }
 
-    /// Exactly what one exception holds, if there is one; else the order's own money, then what exceptions hold.
+    /// Exactly what one exception holds, if there is one; else the order's own money, then what exceptions
+    /// hold.
     fn anywhere(&mut self, wanted: i64) -> Taken {
         if let Some(place) = self.whole(wanted) {
             let held = self.held(place, wanted);
@@ -216,8 +219,8 @@ impl Left<'_> {
     }
 }
 
-/// Says whose money went back: what is back first, and of that what we know the reason of; then disputes; then what
-/// is on its way.
+/// Says whose money went back: what is back first, and of that what we know the reason of; then disputes;
+/// then what is on its way.
 pub fn attribute(payment: &Payment) -> Attribution {
     let Payment { applied, held, refunds, disputes } = payment;
     let here = |it: &Held| if it.fate == Fate::Kept { it.back } else { it.amount };

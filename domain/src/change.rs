@@ -23,11 +23,13 @@ pub enum Request {
     Fulfil,
     /// The guests have shown the right code.
     CheckIn {
-        /// Which one that was, by what it was drawn for: the order, or a change of it. None: asked before that was noted.
+        /// Which one that was, by what it was drawn for: the order, or a change of it. None: asked before
+        /// that was noted.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<Uuid>,
     },
-    /// End the order if all of its money has gone back. Asked by Holdfast itself, once a refund has succeeded.
+    /// End the order if all of its money has gone back. Asked by Holdfast itself, once a refund has
+    /// succeeded.
     EndRefunded,
     /// Draw another code for the guests to check in by; the one before it is worth nothing any more.
     NewCheckInCode,
@@ -57,7 +59,8 @@ text_enum! {
     }
 }
 
-/// The decision about a change, written down together with what it did. Stored as it is, so only ever add to it.
+/// The decision about a change, written down together with what it did. Stored as it is, so only ever add to
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {

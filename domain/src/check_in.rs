@@ -14,8 +14,8 @@ pub const MAX_WRONG: i32 = 5;
 pub struct Code(String);
 
 impl Code {
-    /// A code out of `random`, which must come from the operating system. Of 2^64 numbers, each of the 31^8 codes
-    /// gets the same share but for one in twenty million.
+    /// A code out of `random`, which must come from the operating system. Of 2^64 numbers, each of the 31^8
+    /// codes gets the same share but for one in twenty million.
     pub fn draw(mut random: u64) -> Self {
         let radix = ALPHABET.len() as u64;
         let letter = |_| {

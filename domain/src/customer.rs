@@ -12,7 +12,8 @@ const MAX_ID_BYTES: usize = 256;
 /// personal data and stays in PostgreSQL.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Customer {
-    /// The shop's own id for the customer, such as `auth0|abc` or `gid://shop/Customer/1`. Never an e-mail address.
+    /// The shop's own id for the customer, such as `auth0|abc` or `gid://shop/Customer/1`. Never an e-mail
+    /// address.
     pub id: String,
     pub email: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,8 @@ const MAX_LOCAL: usize = 64;
 const MAX_ADDRESS: usize = 254;
 /// In characters, as it came: a letter may be written as itself and up to three marks.
 pub const MAX_WRITTEN: usize = 4 * MAX_ADDRESS;
-/// What a mailbox may be called, beyond letters and digits: RFC 5322, section 3.2.3, and dots wherever they stand.
+/// What a mailbox may be called, beyond letters and digits: RFC 5322, section 3.2.3, and dots wherever they
+/// stand.
 const PUNCTUATION: &str = ".!#$%&'*+-/=?^_`{|}~";
 
 /// An address as mail servers read it.
@@ -30,8 +31,8 @@ pub(crate) fn parse(field: &str, address: &str) -> Result<String, Invalid> {
     }
 }
 
-/// None: it is no address. Nothing but this decides, at the door and when a mail is sent, so no order that was taken is
-/// without its mails for how its address is written.
+/// None: it is no address. Nothing but this decides, at the door and when a mail is sent, so no order that
+/// was taken is without its mails for how its address is written.
 pub fn on_the_wire(address: &str) -> Option<Wire> {
     if address.chars().count() > MAX_WRITTEN {
         return None;

@@ -1,5 +1,5 @@
-//! What happens to an order: the one list of event types, each with the shape of its data. All of them stand on the
-//! order's timeline; those that others should know are in the outbox, too.
+//! What happens to an order: the one list of event types, each with the shape of its data. All of them stand
+//! on the order's timeline; those that others should know are in the outbox, too.
 
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,8 @@
 //! Exceptions: what no rule has settled (yet), until a rule, a provider or a person does.
 
 text_enum! {
-    /// What an exception is about: why captured money is not simply an order's, or what else a person has to look at.
+    /// What an exception is about: why captured money is not simply an order's, or what else a person has to
+    /// look at.
     pub enum Kind("kind") {
         WrongAmount = "wrong_amount",
         WrongCurrency = "wrong_currency",
@@ -17,8 +18,8 @@ text_enum! {
         RefundFailed = "refund_failed",
         /// More went back at the provider than we know a reason for.
         RefundUnexplained = "refund_unexplained",
-        /// The provider says something of a refund of ours that is not what was asked: about another payment, amount or
-        /// currency. It is not taken up.
+        /// The provider says something of a refund of ours that is not what was asked: about another payment,
+        /// amount or currency. It is not taken up.
         RefundContradicted = "refund_contradicted",
         /// The payer wants the money back by way of the bank.
         Disputed = "disputed",
@@ -34,8 +35,8 @@ text_enum! {
 }
 
 impl Kind {
-    /// Whether such an exception holds captured money. The others tell of refunds, disputes, attempts, events and codes;
-    /// the money that they are about is an order's, or another exception's, or not here.
+    /// Whether such an exception holds captured money. The others tell of refunds, disputes, attempts, events
+    /// and codes; the money that they are about is an order's, or another exception's, or not here.
     pub const fn holds_money(self) -> bool {
         match self {
             Self::WrongAmount

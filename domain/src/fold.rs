@@ -1,13 +1,14 @@
-//! Spellings that are the same to whoever searches: composed or decomposed, in capitals, in full width, and with or
-//! without the accents that not every keyboard has.
+//! Spellings that are the same to whoever searches: composed or decomposed, in capitals, in full width, and
+//! with or without the accents that not every keyboard has.
 
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
-/// Makes spellings of the same text equal. Marks go where they are accents; where a mark makes another letter of it,
-/// as in "が" and "й", it stays.
+/// Makes spellings of the same text equal. Marks go where they are accents; where a mark makes another letter
+/// of it, as in "が" and "й", it stays.
 pub(crate) fn fold(text: &str) -> String {
     let mut folded = pass(text);
-    // What becomes of a letter may be what is folded in turn; what is stored and what is asked for have to meet.
+    // What becomes of a letter may be what is folded in turn; what is stored and what is asked for have to
+    // meet.
     for _ in 0..MAX_PASSES {
         let again = pass(&folded);
         if again == folded {
@@ -40,7 +41,8 @@ fn pass(text: &str) -> String {
     folded.nfc().collect()
 }
 
-/// Small letters. By way of capitals, since "ß" and "ς" have no small letter of their own: they are "ss" and "σ".
+/// Small letters. By way of capitals, since "ß" and "ς" have no small letter of their own: they are "ss" and
+/// "σ".
 fn fold_case(c: char) -> impl Iterator<Item = char> {
     c.to_lowercase().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
@@ -57,8 +59,8 @@ const fn joined(c: char) -> char {
 /// Whether a mark is left out as often as not.
 fn is_accent(base: Option<char>, mark: char) -> bool {
     match base {
-        // Vowels and doubled consonants, which Arabic and Hebrew write for children and in scripture; hamza and madda; and
-        // the dot below, of Devanagari and Gurmukhi.
+        // Vowels and doubled consonants, which Arabic and Hebrew write for children and in scripture; hamza
+        // and madda; and the dot below, of Devanagari and Gurmukhi.
         _ if matches!(mark, '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{655}' | '\u{670}' | '\u{93c}' | '\u{a3c}') => {
             true
         }

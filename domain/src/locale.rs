@@ -1,14 +1,16 @@
-//! Locales, as BCP 47 writes them (RFC 5646, section 2.1): `de`, `de-AT`, `zh-Hant-TW`, `sl-rozaj`, `en-u-hc-h12`. Those that
-//! operating systems and programs write otherwise (`de_AT`, `de-at`, `de_AT.UTF-8@euro`) are understood.
+//! Locales, as BCP 47 writes them (RFC 5646, section 2.1): `de`, `de-AT`, `zh-Hant-TW`, `sl-rozaj`,
+//! `en-u-hc-h12`. Those that operating systems and programs write otherwise (`de_AT`, `de-at`,
+//! `de_AT.UTF-8@euro`) are understood.
 
 use crate::Invalid;
 
 /// Longer ones are well-formed, and nobody's.
 const MAX_LENGTH: usize = 35;
 
-/// Reads a language tag, and gives it as BCP 47 writes it. Only its shape is looked at: which languages and regions there are changes every year. No
-/// language has more than three letters, though four to eight are set aside, so that `english` is not taken for one.
-/// The irregular tags of before 2006 (`i-klingon`) have newer names and are not read.
+/// Reads a language tag, and gives it as BCP 47 writes it. Only its shape is looked at: which languages and
+/// regions there are changes every year. No language has more than three letters, though four to eight are
+/// set aside, so that `english` is not taken for one. The irregular tags of before 2006 (`i-klingon`) have
+/// newer names and are not read.
 pub(crate) fn parse(field: &str, tag: &str) -> Result<String, Invalid> {
     let tag = without_charset(tag).replace('_', "-");
     match tag.len() <= MAX_LENGTH && is_well_formed(&tag) {
@@ -30,8 +32,8 @@ fn without_charset(tag: &str) -> &str {
     }
 }
 
-/// In the letters that are usual (RFC 5646, section 2.1.1): `de-AT`, `zh-Hant-TW`. What comes after a single letter or
-/// digit is no region.
+/// In the letters that are usual (RFC 5646, section 2.1.1): `de-AT`, `zh-Hant-TW`. What comes after a single
+/// letter or digit is no region.
 fn as_usual(tag: &str) -> String {
     let mut is_plain = true;
     let usual = tag.split('-').enumerate().map(|(i, subtag)| {
@@ -86,7 +88,8 @@ fn variants<'a, 'b>(rest: &'a [&'b str]) -> Option<&'a [&'b str]> {
     are_different(variants).then_some(rest)
 }
 
-/// Each extension is a letter or digit, once, with subtags of two or more; all that follows an `x` is private.
+/// Each extension is a letter or digit, once, with subtags of two or more; all that follows an `x` is
+/// private.
 fn extensions(rest: &[&str]) -> bool {
     let (public, private) = match rest.iter().position(|it| *it == "x") {
         Some(at) => (&rest[..at], Some(&rest[at + 1..])),

@@ -47,7 +47,8 @@ impl MailKind {
         matches!(self, Self::Reminder(_))
     }
 
-    /// It carries the code that this change has drawn, or (none) the one that was drawn when the order was paid.
+    /// It carries the code that this change has drawn, or (none) the one that was drawn when the order was
+    /// paid.
     pub const fn code_drawn_for(self) -> Option<Option<ChangeId>> {
         match self {
             Self::CheckIn => Some(None),

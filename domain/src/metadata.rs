@@ -16,7 +16,8 @@ const MAX_BYTES: usize = 16 * 1024;
 const MAX_BYTES_SENT: usize = 8 * MAX_BYTES;
 const MAX_DEPTH: usize = 100;
 
-/// The text of a JSON object. Numbers are as they were written (`-0`, `1.0`, 30 digits), and fields in their order.
+/// The text of a JSON object. Numbers are as they were written (`-0`, `1.0`, 30 digits), and fields in their
+/// order.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Metadata(String);
 
@@ -45,8 +46,8 @@ impl Metadata {
     }
 }
 
-/// One text for all ways to write the same: fields in the order of their names, of one that stands there twice the last.
-/// For what is no metadata, what was sent.
+/// One text for all ways to write the same: fields in the order of their names, of one that stands there
+/// twice the last. For what is no metadata, what was sent.
 pub fn canonical<S: Serializer>(sent: &RawValue, serializer: S) -> Result<S::Ok, S::Error> {
     let writer = Writer { is_sorted: true, ..Writer::default() };
     match writer.text(sent) {
@@ -148,7 +149,8 @@ impl Writer {
         Ok(())
     }
 
-    /// As it was written. One beyond all doubles would make many a client unable to read the order, and each list with it.
+    /// As it was written. One beyond all doubles would make many a client unable to read the order, and each
+    /// list with it.
     fn number(&mut self, text: &str) -> Written {
         if !text.parse().is_ok_and(f64::is_finite) {
             return Err("must have no number beyond 1.8e308");
@@ -249,7 +251,8 @@ mod tests {
             String::from_utf8(text).expect("UTF-8")
         };
         let sent = r#"{"b":[1, 2.5, -3], "a":{"y":"\u00e9","x":null}, "b":true}"#;
-        // As requests were remembered before metadata was kept as sent: a repeat across an update is the same request.
+        // As requests were remembered before metadata was kept as sent: a repeat across an update is the same
+        // request.
         let before: serde_json::Value = serde_json::from_str(sent).expect("JSON");
         assert_eq!(canonical(sent), before.to_string());
         assert_ne!(canonical(r#"{"n":18446744073709551616}"#), canonical(r#"{"n":18446744073709551617}"#));

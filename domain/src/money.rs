@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Invalid;
 
-/// The largest amount of money, in minor units, that may come in: 2^53 - 1. It is also the largest number that answers
-/// have: JavaScript reads larger integers wrongly. So a thousand amounts still add up inside an `i64`; whoever adds up
-/// more of them needs a wider type.
+/// The largest amount of money, in minor units, that may come in: 2^53 - 1. It is also the largest number
+/// that answers have: JavaScript reads larger integers wrongly. So a thousand amounts still add up inside an
+/// `i64`; whoever adds up more of them needs a wider type.
 pub const MAX_AMOUNT: i64 = (1 << 53) - 1;
 
-/// The largest unit price, in minor units. With 100 lines of 10,000 pieces, or 10 stays with all their extras, a sum
-/// stays inside an `i64`; whether it is an amount of money, [`crate::order::total`] tells.
+/// The largest unit price, in minor units. With 100 lines of 10,000 pieces, or 10 stays with all their
+/// extras, a sum stays inside an `i64`; whether it is an amount of money, [`crate::order::total`] tells.
 pub const MAX_UNIT_PRICE: i64 = 10_000_000_000;
 
 /// An ISO 4217 currency by its three capital letters.

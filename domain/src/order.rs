@@ -105,7 +105,8 @@ pub struct Line {
 }
 
 impl Line {
-    /// Minor units. Cannot overflow an `i64`: see [`crate::money::MAX_UNIT_PRICE`] and the limits in [`crate::stay`].
+    /// Minor units. Cannot overflow an `i64`: see [`crate::money::MAX_UNIT_PRICE`] and the limits in
+    /// [`crate::stay`].
     pub fn amount(&self) -> i64 {
         self.quantity * self.unit_price + self.stay.as_ref().map_or(0, Stay::extras_amount)
     }
@@ -209,7 +210,8 @@ impl Order {
         }
     }
 
-    /// By when it has to be paid at the latest, however often it is extended: before the first of its stays' nights.
+    /// By when it has to be paid at the latest, however often it is extended: before the first of its stays'
+    /// nights.
     pub fn latest_payment_due(&self) -> Option<Timestamp> {
         latest_payment_due(&self.lines)
     }

@@ -76,8 +76,8 @@ impl RefundState {
         matches!(self, Self::Succeeded | Self::Failed)
     }
 
-    /// Whether a provider may say this of a refund that was so before. A bank may take success back days later, and a
-    /// failure may be settled by hand.
+    /// Whether a provider may say this of a refund that was so before. A bank may take success back days
+    /// later, and a failure may be settled by hand.
     pub const fn may_become(self, next: Self) -> bool {
         match (self, next) {
             (Self::Requested, Self::Pending | Self::Succeeded | Self::Failed)

@@ -48,11 +48,13 @@ pub struct Policy {
     pub money: MoneyRules,
     #[serde(default)]
     pub cancel_paid: CancelPaid,
-    /// How long before its stay begins an order can be cancelled; until it begins if absent. Days have 24 hours.
+    /// How long before its stay begins an order can be cancelled; until it begins if absent. Days have 24
+    /// hours.
     #[serde(default)]
     pub free_cancellation: Option<SignedDuration>,
-    /// Money that comes at this time or after it is late, whatever the window, an extension or the grace say: the end of
-    /// the first stay's day of arrival. None without a stay. Of the order, not of what the client sent.
+    /// Money that comes at this time or after it is late, whatever the window, an extension or the grace say:
+    /// the end of the first stay's day of arrival. None without a stay. Of the order, not of what the client
+    /// sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_by: Option<Timestamp>,
 }
@@ -134,8 +136,9 @@ pub struct MoneyRules {
     /// Too little, or in a wrong currency.
     pub underpayment: Settle,
     pub duplicate_payment: Settle,
-    /// Too little counts towards the order, and parts add up. Beside `underpayment` and not a value of it, since versions
-    /// that know nothing of it read stored policies, too: they raise an exception for each part.
+    /// Too little counts towards the order, and parts add up. Beside `underpayment` and not a value of it,
+    /// since versions that know nothing of it read stored policies, too: they raise an exception for each
+    /// part.
     pub accumulate: bool,
 }
 
@@ -200,8 +203,8 @@ impl Policy {
         self.due_by.is_some_and(|by| at >= by)
     }
 
-    /// Absolute times of the reminders, ascending. They keep their distance to the deadline: if it is moved, they
-    /// move with it.
+    /// Absolute times of the reminders, ascending. They keep their distance to the deadline: if it is moved,
+    /// they move with it.
     pub fn reminders_at(&self, placed_at: Timestamp, payment_due_at: Timestamp) -> Vec<Timestamp> {
         let moved = payment_due_at.duration_since(self.payment_due_at(placed_at)).max(SignedDuration::ZERO);
         let at = |r: &SignedDuration| {
@@ -216,7 +219,8 @@ impl Policy {
         expires_at(payment_due_at, self.money.grace, self.due_by)
     }
 
-    /// When time first brings something to an order: its first reminder, or its expiry. None if it does not wait for money.
+    /// When time first brings something to an order: its first reminder, or its expiry. None if it does not
+    /// wait for money.
     pub fn first_alarm(
         &self,
         status: Status,
@@ -230,7 +234,8 @@ impl Policy {
     }
 }
 
-/// When an unpaid order expires: its grace after its deadline, but not after the time by which money is due at the latest.
+/// When an unpaid order expires: its grace after its deadline, but not after the time by which money is due
+/// at the latest.
 pub fn expires_at(payment_due_at: Timestamp, grace: SignedDuration, due_by: Option<Timestamp>) -> Timestamp {
     let end = payment_due_at.saturating_add(grace).unwrap_or(payment_due_at);
     due_by.map_or(end, |by| end.min(by.max(payment_due_at)))
@@ -280,8 +285,8 @@ fn parse_reminders(texts: &[String], window: SignedDuration) -> Result<Vec<Signe
     Ok(reminders)
 }
 
-/// An ISO 8601 duration without months or years: `PT4H`, `PT90M`, `P1D` (24 hours). Down to microseconds, as the store keeps
-/// the times that come of it: an answer shows the same time as a later read.
+/// An ISO 8601 duration without months or years: `PT4H`, `PT90M`, `P1D` (24 hours). Down to microseconds, as
+/// the store keeps the times that come of it: an answer shows the same time as a later read.
 pub fn duration(field: &str, text: &str) -> Result<SignedDuration, Invalid> {
     let bad = || Invalid::new(field, "must be an ISO 8601 duration such as PT4H");
     if !text.starts_with('P') {

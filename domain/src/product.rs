@@ -1,5 +1,5 @@
-//! Products of the catalogue. A product is what its events add up to: [`change`] makes the next one, [`fold`] adds
-//! them up.
+//! Products of the catalogue. A product is what its events add up to: [`change`] makes the next one, [`fold`]
+//! adds them up.
 
 use std::collections::BTreeMap;
 
@@ -38,8 +38,8 @@ pub fn description(description: &str) -> Result<String, Invalid> {
     Ok(description.to_owned())
 }
 
-/// What the catalogue says of a product. Its fields stand in stored events: add some with `#[serde(default)]`, never
-/// rename or remove one.
+/// What the catalogue says of a product. Its fields stand in stored events: add some with
+/// `#[serde(default)]`, never rename or remove one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Details {
     pub kind: Kind,

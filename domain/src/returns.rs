@@ -84,8 +84,8 @@ pub struct Sold {
 }
 
 impl Sold {
-    /// Everything that is still there. The guests who are in the house keep what they have not slept in yet, unless
-    /// somebody names those nights.
+    /// Everything that is still there. The guests who are in the house keep what they have not slept in yet,
+    /// unless somebody names those nights.
     pub fn all(&self) -> Result<Units, Refusal> {
         let to_come = |line: &Line, unit: &Sku| match (self.in_use, &line.stay, unit.split().1) {
             (Some(at), Some(stay), Some(night)) => self.left(line, unit) > 0 && night >= stay.day(at),
@@ -141,8 +141,8 @@ impl Sold {
         fit.filter(|(_, quantity)| *quantity > 0).collect()
     }
 
-    /// What was paid for these: pieces and nights at their price. Extras that are charged by the night go with the
-    /// nights, each in proportion; those that are charged once go with the last night of all rooms.
+    /// What was paid for these: pieces and nights at their price. Extras that are charged by the night go
+    /// with the nights, each in proportion; those that are charged once go with the last night of all rooms.
     pub fn paid_for(&self, units: &Units) -> i64 {
         let of_line = |line: &Line| {
             let more = |unit: &Sku| units.get(unit).copied().unwrap_or_default();

@@ -8,8 +8,8 @@ use unicode_normalization::char::is_combining_mark;
 
 use crate::{Invalid, fold::fold, stock::Sku, text};
 
-/// Which idea of a word this is. Another one needs another number: `holdfast migrate` finds the products by it whose words
-/// are to be made anew.
+/// Which idea of a word this is. Another one needs another number: `holdfast migrate` finds the products by
+/// it whose words are to be made anew.
 pub const WORDS_VERSION: u32 = 3;
 /// So many words of a query count.
 const MAX_WORDS: usize = 8;

@@ -89,8 +89,8 @@ impl Booking {
     }
 }
 
-/// Reads the stays among an order's lines (SKU, rooms, booking). A SKU with a stay stands in one line only: stays
-/// are not summed.
+/// Reads the stays among an order's lines (SKU, rooms, booking). A SKU with a stay stands in one line only:
+/// stays are not summed.
 pub fn bookings<'a>(
     entries: impl Iterator<Item = (&'a str, i64, Option<Booking>)>,
     invalids: &mut Invalids,
@@ -293,7 +293,8 @@ impl Stay {
         midnight(self.from, &self.time_zone)
     }
 
-    /// The end of the day of arrival: who comes tonight can pay until then, and nobody pays for a night that has gone by.
+    /// The end of the day of arrival: who comes tonight can pay until then, and nobody pays for a night that
+    /// has gone by.
     pub fn due_by(&self) -> Timestamp {
         midnight(self.from.saturating_add(1.day()), &self.time_zone)
     }

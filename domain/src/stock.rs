@@ -10,7 +10,8 @@ pub const MAX_ADJUSTMENT: i64 = 1_000_000_000;
 /// As large as a number in an answer may be.
 pub const MAX_ON_HAND: i64 = money::MAX_AMOUNT;
 
-/// A stock keeping unit: 1-64 characters out of letters, digits, `.`, `_`, `-`, `/`, `+` and spaces, but none around it.
+/// A stock keeping unit: 1-64 characters out of letters, digits, `.`, `_`, `-`, `/`, `+` and spaces, but none
+/// around it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]

@@ -1,6 +1,6 @@
-//! Text from outside: bounded, and free of control characters (PostgreSQL cannot store NUL, logs and
-//! mail headers must not be broken by a newline). What has to say something must have something to be seen, and what is
-//! shown to people must be what it looks like.
+//! Text from outside: bounded, and free of control characters (PostgreSQL cannot store NUL, logs and mail
+//! headers must not be broken by a newline). What has to say something must have something to be seen, and
+//! what is shown to people must be what it looks like.
 
 use crate::Invalid;
 
@@ -47,8 +47,8 @@ pub(crate) fn unseen_line(field: &str, text: &str, max: usize) -> Result<String,
     Ok(text.to_owned())
 }
 
-/// The first character that is not seen, and lets a text look like another one or turns it around. Scripts and emoji that
-/// need such a character have it beside characters of their own.
+/// The first character that is not seen, and lets a text look like another one or turns it around. Scripts
+/// and emoji that need such a character have it beside characters of their own.
 fn misleading(text: &str) -> Option<char> {
     let is_ascii = |c: Option<char>| c.is_none_or(|c| c.is_ascii());
     let is_right_to_left = text.chars().any(is_right_to_left);
@@ -63,7 +63,8 @@ fn misleading(text: &str) -> Option<char> {
             '\u{200e}' | '\u{200f}' | '\u{61c}' => !is_right_to_left,
             // Tags: what makes a flag that of Scotland.
             '\u{e0020}'..='\u{e007f}' => !matches!(before, Some('\u{1f3f4}' | '\u{e0020}'..='\u{e007f}')),
-            // Variants: of an emoji or the digit of a keycap, of an ideograph, and of letters that change their form.
+            // Variants: of an emoji or the digit of a keycap, of an ideograph, and of letters that change
+            // their form.
             '\u{fe0e}' | '\u{fe0f}' => {
                 let is_keycap = after == Some('\u{20e3}') && before.is_some_and(is_of_keycap);
                 !is_keycap && !before.is_some_and(is_emoji)
@@ -84,14 +85,15 @@ fn misleading(text: &str) -> Option<char> {
     None
 }
 
-/// Whether a character is there to format others (Unicode's Cf, without signs that are seen), or to end a line.
+/// Whether a character is there to format others (Unicode's Cf, without signs that are seen), or to end a
+/// line.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{180e}' | '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
         | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e00ff}')
 }
 
-/// Whether there are two ways to show a character, as a sign and as a picture; that of Unicode's emoji-variation-sequences
-/// lie within these.
+/// Whether there are two ways to show a character, as a sign and as a picture; that of Unicode's
+/// emoji-variation-sequences lie within these.
 fn is_emoji(c: char) -> bool {
     matches!(c, '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2194}'..='\u{21aa}'
         | '\u{231a}'..='\u{23ff}' | '\u{24c2}' | '\u{25aa}'..='\u{27bf}' | '\u{2934}' | '\u{2935}'
@@ -112,7 +114,8 @@ fn is_right_to_left(c: char) -> bool {
         | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
 }
 
-/// Checks an identifier of 1 to `max` characters out of `A-Z a-z 0-9` and `extra`, not all of them of `extra`.
+/// Checks an identifier of 1 to `max` characters out of `A-Z a-z 0-9` and `extra`, not all of them of
+/// `extra`.
 pub(crate) fn token(field: &str, text: &str, max: usize, extra: &str) -> Result<String, Invalid> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
     let names_something = text.contains(|c: char| c.is_ascii_alphanumeric());

@@ -1,7 +1,7 @@
 //! Enums that are one word each wherever they are written: in JSON, in SQL, in the OpenAPI document.
 
-/// Declares such an enum with all that follows from its words. What is none of them is an error, never a default.
-/// The word in brackets names the field that such words stand in, for errors.
+/// Declares such an enum with all that follows from its words. What is none of them is an error, never a
+/// default. The word in brackets names the field that such words stand in, for errors.
 #[macro_export]
 macro_rules! text_enum {
     (

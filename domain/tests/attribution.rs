@@ -54,8 +54,8 @@ fn total(taken: &Taken) -> i64 {
 }
 
 proptest! {
-    /// Nothing is taken twice, and nothing out of nowhere: each cent that went back is the order's own, is held by an
-    /// exception, or is short; and what waits to be explained is here.
+    /// Nothing is taken twice, and nothing out of nowhere: each cent that went back is the order's own, is
+    /// held by an exception, or is short; and what waits to be explained is here.
     #[test]
     fn each_cent_is_taken_once(payment in payment()) {
         let says = attribute(&payment);

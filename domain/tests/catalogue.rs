@@ -42,8 +42,8 @@ fn sku() -> Sku {
 }
 
 proptest! {
-    /// The fold of all events is the last product, after each of them; a change that changes nothing has no event;
-    /// versions count up by one, and time does not go back whatever the clocks say.
+    /// The fold of all events is the last product, after each of them; a change that changes nothing has no
+    /// event; versions count up by one, and time does not go back whatever the clocks say.
     #[test]
     fn a_product_is_the_fold_of_its_events(
         changes in prop::collection::vec((details(), 0..1_000_i64), 1..20)

@@ -1,9 +1,9 @@
-//! A model of what comes back of one paid order, checked exhaustively: refunds that claim pieces of it, succeed, fail,
-//! succeed after all, or are made again, while the order is handed over. Whoever meets whomever, whoever dies, and
-//! whatever is told again: each piece has one owner.
+//! A model of what comes back of one paid order, checked exhaustively: refunds that claim pieces of it,
+//! succeed, fail, succeed after all, or are made again, while the order is handed over. Whoever meets
+//! whomever, whoever dies, and whatever is told again: each piece has one owner.
 //!
-//! As in `holds.rs`, a process locks, reads, and commits all at once, or dies; nobody remembers what was done.
-//! A model that cannot fail proves nothing: each [`Flaw`] must be found.
+//! As in `holds.rs`, a process locks, reads, and commits all at once, or dies; nobody remembers what was
+//! done. A model that cannot fail proves nothing: each [`Flaw`] must be found.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;

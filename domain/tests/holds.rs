@@ -1,9 +1,10 @@
 //! A model of what the processes do to stock, checked exhaustively: whoever meets whomever, whoever dies, and
 //! whatever is done again because nobody heard that it was done.
 //!
-//! A process takes a batch of tasks, locks rows one by one, decides by what it read under its locks, and commits all
-//! at once, as `store` does in SQL. It may die before each of these steps; what it had not committed is gone. Nobody
-//! remembers what was done: each task is done again and again, also by two at the same time. Retries cannot do worse.
+//! A process takes a batch of tasks, locks rows one by one, decides by what it read under its locks, and
+//! commits all at once, as `store` does in SQL. It may die before each of these steps; what it had not
+//! committed is gone. Nobody remembers what was done: each task is done again and again, also by two at the
+//! same time. Retries cannot do worse.
 //!
 //! A model that cannot fail proves nothing: each [`Flaw`] must be found.
 #![allow(clippy::unwrap_used)]

@@ -26,8 +26,8 @@ use crate::{Engine, Error, sweep::caught};
 /// Hand-overs under way at once. More are left to the sweeper: a queue in memory would only grow
 /// while the engine is down.
 const MAX_UNDER_WAY: usize = 512;
-/// How long a note that something was handed over waits for others. Nobody waits for it, and whose note a crash takes along
-/// is handed over once more.
+/// How long a note that something was handed over waits for others. Nobody waits for it, and whose note a
+/// crash takes along is handed over once more.
 const NOTED_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
@@ -192,7 +192,8 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
     }
 }
 
-/// A change goes to the workflow of its order. If that has ended, so has the order, and the change is refused here.
+/// A change goes to the workflow of its order. If that has ended, so has the order, and the change is refused
+/// here.
 pub(crate) async fn tell_change(
     db: &Db,
     engine: &Engine,

@@ -68,7 +68,8 @@ fn missing_namespace(status: &Status) -> Option<String> {
     NamespaceNotFoundFailure::decode(missing.as_slice()).ok().map(|missing| missing.namespace)
 }
 
-/// What the server says of an error in a form of its own, if it is in this one. (Read as another, it would do as well.)
+/// What the server says of an error in a form of its own, if it is in this one. (Read as another, it would do
+/// as well.)
 fn detail(status: &Status, form: &str) -> Option<Vec<u8>> {
     let told = rpc::Status::decode(status.details()).ok()?;
     let is_it = |url: &str| url.rsplit(['/', '.']).next() == Some(form);
@@ -95,8 +96,8 @@ impl From<Status> for Error {
     }
 }
 
-/// What it says, and what was at the bottom of it, in the system's or the certificate checker's own words; and what to do
-/// about it where these do not say.
+/// What it says, and what was at the bottom of it, in the system's or the certificate checker's own words;
+/// and what to do about it where these do not say.
 fn with_root(said: &str, error: &dyn std::error::Error) -> String {
     let root = std::iter::successors(error.source(), |error| error.source()).last();
     let said = match root.map(ToString::to_string) {

@@ -83,8 +83,8 @@ impl Engine {
         Ok(client)
     }
 
-    /// Makes sure that the server has what we need of it: our search attributes, without which it refuses every start,
-    /// and the schedule of the reconciliation.
+    /// Makes sure that the server has what we need of it: our search attributes, without which it refuses
+    /// every start, and the schedule of the reconciliation.
     pub(crate) async fn introduce(&self) -> Result<(), Error> {
         config::ensure_search_attributes(self.client().await?).await?;
         self.schedule_reconciliation().await

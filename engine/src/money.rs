@@ -18,8 +18,8 @@ const EVERY: Duration = Duration::from_secs(3600);
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
 
 impl Engine {
-    /// Starts a refund's workflow. Told twice, it runs once; told after its end, since the refund came to another one,
-    /// a second runs, once.
+    /// Starts a refund's workflow. Told twice, it runs once; told after its end, since the refund came to
+    /// another one, a second runs, once.
     pub async fn start_refund(&self, refund: RefundId, order: Option<OrderId>) -> Result<(), Error> {
         match self.try_start_refund(names::refund_workflow(refund), refund, order).await {
             Err(Error::Closed) => {}

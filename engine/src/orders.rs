@@ -1,5 +1,6 @@
-//! What an order's workflow is told. Each call also starts the workflow if it does not run yet, so nothing has to wait
-//! for a start that is still on its way. What it tells of was stored before, so a call that fails loses nothing.
+//! What an order's workflow is told. Each call also starts the workflow if it does not run yet, so nothing
+//! has to wait for a start that is still on its way. What it tells of was stored before, so a call that fails
+//! loses nothing.
 
 use domain::{ChangeId, OrderId, payment::PaymentReport};
 use store::orders::Start;

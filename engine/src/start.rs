@@ -1,6 +1,7 @@
-//! Starting an order's workflow, asleep: the server gives it its first task when time brings something (a reminder,
-//! the expiry), or when it is told of money or asked for a change. Most orders are paid before that, and have one
-//! task in all; until then a worker knows nothing of them. (`docs/adr/0024-orders-sleep-before-they-start.md`)
+//! Starting an order's workflow, asleep: the server gives it its first task when time brings something (a
+//! reminder, the expiry), or when it is told of money or asked for a change. Most orders are paid before
+//! that, and have one task in all; until then a worker knows nothing of them.
+//! (`docs/adr/0024-orders-sleep-before-they-start.md`)
 
 use std::{collections::HashMap, time::Duration};
 
@@ -79,7 +80,8 @@ impl Engine {
     }
 }
 
-/// What the Temporal UI shows of an unpaid order that has had no task yet. No personal data: it is stored in clear.
+/// What the Temporal UI shows of an unpaid order that has had no task yet. No personal data: it is stored in
+/// clear.
 fn details(start: &Start) -> Option<String> {
     let Start { total, payment_due_at, first_alarm, .. } = start;
     Some(format!(

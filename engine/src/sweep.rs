@@ -1,6 +1,6 @@
-//! The sweepers: each picks up what waits in one table for the engine. That is what a crash or an outage left behind, and
-//! what has no other road. Rows are leased, never locked, while the engine is asked; several sweepers may run side by
-//! side, and none holds up another table's (docs/adr/0026).
+//! The sweepers: each picks up what waits in one table for the engine. That is what a crash or an outage left
+//! behind, and what has no other road. Rows are leased, never locked, while the engine is asked; several
+//! sweepers may run side by side, and none holds up another table's (docs/adr/0026).
 
 mod backlogs;
 
@@ -136,8 +136,8 @@ pub(crate) async fn caught<T>(work: impl Future<Output = store::Result<T>>) -> s
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
 }
 
-/// Sees to it that the schedule of the reconciliation is there, for as long as the program runs: it could not be made yet,
-/// or somebody deleted it.
+/// Sees to it that the schedule of the reconciliation is there, for as long as the program runs: it could not
+/// be made yet, or somebody deleted it.
 async fn keep_reconciling(engine: &Engine) {
     let mut said = None;
     loop {

@@ -96,8 +96,8 @@ fn ui_url() -> anyhow::Result<Option<String>> {
     Ok(url)
 }
 
-/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY` (several with commas between them), `HOLDFAST_SANDBOX_WEBHOOK_SECRET`,
-/// `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`, and [`limits`].
+/// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY` (several with commas between them),
+/// `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`, and [`limits`].
 pub struct Http {
     pub listen: String,
     /// Each of them is good.
@@ -221,7 +221,8 @@ pub fn mail_from() -> String {
     optional("HOLDFAST_MAIL_FROM").unwrap_or_else(|| DEFAULT_MAIL_FROM.to_owned())
 }
 
-/// A variable that is set and not empty, without the white space around it: files and forms leave a line's end behind.
+/// A variable that is set and not empty, without the white space around it: files and forms leave a line's
+/// end behind.
 #[expect(clippy::disallowed_methods, reason = "this is where settings are read")]
 pub fn optional(name: &str) -> Option<String> {
     env::var_os(name)

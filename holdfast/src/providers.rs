@@ -53,7 +53,8 @@ pub fn sandbox_url() -> Option<String> {
     optional("HOLDFAST_SANDBOX_URL")
 }
 
-/// A sandbox that tells the API at `api_url`, and lets pay who has the key; on `HOLDFAST_SANDBOX_LISTEN` or a free port.
+/// A sandbox that tells the API at `api_url`, and lets pay who has the key; on `HOLDFAST_SANDBOX_LISTEN` or a
+/// free port.
 pub async fn start_sandbox(
     secret: &str,
     api_url: &str,

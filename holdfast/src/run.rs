@@ -118,7 +118,8 @@ pub async fn worker() -> anyhow::Result<()> {
     worker.run(stop.wait()).await
 }
 
-/// A service starts without its database, which may come later, and outlives its absence. Once each time it says why.
+/// A service starts without its database, which may come later, and outlives its absence. Once each time it
+/// says why.
 async fn watch(db: store::Db) {
     let mut was_usable = true;
     loop {
@@ -137,7 +138,8 @@ async fn watch(db: store::Db) {
     }
 }
 
-/// The same of Temporal, without which orders are placed and wait. (The worker says so itself, when it connects.)
+/// The same of Temporal, without which orders are placed and wait. (The worker says so itself, when it
+/// connects.)
 async fn watch_temporal(engine: Arc<engine::Engine>) {
     let mut was_usable = true;
     loop {

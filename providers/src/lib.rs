@@ -54,8 +54,8 @@ pub trait Provider: Send + Sync {
     /// What can be said of a genuine webhook, whether or not [`Self::webhook`] can read all of it.
     fn envelope(&self, headers: &HeaderMap, body: &[u8]) -> Envelope;
 
-    /// Every capture, refund and dispute that the provider's statement date at or after `from` and before `until`,
-    /// oldest first. What a provider books later (by days, with some) is found by asking again.
+    /// Every capture, refund and dispute that the provider's statement date at or after `from` and before
+    /// `until`, oldest first. What a provider books later (by days, with some) is found by asking again.
     async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Statement, Error>;
 }
 
@@ -97,7 +97,8 @@ pub struct Attempt {
     pub state: AttemptState,
     /// The provider's own word for the state, such as `requires_action` or `USERPAYING`.
     pub state_text: String,
-    /// What was captured, or is to be. Zero if nothing is captured and the provider does not say what is to be.
+    /// What was captured, or is to be. Zero if nothing is captured and the provider does not say what is to
+    /// be.
     pub money: Money,
     pub captured_at: Option<Timestamp>,
 }

@@ -50,7 +50,8 @@ pub struct Options {
     pub webhook_url: String,
     /// That webhooks are signed with: `whsec_` and base64.
     pub secret: String,
-    /// What payers, and who plays on the dashboard, must send as `Authorization: Bearer <key>`. Default: nothing.
+    /// What payers, and who plays on the dashboard, must send as `Authorization: Bearer <key>`. Default:
+    /// nothing.
     pub payer_key: Option<String>,
     /// A folder in which the books survive a restart; made if it is not there. For one sandbox at a time.
     pub storage: Option<PathBuf>,

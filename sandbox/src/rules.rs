@@ -200,8 +200,8 @@ pub fn close_dispute(
     Ok((dispute.clone(), Some(dispute.event())))
 }
 
-/// Ends a pending refund; a repeat changes nothing. `late`: whatever it had come to. A bank takes a success back days
-/// later, and people settle a failure by hand.
+/// Ends a pending refund; a repeat changes nothing. `late`: whatever it had come to. A bank takes a success
+/// back days later, and people settle a failure by hand.
 pub fn settle(
     payment: &mut Payment,
     refund_id: &str,

@@ -320,8 +320,9 @@ impl Money {
     }
 }
 
-/// Adds up all money, by currency. What went back and nobody can explain was never captured here, and is left out on both
-/// sides. An open exception about a refund that failed tells of money that would be an order's else.
+/// Adds up all money, by currency. What went back and nobody can explain was never captured here, and is left
+/// out on both sides. An open exception about a refund that failed tells of money that would be an order's
+/// else.
 pub async fn money(db: &Db) -> Result<Vec<Money>> {
     let sums = sqlx::query!(
         r#"WITH held AS (

@@ -1,9 +1,9 @@
-//! Group commit: what arrives together is decided together, in one transaction. Nobody waits for company: a batch
-//! is what has arrived while the one before it was being written.
+//! Group commit: what arrives together is decided together, in one transaction. Nobody waits for company: a
+//! batch is what has arrived while the one before it was being written.
 //!
-//! A batcher is served by a thread of its own, on connections of its own: a batch is some ten statements, one after the
-//! other, and with the requests of a storm on the same threads each answer of PostgreSQL would wait for its turn
-//! (docs/adr/0023).
+//! A batcher is served by a thread of its own, on connections of its own: a batch is some ten statements, one
+//! after the other, and with the requests of a storm on the same threads each answer of PostgreSQL would wait
+//! for its turn (docs/adr/0023).
 
 use std::{io, panic::AssertUnwindSafe, sync::Arc, thread};
 
@@ -40,8 +40,8 @@ pub(crate) trait BatchHandler: Send + Sync + 'static {
 
 pub(crate) type Answers<T> = Vec<Option<Result<T>>>;
 
-/// A bounded queue, and one thread that serves it. Cheap to clone; the thread ends when the last clone is dropped,
-/// after those who wait were served.
+/// A bounded queue, and one thread that serves it. Cheap to clone; the thread ends when the last clone is
+/// dropped, after those who wait were served.
 pub(crate) struct Batcher<H: BatchHandler> {
     queue: mpsc::Sender<Waiting<H>>,
 }
@@ -91,8 +91,8 @@ async fn serve<H: BatchHandler>(handler: Arc<H>, mut waiting: mpsc::Receiver<Wai
     }
 }
 
-/// One transaction for all. If that fails, or panics, each gets one of its own: what is wrong with one member is not the
-/// others' fault. If the database is away, all are told so.
+/// One transaction for all. If that fails, or panics, each gets one of its own: what is wrong with one member
+/// is not the others' fault. If the database is away, all are told so.
 async fn serve_batch<H: BatchHandler>(handler: Arc<H>, members: Vec<Waiting<H>>) {
     let (commands, answers): (Vec<_>, Vec<_>) =
         members.into_iter().map(|member| (member.command, member.answer)).unzip();
@@ -113,7 +113,8 @@ async fn serve_batch<H: BatchHandler>(handler: Arc<H>, members: Vec<Waiting<H>>)
     }
 }
 
-/// A panic is a bug, and is told as one to who asked. (What it said is in the log: see the program's panic hook.)
+/// A panic is a bug, and is told as one to who asked. (What it said is in the log: see the program's panic
+/// hook.)
 async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Error::Panicked))
 }

@@ -1,5 +1,6 @@
-//! Changes that were asked of orders, stored before the order's workflow is told, and answered in the transaction that
-//! decides about them. Whoever stored one tells the workflow at once; the sweeper tells what a crash or an outage left.
+//! Changes that were asked of orders, stored before the order's workflow is told, and answered in the
+//! transaction that decides about them. Whoever stored one tells the workflow at once; the sweeper tells what
+//! a crash or an outage left.
 
 use domain::{
     ChangeId, OrderId, Timestamp,
@@ -63,8 +64,8 @@ pub enum Submission {
     Replayed,
 }
 
-/// Stores a change, to be told to the order's workflow. The same key and request gives the same change again; an equal
-/// one that waits already is joined. What the order as it stands forbids is answered at once.
+/// Stores a change, to be told to the order's workflow. The same key and request gives the same change again;
+/// an equal one that waits already is joined. What the order as it stands forbids is answered at once.
 ///
 /// # Errors
 /// [`Error::TooManyWaiting`] if so many changes of this order wait that the workflow should be let catch up.
@@ -178,8 +179,8 @@ async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) 
     Ok(())
 }
 
-/// Asks for the end of a paid order whose money has all gone back, in the transaction that recorded so. The workflow is
-/// told by the sweeper.
+/// Asks for the end of a paid order whose money has all gone back, in the transaction that recorded so. The
+/// workflow is told by the sweeper.
 pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the sweeper, too, goes by the machine's clock")]
     let dispatch_after = Timestamp::now();
@@ -262,8 +263,8 @@ pub async fn claim_undecided(db: &Db, lease: &Lease) -> Result<Vec<(ChangeId, St
     Ok(changes.iter().filter_map(|change| Some((change.id, start(change.order_id)?))).collect())
 }
 
-/// Notes that the engine has these changes. One that stays undecided all the same (an attempt to pay cannot be closed, or
-/// somebody terminated the workflow) is told again, ever more seldom.
+/// Notes that the engine has these changes. One that stays undecided all the same (an attempt to pay cannot
+/// be closed, or somebody terminated the workflow) is told again, ever more seldom.
 pub async fn note_told(db: &Db, ids: &[ChangeId], at: Timestamp) -> Result<()> {
     let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     sqlx::query!(

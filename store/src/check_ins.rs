@@ -1,6 +1,6 @@
-//! The codes by which guests check in. The code is drawn when the order is paid and kept until the mail server has its
-//! mail; a salted hash stays. Forty bits would not withstand who has the database and time, but who has the database
-//! need not check in; against all others there are few attempts.
+//! The codes by which guests check in. The code is drawn when the order is paid and kept until the mail
+//! server has its mail; a salted hash stays. Forty bits would not withstand who has the database and time,
+//! but who has the database need not check in; against all others there are few attempts.
 
 use domain::{
     ChangeId, OrderId, Timestamp,
@@ -49,7 +49,8 @@ pub(crate) async fn open(tx: &mut Tx, order: OrderId) -> Result<()> {
     Ok(())
 }
 
-/// Draws another code in place of the one there is, which is worth nothing from now on, as are the wrong attempts at it.
+/// Draws another code in place of the one there is, which is worth nothing from now on, as are the wrong
+/// attempts at it.
 pub(crate) async fn renew(tx: &mut Tx, order: OrderId, change: ChangeId, at: Timestamp) -> Result<()> {
     let code = Code::draw(u64::from_ne_bytes(random()));
     let salt: [u8; 16] = random();
@@ -71,8 +72,8 @@ fn hash(salt: &[u8], code: &Code) -> Vec<u8> {
     Sha256::new().chain_update(salt).chain_update(code.as_bytes()).finalize().to_vec()
 }
 
-/// The code that was drawn for this change (none: for the order), as long as its mail is not sent, and no other code has
-/// taken its place.
+/// The code that was drawn for this change (none: for the order), as long as its mail is not sent, and no
+/// other code has taken its place.
 pub(crate) async fn unsent_code(
     tx: &mut Tx,
     order: OrderId,
@@ -111,8 +112,8 @@ pub enum Verdict {
     Locked,
 }
 
-/// Compares a code with that of a paid order. A wrong one is counted under the order's lock, so that no number of
-/// guesses at once gets more than the others.
+/// Compares a code with that of a paid order. A wrong one is counted under the order's lock, so that no
+/// number of guesses at once gets more than the others.
 ///
 /// # Errors
 /// [`Error::WrongStatus`] if the order is not waiting for its guests.
@@ -155,7 +156,8 @@ pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<
     .await
 }
 
-/// Whether no other code has taken the place of the one of this name: what it was drawn for, an order or a change.
+/// Whether no other code has taken the place of the one of this name: what it was drawn for, an order or a
+/// change.
 pub(crate) async fn is_good(tx: &mut Tx, order: OrderId, name: Uuid) -> Result<bool> {
     let is_good = sqlx::query_scalar!(
         r#"SELECT coalesce(drawn_for, order_id) = $2 AS "is_good!" FROM check_ins WHERE order_id = $1"#,
@@ -167,8 +169,9 @@ pub(crate) async fn is_good(tx: &mut Tx, order: OrderId, name: Uuid) -> Result<b
     Ok(is_good == Some(true))
 }
 
-/// Something of an order came back, is about to, or is owed again: its code is good for the nights that are left. When
-/// the last of them is back it is worth nothing any more; as long as one is only about to come back, it may be again.
+/// Something of an order came back, is about to, or is owed again: its code is good for the nights that are
+/// left. When the last of them is back it is worth nothing any more; as long as one is only about to come
+/// back, it may be again.
 pub(crate) async fn follow(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     let is_open = sqlx::query_scalar!(
         r#"SELECT closed_at IS NULL AS "is_open!" FROM check_ins WHERE order_id = $1"#,

@@ -55,7 +55,8 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 /// # Errors
-/// [`Error::Misconfigured`]. It tells no value, and no name of ours or of theirs that may be part of a secret.
+/// [`Error::Misconfigured`]. It tells no value, and no name of ours or of theirs that may be part of a
+/// secret.
 pub(crate) fn parse(text: &str) -> Result<PgConnectOptions> {
     let malformed = |_| {
         Error::Misconfigured(

@@ -1,5 +1,5 @@
-//! Disputes: a payer wants money back by way of the bank. Its money is not with us, and cannot be refunded, until the
-//! dispute is won. What follows for the payment's books is in [`crate::refunds`].
+//! Disputes: a payer wants money back by way of the bank. Its money is not with us, and cannot be refunded,
+//! until the dispute is won. What follows for the payment's books is in [`crate::refunds`].
 
 use domain::{
     DisputeId, OrderId, PaymentId, Timestamp,
@@ -35,7 +35,8 @@ impl Dispute {
     }
 }
 
-/// Takes up what a provider's event says of a dispute, and settles the event. Gives the dispute's state, if that is news.
+/// Takes up what a provider's event says of a dispute, and settles the event. Gives the dispute's state, if
+/// that is news.
 #[tracing::instrument(name = "sql disputes.report", skip_all, err(level = "debug"))]
 pub async fn report(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Option<DisputeState>> {
     retry(|| async {

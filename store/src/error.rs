@@ -129,7 +129,8 @@ impl Error {
         Self::Outage(self.to_string())
     }
 
-    /// PostgreSQL undid the transaction because of another one that ran beside it. Done again from its start, it may work.
+    /// PostgreSQL undid the transaction because of another one that ran beside it. Done again from its start,
+    /// it may work.
     pub(crate) fn is_conflict(&self) -> bool {
         // serialisation failure, deadlock
         ["40001", "40P01"].contains(&&*self.code())
@@ -158,8 +159,8 @@ impl Error {
                 | sqlx::Error::WorkerCrashed,
             ) => true,
             Self::Database(sqlx::Error::Database(error)) => {
-                // 08 connection, 28 a password that was changed, 3D000 the database's name, 53 resources, 55P03 lock
-                // timeout, 57 operator intervention
+                // 08 connection, 28 a password that was changed, 3D000 the database's name, 53 resources,
+                // 55P03 lock timeout, 57 operator intervention
                 let code = error.code().unwrap_or_default();
                 let classes = ["08", "28", "53", "57"];
                 classes.iter().any(|class| code.starts_with(class)) || ["3D000", "55P03"].contains(&&*code)

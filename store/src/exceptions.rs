@@ -117,8 +117,8 @@ pub(crate) fn source_of_unknown(provider: &str, provider_payment_id: &str) -> St
     format!("unknown/{provider}/{provider_payment_id}")
 }
 
-/// Notes whose money exceptions about refunds and disputes of a payment are about, which was not known when they were
-/// raised. Gives them.
+/// Notes whose money exceptions about refunds and disputes of a payment are about, which was not known when
+/// they were raised. Gives them.
 pub(crate) async fn found_order(
     tx: &mut Tx,
     provider: &str,
@@ -333,7 +333,8 @@ async fn read(from: impl PgExecutor<'_>, id: ExceptionId) -> Result<Exception> {
     found.fetch_optional(from).await?.ok_or(Error::NotFound)
 }
 
-/// A person's decision. Money that goes back does so by a refund of its own; what came of money that was applied is told.
+/// A person's decision. Money that goes back does so by a refund of its own; what came of money that was
+/// applied is told.
 #[tracing::instrument(name = "sql exceptions.resolve", skip_all, err(level = "debug"))]
 pub async fn resolve(
     db: &Db,

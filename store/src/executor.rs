@@ -1,6 +1,6 @@
-//! How a statement reaches PostgreSQL. Behind a pooler that gives each transaction another session (docs/adr/0031), a
-//! statement without a transaction gets one of its own, and none is given a name: between its parsing and its execution
-//! the session must not change, and a name would be left behind in it.
+//! How a statement reaches PostgreSQL. Behind a pooler that gives each transaction another session
+//! (docs/adr/0031), a statement without a transaction gets one of its own, and none is given a name: between
+//! its parsing and its execution the session must not change, and a name would be left behind in it.
 
 use std::ops::{Deref, DerefMut};
 

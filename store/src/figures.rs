@@ -1,5 +1,5 @@
-//! What waits, in figures: for those who run Holdfast. Each is read by an index of the few rows that wait, and counted no
-//! further than an operator needs.
+//! What waits, in figures: for those who run Holdfast. Each is read by an index of the few rows that wait,
+//! and counted no further than an operator needs.
 
 use std::time::Duration;
 

@@ -92,8 +92,8 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
     .await
 }
 
-/// Stores a genuine event that we cannot read, which is an exception: it may have told of money. False if it is known
-/// already.
+/// Stores a genuine event that we cannot read, which is an exception: it may have told of money. False if it
+/// is known already.
 #[tracing::instrument(name = "sql inbox.store_unreadable", skip_all, err(level = "debug"))]
 pub async fn store_unreadable(db: &Db, event: &Event, why: &str, at: Timestamp) -> Result<bool> {
     retry(|| async {
@@ -121,8 +121,8 @@ pub async fn knows_payment(db: &Db, provider: &str, provider_payment_id: &str) -
     Ok(is_known.fetch_one(db.pool()).await?)
 }
 
-/// Stores an event of our own about money that was captured before: its order's workflow comes to know what was decided
-/// about it, as it comes to know of money.
+/// Stores an event of our own about money that was captured before: its order's workflow comes to know what
+/// was decided about it, as it comes to know of money.
 pub(crate) async fn store_own(
     tx: &mut Tx,
     order: OrderId,
@@ -340,8 +340,8 @@ pub(crate) async fn capture_is_under_way(
     Ok(is_under_way.fetch_one(&mut **tx).await?)
 }
 
-/// Notes that the engine has these events, as far as they are not settled already. Never waits: who has one locked is
-/// settling it.
+/// Notes that the engine has these events, as far as they are not settled already. Never waits: who has one
+/// locked is settling it.
 pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> {
     sqlx::query!(
         "UPDATE inbox SET dispatched_at = $2
@@ -355,8 +355,8 @@ pub async fn note_dispatched(db: &Db, ids: &[i64], at: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// Notes that what these events (of a provider, by its id) say was acted on. A report that came by another way has no
-/// event.
+/// Notes that what these events (of a provider, by its id) say was acted on. A report that came by another
+/// way has no event.
 pub(crate) async fn mark_settled(tx: &mut Tx, events: &[(&str, &str, Timestamp)]) -> Result<()> {
     let (providers, ids, times): (Vec<_>, Vec<_>, Vec<_>) =
         events.iter().map(|(provider, event, at)| (*provider, *event, sql(*at))).collect();

@@ -1,6 +1,6 @@
-//! Leases: how a sweeper takes what waits in a table for the engine. One statement, committed at once, gives each row a
-//! time (`dispatch_after`) before which nobody else takes it. Nothing is locked while the engine is asked; who dies with
-//! a lease holds nobody up for longer than that (docs/adr/0026).
+//! Leases: how a sweeper takes what waits in a table for the engine. One statement, committed at once, gives
+//! each row a time (`dispatch_after`) before which nobody else takes it. Nothing is locked while the engine
+//! is asked; who dies with a lease holds nobody up for longer than that (docs/adr/0026).
 
 use domain::{SignedDuration, Timestamp};
 
@@ -18,7 +18,8 @@ pub struct Lease {
     pub limit: i64,
 }
 
-/// Puts rows of a table off until another time. Never waits: a row that somebody has locked keeps the lease it has.
+/// Puts rows of a table off until another time. Never waits: a row that somebody has locked keeps the lease
+/// it has.
 macro_rules! put_off {
     ($table:literal, $ids:expr, $until:expr) => {
         sqlx::query!(

@@ -34,7 +34,8 @@ pub struct Movement {
     pub at: Timestamp,
 }
 
-/// Newest first. Each filter has its index: `(sku, id)`, and `(order_id, sku, kind)` for the few rows of an order.
+/// Newest first. Each filter has its index: `(sku, id)`, and `(order_id, sku, kind)` for the few rows of an
+/// order.
 #[tracing::instrument(name = "sql ledger.list", skip_all, err(level = "debug"))]
 pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Movement>> {
     let mut query = QueryBuilder::<Postgres>::new(

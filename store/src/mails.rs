@@ -135,8 +135,8 @@ impl Slot {
         Ok(())
     }
 
-    /// Notes that the mail server will never take the mail. If it was to bring a code, nobody has that, and a person must
-    /// see to the guests. Gives whether there is such an exception now.
+    /// Notes that the mail server will never take the mail. If it was to bring a code, nobody has that, and a
+    /// person must see to the guests. Gives whether there is such an exception now.
     pub async fn rejected(mut self, why: &Rejection, at: Timestamp) -> Result<bool> {
         sqlx::query!(
             "UPDATE mails SET rejected_at = $3 WHERE order_id = $1 AND kind = $2",

@@ -12,14 +12,16 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 const LOCK: &str =
     "SET LOCAL idle_in_transaction_session_timeout = 0; SELECT pg_advisory_xact_lock(7402185190355)";
 
-/// A big table takes its time. But others queue up behind a statement that waits for a lock: after this it waits no longer,
-/// and its migration is done again. PostgreSQL looks for deadlocks only later, so that nobody else is the victim of one.
+/// A big table takes its time. But others queue up behind a statement that waits for a lock: after this it
+/// waits no longer, and its migration is done again. PostgreSQL looks for deadlocks only later, so that
+/// nobody else is the victim of one.
 const TIMEOUTS: [&str; 2] = ["statement_timeout = 0", "lock_timeout = '200ms'"];
 /// So long is that tried, with so long a pause before each.
 const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A probe does not wait as long as a buyer; this long may a request wait for a connection before we are called busy.
+/// A probe does not wait as long as a buyer; this long may a request wait for a connection before we are
+/// called busy.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const BUSY_AFTER: Duration = Duration::from_millis(500);
 
@@ -36,7 +38,8 @@ pub enum Readiness {
 
 impl Db {
     /// # Errors
-    /// [`Error::Migration`] if a lock was not to be had for minutes; what was done before stays, and the next call goes on.
+    /// [`Error::Migration`] if a lock was not to be had for minutes; what was done before stays, and the next
+    /// call goes on.
     pub async fn migrate(&self) -> Result<()> {
         self.reach().await?;
         let mut since = Instant::now();
@@ -72,8 +75,8 @@ impl Db {
         Ok(migrated?)
     }
 
-    /// In one transaction, the only thing that stays in one session: the migrator's lock is the session's, and its
-    /// statements have names. These are left in nobody's session.
+    /// In one transaction, the only thing that stays in one session: the migrator's lock is the session's,
+    /// and its statements have names. These are left in nobody's session.
     async fn migrate_in_one(&self) -> Result<()> {
         let mut tx = self.begin().await?;
         for timeout in TIMEOUTS {
@@ -98,7 +101,8 @@ impl Db {
         self.knows_our_schema().await
     }
 
-    /// Whether PostgreSQL answers, knows every migration this program was built with, and has a connection for a request.
+    /// Whether PostgreSQL answers, knows every migration this program was built with, and has a connection
+    /// for a request.
     pub async fn ready(&self) -> Result<Readiness> {
         self.knows_our_schema().await?;
         self.has_room().await

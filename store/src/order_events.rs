@@ -1,5 +1,5 @@
-//! Writing what happened to orders, in the transaction of the change: to the timeline always, and to the outbox what
-//! others should know ([`OrderEvent::outbox_data`]).
+//! Writing what happened to orders, in the transaction of the change: to the timeline always, and to the
+//! outbox what others should know ([`OrderEvent::outbox_data`]).
 
 use domain::{
     OrderId, Timestamp,
@@ -43,8 +43,8 @@ fn rows<'a>(events: impl Iterator<Item = (OrderId, Timestamp, &'a OrderEvent)>) 
     (timeline, outbox)
 }
 
-/// Clocks of several machines meet on a timeline, so an event is never dated there before the one it follows. Locks the
-/// order, if that has not been done.
+/// Clocks of several machines meet on a timeline, so an event is never dated there before the one it follows.
+/// Locks the order, if that has not been done.
 pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &[OrderEvent]) -> Result<()> {
     let (timeline, outbox) = rows(events.iter().map(|event| (order, at, event)));
     // The entries get their numbers behind the sort, which is behind the lock.
@@ -63,8 +63,8 @@ pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &
     publish(tx, outbox).await
 }
 
-/// The same for many orders. A statement sees what was committed before it began, and one that waits for a lock sees no
-/// more: so the lock must be had before this one. Who holds a [`Locked`] has it.
+/// The same for many orders. A statement sees what was committed before it began, and one that waits for a
+/// lock sees no more: so the lock must be had before this one. Who holds a [`Locked`] has it.
 pub(crate) async fn append_all(tx: &mut Tx, events: &[New<&Locked>]) -> Result<()> {
     let (timeline, outbox) = rows(events.iter().map(|(order, at, event)| (order.id, *at, event)));
     sqlx::query!(

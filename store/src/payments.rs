@@ -71,8 +71,8 @@ pub(crate) struct Reported<'a> {
     pub at: Timestamp,
 }
 
-/// Records what providers reported, each of another order. Only success is news about an attempt that we know. Gives
-/// the payments of which something new was learnt.
+/// Records what providers reported, each of another order. Only success is news about an attempt that we
+/// know. Gives the payments of which something new was learnt.
 pub(crate) async fn record(tx: &mut Tx, reported: &[Reported<'_>]) -> Result<BTreeMap<OrderId, PaymentId>> {
     let column = |of: fn(&PaymentReport) -> &str| reported.iter().map(|it| of(it.report)).collect::<Vec<_>>();
     let recorded = sqlx::query!(
@@ -129,8 +129,8 @@ pub(crate) async fn apply_more(tx: &mut Tx, id: PaymentId, amount: i64) -> Resul
     Ok(())
 }
 
-/// Begins an attempt for all that is still due of an unpaid order, before its provider is asked. An attempt that was open
-/// is superseded: it is `closing` from here on. The same key gives the same attempt.
+/// Begins an attempt for all that is still due of an unpaid order, before its provider is asked. An attempt
+/// that was open is superseded: it is `closing` from here on. The same key gives the same attempt.
 #[tracing::instrument(name = "sql payments.begin", skip_all, err(level = "debug"))]
 pub async fn begin(
     db: &Db,
@@ -191,8 +191,8 @@ async fn replay(tx: &mut Tx, order: OrderId, key: &str) -> Result<Option<Payment
     }
 }
 
-/// Notes that the provider has opened an attempt. One that was superseded meanwhile stays `closing`. If the provider
-/// told of it before it answered us, its own entry is the attempt, and ours stands aside.
+/// Notes that the provider has opened an attempt. One that was superseded meanwhile stays `closing`. If the
+/// provider told of it before it answered us, its own entry is the attempt, and ours stands aside.
 pub async fn opened(
     db: &Db,
     payment: &Payment,
@@ -230,7 +230,8 @@ pub async fn opened(
     .await
 }
 
-/// The entry that a provider's event made of our attempt, if there is one: it gets our key, and we are closed.
+/// The entry that a provider's event made of our attempt, if there is one: it gets our key, and we are
+/// closed.
 async fn stand_aside(
     tx: &mut Tx,
     ours: &Payment,

@@ -39,8 +39,8 @@ const PLANS_LAST: Duration = Duration::from_secs(1);
 pub enum Pooler {
     /// Nothing, or what gives each client a session of its own.
     Session,
-    /// A pooler that gives a client another session for each transaction, such as PgBouncer in transaction mode: nothing
-    /// may be left in a session, neither settings nor prepared statements.
+    /// A pooler that gives a client another session for each transaction, such as PgBouncer in transaction
+    /// mode: nothing may be left in a session, neither settings nor prepared statements.
     Transaction,
 }
 
@@ -67,7 +67,8 @@ impl Db {
             Pooler::Session => {
                 options.options(settings()).options([("default_transaction_isolation", ISOLATION)])
             }
-            // What a pooler does not know at the start of a session it refuses, and what it knows it may forget.
+            // What a pooler does not know at the start of a session it refuses, and what it knows it may
+            // forget.
             Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
         };
         // The statements of requests are planned for the tables as they are now, each time.
@@ -81,8 +82,9 @@ impl Db {
         })
     }
 
-    /// The same database by a connection of its own, for a thread of its own: a connection lives with the thread that
-    /// opened it. Its statements are few, and are asked thousands of times a second: they keep their plans for a while.
+    /// The same database by a connection of its own, for a thread of its own: a connection lives with the
+    /// thread that opened it. Its statements are few, and are asked thousands of times a second: they keep
+    /// their plans for a while.
     pub(crate) fn apart(&self) -> Self {
         let options = self.pool.connect_options().as_ref().clone();
         let (pooler, planned_at) = (self.pooler, Arc::new(Mutex::new(Instant::now())));
@@ -125,8 +127,8 @@ impl Db {
         self.begin_with(begin).await
     }
 
-    /// By a task of its own: whoever gives up while a transaction begins would leave one behind that nobody knows of, in
-    /// a connection that the next one gets.
+    /// By a task of its own: whoever gives up while a transaction begins would leave one behind that nobody
+    /// knows of, in a connection that the next one gets.
     async fn begin_with(&self, begin: String) -> Result<Tx> {
         let pool = self.pool.clone();
         #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
@@ -136,8 +138,8 @@ impl Db {
         Ok(Tx::new(tx, self.pooler))
     }
 
-    /// A transaction that reads much and sees one moment: for reports, which may take their time. So few of them run at
-    /// once that most connections are left to others.
+    /// A transaction that reads much and sees one moment: for reports, which may take their time. So few of
+    /// them run at once that most connections are left to others.
     ///
     /// # Errors
     /// [`Error::ReportsBusy`] if too many run already.

@@ -23,8 +23,8 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> 
     Err(Error::Unreachable { place, why })
 }
 
-/// The reason in PostgreSQL's, the system's or the certificate checker's own words, and what to do about it where these
-/// do not say. None of them holds a password.
+/// The reason in PostgreSQL's, the system's or the certificate checker's own words, and what to do about it
+/// where these do not say. None of them holds a password.
 fn why(error: &sqlx::Error) -> String {
     let said = match error {
         // By a socket it is the socket's file; else only the files of TLS are looked for.

@@ -60,7 +60,8 @@ pub async fn came_before_end(db: &Db, order: OrderId) -> Result<Vec<Came>> {
         .collect())
 }
 
-/// What came for an order that awaits payment and is not what was due: a person has yet to say what becomes of it.
+/// What came for an order that awaits payment and is not what was due: a person has yet to say what becomes
+/// of it.
 pub async fn undecided(db: &Db, order: OrderId) -> Result<Vec<Money>> {
     let sums = sqlx::query!(
         r#"SELECT currency AS "currency!", least(sum(amount), $2::bigint)::bigint AS "amount!" FROM exceptions

@@ -1,5 +1,6 @@
-//! What PostgreSQL undid because of another transaction beside it (a deadlock, a serialisation failure) is done again from
-//! its start. We lock in one order, so it takes somebody else: a person with `psql`, a migration, another program.
+//! What PostgreSQL undid because of another transaction beside it (a deadlock, a serialisation failure) is
+//! done again from its start. We lock in one order, so it takes somebody else: a person with `psql`, a
+//! migration, another program.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What comes back of an order: claimed when its refund is asked for, back on the shelf when the money is back, and
-//! free again if the refund fails for good. The order is locked by whoever calls.
+//! What comes back of an order: claimed when its refund is asked for, back on the shelf when the money is
+//! back, and free again if the refund fails for good. The order is locked by whoever calls.
 
 use std::collections::HashMap;
 
@@ -110,8 +110,8 @@ pub(crate) async fn claim(
     check_ins::follow(tx, order, at).await
 }
 
-/// The money of a refund that failed went back otherwise: what it was to bring back comes back, less what refunds after
-/// it bring. It may have been asked for again by one of them.
+/// The money of a refund that failed went back otherwise: what it was to bring back comes back, less what
+/// refunds after it bring. It may have been asked for again by one of them.
 pub(crate) async fn give_back_of_failed(
     tx: &mut Tx,
     refund: RefundId,
@@ -149,8 +149,8 @@ pub(crate) async fn give_back(tx: &mut Tx, refund: RefundId, order: OrderId, at:
     check_ins::follow(tx, order, at).await
 }
 
-/// A paid order ends without being handed over: all that is left of it comes back at once, also what refunds had
-/// claimed.
+/// A paid order ends without being handed over: all that is left of it comes back at once, also what refunds
+/// had claimed.
 pub(crate) async fn give_back_rest(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
     sqlx::query!(
         "UPDATE refund_lines SET state = 'void' WHERE order_id = $1 AND state IN ('claimed', 'freed')",
@@ -183,7 +183,8 @@ pub(crate) async fn free(tx: &mut Tx, refund: RefundId, order: OrderId, at: Time
     check_ins::follow(tx, order, at).await
 }
 
-/// A refund is made in place of one that failed: it claims what that was to bring back, as far as it is there.
+/// A refund is made in place of one that failed: it claims what that was to bring back, as far as it is
+/// there.
 pub(crate) async fn take_over(
     tx: &mut Tx,
     failed: RefundId,

@@ -1,4 +1,5 @@
-//! Applies the commands of workflows in batches: those that arrive together share a transaction (see [`crate::batcher`]).
+//! Applies the commands of workflows in batches: those that arrive together share a transaction (see
+//! [`crate::batcher`]).
 
 use std::io;
 
@@ -34,7 +35,8 @@ impl SettlementBatcher {
     /// Records a payment report, and pays the order if the money fits.
     ///
     /// # Errors
-    /// [`Error::Busy`] if too many are waiting already; also of [`SettlementBatcher::cancel`] and [`SettlementBatcher::expire`].
+    /// [`Error::Busy`] if too many are waiting already; also of [`SettlementBatcher::cancel`] and
+    /// [`SettlementBatcher::expire`].
     #[tracing::instrument(name = "sql settlements.settle", skip_all, err(level = "debug"))]
     pub async fn settle(&self, order: OrderId, report: &PaymentReport, at: Timestamp) -> Result<Settlement> {
         match self.0.submit(Submitted { order, command: OrderCommand::Settle(report.clone()), at }).await? {
@@ -58,8 +60,8 @@ impl SettlementBatcher {
         }
     }
 
-    /// Cancels an unpaid order, and restocks. While an attempt to pay could still bring money it does not, unless
-    /// nobody can tell (`unclear`).
+    /// Cancels an unpaid order, and restocks. While an attempt to pay could still bring money it does not,
+    /// unless nobody can tell (`unclear`).
     #[tracing::instrument(name = "sql settlements.cancel", skip_all, err(level = "debug"))]
     pub async fn cancel(&self, order: OrderId, reason: &str, unclear: bool, at: Timestamp) -> Result<Closed> {
         self.close(Submitted {
@@ -70,7 +72,8 @@ impl SettlementBatcher {
         .await
     }
 
-    /// Expires an unpaid order whose deadline has passed at `at`, and restocks; about attempts, see [`SettlementBatcher::cancel`].
+    /// Expires an unpaid order whose deadline has passed at `at`, and restocks; about attempts, see
+    /// [`SettlementBatcher::cancel`].
     #[tracing::instrument(name = "sql settlements.expire", skip_all, err(level = "debug"))]
     pub async fn expire(&self, order: OrderId, unclear: bool, at: Timestamp) -> Result<Closed> {
         self.close(Submitted { order, command: OrderCommand::Expire { unclear }, at }).await

@@ -45,7 +45,8 @@ pub enum Verdict {
     Contradicted,
 }
 
-/// A statement with whether our books say the same as the line `m`, from what stands in it before that and after.
+/// A statement with whether our books say the same as the line `m`, from what stands in it before that and
+/// after.
 macro_rules! matched {
     ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
         sqlx::$query!($($record,)? $before + "(CASE m.kind WHEN 'captured' THEN
@@ -106,9 +107,9 @@ pub async fn book(db: &Db, line: &Line) -> Result<Verdict> {
     })
 }
 
-/// Raises an exception for each capture between `from` and `until` that our books have and the provider's lines
-/// have not. The money itself, if there is any, is what its order makes of it: the exception is about none. Gives
-/// how many are new.
+/// Raises an exception for each capture between `from` and `until` that our books have and the provider's
+/// lines have not. The money itself, if there is any, is what its order makes of it: the exception is about
+/// none. Gives how many are new.
 pub async fn raise_missing(
     db: &Db,
     provider: &str,
@@ -173,7 +174,8 @@ pub async fn note_read(db: &Db, provider: &str, until: Timestamp) -> Result<()> 
     Ok(())
 }
 
-/// What a provider settled on one day (UTC) in one currency. Minor units; sums beyond [`MAX_AMOUNT`] are given as that.
+/// What a provider settled on one day (UTC) in one currency. Minor units; sums beyond [`MAX_AMOUNT`] are
+/// given as that.
 #[derive(Debug, Clone)]
 pub struct Settlement {
     pub day: String,

@@ -1,5 +1,6 @@
-//! What products that are sold by the night offer: their terms, and how many rooms each night has, at what price. A
-//! night is a stock level of its own; what is booked of it stands in the ledger like everything else.
+//! What products that are sold by the night offer: their terms, and how many rooms each night has, at what
+//! price. A night is a stock level of its own; what is booked of it stands in the ledger like everything
+//! else.
 
 use std::collections::BTreeMap;
 
@@ -159,8 +160,8 @@ pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, edit: &Edit) -> Resul
     .await
 }
 
-/// Every night gets its level: at first without rooms, so that all that changes is a movement. In the order of their
-/// keys, as stock is locked everywhere.
+/// Every night gets its level: at first without rooms, so that all that changes is a movement. In the order
+/// of their keys, as stock is locked everywhere.
 async fn add_missing(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
     let (keys, dates): (Vec<Sku>, Vec<SqlDate>) =
         stay::nights(offer.from, offer.to).map(|night| (sku.night(night), night.to_sqlx())).unzip();

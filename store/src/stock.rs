@@ -39,8 +39,8 @@ fn of_goods(found: Option<(Level, Kind)>) -> Result<Level> {
     }
 }
 
-/// Moves the stock on hand by `delta`: a correction or a delivery. The same key and request gives the first answer
-/// again.
+/// Moves the stock on hand by `delta`: a correction or a delivery. The same key and request gives the first
+/// answer again.
 ///
 /// # Errors
 /// [`Error::NotGoods`], as for [`level`].
@@ -164,8 +164,8 @@ pub(crate) async fn hold(tx: &mut Tx, held: &[Held]) -> Result<()> {
     Ok(())
 }
 
-/// Puts what a refund had claimed of an order, or what was left of one that ended, back on the shelf, once: the ledger
-/// refuses a second time. That no more comes back than was sold is the hold's own rule.
+/// Puts what a refund had claimed of an order, or what was left of one that ended, back on the shelf, once:
+/// the ledger refuses a second time. That no more comes back than was sold is the hold's own rule.
 pub(crate) async fn take_back(
     tx: &mut Tx,
     order: OrderId,
@@ -211,8 +211,8 @@ pub(crate) struct End {
     pub at: Timestamp,
 }
 
-/// Ends every open hold of these orders, each named once. Safe to repeat: a hold moves once, and what is not `held`
-/// is left alone. The ledger keeps the order of `ends`.
+/// Ends every open hold of these orders, each named once. Safe to repeat: a hold moves once, and what is not
+/// `held` is left alone. The ledger keeps the order of `ends`.
 pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
     if ends.is_empty() {
         return Ok(());

@@ -1,6 +1,6 @@
-//! The Temporal SDK's own figures (requests, workflow tasks, activities, cache, pollers). The SDK exports them only through
-//! a server of its own, without limits, so nobody else may reach that: it listens on a free loopback port until we have
-//! our one connection to it, which is then kept.
+//! The Temporal SDK's own figures (requests, workflow tasks, activities, cache, pollers). The SDK exports
+//! them only through a server of its own, without limits, so nobody else may reach that: it listens on a free
+//! loopback port until we have our one connection to it, which is then kept.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -72,8 +72,8 @@ impl SdkMetrics {
     }
 }
 
-/// One question after the other, each to its end, also if nobody waits for it: a connection that is left in mid-answer
-/// cannot be asked again.
+/// One question after the other, each to its end, also if nobody waits for it: a connection that is left in
+/// mid-answer cannot be asked again.
 async fn answer(
     mut connection: SendRequest<Empty<Bytes>>,
     mut asked: mpsc::Receiver<oneshot::Sender<String>>,

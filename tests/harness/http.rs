@@ -30,8 +30,8 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// One for all: to make one reads every root certificate of the machine, and a thousand payers at once would keep the provider,
-/// which lives in this process, from answering.
+/// One for all: to make one reads every root certificate of the machine, and a thousand payers at once would
+/// keep the provider, which lives in this process, from answering.
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
     // A server closes a connection whose request it refused unread, and a client that is about to
     // use it again cannot know: each request gets a connection of its own.

@@ -16,7 +16,8 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// `ord_….paid@example.org` is the mail `paid` of that order. Of those that name a time or a change, the words.
+    /// `ord_….paid@example.org` is the mail `paid` of that order. Of those that name a time or a change, the
+    /// words.
     pub fn kind(&self) -> &str {
         let (id, _) = self.message_id.split_once('@').expect("a Message-ID has a domain");
         let kind = id.split_once('.').expect("ours have a kind").1;

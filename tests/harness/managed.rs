@@ -1,5 +1,6 @@
-//! A database as providers of databases give it: by TLS with `verify-full`, behind PgBouncer in transaction mode, for a
-//! role that is no superuser. With `HOLDFAST_TEST_DATABASE=managed` every process of every test has such a one.
+//! A database as providers of databases give it: by TLS with `verify-full`, behind PgBouncer in transaction
+//! mode, for a role that is no superuser. With `HOLDFAST_TEST_DATABASE=managed` every process of every test
+//! has such a one.
 
 use std::{
     env, fs,

@@ -27,7 +27,8 @@ pub use smtp::{GREETING, Smtp};
 pub use socket::Socket;
 pub use wire::Wire;
 
-/// Nothing in these tests takes this long unless it never comes, also while other builds keep the machine busy.
+/// Nothing in these tests takes this long unless it never comes, also while other builds keep the machine
+/// busy.
 const DEADLINE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(40);
 

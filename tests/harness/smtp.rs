@@ -1,5 +1,5 @@
-//! A mail server with whims, in front of the run's mail catcher: it refuses what a test says, may not know SMTPUTF8, and
-//! remembers each command as it came.
+//! A mail server with whims, in front of the run's mail catcher: it refuses what a test says, may not know
+//! SMTPUTF8, and remembers each command as it came.
 
 use std::{
     sync::{Arc, Mutex},

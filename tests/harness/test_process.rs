@@ -1,4 +1,5 @@
-//! A process's process without its HTTP and its workflows: for tests that need to say exactly what meets what.
+//! A process's process without its HTTP and its workflows: for tests that need to say exactly what meets
+//! what.
 
 use domain::{
     OrderId,

@@ -108,8 +108,9 @@ fn text(it: &Value, field: &str) -> String {
     it[field].as_str().unwrap_or_else(|| panic!("{field} of {it}")).to_owned()
 }
 
-/// Everything both sides know of these orders (and, by exceptions, of orders we do not know), payment by payment
-/// and refund by refund. What a `reinstated` order was paid with counts for the order that took its place.
+/// Everything both sides know of these orders (and, by exceptions, of orders we do not know), payment by
+/// payment and refund by refund. What a `reinstated` order was paid with counts for the order that took its
+/// place.
 pub async fn prove(shop: &Shop, bank: &Bank, accounts: &[Account]) {
     let (mut captured, mut refunded) = (BTreeMap::new(), BTreeMap::new());
     for account in accounts {

@@ -1,5 +1,5 @@
-//! What must become of money, told without looking at the product: one order, its rules, and what the provider
-//! did, in the order in which it did it.
+//! What must become of money, told without looking at the product: one order, its rules, and what the
+//! provider did, in the order in which it did it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Random stories: whatever happens to orders and their money, and in whatever order it is told, it ends matched.
+//! Random stories: whatever happens to orders and their money, and in whatever order it is told, it ends
+//! matched.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -37,8 +37,8 @@ impl BodyTooSlow {
     }
 }
 
-/// What nobody wanted of a body. A client that is still sending hears our answer only once that has been taken: if we
-/// closed the connection with bytes in it, they would meet a reset, which overtakes the answer.
+/// What nobody wanted of a body. A client that is still sending hears our answer only once that has been
+/// taken: if we closed the connection with bytes in it, they would meet a reset, which overtakes the answer.
 #[derive(Clone, Default)]
 pub struct Unread(Arc<Mutex<Rest>>);
 

@@ -1,5 +1,5 @@
-//! JSON from outside, read as JSON means it: an object is written as an object, and a word as a string. What is wrong is
-//! said in words of JSON, with the field that it is about.
+//! JSON from outside, read as JSON means it: an object is written as an object, and a word as a string. What
+//! is wrong is said in words of JSON, with the field that it is about.
 
 mod strict;
 mod words;

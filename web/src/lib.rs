@@ -1,5 +1,5 @@
-//! What all HTTP servers of ours share: connections with their limits and deadlines, and how JSON is read. Nothing in here
-//! knows what is served.
+//! What all HTTP servers of ours share: connections with their limits and deadlines, and how JSON is read.
+//! Nothing in here knows what is served.
 
 mod body;
 mod client;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More files than this no process of ours has use for; where the hard limit is a billion, programs that we start would
-/// suffer, which walk through all of them.
+/// More files than this no process of ours has use for; where the hard limit is a billion, programs that we
+/// start would suffer, which walk through all of them.
 const MAX_FILES: u64 = 65_536;
 /// Files that are no connections to a server: of PostgreSQL, Temporal and logs.
 const OTHER_FILES: u64 = 256;

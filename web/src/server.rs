@@ -1,5 +1,5 @@
-//! One loop for every listener of ours: so many connections at once, none of them for ever, and an end that no client can
-//! put off (docs/adr/0032).
+//! One loop for every listener of ours: so many connections at once, none of them for ever, and an end that
+//! no client can put off (docs/adr/0032).
 
 use std::{
     collections::HashMap,
@@ -40,7 +40,8 @@ const MAX_BUFFER_BYTES: usize = 64 * 1024;
 /// Before the next try when there is no place, or no file, for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` resolves, and then until every answer under way is given, or the time for that is over.
+/// Serves until `stop` resolves, and then until every answer under way is given, or the time for that is
+/// over.
 pub async fn serve(listener: TcpListener, routes: Router, limits: Limits, stop: impl Future<Output = ()>) {
     let server = Arc::new(Server::new(routes, limits));
     tokio::select! {

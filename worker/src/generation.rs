@@ -1,4 +1,5 @@
-//! A generation of the worker: from its start to the end of its drain, on a thread of its own. How one follows the other: `supervisor.rs`.
+//! A generation of the worker: from its start to the end of its drain, on a thread of its own. How one
+//! follows the other: `supervisor.rs`.
 
 use std::{
     any::Any,

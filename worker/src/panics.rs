@@ -1,5 +1,6 @@
-//! Panics on a thread of the SDK's own. Its worker keeps the state of all workflows on one that nothing watches: when that
-//! panics, the worker takes no more workflow tasks, goes on with activities, and says nothing. See docs/adr/0026.
+//! Panics on a thread of the SDK's own. Its worker keeps the state of all workflows on one that nothing
+//! watches: when that panics, the worker takes no more workflow tasks, goes on with activities, and says
+//! nothing. See docs/adr/0026.
 
 use std::{
     panic,

@@ -1,6 +1,6 @@
-//! What a generation does: it runs one of the SDK's workers. The SDK keeps a few hundred bytes of each activity, so a generation is
-//! tired after many of them. Sleeping orders that the old one had in memory are replayed from their histories when they
-//! wake. See docs/adr/0022.
+//! What a generation does: it runs one of the SDK's workers. The SDK keeps a few hundred bytes of each
+//! activity, so a generation is tired after many of them. Sleeping orders that the old one had in memory are
+//! replayed from their histories when they wake. See docs/adr/0022.
 
 use std::sync::{
     Arc,

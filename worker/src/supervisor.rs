@@ -1,5 +1,6 @@
-//! The rota: there is always a generation. One that is tired is relieved: the next one starts, and then it drains. One that ends
-//! by itself, panics, or loses a part is followed by another, after a pause that grows while that does not help.
+//! The rota: there is always a generation. One that is tired is relieved: the next one starts, and then it
+//! drains. One that ends by itself, panics, or loses a part is followed by another, after a pause that grows
+//! while that does not help.
 
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use crate::generation::{GenerationEvent, WorkerGeneration};
 const LASTED: Duration = Duration::from_secs(60);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Keeps a generation at work until `stop` resolves and everything under way is done, or the drain's deadline.
+/// Keeps a generation at work until `stop` resolves and everything under way is done, or the drain's
+/// deadline.
 pub(crate) async fn run<S>(
     first_pause: Duration,
     start: impl Fn() -> S,
@@ -112,7 +114,8 @@ mod tests {
 
     use super::*;
 
-    /// Counts the shifts that started, and holds a permit for each that works and for each that was told to stop.
+    /// Counts the shifts that started, and holds a permit for each that works and for each that was told to
+    /// stop.
     #[derive(Clone)]
     struct Book {
         started: Arc<AtomicUsize>,

@@ -44,8 +44,8 @@ impl OrderSteps {
         unimplemented!()
     }
 
-    /// Moves the payment deadline. This, `cancel`, `fulfil` and `check-in` are asked for by workflows that took changes as
-    /// updates, before changes were stored; no new one does.
+    /// Moves the payment deadline. This, `cancel`, `fulfil` and `check-in` are asked for by workflows that
+    /// took changes as updates, before changes were stored; no new one does.
     #[activity(name = "extend")]
     pub fn extend(_: ExtendInput) -> Result<Outcome, ActivityError> {
         unimplemented!()
@@ -93,7 +93,8 @@ impl OrderSteps {
         unimplemented!()
     }
 
-    /// Notes that the mail is tried no more, unless it was sent after all or there is no longer anything to tell.
+    /// Notes that the mail is tried no more, unless it was sent after all or there is no longer anything to
+    /// tell.
     #[activity(name = "give-up-mail")]
     pub fn give_up_mail(_: SendMailInput) -> Result<MailOutcome, ActivityError> {
         unimplemented!()

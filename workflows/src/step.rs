@@ -32,7 +32,8 @@ where
     ctx.execute_activity(activity, input, profile.durable(&detached, summary)).await
 }
 
-/// Tells that a mail was tried as long as it was worth it. Histories from before this was told end without it.
+/// Tells that a mail was tried as long as it was worth it. Histories from before this was told end without
+/// it.
 pub(crate) async fn give_up_mail<W>(ctx: &WorkflowContext<W>, order: OrderId, kind: MailKind) {
     if ctx.patched("give-up-mail") {
         let mail = SendMailInput { order, at: now(ctx), kind };

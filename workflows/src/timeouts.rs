@@ -59,8 +59,8 @@ pub const PROVIDER: RetryProfile = RetryProfile {
 /// How long an order past its end waits for a provider that does not say whether money came.
 pub const PROVIDER_GIVE_UP_AFTER: Duration = Duration::from_secs(3600);
 
-/// Reading a provider's statement may take long. One that is down does not keep the others waiting, nor the person
-/// who asked: the next run reads what this one did not.
+/// Reading a provider's statement may take long. One that is down does not keep the others waiting, nor the
+/// person who asked: the next run reads what this one did not.
 pub const STATEMENT: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(600),

@@ -97,7 +97,8 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-/// The address as it is sent. Which are taken is decided by `domain::email`, which knows more of them than lettre.
+/// The address as it is sent. Which are taken is decided by `domain::email`, which knows more of them than
+/// lettre.
 fn address(email: &str) -> Result<Address, Error> {
     let Wire { local, domain } = on_the_wire(email).ok_or(Error::Address)?;
     Ok(Address::new_dangerous(local, domain))
@@ -166,7 +167,8 @@ impl Mailer {
 
     pub(super) fn compose(&self, text: &Text, to: &Customer, id: &str) -> Result<Message, Error> {
         let to = Mailbox::new(to.name.clone(), address(&to.email)?);
-        // Given, since lettre would read it out of the headers, and knows fewer addresses than we write there.
+        // Given, since lettre would read it out of the headers, and knows fewer addresses than we write
+        // there.
         let envelope = Envelope::new(Some(self.from.email.clone()), vec![to.email.clone()])?;
         let quoted = [("From", &self.from), ("To", &to)].map(|(header, of)| quoted(header, of));
         let mut message = Message::builder()
@@ -190,8 +192,8 @@ fn at(server: &Server, fault: Fault) -> Error {
     Error::Server { place: server.place(), fault }
 }
 
-/// A header of its own for a name such as `.` or `J.R.`. The library takes a dot for a letter and writes it bare; by RFC 5322
-/// it stands in quotes.
+/// A header of its own for a name such as `.` or `J.R.`. The library takes a dot for a letter and writes it
+/// bare; by RFC 5322 it stands in quotes.
 fn quoted(header: &'static str, mailbox: &Mailbox) -> Option<HeaderValue> {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name = mailbox.name.as_deref().filter(|name| name.contains('.') && name.chars().all(is_bare))?;

@@ -20,8 +20,8 @@ use smtp::LONGEST;
 
 pub use mailer::{Mailer, MailerConfig};
 
-/// Sends one mail, unless the order no longer wants it. Who asks may stop to wait; a mail that was begun goes to its end
-/// all the same, and is noted, so that it is not sent again.
+/// Sends one mail, unless the order no longer wants it. Who asks may stop to wait; a mail that was begun goes
+/// to its end all the same, and is noted, so that it is not sent again.
 pub async fn send(db: &Db, mailer: &Arc<Mailer>, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let turn = mailer.turn().await?;
     let (db, same) = (db.clone(), Arc::clone(mailer));
@@ -59,7 +59,8 @@ async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
     }
 }
 
-/// Nobody tries the mail any more. If it is on its way all the same, that is waited for: some minutes at the most.
+/// Nobody tries the mail any more. If it is on its way all the same, that is waited for: some minutes at the
+/// most.
 pub async fn give_up(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
     let message_id = mailer.full_message_id(&message_id(id, kind));
@@ -84,7 +85,8 @@ struct Claimed {
     text: template::Text,
 }
 
-/// The order, or its code, is looked at again under the mail's lock, at the last moment before the mail server is asked.
+/// The order, or its code, is looked at again under the mail's lock, at the last moment before the mail
+/// server is asked.
 async fn claim(
     db: &Db,
     mailer: &Mailer,

@@ -40,13 +40,15 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The server's word on this mail: it takes it at no time. Whatever it says before it has heard of the recipient is
-    /// about us (it does not know us, we are on a list, it does not like our address), and so is some of what it says
-    /// later, since many servers keep such words until RCPT TO. That is for the operator to mend, and the mail waits:
+    /// The server's word on this mail: it takes it at no time. Whatever it says before it has heard of the
+    /// recipient is about us (it does not know us, we are on a list, it does not like our address), and so is
+    /// some of what it says later, since many servers keep such words until RCPT TO. That is for the operator
+    /// to mend, and the mail waits:
     ///
     /// - replies to who is not logged in, [`NOT_LOGGED_IN`];
-    /// - by RFC 3463, X.1.7 and X.1.8, the sender's address, and X.7, policy: we may not relay, or are on a list. Only
-    ///   of a content that was looked at, X.7.1 is a word on the mail; others are about our keys and DNS (RFC 7372);
+    /// - by RFC 3463, X.1.7 and X.1.8, the sender's address, and X.7, policy: we may not relay, or are on a
+    ///   list. Only of a content that was looked at, X.7.1 is a word on the mail; others are about our keys
+    ///   and DNS (RFC 7372);
     /// - X.5.1, X.5.2, X.5.4: it does not understand us; and without a code, that it does not relay.
     pub fn is_permanent(&self) -> bool {
         match self {

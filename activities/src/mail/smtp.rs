@@ -1,6 +1,6 @@
-//! The dialogue with the mail server. Ours, not lettre's transport: that does not say which command was refused, waits
-//! equally long for each answer, and puts a connection back for the next mail even if it was left in mid-dialogue, where
-//! a late answer is taken for that to another mail's command.
+//! The dialogue with the mail server. Ours, not lettre's transport: that does not say which command was
+//! refused, waits equally long for each answer, and puts a connection back for the next mail even if it was
+//! left in mid-dialogue, where a late answer is taken for that to another mail's command.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -28,7 +28,8 @@ use super::reply::{Fault, Stage};
 const CONNECTING: Duration = Duration::from_secs(6);
 /// Until the server has let us in, and for each command that can be given again at no harm.
 const ANSWERING: Duration = Duration::from_secs(20);
-/// Until it has taken the content. RFC 5321, section 4.5.3.2.6: who gives up too early sends a mail twice that was taken.
+/// Until it has taken the content. RFC 5321, section 4.5.3.2.6: who gives up too early sends a mail twice
+/// that was taken.
 const TAKING: Duration = Duration::from_secs(300);
 /// All of it: a connection that is kept and does not answer, letting us in, three commands, and the content.
 pub const LONGEST: Duration =
@@ -47,7 +48,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// `smtp://user:password@host:port/our-name`, with `?tls=required` or `?tls=opportunistic`, or `smtps://...`.
+    /// `smtp://user:password@host:port/our-name`, with `?tls=required` or `?tls=opportunistic`, or
+    /// `smtps://...`.
     pub fn new(url: &str) -> anyhow::Result<Self> {
         let url = Url::parse(url)?;
         let host = url.host_str().context("it names no host")?;
@@ -86,7 +88,8 @@ impl Server {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// A connection that failed, or on which somebody stopped to wait for an answer, is dropped here, and so closed.
+    /// A connection that failed, or on which somebody stopped to wait for an answer, is dropped here, and so
+    /// closed.
     pub async fn send(&self, message: &Message) -> Result<(), Fault> {
         let mut connection = self.connection().await?;
         converse(&mut connection, message).await?;

@@ -290,8 +290,8 @@ fn day(day: Date) -> String {
     day.strftime("%-d %B %Y").to_string()
 }
 
-/// `Sunday, 22 November 2026, 14:05 +01:00 (Europe/Vienna)`. The offset tells apart the two hours of the same name when
-/// the clocks go back.
+/// `Sunday, 22 November 2026, 14:05 +01:00 (Europe/Vienna)`. The offset tells apart the two hours of the same
+/// name when the clocks go back.
 fn local_time(at: Timestamp, customer: &Customer) -> String {
     let zoned = at.to_zoned(zone::stored(customer.time_zone.as_deref().unwrap_or("UTC")));
     let name = zoned.time_zone().iana_name().unwrap_or("UTC");

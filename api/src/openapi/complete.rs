@@ -1,5 +1,5 @@
-//! What the handlers' own documentation leaves out, because it is the same everywhere: the errors that any request may get,
-//! a description of each answer, and what each name means ([`super::meaning`]).
+//! What the handlers' own documentation leaves out, because it is the same everywhere: the errors that any
+//! request may get, a description of each answer, and what each name means ([`super::meaning`]).
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};

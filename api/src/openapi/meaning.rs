@@ -1,5 +1,6 @@
-//! What a property or parameter may hold, by its name: a name means the same wherever it stands. The types of the handlers
-//! say string or integer; this adds bounds, patterns and enumerations, which client generators make types of.
+//! What a property or parameter may hold, by its name: a name means the same wherever it stands. The types of
+//! the handlers say string or integer; this adds bounds, patterns and enumerations, which client generators
+//! make types of.
 
 use domain::{
     change, email,
@@ -15,8 +16,8 @@ use domain::{
 };
 use serde_json::{Value, json};
 
-/// What the property `name` of `schema` holds, to be merged into what its type says. A parameter's schema is `""`, that of
-/// an id in a path the resource's.
+/// What the property `name` of `schema` holds, to be merged into what its type says. A parameter's schema is
+/// `""`, that of an id in a path the resource's.
 pub fn of(schema: &str, name: &str, kind: &str) -> Option<Value> {
     match kind {
         "integer" => {

@@ -93,8 +93,8 @@ pub fn pages(document: &Document) -> Router<App> {
         .layer(middleware::map_response(guard))
 }
 
-/// The page holds the API key that somebody types in: it runs no script but its own, talks to nobody but us, and is shown
-/// in nobody's frame.
+/// The page holds the API key that somebody types in: it runs no script but its own, talks to nobody but us,
+/// and is shown in nobody's frame.
 async fn guard(mut response: Response) -> Response {
     let guards = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),

@@ -1,4 +1,5 @@
-//! Changes of an order: stored, told to the order's workflow, which decides, and answered from what it wrote down.
+//! Changes of an order: stored, told to the order's workflow, which decides, and answered from what it wrote
+//! down.
 
 use std::time::Duration;
 
@@ -37,11 +38,12 @@ use crate::{
 
 /// A deadline may lie at most this long after the placement.
 const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(365 * 24);
-/// How long the workflow has to hear of a change, and then to decide about it, before the caller is told to come back.
+/// How long the workflow has to hear of a change, and then to decide about it, before the caller is told to
+/// come back.
 const TELLING: Duration = Duration::from_secs(5);
 const DECIDING: Duration = Duration::from_secs(10);
-/// So many callers are waited for at once, each looking at the database ten times a second; the others look again
-/// themselves.
+/// So many callers are waited for at once, each looking at the database ten times a second; the others look
+/// again themselves.
 static WAITING: Semaphore = Semaphore::const_new(200);
 
 #[derive(Default, Serialize, Deserialize, ToSchema)]
@@ -54,7 +56,8 @@ pub struct CancelOrder {
     force: bool,
 }
 
-/// Cancel an order that is not handed over: its stock is released, what was paid goes back, and the customer is told.
+/// Cancel an order that is not handed over: its stock is released, what was paid goes back, and the customer
+/// is told.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
@@ -86,7 +89,8 @@ pub async fn cancel(
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtendOrder {
-    /// RFC 3339, later than the current one. Of an order with a stay: by the end of the first day of arrival, there.
+    /// RFC 3339, later than the current one. Of an order with a stay: by the end of the first day of arrival,
+    /// there.
     #[serde(deserialize_with = "time")]
     #[schema(value_type = String, format = DateTime)]
     payment_due_at: Timestamp,
@@ -138,8 +142,8 @@ fn check_due(order: &Order, due: Timestamp) -> Result<(), Invalid> {
     }
 }
 
-/// Complete a paid order whose policy is manual fulfilment. One with a stay is `used` then: this is how guests get in who
-/// have lost their code.
+/// Complete a paid order whose policy is manual fulfilment. One with a stay is `used` then: this is how
+/// guests get in who have lost their code.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/fulfil", operation_id = "fulfil_order", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
@@ -188,7 +192,8 @@ impl ChangeRequest {
         Self { change, ..self }
     }
 
-    /// Whether this very request was made before: then it gets the first answer, whatever has become of the order.
+    /// Whether this very request was made before: then it gets the first answer, whatever has become of the
+    /// order.
     pub async fn is_known(&self, app: &App) -> Result<bool, Problem> {
         Ok(self.is_keyed && changes::find(&app.db, self.id, &self.asked).await?.is_some())
     }

@@ -22,7 +22,8 @@ pub struct ChangeDocument {
     object: &'static str,
     id: String,
     order_id: String,
-    /// `cancel`, `extend`, `fulfil`, `check_in`, `new_check_in_code`, or `end_refunded`: Holdfast's own, once all money has gone back.
+    /// `cancel`, `extend`, `fulfil`, `check_in`, `new_check_in_code`, or `end_refunded`: Holdfast's own, once
+    /// all money has gone back.
     kind: &'static str,
     /// `pending`, `done` or `refused`.
     state: &'static str,

@@ -25,8 +25,8 @@ pub struct CheckInOrder {
     code: String,
 }
 
-/// Let guests in by the code of their mail: completes the paid order as `used`. After five wrong codes there is only
-/// a new code, or `fulfil`, once the shop knows its guests otherwise.
+/// Let guests in by the code of their mail: completes the paid order as `used`. After five wrong codes there
+/// is only a new code, or `fulfil`, once the shop knows its guests otherwise.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/check-in", operation_id = "check_in_order", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
@@ -68,8 +68,8 @@ pub async fn check_in(
     }
 }
 
-/// Send the guests a new code, if theirs was lost, or locked by wrong attempts. It comes by mail, and is shown nowhere else;
-/// the one before it is worth nothing from the answer on.
+/// Send the guests a new code, if theirs was lost, or locked by wrong attempts. It comes by mail, and is
+/// shown nowhere else; the one before it is worth nothing from the answer on.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/check-in-code", operation_id = "renew_check_in_code", tag = "Orders",
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again, and no second code")),

@@ -27,7 +27,8 @@ pub struct OrderDocument {
     currency: &'static str,
     /// Minor units.
     total: i64,
-    /// What came and counts towards the order, whether or not it went back since. 0 if the order ended unpaid.
+    /// What came and counts towards the order, whether or not it went back since. 0 if the order ended
+    /// unpaid.
     amount_paid: i64,
     /// What is still to come, while the order awaits payment.
     amount_due: i64,
@@ -60,7 +61,8 @@ struct LineDocument {
     unit_price: i64,
     /// `quantity * unit_price`, and the extras of a stay.
     amount: i64,
-    /// Pieces that came back with refunds; of a stay, its nights of one room each. Absent while there are none.
+    /// Pieces that came back with refunds; of a stay, its nights of one room each. Absent while there are
+    /// none.
     #[serde(skip_serializing_if = "is_zero")]
     returned: i64,
     /// What was booked, if the product is sold by the night.
@@ -121,15 +123,16 @@ struct ChargeDocument {
 #[schema(as = Customer)]
 #[serde(deny_unknown_fields)]
 pub struct CustomerDocument {
-    /// Your id for the customer, such as `auth0|abc`: 1-128 characters with a letter or digit, without `@`. Visible in the
-    /// Temporal UI, so never an e-mail address.
+    /// Your id for the customer, such as `auth0|abc`: 1-128 characters with a letter or digit, without `@`.
+    /// Visible in the Temporal UI, so never an e-mail address.
     pub id: String,
     /// In any letters. Mails go to it; one that the mail server refuses for good is told on the timeline.
     pub email: String,
     pub name: Option<String>,
     /// A language tag as BCP 47 writes it, such as `de-AT`. `de_AT.UTF-8` is understood as that.
     pub locale: Option<String>,
-    /// IANA name, such as `Europe/Vienna`; due dates in mails are written in it, with their offset. Default UTC.
+    /// IANA name, such as `Europe/Vienna`; due dates in mails are written in it, with their offset. Default
+    /// UTC.
     pub time_zone: Option<String>,
 }
 

@@ -42,8 +42,8 @@ pub struct PlaceOrder {
     /// 1 to 100.
     lines: Vec<PlaceLine>,
     policy: Option<PlacePolicy>,
-    /// The provider that is to collect the money, such as `stripe`; default by configuration. It must be able to collect
-    /// the order's total in its currency.
+    /// The provider that is to collect the money, such as `stripe`; default by configuration. It must be able
+    /// to collect the order's total in its currency.
     payment_method: Option<String>,
     /// Anything you like to find on the order again, as you wrote it; at most 16 KB.
     #[serde(default = "no_metadata", serialize_with = "metadata::canonical")]
@@ -94,13 +94,13 @@ struct PlaceExtra {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlacePolicy {
-    /// ISO 8601, default `PT24H`. It ends, with its `grace`, when the day of arrival ends at the place of the first stay,
-    /// and reminders after that are dropped.
+    /// ISO 8601, default `PT24H`. It ends, with its `grace`, when the day of arrival ends at the place of the
+    /// first stay, and reminders after that are dropped.
     payment_window: Option<String>,
     /// ISO 8601, counted from the placement; default `PT4H`, `PT12H`, `PT22H`.
     reminders: Option<Vec<String>>,
-    /// `immediate` (default): completed when paid. `manual`: waits for `fulfil`. An order with a stay waits for its
-    /// check-in, whatever this says.
+    /// `immediate` (default): completed when paid. `manual`: waits for `fulfil`. An order with a stay waits
+    /// for its check-in, whatever this says.
     #[schema(value_type = Option<String>)]
     fulfilment: Option<Fulfilment>,
     /// ISO 8601, default `PT0S`: how long after the deadline the order still waits for money on its way.
@@ -112,23 +112,26 @@ struct PlacePolicy {
     /// More than the order costs. `exception` (default), or `refund_difference`: it pays the order.
     #[schema(value_type = Option<String>)]
     overpayment: Option<Overpayment>,
-    /// Less than the order costs. `exception` (default) and `refund`: does not pay it. `accumulate`: parts add up, and
-    /// with the last one the order is paid. Another currency never pays it: refunded if this is `refund`.
+    /// Less than the order costs. `exception` (default) and `refund`: does not pay it. `accumulate`: parts
+    /// add up, and with the last one the order is paid. Another currency never pays it: refunded if this is
+    /// `refund`.
     #[schema(value_type = Option<String>)]
     underpayment: Option<Underpayment>,
     /// A second payment. `refund` (default) or `exception`.
     #[schema(value_type = Option<String>)]
     duplicate_payment: Option<Settle>,
-    /// Whether a paid order that is not handed over can be cancelled: `refund` (default; its money goes back) or
-    /// `refuse`.
+    /// Whether a paid order that is not handed over can be cancelled: `refund` (default; its money goes back)
+    /// or `refuse`.
     #[schema(value_type = Option<String>)]
     cancel_paid: Option<CancelPaid>,
-    /// ISO 8601, such as `P2D`: how long before its stay begins a paid order can be cancelled; default until it begins.
+    /// ISO 8601, such as `P2D`: how long before its stay begins a paid order can be cancelled; default until
+    /// it begins.
     free_cancellation: Option<String>,
 }
 
-/// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine. An order that costs
-/// nothing is paid at once: it is `completed`, or `paid` if it waits for `fulfil` or a check-in.
+/// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine. An
+/// order that costs nothing is paid at once: it is `completed`, or `paid` if it waits for `fulfil` or a
+/// check-in.
 #[utoipa::path(
     post, path = "/v1/orders", operation_id = "place_order", tag = "Orders", request_body = PlaceOrder,
     params(("Idempotency-Key" = String, Header, description = "New for each order; a repeat gets the first answer again")),

@@ -32,7 +32,8 @@ pub struct PutProduct {
     name: String,
     #[serde(default)]
     description: String,
-    /// Minor units (cents), 0 (a gift) to 10,000,000,000. Of a `stay`, the price of a night that has none of its own.
+    /// Minor units (cents), 0 (a gift) to 10,000,000,000. Of a `stay`, the price of a night that has none of
+    /// its own.
     unit_price: i64,
     /// ISO 4217, such as `EUR`.
     currency: String,
@@ -42,8 +43,8 @@ pub struct PutProduct {
 
 type Tagged = ([(HeaderName, String); 1], axum::Json<Product>);
 
-/// Create or replace a product, or bring a retired one back. Orders already placed keep their price and name. What
-/// changes nothing leaves the version as it is.
+/// Create or replace a product, or bring a retired one back. Orders already placed keep their price and name.
+/// What changes nothing leaves the version as it is.
 #[utoipa::path(
     put, path = "/v1/products/{sku}", operation_id = "put_product", tag = "Catalogue",
     params(
@@ -89,8 +90,8 @@ fn parse(sku: SkuPath, request: PutProduct) -> Result<(Sku, Wanted), Vec<Invalid
     }
 }
 
-/// Retire a product: it is no longer listed, found or sold. It can be read still, orders keep it, and a PUT brings it
-/// back. Retiring it again changes nothing.
+/// Retire a product: it is no longer listed, found or sold. It can be read still, orders keep it, and a PUT
+/// brings it back. Retiring it again changes nothing.
 #[utoipa::path(
     delete, path = "/v1/products/{sku}", operation_id = "retire_product", tag = "Catalogue",
     params(

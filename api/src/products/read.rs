@@ -64,8 +64,8 @@ pub async fn get(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListProducts {
-    /// Words, or the beginning of a SKU. Every word (the first eight count) must be in name or description; a word that
-    /// is misspelt finds those like it. Capitals, accents and full width do not matter.
+    /// Words, or the beginning of a SKU. Every word (the first eight count) must be in name or description; a
+    /// word that is misspelt finds those like it. Capitals, accents and full width do not matter.
     q: Option<String>,
     /// `true` shows retired products, too. Default `false`.
     include_retired: Option<String>,
@@ -75,8 +75,8 @@ pub struct ListProducts {
     starting_after: Option<String>,
 }
 
-/// List products in SKU order; with `q`, those that fit best come first: by the beginning of their SKU, by name, by
-/// description, and then by words that are only alike.
+/// List products in SKU order; with `q`, those that fit best come first: by the beginning of their SKU, by
+/// name, by description, and then by words that are only alike.
 #[utoipa::path(
     get, path = "/v1/products", operation_id = "list_products", tag = "Catalogue", params(ListProducts),
     responses((status = 200, body = List<Product>), (status = 422, body = ProblemDocument)),
@@ -156,8 +156,8 @@ pub struct ProductEvent {
     at: Timestamp,
     /// Who asked for it: `api`, or `seed` and `migration` for what Holdfast did by itself.
     by: String,
-    /// By field, what it was (null when it was created) and what it became: `{"name": {"from": "Te", "to": "Tea"}}`. Of
-    /// a stay, `stay` has its terms and `nights` the last offer of nights.
+    /// By field, what it was (null when it was created) and what it became: `{"name": {"from": "Te", "to":
+    /// "Tea"}}`. Of a stay, `stay` has its terms and `nights` the last offer of nights.
     #[schema(value_type = Object)]
     changes: Changes,
 }

@@ -60,7 +60,8 @@ async fn converse(stream: TcpStream, inbox: Inbox) -> io::Result<()> {
     }
 }
 
-/// The library knows nothing of SMTPUTF8 (RFC 6531), and takes addresses in any letters all the same: it is offered here...
+/// The library knows nothing of SMTPUTF8 (RFC 6531), and takes addresses in any letters all the same: it is
+/// offered here...
 fn with_utf8(line: &[u8], answer: Vec<u8>) -> Vec<u8> {
     const LAST: &[u8] = b"250 8BITMIME\r\n";
     match (begins(line, b"EHLO"), answer.strip_suffix(LAST)) {
@@ -69,7 +70,8 @@ fn with_utf8(line: &[u8], answer: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// ... and taken out where it is asked for. A line of a mail never begins like that: `MAIL FROM:` in a text would lose a word.
+/// ... and taken out where it is asked for. A line of a mail never begins like that: `MAIL FROM:` in a text
+/// would lose a word.
 fn without_utf8(line: &[u8]) -> Cow<'_, [u8]> {
     const ASKED: &str = " SMTPUTF8";
     match std::str::from_utf8(line) {

@@ -1,4 +1,5 @@
-//! What is swept: orders without a workflow, events and changes that the engine has not got, and refunds without a workflow.
+//! What is swept: orders without a workflow, events and changes that the engine has not got, and refunds
+//! without a workflow.
 
 use domain::{ChangeId, OrderId, RefundId, Timestamp};
 use store::{

@@ -17,7 +17,8 @@ const STICKY: u32 = 0o1000;
 /// All rights of group and others.
 const OTHERS: u32 = 0o077;
 
-/// Makes a folder that only its owner may look into, or makes one that is there such a folder; gives its full path.
+/// Makes a folder that only its owner may look into, or makes one that is there such a folder; gives its full
+/// path.
 pub fn private_folder(folder: &Path) -> io::Result<PathBuf> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let folder = folder.canonicalize()?;

@@ -38,8 +38,8 @@ const TAKEN: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BIF
     NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SEK SGD SHP SLE SOS SRD STD \
     SZL THB TJS TOP TRY TTD TWD TZS UAH USD UYU UZS VND VUV WST XAF XCD XOF XPF YER ZAR ZMW";
 
-/// The least that Stripe charges, in its units, where it is paid out in the same currency. What it converts has
-/// to be worth as much.
+/// The least that Stripe charges, in its units, where it is paid out in the same currency. What it converts
+/// has to be worth as much.
 const LEAST: [(&str, i64); 24] = [
     ("AED", 200),
     ("AUD", 50),

@@ -148,8 +148,8 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
     Ok(Some(StatementLine { kind, order, money, fee, at }))
 }
 
-/// An amount that we cannot read. We collect none such, so without an order of ours it is others' money, and does not keep
-/// us from reading on.
+/// An amount that we cannot read. We collect none such, so without an order of ours it is others' money, and
+/// does not keep us from reading on.
 fn unless_ours(order: Option<OrderId>) -> Result<Option<StatementLine>, Unread> {
     if order.is_none() { Ok(None) } else { Err(order) }
 }

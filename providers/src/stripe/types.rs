@@ -171,7 +171,8 @@ impl Dispute {
         order_behind(&Metadata::new(), self.payment_intent.as_ref())
     }
 
-    /// An inquiry (`warning_...`) may become a dispute, so its money is in question, too. `prevented` ones never do.
+    /// An inquiry (`warning_...`) may become a dispute, so its money is in question, too. `prevented` ones
+    /// never do.
     pub(super) fn dispute(self) -> Result<OurDispute, Error> {
         let state = match self.status.as_str() {
             "won" | "warning_closed" | "prevented" => DisputeState::Won,

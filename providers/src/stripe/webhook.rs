@@ -11,9 +11,9 @@ use super::NAME;
 use super::types::{Dispute, PaymentIntent, Refund, metadata, order};
 use crate::{Event, Notice};
 
-/// Every type of event that tells of money of a PaymentIntent. Others are kept, and tell us nothing: a capture comes as
-/// `payment_intent.succeeded` too, `charge.refunded` as `refund.created`, and what Stripe pays out, charges for itself or
-/// moves between accounts is no order's.
+/// Every type of event that tells of money of a PaymentIntent. Others are kept, and tell us nothing: a
+/// capture comes as `payment_intent.succeeded` too, `charge.refunded` as `refund.created`, and what Stripe
+/// pays out, charges for itself or moves between accounts is no order's.
 const OF_MONEY: [(&str, Of); 14] = [
     ("payment_intent.succeeded", Of::Payment(Outcome::Succeeded)),
     ("payment_intent.payment_failed", Of::Payment(Outcome::Failed)),
@@ -81,7 +81,8 @@ fn dispute(object: Value) -> Result<Option<Notice>, String> {
     Ok(Some(Notice::Dispute(dispute)))
 }
 
-/// What stands on an event. Its object names the order in its metadata, and the payment, if it is none itself.
+/// What stands on an event. Its object names the order in its metadata, and the payment, if it is none
+/// itself.
 pub(super) fn envelope(body: &[u8]) -> crate::Envelope {
     crate::Envelope::read(body, "type", |body, envelope| {
         let object = &body["data"]["object"];

@@ -45,8 +45,8 @@ impl WechatPay {
             serde_json::from_slice(body).map_err(|_| malformed("the notification is not as documented"))?;
         let id = event_id(&id).map_err(|_| malformed("the notification has no usable id"))?;
         let kind = event_type(&kind).map_err(|_| malformed("the notification has no usable type"))?;
-        // All that moves money: `TRANSACTION.SUCCESS`, `REFUND.SUCCESS`, `REFUND.ABNORMAL` and `REFUND.CLOSED`. A complaint
-        // moves none; the merchant settles it by a refund.
+        // All that moves money: `TRANSACTION.SUCCESS`, `REFUND.SUCCESS`, `REFUND.ABNORMAL` and
+        // `REFUND.CLOSED`. A complaint moves none; the merchant settles it by a refund.
         let notice = match kind.split_once('.') {
             Some(("TRANSACTION", _)) => self.payment(&id, self.open(&resource)?)?,
             Some(("REFUND", _)) => Some(self.refund_notice(self.open(&resource)?)?),

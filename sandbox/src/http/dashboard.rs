@@ -68,7 +68,8 @@ struct Settle {
     at: Option<Timestamp>,
 }
 
-/// Ends a pending refund, by its id or key; `late` another one, too: banks take success back, people settle failures.
+/// Ends a pending refund, by its id or key; `late` another one, too: banks take success back, people settle
+/// failures.
 async fn settle(State(app): State<App>, Path(id): Path<String>, body: Bytes) -> Answer<Json<RefundDocument>> {
     let Settle { state, late, at } = read(&body)?;
     let at = at.unwrap_or_else(Timestamp::now);

@@ -1,5 +1,5 @@
-//! Invariant 10: no unit and no night is owed to two orders. What an order was sold, less what came back, is handed over
-//! or still set aside for it alone.
+//! Invariant 10: no unit and no night is owed to two orders. What an order was sold, less what came back, is
+//! handed over or still set aside for it alone.
 
 use sqlx::query_scalar;
 

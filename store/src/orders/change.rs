@@ -1,5 +1,6 @@
-//! Deciding about changes that were asked of an order ([`crate::changes`]), under its lock. The answer is written in
-//! the same transaction, so a step that is repeated after a crash finds it, and tells the workflow the same again.
+//! Deciding about changes that were asked of an order ([`crate::changes`]), under its lock. The answer is
+//! written in the same transaction, so a step that is repeated after a crash finds it, and tells the workflow
+//! the same again.
 
 use domain::{
     ChangeId, Timestamp,
@@ -169,8 +170,8 @@ async fn no_code_needed(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Op
     Ok((at >= check_in.closes_at).then_some(Answer::WrongStatus(order.status)))
 }
 
-/// A stay can be cancelled until so long before it begins: the nights of it that are still owed, or, if none are, that
-/// were booked.
+/// A stay can be cancelled until so long before it begins: the nights of it that are still owed, or, if none
+/// are, that were booked.
 async fn cancellation_closed(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Option<Answer>> {
     let spans = returns::sold(tx, order.id, at).await?.spans();
     let begins_at = match spans.into_iter().map(|(begins_at, _)| begins_at).min() {
@@ -183,8 +184,8 @@ async fn cancellation_closed(tx: &mut Tx, order: &Locked, at: Timestamp) -> Resu
     Ok((at >= closes_at).then_some(Answer::CancellationClosed(closes_at)))
 }
 
-/// The compensation of an order that was paid and not handed over: what it was sold and still has goes back on the
-/// shelf, and its code lets nobody in any more.
+/// The compensation of an order that was paid and not handed over: what it was sold and still has goes back
+/// on the shelf, and its code lets nobody in any more.
 async fn cancel_paid(tx: &mut Tx, order: &Locked, reason: &str, at: Timestamp) -> Result<()> {
     let status = Status::Cancelled;
     set_status(tx, &[Enter { order, status, close_reason: Some(reason), at }]).await?;

@@ -36,9 +36,9 @@ pub enum Closed {
     Refunded,
 }
 
-/// Expires an unpaid order whose deadline (with its grace) has passed at `at`, and restocks. While an attempt to
-/// pay could still bring money, or money is stored that the workflow has not heard of, it does not, unless nobody can tell
-/// (`unclear`): that is an exception.
+/// Expires an unpaid order whose deadline (with its grace) has passed at `at`, and restocks. While an attempt
+/// to pay could still bring money, or money is stored that the workflow has not heard of, it does not, unless
+/// nobody can tell (`unclear`): that is an exception.
 pub(super) async fn expire(
     tx: &mut Tx,
     ends: &mut Vec<End>,
@@ -124,8 +124,8 @@ async fn give_back(
     parts::release(tx, ends, order, at).await
 }
 
-/// Completes a paid order that was waiting for the shop. One with a stay is used then: the shop lets guests in who have
-/// lost their code.
+/// Completes a paid order that was waiting for the shop. One with a stay is used then: the shop lets guests
+/// in who have lost their code.
 #[tracing::instrument(name = "sql orders.fulfil", skip_all, err(level = "debug"))]
 pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     retry(|| async {

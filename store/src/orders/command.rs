@@ -1,7 +1,8 @@
-//! The worker's submitted that end an order's holds: it is paid, cancelled or expires. Those that arrive together are
-//! decided in ONE transaction. It locks payments, then orders, each in their order; decides one step after the
-//! other; and moves the stock of all of them at the very end, so that a SKU that everybody wants is locked for one
-//! statement and the commit. [`crate::settlement_batcher`] brings together what arrives at the same time.
+//! The worker's submitted that end an order's holds: it is paid, cancelled or expires. Those that arrive
+//! together are decided in ONE transaction. It locks payments, then orders, each in their order; decides one
+//! step after the other; and moves the stock of all of them at the very end, so that a SKU that everybody
+//! wants is locked for one statement and the commit. [`crate::settlement_batcher`] brings together what
+//! arrives at the same time.
 
 use domain::{
     ChangeId, OrderId, Timestamp,
@@ -63,7 +64,8 @@ pub(crate) async fn decide(db: &Db, submitted: Submitted) -> Result<CommandResul
 /// Answers a change of an order that has ended, and whose workflow has, too.
 ///
 /// # Errors
-/// [`Error::Engine`] if the order has not ended: a workflow is to decide, and somebody must have ended that by hand.
+/// [`Error::Engine`] if the order has not ended: a workflow is to decide, and somebody must have ended that
+/// by hand.
 pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) -> Result<()> {
     if !orders::get(db, order).await?.status.is_terminal() {
         return Err(Error::Engine(format!("the workflow of {order} has ended, the order has not")));
@@ -73,11 +75,12 @@ pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) 
         .map(|_| ())
 }
 
-/// Decides submitted in one transaction: one decision each, in the same order. None for those that must be decided by
-/// themselves: of orders that do not exist or have a step in front already, and those of [`Submitted::needs_stock`].
-/// An error means that nothing at all was done.
+/// Decides submitted in one transaction: one decision each, in the same order. None for those that must be
+/// decided by themselves: of orders that do not exist or have a step in front already, and those of
+/// [`Submitted::needs_stock`]. An error means that nothing at all was done.
 ///
-/// Whoever is refused was refused before anything was written for it, so there is nothing to undo among others.
+/// Whoever is refused was refused before anything was written for it, so there is nothing to undo among
+/// others.
 pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Option<CommandResult>>> {
     retry(|| async {
         let mut tx = db.begin().await?;
@@ -110,7 +113,8 @@ pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Optio
                                 change::decide(&mut tx, &mut ends, &mut answers, &pending).await?,
                             )
                         }
-                        // The database is an older one than the workflow's, or somebody told it of something by hand.
+                        // The database is an older one than the workflow's, or somebody told it of something
+                        // by hand.
                         None => CommandResult::Changed(Changed::Refused),
                     }
                 }
@@ -147,8 +151,8 @@ async fn lock_payments(tx: &mut Tx, batch: &[Submitted]) -> Result<()> {
 }
 
 impl Submitted {
-    /// Money for an order that is not open may bring a new order in its place, and the end of one that is paid gives
-    /// back what it was sold: both lock stock in the middle of the transaction.
+    /// Money for an order that is not open may bring a new order in its place, and the end of one that is
+    /// paid gives back what it was sold: both lock stock in the middle of the transaction.
     fn needs_stock(&self, order: &Locked) -> bool {
         let moves = match &self.command {
             OrderCommand::Settle(report) => report.outcome == Outcome::Succeeded,

@@ -91,7 +91,8 @@ pub(crate) async fn lock(tx: &mut Tx, id: OrderId) -> Result<Locked> {
     lock_all(tx, &[id]).await?.pop_first().map(|(_, order)| order).ok_or(Error::NotFound)
 }
 
-/// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never deadlock.
+/// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never
+/// deadlock.
 async fn lock_all(tx: &mut Tx, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
     let orders = sqlx::query_as!(
         Locked,
@@ -112,8 +113,8 @@ struct Change<'a> {
     at: Timestamp,
 }
 
-/// Writes new statuses, each of another order, and what its payments and refunds add up to. The version makes a lost
-/// update impossible even if a lock were forgotten.
+/// Writes new statuses, each of another order, and what its payments and refunds add up to. The version makes
+/// a lost update impossible even if a lock were forgotten.
 async fn set_status(tx: &mut Tx, changes: &[Change<'_>]) -> Result<()> {
     let is_paid = |it: &Change| {
         it.order.status == Status::AwaitingPayment && matches!(it.status, Status::Paid | Status::Completed)

@@ -1,6 +1,6 @@
-//! Money that is not what was due, and counts towards its order all the same: part of it, as the order's policy allows,
-//! or whatever a person decides to apply. The order is paid once nothing is due any more; one that ends before that
-//! gives its parts back.
+//! Money that is not what was due, and counts towards its order all the same: part of it, as the order's
+//! policy allows, or whatever a person decides to apply. The order is paid once nothing is due any more; one
+//! that ends before that gives its parts back.
 
 use domain::{
     DisputeId, OrderId, PaymentId, RefundId, Timestamp,
@@ -81,8 +81,8 @@ pub(super) async fn still_due(tx: &mut Tx, order: &Locked) -> Result<Option<Mone
     Ok(due.map(|due| Money::new(due, order.currency)))
 }
 
-/// The order has ended unpaid: what came towards it is money for an ended order from here on, and becomes what the
-/// order's rules say of that.
+/// The order has ended unpaid: what came towards it is money for an ended order from here on, and becomes
+/// what the order's rules say of that.
 pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at: Timestamp) -> Result<()> {
     if order.parts_paid == 0 {
         return Ok(());
@@ -111,9 +111,10 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
     Ok(())
 }
 
-/// What of a part went back at the provider, or was lost in a dispute, is still to come while its order awaits payment:
-/// it does not count any more, and is an exception. What is only on its way or in dispute counts, as it does of an order
-/// that is paid: it may yet stay, and an order's end is not to depend on which is told first. Whether there was anything.
+/// What of a part went back at the provider, or was lost in a dispute, is still to come while its order
+/// awaits payment: it does not count any more, and is an exception. What is only on its way or in dispute
+/// counts, as it does of an order that is paid: it may yet stay, and an order's end is not to depend on which
+/// is told first. Whether there was anything.
 pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at: Timestamp) -> Result<bool> {
     let order = lock(tx, order).await?;
     let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
@@ -141,7 +142,8 @@ struct Taken {
     own: i64,
 }
 
-/// The exception says which refund or dispute it is because of: so it is known for good whose money that took.
+/// The exception says which refund or dispute it is because of: so it is known for good whose money that
+/// took.
 async fn take(
     tx: &mut Tx,
     order: &Locked,
@@ -189,8 +191,9 @@ pub struct Applied {
     pub event: inbox::Pending,
 }
 
-/// Counts an exception's money towards its order, because a person said so: as much as is due. If that pays the order, it
-/// is paid here and now. The order's workflow comes to know by an event of ours, stored with it all.
+/// Counts an exception's money towards its order, because a person said so: as much as is due. If that pays
+/// the order, it is paid here and now. The order's workflow comes to know by an event of ours, stored with it
+/// all.
 pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> Result<Applied> {
     let (Some(order), Some(payment)) = (exception.order_id, exception.payment_id) else {
         return Err(not_applicable("The money is for no order that we know.", None));

@@ -94,8 +94,8 @@ impl Capture<'_> {
     }
 }
 
-/// Records what [`Capture::is_exact`], and pays the orders: for many with as many statements as for one. What was
-/// recorded before is left out, to be settled by itself. Safe to repeat.
+/// Records what [`Capture::is_exact`], and pays the orders: for many with as many statements as for one. What
+/// was recorded before is left out, to be settled by itself. Safe to repeat.
 pub(super) async fn settle_exact(
     tx: &mut Tx,
     ends: &mut Vec<End>,
@@ -183,7 +183,8 @@ async fn receive(
     Ok(settled)
 }
 
-/// Money counts from the moment its event was stored: if it waited for us past the last moment, it is not late.
+/// Money counts from the moment its event was stored: if it waited for us past the last moment, it is not
+/// late.
 async fn judge_as_received(tx: &mut Tx, capture: &Capture<'_>) -> Result<Result<Fit, exception::Kind>> {
     let Capture { order, report, at } = *capture;
     if order.status != Status::AwaitingPayment || !order.is_too_late(at) {

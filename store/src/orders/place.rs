@@ -1,6 +1,6 @@
-//! Placing orders: ONE transaction takes the holds and writes orders, price snapshots, timelines and outbox rows.
-//! It decides any number of placements in order of their arrival: all lines of an order or none. The door
-//! ([`crate::placement_batcher`]) brings together what arrives at the same time.
+//! Placing orders: ONE transaction takes the holds and writes orders, price snapshots, timelines and outbox
+//! rows. It decides any number of placements in order of their arrival: all lines of an order or none. The
+//! door ([`crate::placement_batcher`]) brings together what arrives at the same time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -55,8 +55,8 @@ pub async fn place(db: &Db, command: PlaceOrder) -> Result<Placed> {
     }
 }
 
-/// Places many orders in one transaction; one answer each, in the same order. An error means that nothing at all
-/// was done.
+/// Places many orders in one transaction; one answer each, in the same order. An error means that nothing at
+/// all was done.
 ///
 /// Keys are looked up after the stock is locked: of twenty equal requests for the last piece, the nineteen
 /// that waited for the lock must find the first one's order, not an empty shelf.

@@ -1,4 +1,5 @@
-//! Judging one line of a placement that is a stay: every night must be on offer and free, and the guests must fit.
+//! Judging one line of a placement that is a stay: every night must be on offer and free, and the guests must
+//! fit.
 
 use domain::{
     Date, Invalid, Timestamp,
@@ -62,7 +63,8 @@ fn nights(
     Ok((nights, short))
 }
 
-/// A stay that begins too early or too far out is wrong at its beginning; one that runs on too long, at its end.
+/// A stay that begins too early or too far out is wrong at its beginning; one that runs on too long, at its
+/// end.
 fn not_offered(sku: &Sku, booking: &Booking, night: Date) -> Vec<Invalid> {
     let field = if night == booking.from { "stay.from" } else { "stay.to" };
     refused(sku, field, format!("the night of {night} is not on unit"))

@@ -16,8 +16,8 @@ use crate::{
     stock::{self, End, Held},
 };
 
-/// The new order, paid by this very money. None if the money is not exactly what the order cost, another order
-/// took its place already, or a line is not on the shelf any more.
+/// The new order, paid by this very money. None if the money is not exactly what the order cost, another
+/// order took its place already, or a line is not on the shelf any more.
 pub(super) async fn reinstate(
     tx: &mut Tx,
     ends: &mut Vec<End>,

@@ -66,8 +66,8 @@ async fn heads(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<u64> {
     Ok(written.rows_affected())
 }
 
-/// Metadata as the version before reads it, which may run beside this one: in jsonb. With numbers that would become many
-/// digits there, it is nothing.
+/// Metadata as the version before reads it, which may run beside this one: in jsonb. With numbers that would
+/// become many digits there, it is nothing.
 fn for_the_version_before(metadata: &Metadata) -> Value {
     let value = serde_json::from_str(metadata.as_str()).ok().filter(is_short_in_jsonb);
     value.unwrap_or_else(|| json!({}))

@@ -76,8 +76,9 @@ pub async fn rebuild(db: &Db) -> Result<usize> {
     }
 }
 
-/// The same for those whose words are of another idea of a word, or that have none: rows from before there was this one. A
-/// product that cannot be written anew is as it was, and in the log; it keeps nobody from a new program.
+/// The same for those whose words are of another idea of a word, or that have none: rows from before there
+/// was this one. A product that cannot be written anew is as it was, and in the log; it keeps nobody from a
+/// new program.
 pub(crate) async fn index_rest(db: &Db) -> Result<()> {
     rebuild_all(db, Some(&made_by())).await?;
     Ok(())
@@ -189,7 +190,8 @@ async fn of(tx: &mut Tx, skus: &[Sku]) -> Result<HashMap<Sku, Vec<Event>>> {
     Ok(events)
 }
 
-/// For the audit: how many rows are not what their events add up to, and some of them, each as a line of text.
+/// For the audit: how many rows are not what their events add up to, and some of them, each as a line of
+/// text.
 pub(crate) async fn differing(db: &Db) -> Result<(usize, Vec<String>)> {
     let (mut broken, mut shown) = (0, Vec::new());
     let mut after = String::new();

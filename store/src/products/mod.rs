@@ -1,4 +1,5 @@
-//! The catalogue: products as their events make them. How they are found: [`search`]; their events: [`history`].
+//! The catalogue: products as their events make them. How they are found: [`search`]; their events:
+//! [`history`].
 
 use std::slice;
 
@@ -57,8 +58,8 @@ pub struct Edit {
     pub condition: Condition,
 }
 
-/// Creates or replaces a product; a new one starts with no stock. Gives the product as stored, and whether it is new.
-/// What is so already is left as it is, without an event.
+/// Creates or replaces a product; a new one starts with no stock. Gives the product as stored, and whether it
+/// is new. What is so already is left as it is, without an event.
 #[tracing::instrument(name = "sql products.put", skip_all, err(level = "debug"))]
 pub async fn put(db: &Db, sku: &Sku, wanted: &Wanted, edit: &Edit) -> Result<(Product, bool)> {
     change(db, sku, edit, |before| {
@@ -83,7 +84,8 @@ async fn change(
     decide: impl Fn(Option<&Product>) -> Result<Details>,
 ) -> Result<(Product, bool)> {
     retry(|| async {
-        // There is no row to lock before there is a product. Who is second to create it looks again, and finds it.
+        // There is no row to lock before there is a product. Who is second to create it looks again, and
+        // finds it.
         for _ in 0..2 {
             let mut tx = db.begin().await?;
             let before = lock(&mut tx, sku).await?;
@@ -104,8 +106,8 @@ pub(crate) fn behind(sku: &Sku) -> Error {
     Error::corrupt(format!("{sku} has events that its row does not know: run `holdfast rebuild-catalogue`"))
 }
 
-/// Makes the product that was locked what `details` say: an event, and the row. None if there is such an event already:
-/// somebody else created the product a moment ago, or see [`behind`].
+/// Makes the product that was locked what `details` say: an event, and the row. None if there is such an
+/// event already: somebody else created the product a moment ago, or see [`behind`].
 pub(crate) async fn write(
     tx: &mut Tx,
     sku: &Sku,
@@ -133,7 +135,8 @@ pub(crate) async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Option<Product>> {
     Ok(product.fetch_optional(&mut **tx).await?)
 }
 
-/// Writes the rows that stand for what the events of products add up to, and the words by which they are found.
+/// Writes the rows that stand for what the events of products add up to, and the words by which they are
+/// found.
 async fn project(tx: &mut Tx, products: &[Product]) -> Result<()> {
     for product in products {
         project_one(tx, product).await?;

@@ -1,5 +1,6 @@
-//! Finding products. Results come in tiers, best first, and in SKU order within one, so a page ends at a tier and a
-//! SKU. A tier is one query over an index, and is asked only when those before it did not fill the page.
+//! Finding products. Results come in tiers, best first, and in SKU order within one, so a page ends at a tier
+//! and a SKU. A tier is one query over an index, and is asked only when those before it did not fill the
+//! page.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +20,8 @@ pub const TIERS: usize = 9;
 const IN_NAME: &str = "^";
 /// Marks the number of the idea by which the words were made. It is no word, so nobody searches for it.
 const MADE_BY: &str = "#";
-/// How many of a word's trigrams and another's are the same: of all there are in both. Half of them is a wrong letter
-/// or one too few; a third is about what `pg_trgm` takes for similar.
+/// How many of a word's trigrams and another's are the same: of all there are in both. Half of them is a
+/// wrong letter or one too few; a third is about what `pg_trgm` takes for similar.
 const CLOSE: f64 = 0.5;
 const ALIKE: f64 = 0.3;
 /// So many words are taken for what one word may have meant.
@@ -40,9 +41,9 @@ pub struct Found {
     pub product: Product,
 }
 
-/// Products in which every word of the query is found, after the place `after`: first those whose SKU begins like
-/// the query, then by name and description, then by words that are alike. A SKU that the query does not find is
-/// no place: [`Error::NotFound`].
+/// Products in which every word of the query is found, after the place `after`: first those whose SKU begins
+/// like the query, then by name and description, then by words that are alike. A SKU that the query does not
+/// find is no place: [`Error::NotFound`].
 #[tracing::instrument(name = "sql products.search", skip_all, err(level = "debug"))]
 pub async fn search(
     db: &Db,
@@ -110,8 +111,9 @@ impl<'a> Tiers<'a> {
         let words = format!("({words}){}", better.collect::<String>());
         let after = after.map_or("", Sku::as_str);
         let sku = self.query.sku.as_deref();
-        // Words as written: PostgreSQL may as well walk the SKUs in order, if most products have them. Words alike
-        // come when little is left that is not excluded, so the index is read first, whatever PostgreSQL expects.
+        // Words as written: PostgreSQL may as well walk the SKUs in order, if most products have them. Words
+        // alike come when little is left that is not excluded, so the index is read first, whatever
+        // PostgreSQL expects.
         let products = match tier < DIRECT {
             true => {
                 let products = products!(
@@ -242,8 +244,9 @@ async fn by_sku(
     Ok(products.fetch_all(db.pool()).await?)
 }
 
-/// The words of a product as a `tsvector`, those of the name marked and unmarked. (PostgreSQL's own weights are not in
-/// its indexes, so that each row with the word would have to be read.) Words are letters and digits: nothing needs escaping.
+/// The words of a product as a `tsvector`, those of the name marked and unmarked. (PostgreSQL's own weights
+/// are not in its indexes, so that each row with the word would have to be read.) Words are letters and
+/// digits: nothing needs escaping.
 pub(super) fn index(details: &Details) -> String {
     let name = search::indexed(&details.name);
     let marked = name.iter().map(|word| format!("'{IN_NAME}{word}'"));
@@ -252,14 +255,14 @@ pub(super) fn index(details: &Details) -> String {
     marked.chain(all).chain([made_by()]).collect::<Vec<_>>().join(" ")
 }
 
-/// Stands among the words of each product that this program has written. A program of before, which may still run beside
-/// this one, writes its own.
+/// Stands among the words of each product that this program has written. A program of before, which may still
+/// run beside this one, writes its own.
 pub(super) fn made_by() -> String {
     format!("'{MADE_BY}{}'", search::WORDS_VERSION)
 }
 
-/// Notes the words of products for [`alike`]. In one order, so that two who bring the same words wait for each other
-/// and never both.
+/// Notes the words of products for [`alike`]. In one order, so that two who bring the same words wait for
+/// each other and never both.
 pub(super) async fn learn(tx: &mut Tx, products: &[Product]) -> Result<()> {
     let texts = products.iter().flat_map(|it| [&it.details.name, &it.details.description]);
     let words: BTreeSet<String> = texts.flat_map(|text| search::indexed(text)).collect();
@@ -281,7 +284,8 @@ pub(super) async fn learn(tx: &mut Tx, products: &[Product]) -> Result<()> {
     Ok(())
 }
 
-/// Forgets words that no product has any more. Nobody notes any meanwhile: a word that is there is not noted again.
+/// Forgets words that no product has any more. Nobody notes any meanwhile: a word that is there is not noted
+/// again.
 pub(super) async fn forget_unused(db: &Db) -> Result<()> {
     let mut tx = db.begin().await?;
     sqlx::query!("LOCK TABLE catalogue_words IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;

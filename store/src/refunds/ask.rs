@@ -32,8 +32,8 @@ pub struct Request {
     pub lines: Vec<Part>,
 }
 
-/// Asks for a refund of what an order was paid with. If several payments paid it, more than one of them has left is
-/// several refunds, of which the first answers. The same key gives the same ones.
+/// Asks for a refund of what an order was paid with. If several payments paid it, more than one of them has
+/// left is several refunds, of which the first answers. The same key gives the same ones.
 #[tracing::instrument(name = "sql refunds.request", skip_all, err(level = "debug"))]
 pub async fn request(
     db: &Db,
@@ -179,8 +179,8 @@ pub(crate) async fn give_back_of_cancelled(tx: &mut Tx, order: OrderId, at: Time
     }
 }
 
-/// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes back, too,
-/// less what other exceptions tell of (a refund that failed), or a person has kept.
+/// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes
+/// back, too, less what other exceptions tell of (a refund that failed), or a person has kept.
 pub(crate) async fn give_back_of_sent(tx: &mut Tx, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
     let payment = whose.payment.map(PaymentId::uuid);
     let left = sqlx::query!(

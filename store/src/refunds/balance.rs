@@ -1,6 +1,6 @@
-//! Whose money went back, written down: [`domain::attribution`] says it from all that is known of a payment, and what
-//! it says becomes the state of the payment's refunds, disputes and exceptions. Whoever changes one of them, in
-//! whatever order, comes through here, and so the books end the same.
+//! Whose money went back, written down: [`domain::attribution`] says it from all that is known of a payment,
+//! and what it says becomes the state of the payment's refunds, disputes and exceptions. Whoever changes one
+//! of them, in whatever order, comes through here, and so the books end the same.
 
 use domain::{
     ExceptionId, OrderId, PaymentId, Timestamp,
@@ -146,8 +146,8 @@ impl Change<'_> {
         Ok(raised.filter(|_| short == amount))
     }
 
-    /// Makes an exception about a refund tell of this much; of none, it is settled. Gives the exception that tells of
-    /// it.
+    /// Makes an exception about a refund tell of this much; of none, it is settled. Gives the exception that
+    /// tells of it.
     async fn follow(
         &self,
         tx: &mut Tx,
@@ -272,8 +272,8 @@ async fn say_superseded(tx: &mut Tx, row: &RefundRow, is_so: bool) -> Result<()>
     Ok(())
 }
 
-/// What a refund of ours was to bring back comes back also if it failed, once its money went back otherwise: the customer
-/// has the money, and is owed neither twice.
+/// What a refund of ours was to bring back comes back also if it failed, once its money went back otherwise:
+/// the customer has the money, and is owed neither twice.
 async fn give_back_superseded(tx: &mut Tx, books: &Books, order: OrderId, at: Timestamp) -> Result<()> {
     let payment = books.payment();
     for (place, row) in books.refunds.iter().enumerate() {

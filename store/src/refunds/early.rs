@@ -1,5 +1,5 @@
-//! Webhooks come in any order: a refund or a dispute may be told before its capture, and is nobody's until then. Now
-//! that the capture is known, it is taken up as if it had been told after it.
+//! Webhooks come in any order: a refund or a dispute may be told before its capture, and is nobody's until
+//! then. Now that the capture is known, it is taken up as if it had been told after it.
 
 use domain::{OrderId, PaymentId, Timestamp, payment::RefundState};
 

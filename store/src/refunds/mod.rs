@@ -113,8 +113,8 @@ struct New<'a> {
     idempotency: Option<&'a Idempotency>,
     /// The first of the refunds that answer one request.
     also_of: Option<RefundId>,
-    /// Until then whoever asked hands it to the engine. None: nobody does, and the sweeper takes it at once. (By the
-    /// machine's clock: what a workflow asks for is created by the engine's, which may be ahead.)
+    /// Until then whoever asked hands it to the engine. None: nobody does, and the sweeper takes it at once.
+    /// (By the machine's clock: what a workflow asks for is created by the engine's, which may be ahead.)
     dispatch_after: Option<Timestamp>,
 }
 
@@ -193,7 +193,8 @@ pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
     found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
-/// Refunds that went back since `from`, as far as a provider said: the newest, to hold them against its books.
+/// Refunds that went back since `from`, as far as a provider said: the newest, to hold them against its
+/// books.
 pub async fn back_since(db: &Db, provider: &str, from: Timestamp, limit: i64) -> Result<Vec<Refund>> {
     let refunds = query_refunds!(
         "SELECT",
@@ -238,8 +239,8 @@ pub async fn put_off_start(db: &Db, ids: &[RefundId], until: Timestamp) -> Resul
     Ok(())
 }
 
-/// Notes that the engine has these refunds. Never waits: one that somebody is just changing is started once more, which
-/// does nothing.
+/// Notes that the engine has these refunds. Never waits: one that somebody is just changing is started once
+/// more, which does nothing.
 pub async fn note_started(db: &Db, ids: &[RefundId], at: Timestamp) -> Result<()> {
     let ids: Vec<uuid::Uuid> = ids.iter().map(|id| id.uuid()).collect();
     sqlx::query!(

@@ -1,12 +1,12 @@
-//! What refunds and disputes add up to, as SQL that several statements share: each of these macros is such a statement,
-//! from what stands in it before the shared part and after.
+//! What refunds and disputes add up to, as SQL that several statements share: each of these macros is such a
+//! statement, from what stands in it before the shared part and after.
 
 use domain::OrderId;
 
 use crate::{Result, Tx, orders};
 
-/// What can go back of the order's own money in the payment `p`: it has not gone back, is not on its way and not in
-/// dispute, and the provider still has it.
+/// What can go back of the order's own money in the payment `p`: it has not gone back, is not on its way and
+/// not in dispute, and the provider still has it.
 macro_rules! left_of_payment {
     ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
         sqlx::$query!($($record,)? $before + "(
@@ -22,8 +22,8 @@ macro_rules! left_of_payment {
 }
 pub(crate) use left_of_payment;
 
-/// What the payments, refunds and lost disputes of the order `o` add up to. What a payer got by a dispute went back as
-/// much as what was refunded.
+/// What the payments, refunds and lost disputes of the order `o` add up to. What a payer got by a dispute
+/// went back as much as what was refunded.
 macro_rules! payment_status {
     ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
         sqlx::$query!($($record,)? $before + "(
@@ -53,8 +53,8 @@ macro_rules! payment_status {
 }
 pub(crate) use payment_status;
 
-/// Writes what an order's payments and refunds add up to. Under its lock first: a statement that waited for the
-/// lock would not see the refund that the other transaction wrote.
+/// Writes what an order's payments and refunds add up to. Under its lock first: a statement that waited for
+/// the lock would not see the refund that the other transaction wrote.
 pub(crate) async fn refresh_payment_status(tx: &mut Tx, order: OrderId) -> Result<()> {
     orders::lock(tx, order).await?;
     payment_status!(query!("UPDATE orders o SET payment_status = ", " WHERE o.id = $1", order.uuid()))

@@ -1,5 +1,6 @@
-//! What is said of refunds: by a provider's answer to us, by its events, by its books. All of it comes through
-//! [`change`], the one place where a refund changes its state, and [`tell`], where what follows from it is written.
+//! What is said of refunds: by a provider's answer to us, by its events, by its books. All of it comes
+//! through [`change`], the one place where a refund changes its state, and [`tell`], where what follows from
+//! it is written.
 
 use domain::{
     RefundId, Timestamp,
@@ -18,8 +19,8 @@ use crate::{
     returns, sql,
 };
 
-/// Records what the provider answered about a refund of ours. Safe to repeat; gives its state now, and whether it is
-/// news. An answer is asked for while the refund has no end, and ends nothing that has one.
+/// Records what the provider answered about a refund of ours. Safe to repeat; gives its state now, and
+/// whether it is news. An answer is asked for while the refund has no end, and ends nothing that has one.
 #[tracing::instrument(name = "sql refunds.record", skip_all, err(level = "debug"))]
 pub async fn record(
     db: &Db,
@@ -41,7 +42,8 @@ pub async fn record(
 }
 
 /// Takes up what a provider's event says of a refund, and settles the event: ours changes its state, one that
-/// was made at the provider is matched with the money it came from. Gives the end that it came to, if that is news.
+/// was made at the provider is matched with the money it came from. Gives the end that it came to, if that is
+/// news.
 #[tracing::instrument(name = "sql refunds.report", skip_all, err(level = "debug"))]
 pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
     retry(|| async {
@@ -200,8 +202,8 @@ async fn is_outdated(tx: &mut Tx, refund: &Refund, told_at: Option<Timestamp>) -
     Ok(last.is_some_and(|last| told_at < last.to_jiff()))
 }
 
-/// What was to be made instead of a refund that had failed, and that no provider was asked for yet, is not made any
-/// more: the first went back after all.
+/// What was to be made instead of a refund that had failed, and that no provider was asked for yet, is not
+/// made any more: the first went back after all.
 async fn supersede(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let instead = query_refunds!(
         "UPDATE refunds SET state = 'failed', state_text = $2, updated_at = $3
@@ -252,7 +254,8 @@ pub(super) async fn consequences(tx: &mut Tx, refund: &Refund, at: Timestamp) ->
 }
 
 /// One report at a time about one payment, of its capture or of its refunds: two at once about a new refund
-/// would both insert it, and a capture would not see a refund that came before it. Taken before an order's lock.
+/// would both insert it, and a capture would not see a refund that came before it. Taken before an order's
+/// lock.
 pub(crate) async fn lock_payment(tx: &mut Tx, provider: &str, provider_payment_id: &str) -> Result<()> {
     lock_payments(tx, &[(provider, provider_payment_id)]).await
 }

@@ -1,5 +1,6 @@
-//! serde's derived structs also take an array of their fields' values, and enums an object of one field. Nobody documents
-//! that, and `["because"]` would be a request. This refuses both at any depth, whatever the types are.
+//! serde's derived structs also take an array of their fields' values, and enums an object of one field.
+//! Nobody documents that, and `["because"]` would be a request. This refuses both at any depth, whatever the
+//! types are.
 
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer as _, MapAccess, SeqAccess,

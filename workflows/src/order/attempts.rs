@@ -72,8 +72,9 @@ impl OrderWorkflow {
         AttemptsClosed::Closed
     }
 
-    /// Closes the attempts that stand in the way of what waits, which then comes again; or, after the money came,
-    /// those by which somebody could pay a second time. What then stays unclear is found by reconciliation.
+    /// Closes the attempts that stand in the way of what waits, which then comes again; or, after the money
+    /// came, those by which somebody could pay a second time. What then stays unclear is found by
+    /// reconciliation.
     pub(crate) async fn close_attempts_in_the_way(ctx: &WorkflowContext<Self>) {
         let asked = Self::close_attempts(ctx).await;
         ctx.state_mut(|s| {

@@ -92,7 +92,8 @@ impl OrderWorkflow {
         let (order, unclear) = ctx.state(|s| (s.order(), s.unclear));
         let input = DecideChangeInput { order, change, at: now(ctx), unclear };
         match step(ctx, OrderSteps::decide_change, input, DATABASE, "decide about a change").await? {
-            // After a crash in our first task, `reserve` has found the order ended already, and knew not by what.
+            // After a crash in our first task, `reserve` has found the order ended already, and knew not by
+            // what.
             Changed::Ended { change, status } if ctx.state(|s| s.entered) == Some(status) => {
                 ctx.state_mut(|s| {
                     let mail = mail_after(change).filter(|mail| !s.mails.contains(mail));

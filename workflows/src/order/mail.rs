@@ -54,7 +54,8 @@ impl OrderWorkflow {
         Some(MAIL.within(left))
     }
 
-    /// A reminder is worth sending until the next one, or the deadline; a check-in code until the stay is over.
+    /// A reminder is worth sending until the next one, or the deadline; a check-in code until the stay is
+    /// over.
     fn worth_until(&self, kind: MailKind) -> Option<Timestamp> {
         match kind {
             MailKind::Reminder(_) => {

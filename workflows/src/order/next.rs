@@ -76,7 +76,8 @@ impl OrderWorkflow {
         self.events.extend(std::mem::take(&mut self.waiting));
     }
 
-    /// The next reminder or the deadline; of a paid order, the end of its stay. Without one, it waits for the shop.
+    /// The next reminder or the deadline; of a paid order, the end of its stay. Without one, it waits for the
+    /// shop.
     fn alarm(&self) -> Option<Timestamp> {
         match self.status() {
             Status::AwaitingPayment => {

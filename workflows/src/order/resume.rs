@@ -1,4 +1,5 @@
-//! An order that is changed again and again goes on in a new run, before its history comes near the engine's limits.
+//! An order that is changed again and again goes on in a new run, before its history comes near the engine's
+//! limits.
 
 use std::collections::VecDeque;
 
@@ -29,7 +30,8 @@ impl OrderWorkflow {
         Self { facts, entered, mails, reminders_begun, attempts_open, asking_since, unclear, ..self }
     }
 
-    /// A signal that comes in this very moment makes the server refuse the end of the run; then the loop goes on.
+    /// A signal that comes in this very moment makes the server refuse the end of the run; then the loop goes
+    /// on.
     pub(crate) fn continue_as_new(ctx: &WorkflowContext<Self>) -> Result<(), WorkflowTermination> {
         let input = ctx.state(|s| OrderInput {
             order: s.order(),
