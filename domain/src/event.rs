@@ -17,20 +17,18 @@ use crate::{
 
 /// Declares the words and the shapes together, so that no type can lack either.
 macro_rules! events {
-    ($( $(#[$meta:meta])* $name:ident = $word:tt $data:tt, )+) => {
+    ($( $(#[$meta:meta])* $name:ident = $word:literal $data:tt, )+) => {
         text_enum! {
             pub enum EventType("type") {
                 $( $name = $word, )+
             }
         }
 
-        /// An event with its data, as the timeline has it.
-        // What is skipped is only in the outbox.
+        /// An event with its data, as the timeline has it. What is skipped there is only in the outbox.
         #[derive(Debug, Clone, PartialEq, Serialize)]
-        #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-        #[serde(tag = "type", content = "data")]
+        #[serde(untagged)]
         pub enum OrderEvent {
-            $( $(#[$meta])* #[serde(rename = $word)] $name $data, )+
+            $( $(#[$meta])* $name $data, )+
         }
 
         impl OrderEvent {
@@ -55,18 +53,18 @@ events! {
         #[serde(skip)]
         lines: Vec<EventLine>,
     },
-    /// Without lines, an order in the place of another holds what that one held.
+    /// Without lines: an order in the place of another holds what that one held.
     StockHeld = "stock.held" {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         lines: Vec<EventLine>,
     },
     WorkflowStarted = "workflow.started" {},
     ReminderSent = "reminder.sent" { number: u8 },
-    MailSent = "mail.sent" (MailData),
+    MailSent = "mail.sent" (Mail),
     /// The mail server will never take it.
     MailRejected = "mail.rejected" {
         #[serde(flatten)]
-        mail: MailData,
+        mail: Mail,
         /// The server's reply, if it was the server that refused.
         code: Option<u16>,
         reason: String,
@@ -120,20 +118,20 @@ events! {
     CheckInLocked = "check_in.locked" { wrong_attempts: i32 },
     RefundRequested = "refund.requested" {
         #[serde(flatten)]
-        refund: RefundData,
+        refund: Refund,
         source: RefundSource,
     },
     RefundFailed = "refund.failed" {
         #[serde(flatten)]
-        refund: RefundData,
+        refund: Refund,
         state_text: String,
     },
     /// The provider says something of a refund of ours that is not what was asked.
     RefundContradicted = "refund.contradicted" { refund_id: RefundId, said: RefundSaid },
-    PaymentRefunded = "payment.refunded" (RefundData),
-    PaymentDisputed = "payment.disputed" (DisputeData),
-    DisputeWon = "dispute.won" (DisputeData),
-    DisputeLost = "dispute.lost" (DisputeData),
+    PaymentRefunded = "payment.refunded" (Refund),
+    PaymentDisputed = "payment.disputed" (Dispute),
+    DisputeWon = "dispute.won" (Dispute),
+    DisputeLost = "dispute.lost" (Dispute),
     ExceptionRaised = "exception.raised" {
         exception_id: ExceptionId,
         #[serde(flatten)]
@@ -142,7 +140,6 @@ events! {
     ExceptionReopened = "exception.reopened" { exception_id: ExceptionId, amount: i64 },
     ExceptionResolved = "exception.resolved" {
         exception_id: ExceptionId,
-        #[cfg_attr(feature = "utoipa", schema(inline))]
         action: Action,
         note: String,
         /// None: a person.
@@ -154,7 +151,7 @@ events! {
 impl OrderEvent {
     /// The data as the timeline has it.
     pub fn data(&self) -> Value {
-        json!(self)["data"].take()
+        json!(self)
     }
 
     /// The data as the outbox has it. None: the event is nobody's but ours.
@@ -182,36 +179,36 @@ impl OrderEvent {
 
 /// Pieces of a SKU; of a stay, as many rooms in each night from one day to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct EventLine {
     pub sku: Sku,
     pub quantity: i64,
-    /// Of a stay: its first night.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<Date>,
-    /// Of a stay: the day of departure.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to: Option<Date>,
+    #[serde(flatten)]
+    pub stay: Option<Span>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Span {
+    pub from: Date,
+    /// The day of departure.
+    pub to: Date,
 }
 
 impl From<&Line> for EventLine {
     fn from(line: &Line) -> Self {
-        let (from, to) = line.stay.as_ref().map(|stay| (stay.from, stay.to)).unzip();
-        Self { sku: line.sku.clone(), quantity: line.quantity, from, to }
+        let stay = line.stay.as_ref().map(|stay| Span { from: stay.from, to: stay.to });
+        Self { sku: line.sku.clone(), quantity: line.quantity, stay }
     }
 }
 
 impl From<Run> for EventLine {
     fn from(run: Run) -> Self {
-        let (from, to) = run.stay.unzip();
-        Self { sku: run.sku, quantity: run.quantity, from, to }
+        Self { sku: run.sku, quantity: run.quantity, stay: run.stay.map(|(from, to)| Span { from, to }) }
     }
 }
 
 /// Which mail it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-pub struct MailData {
+pub struct Mail {
     pub kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payment_due_at: Option<Timestamp>,
@@ -219,7 +216,7 @@ pub struct MailData {
     pub change_id: Option<ChangeId>,
 }
 
-impl From<MailKind> for MailData {
+impl From<MailKind> for Mail {
     fn from(kind: MailKind) -> Self {
         let plain = |kind: String| Self { kind, payment_due_at: None, change_id: None };
         match kind {
@@ -234,7 +231,6 @@ impl From<MailKind> for MailData {
 
 /// Money that came by a provider's payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ReceivedMoney {
     pub provider: String,
     /// The provider's own.
@@ -250,8 +246,7 @@ impl ReceivedMoney {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-pub struct RefundData {
+pub struct Refund {
     pub refund_id: RefundId,
     #[serde(flatten)]
     pub money: Money,
@@ -260,7 +255,6 @@ pub struct RefundData {
 
 /// What a provider said of a refund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct RefundSaid {
     #[serde(flatten)]
     pub money: ReceivedMoney,
@@ -268,8 +262,7 @@ pub struct RefundSaid {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
-pub struct DisputeData {
+pub struct Dispute {
     /// The provider's own.
     pub dispute_id: String,
     #[serde(flatten)]
@@ -280,18 +273,15 @@ pub struct DisputeData {
 
 /// What an exception is about. It is stored with the exception, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ExceptionData {
-    #[cfg_attr(feature = "utoipa", schema(inline))]
     pub kind: exception::Kind,
     #[serde(flatten)]
-    pub cause: ExceptionCause,
+    pub cause: Cause,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(untagged)]
-pub enum ExceptionCause {
+pub enum Cause {
     Money(ReceivedMoney),
     /// A mail that the server will never take.
     Mail {

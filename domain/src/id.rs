@@ -18,8 +18,6 @@ macro_rules! id {
         #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
         pub struct $name(Uuid);
 
-        text_in_openapi!($name, concat!("^", $prefix, "[0-9a-f]{32}$"));
-
         impl $name {
             pub const PREFIX: &'static str = $prefix;
 

@@ -38,7 +38,6 @@ impl Currency {
 }
 
 text_enum_in_sql!(Currency, code);
-text_in_openapi!(Currency, "^[A-Z]{3}$");
 
 impl From<Currency> for &'static str {
     fn from(currency: Currency) -> Self {
@@ -62,7 +61,6 @@ impl fmt::Display for Currency {
 
 /// An amount in minor units with its currency, shown as `12.50 EUR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Money {
     /// Minor units: cents for EUR, yen for JPY.
     pub amount: i64,

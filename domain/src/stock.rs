@@ -15,7 +15,6 @@ pub const MAX_ON_HAND: i64 = money::MAX_AMOUNT;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
-#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Sku(String);
 
 impl Sku {

@@ -146,24 +146,6 @@ macro_rules! text_enum_in_openapi {
     ($name:ident) => {};
 }
 
-/// Text with a form of its own.
-macro_rules! text_in_openapi {
-    ($name:ident, $pattern:expr) => {
-        #[cfg(feature = "utoipa")]
-        impl utoipa::PartialSchema for $name {
-            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                let text = utoipa::openapi::ObjectBuilder::new()
-                    .schema_type(utoipa::openapi::Type::String)
-                    .pattern(Some($pattern));
-                text.into()
-            }
-        }
-
-        #[cfg(feature = "utoipa")]
-        impl utoipa::ToSchema for $name {}
-    };
-}
-
 /// `must be a, b or c`.
 #[doc(hidden)]
 pub fn must_be(words: &[&str]) -> String {

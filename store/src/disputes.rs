@@ -121,7 +121,7 @@ async fn apply_transition(
     before: Option<DisputeState>,
     at: Timestamp,
 ) -> Result<()> {
-    let data = || event::DisputeData {
+    let data = || event::Dispute {
         dispute_id: dispute.provider_dispute_id.clone(),
         money: Money::new(dispute.amount, dispute.currency),
         state_text: dispute.state_text.clone(),

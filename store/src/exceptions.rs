@@ -5,7 +5,7 @@ mod unreadable;
 
 use domain::{
     DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
-    event::{ExceptionCause, ExceptionData, OrderEvent, ReceivedMoney},
+    event::{Cause, ExceptionData, OrderEvent, ReceivedMoney},
     exception::{Kind, ResolvedBy, State},
     money::{Currency, Money},
     payment::{Action, PaymentReport},
@@ -73,8 +73,7 @@ pub(crate) async fn raise(
     at: Timestamp,
 ) -> Result<Option<Raised>> {
     let id = ExceptionId::new(at, random());
-    let cause =
-        ExceptionCause::Money(ReceivedMoney::new(about.provider, about.provider_payment_id, about.money));
+    let cause = Cause::Money(ReceivedMoney::new(about.provider, about.provider_payment_id, about.money));
     let data = ExceptionData { kind, cause };
     let raised = sqlx::query!(
         "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at, provider,

@@ -13,7 +13,6 @@ use axum::{
     response::{Html, Response},
     routing::get,
 };
-use domain::event::OrderEvent;
 use serde_json::json;
 use utoipa::{
     Modify, OpenApi,
@@ -48,7 +47,7 @@ use crate::{
         (name = "Sandbox", description = "To play: payments of a provider that is none, and time that passes"),
         (name = "Operations", description = "Health and figures")
     ),
-    components(schemas(ProblemDocument, OrderEvent)),
+    components(schemas(ProblemDocument)),
     modifiers(&BearerKey)
 )]
 struct Api;

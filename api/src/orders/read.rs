@@ -113,7 +113,6 @@ pub struct TimelineEntry {
     at: Timestamp,
     /// Past tense: `order.placed`, `reminder.sent`, `stock.released`...
     r#type: String,
-    /// As `OrderEvent` has it for this type.
     #[schema(value_type = Object)]
     data: serde_json::Value,
 }

@@ -2,7 +2,7 @@
 
 use domain::{
     ExceptionId, OrderId, Timestamp,
-    event::{ExceptionCause, ExceptionData, OrderEvent},
+    event::{Cause, ExceptionData, OrderEvent},
     exception::{Kind, ResolvedBy},
     payment::Action,
 };
@@ -20,7 +20,7 @@ pub(crate) async fn raise_undelivered(
     at: Timestamp,
 ) -> Result<()> {
     let id = ExceptionId::new(at, random());
-    let cause = ExceptionCause::Mail { code: why.code, reason: why.reason.to_owned() };
+    let cause = Cause::Mail { code: why.code, reason: why.reason.to_owned() };
     let about = ExceptionData { kind: Kind::CodeUndelivered, cause };
     sqlx::query!(
         "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at)

@@ -80,8 +80,8 @@ impl Refund {
         Money::new(self.amount, self.currency)
     }
 
-    fn event_data(&self) -> event::RefundData {
-        event::RefundData { refund_id: self.id, money: self.money(), reason: self.reason.clone() }
+    fn event_data(&self) -> event::Refund {
+        event::Refund { refund_id: self.id, money: self.money(), reason: self.reason.clone() }
     }
 
     fn whose(&self) -> Whose<'_> {
