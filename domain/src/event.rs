@@ -156,22 +156,25 @@ impl OrderEvent {
 
     /// The data as the outbox has it. None: the event is nobody's but ours.
     pub fn outbox_data(&self) -> Option<Value> {
-        let mut data = self.data();
-        match self {
-            Self::OrderPlaced { customer_id, lines, .. } => {
-                data["customer_id"] = json!(customer_id);
-                data["lines"] = json!(lines);
-            }
-            Self::OrderPaid { customer_id }
+        let customer = match self {
+            Self::OrderPlaced { customer_id, .. }
+            | Self::OrderPaid { customer_id }
             | Self::OrderCompleted { customer_id, .. }
             | Self::OrderCancelled { customer_id, .. }
-            | Self::OrderExpired { customer_id, .. } => data["customer_id"] = json!(customer_id),
+            | Self::OrderExpired { customer_id, .. } => Some(customer_id),
             Self::PaymentApplied { .. }
             | Self::PaymentRefunded(_)
             | Self::PaymentDisputed(_)
             | Self::DisputeWon(_)
-            | Self::DisputeLost(_) => {}
+            | Self::DisputeLost(_) => None,
             _ => return None,
+        };
+        let mut data = self.data();
+        if let Some(customer) = customer {
+            data["customer_id"] = json!(customer);
+        }
+        if let Self::OrderPlaced { lines, .. } = self {
+            data["lines"] = json!(lines);
         }
         Some(data)
     }

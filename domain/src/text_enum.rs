@@ -64,7 +64,6 @@ macro_rules! text_enum {
         }
 
         $crate::text_enum_in_sql!($name);
-        $crate::text_enum_in_openapi!($name);
     };
 }
 
@@ -118,32 +117,6 @@ macro_rules! text_enum_in_sql {
 #[doc(hidden)]
 macro_rules! text_enum_in_sql {
     ($name:ident $(, $as_str:ident)?) => {};
-}
-
-/// A schema of its own, that lists the words.
-#[cfg(feature = "utoipa")]
-#[macro_export]
-#[doc(hidden)]
-macro_rules! text_enum_in_openapi {
-    ($name:ident) => {
-        impl $crate::utoipa::PartialSchema for $name {
-            fn schema() -> $crate::utoipa::openapi::RefOr<$crate::utoipa::openapi::Schema> {
-                let words = $crate::utoipa::openapi::ObjectBuilder::new()
-                    .schema_type($crate::utoipa::openapi::Type::String)
-                    .enum_values(Some(Self::WORDS.iter().copied()));
-                words.into()
-            }
-        }
-
-        impl $crate::utoipa::ToSchema for $name {}
-    };
-}
-
-#[cfg(not(feature = "utoipa"))]
-#[macro_export]
-#[doc(hidden)]
-macro_rules! text_enum_in_openapi {
-    ($name:ident) => {};
 }
 
 /// `must be a, b or c`.

@@ -1,6 +1,6 @@
 //! The production commands, one process each.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use activities::mail::Mailer;
 use anyhow::Context as _;
@@ -33,7 +33,7 @@ pub async fn api() -> anyhow::Result<()> {
         Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
         None => app,
     };
-    tokio::spawn(watch(db));
+    tokio::spawn(watch_database(db));
     tokio::spawn(watch_temporal(engine));
     tracing::info!(address = %listener.local_addr()?, "api started");
     api::serve(app, listener, http.limits, stop.wait()).await;
@@ -113,24 +113,20 @@ pub async fn worker() -> anyhow::Result<()> {
     let tell_of_mail = mailer.tell_whether_reached();
     let worker = worker::Worker::new(db.clone(), engine, mailer, configured.providers, metrics)?
         .within(config::worker_limits()?);
-    tokio::spawn(watch(db));
+    tokio::spawn(watch_database(db));
     tokio::spawn(tell_of_mail);
     worker.run(stop.wait()).await
 }
 
-/// A service starts without its database, which may come later, and outlives its absence. Once each time it
-/// says why.
-async fn watch(db: store::Db) {
+/// A service starts without what it stands on, which may come later, and outlives its absence. Once each time
+/// it says why.
+async fn watch<E: Display, F: Future<Output = Result<(), E>>>(what: &str, usable: impl Fn() -> F) {
     let mut was_usable = true;
     loop {
-        let usable = match db.ready().await {
-            Ok(_) => Ok(()),
-            // The pool says that it waited; a connection of its own says for what.
-            Err(_) => db.usable().await,
-        };
+        let usable = usable().await;
         match &usable {
-            Err(error) if was_usable => tracing::error!(%error, "the database cannot be used"),
-            Ok(()) if !was_usable => tracing::info!("the database can be used again"),
+            Err(error) if was_usable => tracing::error!(%error, "{what} cannot be used"),
+            Ok(()) if !was_usable => tracing::info!("{what} can be used again"),
             _ => {}
         }
         was_usable = usable.is_ok();
@@ -138,20 +134,18 @@ async fn watch(db: store::Db) {
     }
 }
 
-/// The same of Temporal, without which orders are placed and wait. (The worker says so itself, when it
-/// connects.)
+async fn watch_database(db: store::Db) {
+    let usable = async || match db.ready().await {
+        Ok(_) => Ok(()),
+        // The pool says that it waited; a connection of its own says for what.
+        Err(_) => db.usable().await,
+    };
+    watch("the database", usable).await;
+}
+
+/// Without Temporal orders are placed and wait. (The worker says so itself, when it connects.)
 async fn watch_temporal(engine: Arc<engine::Engine>) {
-    let mut was_usable = true;
-    loop {
-        let usable = engine.ready().await;
-        match &usable {
-            Err(error) if was_usable => tracing::error!(%error, "Temporal cannot be used"),
-            Ok(()) if !was_usable => tracing::info!("Temporal can be used again"),
-            _ => {}
-        }
-        was_usable = usable.is_ok();
-        tokio::time::sleep(WATCH_INTERVAL).await;
-    }
+    watch("Temporal", || engine.ready()).await;
 }
 
 pub async fn migrate() -> anyhow::Result<()> {

@@ -43,6 +43,25 @@ fn rows<'a>(events: impl Iterator<Item = (OrderId, Timestamp, &'a OrderEvent)>) 
     (timeline, outbox)
 }
 
+/// Rows as they are, in their order.
+macro_rules! insert {
+    ($table:literal, $rows:ident) => {
+        sqlx::query!(
+            "INSERT INTO "
+                + $table
+                + " (order_id, at, type, data)
+             SELECT order_id, at, type, data
+             FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
+                  WITH ORDINALITY AS e (order_id, at, type, data, position)
+             ORDER BY position",
+            &$rows.orders,
+            $rows.times as _,
+            $rows.types as _,
+            &$rows.data
+        )
+    };
+}
+
 /// Clocks of several machines meet on a timeline, so an event is never dated there before the one it follows.
 /// Locks the order, if that has not been done.
 pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &[OrderEvent]) -> Result<()> {
@@ -87,19 +106,7 @@ pub(crate) async fn append_all(tx: &mut Tx, events: &[New<&Locked>]) -> Result<(
 /// The first events of new orders.
 pub(crate) async fn begin(tx: &mut Tx, events: &[New<OrderId>]) -> Result<()> {
     let (timeline, outbox) = rows(events.iter().map(|(order, at, event)| (*order, *at, event)));
-    sqlx::query!(
-        "INSERT INTO timeline (order_id, at, type, data)
-         SELECT order_id, at, type, data
-         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
-              WITH ORDINALITY AS e (order_id, at, type, data, position)
-         ORDER BY position",
-        &timeline.orders,
-        timeline.times as _,
-        timeline.types as _,
-        &timeline.data
-    )
-    .execute(&mut **tx)
-    .await?;
+    insert!("timeline", timeline).execute(&mut **tx).await?;
     publish(tx, outbox).await
 }
 
@@ -107,18 +114,6 @@ async fn publish(tx: &mut Tx, events: Columns) -> Result<()> {
     if events.orders.is_empty() {
         return Ok(());
     }
-    sqlx::query!(
-        "INSERT INTO outbox (order_id, at, type, data)
-         SELECT order_id, at, type, data
-         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
-              WITH ORDINALITY AS e (order_id, at, type, data, position)
-         ORDER BY position",
-        &events.orders,
-        events.times as _,
-        events.types as _,
-        &events.data
-    )
-    .execute(&mut **tx)
-    .await?;
+    insert!("outbox", events).execute(&mut **tx).await?;
     Ok(())
 }

@@ -63,13 +63,9 @@ async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
 /// most.
 pub async fn give_up(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
-    let message_id = mailer.full_message_id(&message_id(id, kind));
-    let mut slot = match mails::claim(db, id, kind, &message_id, LONGEST).await? {
+    let mut slot = match claim_slot(db, mailer, id, kind).await? {
         Ok(slot) => slot,
-        Err(Unneeded::AlreadySent) => return Ok(MailOutcome::AlreadySent),
-        Err(Unneeded::UnderWay) => anyhow::bail!("the mail is on its way, and not taken yet"),
-        Err(Unneeded::AlreadyRejected) => return Ok(MailOutcome::Rejected),
-        Err(Unneeded::Moot) => return Ok(skipped(id, kind)),
+        Err(outcome) => return Ok(outcome),
     };
     if kind.code_drawn_for().is_some() && slot.unsent_code().await?.is_none() {
         return Ok(skipped(id, kind));
@@ -95,13 +91,9 @@ async fn claim(
 ) -> anyhow::Result<Result<Claimed, MailOutcome>> {
     let order = orders::get(db, id).await?;
     let Some(draft) = write(db, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
-    let message_id = mailer.full_message_id(&message_id(id, kind));
-    let mut slot = match mails::claim(db, id, kind, &message_id, LONGEST).await? {
+    let mut slot = match claim_slot(db, mailer, id, kind).await? {
         Ok(slot) => slot,
-        Err(Unneeded::AlreadySent) => return Ok(Err(MailOutcome::AlreadySent)),
-        Err(Unneeded::AlreadyRejected) => return Ok(Err(MailOutcome::Rejected)),
-        Err(Unneeded::Moot) => return Ok(Err(skipped(id, kind))),
-        Err(Unneeded::UnderWay) => anyhow::bail!("the mail is on its way, and not taken yet"),
+        Err(outcome) => return Ok(Err(outcome)),
     };
     let text = match draft {
         Draft::Text(text) => text,
@@ -114,6 +106,23 @@ async fn claim(
         },
     };
     Ok(Ok(Claimed { slot, order, text }))
+}
+
+/// The right to this mail, or what has become of it.
+async fn claim_slot(
+    db: &Db,
+    mailer: &Mailer,
+    id: OrderId,
+    kind: MailKind,
+) -> anyhow::Result<Result<mails::Slot, MailOutcome>> {
+    let message_id = mailer.full_message_id(&message_id(id, kind));
+    Ok(match mails::claim(db, id, kind, &message_id, LONGEST).await? {
+        Ok(slot) => Ok(slot),
+        Err(Unneeded::AlreadySent) => Err(MailOutcome::AlreadySent),
+        Err(Unneeded::AlreadyRejected) => Err(MailOutcome::Rejected),
+        Err(Unneeded::Moot) => Err(skipped(id, kind)),
+        Err(Unneeded::UnderWay) => anyhow::bail!("the mail is on its way, and not taken yet"),
+    })
 }
 
 /// What a mail says, as far as it can be known before its lock is held.
