@@ -15,7 +15,7 @@ pub const CONNECTIONS: u32 = 20;
 pub struct House {
     pub shop: Shop,
     pub postgres: Postgres,
-    _temporal: Option<Temporal>,
+    temporal: Option<Temporal>,
     _mail: MailCatcher,
 }
 
@@ -28,7 +28,7 @@ impl House {
             temporal_address: Some("127.0.0.1:1".to_owned()),
             ..setup(&postgres, &mail).await
         };
-        Self { shop: Shop::with(setup).await, postgres, _temporal: None, _mail: mail }
+        Self { shop: Shop::with(setup).await, postgres, temporal: None, _mail: mail }
     }
 
     /// All of it.
@@ -41,6 +41,14 @@ impl House {
         Self::around(engine().await, env).await
     }
 
+    /// All of it, and PostgreSQL counts how often it plans and runs each statement, if it can.
+    pub async fn counting_statements() -> Self {
+        let temporal = engine().await;
+        let (postgres, mail) = basics().await;
+        let postgres = counting(postgres).await;
+        Self::of(temporal, postgres, mail, Vec::new()).await
+    }
+
     /// All of it, the engine on processors of its own.
     pub async fn apart(halves: &Halves) -> Self {
         halves.for_engine();
@@ -49,13 +57,27 @@ impl House {
         Self::around(temporal, Vec::new()).await
     }
 
+    /// The process of the engine, if there is one.
+    pub fn engine_pid(&self) -> Option<u32> {
+        self.temporal.as_ref()?.pid()
+    }
+
     async fn around(temporal: Temporal, env: Vec<(&'static str, String)>) -> Self {
         let (postgres, mail) = basics().await;
+        Self::of(temporal, postgres, mail, env).await
+    }
+
+    async fn of(
+        temporal: Temporal,
+        postgres: Postgres,
+        mail: MailCatcher,
+        env: Vec<(&'static str, String)>,
+    ) -> Self {
         let temporal_address = Some(temporal.address());
         let setup = Setup { temporal_address, env, ..setup(&postgres, &mail).await };
         let mut shop = Shop::with(setup).await;
         shop.worker.as_mut().unwrap().says("worker started").await;
-        Self { shop, postgres, _temporal: Some(temporal), _mail: mail }
+        Self { shop, postgres, temporal: Some(temporal), _mail: mail }
     }
 }
 
@@ -71,9 +93,34 @@ async fn engine() -> Temporal {
     Temporal::start(&tools(), options).await.unwrap()
 }
 
+/// The same server started anew with what counts statements. As it is, where that is not installed.
+async fn counting(postgres: Postgres) -> Postgres {
+    let mut sql = PgConnection::connect(&postgres.url("postgres")).await.unwrap();
+    let is_there = "SELECT EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_stat_statements')";
+    if !sqlx::query_scalar(is_there).fetch_one(&mut sql).await.unwrap() {
+        return postgres;
+    }
+    sql.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'").await.unwrap();
+    sql.close().await.unwrap();
+    postgres.stop().await.unwrap();
+    let postgres = Postgres::start(&tools(), durable()).await.unwrap();
+    let mut sql = PgConnection::connect(&postgres.url("template1")).await.unwrap();
+    for statement in [
+        "CREATE EXTENSION pg_stat_statements", // also in the databases that are made from this one
+        "ALTER SYSTEM SET pg_stat_statements.track_planning = on",
+        "SELECT pg_reload_conf()",
+    ] {
+        sql.execute(statement).await.unwrap();
+    }
+    postgres
+}
+
+fn durable() -> PostgresOptions {
+    PostgresOptions { data_dir: test_dir().join("postgres"), port: None, durable: true }
+}
+
 async fn basics() -> (Postgres, MailCatcher) {
-    let options = PostgresOptions { data_dir: test_dir().join("postgres"), port: None, durable: true };
-    let postgres = Postgres::start(&tools(), options).await.unwrap();
+    let postgres = Postgres::start(&tools(), durable()).await.unwrap();
     season(&postgres).await;
     (postgres, MailCatcher::start(None, None, None).await.unwrap())
 }
