@@ -4,13 +4,13 @@
 
 use std::{fs, time::Duration};
 
-use serde_json::{Value, json};
 use crate::{
     harness::Shop,
     house::House,
     lifecycle::{sleeping_orders, whole_orders},
     report::{Report, median},
 };
+use serde_json::{Value, json};
 
 const ROUNDS: usize = 4;
 const WARM_UP: usize = 200;
@@ -127,11 +127,14 @@ async fn planned(house: &House) -> Vec<Value> {
     let mut sql = house.shop.sql().await;
     let all = "SELECT sum(calls)::bigint, sum(plans)::bigint, sum(total_exec_time), sum(total_plan_time)
                FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    let Ok((calls, plans, run_ms, plan_ms)) = sqlx::query_as::<_, (i64, i64, f64, f64)>(all).fetch_one(&mut sql).await
+    let Ok((calls, plans, run_ms, plan_ms)) =
+        sqlx::query_as::<_, (i64, i64, f64, f64)>(all).fetch_one(&mut sql).await
     else {
         return Vec::new();
     };
-    let mut rows = vec![json!({"statement": "all", "calls": calls, "plans": plans, "run ms": run_ms, "plan ms": plan_ms})];
+    let mut rows = vec![
+        json!({"statement": "all", "calls": calls, "plans": plans, "run ms": run_ms, "plan ms": plan_ms}),
+    ];
     let each = "SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 60), calls, plans, total_exec_time, total_plan_time
                 FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                 ORDER BY total_exec_time + total_plan_time DESC LIMIT 40";

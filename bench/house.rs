@@ -1,6 +1,8 @@
 //! Servers and a shop for one benchmark. Unlike the tests' PostgreSQL, this one keeps every promise: each
 //! commit waits for the disk.
 
+use std::path::Path;
+
 use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
@@ -22,7 +24,7 @@ pub struct House {
 impl House {
     /// PostgreSQL and an API; the engine cannot be reached, so that what is measured is the door's.
     pub async fn with_door_alone() -> Self {
-        let (postgres, mail) = basics().await;
+        let (postgres, mail) = (postgres().await, mail_catcher().await);
         let setup = Setup {
             without_worker: true,
             temporal_address: Some("127.0.0.1:1".to_owned()),
@@ -43,10 +45,20 @@ impl House {
 
     /// All of it, and PostgreSQL counts how often it plans and runs each statement, if it can.
     pub async fn counting_statements() -> Self {
-        let temporal = engine().await;
-        let (postgres, mail) = basics().await;
-        let postgres = counting(postgres).await;
-        Self::of(temporal, postgres, mail, Vec::new()).await
+        let data_dir = test_dir().join("postgres");
+        let postgres = Postgres::start(&tools(), durable(&data_dir)).await.unwrap();
+        let counts = count_statements(&postgres).await;
+        postgres.stop().await.unwrap();
+        let postgres = Postgres::start(&tools(), durable(&data_dir)).await.unwrap();
+        if counts {
+            let settings =
+                ["ALTER SYSTEM SET pg_stat_statements.track_planning = on", "SELECT pg_reload_conf()"];
+            // Also for the databases that are made from this one.
+            let settings = std::iter::once("CREATE EXTENSION pg_stat_statements").chain(settings);
+            set(&postgres, "template1", settings).await;
+        }
+        season(&postgres).await;
+        Self::of(engine().await, postgres, Vec::new()).await
     }
 
     /// All of it, the engine on processors of its own.
@@ -63,16 +75,11 @@ impl House {
     }
 
     async fn around(temporal: Temporal, env: Vec<(&'static str, String)>) -> Self {
-        let (postgres, mail) = basics().await;
-        Self::of(temporal, postgres, mail, env).await
+        Self::of(temporal, postgres().await, env).await
     }
 
-    async fn of(
-        temporal: Temporal,
-        postgres: Postgres,
-        mail: MailCatcher,
-        env: Vec<(&'static str, String)>,
-    ) -> Self {
+    async fn of(temporal: Temporal, postgres: Postgres, env: Vec<(&'static str, String)>) -> Self {
+        let mail = mail_catcher().await;
         let temporal_address = Some(temporal.address());
         let setup = Setup { temporal_address, env, ..setup(&postgres, &mail).await };
         let mut shop = Shop::with(setup).await;
@@ -93,36 +100,36 @@ async fn engine() -> Temporal {
     Temporal::start(&tools(), options).await.unwrap()
 }
 
-/// The same server started anew with what counts statements. As it is, where that is not installed.
-async fn counting(postgres: Postgres) -> Postgres {
+/// Whether statements are counted from the next start on: that is a library which is not installed everywhere.
+async fn count_statements(postgres: &Postgres) -> bool {
     let mut sql = PgConnection::connect(&postgres.url("postgres")).await.unwrap();
     let is_there = "SELECT EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_stat_statements')";
-    if !sqlx::query_scalar(is_there).fetch_one(&mut sql).await.unwrap() {
-        return postgres;
+    let is_there: bool = sqlx::query_scalar(is_there).fetch_one(&mut sql).await.unwrap();
+    if is_there {
+        sql.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'").await.unwrap();
     }
-    sql.execute("ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'").await.unwrap();
-    sql.close().await.unwrap();
-    postgres.stop().await.unwrap();
-    let postgres = Postgres::start(&tools(), durable()).await.unwrap();
-    let mut sql = PgConnection::connect(&postgres.url("template1")).await.unwrap();
-    for statement in [
-        "CREATE EXTENSION pg_stat_statements", // also in the databases that are made from this one
-        "ALTER SYSTEM SET pg_stat_statements.track_planning = on",
-        "SELECT pg_reload_conf()",
-    ] {
-        sql.execute(statement).await.unwrap();
+    is_there
+}
+
+async fn set(postgres: &Postgres, database: &str, settings: impl IntoIterator<Item = &'static str>) {
+    let mut sql = PgConnection::connect(&postgres.url(database)).await.unwrap();
+    for setting in settings {
+        sql.execute(setting).await.unwrap();
     }
+}
+
+fn durable(data_dir: &Path) -> PostgresOptions {
+    PostgresOptions { data_dir: data_dir.to_owned(), port: None, durable: true }
+}
+
+async fn postgres() -> Postgres {
+    let postgres = Postgres::start(&tools(), durable(&test_dir().join("postgres"))).await.unwrap();
+    season(&postgres).await;
     postgres
 }
 
-fn durable() -> PostgresOptions {
-    PostgresOptions { data_dir: test_dir().join("postgres"), port: None, durable: true }
-}
-
-async fn basics() -> (Postgres, MailCatcher) {
-    let postgres = Postgres::start(&tools(), durable()).await.unwrap();
-    season(&postgres).await;
-    (postgres, MailCatcher::start(None, None, None).await.unwrap())
+async fn mail_catcher() -> MailCatcher {
+    MailCatcher::start(None, None, None).await.unwrap()
 }
 
 /// A server that has run for a while writes its log into files that it has used before. A new one makes them

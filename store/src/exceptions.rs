@@ -319,7 +319,7 @@ pub async fn list(
         query.push(" AND id < ").push_bind(before.uuid());
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-    let exceptions = query.build_query_as().fetch_all(db.pool()).await?;
+    let exceptions = query.build_query_as().persistent(false).fetch_all(db.pool()).await?;
     Ok(exceptions)
 }
 

@@ -113,7 +113,7 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
         query.push(" AND id < ").push_bind(after.uuid());
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-    let ids: Vec<OrderId> = query.build_query_scalar().fetch_all(db.pool()).await?;
+    let ids: Vec<OrderId> = query.build_query_scalar().persistent(false).fetch_all(db.pool()).await?;
     let orders = orders!("WHERE o.id = ANY($1) ORDER BY o.id DESC", ids as _);
     Ok(orders.fetch_all(db.pool()).await?.into_iter().map(Order::from).collect())
 }

@@ -127,7 +127,7 @@ impl<'a> Tiers<'a> {
                     sku,
                     limit
                 );
-                products.fetch_all(db.pool()).await
+                products.persistent(false).fetch_all(db.pool()).await
             }
             false => {
                 let products = products!(
