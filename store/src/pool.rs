@@ -121,11 +121,22 @@ impl Db {
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        let begin = match self.pooler {
+        self.begin_with(self.begin_statement()).await
+    }
+
+    /// A transaction whose statements are planned each time, for what they are asked.
+    pub(crate) async fn begin_search(&self) -> Result<Tx> {
+        let begin = self.begin_statement();
+        self.begin_with(format!("{begin}; SET LOCAL plan_cache_mode = 'force_custom_plan'")).await
+    }
+
+    fn begin_statement(&self) -> String {
+        match self.pooler {
             Pooler::Session => "BEGIN".to_owned(),
-            Pooler::Transaction => begin_alone(),
-        };
-        self.begin_with(begin).await
+            Pooler::Transaction => {
+                format!("BEGIN ISOLATION LEVEL {ISOLATION}{}", set_local(settings()))
+            }
+        }
     }
 
     /// By a task of its own: whoever gives up while a transaction begins would leave one behind that nobody
@@ -183,11 +194,6 @@ fn settings() -> [(&'static str, &'static str); 4] {
         ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         ("jit", "off"),
     ]
-}
-
-/// The beginning of a transaction in a session that may be anybody's.
-fn begin_alone() -> String {
-    format!("BEGIN ISOLATION LEVEL {ISOLATION}{}", set_local(settings()))
 }
 
 fn set_local<const N: usize>(settings: [(&str, &str); N]) -> String {

@@ -50,6 +50,7 @@ struct Row {
     payment_method: Option<String>,
     lines: Vec<LineRow>,
     gone: Vec<GoneRow>,
+    is_started: bool,
 }
 
 /// Whole orders, by what follows `FROM orders o`. Lines come in SKU order; only of what was paid for can
@@ -68,7 +69,8 @@ macro_rules! orders {
                                 WHERE order_id = h.order_id AND sku = h.sku AND state = 'claimed'
                             ) AS l
                             WHERE h.order_id = o.id AND o.paid_at IS NOT NULL
-                              AND (h.returned > 0 OR l.claimed > 0)) AS "gone!: Vec<GoneRow>"
+                              AND (h.returned > 0 OR l.claimed > 0)) AS "gone!: Vec<GoneRow>",
+                      o.workflow_started_at IS NOT NULL AS "is_started!"
                FROM orders o "#
                 + $which,
             $($argument),+
@@ -81,7 +83,14 @@ pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
     read(db.pool(), id).await
 }
 
-/// The same within a transaction.
+/// The same, and whether its workflow is known to have been started.
+pub async fn get_for_workflow(db: &Db, id: OrderId) -> Result<(Order, bool)> {
+    let row = orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.ok_or(Error::NotFound)?;
+    let is_started = row.is_started;
+    Ok((row.into(), is_started))
+}
+
+/// An order within a transaction.
 pub(crate) async fn read<'e>(from: impl PgExecutor<'e>, id: OrderId) -> Result<Order> {
     let order = orders!("WHERE o.id = $1", id.uuid()).fetch_optional(from).await?;
     order.map(Order::from).ok_or(Error::NotFound)
