@@ -2,7 +2,7 @@
 
 use domain::money::Currency;
 use providers::{
-    Error, Notice,
+    Error,
     sandbox::{Outcome, Pay},
 };
 use serde_json::{Value, json};
