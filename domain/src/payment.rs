@@ -9,7 +9,7 @@ use crate::{
     text,
 };
 
-/// What a provider reports about one payment attempt.
+/// What a provider reports about one payment attempt. It stands in histories, so only ever add to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentReport {
     pub provider: String,
@@ -47,7 +47,7 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundReport {
     pub provider: String,
-    /// Empty in an answer to us, which is no event.
+    /// Empty in a provider's answer to us, which is no event.
     pub event_id: String,
     /// Ours, if we made it; none if it was made at the provider.
     pub refund: Option<RefundId>,
@@ -107,7 +107,7 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisputeReport {
     pub provider: String,
-    /// Empty on a statement, which is no event.
+    /// Empty on a statement's line, which is no event.
     pub event_id: String,
     pub provider_dispute_id: String,
     /// The provider's own id of the payment.

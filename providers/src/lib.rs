@@ -50,7 +50,12 @@ pub trait Provider: Send + Sync {
     async fn look_up_refund(&self, refund: &RefundRef) -> Result<RefundReport, Error>;
 
     /// Verifies a webhook over its raw body, and reads it. `now` is compared with the time it was signed.
-    fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<ProviderEvent, WebhookError>;
+    fn webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<ProviderEvent, WebhookError>;
 
     /// What can be said of a genuine webhook, whether or not [`Self::webhook`] can read all of it.
     fn envelope(&self, headers: &HeaderMap, body: &[u8]) -> Envelope;

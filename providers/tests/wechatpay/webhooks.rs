@@ -80,7 +80,10 @@ fn malformed(body: &str) -> String {
 fn a_payment_is_reported_under_the_id_that_it_was_opened_with() {
     let body = notification("TRANSACTION.SUCCESS", &payment("SUCCESS"), API_V3_KEY);
     let event = wechat().webhook(&sign(&PLATFORM, &body), body.as_bytes(), now()).unwrap();
-    assert_eq!((event.event_id.as_str(), event.kind.as_str()), ("EV-2018022511223320873", "TRANSACTION.SUCCESS"));
+    assert_eq!(
+        (event.event_id.as_str(), event.kind.as_str()),
+        ("EV-2018022511223320873", "TRANSACTION.SUCCESS")
+    );
     assert!(!format!("{event:?}").contains(OPENID));
     let Some(Notice::Payment { order, report }) = event.notice else { panic!() };
     let new = new_attempt(1);

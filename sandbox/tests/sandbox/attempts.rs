@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{PaymentId, Timestamp, payment::Outcome};
+use domain::{PaymentId, Timestamp, payment::Outcome, provider_event::Notice};
 use futures_util::future::join_all;
 use providers::{AttemptRef, AttemptState, Error, NewAttempt, Provider as _};
 use serde_json::{Value, json};

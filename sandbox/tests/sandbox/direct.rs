@@ -1,6 +1,6 @@
 //! Payments without an attempt: the webhook is sent once, before the answer.
 
-use domain::money::Currency;
+use domain::{money::Currency, provider_event::Notice};
 use providers::{
     Error,
     sandbox::{Outcome, Pay},

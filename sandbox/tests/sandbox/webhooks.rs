@@ -1,6 +1,6 @@
 //! Webhooks: tried again, kept back, repeated, reordered; read by the rules of today.
 
-use domain::Timestamp;
+use domain::{Timestamp, provider_event::Notice};
 use http::HeaderMap;
 use providers::{Provider as _, WebhookError, standard_webhooks as sw};
 use serde_json::{Value, json};
