@@ -225,6 +225,8 @@ pub async fn put_off(db: &Db, ids: &[i64], until: Timestamp) -> Result<()> {
 /// What is noted of an event (of a provider, by its id). A report that came by another way has none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Noted {
+    /// When it was stored.
+    pub received_at: Option<Timestamp>,
     pub is_settled: bool,
     /// The provider's own time of what it tells.
     pub told_at: Option<Timestamp>,
@@ -232,25 +234,16 @@ pub(crate) struct Noted {
 
 pub(crate) async fn event(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Noted> {
     let noted = sqlx::query!(
-        "SELECT settled_at, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
+        "SELECT received_at, settled_at, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
         provider,
         event_id
     )
     .map(|event| Noted {
+        received_at: Some(event.received_at.to_jiff()),
         is_settled: event.settled_at.is_some(),
         told_at: event.told_at.map(|at| at.to_jiff()),
     });
     Ok(noted.fetch_optional(&mut **tx).await?.unwrap_or_default())
-}
-
-/// When an event was stored. One that came by another way has no row.
-pub(crate) async fn received_at(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Option<Timestamp>> {
-    let received_at = sqlx::query_scalar!(
-        "SELECT received_at FROM inbox WHERE provider = $1 AND event_id = $2",
-        provider,
-        event_id
-    );
-    Ok(received_at.fetch_optional(&mut **tx).await?.map(|at| at.to_jiff()))
 }
 
 /// Whether a capture was reported that nobody has settled yet.

@@ -140,7 +140,7 @@ async fn receive(
         }
         Err(mismatch) => follow(tx, ends, order, mismatch, &about, at).await?,
     };
-    refunds::match_early_refunds(tx, &[capture.payment()]).await?;
+    refunds::match_early_refunds(tx, &[capture.provider_payment()]).await?;
     refunds::refresh_payment_status(tx, order.id).await?;
     Ok(settled)
 }
@@ -152,7 +152,7 @@ async fn judge_as_received(tx: &mut Tx, capture: &Capture<'_>) -> Result<Result<
     if order.status != Status::AwaitingPayment || !order.is_too_late(at) {
         return Ok(judge(capture));
     }
-    let received = inbox::received_at(tx, &report.provider, &report.event_id).await?;
+    let received = inbox::event(tx, &report.provider, &report.event_id).await?.received_at;
     Ok(judge(&Capture { order, report, at: received.map_or(at, |received| received.min(at)) }))
 }
 
