@@ -68,10 +68,8 @@ pub async fn refresh(
         Err(providers::Error::NotFound) => return Ok(None),
         attempt => attempt?,
     };
-    match note(db, payment, attempt, at).await? {
-        Some(captured) => Ok(Some(store_captured(db, payment, &captured, at).await?)),
-        None => Ok(None),
-    }
+    let captured = note(db, payment, attempt, at).await?;
+    Ok(take_up(db, payment, captured, at).await?)
 }
 
 /// Closes the attempts of an order that another one has superseded. What this does not reach is closed at the
@@ -80,7 +78,7 @@ pub async fn close_superseded(db: &Db, providers: &Providers, order: OrderId, at
     let mut captured = Vec::new();
     let unfinished = payments::unfinished(db, order).await.unwrap_or_default();
     for payment in unfinished.iter().filter(|payment| payment.state == PaymentState::Closing) {
-        match close_and_store(db, providers, payment, at).await {
+        match close_and_take_up(db, providers, payment, at).await {
             Ok(Some(Stored::Pending(pending))) => captured.push(pending),
             Ok(_) => {}
             Err(error) => {
@@ -91,16 +89,14 @@ pub async fn close_superseded(db: &Db, providers: &Providers, order: OrderId, at
     captured
 }
 
-async fn close_and_store(
+async fn close_and_take_up(
     db: &Db,
     providers: &Providers,
     payment: &Payment,
     at: Timestamp,
 ) -> anyhow::Result<Option<Stored>> {
-    match close_one(db, providers, payment, at).await? {
-        Some(captured) => Ok(Some(store_captured(db, payment, &captured, at).await?)),
-        None => Ok(None),
-    }
+    let captured = close_one(db, providers, payment, at).await?;
+    Ok(take_up(db, payment, captured, at).await?)
 }
 
 /// Closes every attempt of an order that could still bring money. Gives what turned out to be captured, to be
@@ -195,14 +191,15 @@ fn report(payment: &Payment, captured: &Attempt) -> PaymentReport {
     }
 }
 
-/// Stores the event that would have told of the capture.
-async fn store_captured(
+/// Stores the event that would have told of a capture.
+async fn take_up(
     db: &Db,
     payment: &Payment,
-    captured: &Attempt,
+    captured: Option<Attempt>,
     at: Timestamp,
-) -> store::Result<Stored> {
-    let report = report(payment, captured);
+) -> store::Result<Option<Stored>> {
+    let Some(captured) = captured else { return Ok(None) };
+    let report = report(payment, &captured);
     let body = json!({"state": captured.state_text, "amount": captured.money.amount});
     let event = ProviderEvent {
         provider: report.provider.clone(),
@@ -212,5 +209,5 @@ async fn store_captured(
         told_at: None,
         notice: Some(Notice::Payment { order: Some(payment.order), report }),
     };
-    inbox::store(db, &event, at).await
+    inbox::store(db, &event, at).await.map(Some)
 }
