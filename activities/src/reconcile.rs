@@ -2,16 +2,17 @@
 
 use domain::{
     SignedDuration, Timestamp, exception, money,
-    payment::{Outcome, PaymentReport, RefundReport, RefundSource, RefundState},
+    payment::{DisputeReport, Outcome, PaymentReport, RefundReport, RefundSource, RefundState},
+    provider_event::{Notice, ProviderEvent},
     statement::LineKind,
 };
 use providers::{
-    Dispute, Error, Provider, Providers, RefundRef, Statement, StatementLine, StatementLineKind, Unreadable,
+    Error, Provider, Providers, RefundRef, Statement, StatementLine, StatementLineKind, Unreadable,
 };
 use serde_json::json;
 use store::{
     Db,
-    inbox::{self, Notice, Stored},
+    inbox::{self, Stored},
     refunds,
     settlements::{self, Verdict},
 };
@@ -107,7 +108,7 @@ async fn is_foreign(
 
 /// A line that nobody can read is an exception, once: it may be about money.
 async fn note_unreadable(db: &Db, provider: &str, line: &Unreadable, now: Timestamp) -> anyhow::Result<()> {
-    let event = inbox::Event {
+    let event = ProviderEvent {
         provider: provider.to_owned(),
         event_id: format!("books-line-{}", line.reference),
         kind: "books.line".to_owned(),
@@ -179,16 +180,17 @@ async fn taken_back(
         let Some(id) = refund.provider_refund_id.filter(|id| !is_booked(id)) else { continue };
         let ours = (refund.source != RefundSource::Provider).then_some(refund.id);
         let seen = match provider.look_up_refund(&RefundRef { refund: ours, provider_refund_id: id }).await {
-            Ok(seen) if seen.state == providers::RefundState::Failed => seen,
+            Ok(seen) if seen.state == RefundState::Failed => seen,
             Ok(_) | Err(Error::Refused { .. } | Error::NotFound) => continue,
             Err(error @ Error::Unavailable(_)) => return Err(error.into()),
         };
         let (name, order) = (provider.name().to_owned(), refund.order_id);
         let event_id = format!("books-{}-{}", seen.provider_refund_id, refund.updated_at.as_microsecond());
         let body = json!({"state": seen.state_text}).to_string().into_bytes();
-        let notice = Some(Notice::Refund { order, report: seen.report(&name, &event_id) });
+        let report = RefundReport { event_id: event_id.clone(), ..seen };
+        let notice = Some(Notice::Refund { order, report });
         let kind = "books.refund_failed".to_owned();
-        let event = inbox::Event { provider: name, event_id, kind, body, told_at: None, notice };
+        let event = ProviderEvent { provider: name, event_id, kind, body, told_at: None, notice };
         taken_back += u64::from(!matches!(inbox::store(db, &event, now).await?, Stored::Repeated));
     }
     Ok(taken_back)
@@ -200,7 +202,7 @@ async fn went_back_after_all(provider: &dyn Provider, line: &StatementLine) -> a
     let StatementLineKind::Refunded { refund, provider_refund_id, .. } = &line.kind else { return Ok(false) };
     let id = RefundRef { refund: *refund, provider_refund_id: provider_refund_id.clone() };
     match provider.look_up_refund(&id).await {
-        Ok(seen) => Ok(seen.state == providers::RefundState::Succeeded && seen.money == line.money),
+        Ok(seen) => Ok(seen.state == RefundState::Succeeded && seen.money == line.money),
         Err(error @ Error::Unavailable(_)) => Err(error.into()),
         Err(Error::Refused { .. } | Error::NotFound) => Ok(false),
     }
@@ -214,11 +216,9 @@ fn row(provider: &dyn Provider, line: &StatementLine) -> settlements::Line {
         StatementLineKind::Refunded { provider_refund_id, provider_payment_id, .. } => {
             (LineKind::Refunded, provider_refund_id, provider_payment_id)
         }
-        StatementLineKind::Disputed(it) => {
-            (LineKind::Disputed, &it.provider_dispute_id, &it.provider_payment_id)
-        }
+        StatementLineKind::Disputed(it) => (LineKind::Disputed, &it.provider_dispute_id, &it.payment_id),
         StatementLineKind::DisputeReversed(it) => {
-            (LineKind::DisputeReversed, &it.provider_dispute_id, &it.provider_payment_id)
+            (LineKind::DisputeReversed, &it.provider_dispute_id, &it.payment_id)
         }
     };
     let state = match &line.kind {
@@ -240,7 +240,7 @@ fn row(provider: &dyn Provider, line: &StatementLine) -> settlements::Line {
 }
 
 /// The event that should have come. Its id is made of what it tells, so it is taken up once.
-fn missed_event(provider: &dyn Provider, line: &StatementLine) -> inbox::Event {
+fn missed_event(provider: &dyn Provider, line: &StatementLine) -> ProviderEvent {
     let name = provider.name().to_owned();
     let (event_id, kind, notice) = match &line.kind {
         StatementLineKind::Captured { provider_payment_id } => {
@@ -269,14 +269,14 @@ fn missed_event(provider: &dyn Provider, line: &StatementLine) -> inbox::Event {
             (event_id, "books.refunded", Notice::Refund { order: line.order, report })
         }
         StatementLineKind::Disputed(dispute) | StatementLineKind::DisputeReversed(dispute) => {
-            let Dispute { provider_dispute_id, state, money, .. } = dispute;
+            let DisputeReport { provider_dispute_id, state, money, .. } = dispute;
             let event_id = format!("books-{provider_dispute_id}-{}-{}", state.as_str(), money.amount);
-            let report = dispute.clone().report(&name, &event_id);
+            let report = DisputeReport { event_id: event_id.clone(), ..dispute.clone() };
             (event_id, "books.disputed", Notice::Dispute(report))
         }
     };
     let body = json!({"at": line.at, "amount": line.money.amount, "currency": line.money.currency});
     let body = body.to_string().into_bytes();
     let (kind, notice) = (kind.to_owned(), Some(notice));
-    inbox::Event { provider: name, event_id, kind, body, told_at: None, notice }
+    ProviderEvent { provider: name, event_id, kind, body, told_at: None, notice }
 }

@@ -11,6 +11,7 @@ use domain::{
 use crate::{
     Db, Result,
     exceptions::{self, About},
+    refunds::Whose,
     retry::retry,
     sql,
 };
@@ -137,15 +138,13 @@ pub async fn raise_missing(
         .await?;
         let mut raised = 0;
         for payment in missing {
-            let about = About {
-                order: Some(payment.order),
-                payment: Some(payment.id),
+            let whose = Whose {
                 provider,
                 provider_payment_id: &payment.provider_payment_id,
-                money: Money::new(0, payment.currency),
-                captured: 0,
-                part: "",
+                payment: Some(payment.id),
+                order: Some(payment.order),
             };
+            let about = About::all(whose, Money::new(0, payment.currency));
             raised += u64::from(exceptions::raise(&mut tx, Kind::NotInBooks, &about, at).await?.is_some());
         }
         tx.commit().await?;

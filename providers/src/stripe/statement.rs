@@ -1,13 +1,13 @@
 //! Stripe's statement: its balance transactions, each with the charge or refund it comes from.
 
-use domain::{OrderId, Timestamp};
+use domain::{OrderId, Timestamp, payment::RefundState};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::amount;
 use super::client::{Client, PAGE_ITEMS, parameter_unknown};
 use super::types::{Charge, Dispute, List, Refund, unreadable};
-use crate::{Error, RefundState, Statement, StatementLine, StatementLineKind, Unreadable};
+use crate::{Error, Statement, StatementLine, StatementLineKind, Unreadable};
 
 const PATH: &str = "/v1/balance_transactions";
 /// 50,000 lines, then the caller is to ask for less at once.
@@ -113,7 +113,7 @@ fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
         return Ok(None);
     }
     let order = refund.order();
-    let Ok(refund) = refund.refund() else { return unless_ours(order) };
+    let Ok(refund) = refund.report() else { return unless_ours(order) };
     // Booked, and booked back by a `refund_failure` since.
     if refund.state == RefundState::Failed {
         return Ok(None);
@@ -122,7 +122,7 @@ fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
     let kind = StatementLineKind::Refunded {
         refund: refund.refund,
         provider_refund_id: refund.provider_refund_id,
-        provider_payment_id: refund.provider_payment_id,
+        provider_payment_id: refund.payment_id,
     };
     Ok(Some(StatementLine { kind, order, money: refund.money, fee, at }))
 }
@@ -138,7 +138,7 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
         return Ok(None);
     }
     let order = dispute.order();
-    let Ok(dispute) = dispute.dispute() else { return unless_ours(order) };
+    let Ok(dispute) = dispute.report() else { return unless_ours(order) };
     let money = dispute.money;
     let fee = fee(line.fee, &line.currency, money.currency.code());
     let kind = match line.amount > 0 {
@@ -210,7 +210,7 @@ mod tests {
         let dispute = json!({ "id": "dp_1", "object": "dispute", "amount": 2000, "currency": "usd", "status": "won",
             "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
         let taken = line(-2000, &dispute).expect("a withdrawal");
-        assert!(matches!(&taken.kind, StatementLineKind::Disputed(it) if it.provider_payment_id == "pi_1"));
+        assert!(matches!(&taken.kind, StatementLineKind::Disputed(it) if it.payment_id == "pi_1"));
         assert_eq!((taken.money.amount, taken.fee), (2000, Some(1500)));
         assert_eq!(taken.order.map(|order| order.to_string()).as_deref(), Some(ORDER));
         assert!(matches!(

@@ -277,12 +277,12 @@ pub(crate) async fn by_rule(
     let back = exceptions::back(tx, exception).await?;
     let money = Money::new(about.money.amount - back, about.money.currency);
     let new = New {
-        order: about.order,
-        payment: about.payment,
+        order: about.whose.order,
+        payment: about.whose.payment,
         exception: Some(exception),
         captured: about.captured,
         source: RefundSource::Rule,
-        ..New::of(about.provider, about.provider_payment_id, money, why.as_str())
+        ..New::of(about.whose.provider, about.whose.provider_payment_id, money, why.as_str())
     };
     let refund = insert(tx, &new, at).await?;
     rebalance(tx, &refund.whose(), at).await

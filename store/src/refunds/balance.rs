@@ -5,6 +5,7 @@
 use domain::{
     ExceptionId, OrderId, PaymentId, Timestamp,
     attribution::{self, Attribution, Fate, Taken},
+    event::ReceivedMoney,
     exception::{Kind, ResolvedBy},
     money::{Currency, Money},
     payment::{Action, DisputeState, RefundState},
@@ -27,6 +28,13 @@ pub(crate) struct Whose<'a> {
     pub provider_payment_id: &'a str,
     pub payment: Option<PaymentId>,
     pub order: Option<OrderId>,
+}
+
+impl Whose<'_> {
+    /// So much of it, as events tell.
+    pub fn received(&self, money: Money) -> ReceivedMoney {
+        ReceivedMoney::new(self.provider, self.provider_payment_id, money)
+    }
 }
 
 /// Says anew whose money went back of a payment, and what follows from it.
@@ -188,10 +196,7 @@ impl Change<'_> {
         part: &str,
     ) -> Result<Option<ExceptionId>> {
         let about = About {
-            order: self.whose.order,
-            payment: self.whose.payment,
-            provider: self.whose.provider,
-            provider_payment_id: self.whose.provider_payment_id,
+            whose: *self.whose,
             money: Money::new(amount, currency),
             captured: self.books.captured,
             part,

@@ -10,7 +10,7 @@ use domain::{
     payment::{RefundReport, RefundSource, RefundState},
 };
 
-use super::{New, Refund, early::origin, insert, query_refunds, rebalance};
+use super::{New, Refund, Whose, early::origin, insert, query_refunds, rebalance};
 use crate::{
     Db, Error, Result, Tx,
     exceptions::{self, About},
@@ -174,10 +174,7 @@ async fn contradicts(tx: &mut Tx, asked: &Refund, seen: &RefundReport) -> Result
 /// Told once, and not taken up. The exception is about no money: that is where it was.
 async fn raise_contradiction(tx: &mut Tx, asked: &Refund, seen: &RefundReport, at: Timestamp) -> Result<()> {
     let about = About {
-        order: asked.order_id,
-        payment: asked.payment_id,
-        provider: &seen.provider,
-        provider_payment_id: &seen.payment_id,
+        whose: Whose { provider: &seen.provider, provider_payment_id: &seen.payment_id, ..asked.whose() },
         money: Money::new(0, asked.currency),
         captured: asked.captured,
         part: &format!("{}/{}", seen.provider_refund_id, asked.id),
