@@ -127,6 +127,14 @@ text_enum! {
     }
 }
 
+impl DisputeState {
+    /// Whether a provider may say this of a dispute that was so before. One that has ended opens no more, though
+    /// its end may be told otherwise later.
+    pub const fn may_become(self, next: Self) -> bool {
+        matches!(self, Self::Open) || !matches!(next, Self::Open)
+    }
+}
+
 /// What a provider's event is about, and what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportedOutcome {

@@ -1,11 +1,11 @@
 //! A webhook's body: `{type, data}`. Types we do not know are kept for a version of us that does.
 
-use ::http::HeaderMap;
 use domain::{
     Timestamp,
     money::{Currency, Money},
     payment::{DisputeState, Outcome, PaymentReport},
 };
+use http::HeaderMap;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 

@@ -33,14 +33,14 @@ mod types;
 mod webhook;
 
 use async_trait::async_trait;
-use domain::{Timestamp, collect::Collects, money::Currency};
+use domain::{Timestamp, collect::Collects, money::Currency, statement::Statement};
 use http::HeaderMap;
 
 pub use config::{Config, ConfigError, Method};
 
 use crate::{
     Attempt, AttemptRef, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider, Refund, RefundRef,
-    Statement, WebhookError, not_possible,
+    WebhookError, not_possible,
 };
 use client::Client;
 use keys::ResourceKey;

@@ -97,6 +97,7 @@ async fn attempts_closed(tx: &mut Tx, order: &Locked, unclear: bool, at: Timesta
                 money: Money::new(0, order.currency), // none that we know of
                 captured: 0,
                 part: &payment.id.to_string(),
+                subject: None,
             };
             exceptions::raise(tx, exception::Kind::AttemptUncertain, &about, at).await?;
         }

@@ -14,9 +14,9 @@ use domain::{
 use super::{Locked, lock, pay};
 use crate::{
     Error, Result, Tx,
-    exceptions::{self, About, Exception},
+    exceptions::{self, About, Exception, Subject},
     inbox, order_events, payments, received,
-    refunds::{self, Whose},
+    refunds::{self, PaymentRef},
     stock::{self, End},
 };
 
@@ -105,6 +105,7 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
             money: Money::new(part.applied, order.currency),
             captured: part.amount,
             part: "",
+            subject: None,
         };
         pay::follow(tx, ends, order, exception::Kind::OrderClosed, &about, at).await?;
     }
@@ -115,9 +116,14 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
 /// awaits payment: it does not count any more, and is an exception. What is only on its way or in dispute
 /// counts, as it does of an order that is paid: it may yet stay, and an order's end is not to depend on which
 /// is told first. Whether there was anything.
-pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at: Timestamp) -> Result<bool> {
+pub(crate) async fn take_back(
+    tx: &mut Tx,
+    order: OrderId,
+    of: &PaymentRef<'_>,
+    at: Timestamp,
+) -> Result<bool> {
     let order = lock(tx, order).await?;
-    let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
+    let (Some(payment), true) = (of.payment, order.parts_paid > 0) else { return Ok(false) };
     let taken = sqlx::query_as!(
         Taken,
         r#"SELECT id AS "refund?: RefundId", NULL::uuid AS "dispute?: DisputeId", own AS "own!" FROM refunds
@@ -130,7 +136,7 @@ pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at
     .fetch_all(&mut **tx)
     .await?;
     for taken in &taken {
-        take(tx, &order, payment, whose, taken, at).await?;
+        take(tx, &order, payment, of, taken, at).await?;
     }
     Ok(!taken.is_empty())
 }
@@ -148,7 +154,7 @@ async fn take(
     tx: &mut Tx,
     order: &Locked,
     payment: PaymentId,
-    whose: &Whose<'_>,
+    of: &PaymentRef<'_>,
     taken: &Taken,
     at: Timestamp,
 ) -> Result<()> {
@@ -166,20 +172,14 @@ async fn take(
     let about = About {
         order: Some(order.id),
         payment: Some(payment),
-        provider: whose.provider,
-        provider_payment_id: whose.provider_payment_id,
+        provider: of.provider,
+        provider_payment_id: of.provider_payment_id,
         money: Money::new(taken.own, order.currency),
         captured: before.amount,
         part: &format!("gone-{}", before.told), // how many there are only grows
+        subject: Subject::of(taken.refund, taken.dispute),
     };
-    let Some(raised) = exceptions::raise(tx, exception::Kind::WrongAmount, &about, at).await? else {
-        return Ok(());
-    };
-    match (taken.refund, taken.dispute) {
-        (Some(refund), _) => exceptions::note_refund(tx, raised.0, refund).await,
-        (None, Some(dispute)) => exceptions::note_dispute(tx, raised.0, dispute).await,
-        (None, None) => Ok(()),
-    }
+    exceptions::raise(tx, exception::Kind::WrongAmount, &about, at).await.map(|_| ())
 }
 
 /// What came of applying money.
@@ -226,6 +226,7 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
                 money: Money::new(exception.amount - amount, order.currency),
                 captured: payment.money.amount,
                 part: "",
+                subject: None,
             };
             let mut ends = Vec::new();
             complete(tx, &mut ends, &order, &part, &excess, at).await?;

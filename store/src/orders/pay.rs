@@ -227,9 +227,9 @@ pub(super) async fn follow(
     let raised = exceptions::raise(tx, mismatch, about, at).await?;
     refunds::match_early_refunds(tx, &[(about.provider, about.provider_payment_id, at)]).await?;
     // A part of an order that ends may be on its way back, or in dispute: that does not go back once more.
-    refunds::rebalance(tx, &about.whose(), at).await?;
+    refunds::update_attribution(tx, &about.payment_ref(), at).await?;
     if let (Some(raised), Resolution::Refund | Resolution::Reinstate) = (raised, resolution) {
-        refunds::by_rule(tx, raised.0, about, mismatch, at).await?;
+        refunds::refund_exception_by_rule(tx, raised, about, mismatch, at).await?;
     }
     Ok(Settled::Unmatched(mismatch))
 }
