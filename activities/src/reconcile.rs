@@ -4,13 +4,14 @@
 use domain::{
     SignedDuration, Timestamp, exception, money,
     payment::{DisputeReport, Outcome, PaymentReport, RefundReport, RefundSource, RefundState},
+    provider_event::{Notice, ProviderEvent},
     statement::{LineKind, Statement, StatementLine, UnreadableLine},
 };
 use providers::{Error, Provider, Providers, RefundRef};
 use serde_json::{Value, json};
 use store::{
     Db,
-    inbox::{self, Notice, Stored},
+    inbox::{self, Stored},
     refunds,
     settlements::{self, Match},
 };
@@ -102,7 +103,7 @@ impl Run<'_> {
             tracing::warn!(provider, why, "a line of others' money cannot be read");
             return Ok(false);
         }
-        let event = inbox::Event {
+        let event = ProviderEvent {
             provider: provider.to_owned(),
             event_id: format!("books-line-{}", line.reference),
             kind: "books.line".to_owned(),
@@ -157,9 +158,7 @@ impl Run<'_> {
         let LineKind::Refunded { refund, provider_refund_id } = &line.kind else { return Ok(false) };
         let id = RefundRef { refund: *refund, provider_refund_id: provider_refund_id.clone() };
         let seen = self.look_up_refund(&id).await?;
-        let is_it = |seen: providers::Refund| {
-            seen.state == providers::RefundState::Succeeded && seen.money == line.money
-        };
+        let is_it = |seen: RefundReport| seen.state == RefundState::Succeeded && seen.money == line.money;
         Ok(seen.is_some_and(is_it))
     }
 
@@ -179,11 +178,12 @@ impl Run<'_> {
             let Some(id) = refund.provider_refund_id.filter(|id| !is_in_statement(id)) else { continue };
             let ours = (refund.source != RefundSource::Provider).then_some(refund.id);
             let seen = self.look_up_refund(&RefundRef { refund: ours, provider_refund_id: id }).await?;
-            let Some(seen) = seen.filter(|it| it.state == providers::RefundState::Failed) else { continue };
+            let Some(seen) = seen.filter(|it| it.state == RefundState::Failed) else { continue };
             let event_id =
                 format!("books-{}-{}", seen.provider_refund_id, refund.updated_at.as_microsecond());
             let body = json!({"state": seen.state_text});
-            let notice = Notice::Refund { order: refund.order_id, report: seen.report(provider, &event_id) };
+            let report = RefundReport { event_id: event_id.clone(), ..seen };
+            let notice = Notice::Refund { order: refund.order_id, report };
             let event = own_event(provider, event_id, "books.refund_failed", &body, notice);
             let stored = inbox::store(self.db, &event, self.now).await?;
             failed += u64::from(!matches!(stored, Stored::Repeated));
@@ -192,7 +192,7 @@ impl Run<'_> {
     }
 
     /// None if the provider does not find it.
-    async fn look_up_refund(&self, id: &RefundRef) -> anyhow::Result<Option<providers::Refund>> {
+    async fn look_up_refund(&self, id: &RefundRef) -> anyhow::Result<Option<RefundReport>> {
         match self.provider.look_up_refund(id).await {
             Ok(seen) => Ok(Some(seen)),
             Err(Error::Refused { .. } | Error::NotFound) => Ok(None),
@@ -211,7 +211,7 @@ fn event_id(line: &StatementLine) -> String {
 }
 
 /// The event that should have come.
-fn missed_event(provider: &str, event_id: String, line: &StatementLine) -> inbox::Event {
+fn missed_event(provider: &str, event_id: String, line: &StatementLine) -> ProviderEvent {
     let (payment_id, order, money) = (line.provider_payment_id.clone(), line.order, line.money);
     let (name, id) = (provider.to_owned(), event_id.clone());
     let (kind, notice) = match line.kind.clone() {
@@ -250,8 +250,8 @@ fn missed_event(provider: &str, event_id: String, line: &StatementLine) -> inbox
     own_event(provider, event_id, kind, &body, notice)
 }
 
-fn own_event(provider: &str, event_id: String, kind: &str, body: &Value, notice: Notice) -> inbox::Event {
-    inbox::Event {
+fn own_event(provider: &str, event_id: String, kind: &str, body: &Value, notice: Notice) -> ProviderEvent {
+    ProviderEvent {
         provider: provider.to_owned(),
         event_id,
         kind: kind.to_owned(),

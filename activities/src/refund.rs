@@ -26,7 +26,7 @@ pub(crate) async fn drive(db: &Db, providers: &Providers, step: RefundStep) -> a
         }
     };
     let seen = match answer {
-        Ok(seen) => seen.report(&refund.provider, ""),
+        Ok(seen) => seen,
         Err(error @ Error::Unavailable(_)) => return Err(error.into()),
         // The provider has it, and says otherwise for now: it is asked again later.
         Err(error) if refund.provider_refund_id.is_some() => {

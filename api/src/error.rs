@@ -188,10 +188,6 @@ impl Problem {
         Value::Object(summary)
     }
 
-    pub fn detail(&self) -> &str {
-        &self.detail
-    }
-
     /// The finished answer.
     pub fn render(&self, request_id: &str) -> Response {
         let mut body = self.more.clone();

@@ -112,7 +112,7 @@ async fn pay(
         due => due,
     };
     let amount = request.amount.map(money::asked).transpose()?.unwrap_or(usual);
-    let event_id = request.event_id.as_deref().map(domain::payment::event_id).transpose()?;
+    let event_id = request.event_id.as_deref().map(domain::provider_event::event_id).transpose()?;
     let ask = Pay {
         order: id,
         money: Money::new(amount, currency),

@@ -83,6 +83,39 @@ impl Answer {
     }
 }
 
+/// What the order's workflow has to know of a decision; whoever asked finds the answer with the change. It
+/// stands in histories, so only ever add to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Changed {
+    /// It brought the order to this end, now or by an earlier run of the step.
+    Ended { change: Kind, status: Status },
+    /// Payment is due only then; reminders that are past by now are among these.
+    Extended { payment_due_at: Timestamp, reminders_at: Vec<Timestamp> },
+    /// The order is as it was.
+    Refused,
+    /// Not decided yet: an attempt to pay is not closed at its provider.
+    AttemptsOpen,
+    /// It has drawn another code for the check-in, whose mail is to go out.
+    NewCheckInCode,
+}
+
+/// How a step went that ends an order, or would have. It stands in histories, so only ever add to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeOutcome {
+    /// The order is as it was to be, by this step or by an earlier run of it.
+    Done,
+    /// Not yet: payment is due, or the stay begins, only then.
+    NotDue(Timestamp),
+    /// An attempt to pay is not closed at its provider yet: money may still come. Or it has come, and waits.
+    AttemptsOpen,
+    /// The order's status forbids it.
+    Refused(Status),
+    /// All of the order's money went back, or all that was sold with it; or it is on its way.
+    Refunded,
+}
+
 text_enum! {
     pub enum State("state") {
         /// It is not decided yet.

@@ -11,10 +11,11 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     ChangeId, OrderId, RefundId, Timestamp, exception,
     payment::{DisputeState, PaymentReport},
+    provider_event::Notice,
 };
 use store::{
     Db, changes, disputes,
-    inbox::{self, Pending, What},
+    inbox::{self, Pending},
     orders::{self, Start},
     refunds,
 };
@@ -58,7 +59,7 @@ impl Dispatcher {
         Self { db, engine, places: Arc::new(Semaphore::new(MAX_UNDER_WAY)), handed_over }
     }
 
-    /// Starts an order's workflow behind the answer's back.
+    /// Starts an order's workflow after the response.
     pub fn start(&self, start: Start) {
         let (engine, handed_over) = (self.engine.clone(), self.handed_over.clone());
         self.spawn(async move |place| match engine.start_order(&start).await {
@@ -73,7 +74,7 @@ impl Dispatcher {
         });
     }
 
-    /// Reports a stored event behind the answer's back.
+    /// Reports a stored event after the response.
     pub fn report(&self, pending: Pending) {
         let (db, engine, handed_over) = (self.db.clone(), self.engine.clone(), self.handed_over.clone());
         self.spawn(async move |place| match hand_over(&db, &engine, &pending).await {
@@ -103,7 +104,7 @@ impl Dispatcher {
         }
     }
 
-    /// Starts the workflow of a refund behind the answer's back. The sweeper starts it if this fails.
+    /// Starts the workflow of a refund after the response. The sweeper starts it if this fails.
     pub fn refund(&self, refund: RefundId, order: Option<OrderId>) {
         let (engine, handed_over) = (self.engine.clone(), self.handed_over.clone());
         self.spawn(async move |place| match engine.start_refund(refund, order).await {
@@ -169,9 +170,10 @@ async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Error> {
 
 /// Gives an event to whom it is for.
 pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Result<(), store::Error> {
-    match &pending.what {
-        What::Payment(order, report) => hand_over_payment(db, engine, *order, report).await,
-        What::Refund(report) => {
+    match &pending.notice {
+        Notice::Payment { order: Some(order), report } => hand_over_payment(db, engine, *order, report).await,
+        Notice::Payment { order: None, report } => raise_unknown_order(db, None, report).await,
+        Notice::Refund { report, .. } => {
             if let Some(end) = refunds::record_event(db, report, Timestamp::now()).await? {
                 telemetry::metrics().refunds.with_label_values(&[&report.provider, end.as_str()]).inc();
             }
@@ -179,7 +181,7 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
             // The news is stored; its workflow looks by itself, only later.
             engine.tell_refund(refund).await.map_err(|error| store::Error::Engine(error.to_string()))
         }
-        What::Dispute(report) => {
+        Notice::Dispute(report) => {
             if let Some(state) = disputes::record_event(db, report, Timestamp::now()).await? {
                 telemetry::metrics()
                     .exceptions
@@ -215,15 +217,7 @@ async fn hand_over_payment(
     report: &PaymentReport,
 ) -> Result<(), store::Error> {
     let start = match orders::start_of(db, order).await {
-        Err(store::Error::NotFound) => {
-            orders::raise_unknown_order(db, report, Timestamp::now()).await?;
-            telemetry::metrics()
-                .exceptions
-                .with_label_values(&[exception::Kind::UnknownOrder.as_str()])
-                .inc();
-            tracing::warn!(order_id = %order, payment_id = report.payment_id, "payment for an unknown order");
-            return Ok(());
-        }
+        Err(store::Error::NotFound) => return raise_unknown_order(db, Some(order), report).await,
         start => start?,
     };
     let reported = match engine.report_payment(&start, report).await {
@@ -231,4 +225,16 @@ async fn hand_over_payment(
         reported => reported,
     };
     reported.map_err(|error| store::Error::Engine(error.to_string()))
+}
+
+async fn raise_unknown_order(
+    db: &Db,
+    order: Option<OrderId>,
+    report: &PaymentReport,
+) -> Result<(), store::Error> {
+    orders::raise_unknown_order(db, report, Timestamp::now()).await?;
+    telemetry::metrics().exceptions.with_label_values(&[exception::Kind::UnknownOrder.as_str()]).inc();
+    let order_id = order.map(tracing::field::display);
+    tracing::warn!(order_id, payment_id = report.payment_id, "payment for an unknown order");
+    Ok(())
 }

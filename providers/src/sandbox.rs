@@ -10,14 +10,16 @@ use domain::{
     OrderId, Timestamp,
     collect::Collects,
     money::{Currency, Money},
+    payment::RefundReport,
+    provider_event::ProviderEvent,
     statement::{Statement, StatementLine},
 };
 use http::HeaderMap;
 use serde_json::json;
 
 use crate::{
-    Attempt, AttemptRef, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider, Refund, RefundRef,
-    WebhookError, standard_webhooks::Secret,
+    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef, WebhookError,
+    standard_webhooks::Secret,
 };
 use client::Client;
 use documents::{Page, Paid, PaymentDocument, RefundDocument};
@@ -123,7 +125,7 @@ impl Provider for Sandbox {
         }
     }
 
-    async fn refund(&self, new: &NewRefund) -> Result<Refund, Error> {
+    async fn refund(&self, new: &NewRefund) -> Result<RefundReport, Error> {
         let body = json!({
             "key": new.refund, "payment_id": new.attempt.provider_payment_id, "amount": new.money.amount,
             "currency": new.money.currency, "reason": new.reason,
@@ -131,15 +133,20 @@ impl Provider for Sandbox {
         Ok(self.client.post::<RefundDocument>(&["v1", "refunds"], &body).await?.into())
     }
 
-    async fn look_up_refund(&self, refund: &RefundRef) -> Result<Refund, Error> {
+    async fn look_up_refund(&self, refund: &RefundRef) -> Result<RefundReport, Error> {
         let path = ["v1", "refunds", &refund.provider_refund_id];
         Ok(self.client.get::<RefundDocument>(&path, &[]).await?.into())
     }
 
-    fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError> {
+    fn webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<ProviderEvent, WebhookError> {
         let verified = self.secret.verify(headers, body, now.as_second());
         let id = verified.map_err(|why| WebhookError::NotGenuine(why.to_owned()))?;
-        event::parse(id, body).map_err(WebhookError::Malformed)
+        event::parse(id, body)
     }
 
     fn envelope(&self, headers: &HeaderMap, body: &[u8]) -> Envelope {

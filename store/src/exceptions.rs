@@ -7,10 +7,10 @@ use std::fmt;
 
 use domain::{
     DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
-    event::{Cause, ExceptionData, OrderEvent, ReceivedMoney},
+    event::{Cause, ExceptionData, OrderEvent},
     exception::{Kind, ResolvedBy, State},
     money::{Currency, Money},
-    payment::{Action, PaymentReport},
+    payment::Action,
 };
 use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
@@ -24,14 +24,9 @@ pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
 pub(crate) use unreadable::raise_unreadable;
 
 /// Money that an exception is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct About<'a> {
-    /// None: the provider named no order of ours.
-    pub order: Option<OrderId>,
-    /// None for an unknown order.
-    pub payment: Option<PaymentId>,
-    pub provider: &'a str,
-    pub provider_payment_id: &'a str,
+    pub payment: PaymentRef<'a>,
     /// How much of it is in question.
     pub money: Money,
     /// What was captured in all.
@@ -66,26 +61,9 @@ impl fmt::Display for Subject {
 }
 
 impl<'a> About<'a> {
-    pub(crate) fn payment_ref(&self) -> PaymentRef<'a> {
-        let Self { order, payment, provider, provider_payment_id, .. } = *self;
-        PaymentRef { provider, provider_payment_id, payment, order }
-    }
-
-    pub(crate) fn report(
-        order: Option<OrderId>,
-        payment: Option<PaymentId>,
-        report: &'a PaymentReport,
-    ) -> Self {
-        Self {
-            order,
-            payment,
-            provider: &report.provider,
-            provider_payment_id: &report.payment_id,
-            money: report.money,
-            captured: report.money.amount,
-            part: "",
-            subject: None,
-        }
+    /// All the money of a payment.
+    pub(crate) fn all(payment: PaymentRef<'a>, money: Money) -> Self {
+        Self { payment, money, captured: money.amount, part: "", subject: None }
     }
 }
 
@@ -102,22 +80,22 @@ pub(crate) async fn raise(
         None => (None, None),
     };
     let id = ExceptionId::new(at, random());
-    let cause = Cause::Money(ReceivedMoney::new(about.provider, about.provider_payment_id, about.money));
-    let data = ExceptionData { kind, cause };
+    let PaymentRef { provider, provider_payment_id, payment, order } = about.payment;
+    let data = ExceptionData { kind, cause: Cause::Money(about.payment.received(about.money)) };
     let raised = sqlx::query!(
         "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at, provider,
                                  provider_payment_id, payment_id, amount, currency, refund_id, dispute_id)
          VALUES ($1, $2, $3, $4, $5, 'open', $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (kind, source) DO NOTHING",
         id.uuid(),
-        about.order.map(OrderId::uuid),
+        order.map(OrderId::uuid),
         kind.as_str(),
         source(about),
         json!(data),
         sql(at),
-        about.provider,
-        about.provider_payment_id,
-        about.payment.map(PaymentId::uuid),
+        provider,
+        provider_payment_id,
+        payment.map(PaymentId::uuid),
         about.money.amount,
         about.money.currency.code(),
         refund,
@@ -128,7 +106,7 @@ pub(crate) async fn raise(
     if raised.rows_affected() == 0 {
         return Ok(None);
     }
-    if let Some(order) = about.order {
+    if let Some(order) = order {
         let event = OrderEvent::ExceptionRaised { exception_id: id, about: data };
         order_events::append(tx, order, at, &[event]).await?;
     }
@@ -137,9 +115,10 @@ pub(crate) async fn raise(
 
 /// What the exception is about: one provider payment (or a part of it), for one order.
 fn source(about: &About<'_>) -> String {
-    let order = about.order.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+    let PaymentRef { provider, provider_payment_id, order, .. } = about.payment;
+    let order = order.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
     let part = if about.part.is_empty() { String::new() } else { format!("/{}", about.part) };
-    format!("{order}/{}/{}{part}", about.provider, about.provider_payment_id)
+    format!("{order}/{provider}/{provider_payment_id}{part}")
 }
 
 /// The same of money for no order of ours.

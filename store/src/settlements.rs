@@ -11,6 +11,7 @@ use domain::{
 use crate::{
     Db, Result,
     exceptions::{self, About},
+    refunds::PaymentRef,
     retry::retry,
     sql,
 };
@@ -117,16 +118,13 @@ pub async fn raise_captures_not_in_statement(
         .await?;
         let mut raised = 0;
         for payment in missing {
-            let about = About {
-                order: Some(payment.order),
-                payment: Some(payment.id),
+            let payment_ref = PaymentRef {
                 provider,
                 provider_payment_id: &payment.provider_payment_id,
-                money: Money::new(0, payment.currency),
-                captured: 0,
-                part: "",
-                subject: None,
+                payment: Some(payment.id),
+                order: Some(payment.order),
             };
+            let about = About::all(payment_ref, Money::new(0, payment.currency));
             raised += u64::from(exceptions::raise(&mut tx, Kind::NotInBooks, &about, at).await?.is_some());
         }
         tx.commit().await?;

@@ -3,13 +3,13 @@
 use domain::{
     Timestamp,
     money::{self, Currency, Money},
-    payment::DisputeState,
+    payment::{DisputeState, RefundReport, RefundState},
     statement::{LineKind, StatementLine},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::PaidDirectly;
-use crate::{Attempt, AttemptState, Refund, RefundState};
+use super::{NAME, PaidDirectly};
+use crate::{Attempt, AttemptState};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PaymentDocument {
@@ -75,30 +75,19 @@ pub(super) struct RefundDocument {
     #[serde(deserialize_with = "told")]
     amount: i64,
     currency: Currency,
-    state: SettledState,
+    state: RefundState,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SettledState {
-    Pending,
-    Succeeded,
-    Failed,
-}
-
-impl From<RefundDocument> for Refund {
+impl From<RefundDocument> for RefundReport {
     fn from(refund: RefundDocument) -> Self {
-        let (state, text) = match refund.state {
-            SettledState::Pending => (RefundState::Pending, "pending"),
-            SettledState::Succeeded => (RefundState::Succeeded, "succeeded"),
-            SettledState::Failed => (RefundState::Failed, "failed"),
-        };
         Self {
+            provider: NAME.to_owned(),
+            event_id: String::new(),
             refund: refund.key.and_then(|key| key.parse().ok()),
             provider_refund_id: refund.id,
-            provider_payment_id: refund.payment_id,
-            state,
-            state_text: text.to_owned(),
+            payment_id: refund.payment_id,
+            state: refund.state,
+            state_text: refund.state.as_str().to_owned(),
             money: Money::new(refund.amount, refund.currency),
         }
     }

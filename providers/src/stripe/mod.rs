@@ -17,16 +17,19 @@ mod webhook;
 use std::fmt;
 
 use async_trait::async_trait;
-use domain::{Timestamp, collect::Collects, money::Currency, statement::Statement};
+use domain::{
+    Timestamp, collect::Collects, money::Currency, payment::RefundReport, provider_event::ProviderEvent,
+    statement::Statement,
+};
 use http::HeaderMap;
 use serde_json::json;
 use uuid::Uuid;
 
 use self::client::Client;
-use self::types::{List, PaymentIntent, Refund as StripeRefund, metadata};
+use self::types::{List, PaymentIntent, Refund, metadata};
 use crate::{
-    Attempt, AttemptRef, AttemptState, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider,
-    Refund, RefundRef, WebhookError, not_possible,
+    Attempt, AttemptRef, AttemptState, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef,
+    WebhookError, not_possible,
 };
 
 /// Where Stripe itself answers.
@@ -96,14 +99,14 @@ impl Stripe {
     }
 
     /// The refund that carries our id, if it was made before.
-    async fn refund_made(&self, new: &NewRefund) -> Result<Option<StripeRefund>, Error> {
+    async fn refund_made(&self, new: &NewRefund) -> Result<Option<Refund>, Error> {
         let ours = new.refund.to_string();
         let mut query = vec![
             ("payment_intent", new.attempt.provider_payment_id.clone()),
             ("limit", client::PAGE_ITEMS.to_string()),
         ];
         for _ in 0..MAX_REFUND_PAGES {
-            let page: List<StripeRefund> = self.client.get(&REFUNDS, &query).await?;
+            let page: List<Refund> = self.client.get(&REFUNDS, &query).await?;
             let last = page.data.last().map(|refund| refund.id.clone());
             let found = page.data.into_iter().find(|it| it.metadata.get(metadata::REFUND) == Some(&ours));
             match (found, last) {
@@ -181,7 +184,7 @@ impl Provider for Stripe {
         }
     }
 
-    async fn refund(&self, new: &NewRefund) -> Result<Refund, Error> {
+    async fn refund(&self, new: &NewRefund) -> Result<RefundReport, Error> {
         // Stripe takes no currency here: an amount of another one would be read as the payment's.
         if new.money.currency != new.captured.currency {
             let detail = "a refund has the currency of its payment".to_owned();
@@ -189,7 +192,7 @@ impl Provider for Stripe {
         }
         let (amount, _) = amount::to_stripe(new.money)?;
         if let Some(made) = self.refund_made(new).await? {
-            return made.refund();
+            return made.report();
         }
         let form = [
             ("payment_intent", new.attempt.provider_payment_id.clone()),
@@ -200,16 +203,21 @@ impl Provider for Stripe {
             // Stripe's own `reason` knows three words only.
             ("metadata[reason]", new.reason.clone()),
         ];
-        let made: StripeRefund = self.client.post(&REFUNDS, &form, &new.refund.to_string()).await?;
-        made.refund()
+        let made: Refund = self.client.post(&REFUNDS, &form, &new.refund.to_string()).await?;
+        made.report()
     }
 
-    async fn look_up_refund(&self, refund: &RefundRef) -> Result<Refund, Error> {
+    async fn look_up_refund(&self, refund: &RefundRef) -> Result<RefundReport, Error> {
         let id = types::path_id(&refund.provider_refund_id)?;
-        self.client.get::<StripeRefund>(&["v1", "refunds", id], &[]).await?.refund()
+        self.client.get::<Refund>(&["v1", "refunds", id], &[]).await?.report()
     }
 
-    fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError> {
+    fn webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<ProviderEvent, WebhookError> {
         signature::verify(&self.webhook_secrets, headers, body, now.as_second())
             .map_err(|reason| WebhookError::NotGenuine(reason.to_owned()))?;
         webhook::read(body).map_err(WebhookError::Malformed)

@@ -2,6 +2,7 @@
 
 use domain::{
     OrderId, Timestamp,
+    payment::RefundState,
     statement::{LineKind, Statement, StatementLine, UnreadableLine},
 };
 use serde::{Deserialize, de::DeserializeOwned};
@@ -10,7 +11,7 @@ use serde_json::Value;
 use super::amount;
 use super::client::{Client, PAGE_ITEMS, parameter_unknown};
 use super::types::{Charge, Dispute, List, Refund, unreadable};
-use crate::{Error, RefundState};
+use crate::Error;
 
 const PATH: [&str; 2] = ["v1", "balance_transactions"];
 /// 50,000 lines, then the caller is to ask for less at once.
@@ -116,14 +117,14 @@ fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
         return Ok(None);
     }
     let order = refund.order();
-    let Ok(refund) = refund.refund() else { return unless_ours(order) };
+    let Ok(refund) = refund.report() else { return unless_ours(order) };
     // Booked, and booked back by a `refund_failure` since.
     if refund.state == RefundState::Failed {
         return Ok(None);
     }
     let fee = fee(line.fee, &line.currency, refund.money.currency.code());
     let kind = LineKind::Refunded { refund: refund.refund, provider_refund_id: refund.provider_refund_id };
-    let (provider_payment_id, money) = (refund.provider_payment_id, refund.money);
+    let (provider_payment_id, money) = (refund.payment_id, refund.money);
     Ok(Some(StatementLine { kind, provider_payment_id, order, money, fee, at }))
 }
 
@@ -138,7 +139,7 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
         return Ok(None);
     }
     let order = dispute.order();
-    let Ok(dispute) = dispute.dispute() else { return unless_ours(order) };
+    let Ok(dispute) = dispute.report() else { return unless_ours(order) };
     let money = dispute.money;
     let fee = fee(line.fee, &line.currency, money.currency.code());
     let kind = LineKind::Disputed {
@@ -147,7 +148,7 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
         state: dispute.state,
         state_text: dispute.state_text,
     };
-    let provider_payment_id = dispute.provider_payment_id;
+    let provider_payment_id = dispute.payment_id;
     Ok(Some(StatementLine { kind, provider_payment_id, order, money, fee, at }))
 }
 

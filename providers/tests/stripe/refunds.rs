@@ -1,8 +1,8 @@
 //! Money back, and the books.
 
-use domain::statement::LineKind;
+use domain::{payment::RefundState, statement::LineKind};
 use http::Method;
-use providers::{Error, RefundRef, RefundState};
+use providers::{Error, RefundRef};
 
 use super::*;
 
@@ -15,7 +15,7 @@ async fn refunds_in_full_and_in_part_are_made_and_looked_up() {
         let made = it.stripe.refund(&refund).await.expect("refunded");
         assert_eq!((made.refund, made.state), (Some(refund.refund), RefundState::Succeeded));
         assert_eq!(made.money, euros(amount));
-        assert_eq!(made.provider_payment_id, attempt.provider_payment_id);
+        assert_eq!(made.payment_id, attempt.provider_payment_id);
         let by_id = RefundRef { refund: None, provider_refund_id: made.provider_refund_id.clone() };
         assert_eq!(it.stripe.look_up_refund(&by_id).await.expect("known"), made);
     }

@@ -4,32 +4,15 @@
 
 use domain::{
     ChangeId, Timestamp,
-    change::{Answer, Kind, Request},
+    change::{Answer, ChangeOutcome, Changed, Request},
     event::OrderEvent,
     order::{CloseReason, Status},
     policy::CancelPaid,
     stay::Stay,
 };
 
-use super::{Change as Enter, Closed, Locked, close, extend, set_status, stay};
+use super::{Change as Enter, Locked, close, extend, set_status, stay};
 use crate::{Error, Result, Tx, changes, check_ins, order_events, refunds, returns, stock::End};
-
-/// What the order's workflow has to know of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Changed {
-    /// The order came to its end, by this step or an earlier run of it.
-    Ended(Kind, Status),
-    Extended {
-        payment_due_at: Timestamp,
-        reminders_at: Vec<Timestamp>,
-    },
-    /// Whoever asked has the answer; the order is as it was.
-    Refused,
-    /// Not decided yet: an attempt to pay is not closed at its provider.
-    AttemptsOpen,
-    /// Another code for the check-in was drawn.
-    NewCheckInCode,
-}
 
 /// A change to be decided, or decided before.
 pub(super) struct PendingChange<'a> {
@@ -65,10 +48,10 @@ pub(super) async fn decide(
             Changed::Extended { payment_due_at: due, reminders_at }
         }
         (Request::Fulfil | Request::CheckIn { .. }, Answer::Done) => {
-            Changed::Ended(change.request.kind(), Status::Completed)
+            Changed::Ended { change: change.request.kind(), status: Status::Completed }
         }
         (Request::Cancel { .. } | Request::EndRefunded, Answer::Done) => {
-            Changed::Ended(change.request.kind(), Status::Cancelled)
+            Changed::Ended { change: change.request.kind(), status: Status::Cancelled }
         }
         (Request::NewCheckInCode, Answer::Done) => Changed::NewCheckInCode,
         _ => Changed::Refused,
@@ -107,14 +90,14 @@ async fn make(tx: &mut Tx, ends: &mut Vec<End>, pending: &PendingChange<'_>) -> 
     }
 }
 
-fn answer(closed: Closed, order: &Locked) -> Result<Option<Answer>> {
-    match closed {
-        Closed::Done => Ok(Some(Answer::Done)),
-        Closed::NotDue(at) => Ok(Some(Answer::NotYet(at))),
-        Closed::Refused(status) => Ok(Some(Answer::WrongStatus(status))),
-        Closed::Refunded => Ok(Some(Answer::Refunded)),
-        Closed::AttemptsOpen if order.status == Status::AwaitingPayment => Ok(None),
-        Closed::AttemptsOpen => Err(Error::corrupt("an order that is paid waits for attempts")),
+fn answer(outcome: ChangeOutcome, order: &Locked) -> Result<Option<Answer>> {
+    match outcome {
+        ChangeOutcome::Done => Ok(Some(Answer::Done)),
+        ChangeOutcome::NotDue(at) => Ok(Some(Answer::NotYet(at))),
+        ChangeOutcome::Refused(status) => Ok(Some(Answer::WrongStatus(status))),
+        ChangeOutcome::Refunded => Ok(Some(Answer::Refunded)),
+        ChangeOutcome::AttemptsOpen if order.status == Status::AwaitingPayment => Ok(None),
+        ChangeOutcome::AttemptsOpen => Err(Error::corrupt("an order that is paid waits for attempts")),
     }
 }
 

@@ -169,11 +169,9 @@ impl Update<'_> {
         match (self.facts.exception(kind, subject), money) {
             (None, None) => Ok(None),
             (None, Some(money)) => {
-                let PaymentRef { provider, provider_payment_id, payment, order } = *self.payment;
-                let (captured, part) = (self.facts.captured, &subject.to_string());
-                let subject = Some(subject);
-                let about =
-                    About { order, payment, provider, provider_payment_id, money, captured, part, subject };
+                let (payment, captured) = (*self.payment, self.facts.captured);
+                let (part, subject) = (&subject.to_string(), Some(subject));
+                let about = About { payment, money, captured, part, subject };
                 exceptions::raise(tx, kind, &about, self.at).await
             }
             (Some(it), None) => {

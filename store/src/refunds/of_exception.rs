@@ -33,7 +33,7 @@ pub(crate) async fn refund_exception_by_rule(
         exception: Some(exception),
         captured: about.captured,
         source: RefundSource::Rule,
-        ..NewRefund::new(about.payment_ref(), money, why.as_str())
+        ..NewRefund::new(about.payment, money, why.as_str())
     };
     request_one(tx, &new, at).await.map(|_| ())
 }

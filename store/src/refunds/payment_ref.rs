@@ -1,6 +1,6 @@
 //! A provider's payment: which of ours it is, and who may act on what is told of it.
 
-use domain::{OrderId, PaymentId};
+use domain::{OrderId, PaymentId, event::ReceivedMoney, money::Money};
 
 use crate::{Result, Tx, orders};
 
@@ -12,6 +12,13 @@ pub(crate) struct PaymentRef<'a> {
     /// None: money for no order of ours, or not known yet.
     pub payment: Option<PaymentId>,
     pub order: Option<OrderId>,
+}
+
+impl PaymentRef<'_> {
+    /// So much of it, as events tell.
+    pub fn received(&self, money: Money) -> ReceivedMoney {
+        ReceivedMoney::new(self.provider, self.provider_payment_id, money)
+    }
 }
 
 /// Which of our payments a provider's is, its order locked; none if it is not captured (yet), as far as we know.

@@ -9,7 +9,9 @@ use domain::{
     payment::{RefundReport, RefundSource, RefundState},
 };
 
-use super::{NewRefund, Refund, find_payment, insert, lock_payment, query_refunds, update_attribution};
+use super::{
+    NewRefund, PaymentRef, Refund, find_payment, insert, lock_payment, query_refunds, update_attribution,
+};
 use crate::{
     Db, Error, Result, Tx,
     exceptions::{self, About, Subject},
@@ -156,10 +158,11 @@ async fn contradicts(tx: &mut Tx, asked: &Refund, seen: &RefundReport) -> Result
 /// Told once, and not taken up. The exception is about no money: that is where it was.
 async fn raise_contradiction(tx: &mut Tx, asked: &Refund, seen: &RefundReport, at: Timestamp) -> Result<()> {
     let about = About {
-        order: asked.order_id,
-        payment: asked.payment_id,
-        provider: &seen.provider,
-        provider_payment_id: &seen.payment_id,
+        payment: PaymentRef {
+            provider: &seen.provider,
+            provider_payment_id: &seen.payment_id,
+            ..asked.payment_ref()
+        },
         money: Money::new(0, asked.currency),
         captured: asked.captured,
         part: &format!("{}/{}", seen.provider_refund_id, asked.id),
