@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
-    Date, Invalid, Invalids, RefundId, Timestamp, money,
+    Date, Invalid, Invalids, Timestamp, money,
     order::MAX_LINES,
     payment::{RefundSource, RefundState},
     returns::{Part, runs},
@@ -64,14 +64,8 @@ struct RefundDocument {
 }
 
 impl RefundDocument {
-    /// `of_order`: those among which the others of the same request are.
-    fn new(refund: Refund, of_order: &[(RefundId, Option<RefundId>)]) -> Self {
-        let request = |id: RefundId, also_of: Option<RefundId>| also_of.unwrap_or(id);
-        let mine = request(refund.id, refund.also_of);
-        let others =
-            of_order.iter().filter(|(id, also_of)| *id != refund.id && request(*id, *also_of) == mine);
-        let mut also: Vec<String> = others.map(|(id, _)| id.to_string()).collect();
-        also.sort_unstable();
+    /// `also`: the other refunds of the same request.
+    fn new(refund: Refund, also: Vec<String>) -> Self {
         Self {
             also,
             object: "refund",
@@ -237,7 +231,15 @@ async fn list(
     Ok(axum::Json(List::whole(documents(refunds))))
 }
 
+/// Refunds, each with the others of its request that are among them.
 fn documents(refunds: Vec<Refund>) -> Vec<RefundDocument> {
-    let ids: Vec<_> = refunds.iter().map(|refund| (refund.id, refund.also_of)).collect();
-    refunds.into_iter().map(|refund| RefundDocument::new(refund, &ids)).collect()
+    let first_of = |refund: &Refund| refund.also_of.unwrap_or(refund.id);
+    let all: Vec<_> = refunds.iter().map(|refund| (refund.id, first_of(refund))).collect();
+    let document = |refund: Refund| {
+        let others = all.iter().filter(|(id, first)| *id != refund.id && *first == first_of(&refund));
+        let mut also: Vec<String> = others.map(|(id, _)| id.to_string()).collect();
+        also.sort_unstable();
+        RefundDocument::new(refund, also)
+    };
+    refunds.into_iter().map(document).collect()
 }

@@ -129,6 +129,14 @@ text_enum! {
     }
 }
 
+impl DisputeState {
+    /// Whether a provider may say this of a dispute that was so before. One that has ended opens no more, though
+    /// its end may be told otherwise later.
+    pub const fn may_become(self, next: Self) -> bool {
+        matches!(self, Self::Open) || !matches!(next, Self::Open)
+    }
+}
+
 /// What money does for an order that awaits payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {

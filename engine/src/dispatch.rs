@@ -174,7 +174,7 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
         Notice::Payment { order: Some(order), report } => hand_over_payment(db, engine, *order, report).await,
         Notice::Payment { order: None, report } => raise_unknown_order(db, None, report).await,
         Notice::Refund { report, .. } => {
-            if let Some(end) = refunds::report(db, report, Timestamp::now()).await? {
+            if let Some(end) = refunds::record_event(db, report, Timestamp::now()).await? {
                 telemetry::metrics().refunds.with_label_values(&[&report.provider, end.as_str()]).inc();
             }
             let Some(refund) = report.refund else { return Ok(()) };
@@ -182,7 +182,7 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
             engine.tell_refund(refund).await.map_err(|error| store::Error::Engine(error.to_string()))
         }
         Notice::Dispute(report) => {
-            if let Some(state) = disputes::report(db, report, Timestamp::now()).await? {
+            if let Some(state) = disputes::record_event(db, report, Timestamp::now()).await? {
                 telemetry::metrics()
                     .exceptions
                     .with_label_values(&[exception::Kind::Disputed.as_str()])

@@ -19,8 +19,9 @@ use domain::{
     Invalid, OrderId, PaymentId, RefundId, Timestamp,
     collect::Collects,
     money::{Currency, Money},
-    payment::{DisputeReport, RefundReport},
+    payment::RefundReport,
     provider_event::ProviderEvent,
+    statement::Statement,
 };
 use http::HeaderMap;
 use serde_json::Value;
@@ -161,51 +162,6 @@ impl Envelope {
         rest(&body, &mut envelope);
         envelope
     }
-}
-
-/// A provider's statement of some time.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Statement {
-    pub lines: Vec<StatementLine>,
-    /// Lines that may be about our money. One that nobody can read does not keep us from reading the others.
-    pub unreadable: Vec<Unreadable>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
-    /// The same whenever the line is read.
-    pub reference: String,
-    /// What the provider names, if that can be read.
-    pub order: Option<OrderId>,
-    pub why: String,
-}
-
-/// One line of a provider's statement.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StatementLine {
-    pub kind: StatementLineKind,
-    /// What the provider names, if that is an order's id at all.
-    pub order: Option<OrderId>,
-    pub money: Money,
-    /// What the provider kept of it, in the same minor units, if it says.
-    pub fee: Option<i64>,
-    pub at: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum StatementLineKind {
-    Captured {
-        provider_payment_id: String,
-    },
-    Refunded {
-        refund: Option<RefundId>,
-        provider_refund_id: String,
-        provider_payment_id: String,
-    },
-    /// Money that a dispute took away; the dispute as it is by now.
-    Disputed(DisputeReport),
-    /// What a dispute that was won gave back.
-    DisputeReversed(DisputeReport),
 }
 
 /// Why a provider did not do as asked.

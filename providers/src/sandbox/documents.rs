@@ -3,12 +3,13 @@
 use domain::{
     Timestamp,
     money::{self, Currency, Money},
-    payment::{DisputeReport, DisputeState, RefundReport, RefundState},
+    payment::{DisputeState, RefundReport, RefundState},
+    statement::{LineKind, StatementLine},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{NAME, PaidDirectly};
-use crate::{Attempt, AttemptState, StatementLine, StatementLineKind};
+use crate::{Attempt, AttemptState};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PaymentDocument {
@@ -18,8 +19,7 @@ pub(super) struct PaymentDocument {
     currency: Currency,
     state: PaymentState,
     captured: Option<Captured>,
-    /// Not in a refusal.
-    pub pay_url: Option<String>,
+    pub pay_url: String,
 }
 
 /// An amount, as far as we take any.
@@ -126,30 +126,28 @@ enum MovementType {
 impl From<MovementDocument> for StatementLine {
     fn from(movement: MovementDocument) -> Self {
         let money = Money::new(movement.amount, movement.currency);
-        let provider_payment_id = movement.payment_id;
-        let dispute = |provider_dispute_id, payment_id, or: DisputeState| {
+        let dispute = |is_reversal, provider_dispute_id, or: DisputeState| {
             let state = movement.state.unwrap_or(or);
-            let (provider, event_id) = (NAME.to_owned(), String::new());
             let state_text = state.as_str().to_owned();
-            DisputeReport { provider, event_id, provider_dispute_id, payment_id, state, state_text, money }
+            LineKind::Disputed { is_reversal, provider_dispute_id, state, state_text }
         };
         let kind = match movement.r#type {
-            MovementType::Captured => StatementLineKind::Captured { provider_payment_id },
-            MovementType::Refunded => StatementLineKind::Refunded {
+            MovementType::Captured => LineKind::Captured,
+            MovementType::Refunded => LineKind::Refunded {
                 refund: movement.refund_id.and_then(|id| id.parse().ok()),
                 provider_refund_id: movement.id,
-                provider_payment_id,
             },
-            MovementType::Disputed => {
-                StatementLineKind::Disputed(dispute(movement.id, provider_payment_id, DisputeState::Open))
-            }
-            MovementType::DisputeReversed => StatementLineKind::DisputeReversed(dispute(
-                movement.id,
-                provider_payment_id,
-                DisputeState::Won,
-            )),
+            MovementType::Disputed => dispute(false, movement.id, DisputeState::Open),
+            MovementType::DisputeReversed => dispute(true, movement.id, DisputeState::Won),
         };
-        Self { kind, order: movement.order_id.parse().ok(), money, fee: movement.fee, at: movement.at }
+        Self {
+            kind,
+            provider_payment_id: movement.payment_id,
+            order: movement.order_id.parse().ok(),
+            money,
+            fee: movement.fee,
+            at: movement.at,
+        }
     }
 }
 

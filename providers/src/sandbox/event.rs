@@ -1,12 +1,12 @@
 //! A webhook's body: `{type, data}`. Types we do not know are kept for a version of us that does.
 
-use ::http::HeaderMap;
 use domain::{
     Invalid, Timestamp,
     money::{Currency, Money},
     payment::{DisputeReport, DisputeState, Outcome, PaymentReport, RefundReport, RefundState},
     provider_event::{Notice, ProviderEvent},
 };
+use http::HeaderMap;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 

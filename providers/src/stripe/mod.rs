@@ -19,6 +19,7 @@ use std::fmt;
 use async_trait::async_trait;
 use domain::{
     Timestamp, collect::Collects, money::Currency, payment::RefundReport, provider_event::ProviderEvent,
+    statement::Statement,
 };
 use http::HeaderMap;
 use serde_json::json;
@@ -28,13 +29,15 @@ use self::client::Client;
 use self::types::{List, PaymentIntent, Refund, metadata};
 use crate::{
     Attempt, AttemptRef, AttemptState, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef,
-    Statement, WebhookError, not_possible,
+    WebhookError, not_possible,
 };
 
 /// Where Stripe itself answers.
 pub const BASE_URL: &str = "https://api.stripe.com";
 
 const NAME: &str = "stripe";
+const PAYMENT_INTENTS: [&str; 2] = ["v1", "payment_intents"];
+const REFUNDS: [&str; 2] = ["v1", "refunds"];
 /// As many pages of 100 refunds of one payment are looked through.
 const MAX_REFUND_PAGES: usize = 10;
 
@@ -92,7 +95,7 @@ impl Stripe {
 
     async fn intent(&self, id: &str) -> Result<PaymentIntent, Error> {
         let expand = [("expand[]", "latest_charge.balance_transaction".to_owned())];
-        self.client.get(&format!("/v1/payment_intents/{}", types::path_id(id)?), &expand).await
+        self.client.get(&["v1", "payment_intents", types::path_id(id)?], &expand).await
     }
 
     /// The refund that carries our id, if it was made before.
@@ -103,7 +106,7 @@ impl Stripe {
             ("limit", client::PAGE_ITEMS.to_string()),
         ];
         for _ in 0..MAX_REFUND_PAGES {
-            let page: List<Refund> = self.client.get("/v1/refunds", &query).await?;
+            let page: List<Refund> = self.client.get(&REFUNDS, &query).await?;
             let last = page.data.last().map(|refund| refund.id.clone());
             let found = page.data.into_iter().find(|it| it.metadata.get(metadata::REFUND) == Some(&ours));
             match (found, last) {
@@ -140,11 +143,11 @@ impl Provider for Stripe {
             ("description", new.description.clone()),
         ];
         let key = new.payment.to_string();
-        let mut answer = self.client.post("/v1/payment_intents", &form, &key).await;
+        let mut answer = self.client.post(&PAYMENT_INTENTS, &form, &key).await;
         if client::parameter_unknown(&answer) {
             // Simulators do not know them all; this one is for people's eyes only.
             form.retain(|(name, _)| *name != "description");
-            answer = self.client.post("/v1/payment_intents", &form, &key).await;
+            answer = self.client.post(&PAYMENT_INTENTS, &form, &key).await;
         }
         let intent: PaymentIntent = answer?;
         let client_secret = intent
@@ -167,7 +170,7 @@ impl Provider for Stripe {
         // A new key each time: Stripe would repeat a refusal for 24 hours, also when a payment that was
         // `processing` has failed since. What is cancelled cannot be cancelled twice.
         let key = format!("cancel-{}-{}", attempt.payment, Uuid::now_v7());
-        let cancelled = self.client.post(&format!("/v1/payment_intents/{id}/cancel"), &[], &key).await;
+        let cancelled = self.client.post(&["v1", "payment_intents", id, "cancel"], &[], &key).await;
         let intent: PaymentIntent = match cancelled {
             Err(Error::Refused { .. }) => self.intent(id).await?,
             answer => answer?,
@@ -200,13 +203,13 @@ impl Provider for Stripe {
             // Stripe's own `reason` knows three words only.
             ("metadata[reason]", new.reason.clone()),
         ];
-        let made: Refund = self.client.post("/v1/refunds", &form, &new.refund.to_string()).await?;
+        let made: Refund = self.client.post(&REFUNDS, &form, &new.refund.to_string()).await?;
         made.report()
     }
 
     async fn look_up_refund(&self, refund: &RefundRef) -> Result<RefundReport, Error> {
         let id = types::path_id(&refund.provider_refund_id)?;
-        self.client.get::<Refund>(&format!("/v1/refunds/{id}"), &[]).await?.report()
+        self.client.get::<Refund>(&["v1", "refunds", id], &[]).await?.report()
     }
 
     fn webhook(

@@ -35,14 +35,15 @@ mod webhook;
 use async_trait::async_trait;
 use domain::{
     Timestamp, collect::Collects, money::Currency, payment::RefundReport, provider_event::ProviderEvent,
+    statement::Statement,
 };
 use http::HeaderMap;
 
 pub use config::{Config, ConfigError, Method};
 
 use crate::{
-    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef, Statement,
-    WebhookError, not_possible,
+    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef, WebhookError,
+    not_possible,
 };
 use client::Client;
 use keys::ResourceKey;

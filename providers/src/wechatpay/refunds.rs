@@ -5,11 +5,10 @@ use serde::Serialize;
 
 use super::{
     CURRENCY, WechatPay,
-    client::unavailable,
     payments::{checked, cut, refuse},
     types::RefundAnswer,
 };
-use crate::{Error, NewRefund};
+use crate::{Error, NewRefund, client::unavailable};
 
 /// WeChat Pay's limit for what the payer reads.
 const MAX_REASON_BYTES: usize = 80;

@@ -67,7 +67,7 @@ async fn make(tx: &mut Tx, ends: &mut Vec<End>, pending: &PendingChange<'_>) -> 
     match &change.request {
         Request::Cancel { reason, .. } if order.status == Status::Paid => {
             cancel_paid(tx, order, reason, at).await?;
-            refunds::give_back_all(tx, order.id, reason, at).await?;
+            refunds::refund_all(tx, order.id, reason, at).await?;
             Ok(Some(Answer::Done))
         }
         Request::Cancel { reason, .. } => {

@@ -17,7 +17,7 @@ use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
     inbox, order_events, payments,
-    refunds::Whose,
+    refunds::PaymentRef,
     retry::retry,
     returns,
     stock::End,
@@ -77,7 +77,7 @@ async fn attempts_closed(tx: &mut Tx, order: &Locked, unclear: bool, at: Timesta
     if unclear {
         for payment in payments::give_up(tx, order.id, at).await? {
             let about = About {
-                whose: Whose {
+                payment: PaymentRef {
                     provider: &payment.provider,
                     provider_payment_id: payment.provider_payment_id.as_deref().unwrap_or_default(),
                     payment: Some(payment.id),
@@ -86,6 +86,7 @@ async fn attempts_closed(tx: &mut Tx, order: &Locked, unclear: bool, at: Timesta
                 money: Money::new(0, order.currency), // none that we know of
                 captured: 0,
                 part: &payment.id.to_string(),
+                subject: None,
             };
             exceptions::raise(tx, exception::Kind::AttemptUncertain, &about, at).await?;
         }

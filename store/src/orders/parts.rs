@@ -14,9 +14,9 @@ use domain::{
 use super::{Locked, lock, pay};
 use crate::{
     Error, Result, Tx,
-    exceptions::{self, About, Exception},
+    exceptions::{self, About, Exception, Subject},
     inbox, order_events, payments,
-    refunds::{self, Whose},
+    refunds::{self, PaymentRef},
     stock::{self, End},
 };
 
@@ -36,7 +36,7 @@ pub(super) async fn count(
     )
     .execute(&mut **tx)
     .await?;
-    append_entry(tx, order, about.whose.received(about.money), at).await
+    append_entry(tx, order, about.payment.received(about.money), at).await
 }
 
 /// Pays an order with money that covers all that is due. What it brings beyond that is an exception.
@@ -51,7 +51,7 @@ pub(super) async fn complete(
     let due = order.due();
     payments::apply_more(tx, payment, due.amount).await?;
     if due.amount != order.total {
-        append_entry(tx, order, about.whose.received(due), at).await?;
+        append_entry(tx, order, about.payment.received(due), at).await?;
     }
     pay::pay(tx, ends, &[(order, at)]).await?;
     let excess = Money::new(about.money.amount - due.amount, order.currency);
@@ -101,7 +101,7 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
     for part in parts {
         payments::apply(tx, part.id, 0, None).await?;
         let about = About {
-            whose: Whose {
+            payment: PaymentRef {
                 provider: &part.provider,
                 provider_payment_id: &part.provider_payment_id,
                 payment: Some(part.id),
@@ -110,6 +110,7 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
             money: Money::new(part.applied, order.currency),
             captured: part.amount,
             part: "",
+            subject: None,
         };
         pay::follow(tx, ends, order, exception::Kind::OrderClosed, &about, at).await?;
     }
@@ -120,9 +121,14 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
 /// awaits payment: it does not count any more, and is an exception. What is only on its way or in dispute
 /// counts, as it does of an order that is paid: it may yet stay, and an order's end is not to depend on which
 /// is told first. Whether there was anything.
-pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at: Timestamp) -> Result<bool> {
+pub(crate) async fn take_back(
+    tx: &mut Tx,
+    order: OrderId,
+    of: &PaymentRef<'_>,
+    at: Timestamp,
+) -> Result<bool> {
     let order = lock(tx, order).await?;
-    let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
+    let (Some(payment), true) = (of.payment, order.parts_paid > 0) else { return Ok(false) };
     let taken = sqlx::query_as!(
         Taken,
         r#"SELECT id AS "refund?: RefundId", NULL::uuid AS "dispute?: DisputeId", own AS "own!" FROM refunds
@@ -135,7 +141,7 @@ pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at
     .fetch_all(&mut **tx)
     .await?;
     for taken in &taken {
-        take(tx, &order, payment, whose, taken, at).await?;
+        take(tx, &order, payment, of, taken, at).await?;
     }
     Ok(!taken.is_empty())
 }
@@ -153,7 +159,7 @@ async fn take(
     tx: &mut Tx,
     order: &Locked,
     payment: PaymentId,
-    whose: &Whose<'_>,
+    of: &PaymentRef<'_>,
     taken: &Taken,
     at: Timestamp,
 ) -> Result<()> {
@@ -169,19 +175,13 @@ async fn take(
         .execute(&mut **tx)
         .await?;
     let about = About {
-        whose: *whose,
+        payment: *of,
         money: Money::new(taken.own, order.currency),
         captured: before.amount,
         part: &format!("gone-{}", before.told), // how many there are only grows
+        subject: Subject::of(taken.refund, taken.dispute),
     };
-    let Some(raised) = exceptions::raise(tx, exception::Kind::WrongAmount, &about, at).await? else {
-        return Ok(());
-    };
-    match (taken.refund, taken.dispute) {
-        (Some(refund), _) => exceptions::note_refund(tx, raised.0, refund).await,
-        (None, Some(dispute)) => exceptions::note_dispute(tx, raised.0, dispute).await,
-        (None, None) => Ok(()),
-    }
+    exceptions::raise(tx, exception::Kind::WrongAmount, &about, at).await.map(|_| ())
 }
 
 /// What came of applying money.
@@ -205,7 +205,7 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
     ) else {
         return Err(not_applicable("The money is for no order that we know.", None));
     };
-    let whose = Whose { provider, provider_payment_id, payment: Some(payment), order: Some(order) };
+    let of = PaymentRef { provider, provider_payment_id, payment: Some(payment), order: Some(order) };
     let order = lock(tx, order).await?;
     let captured = payments::captured(tx, payment).await?;
     check(&order, exception, captured.currency, at)?;
@@ -214,7 +214,7 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
         return Err(not_applicable(why, Some(order.status)));
     }
     let money = Money::new(exception.amount, order.currency);
-    let about = About { captured: captured.amount, ..About::all(whose, money) };
+    let about = About { captured: captured.amount, ..About::all(of, money) };
     let paid = match money.amount < order.due().amount {
         true => {
             count(tx, &order, payment, &about, at).await?;

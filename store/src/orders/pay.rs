@@ -21,7 +21,7 @@ use crate::{
     inbox,
     order_events::{self, New},
     payments,
-    refunds::{self, Whose},
+    refunds::{self, PaymentRef},
     retry::retry,
     stock::End,
 };
@@ -39,13 +39,13 @@ impl Capture<'_> {
         self.report.outcome == Outcome::Succeeded && judge(self) == Ok(Fit::Pays { excess: 0 })
     }
 
-    fn whose(&self, payment: Option<PaymentId>) -> Whose<'_> {
+    fn payment_ref(&self, payment: Option<PaymentId>) -> PaymentRef<'_> {
         let PaymentReport { provider, payment_id, .. } = self.report;
-        Whose { provider, provider_payment_id: payment_id, payment, order: Some(self.order.id) }
+        PaymentRef { provider, provider_payment_id: payment_id, payment, order: Some(self.order.id) }
     }
 
     fn received(&self) -> ReceivedMoney {
-        self.whose(None).received(self.report.money)
+        self.payment_ref(None).received(self.report.money)
     }
 
     fn received_event(&self) -> New<&Locked> {
@@ -128,7 +128,7 @@ async fn receive(
 ) -> Result<Settled> {
     let Capture { order, report, at } = *capture;
     order_events::append_all(tx, &[capture.received_event()]).await?;
-    let about = About::all(capture.whose(Some(payment)), report.money);
+    let about = About::all(capture.payment_ref(Some(payment)), report.money);
     let settled = match judge_as_received(tx, capture).await? {
         Ok(Fit::Part) => {
             parts::count(tx, order, payment, &about, at).await?;
@@ -187,12 +187,12 @@ pub(super) async fn follow(
         return Ok(Settled::Reinstated(successor));
     }
     let raised = exceptions::raise(tx, mismatch, about, at).await?;
-    let Whose { provider, provider_payment_id, .. } = about.whose;
+    let PaymentRef { provider, provider_payment_id, .. } = about.payment;
     refunds::match_early_refunds(tx, &[(provider, provider_payment_id, at)]).await?;
     // A part of an order that ends may be on its way back, or in dispute: that does not go back once more.
-    refunds::rebalance(tx, &about.whose, at).await?;
+    refunds::update_attribution(tx, &about.payment, at).await?;
     if let (Some(raised), Resolution::Refund | Resolution::Reinstate) = (raised, resolution) {
-        refunds::by_rule(tx, raised.0, about, mismatch, at).await?;
+        refunds::refund_exception_by_rule(tx, raised, about, mismatch, at).await?;
     }
     Ok(Settled::Unmatched(mismatch))
 }
@@ -244,12 +244,12 @@ pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp)
 
 pub(crate) async fn unknown_order(tx: &mut Tx, report: &PaymentReport, at: Timestamp) -> Result<()> {
     refunds::lock_payment(tx, &report.provider, &report.payment_id).await?;
-    let whose = Whose {
+    let payment = PaymentRef {
         provider: &report.provider,
         provider_payment_id: &report.payment_id,
         payment: None,
         order: None,
     };
-    exceptions::raise(tx, exception::Kind::UnknownOrder, &About::all(whose, report.money), at).await?;
+    exceptions::raise(tx, exception::Kind::UnknownOrder, &About::all(payment, report.money), at).await?;
     refunds::match_early_refunds(tx, &[(&report.provider, &report.payment_id, at)]).await
 }
