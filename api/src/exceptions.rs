@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use domain::{
-    ExceptionId, Invalid, Invalids, OrderId, Timestamp,
+    ExceptionId, Invalid, Timestamp,
     exception::{self, Kind, ResolvedBy},
     money::Currency,
     payment::Action,
@@ -16,11 +16,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
+    app::App,
+    clock::now,
+    error::{Problem, ProblemDocument},
     extract::Json,
-    list::{self, List},
-    now,
+    list::{self, List, Parameters},
     query::Query,
 };
 
@@ -67,9 +67,7 @@ struct ExceptionDocument {
     /// there).
     #[schema(value_type = Option<String>)]
     resolved_by: Option<ResolvedBy>,
-    #[schema(value_type = String, format = DateTime)]
     raised_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
     resolved_at: Option<Timestamp>,
 }
 
@@ -137,19 +135,12 @@ async fn list(
     State(app): State<App>,
     Query(query): Query<ListExceptions>,
 ) -> Result<axum::Json<List<ExceptionDocument>>, Problem> {
-    let mut invalids = Invalids::default();
-    let limit = invalids.check(list::limit(query.limit.as_deref())).unwrap_or_default();
-    let state = query.state.as_deref().and_then(|state| invalids.check(exception::State::parse(state)));
-    let order = query.order.as_deref().and_then(|text| {
-        invalids.check(text.parse::<OrderId>().map_err(|_| Invalid::new("order", "must be an order id")))
-    });
-    let before = query.starting_after.as_deref().and_then(|text| {
-        let bad = |_| Invalid::new("starting_after", "must be an exception id or a next_cursor");
-        invalids.check(text.parse::<ExceptionId>().map_err(bad))
-    });
-    if !invalids.is_empty() {
-        return Err(invalids.into_vec().into());
-    }
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let state = parameters.optional(query.state, exception::State::parse);
+    let order = parameters.optional(query.order, list::order_id);
+    let before = parameters.optional(query.starting_after, list::cursor("an exception id"));
+    parameters.finish()?;
     let found = exceptions::list(&app.db, state, order, before, limit + 1).await?;
     let documents = found.into_iter().map(ExceptionDocument::from).collect();
     Ok(axum::Json(List::page(documents, limit, |exception| exception.id.clone())))
@@ -200,8 +191,7 @@ async fn resolve(
     }
 }
 
-/// What was applied is on record; the order's workflow, which sends the mails, hears of it behind the
-/// answer's back.
+/// What was applied is on record; the order's workflow, which sends the mails, hears of it after the response.
 fn tell(app: &App, applied: Applied) {
     if let Some(status) = applied.paid {
         telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();

@@ -1,9 +1,6 @@
 //! Stock levels and their adjustment by hand.
 
-use axum::{
-    extract::State,
-    http::{HeaderName, StatusCode},
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
     Invalid, Invalids, stock as rules,
     stock::{ByHand, Level},
@@ -14,18 +11,16 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
-    extract::{IdempotencyKey, Json, SkuPath, idempotency, product_not_found},
-    now,
+    app::App,
+    clock::now,
+    error::{Problem, ProblemDocument},
+    extract::{Json, SkuPath, product_not_found},
+    idempotency::{IdempotencyKey, idempotency, with_replayed},
 };
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(get)).routes(routes!(adjust))
 }
-
-/// Set on answers that repeat an earlier one.
-pub const REPLAYED: (HeaderName, &str) = (HeaderName::from_static("idempotent-replayed"), "true");
 
 /// `available + held = on_hand`, none negative.
 #[derive(Serialize, ToSchema)]
@@ -88,7 +83,7 @@ async fn adjust(
     sku: SkuPath,
     key: IdempotencyKey,
     Json(request): Json<Adjustment>,
-) -> Result<axum::response::Response, Problem> {
+) -> Result<Response, Problem> {
     let sku = sku.existing()?;
     let reason = parse(&request)?;
     let idempotency = key.0.map(|key| idempotency(key, &(&sku, &request)));
@@ -117,14 +112,5 @@ fn unknown_sku(error: store::Error) -> Problem {
     match error {
         store::Error::NotFound => product_not_found(),
         other => other.into(),
-    }
-}
-
-/// Marks an answer that repeats an earlier one.
-pub fn with_replayed(replayed: bool, answer: impl axum::response::IntoResponse) -> axum::response::Response {
-    use axum::response::IntoResponse as _;
-    match replayed {
-        true => ([REPLAYED], answer).into_response(),
-        false => answer.into_response(),
     }
 }

@@ -1,16 +1,16 @@
 //! The stock ledger: every movement, and the balance that it left.
 
 use axum::extract::State;
-use domain::{Invalid, Invalids, MovementId, OrderId, Timestamp, stock::Sku};
+use domain::{Timestamp, stock::Sku};
 use serde::{Deserialize, Serialize};
 use store::ledger::{self, Filter, Movement};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
-    list::{self, List},
+    app::App,
+    error::{Problem, ProblemDocument},
+    list::{self, List, Parameters},
     query::Query,
 };
 
@@ -39,7 +39,6 @@ struct MovementDocument {
     order_id: Option<String>,
     /// Why, of what was received or adjusted.
     reason: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
 }
 
@@ -85,25 +84,15 @@ async fn list(
     State(app): State<App>,
     Query(query): Query<ListMovements>,
 ) -> Result<axum::Json<List<MovementDocument>>, Problem> {
-    let (filter, limit) = parse(&query)?;
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let filter = Filter {
+        sku: parameters.optional(query.sku, Sku::parse_unit),
+        order: parameters.optional(query.order, list::order_id),
+        after: parameters.optional(query.starting_after, list::cursor("a movement id")),
+    };
+    parameters.finish()?;
     let found = ledger::list(&app.db, &filter, limit + 1).await?;
     let documents = found.into_iter().map(MovementDocument::from).collect();
     Ok(axum::Json(List::page(documents, limit, |movement| movement.id.clone())))
-}
-
-fn parse(query: &ListMovements) -> Result<(Filter, i64), Vec<Invalid>> {
-    let mut invalids = Invalids::default();
-    let limit = invalids.check(list::limit(query.limit.as_deref())).unwrap_or_default();
-    let sku = query.sku.as_deref().and_then(|text| invalids.check(Sku::parse_unit(text)));
-    let order = query.order.as_deref().and_then(|text| {
-        invalids.check(text.parse::<OrderId>().map_err(|_| Invalid::new("order", "must be an order id")))
-    });
-    let after = query.starting_after.as_deref().and_then(|text| {
-        let bad = |_| Invalid::new("starting_after", "must be a movement id or a next_cursor");
-        invalids.check(text.parse::<MovementId>().map_err(bad))
-    });
-    match invalids.is_empty() {
-        true => Ok((Filter { sku, order, after }, limit)),
-        false => Err(invalids.into_vec()),
-    }
 }

@@ -15,12 +15,13 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::{ProblemDocument, ReturnDocument},
-    extract::{IdempotencyKey, Json, OrderPath, idempotency},
-    inventory::with_replayed,
+    app::App,
+    clock::now,
+    details::ReturnDocument,
+    error::{Problem, ProblemDocument},
+    extract::{Json, OrderPath},
+    idempotency::{IdempotencyKey, idempotency, with_replayed},
     list::List,
-    now,
     orders::{load, unknown_order},
 };
 
@@ -57,9 +58,7 @@ struct RefundDocument {
     state: RefundState,
     /// The provider's own word for the state.
     state_text: String,
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 

@@ -19,8 +19,8 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
+    app::App,
+    error::{Problem, ProblemDocument},
     extract::{Json, OptionalJson, OrderPath},
     orders::{OrderDocument, load},
 };

@@ -4,7 +4,11 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::meaning::{self, Words};
+use super::{
+    flatten,
+    meaning::{self, Words},
+    timeline,
+};
 
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 const PROBLEM: &str = "#/components/schemas/Problem";
@@ -12,6 +16,7 @@ const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Completes a document that was made from the handlers.
 pub fn complete(mut document: Value) -> Value {
+    flatten::flatten(&mut document);
     let mut words = Map::new();
     let items = document["paths"].as_object_mut().into_iter().flatten();
     for (path, item) in items {
@@ -22,6 +27,7 @@ pub fn complete(mut document: Value) -> Value {
         }
     }
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        timeline::describe_entries(schemas);
         for (name, schema) in schemas.iter_mut() {
             complete_schema(name, schema, &mut words);
         }
@@ -153,7 +159,10 @@ fn complete_schema(name: &str, schema: &mut Value, words: &mut Map<String, Value
         if let (Some(always), "object") = (always(of), property.as_str()) {
             of["const"] = json!(always);
         }
-        describe(of, name, property, words);
+        match of.get("properties") {
+            Some(_) => complete_schema(name, of, words),
+            None => describe(of, name, property, words),
+        }
     }
 }
 

@@ -3,9 +3,7 @@
 //! make types of.
 
 use domain::{
-    change, email,
-    event::EventType,
-    exception,
+    change, email, exception,
     money::{MAX_AMOUNT, MAX_UNIT_PRICE},
     order::{MAX_LINES, PaymentStatus, Status},
     payment::{Action, PaymentState, RefundSource, RefundState},
@@ -40,7 +38,7 @@ pub struct Words {
 
 pub fn words(schema: &str, name: &str) -> Option<Words> {
     let (name, words) = match (schema, name) {
-        ("Order" | "", "status") | ("Problem", "current_status") => ("OrderStatus", Status::WORDS.to_vec()),
+        ("Order" | "", "status") => ("OrderStatus", Status::WORDS.to_vec()),
         ("Order", "payment_status") => ("PaymentStatus", PaymentStatus::WORDS.to_vec()),
         ("Payment", "state") => ("PaymentState", PaymentState::WORDS.to_vec()),
         ("Refund", "state") => ("RefundState", RefundState::WORDS.to_vec()),
@@ -55,7 +53,6 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("Adjustment", "kind") => ("AdjustmentKind", ByHand::WORDS.to_vec()),
         ("Product" | "PutProduct", "kind") => ("ProductKind", product::Kind::WORDS.to_vec()),
         ("ProductEvent", "type") => ("ProductEventType", product::EventKind::WORDS.to_vec()),
-        ("TimelineEntry", "type") => ("OrderEventType", EventType::WORDS.to_vec()),
         (_, "per") => ("ExtraPer", Per::WORDS.to_vec()),
         ("PlacePolicy", "fulfilment") => {
             // What has a stay waits for its guests, whatever was asked for.
@@ -146,10 +143,8 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         ("Movement", "id") => json!({"pattern": "^mov_[0-9]+$"}),
         (_, "currency") => json!({"pattern": "^[A-Z]{3}$"}),
         (_, "payment_window" | "grace" | "free_cancellation" | "duration") => json!({"format": "duration"}),
-        ("", "from" | "to") | (_, "day") | ("Shortage", "night") => json!({"format": "date"}),
-        ("", "placed_from" | "placed_to") | ("Problem", "opens_at" | "closed_at") => {
-            json!({"format": "date-time"})
-        }
+        ("", "from" | "to") | (_, "day") => json!({"format": "date"}),
+        ("", "placed_from" | "placed_to") => json!({"format": "date-time"}),
         // No `format`: validators know fewer addresses than mail servers (docs/adr/0033).
         (_, "email") => json!({"minLength": 3, "maxLength": email::MAX_WRITTEN, "pattern": "^[^@]+@[^@]+$"}),
         ("Customer", "id") | ("", "customer") => {

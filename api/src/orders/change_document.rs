@@ -3,14 +3,14 @@
 use axum::extract::State;
 use domain::{ChangeId, Timestamp, change};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::changes::{self, Change};
 use utoipa::ToSchema;
 
-use super::{change::refused, read::load};
+use super::{read::load, refusal::refusal};
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
+    app::App,
+    error::{Problem, ProblemDocument},
     extract::{OrderPartPath, OrderPath},
     list::List,
 };
@@ -29,22 +29,21 @@ pub struct ChangeDocument {
     state: &'static str,
     /// Of a refusal: why, as a problem's `code`, `detail` and what else it tells.
     problem: Option<Value>,
-    #[schema(value_type = String, format = DateTime)]
     requested_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
     decided_at: Option<Timestamp>,
 }
 
 impl From<Change> for ChangeDocument {
     fn from(change: Change) -> Self {
-        let refusal = change.answer.filter(|answer| !answer.is_done());
+        let kind = change.request.kind();
+        let refused = change.answer.filter(|answer| !answer.is_done());
         Self {
             object: "order_change",
             id: change.id.to_string(),
             order_id: change.order.to_string(),
-            kind: change.request.kind().as_str(),
+            kind: kind.as_str(),
             state: change::State::of(change.answer).as_str(),
-            problem: refusal.map(|answer| refused(&change.request, answer).summary()),
+            problem: refused.map(|answer| json!(refusal(kind, answer))),
             requested_at: change.requested_at,
             decided_at: change.decided_at,
         }

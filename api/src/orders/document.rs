@@ -34,13 +34,9 @@ pub struct OrderDocument {
     amount_due: i64,
     lines: Vec<LineDocument>,
     customer: CustomerDocument,
-    #[schema(value_type = String, format = DateTime)]
     placed_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
     payment_due_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
     paid_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
     closed_at: Option<Timestamp>,
     close_reason: Option<String>,
     /// The provider that collects the money, if the order has one.
@@ -74,10 +70,8 @@ struct LineDocument {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Stay)]
 struct StayDocument {
-    #[schema(value_type = String, format = Date)]
     from: Date,
     /// The day of departure.
-    #[schema(value_type = String, format = Date)]
     to: Date,
     /// In all rooms together.
     guests: i64,
@@ -90,7 +84,6 @@ struct StayDocument {
 #[derive(Serialize, ToSchema)]
 #[schema(as = BookedNight)]
 struct NightDocument {
-    #[schema(value_type = String, format = Date)]
     date: Date,
     /// Of one room.
     unit_price: i64,

@@ -14,14 +14,14 @@ use serde::Deserialize;
 use store::products::{self, Edit};
 use utoipa::ToSchema;
 
-use super::{Product, unknown_product};
+use super::document::{Product, unknown_product};
 use crate::{
-    App, Problem,
+    app::App,
     auth::CALLER,
+    clock::now,
     condition::{Conditions, etag},
-    error::ProblemDocument,
+    error::{Problem, ProblemDocument},
     extract::{Json, SkuPath},
-    now,
 };
 
 #[derive(Deserialize, ToSchema)]

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use domain::{
-    Invalid, Invalids, Timestamp,
+    Invalid, Timestamp,
     product::{Changes, Event},
     search::Query as Words,
     stock::Sku,
@@ -18,13 +18,13 @@ use store::products::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Product, unknown_product};
+use super::document::{Product, unknown_product};
 use crate::{
-    App, Problem,
+    app::App,
     condition::{Conditions, etag},
-    error::ProblemDocument,
+    error::{Problem, ProblemDocument},
     extract::SkuPath,
-    list::{self, List},
+    list::{List, Parameters},
     query::Query,
 };
 
@@ -85,7 +85,12 @@ pub async fn list(
     State(app): State<App>,
     Query(query): Query<ListProducts>,
 ) -> Result<axum::Json<List<Product>>, Problem> {
-    let Page { words, with_retired, limit, after } = parse(query)?;
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let words = parameters.optional(query.q, Words::parse).flatten();
+    let with_retired = parameters.optional(query.include_retired, flag).unwrap_or_default();
+    let after = parameters.optional(query.starting_after, place);
+    parameters.finish()?;
     let Some(words) = words else {
         let after = after.map(|place| place.sku);
         let found = products::list(&app.db, with_retired, after.as_ref(), limit + 1).await?;
@@ -101,29 +106,8 @@ pub async fn list(
     Ok(axum::Json(page.map(|found| found.product.into())))
 }
 
-struct Page {
-    words: Option<Words>,
-    with_retired: bool,
-    limit: i64,
-    after: Option<Place>,
-}
-
-fn parse(query: ListProducts) -> Result<Page, Vec<Invalid>> {
-    let mut invalids = Invalids::default();
-    let limit = invalids.check(list::limit(query.limit.as_deref()));
-    let words = invalids.check(query.q.as_deref().map(Words::parse).transpose());
-    let with_retired = invalids.check(match query.include_retired.as_deref() {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(Invalid::new("include_retired", "must be true or false")),
-    });
-    let after = invalids.check(query.starting_after.as_deref().map(place).transpose());
-    match (words, with_retired, limit, after) {
-        (Some(words), Some(with_retired), Some(limit), Some(after)) => {
-            Ok(Page { words: words.flatten(), with_retired, limit, after })
-        }
-        _ => Err(invalids.into_vec()),
-    }
+fn flag(text: &str) -> Result<bool, Invalid> {
+    text.parse().map_err(|_| Invalid::new("include_retired", "must be true or false"))
 }
 
 /// No SKU has a `~`.
@@ -152,7 +136,6 @@ pub struct ProductEvent {
     version: i32,
     /// `product.created`, `product.changed`, `product.retired` or `product.restored`.
     r#type: &'static str,
-    #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     /// Who asked for it: `api`, or `seed` and `migration` for what Holdfast did by itself.
     by: String,
@@ -194,10 +177,10 @@ pub async fn history(
     Query(query): Query<ListEvents>,
 ) -> Result<axum::Json<List<ProductEvent>>, Problem> {
     let sku = sku.existing()?;
-    let mut invalids = Invalids::default();
-    let limit = invalids.check(list::limit(query.limit.as_deref()));
-    let before = invalids.check(query.starting_after.as_deref().map(version).transpose());
-    let (Some(limit), Some(before)) = (limit, before) else { return Err(invalids.into_vec().into()) };
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let before = parameters.optional(query.starting_after, version);
+    parameters.finish()?;
     let events = history::of_product(&app.db, &sku, before, limit + 1).await.map_err(unknown_product)?;
     let events = events.into_iter().map(ProductEvent::from).collect();
     Ok(axum::Json(List::page(events, limit, |event| event.version.to_string())))
