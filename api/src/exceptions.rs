@@ -129,7 +129,7 @@ struct ListExceptions {
 /// List exceptions, newest first.
 #[utoipa::path(
     get, path = "/v1/exceptions", operation_id = "list_exceptions", tag = "Payments", params(ListExceptions),
-    responses((status = 200, body = List<ExceptionDocument>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<ExceptionDocument>)),
 )]
 async fn list(
     State(app): State<App>,
@@ -164,9 +164,7 @@ struct Resolve {
     request_body = Resolve,
     responses(
         (status = 200, body = ExceptionDocument),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`exception_resolved`; `refund_exceeds_captured`: there is no money to send back; `exception_not_applicable`: the money cannot count towards an order, with `current_status`"),
-        (status = 422, body = ProblemDocument),
     ),
 )]
 async fn resolve(

@@ -44,7 +44,6 @@ impl Inventory {
     get, path = "/v1/inventory/{sku}", operation_id = "get_inventory", tag = "Stock", params(("sku" = String, Path)),
     responses(
         (status = 200, body = Inventory),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`product_not_goods`: see its nights"),
     ),
 )]
@@ -73,9 +72,7 @@ struct Adjustment {
     params(("sku" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     responses(
         (status = 201, body = Inventory),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`stock_below_held`; `product_not_goods` for what is sold by the night"),
-        (status = 422, body = ProblemDocument),
     ),
 )]
 async fn adjust(

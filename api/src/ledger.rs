@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    error::{Problem, ProblemDocument},
+    error::Problem,
     list::{self, List, Parameters},
     query::Query,
 };
@@ -78,7 +78,7 @@ struct ListMovements {
 /// List the movements of stock, newest first.
 #[utoipa::path(
     get, path = "/v1/ledger", operation_id = "list_movements", tag = "Stock", params(ListMovements),
-    responses((status = 200, body = List<MovementDocument>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<MovementDocument>)),
 )]
 async fn list(
     State(app): State<App>,

@@ -153,11 +153,9 @@ struct ReturnStay {
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     responses(
         (status = 201, body = RefundDocument, headers(("Idempotent-Replayed" = Option<String>))),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`refund_exceeds_captured`, with `refundable`; \
             `restock_exceeds_sold`, with `returnable`: more than was sold less what came back, or nights in which \
             the guests who have checked in sleep"),
-        (status = 422, body = ProblemDocument),
     ),
 )]
 async fn request(
@@ -223,7 +221,7 @@ fn nights(field: &str, stay: &ReturnStay, invalids: &mut Invalids) -> Option<(Da
 /// The refunds of an order, oldest first.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/refunds", operation_id = "list_refunds", tag = "Payments", params(("id" = String, Path)),
-    responses((status = 200, body = List<RefundDocument>), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = List<RefundDocument>)),
 )]
 async fn list(
     State(app): State<App>,

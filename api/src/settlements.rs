@@ -9,7 +9,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    error::{Problem, ProblemDocument},
+    error::Problem,
     list::{List, Parameters},
     query::Query,
 };
@@ -73,7 +73,7 @@ struct ListSettlements {
 /// List settlements, newest day first. They are as new as the last reconciliation.
 #[utoipa::path(
     get, path = "/v1/settlements", operation_id = "list_settlements", tag = "Payments", params(ListSettlements),
-    responses((status = 200, body = List<SettlementDocument>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<SettlementDocument>)),
 )]
 async fn list(
     State(app): State<App>,

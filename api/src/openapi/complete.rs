@@ -22,7 +22,7 @@ pub fn complete(mut document: Value) -> Value {
     for (path, item) in items {
         for method in METHODS {
             if let Some(operation) = item.get_mut(method) {
-                complete_operation(path, operation, &mut words);
+                complete_operation(path, method, operation, &mut words);
             }
         }
     }
@@ -37,7 +37,7 @@ pub fn complete(mut document: Value) -> Value {
     document
 }
 
-fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String, Value>) {
+fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &mut Map<String, Value>) {
     tidy(operation, "summary");
     let operation_name = text(operation, "operationId");
     let wants_key = operation.get("security").is_none();
@@ -89,6 +89,9 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
     }
     if wants_key {
         others.extend([401, 422]); // no query is read that is not known
+    }
+    if path.contains('{') && method != "put" {
+        others.push(404); // a PUT may make what it names
     }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for status in others {

@@ -23,16 +23,11 @@ pub fn flatten(document: &mut Value) {
 fn flatten_within(value: &mut Value, schemas: &Schemas, merged: &mut BTreeSet<String>) {
     if value.get("allOf").is_some() {
         let Members { properties, required } = members(value, schemas, merged);
-        let description = value["description"].take();
-        *value = json!({"type": "object", "properties": properties});
-        for (key, is_there, of) in [
-            ("required", !required.is_empty(), json!(required)),
-            ("description", description.is_string(), description),
-        ] {
-            if is_there {
-                value[key] = of;
-            }
+        let mut object = json!({"type": "object", "properties": properties, "required": required});
+        if let Some(description) = value.get("description") {
+            object["description"] = description.clone();
         }
+        *value = object;
     }
     match value {
         Value::Object(parts) => {

@@ -41,10 +41,8 @@ pub struct CancelOrder {
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
         (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`order_not_cancellable`, with `current_status`; \
             `cancellation_closed`, with `closed_at`"),
-        (status = 422, body = ProblemDocument),
         (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
     ),
 )]
@@ -78,7 +76,6 @@ pub struct ExtendOrder {
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
         (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`order_not_extendable`, with `current_status`"),
         (status = 422, body = ProblemDocument, description = "not later than the current deadline"),
         (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
@@ -124,7 +121,6 @@ fn check_due(order: &Order, due: Timestamp) -> Result<(), Invalid> {
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
         (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`order_not_fulfillable`, with `current_status`; \
             `order_refunded`: its money goes back"),
         (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),

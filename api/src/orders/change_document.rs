@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::{read::load, refusal::refusal};
 use crate::{
     app::App,
-    error::{Problem, ProblemDocument},
+    error::Problem,
     extract::{OrderPartPath, OrderPath},
     list::List,
 };
@@ -54,7 +54,7 @@ impl From<Change> for ChangeDocument {
 #[utoipa::path(
     get, path = "/v1/orders/{id}/changes/{change_id}", operation_id = "get_order_change", tag = "Orders",
     params(("id" = String, Path), ("change_id" = String, Path)),
-    responses((status = 200, body = ChangeDocument), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = ChangeDocument)),
 )]
 pub async fn get_change(
     State(app): State<App>,
@@ -66,7 +66,7 @@ pub async fn get_change(
 /// List the changes that were asked of an order, oldest first.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/changes", operation_id = "list_order_changes", tag = "Orders", params(("id" = String, Path)),
-    responses((status = 200, body = List<ChangeDocument>), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = List<ChangeDocument>)),
 )]
 pub async fn list_changes(
     State(app): State<App>,

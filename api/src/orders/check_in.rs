@@ -36,7 +36,6 @@ pub struct CheckInOrder {
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
         (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`already_checked_in`; `check_in_too_early`, with \
             `opens_at`; `check_in_locked`; `order_refunded`; `order_has_no_stay`; `check_in_not_possible`, with \
             `current_status`"),
@@ -82,7 +81,6 @@ pub async fn check_in(
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
         (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`already_checked_in`; `order_refunded`; \
             `order_has_no_stay`; `check_in_not_possible`, with `current_status`"),
         (status = 422, body = ProblemDocument, description = "`idempotency_key_reused`"),

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::document::OrderDocument;
 use crate::{
     app::App,
-    error::{Problem, ProblemDocument},
+    error::Problem,
     extract::{NOT_A_TIME, OrderPath, order_not_found, parse_time},
     list::{self, List, Parameters},
     query::Query,
@@ -38,7 +38,7 @@ pub async fn load(app: &App, id: OrderId) -> Result<Order, Problem> {
 /// Read an order.
 #[utoipa::path(
     get, path = "/v1/orders/{id}", operation_id = "get_order", tag = "Orders", params(("id" = String, Path)),
-    responses((status = 200, body = OrderDocument), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = OrderDocument)),
 )]
 pub async fn get(
     State(app): State<App>,
@@ -67,7 +67,7 @@ pub struct ListOrders {
 /// List orders, newest first.
 #[utoipa::path(
     get, path = "/v1/orders", operation_id = "list_orders", tag = "Orders", params(ListOrders),
-    responses((status = 200, body = List<OrderDocument>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<OrderDocument>)),
 )]
 pub async fn list(
     State(app): State<App>,
@@ -115,7 +115,7 @@ pub struct TimelineEntry {
 /// What happened to an order, oldest first.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/timeline", operation_id = "get_order_timeline", tag = "Orders", params(("id" = String, Path)),
-    responses((status = 200, body = List<TimelineEntry>), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = List<TimelineEntry>)),
 )]
 pub async fn timeline(
     State(app): State<App>,

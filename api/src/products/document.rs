@@ -10,7 +10,7 @@ use crate::{error::Problem, extract::product_not_found};
 pub struct Product {
     /// Always `product`.
     object: &'static str,
-    sku: String,
+    pub sku: String,
     /// `goods` or `stay`.
     kind: &'static str,
     name: String,

@@ -39,7 +39,6 @@ use crate::{
         (status = 200, body = Product, headers(("ETag" = String))),
         (status = 304, description = "As it was", headers(("ETag" = String))),
         (status = 400, body = ProblemDocument, description = "`precondition_invalid`"),
-        (status = 404, body = ProblemDocument),
         (status = 412, body = ProblemDocument, description = "`precondition_failed`, only with `If-Match`"),
     ),
 )]
@@ -79,7 +78,7 @@ pub struct ListProducts {
 /// name, by description, and then by words that are only alike.
 #[utoipa::path(
     get, path = "/v1/products", operation_id = "list_products", tag = "Catalogue", params(ListProducts),
-    responses((status = 200, body = List<Product>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<Product>)),
 )]
 pub async fn list(
     State(app): State<App>,
@@ -165,11 +164,7 @@ pub struct ListEvents {
 /// What became of a product, newest first.
 #[utoipa::path(
     get, path = "/v1/products/{sku}/history", operation_id = "list_product_events", tag = "Catalogue", params(("sku" = String, Path), ListEvents),
-    responses(
-        (status = 200, body = List<ProductEvent>),
-        (status = 404, body = ProblemDocument),
-        (status = 422, body = ProblemDocument),
-    ),
+    responses((status = 200, body = List<ProductEvent>)),
 )]
 pub async fn history(
     State(app): State<App>,
