@@ -40,10 +40,8 @@ struct ExceptionDocument {
     /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`,
     /// `refund_failed`, `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain`,
     /// `not_in_books`, `unreadable_event` or `check_in_code_undelivered`.
-    #[schema(value_type = String)]
     kind: Kind,
     /// `open` or `resolved`.
-    #[schema(value_type = String)]
     state: exception::State,
     provider: Option<String>,
     provider_payment_id: Option<String>,
@@ -58,14 +56,12 @@ struct ExceptionDocument {
     back: i64,
     currency: Option<&'static str>,
     /// `refund`, `accept`, `dismiss` or `apply`, once resolved.
-    #[schema(value_type = Option<String>)]
     action: Option<Action>,
     /// What the action does and does not do, in words.
     effect: Option<&'static str>,
     note: Option<String>,
     /// `rule` (the order's policy, or a new code that was sent), `api` (a person) or `provider` (it went back
     /// there).
-    #[schema(value_type = Option<String>)]
     resolved_by: Option<ResolvedBy>,
     raised_at: Timestamp,
     resolved_at: Option<Timestamp>,
@@ -152,7 +148,6 @@ struct Resolve {
     /// `refund`: the money goes back. `accept`: it is kept, and does not pay the order, which goes on as if
     /// it had not come. `dismiss`: there is nothing to do. `apply`: money of a wrong amount counts towards
     /// its order, which is paid once nothing is due any more; what is too much is an exception of its own.
-    #[schema(value_type = String)]
     action: Action,
     /// Why; at most 200 characters.
     note: String,
@@ -189,7 +184,8 @@ async fn resolve(
     }
 }
 
-/// What was applied is on record; the order's workflow, which sends the mails, hears of it after the response.
+/// What was applied is on record; the order's workflow, which sends the mails, hears of it after the
+/// response.
 fn tell(app: &App, applied: Applied) {
     if let Some(status) = applied.paid {
         telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();

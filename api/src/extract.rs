@@ -1,4 +1,5 @@
-//! How bodies and paths are read. One extractor each, so that every kind of bad input is answered in one shape.
+//! How bodies and paths are read. One extractor each, so that every kind of bad input is answered in one
+//! shape.
 
 use axum::{
     body::Bytes,

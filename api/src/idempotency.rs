@@ -1,5 +1,5 @@
-//! Requests that may be repeated: the `Idempotency-Key` header, which request a key stands for, and the mark of
-//! an answer that repeats an earlier one.
+//! Requests that may be repeated: the `Idempotency-Key` header, which request a key stands for, and the mark
+//! of an answer that repeats an earlier one.
 
 use axum::{
     extract::FromRequestParts,

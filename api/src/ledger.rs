@@ -1,7 +1,10 @@
 //! The stock ledger: every movement, and the balance that it left.
 
 use axum::extract::State;
-use domain::{Timestamp, stock::Sku};
+use domain::{
+    Timestamp,
+    stock::{self, Sku},
+};
 use serde::{Deserialize, Serialize};
 use store::ledger::{self, Filter, Movement};
 use utoipa::{IntoParams, ToSchema};
@@ -27,7 +30,7 @@ struct MovementDocument {
     sku: String,
     /// `received` (a delivery), `adjusted` (a correction), `held` (for an order), `committed` (sold),
     /// `released` (no longer held) or `returned` (sold, and back on the shelf).
-    kind: &'static str,
+    kind: stock::Movement,
     /// Pieces; negative only where stock was corrected downwards.
     quantity: i64,
     on_hand_delta: i64,
@@ -50,7 +53,7 @@ impl From<Movement> for MovementDocument {
             order_id: movement.order_id.map(|id| id.to_string()),
             at: movement.at,
             sku: movement.sku.to_string(),
-            kind: movement.kind.as_str(),
+            kind: movement.kind,
             quantity: movement.quantity,
             on_hand_delta: movement.on_hand_delta,
             held_delta: movement.held_delta,

@@ -51,10 +51,8 @@ struct RefundDocument {
     /// The others, if one request became several refunds because several payments had paid the order.
     also: Vec<String>,
     /// `api`, `rule` (the order's policy) or `provider` (made in its dashboard).
-    #[schema(value_type = String)]
     source: RefundSource,
     /// `requested`, `pending`, `succeeded` or `failed`.
-    #[schema(value_type = String)]
     state: RefundState,
     /// The provider's own word for the state.
     state_text: String,

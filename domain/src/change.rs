@@ -49,7 +49,7 @@ impl OrderChange {
 }
 
 text_enum! {
-    pub enum Kind("kind") {
+    pub enum Kind("kind" as "ChangeKind") {
         Cancel = "cancel",
         Extend = "extend",
         Fulfil = "fulfil",
@@ -108,7 +108,7 @@ impl Answer {
 }
 
 text_enum! {
-    pub enum State("state") {
+    pub enum State("state" as "ChangeState") {
         /// It is not decided yet.
         Pending = "pending",
         Done = "done",

@@ -63,7 +63,7 @@ impl Kind {
 }
 
 text_enum! {
-    pub enum State("state") {
+    pub enum State("state" as "ExceptionState") {
         Open = "open",
         Resolved = "resolved",
     }

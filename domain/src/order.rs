@@ -223,7 +223,7 @@ impl Order {
 }
 
 text_enum! {
-    pub enum PaymentStatus("payment_status") {
+    pub enum PaymentStatus("payment_status" as "PaymentStatus") {
         Unpaid = "unpaid",
         Paid = "paid",
         RefundPending = "refund_pending",

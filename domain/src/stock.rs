@@ -131,7 +131,7 @@ impl Level {
 
 text_enum! {
     /// A kind of ledger entry.
-    pub enum Movement("kind") {
+    pub enum Movement("kind" as "MovementKind") {
         /// Delivered: new on the shelf.
         Received = "received",
         /// Counted, or written off; `quantity` is signed.

@@ -1,5 +1,5 @@
-//! Objects that serde flattens into others. They are one object in JSON, and so they are in the document: client
-//! generators make little of `allOf`.
+//! Objects that serde flattens into others. They are one object in JSON, and so they are in the document:
+//! client generators make little of `allOf`.
 
 use std::collections::BTreeSet;
 

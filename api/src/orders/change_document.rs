@@ -1,7 +1,10 @@
 //! Changes that were asked of an order, to look at: those that were answered 202 above all.
 
 use axum::extract::State;
-use domain::{ChangeId, Timestamp, change};
+use domain::{
+    ChangeId, Timestamp,
+    change::{self, Kind},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::changes::{self, Change};
@@ -24,9 +27,9 @@ pub struct ChangeDocument {
     order_id: String,
     /// `cancel`, `extend`, `fulfil`, `check_in`, `new_check_in_code`, or `end_refunded`: Holdfast's own, once
     /// all money has gone back.
-    kind: &'static str,
+    kind: Kind,
     /// `pending`, `done` or `refused`.
-    state: &'static str,
+    state: change::State,
     /// Of a refusal: why, as a problem's `code`, `detail` and what else it tells.
     problem: Option<Value>,
     requested_at: Timestamp,
@@ -41,8 +44,8 @@ impl From<Change> for ChangeDocument {
             object: "order_change",
             id: change.id.to_string(),
             order_id: change.order.to_string(),
-            kind: kind.as_str(),
-            state: change::State::of(change.answer).as_str(),
+            kind,
+            state: change::State::of(change.answer),
             problem: refused.map(|answer| json!(refusal(kind, answer))),
             requested_at: change.requested_at,
             decided_at: change.decided_at,

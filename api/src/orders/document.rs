@@ -4,7 +4,7 @@ use domain::{
     Date, OrderId, Timestamp,
     customer::Customer,
     metadata::Metadata,
-    order::{Line, Order},
+    order::{Line, Order, PaymentStatus, Status},
     returns::Gone,
     stay::{Charge, Night, Per, Stay},
     stock::Sku,
@@ -21,9 +21,9 @@ pub struct OrderDocument {
     #[schema(value_type = String)]
     pub id: OrderId,
     /// `awaiting_payment`, `paid`, `completed`, `cancelled` or `expired`.
-    status: &'static str,
+    status: Status,
     /// `unpaid`, `paid`, `refund_pending`, `refunded` or `partially_refunded`.
-    payment_status: &'static str,
+    payment_status: PaymentStatus,
     currency: &'static str,
     /// Minor units.
     total: i64,
@@ -153,8 +153,8 @@ impl OrderDocument {
         Self {
             object: "order",
             id: order.id,
-            status: order.status.as_str(),
-            payment_status: order.payment_status.as_str(),
+            status: order.status,
+            payment_status: order.payment_status,
             currency: order.currency.code(),
             total: order.total,
             amount_paid: paid.amount,

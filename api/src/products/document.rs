@@ -12,7 +12,7 @@ pub struct Product {
     object: &'static str,
     pub sku: String,
     /// `goods` or `stay`.
-    kind: &'static str,
+    kind: product::Kind,
     name: String,
     description: String,
     unit_price: i64,
@@ -33,7 +33,7 @@ impl From<product::Product> for Product {
         Self {
             object: "product",
             sku: sku.to_string(),
-            kind: details.kind.as_str(),
+            kind: details.kind,
             name: details.name,
             description: details.description,
             unit_price: details.unit_price,

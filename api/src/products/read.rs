@@ -7,7 +7,7 @@ use axum::{
 };
 use domain::{
     Invalid, Timestamp,
-    product::{Changes, Event},
+    product::{Changes, Event, EventKind},
     search::Query as Words,
     stock::Sku,
 };
@@ -134,7 +134,7 @@ pub struct ProductEvent {
     /// The product's version since then.
     version: i32,
     /// `product.created`, `product.changed`, `product.retired` or `product.restored`.
-    r#type: &'static str,
+    r#type: EventKind,
     at: Timestamp,
     /// Who asked for it: `api`, or `seed` and `migration` for what Holdfast did by itself.
     by: String,
@@ -147,7 +147,7 @@ pub struct ProductEvent {
 impl From<Event> for ProductEvent {
     fn from(event: Event) -> Self {
         let Event { version, kind, at, by, changes } = event;
-        Self { object: "product_event", version, r#type: kind.as_str(), at, by, changes }
+        Self { object: "product_event", version, r#type: kind, at, by, changes }
     }
 }
 
