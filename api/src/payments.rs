@@ -20,12 +20,12 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
-    extract::{IdempotencyKey, OptionalJson, OrderPartPath, OrderPath},
-    inventory::with_replayed,
+    app::App,
+    clock::now,
+    error::{Problem, ProblemDocument},
+    extract::{OptionalJson, OrderPartPath, OrderPath},
+    idempotency::{IdempotencyKey, with_replayed},
     list::List,
-    now,
     orders::{load, unknown_order},
 };
 

@@ -15,12 +15,13 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::{ProblemDocument, ReturnDocument},
-    extract::{IdempotencyKey, Json, OrderPath, idempotency},
-    inventory::with_replayed,
+    app::App,
+    clock::now,
+    details::ReturnDocument,
+    error::{Problem, ProblemDocument},
+    extract::{Json, OrderPath},
+    idempotency::{IdempotencyKey, idempotency, with_replayed},
     list::List,
-    now,
     orders::{load, unknown_order},
 };
 
@@ -50,16 +51,12 @@ struct RefundDocument {
     /// The others, if one request became several refunds because several payments had paid the order.
     also: Vec<String>,
     /// `api`, `rule` (the order's policy) or `provider` (made in its dashboard).
-    #[schema(value_type = String)]
     source: RefundSource,
     /// `requested`, `pending`, `succeeded` or `failed`.
-    #[schema(value_type = String)]
     state: RefundState,
     /// The provider's own word for the state.
     state_text: String,
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
@@ -148,11 +145,9 @@ struct ReturnStay {
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     responses(
         (status = 201, body = RefundDocument, headers(("Idempotent-Replayed" = Option<String>))),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`refund_exceeds_captured`, with `refundable`; \
             `restock_exceeds_sold`, with `returnable`: more than was sold less what came back, or nights in which \
             the guests who have checked in sleep"),
-        (status = 422, body = ProblemDocument),
     ),
 )]
 async fn request(
@@ -218,7 +213,7 @@ fn nights(field: &str, stay: &ReturnStay, invalids: &mut Invalids) -> Option<(Da
 /// The refunds of an order, oldest first.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/refunds", operation_id = "list_refunds", tag = "Payments", params(("id" = String, Path)),
-    responses((status = 200, body = List<RefundDocument>), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = List<RefundDocument>)),
 )]
 async fn list(
     State(app): State<App>,

@@ -12,7 +12,12 @@ use sha2::{Digest as _, Sha256};
 use store::inbox::{self, Stored};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, Problem, bodies, error::ProblemDocument, now};
+use crate::{
+    app::App,
+    bodies,
+    clock::now,
+    error::{Problem, ProblemDocument},
+};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(receive))

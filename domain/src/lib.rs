@@ -45,3 +45,6 @@ pub use jiff::{SignedDuration, Timestamp, civil::Date};
 #[cfg(feature = "sqlx")]
 #[doc(hidden)]
 pub use sqlx;
+#[cfg(feature = "utoipa")]
+#[doc(hidden)]
+pub use utoipa;

@@ -61,7 +61,7 @@ pub struct RefundReport {
 }
 
 text_enum! {
-    pub enum RefundState("state") {
+    pub enum RefundState("state" as "RefundState") {
         /// Ours alone so far: the provider has not confirmed it.
         Requested = "requested",
         /// On its way.
@@ -93,7 +93,7 @@ impl RefundState {
 
 text_enum! {
     /// Who asked for a refund.
-    pub enum RefundSource("source") {
+    pub enum RefundSource("source" as "RefundSource") {
         /// The shop.
         Api = "api",
         /// A rule of the order's policy.
@@ -201,7 +201,7 @@ pub fn resolution(mismatch: exception::Kind, too_little: bool, rules: &MoneyRule
 
 text_enum! {
     /// What a person decides about an exception.
-    pub enum Action("action") {
+    pub enum Action("action" as "ExceptionAction") {
         /// The money goes back.
         Refund = "refund",
         /// The money is kept, for a reason that the note gives.

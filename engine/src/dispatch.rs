@@ -55,6 +55,7 @@ enum Handed {
 impl Dispatcher {
     pub fn new(db: Db, engine: Arc<Engine>) -> Self {
         let (handed_over, to_note) = mpsc::channel(MAX_UNDER_WAY);
+        #[expect(clippy::disallowed_methods, reason = "one for each process")]
         tokio::spawn(note_handed_over(db.clone(), to_note));
         Self { db, engine, places: Arc::new(Semaphore::new(MAX_UNDER_WAY)), handed_over }
     }
@@ -120,6 +121,7 @@ impl Dispatcher {
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(OwnedSemaphorePermit) -> F) {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
+            #[expect(clippy::disallowed_methods, reason = "bounded by `places`")]
             tokio::spawn(task(place).in_current_span());
         }
     }

@@ -143,7 +143,10 @@ impl Db {
     /// knows of, in a connection that the next one gets.
     async fn begin_with(&self, begin: String) -> Result<Tx> {
         let pool = self.pool.clone();
-        #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where a transaction begins, bounded by the pool"
+        )]
         let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(begin)).await });
         // A task that nobody aborts ends without its result only with the whole runtime.
         let tx = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
