@@ -177,6 +177,9 @@ fn always(property: &Value) -> Option<String> {
 /// Merges what a name means into what its type says.
 fn describe(schema: &mut Value, of: &str, name: &str, words: &mut Map<String, Value>) {
     tidy(schema, "description");
+    for one in schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        tidy(one, "description");
+    }
     if schema.get("const").is_some() {
         return;
     }
