@@ -68,6 +68,7 @@ mod requests;
 mod restock;
 mod restock_failed;
 mod restock_stays;
+mod snapshots;
 mod spellings;
 mod stays;
 mod stays_deadline;
