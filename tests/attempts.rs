@@ -5,14 +5,9 @@ use serde_json::json;
 
 use crate::harness::{Shop, try_send, unique, wait_until};
 
-async fn shop() -> Shop {
-    let shop = Shop::with_tea(100).await;
-    shop
-}
-
 #[tokio::test]
 async fn an_attempt_is_opened_at_the_provider_and_its_money_completes_the_order() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place(&[("tea", 2)]).await;
     assert_eq!(shop.payments(&id).await, []);
     let answer = shop.ask_attempt(&id, "k-1").await;
@@ -42,7 +37,7 @@ async fn an_attempt_is_opened_at_the_provider_and_its_money_completes_the_order(
 
 #[tokio::test]
 async fn a_second_attempt_supersedes_the_first() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place(&[("tea", 1)]).await;
     let first = shop.attempt(&id).await;
     let second = shop.attempt(&id).await;
@@ -62,7 +57,7 @@ async fn a_second_attempt_supersedes_the_first() {
 /// The payer was faster than the one who wanted to supersede.
 #[tokio::test]
 async fn a_superseded_attempt_that_was_paid_pays() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place(&[("tea", 1)]).await;
     let first = shop.attempt(&id).await;
     shop.provider.faults(json!({"webhooks": "lose"})).await;
@@ -79,7 +74,7 @@ async fn a_superseded_attempt_that_was_paid_pays() {
 
 #[tokio::test]
 async fn ten_requests_at_once_leave_one_open_attempt() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (same, different) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
     let key = unique();
     let answers = join_all((0..10).map(|_| shop.ask_attempt(&same, &key))).await;
@@ -112,7 +107,7 @@ async fn ten_requests_at_once_leave_one_open_attempt() {
 /// One key for two orders at once: one of them has it.
 #[tokio::test]
 async fn a_key_that_two_orders_use_at_once_is_one_orders() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let ids = join_all((0..8).map(|_| shop.place(&[("tea", 1)]))).await;
     let answers = join_all(ids.iter().map(|id| shop.ask_attempt(id, "k-shared"))).await;
     let (opened, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|it| it.status == 201);
@@ -125,7 +120,7 @@ async fn a_key_that_two_orders_use_at_once_is_one_orders() {
 
 #[tokio::test]
 async fn a_provider_that_is_out_or_loses_its_answer_is_asked_again_under_the_same_key() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (out, lost) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
     shop.provider.outage().await;
     shop.ask_attempt(&out, "k-out").await.problem(503, "provider_unavailable");
@@ -154,7 +149,7 @@ async fn a_provider_that_is_out_or_loses_its_answer_is_asked_again_under_the_sam
 
 #[tokio::test]
 async fn what_is_not_to_be_paid_has_no_attempts() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let [paid, cancelled, expired] =
         [shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await];
     let attempt = shop.ask_attempt(&paid, "k-paid").await.is(201);
@@ -198,7 +193,7 @@ async fn what_is_not_to_be_paid_has_no_attempts() {
 
 #[tokio::test]
 async fn a_refresh_asks_the_provider_for_the_truth() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     shop.provider.faults(json!({"webhooks": "lose"})).await;
     let open = shop.place(&[("tea", 1)]).await;
     let attempt = shop.attempt(&open).await;
@@ -228,7 +223,7 @@ async fn a_refresh_asks_the_provider_for_the_truth() {
 /// The API dies after the provider opened the attempt, before it heard so.
 #[tokio::test]
 async fn an_api_dies_before_it_heard_the_provider() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let [paid, expired, again, other] = [
         shop.place(&[("tea", 1)]).await,
         shop.place(&[("tea", 1)]).await,

@@ -10,11 +10,6 @@ use tokio::sync::Semaphore;
 
 use crate::harness::{Shop, eventually, unique, wait_until};
 
-async fn shop() -> Shop {
-    let shop = Shop::with_tea(2000).await;
-    shop
-}
-
 /// An order with an open attempt; gives their ids.
 async fn with_attempt(shop: &Shop, policy: Value) -> (String, String) {
     let id = shop.place_with(&[("tea", 1)], policy).await;
@@ -24,7 +19,7 @@ async fn with_attempt(shop: &Shop, policy: Value) -> (String, String) {
 
 #[tokio::test]
 async fn at_the_deadline_the_provider_is_asked() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(2000).await;
     shop.provider.faults(json!({"webhooks": "lose"})).await;
     let (captured, attempt) = with_attempt(&shop, json!(null)).await;
     shop.provider.capture(&attempt, json!({})).await.is(200);
@@ -45,7 +40,7 @@ async fn at_the_deadline_the_provider_is_asked() {
 
 #[tokio::test]
 async fn a_provider_that_is_out_at_the_deadline_is_asked_for_an_hour() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(2000).await;
     shop.provider.faults(json!({"webhooks": "lose"})).await;
     let [(gone, gone_attempt), (captured, attempt), (unpaid, _), (extended, later)] = [
         with_attempt(&shop, json!({"reminders": []})).await,
@@ -97,7 +92,7 @@ async fn a_provider_that_is_out_at_the_deadline_is_asked_for_an_hour() {
 
 #[tokio::test]
 async fn news_of_money_does_not_wait_for_a_provider_that_is_out() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(2000).await;
     let (id, attempt) = with_attempt(&shop, json!({"reminders": []})).await;
     let (other, _) = with_attempt(&shop, json!({"reminders": []})).await;
     shop.provider.outage().await;
@@ -118,7 +113,7 @@ async fn news_of_money_does_not_wait_for_a_provider_that_is_out() {
 
 #[tokio::test]
 async fn an_attempt_is_closed_once_the_order_is_paid_otherwise() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(2000).await;
     let (id, attempt) = with_attempt(&shop, json!(null)).await;
     let (manual, _) = with_attempt(&shop, json!({"fulfilment": "manual"})).await;
     shop.pay(&id).await;
@@ -134,7 +129,7 @@ async fn an_attempt_is_closed_once_the_order_is_paid_otherwise() {
 
 #[tokio::test]
 async fn grace_leaves_time_for_money_that_is_on_its_way() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(2000).await;
     let policy = json!({"grace": "PT2H", "reminders": []});
     let (paid, attempt) = with_attempt(&shop, policy.clone()).await;
     let (unpaid, _) = with_attempt(&shop, policy).await;
@@ -153,7 +148,7 @@ async fn grace_leaves_time_for_money_that_is_on_its_way() {
 
 #[tokio::test]
 async fn a_cancelled_order_has_its_attempt_closed_and_a_paid_one_is_not_cancelled() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(2000).await;
     shop.provider.faults(json!({"webhooks": "lose"})).await;
     let (unpaid, _) = with_attempt(&shop, json!(null)).await;
     let (captured, attempt) = with_attempt(&shop, json!(null)).await;
@@ -184,7 +179,7 @@ async fn a_cancelled_order_has_its_attempt_closed_and_a_paid_one_is_not_cancelle
 /// They ask for the same, wait together until the provider is back, and nothing is done over and over.
 #[tokio::test]
 async fn two_who_cancel_while_the_provider_is_out_wait_quietly() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(2000).await;
     let (id, _) = with_attempt(&shop, json!(null)).await;
     shop.until_told(&id, "workflow.started").await;
     shop.provider.outage().await;
@@ -224,7 +219,7 @@ async fn a_thousand_orders_are_paid_in_the_second_they_expire() {
 }
 
 async fn race(orders: i64, window: &str) {
-    let shop = shop().await;
+    let shop = Shop::with_tea(2000).await;
     let few = Semaphore::new(10);
     let ids = join_all((0..orders).map(|n| place_and_pay(&shop, &few, window, n))).await;
     let (mut completed, mut expired, mut in_times) = (0, 0, 0);

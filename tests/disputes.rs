@@ -6,11 +6,6 @@ use crate::harness::{Shop, documents::Settlement, webhook::Webhook};
 
 const TOTAL: i64 = 5000;
 
-async fn shop() -> Shop {
-    let shop = Shop::with_tea(100).await;
-    shop
-}
-
 /// An order of 50.00 that is paid; gives its id and the provider's id of the payment.
 async fn paid(shop: &Shop) -> (String, String) {
     let id = shop.sell_by_attempt(&[("tea", 4)], json!(null), "completed").await;
@@ -27,7 +22,7 @@ fn event(order: &str, payment: &str, kind: &str, state: &str) -> Webhook {
 
 #[tokio::test]
 async fn disputed_money_cannot_be_refunded_until_the_dispute_is_won() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (id, payment) = paid(&shop).await;
     let first = shop.provider.dispute(&payment, json!({"amount": 3000})).await;
     shop.until_told(&id, "payment.disputed").await;
@@ -59,7 +54,7 @@ async fn disputed_money_cannot_be_refunded_until_the_dispute_is_won() {
 /// Told before its capture, its end before its beginning, and everything twice.
 #[tokio::test]
 async fn a_dispute_is_told_in_any_order() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (id, payment) = paid(&shop).await;
     for (kind, state) in [
         ("dispute.closed", "lost"),
@@ -86,7 +81,7 @@ async fn a_dispute_is_told_in_any_order() {
 /// money is disputed.
 #[tokio::test]
 async fn a_refund_that_a_dispute_forestalls_waits_for_its_end() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (id, payment) = paid(&shop).await;
     shop.provider.outage().await;
     shop.ask_refund(&id, &json!({"reason": "returned"})).await.is(201);
@@ -107,7 +102,7 @@ async fn a_refund_that_a_dispute_forestalls_waits_for_its_end() {
 /// No webhook came: the books tell of disputes, too, and of what became of them.
 #[tokio::test]
 async fn disputes_that_no_webhook_told_are_in_the_books() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let ((won, payment), (lost, other)) = (paid(&shop).await, paid(&shop).await);
     shop.provider.faults(json!({"webhooks": "lose"})).await;
     let reconcile = async |healed: u32| {
@@ -137,7 +132,7 @@ async fn disputes_that_no_webhook_told_are_in_the_books() {
 /// again, and stays with the payer if not. Either way all of it went back once.
 #[tokio::test]
 async fn disputed_money_of_a_cancelled_order_goes_back_when_it_is_won() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     for state in ["won", "lost"] {
         let id = shop.sell_by_attempt(&[("tea", 4)], json!({"fulfilment": "manual"}), "paid").await;
         let payment = shop.provider_payment(&id).await;
@@ -162,7 +157,7 @@ async fn disputed_money_of_a_cancelled_order_goes_back_when_it_is_won() {
 /// is so.
 #[tokio::test]
 async fn what_a_bank_takes_twice_is_an_exception() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (id, payment) = paid(&shop).await;
     shop.ask_refund(&id, &json!({"amount": 3000, "reason": "returned"})).await.is(201);
     shop.until_refunds(&id, &["succeeded"]).await;

@@ -10,18 +10,13 @@ use crate::harness::{
     webhook::{Webhook, paid},
 };
 
-async fn shop() -> Shop {
-    let shop = Shop::with_tea(100).await;
-    shop
-}
-
 fn ids(exceptions: &[Exception]) -> Vec<&str> {
     exceptions.iter().map(|it| it.id.as_str()).collect()
 }
 
 #[tokio::test]
 async fn exceptions_are_listed_by_state_and_order_page_by_page() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (id, other) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
     for known in 0..3 {
         shop.pay_with(&id, json!({"amount": 100 + known})).await;
@@ -60,7 +55,7 @@ async fn exceptions_are_listed_by_state_and_order_page_by_page() {
 
 #[tokio::test]
 async fn a_person_decides_once_and_it_stays_on_record() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place(&[("tea", 1)]).await;
     for known in 0..3 {
         shop.pay_with(&id, json!({"amount": 100 + known})).await;
@@ -111,7 +106,7 @@ async fn a_person_decides_once_and_it_stays_on_record() {
 
 #[tokio::test]
 async fn money_for_an_unknown_order_can_be_sent_back() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let order = "ord_01920000000070008000000000000000";
     shop.provider.pay(order, 777, json!({})).await.is(200);
     let exception = shop.until_exception("", "unknown_order").await;
@@ -141,7 +136,7 @@ async fn paid_late(shop: &Shop, policy: Value) -> String {
 
 #[tokio::test]
 async fn late_money_takes_the_order_back_if_its_stock_is_there() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     for (fulfilment, status) in [("immediate", "completed"), ("manual", "paid")] {
         let policy = json!({"late_payment": "reinstate", "fulfilment": fulfilment});
         let id = paid_late(&shop, policy).await;
@@ -172,7 +167,7 @@ async fn late_money_takes_the_order_back_if_its_stock_is_there() {
 
 #[tokio::test]
 async fn late_money_goes_back_if_the_stock_is_gone_or_the_amount_is_another() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place_with(&[("tea", 2)], json!({"late_payment": "reinstate"})).await;
     shop.cancel(&id).await.is(200);
     shop.temporal.until_closed(&id).await;
@@ -191,7 +186,7 @@ async fn late_money_goes_back_if_the_stock_is_gone_or_the_amount_is_another() {
 
 #[tokio::test]
 async fn late_money_goes_back_or_waits_as_the_policy_says() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let back = paid_late(&shop, json!({"late_payment": "refund"})).await;
     let waits = paid_late(&shop, json!({"late_payment": "exception"})).await;
     shop.until_money(&back, "refunded").await;
@@ -207,7 +202,7 @@ async fn late_money_goes_back_or_waits_as_the_policy_says() {
 
 #[tokio::test]
 async fn too_much_too_little_and_twice_as_the_policy_says() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     // Too much: the order is paid, and the difference goes back.
     let much = shop.place_with(&[("tea", 1)], json!({"overpayment": "refund_difference"})).await;
     shop.pay_with(&much, json!({"amount": 1300})).await;

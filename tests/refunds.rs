@@ -8,12 +8,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Shop, documents::Refund, eventually, send, unique, wait_until};
 
-/// A shop in which tea costs 12.50.
-pub async fn shop() -> Shop {
-    let shop = Shop::with_tea(100).await;
-    shop
-}
-
 /// An order of four, paid by an attempt: 50.00.
 pub async fn paid(shop: &Shop) -> String {
     shop.sell_by_attempt(&[("tea", 4)], json!(null), "completed").await
@@ -36,7 +30,7 @@ pub async fn refund_mails(shop: &Shop, order: &str, at_least: usize) -> Vec<Stri
 
 #[tokio::test]
 async fn money_goes_back_in_parts_and_never_more_than_came() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = paid(&shop).await;
     assert_eq!(shop.refunds(&id).await, []);
     let first = shop.ask_refund(&id, &some(1000)).await.is(201);
@@ -73,7 +67,7 @@ async fn money_goes_back_in_parts_and_never_more_than_came() {
 
 #[tokio::test]
 async fn many_at_once_do_not_give_back_more_than_came() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = paid(&shop).await;
     let answers = join_all((0..12).map(|_| async { shop.ask_refund(&id, &some(600)).await })).await;
     let (given, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|it| it.status == 201);
@@ -90,7 +84,7 @@ async fn many_at_once_do_not_give_back_more_than_came() {
 
 #[tokio::test]
 async fn a_repeat_is_harmless_and_bad_requests_are_told() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (id, unpaid, other) = (paid(&shop).await, shop.place(&[("tea", 1)]).await, paid(&shop).await);
     let path = format!("/v1/orders/{id}/refunds");
     let (key, once) = (unique(), some(700));
@@ -137,7 +131,7 @@ async fn a_repeat_is_harmless_and_bad_requests_are_told() {
 
 #[tokio::test]
 async fn a_refund_that_pends_ends_when_its_webhook_comes() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (good, bad) = (paid(&shop).await, paid(&shop).await);
     shop.provider.faults(json!({"refunds": "pend"})).await;
     for id in [&good, &bad] {
@@ -161,7 +155,7 @@ async fn a_refund_that_pends_ends_when_its_webhook_comes() {
 /// No webhook, so the workflow's own question finds out.
 #[tokio::test]
 async fn a_refund_that_pends_is_asked_about() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = paid(&shop).await;
     shop.provider.faults(json!({"refunds": "pend", "webhooks": "lose"})).await;
     let refund = shop.refund(&id, some(5000)).await.id;
@@ -175,7 +169,7 @@ async fn a_refund_that_pends_is_asked_about() {
 
 #[tokio::test]
 async fn a_refund_that_fails_is_an_exception_and_may_be_tried_again() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (id, whole) = (paid(&shop).await, paid(&shop).await);
     shop.provider.faults(json!({"refunds": "fail"})).await;
     shop.ask_refund(&id, &some(2000)).await.is(201);
@@ -211,7 +205,7 @@ async fn a_refund_that_fails_is_an_exception_and_may_be_tried_again() {
 
 #[tokio::test]
 async fn refunds_from_the_providers_dashboard_are_matched() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = paid(&shop).await;
     let payment = shop.provider_payment(&id).await;
     let by_hand = async |amount: i64| shop.provider.refund(&payment, amount).await;
@@ -236,7 +230,7 @@ async fn refunds_from_the_providers_dashboard_are_matched() {
 /// Worker and API die between any two steps of a refund.
 #[tokio::test]
 async fn whatever_dies_the_money_goes_back_once() {
-    let mut shop = shop().await;
+    let mut shop = Shop::with_tea(100).await;
     let mut ids = Vec::new();
     for _ in 0..6 {
         ids.push(paid(&shop).await);
@@ -300,7 +294,7 @@ async fn whatever_dies_the_money_goes_back_once() {
 /// What an API handed over is noted by it: no sweeper starts it once more.
 #[tokio::test]
 async fn a_refund_is_started_once() {
-    let mut shop = shop().await;
+    let mut shop = Shop::with_tea(100).await;
     let id = paid(&shop).await;
     shop.kill_worker();
     shop.ask_refund(&id, &json!({"reason": "x"})).await.is(201);

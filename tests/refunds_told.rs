@@ -4,15 +4,15 @@
 use serde_json::json;
 
 use crate::{
-    harness::{wait_until, webhook::Webhook},
-    refunds::{paid, refund_mails, shop, some},
+    harness::{Shop, wait_until, webhook::Webhook},
+    refunds::{paid, refund_mails, some},
 };
 
 /// The same money is asked for here and goes back in the dashboard. Whichever is told first, it went back
 /// once, and there is nothing for a person to look at.
 #[tokio::test]
 async fn what_goes_back_here_and_in_the_dashboard_is_explained_whichever_is_told_first() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     for dashboard_is_told_first in [true, false] {
         let id = paid(&shop).await;
         let payment = shop.provider_payment(&id).await;
@@ -45,7 +45,7 @@ async fn what_goes_back_here_and_in_the_dashboard_is_explained_whichever_is_told
 /// rest goes back.
 #[tokio::test]
 async fn after_a_part_went_back_by_hand_the_rest_can_go_back() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     for by_exception in [true, false] {
         let id = paid(&shop).await;
         let payment = shop.provider_payment(&id).await;
@@ -78,7 +78,7 @@ async fn after_a_part_went_back_by_hand_the_rest_can_go_back() {
 /// be looked at. It fails, and the second payment is held as before.
 #[tokio::test]
 async fn a_part_of_held_money_goes_back_by_hand_and_fails() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place_with(&[("tea", 1)], json!({"duplicate_payment": "exception"})).await;
     shop.pay(&id).await;
     shop.until(&id, "completed").await;
@@ -99,7 +99,7 @@ async fn a_part_of_held_money_goes_back_by_hand_and_fails() {
 /// instead is not.
 #[tokio::test]
 async fn a_refund_that_failed_and_then_succeeded_went_back() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let id = paid(&shop).await;
     shop.provider.faults(json!({"refunds": "fail"})).await;
     let refund = shop.ask_refund(&id, &some(2000)).await.is(201);
@@ -131,7 +131,7 @@ async fn a_refund_that_failed_and_then_succeeded_went_back() {
 /// What is said of a refund is compared with what was asked for.
 #[tokio::test]
 async fn a_report_that_contradicts_what_was_asked_is_an_exception_and_not_taken_up() {
-    let shop = shop().await;
+    let shop = Shop::with_tea(100).await;
     let (id, other) = (paid(&shop).await, paid(&shop).await);
     shop.provider.outage().await;
     let refund = shop.ask_refund(&id, &some(2000)).await.is(201);

@@ -47,7 +47,7 @@ fn steady_text(shop: &Shop, text: &str) -> String {
     let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '_';
     let words = text.split_inclusive(is_end).map(|word| {
         let (word, end) = word.split_at(word.trim_end_matches(is_end).len());
-        match word.split_once('_') {
+        match word.rsplit_once('_') {
             Some((kind, id)) if is_id(kind, id) => format!("[{kind}]{end}"),
             _ => format!("{word}{end}"),
         }
@@ -57,8 +57,7 @@ fn steady_text(shop: &Shop, text: &str) -> String {
 
 /// `ord_` and 32 digits, and the like.
 fn is_id(kind: &str, id: &str) -> bool {
-    let has_digits = id.contains(|c: char| c.is_ascii_digit());
-    has_digits && !id.contains('_') && (id.len() >= 16 || kind == "mov")
+    id.contains(|c: char| c.is_ascii_digit()) && (id.len() >= 16 || kind == "mov")
 }
 
 async fn get(shop: &Shop, path: &str) -> Value {
