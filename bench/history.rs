@@ -35,7 +35,7 @@ pub async fn run() -> Report {
     let id = asleep(shop, json!(null)).await;
     webhook::Webhook::new(&webhook::payment("payment.failed", &id, 1250)).send(&shop.api).await.is(200);
     eventually("the first try failed", async || {
-        shop.payments(&id).await.iter().any(|it| it["state"] == "failed").then_some(())
+        shop.payments(&id).await.iter().any(|it| it.state == "failed").then_some(())
     })
     .await;
     shop.pay(&id).await;

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{harness::Shop, stays::day};
+use crate::{
+    harness::{Shop, documents::Night},
+    stays::day,
+};
 
 /// (what stands in the line instead, which fields the answer complains about)
 fn bad_lines() -> Vec<(Value, Vec<&'static str>)> {
@@ -122,7 +125,7 @@ async fn a_bad_offer_is_told_which_fields_are_wrong() {
     {
         assert_eq!(shop.api.get(&format!("{nights}?{query}")).await.bad_fields(), [field]);
     }
-    assert_eq!(shop.api.get(nights).await.is(200)["data"].as_array().unwrap().len(), 28);
+    assert_eq!(shop.api.list::<Night>(nights).await.data.len(), 28);
     let offer = json!({"from": day(3), "to": day(4), "capacity": 1});
     shop.api.put("/v1/products/none/nights", &offer).await.problem(404, "product_not_found");
     shop.api.put("/v1/products/tea/nights", &offer).await.problem(409, "product_not_a_stay");

@@ -12,13 +12,14 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use store::{Error, orders::Placed};
 
 use crate::harness::{
-    Answer, Setup, Shop, eventually,
+    Answer, Shop,
+    documents::Order,
     test_process::{TestProcess, ask, money},
-    unique,
+    unique, wait_until,
 };
 
 async fn without_worker() -> Shop {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     for sku in ["a", "b"] {
         shop.stock(sku, 100, 50).await;
     }
@@ -58,17 +59,6 @@ async fn unblock(blocked: PgConnection) {
     blocked.close().await.unwrap();
 }
 
-async fn until_somebody_waits(shop: &Shop) {
-    let mut connection = shop.sql().await;
-    eventually("somebody waits for a lock", async || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut connection).await.unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
-}
-
 /// A full door sends those away who come then, and nobody else; and a member that fails does so by itself.
 #[tokio::test]
 async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
@@ -82,11 +72,11 @@ async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
     };
     let blocked = block(&shop, "a").await;
     let first = place("good");
-    until_somebody_waits(&shop).await;
+    shop.until_one_waits().await;
     // Eight of these find room, so at least one of them is poisoned.
     let others: Vec<_> = (0..11).map(|i| place(if i % 3 == 0 { "poison" } else { "good" })).collect();
-    eventually("three are sent away", async || {
-        (others.iter().filter(|answer| answer.is_finished()).count() == 3).then_some(())
+    wait_until("three are sent away", async || {
+        others.iter().filter(|answer| answer.is_finished()).count() == 3
     })
     .await;
     blocked.close().await.unwrap();
@@ -105,7 +95,7 @@ async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
                 assert_eq!(i % 3, 0, "an innocent one: {answer:?}");
                 failed += 1;
             }
-            _ => placed.push(answer.is(201)["id"].as_str().unwrap().parse::<OrderId>().unwrap()),
+            _ => placed.push(answer.clone().of::<Order>().is(201).id.parse::<OrderId>().unwrap()),
         }
     }
     assert_eq!((busy, failed + placed.len()), (3, 8));
@@ -117,7 +107,7 @@ async fn a_full_door_sends_away_and_a_poisoned_batch_hurts_nobody_else() {
     let blocked = block(&shop, "a").await;
     let placements = process.placements.clone();
     let first = tokio::spawn(async move { placements.place(ask(&[("a", 1)], LatePayment::Refund)).await });
-    until_somebody_waits(&shop).await;
+    shop.until_one_waits().await;
     let asks: Vec<_> = (0..20).map(|_| ask(&[("b", 1)], LatePayment::Refund)).collect();
     let ids: Vec<_> = asks.iter().map(|ask| ask.id).collect();
     let placed = join_all(asks.into_iter().map(|ask| process.placements.place(ask)));
@@ -154,7 +144,7 @@ async fn the_workers_steps_share_a_transaction() {
     let blocked = block(&shop, "a").await;
     let settlements = process.settlements.clone();
     let first = tokio::spawn(async move { settlements.settle(first, &money("before", 100), now).await });
-    until_somebody_waits(&shop).await;
+    shop.until_one_waits().await;
 
     let settlements = &process.settlements;
     let settle = async |id, payment: &str, amount| {
@@ -204,7 +194,7 @@ async fn a_poisoned_step_waits_while_the_others_go_on() {
     let mut body = shop.order_body(&[("a", 1)]);
     let good = join_all((0..12).map(|_| shop.place(&[("a", 1)]))).await;
     body["customer"]["id"] = json!("poison");
-    let bad = shop.try_place(&body).await.is(201)["id"].as_str().unwrap().to_owned();
+    let bad = shop.try_place(&body).await.is(201).id;
     poison(&shop, "poison").await;
     for id in good.iter().chain([&bad]) {
         shop.pay(id).await;
@@ -213,7 +203,7 @@ async fn a_poisoned_step_waits_while_the_others_go_on() {
     for id in &good {
         shop.until(id, "completed").await;
     }
-    assert_eq!(shop.order(&bad).await["status"], "awaiting_payment");
+    assert_eq!(shop.order(&bad).await.status, "awaiting_payment");
     assert_eq!(shop.level("a").await, (38, 1));
     shop.sql().await.execute("DROP TRIGGER poison ON orders").await.unwrap();
     shop.until(&bad, "completed").await;
@@ -243,7 +233,7 @@ async fn several_processes_on_the_same_stock() {
             placed.problem(409, "insufficient_stock");
             return None;
         }
-        let id = placed.is(201)["id"].as_str().unwrap().to_owned();
+        let id = placed.of::<Order>().is(201).id;
         match i % 2 {
             0 => shop.pay(&id).await,
             _ => drop(shop.cancel(&id).await.is(200)),
@@ -260,8 +250,8 @@ async fn several_processes_on_the_same_stock() {
     for sku in ["a", "b", "c"] {
         assert_eq!(shop.level(sku).await.1, 0, "{sku}");
     }
-    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    let deadlocks: i64 = sqlx::query_scalar(deadlocks).fetch_one(&mut shop.sql().await).await.unwrap();
+    let deadlocks: i64 =
+        shop.query("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await;
     assert_eq!(deadlocks, 0);
     shop.close();
 }

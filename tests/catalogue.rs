@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::{
-    harness::{Answer, Api, Shop},
+    harness::{
+        Answer, Api, Shop,
+        documents::{Night, Product, ProductEvent},
+    },
     stays::day,
 };
 
@@ -15,43 +18,43 @@ fn tea(unit_price: i64) -> Value {
 }
 
 /// A request under a condition.
-async fn ask(api: &Api, method: Method, path: &str, header: (&str, &str), body: Option<&Value>) -> Answer {
+async fn ask(
+    api: &Api,
+    method: Method,
+    path: &str,
+    header: (&str, &str),
+    body: Option<&Value>,
+) -> Answer<Product> {
     let request = api.request(method, &format!("/v1/products{path}")).header(header.0, header.1);
-    api.send(body.iter().fold(request, |request, body| request.json(body))).await
+    api.send(body.iter().fold(request, |request, body| request.json(body))).await.of()
 }
 
-async fn put_if(shop: &Shop, header: (&str, &str), body: &Value) -> Answer {
+async fn put_if(shop: &Shop, header: (&str, &str), body: &Value) -> Answer<Product> {
     ask(&shop.api, Method::PUT, "/tea", header, Some(body)).await
 }
 
-async fn retire(shop: &Shop, sku: &str) -> Answer {
-    shop.api.send(shop.api.request(Method::DELETE, &format!("/v1/products/{sku}"))).await
+async fn retire(shop: &Shop, sku: &str) -> Answer<Product> {
+    shop.api.delete(&format!("/v1/products/{sku}")).await.of()
 }
 
 /// The SKUs a list shows, page by page.
 async fn skus(shop: &Shop, query: &str, limit: usize) -> Vec<String> {
-    let mut skus = Vec::new();
-    let mut after = String::new();
-    loop {
-        let path = format!("/v1/products?limit={limit}{query}{after}");
-        let page = shop.api.get(&path).await.is(200);
-        let data = page["data"].as_array().unwrap();
-        skus.extend(data.iter().map(|product| product["sku"].as_str().unwrap().to_owned()));
-        let Some(cursor) = page["next_cursor"].as_str() else { return skus };
-        assert_eq!((data.len(), &page["has_more"]), (limit, &json!(true)), "{path}");
-        after = format!("&starting_after={cursor}");
-    }
+    let pages = shop.api.pages::<Product>(&format!("/v1/products?limit={limit}{query}")).await;
+    let (_last, whole) = pages.split_last().unwrap();
+    assert!(whole.iter().all(|page| page.len() == limit), "{query}");
+    pages.concat().into_iter().map(|product| product.sku).collect()
+}
+
+async fn events_of(shop: &Shop, sku: &str) -> Vec<ProductEvent> {
+    shop.api.list(&format!("/v1/products/{sku}/history?limit=100")).await.data
 }
 
 /// The history of `tea`: (version, type, fields that changed), newest first.
 async fn history(shop: &Shop) -> Vec<(i64, String, Vec<String>)> {
-    let list = shop.api.get("/v1/products/tea/history").await.is(200);
-    let events = list["data"].as_array().unwrap().iter().map(|event| {
-        assert_eq!((&event["object"], &event["by"]), (&json!("product_event"), &json!("api")), "{event}");
-        let fields = event["changes"].as_object().unwrap().keys().cloned().collect();
-        (event["version"].as_i64().unwrap(), event["type"].as_str().unwrap().to_owned(), fields)
-    });
-    events.collect()
+    let events = events_of(shop, "tea").await.into_iter();
+    events
+        .map(|event| (event.version, event.kind, event.changes.into_iter().map(|it| it.0).collect()))
+        .collect()
 }
 
 fn event(version: i64, kind: &str, fields: &[&str]) -> (i64, String, Vec<String>) {
@@ -61,63 +64,52 @@ fn event(version: i64, kind: &str, fields: &[&str]) -> (i64, String, Vec<String>
 #[tokio::test]
 async fn a_product_from_its_creation_to_its_return() {
     let shop = Shop::open().await;
-    let created = shop.api.put("/v1/products/tea", &tea(1250)).await;
+    let created = shop.put_product("tea", &tea(1250)).await;
     assert_eq!(created.header("etag"), Some("\"1\""));
     let created = created.is(201);
-    for (field, value) in [
-        ("object", json!("product")),
-        ("sku", json!("tea")),
-        ("kind", json!("goods")),
-        ("description", json!("From Uji,\n100 g")),
-        ("active", json!(true)),
-        ("version", json!(1)),
-        ("retired_at", Value::Null),
-    ] {
-        assert_eq!(created[field], value, "{field}");
-    }
-    assert_eq!(shop.api.get("/v1/products/tea").await.is(200), created);
+    assert_eq!(shop.product("tea").await, created);
     assert_eq!(shop.level("tea").await, (0, 0));
     shop.adjust("tea", 10).await.is(201);
     let order = shop.place(&[("tea", 1)]).await;
 
     // What changes nothing is no change; what changes something is the next version.
-    assert_eq!(shop.api.put("/v1/products/tea", &tea(1250)).await.is(200), created);
-    let dearer = shop.api.put("/v1/products/tea", &tea(1300)).await;
+    assert_eq!(shop.put_product("tea", &tea(1250)).await.is(200), created);
+    let dearer = shop.put_product("tea", &tea(1300)).await;
     assert_eq!(dearer.header("etag"), Some("\"2\""));
     let dearer = dearer.is(200);
-    assert_eq!((&dearer["unit_price"], &dearer["created_at"]), (&json!(1300), &created["created_at"]));
+    assert_eq!((dearer.unit_price, dearer.created_at), (1300, created.created_at));
     let pause = json!({"name": "Green tea", "unit_price": 1300, "currency": "EUR", "active": false});
-    let paused = shop.api.put("/v1/products/tea", &pause).await.is(200);
-    assert_eq!((&paused["active"], &paused["description"]), (&json!(false), &json!("")));
+    let paused = shop.put_product("tea", &pause).await.is(200);
+    assert_eq!((paused.active, paused.description.as_str()), (false, ""));
     assert_eq!(skus(&shop, "", 1).await, ["tea"]);
 
     // Its kind is for ever.
     let mut stay = tea(1300);
     stay["kind"] = json!("stay");
-    assert_eq!(shop.api.put("/v1/products/tea", &stay).await.bad_fields(), ["kind"]);
-    let room = shop.api.put("/v1/products/room", &stay).await.is(201);
-    assert_eq!((&room["kind"], &room["unit_price"]), (&json!("stay"), &json!(1300)));
-    let again = shop.api.put("/v1/products/room", &tea(1400)).await.is(200);
-    assert_eq!(again["kind"], "stay", "a PUT without a kind keeps it");
+    assert_eq!(shop.put_product("tea", &stay).await.bad_fields(), ["kind"]);
+    let room = shop.put_product("room", &stay).await.is(201);
+    assert_eq!((room.kind.as_str(), room.unit_price), ("stay", 1300));
+    let again = shop.put_product("room", &tea(1400)).await.is(200);
+    assert_eq!(again.kind, "stay", "a PUT without a kind keeps it");
     stay["kind"] = json!("car");
-    assert_eq!(shop.api.put("/v1/products/room", &stay).await.bad_fields(), ["kind"]);
+    assert_eq!(shop.put_product("room", &stay).await.bad_fields(), ["kind"]);
 
     // Retired, it is neither listed nor sold, but there; and it comes back.
     let retired = retire(&shop, "tea").await;
     assert_eq!(retired.header("etag"), Some("\"4\""));
     let retired = retired.is(200);
-    assert!(retired["retired_at"].is_string() && retired["active"] == false, "{retired}");
+    assert!(retired.retired_at.is_some() && !retired.active, "{retired:?}");
     assert_eq!(retire(&shop, "tea").await.is(200), retired);
-    assert_eq!(shop.api.get("/v1/products/tea").await.is(200), retired);
+    assert_eq!(shop.product("tea").await, retired);
     assert_eq!(skus(&shop, "", 1).await, ["room"]);
     assert_eq!(skus(&shop, "&include_retired=true", 1).await, ["room", "tea"]);
     assert_eq!(skus(&shop, "&q=green", 5).await, ["room"]);
     assert_eq!(skus(&shop, "&q=green&include_retired=true", 1).await, ["room", "tea"]);
     shop.try_place(&shop.order_body(&[("tea", 1)])).await.bad_fields();
-    let line = &shop.order(&order).await["lines"][0];
-    assert_eq!((&line["name"], &line["unit_price"]), (&json!("Green tea"), &json!(1250)));
-    let back = shop.api.put("/v1/products/tea", &tea(1250)).await.is(200);
-    assert_eq!((&back["retired_at"], &back["active"]), (&Value::Null, &json!(true)));
+    let line = shop.order(&order).await.lines.remove(0);
+    assert_eq!((line.name.as_str(), line.unit_price), ("Green tea", 1250));
+    let back = shop.put_product("tea", &tea(1250)).await.is(200);
+    assert_eq!((back.retired_at, back.active), (None, true));
     shop.place(&[("tea", 1)]).await;
     retire(&shop, "none").await.problem(404, "product_not_found");
 
@@ -131,9 +123,9 @@ async fn a_product_from_its_creation_to_its_return() {
         event(1, "product.created", &whole),
     ];
     assert_eq!(history(&shop).await, told);
-    let page = shop.api.get("/v1/products/tea/history?limit=3&starting_after=3").await.is(200);
-    assert_eq!(page["data"][0]["changes"], json!({"unit_price": {"from": 1250, "to": 1300}}));
-    assert_eq!((&page["data"][1]["version"], &page["has_more"]), (&json!(1), &json!(false)));
+    let page = shop.api.list::<ProductEvent>("/v1/products/tea/history?limit=3&starting_after=3").await.data;
+    assert_eq!(page[0].changes["unit_price"], json!({"from": 1250, "to": 1300}));
+    assert_eq!((page.len(), page[1].version), (2, 1));
     shop.api.get("/v1/products/none/history").await.problem(404, "product_not_found");
     assert_eq!(
         shop.api.get("/v1/products/tea/history?starting_after=x").await.bad_fields(),
@@ -146,10 +138,10 @@ async fn a_product_from_its_creation_to_its_return() {
 async fn changes_are_made_under_conditions() {
     let shop = Shop::open().await;
     let missing = put_if(&shop, ("if-match", "*"), &tea(1)).await.problem(412, "precondition_failed");
-    assert_eq!(missing["current_etag"], Value::Null);
+    assert_eq!(missing.current_etag, None);
     put_if(&shop, ("if-none-match", "*"), &tea(1)).await.is(201);
     let there = put_if(&shop, ("if-none-match", "*"), &tea(2)).await.problem(412, "precondition_failed");
-    assert_eq!(there["current_etag"], "\"1\"");
+    assert_eq!(there.current_etag.unwrap(), "\"1\"");
     put_if(&shop, ("if-match", "\"1\""), &tea(2)).await.is(200);
     put_if(&shop, ("if-match", "\"1\""), &tea(3)).await.problem(412, "precondition_failed");
     put_if(&shop, ("if-match", "\"1\""), &tea(2)).await.problem(412, "precondition_failed");
@@ -163,7 +155,7 @@ async fn changes_are_made_under_conditions() {
     let unchanged = get(("if-none-match", "W/\"4\"")).await;
     assert_eq!((unchanged.status.as_u16(), unchanged.header("etag")), (304, Some("\"4\"")));
     assert!(unchanged.body.is_empty());
-    assert_eq!(get(("if-none-match", "\"3\"")).await.is(200)["unit_price"], 4);
+    assert_eq!(get(("if-none-match", "\"3\"")).await.is(200).unit_price, 4);
     get(("if-match", "\"3\"")).await.problem(412, "precondition_failed");
     get(("if-none-match", "x")).await.problem(400, "precondition_invalid");
     let delete = async |tag| ask(&shop.api, Method::DELETE, "/tea", ("if-match", tag), None).await;
@@ -188,9 +180,7 @@ async fn changes_are_made_under_conditions() {
     assert_eq!(race("/new", ("if-none-match", "*")).await, one_wins(201));
     // Without a condition each is made, one after the other.
     assert_eq!(race("/free", ("x-none", "")).await, [vec![200; 19], vec![201]].concat());
-    let free = shop.api.get("/v1/products/free/history?limit=100").await.is(200);
-    let versions: Vec<i64> =
-        free["data"].as_array().unwrap().iter().map(|event| event["version"].as_i64().unwrap()).collect();
+    let versions: Vec<i64> = events_of(&shop, "free").await.iter().map(|event| event.version).collect();
     assert_eq!(versions, (1..=20).rev().collect::<Vec<_>>());
     shop.close();
 }
@@ -212,7 +202,7 @@ async fn the_best_is_found_first() {
         ("ru", "Чай ЗЕЛЁНЫЙ", "Grüner Tee"),
     ] {
         let body = json!({"name": name, "description": description, "unit_price": 1, "currency": "EUR"});
-        shop.api.put(&format!("/v1/products/{sku}"), &body).await.is(201);
+        shop.put_product(sku, &body).await.is(201);
     }
     for (q, found) in [
         // By the beginning of the SKU, in the name, as a beginning in the name, in the description, by what
@@ -260,11 +250,11 @@ async fn the_best_is_found_first() {
 #[tokio::test]
 async fn the_catalogue_is_rebuilt_from_its_history() {
     let shop = Shop::open().await;
-    shop.api.put("/v1/products/tea", &tea(1250)).await.is(201);
-    shop.api.put("/v1/products/tea", &tea(1300)).await.is(200);
-    shop.api.put("/v1/products/mug", &tea(900)).await.is(201);
+    shop.put_product("tea", &tea(1250)).await.is(201);
+    shop.put_product("tea", &tea(1300)).await.is(200);
+    shop.put_product("mug", &tea(900)).await.is(201);
     let mug = retire(&shop, "mug").await.is(200);
-    let product = shop.api.get("/v1/products/tea").await.is(200);
+    let product = shop.product("tea").await;
     let mut sql = shop.sql().await;
     for statement in
         ["UPDATE product_events SET by = 'me'", "DELETE FROM product_events", "TRUNCATE product_events"]
@@ -277,20 +267,17 @@ async fn the_catalogue_is_rebuilt_from_its_history() {
         "DELETE FROM stock_levels; DELETE FROM products",
     ] {
         sql.execute(statement).await.unwrap();
-        let (whole, report) = shop.run_audit();
-        assert!(!whole && report.contains("BROKEN 9."), "{report}");
-        let (done, said) = shop.run("rebuild-catalogue");
-        assert!(done, "{said}");
-        assert_eq!(shop.api.get("/v1/products/tea").await.is(200), product);
-        assert_eq!(shop.api.get("/v1/products/mug").await.is(200), mug);
+        shop.audit_finds("9.");
+        shop.done("rebuild-catalogue");
+        assert_eq!(shop.product("tea").await, product);
+        assert_eq!(shop.product("mug").await, mug);
         assert_eq!(skus(&shop, "&q=gren", 1).await, ["tea"]);
         shop.audit();
     }
     // Rows from before there was a search get their words with the next migration.
     sql.execute("UPDATE products SET search = NULL; DELETE FROM catalogue_words").await.unwrap();
     assert_eq!(skus(&shop, "&q=green", 1).await, [""; 0]);
-    let (done, said) = shop.run("migrate");
-    assert!(done, "{said}");
+    shop.done("migrate");
     assert_eq!(skus(&shop, "&q=gren", 1).await, ["tea"]);
     shop.close();
 }
@@ -305,7 +292,7 @@ async fn what_a_stay_offers_is_in_its_history() {
     shop.offer("room", 3, 5, json!({"capacity": 1, "unit_price": 9000})).await.is(200);
     shop.offer("room", 1, 29, json!({"capacity": 2})).await.is(200);
     let renamed = json!({"name": "Best room", "unit_price": 8000, "currency": "EUR"});
-    shop.api.put("/v1/products/room", &renamed).await.is(200);
+    shop.put_product("room", &renamed).await.is(200);
     // Who has not seen the last change makes none, whatever else would be wrong with it.
     shop.book("room", 1, 2).await;
     for (path, body) in
@@ -315,25 +302,24 @@ async fn what_a_stay_offers_is_in_its_history() {
         let stale = ask(&shop.api, Method::PUT, &path, ("If-Match", "\"5\""), Some(&body)).await;
         stale.problem(412, "precondition_failed");
     }
-    let history = shop.api.get("/v1/products/room/history").await.is(200);
-    let events = history["data"].as_array().unwrap();
-    let told = |event: &Value| {
-        let fields = event["changes"].as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
-        format!("{} {} by {}: {fields}", event["version"], event["type"].as_str().unwrap(), event["by"])
+    let events = events_of(&shop, "room").await;
+    let told = |event: &ProductEvent| {
+        let fields = event.changes.keys().cloned().collect::<Vec<_>>().join(" ");
+        format!("{} {} by {}: {fields}", event.version, event.kind, event.by)
     };
     assert_eq!(
         events.iter().rev().skip(1).map(told).collect::<Vec<_>>(),
         [
-            "2 product.changed by \"api\": stay",
-            "3 product.changed by \"api\": nights",
-            "4 product.changed by \"api\": nights",
-            "5 product.changed by \"api\": nights",
-            "6 product.changed by \"api\": name"
+            "2 product.changed by api: stay",
+            "3 product.changed by api: nights",
+            "4 product.changed by api: nights",
+            "5 product.changed by api: nights",
+            "6 product.changed by api: name"
         ]
     );
-    assert_eq!(events[4]["changes"]["stay"]["to"]["max_guests"], 3);
+    assert_eq!(events[4].changes["stay"]["to"]["max_guests"], 3);
     let offered = json!({"from": day(3), "to": day(5), "capacity": 1, "unit_price": 9000});
-    assert_eq!(events[2]["changes"]["nights"]["to"], offered);
+    assert_eq!(events[2].changes["nights"]["to"], offered);
 
     let terms = shop.api.get("/v1/products/room/stay").await.is(200);
     assert_eq!(terms["max_guests"], 3);
@@ -341,10 +327,9 @@ async fn what_a_stay_offers_is_in_its_history() {
     // An event that is there already is not written over, and nothing is changed without one.
     shop.offer("room", 1, 29, json!({"capacity": 5})).await.problem(500, "internal_error");
     let nights = format!("/v1/products/room/nights?from={}&to={}", day(3), day(4));
-    assert_eq!(shop.api.get(&nights).await.is(200)["data"][0]["capacity"], 2);
-    let (whole, report) = shop.run_audit();
-    assert!(!whole && report.contains("BROKEN 9."), "{report}");
-    assert!(shop.run("rebuild-catalogue").0);
+    assert_eq!(shop.api.list::<Night>(&nights).await.data[0].capacity, 2);
+    shop.audit_finds("9.");
+    shop.done("rebuild-catalogue");
     assert_eq!(shop.api.get("/v1/products/room/stay").await.is(200), terms);
     shop.close();
 }

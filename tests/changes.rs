@@ -12,27 +12,17 @@ use temporalio_client::{WorkflowExecutionStatus, WorkflowSignalOptions};
 use workflows::{ChangeNotice, OrderWorkflow};
 
 use crate::{
-    harness::{Shop, eventually, time},
+    harness::{Shop, documents::Change, eventually, wait_until},
     stays::code,
 };
 
 #[tokio::test]
 async fn equal_changes_share_an_answer_and_a_key_gets_the_first_one_again() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place(&[("tea", 1)]).await;
-    let path = format!("/v1/orders/{id}/cancel");
     let body = json!({"reason": "changed my mind"});
     let keys: Vec<String> = (0..40).map(|n| format!("cancel-{}", n % 20)).collect();
-    // As clients do: who is told to come back comes back.
-    let ask = async |key: &String| {
-        eventually("it is decided", async || {
-            let answer = shop.api.post_as(key, &path, &body).await;
-            (answer.status != 202).then_some(answer)
-        })
-        .await
-    };
-    let answers = join_all(keys.iter().map(ask)).await;
+    let answers = join_all(keys.iter().map(|key| shop.change_as(key, &id, "cancel", &body))).await;
     // Those who came when it was decided are told so; whoever asks under the same key hears the same.
     let statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     assert!(
@@ -44,33 +34,30 @@ async fn equal_changes_share_an_answer_and_a_key_gets_the_first_one_again() {
     shop.temporal.until_closed(&id).await;
 
     let done = statuses.iter().position(|status| *status == 200).unwrap();
-    let again = shop.api.post_as(&keys[done], &path, &body).await;
-    assert_eq!(again.header("idempotent-replayed").unwrap(), "true");
-    assert_eq!(again.is(200)["close_reason"], "changed my mind");
-    shop.api.post_as("cancel-3", &path, &json!({})).await.problem(422, "idempotency_key_reused");
-    let fulfil = format!("/v1/orders/{id}/fulfil");
-    shop.api.post_as("cancel-3", &fulfil, &json!({})).await.problem(422, "idempotency_key_reused");
+    let again = shop.change_as(&keys[done], &id, "cancel", &body).await;
+    assert!(again.is_replayed());
+    assert_eq!(again.is(200).close_reason, "changed my mind");
+    shop.change_as("cancel-3", &id, "cancel", &json!({})).await.problem(422, "idempotency_key_reused");
+    shop.change_as("cancel-3", &id, "fulfil", &json!({})).await.problem(422, "idempotency_key_reused");
     // A refusal is an answer, too.
     let other = shop.place_with(&[("tea", 1)], json!({"fulfilment": "manual"})).await;
-    let fulfil = format!("/v1/orders/{other}/fulfil");
-    shop.api.post_as("cancel-3", &fulfil, &json!({})).await.problem(409, "order_not_fulfillable");
+    let fulfil = async || shop.change_as("cancel-3", &other, "fulfil", &json!({})).await;
+    fulfil().await.problem(409, "order_not_fulfillable");
     shop.pay(&other).await;
     shop.until(&other, "paid").await;
-    let again = shop.api.post_as("cancel-3", &fulfil, &json!({})).await;
-    assert_eq!(again.header("idempotent-replayed").unwrap(), "true");
-    assert_eq!(again.problem(409, "order_not_fulfillable")["current_status"], "awaiting_payment");
+    let again = fulfil().await;
+    assert!(again.is_replayed());
+    assert_eq!(again.problem(409, "order_not_fulfillable").current_status, "awaiting_payment");
     shop.fulfil(&other).await.is(200);
     shop.close();
 }
 
 #[tokio::test]
 async fn changes_of_one_order_are_bounded() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
-    let id = shop.place(&[("tea", 1)]).await;
-    shop.until_told(&id, "workflow.started").await;
+    let mut shop = Shop::with_tea(100).await;
+    let id = shop.place_started(&[("tea", 1)]).await;
     shop.kill_worker();
-    let due = time(&shop.order(&id).await, "payment_due_at");
+    let due = shop.order(&id).await.payment_due_at;
     let path = format!("/v1/orders/{id}/extend");
     let api = shop.api.impatient();
     let extend = async |hours: i64| api.post(&path, &json!({"payment_due_at": due + hours.hours()})).await;
@@ -83,16 +70,15 @@ async fn changes_of_one_order_are_bounded() {
     }
     assert_eq!(shop.changes(&id).await.len(), 10);
     shop.start_worker();
-    eventually("all are decided", async || {
+    wait_until("all are decided", async || {
         let changes = shop.changes(&id).await;
-        changes.iter().all(|change| change["state"] != "pending").then_some(())
+        changes.iter().all(|change| change.state != "pending")
     })
     .await;
-    let refused = shop.changes(&id).await.into_iter().filter(|change| change["state"] == "refused");
-    for change in refused {
-        assert_eq!(change["problem"]["code"], "invalid_request", "{change}");
+    for change in shop.changes(&id).await.into_iter().filter(|change| change.state == "refused") {
+        assert_eq!(change.problem["code"], "invalid_request", "{change:?}");
     }
-    assert!(time(&shop.order(&id).await, "payment_due_at") > due);
+    assert!(shop.order(&id).await.payment_due_at > due);
     shop.cancel(&id).await.is(200);
     shop.close();
 }
@@ -114,14 +100,13 @@ async fn a_code_that_was_replaced_meanwhile_lets_nobody_in() {
     shop.start_worker();
     let path = format!("/v1/orders/{id}/changes/{}", shown["id"].as_str().unwrap());
     let decided = eventually("it is decided", async || {
-        let change = shop.api.get(&path).await.is(200);
-        (change["state"] != "pending").then_some(change)
+        let change: Change = shop.api.get(&path).await.of().is(200);
+        (change.state != "pending").then_some(change)
     })
     .await;
-    assert_eq!(decided["state"], "refused", "{decided}");
-    assert_eq!(decided["problem"]["code"], "check_in_not_possible", "{decided}");
-    shop.until_mailed(&id, "new_check_in_code").await;
-    let mail = shop.mails(&id).await.pop().unwrap();
+    assert_eq!(decided.state, "refused", "{decided:?}");
+    assert_eq!(decided.problem["code"], "check_in_not_possible", "{decided:?}");
+    let mail = shop.mail(&id, "new_check_in_code").await;
     shop.check_in(&id, &code(&mail)).await.is(200);
     shop.close();
 }
@@ -130,8 +115,7 @@ async fn a_code_that_was_replaced_meanwhile_lets_nobody_in() {
 /// done, finishes, and gives the same answer. For every kind of change there is.
 #[tokio::test]
 async fn what_a_step_has_committed_its_workflow_comes_to_know() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let mut shop = Shop::with_tea(100).await;
     shop.rooms("room", 5).await;
     for kind in Kind::ALL {
         let story = prepare(&shop, kind).await;
@@ -160,7 +144,7 @@ async fn what_a_step_has_committed_its_workflow_comes_to_know() {
         assert_eq!(status, WorkflowExecutionStatus::Completed, "{kind:?}");
         let last = story.mails.last().unwrap();
         assert_eq!(shop.until_mailed(id, last).await, story.mails, "{kind:?}");
-        assert!(shop.changes(id).await.iter().all(|change| change["state"] == "done"), "{kind:?}");
+        assert!(shop.changes(id).await.iter().all(|change| change.state == "done"), "{kind:?}");
     }
     shop.close();
 }
@@ -180,14 +164,12 @@ async fn prepare(shop: &Shop, kind: Kind) -> Prepared {
     let now = Timestamp::now();
     match kind {
         Kind::Cancel => {
-            let id = shop.place(&[("tea", 1)]).await;
-            shop.until_told(&id, "workflow.started").await;
+            let id = shop.place_started(&[("tea", 1)]).await;
             Prepared { id, ask: Some(("cancel", json!({}))), mails: vec!["cancelled"], at: now }
         }
         Kind::Extend => {
-            let id = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
-            shop.until_told(&id, "workflow.started").await;
-            let due = time(&shop.order(&id).await, "payment_due_at") + 24.hours();
+            let id = shop.place_started_with(&[("tea", 1)], json!({"reminders": []})).await;
+            let due = shop.order(&id).await.payment_due_at + 24.hours();
             let ask = Some(("extend", json!({"payment_due_at": due})));
             Prepared { id, ask, mails: vec!["extended", "expired"], at: now }
         }
@@ -234,7 +216,7 @@ async fn commit(shop: &Shop, id: &str, kind: Kind, at: Timestamp) {
     }
     let change = eventually("the change is stored", async || {
         let changes = shop.changes(id).await;
-        changes.first().map(|change| change["id"].as_str().unwrap().parse::<ChangeId>().unwrap())
+        changes.first().map(|change| change.id.parse::<ChangeId>().unwrap())
     })
     .await;
     if kind == Kind::EndRefunded {
@@ -249,10 +231,9 @@ async fn commit(shop: &Shop, id: &str, kind: Kind, at: Timestamp) {
 /// However often an order is changed, it goes on in new runs, each with a short history.
 #[tokio::test]
 async fn an_order_that_is_changed_again_and_again_goes_on_in_new_runs() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place(&[("tea", 1)]).await;
-    let due = time(&shop.order(&id).await, "payment_due_at");
+    let due = shop.order(&id).await.payment_due_at;
     let mut runs = BTreeSet::new();
     for minutes in 1..=60 {
         shop.extend(&id, due + minutes.minutes()).await.is(200);
@@ -260,9 +241,9 @@ async fn an_order_that_is_changed_again_and_again_goes_on_in_new_runs() {
     }
     assert!(runs.len() > 1, "{runs:?}");
     assert!(shop.temporal.history(&id).await.len() < 400);
-    assert_eq!(time(&shop.order(&id).await, "payment_due_at"), due + 60.minutes());
+    assert_eq!(shop.order(&id).await.payment_due_at, due + 60.minutes());
     shop.fast_forward(&id, "PT23H30M").await;
-    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    assert_eq!(shop.order(&id).await.status, "awaiting_payment");
     shop.pay(&id).await;
     shop.until(&id, "completed").await;
     shop.temporal.until_closed(&id).await;
@@ -274,20 +255,18 @@ async fn an_order_that_is_changed_again_and_again_goes_on_in_new_runs() {
 
 #[tokio::test]
 async fn reminders_follow_the_new_deadline_and_a_mail_tells_it() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let shop = Shop::with_tea(100).await;
     let id = shop.place(&[("tea", 1)]).await;
-    let due = time(&shop.order(&id).await, "payment_due_at");
+    let due = shop.order(&id).await.payment_due_at;
     shop.fast_forward(&id, "PT23H").await;
     assert_eq!(shop.until_mailed(&id, "reminder_3").await, ["reminder_1", "reminder_2", "reminder_3"]);
     shop.extend(&id, due + 24.hours()).await.is(200);
-    shop.until_mailed(&id, "extended").await;
-    let mail = shop.mails(&id).await.pop().unwrap();
+    let mail = shop.mail(&id, "extended").await;
     let day = (due + 24.hours()).in_tz("Europe/Vienna").unwrap().strftime("%-d %B %Y").to_string();
     assert!(mail.text.contains(&day), "{}", mail.text);
     // 20, 12 and 2 hours before the new deadline, as before the old one.
     shop.fast_forward(&id, "PT24H30M").await;
-    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    assert_eq!(shop.order(&id).await.status, "awaiting_payment");
     let all =
         ["reminder_1", "reminder_2", "reminder_3", "extended", "reminder_4", "reminder_5", "reminder_6"];
     assert_eq!(shop.until_mailed(&id, "reminder_6").await, all);

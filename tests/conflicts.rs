@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::{Executor as _, PgConnection};
 
-use crate::harness::{Setup, Shop, eventually};
+use crate::harness::Shop;
 
 /// A person in a transaction, who locks rows with `FOR UPDATE` and is not the one whom PostgreSQL sends back.
 async fn person(shop: &Shop) -> PgConnection {
@@ -17,17 +17,6 @@ async fn lock(sql: &mut PgConnection, rows: String) {
     sql.execute(sqlx::AssertSqlSafe(format!("SELECT FROM {rows} FOR UPDATE"))).await.unwrap();
 }
 
-/// Waits until one of our transactions waits for the person.
-async fn until_one_waits(shop: &Shop) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                   AND application_name = 'holdfast' AND wait_event_type = 'Lock'";
-    eventually("a transaction waits", async || {
-        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut shop.sql().await).await.unwrap();
-        (waiting > 0).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn an_order_that_meets_a_deadlock_is_placed_all_the_same() {
     let shop = Shop::open().await;
@@ -37,7 +26,7 @@ async fn an_order_that_meets_a_deadlock_is_placed_all_the_same() {
     lock(&mut person, "stock_levels WHERE sku = 'two'".to_owned()).await;
     let (api, body) = (shop.api.clone(), shop.order_body(&[("one", 1), ("two", 1)]));
     let placed = tokio::spawn(async move { api.post("/v1/orders", &body).await });
-    until_one_waits(&shop).await;
+    shop.until_one_waits().await;
     lock(&mut person, "stock_levels WHERE sku = 'one'".to_owned()).await;
     person.execute("COMMIT").await.unwrap();
     placed.await.unwrap().is(201);
@@ -48,18 +37,16 @@ async fn an_order_that_meets_a_deadlock_is_placed_all_the_same() {
 
 #[tokio::test]
 async fn a_decision_that_meets_a_deadlock_is_made_all_the_same() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     shop.pay_with(&id, json!({"amount": 7})).await;
     let exception = shop.until_exception(&id, "wrong_amount").await;
     let mut person = person(&shop).await;
     lock(&mut person, "exceptions".to_owned()).await;
-    let (api, path) =
-        (shop.api.clone(), format!("/v1/exceptions/{}/resolve", exception["id"].as_str().unwrap()));
+    let (api, path) = (shop.api.clone(), format!("/v1/exceptions/{}/resolve", exception.id));
     let decision = json!({"action": "accept", "note": "looked at it"});
     let resolved = tokio::spawn(async move { api.post(&path, &decision).await });
-    until_one_waits(&shop).await;
+    shop.until_one_waits().await;
     lock(&mut person, "orders".to_owned()).await;
     person.execute("COMMIT").await.unwrap();
     assert_eq!(resolved.await.unwrap().is(200)["state"], "resolved");
@@ -70,7 +57,7 @@ async fn a_decision_that_meets_a_deadlock_is_made_all_the_same() {
 /// wait.
 #[tokio::test]
 async fn a_database_that_is_strict_by_default_undoes_nothing_of_ours() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     shop.stock("tea", 1250, 1000).await;
     let strict =
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable',
@@ -93,11 +80,8 @@ async fn a_database_that_is_strict_by_default_undoes_nothing_of_ours() {
 /// A word that no version of ours writes is no failed refund.
 #[tokio::test]
 async fn an_unknown_word_is_told_as_a_fault() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
-    let id = shop.place(&[("tea", 1)]).await;
-    shop.pay(&id).await;
-    shop.until(&id, "completed").await;
+    let shop = Shop::with_tea(10).await;
+    let id = shop.sell(&[("tea", 1)]).await;
     shop.refund(&id, json!({"amount": 100, "reason": "scratched"})).await;
     shop.until_refunds(&id, &["succeeded"]).await;
     let mut sql = shop.sql().await;

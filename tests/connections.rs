@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
-use crate::harness::{Setup, Shop, Socket, send};
+use crate::harness::{Shop, Socket, documents::Order, send};
 
 const HEADER: &str = "HOLDFAST_HEADER_TIMEOUT";
 const BODY: &str = "HOLDFAST_BODY_TIMEOUT";
@@ -15,7 +13,7 @@ const DRAIN: &str = "HOLDFAST_DRAIN_TIMEOUT";
 /// A shop whose API has these timeouts, in seconds.
 async fn shop(timeouts: &[(&'static str, u32)]) -> Shop {
     let env = timeouts.iter().map(|(name, seconds)| (*name, seconds.to_string())).collect();
-    Shop::with(Setup { env, ..Setup::default() }).await
+    Shop::with_env(env).await
 }
 
 const PLACE: &str = "POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer test-key-of-32-bytes-or-about-it\r\n\
@@ -25,8 +23,7 @@ const WEBHOOK: &str = "POST /v1/webhooks/sandbox HTTP/1.1\r\nHost: a\r\nContent-
 #[tokio::test]
 async fn more_idle_connections_than_files_leave_the_door_open() {
     web::raise_file_limit(); // ours; the program's is as small as it was found
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let (api, mut process) = shop.start_api(&[("TEST_MAX_FILES", "1024".to_owned())]).await;
     let mut crowd = Vec::new();
     for n in 0..1_500 {
@@ -42,7 +39,7 @@ async fn more_idle_connections_than_files_leave_the_door_open() {
         }
     }
     api.post("/v1/orders", &shop.order_body(&[("tea", 1)])).await.is(201);
-    assert_eq!(api.get("/readyz").await.is(200)["status"], "ok");
+    assert_eq!(api.readiness(200).await.status, "ok");
     process.terminate();
     assert!(process.ended().await.success(), "{}", process.log());
     drop(crowd);
@@ -52,7 +49,7 @@ async fn more_idle_connections_than_files_leave_the_door_open() {
 /// A connection that is closed with bytes in it is reset, and the reset overtakes the answer.
 #[tokio::test]
 async fn who_sends_too_much_hears_so() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     let body = "x".repeat(8_000_000);
     for (key, path, status) in [
         ("wrong", "/v1/orders", 401),
@@ -81,7 +78,7 @@ async fn who_sends_too_much_hears_so() {
 
 #[tokio::test]
 async fn who_has_sent_all_and_says_so_gets_its_answers() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     let mut socket = Socket::open(shop.api.address()).await;
     socket.send(&"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5)).await;
     socket.has_sent_all().await;
@@ -145,7 +142,7 @@ async fn who_is_slow_is_cut_off_in_time() {
     // Whoever has no key is told so at once.
     let stranger = PLACE.replace("test-key-of-32-bytes-or-about-it", "another");
     assert!(Socket::ask(&address, &stranger).await.starts_with("HTTP/1.1 401"));
-    assert_eq!(shop.api.get("/v1/orders").await.is(200)["data"], json!([]));
+    assert_eq!(shop.api.list::<Order>("/v1/orders").await.data, []);
     shop.close();
 }
 

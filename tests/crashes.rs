@@ -10,7 +10,9 @@ use tokio::{
 };
 
 use crate::harness::{
-    Shop, eventually, try_send, unique,
+    SOLD, Shop,
+    documents::Order,
+    try_send, unique, wait_until,
     webhook::{Webhook, paid},
 };
 
@@ -19,15 +21,14 @@ const NOWHERE: &str = "127.0.0.1:1";
 
 #[tokio::test]
 async fn a_worker_dies_between_placement_and_payment() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let mut shop = Shop::with_tea(10).await;
     let (new, reminded) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
     shop.until_told(&new, "workflow.started").await;
     shop.fast_forward(&reminded, "PT5H").await;
     shop.kill_worker();
     for id in [&new, &reminded] {
         shop.pay(id).await;
-        assert_eq!(shop.order(id).await["status"], "awaiting_payment");
+        assert_eq!(shop.order(id).await.status, "awaiting_payment");
     }
     shop.start_worker();
     for (id, mails) in [(&new, &["paid"][..]), (&reminded, &["reminder_1", "paid"])] {
@@ -39,18 +40,15 @@ async fn a_worker_dies_between_placement_and_payment() {
 
 #[tokio::test]
 async fn a_worker_dies_while_a_batch_is_being_paid() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let mut shop = Shop::with_tea(100).await;
     let ids = join_all((0..30).map(|_| shop.place(&[("tea", 1)]))).await;
     join_all(ids.iter().map(|id| shop.pay(id))).await;
-    let completed = async |shop: &Shop| {
-        let list = shop.api.get("/v1/orders?status=completed&limit=100").await.is(200);
-        list["data"].as_array().unwrap().len()
-    };
-    eventually("some are paid", async || (completed(&shop).await > 0).then_some(())).await;
+    let completed =
+        async |shop: &Shop| shop.api.list::<Order>("/v1/orders?status=completed&limit=100").await.data.len();
+    wait_until("some are paid", async || completed(&shop).await > 0).await;
     shop.kill_worker();
     shop.start_worker();
-    eventually("all are paid", async || (completed(&shop).await == ids.len()).then_some(())).await;
+    wait_until("all are paid", async || completed(&shop).await == ids.len()).await;
     for id in &ids {
         check_completed_once(&shop, id).await;
     }
@@ -62,16 +60,7 @@ async fn a_worker_dies_while_a_batch_is_being_paid() {
 async fn check_completed_once(shop: &Shop, id: &str) {
     let mut story = shop.until_told(id, "mail.sent").await;
     story.sort();
-    let mut expected = [
-        "order.placed",
-        "stock.held",
-        "workflow.started",
-        "payment.received",
-        "order.paid",
-        "stock.committed",
-        "order.completed",
-        "mail.sent",
-    ];
+    let mut expected = SOLD;
     expected.sort_unstable();
     assert_eq!(story, expected);
     // A mail that was sent in the moment of the crash may come again, as the same mail.
@@ -82,19 +71,17 @@ async fn check_completed_once(shop: &Shop, id: &str) {
 /// The provider has closed an attempt to pay, and the worker that asked for it dies without its answer.
 #[tokio::test]
 async fn a_worker_dies_before_it_heard_that_an_attempt_is_closed() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let mut shop = Shop::with_tea(10).await;
     let id = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
     shop.attempt(&id).await;
     shop.until_told(&id, "workflow.started").await;
     shop.kill_worker();
-    let mut deaf = shop.another_worker(&[("HOLDFAST_SANDBOX_URL", shop.deaf_line().await)]).await;
+    let mut deaf = shop.another_worker(&[("HOLDFAST_SANDBOX_URL", shop.provider.deaf_line().await)]).await;
     let cancel = format!("/v1/orders/{id}/cancel");
     shop.api.impatient().post(&cancel, &json!({})).await.is(202);
-    let is_closed = async || (shop.booked(&id).await == ["cancelled"]).then_some(());
-    eventually("the provider closed it", is_closed).await;
+    shop.provider.until_states(&id, &["cancelled"]).await;
     deaf.kill();
-    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    assert_eq!(shop.order(&id).await.status, "awaiting_payment");
 
     shop.start_worker();
     assert_eq!(shop.until_mailed(&id, "cancelled").await, ["cancelled"]);
@@ -107,12 +94,11 @@ async fn a_worker_dies_before_it_heard_that_an_attempt_is_closed() {
 /// An API that cannot reach the engine answers, and dies: a worker's sweeper takes over.
 #[tokio::test]
 async fn an_api_dies_after_its_answers_before_the_engine_knew() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let mut shop = Shop::with_tea(10).await;
     shop.kill_worker();
     let (api, mut process) = shop.start_api(&[("TEMPORAL_ADDRESS", NOWHERE.into())]).await;
     let body = shop.order_body(&[("tea", 1)]);
-    let place = async || api.post("/v1/orders", &body).await.is(201)["id"].as_str().unwrap().to_owned();
+    let place = async || api.post("/v1/orders", &body).await.of::<Order>().is(201).id;
     let (unpaid, prepaid) = (place().await, place().await);
     Webhook::new(&paid(&prepaid, 1250)).send(&api).await.is(200);
     process.kill();
@@ -129,14 +115,13 @@ async fn an_api_dies_after_its_answers_before_the_engine_knew() {
 
 #[tokio::test]
 async fn an_api_dies_among_its_answers() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 1000).await;
+    let mut shop = Shop::with_tea(1000).await;
     let body = shop.order_body(&[("tea", 1)]);
     let request =
         || shop.api.request(reqwest::Method::POST, "/v1/orders").header("idempotency-key", unique());
     let under_way: Vec<_> = (0..40).map(|_| tokio::spawn(try_send(request().json(&body)))).collect();
-    eventually("some are answered", async || {
-        (under_way.iter().filter(|answer| answer.is_finished()).count() >= 5).then_some(())
+    wait_until("some are answered", async || {
+        under_way.iter().filter(|answer| answer.is_finished()).count() >= 5
     })
     .await;
     shop.restart_api().await;
@@ -144,7 +129,7 @@ async fn an_api_dies_among_its_answers() {
     let answered: Vec<_> = answers.into_iter().filter_map(|answer| answer.unwrap().ok()).collect();
     assert!(answered.len() >= 5);
     for answer in answered {
-        let id = answer.is(201)["id"].as_str().unwrap().to_owned();
+        let id = answer.of::<Order>().is(201).id;
         shop.until_told(&id, "workflow.started").await;
     }
     // Those that were not answered are there or not, never half.
@@ -153,8 +138,7 @@ async fn an_api_dies_among_its_answers() {
 
 #[tokio::test]
 async fn sigterm_lets_an_api_answer_what_it_has_taken_on() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let mut shop = Shop::with_tea(10).await;
     let (api, mut process) = shop.start_api(&[]).await;
     let body = shop.order_body(&[("tea", 1)]).to_string();
     let mut stream = TcpStream::connect(api.address()).await.unwrap();
@@ -176,28 +160,21 @@ async fn sigterm_lets_an_api_answer_what_it_has_taken_on() {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     assert!(process.ended().await.success());
-    shop.until_told(&only_order(&shop).await, "workflow.started").await;
+    let orders = shop.api.list::<Order>("/v1/orders").await.data;
+    assert_eq!(orders.len(), 1);
+    shop.until_told(&orders[0].id, "workflow.started").await;
     shop.api_process.terminate();
     assert!(shop.api_process.ended().await.success(), "an idle API stops, too");
     shop.close();
 }
 
-async fn only_order(shop: &Shop) -> String {
-    let list = shop.api.get("/v1/orders").await.is(200);
-    assert_eq!(list["data"].as_array().unwrap().len(), 1);
-    list["data"][0]["id"].as_str().unwrap().to_owned()
-}
-
 #[tokio::test]
 async fn sigterm_drains_a_worker_and_another_goes_on() {
-    let mut shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let mut shop = Shop::with_tea(100).await;
     let ids = join_all((0..10).map(|_| shop.place_with(&[("tea", 1)], json!({"reminders": []})))).await;
     shop.until_told(&ids[0], "workflow.started").await;
     join_all(ids.iter().map(|id| shop.pay(id))).await;
-    let mut worker = shop.worker.take().unwrap();
-    worker.terminate();
-    assert!(worker.ended().await.success());
+    shop.stop_worker().await;
     shop.start_worker();
     for id in &ids {
         shop.until(id, "completed").await;

@@ -1,27 +1,23 @@
 //! The twenty-four hours of an order, skipped.
 
 use jiff::ToSpan as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Shop, time};
+use crate::harness::{Shop, documents::Entry};
 
 #[tokio::test]
 async fn an_unpaid_order_is_reminded_of_three_times_and_expires() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 3)]).await;
     assert_eq!(shop.level("tea").await, (10, 3));
-    let placed_at = time(&shop.order(&id).await, "placed_at");
+    let placed_at = shop.order(&id).await.placed_at;
 
     shop.fast_forward(&id, "PT25H").await;
     let order = shop.until(&id, "expired").await;
-    let due = time(&order, "payment_due_at");
-    assert_eq!(
-        (&order["payment_status"], &order["close_reason"]),
-        (&json!("unpaid"), &json!("payment_overdue"))
-    );
+    let due = order.payment_due_at;
+    assert_eq!([&order.payment_status, &order.close_reason], ["unpaid", "payment_overdue"]);
     assert_eq!(due, placed_at + 24.hours());
-    assert!(time(&order, "closed_at") >= due);
+    assert!(order.closed_at.unwrap() >= due);
     assert_eq!(shop.level("tea").await, (10, 0));
 
     let mailed = shop.until_mailed(&id, "expired").await;
@@ -38,28 +34,27 @@ async fn an_unpaid_order_is_reminded_of_three_times_and_expires() {
 }
 
 /// Each is sent when it is due, by the order's own clock, not when the next one is.
-fn check_reminder_times(timeline: &[Value], placed_at: jiff::Timestamp) {
-    let sent = timeline.iter().filter(|entry| entry["type"] == "reminder.sent");
+fn check_reminder_times(timeline: &[Entry], placed_at: jiff::Timestamp) {
+    let sent = timeline.iter().filter(|entry| entry.kind == "reminder.sent");
     for ((entry, hours), number) in sent.zip([4, 12, 22]).zip(1..) {
-        let (at, due) = (time(entry, "at"), placed_at + hours.hours());
-        assert!((due..due + 1.hour()).contains(&at), "{entry}, placed at {placed_at}");
-        assert_eq!(entry["data"]["number"], number);
+        let (at, due) = (entry.at, placed_at + hours.hours());
+        assert!((due..due + 1.hour()).contains(&at), "{entry:?}, placed at {placed_at}");
+        assert_eq!(entry.data["number"], number);
     }
 }
 
 #[tokio::test]
 async fn payment_ends_the_reminders() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     let order = shop.fast_forward(&id, "PT13H").await;
-    assert_eq!(order["status"], "awaiting_payment");
+    assert_eq!(order.status, "awaiting_payment");
     assert_eq!(shop.until_mailed(&id, "reminder_2").await, ["reminder_1", "reminder_2"]);
 
     shop.pay(&id).await;
     let order = shop.until(&id, "completed").await;
-    assert!(time(&order, "paid_at") >= time(&order, "placed_at") + 13.hours(), "{order}");
-    assert_eq!(shop.fast_forward(&id, "PT24H").await["status"], "completed");
+    assert!(order.paid_at.unwrap() >= order.placed_at + 13.hours(), "{order:?}");
+    assert_eq!(shop.fast_forward(&id, "PT24H").await.status, "completed");
     assert_eq!(shop.until_mailed(&id, "paid").await, ["reminder_1", "reminder_2", "paid"]);
     shop.temporal.until_closed(&id).await;
     assert_eq!(shop.mails(&id).await.len(), 3);
@@ -69,48 +64,42 @@ async fn payment_ends_the_reminders() {
 
 #[tokio::test]
 async fn a_cancelled_order_gives_its_stock_back_and_stays_cancelled() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 4)]).await;
-    let path = format!("/v1/orders/{id}/cancel");
-    let order = shop.api.post(&path, &json!({"reason": "changed my mind"})).await.is(200);
-    assert_eq!((&order["status"], &order["close_reason"]), (&json!("cancelled"), &json!("changed my mind")));
+    let order = shop.change(&id, "cancel", &json!({"reason": "changed my mind"})).await.is(200);
+    assert_eq!([&order.status, &order.close_reason], ["cancelled", "changed my mind"]);
     assert_eq!(shop.level("tea").await, (10, 0));
     assert_eq!(shop.until_mailed(&id, "cancelled").await, ["cancelled"]);
     let story = shop.until_told(&id, "mail.sent").await;
     assert_eq!(story[3..], ["order.cancelled", "stock.released", "mail.sent"]);
 
     for again in [shop.cancel(&id).await, shop.cancel(&id).await] {
-        assert_eq!(again.problem(409, "order_not_cancellable")["current_status"], "cancelled");
+        assert_eq!(again.problem(409, "order_not_cancellable").current_status, "cancelled");
     }
-    let due = time(&order, "payment_due_at") + 1.hour();
-    assert_eq!(
-        shop.extend(&id, due).await.problem(409, "order_not_extendable")["current_status"],
-        "cancelled"
-    );
-    assert_eq!(shop.fast_forward(&id, "PT25H").await["status"], "cancelled");
+    let due = order.payment_due_at + 1.hour();
+    assert_eq!(shop.extend(&id, due).await.problem(409, "order_not_extendable").current_status, "cancelled");
+    assert_eq!(shop.fast_forward(&id, "PT25H").await.status, "cancelled");
     assert_eq!(shop.story(&id).await.len(), 6);
     shop.close();
 }
 
 #[tokio::test]
 async fn an_extended_order_expires_at_its_new_deadline_only() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
-    let due = time(&shop.order(&id).await, "payment_due_at");
+    let due = shop.order(&id).await.payment_due_at;
     let later = due + 12.hours();
     let order = shop.extend(&id, later).await.is(200);
-    assert_eq!(time(&order, "payment_due_at"), later);
+    assert_eq!(order.payment_due_at, later);
     for refused in [due, later, due + (366 * 24).hours()] {
         assert_eq!(shop.extend(&id, refused).await.bad_fields(), ["payment_due_at"], "{refused}");
     }
 
-    assert_eq!(shop.fast_forward(&id, "PT25H").await["status"], "awaiting_payment");
+    assert_eq!(shop.fast_forward(&id, "PT25H").await.status, "awaiting_payment");
     assert_eq!(shop.level("tea").await, (10, 1));
     shop.fast_forward(&id, "PT12H").await;
     let order = shop.until(&id, "expired").await;
-    assert!(time(&order, "closed_at") >= later, "{order}");
+    assert!(order.closed_at.unwrap() >= later, "{order:?}");
     let mailed = shop.until_mailed(&id, "expired").await;
     assert_eq!(mailed, ["extended", "reminder_1", "reminder_2", "reminder_3", "expired"]);
     let vienna =

@@ -9,9 +9,13 @@ use std::{
 };
 
 use devstack::port_is_free;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Api, Holdfast, eventually, mails_at, servers, test_dir, tools_dir};
+use crate::harness::{
+    Api, Holdfast,
+    documents::{Entry, Order},
+    mails_at, servers, test_dir, tools_dir, wait_until,
+};
 
 const FLAGS: [&str; 4] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port"];
 
@@ -41,23 +45,23 @@ impl Dev {
         dev
     }
 
-    async fn order(&self, id: &str) -> Value {
-        self.api.get(&format!("/v1/orders/{id}")).await.is(200)
+    async fn order(&self, id: &str) -> Order {
+        self.api.get(&format!("/v1/orders/{id}")).await.of().is(200)
     }
 
     /// Waits until the order's timeline tells of this.
     async fn until_told(&self, id: &str, kind: &str) {
-        eventually(&format!("{kind} of {id}"), async || {
-            let timeline = self.api.get(&format!("/v1/orders/{id}/timeline")).await.is(200);
-            timeline["data"].as_array().unwrap().iter().any(|entry| entry["type"] == kind).then_some(())
+        wait_until(&format!("{kind} of {id}"), async || {
+            let timeline = self.api.list::<Entry>(&format!("/v1/orders/{id}/timeline")).await.data;
+            timeline.iter().any(|entry| entry.kind == kind)
         })
         .await;
     }
 
     /// Waits until the customer has got this mail.
     async fn until_mailed(&self, id: &str, kind: &str) {
-        eventually(&format!("the mail `{kind}` about {id}"), async || {
-            mails_at(&self.mail, id).await.iter().any(|mail| mail.kind().starts_with(kind)).then_some(())
+        wait_until(&format!("the mail `{kind}` about {id}"), async || {
+            mails_at(&self.mail, id).await.iter().any(|mail| mail.kind().starts_with(kind))
         })
         .await;
     }
@@ -98,8 +102,8 @@ async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
         "currency": "EUR",
         "lines": [{"sku": "tea-green", "quantity": 2}],
     });
-    let order = dev.api.post("/v1/orders", &body).await.is(201);
-    let id = order["id"].as_str().unwrap();
+    let order: Order = dev.api.post("/v1/orders", &body).await.of().is(201);
+    let id = order.id.as_str();
     dev.until_told(id, "workflow.started").await;
     let skip = format!("/v1/sandbox/orders/{id}/fast-forward");
     dev.api.post(&skip, &json!({"duration": "PT5H"})).await.is(200);
@@ -108,13 +112,10 @@ async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
     // Its servers die with it, or the next start could not have their ports and data.
     dev.process.kill();
     let mut dev = Dev::up(&dir, ports).await;
-    assert_eq!(dev.order(id).await["status"], "awaiting_payment");
+    assert_eq!(dev.order(id).await.status, "awaiting_payment");
     dev.until_mailed(id, "reminder").await;
     dev.api.post(&format!("/v1/sandbox/orders/{id}/pay"), &json!({})).await.is(200);
-    eventually("the order is completed", async || {
-        (dev.order(id).await["status"] == "completed").then_some(())
-    })
-    .await;
+    wait_until("the order is completed", async || dev.order(id).await.status == "completed").await;
     dev.until_mailed(id, "paid").await;
 
     dev.process.interrupt();

@@ -23,12 +23,9 @@ use store::{
     stock,
 };
 
-use crate::{
-    harness::{
-        Setup, Shop,
-        test_process::{TestProcess, ask, money},
-    },
-    money::seeded_rng::SeededRng,
+use crate::harness::{
+    SeededRng, Shop,
+    test_process::{TestProcess, ask, money},
 };
 
 const STORIES: usize = 4;
@@ -59,7 +56,7 @@ async fn whatever_meets_the_books_are_right() {
     eprintln!("HOLDFAST_TEST_SEED={seed}"); // shown if the test fails
     let mut rng = SeededRng::new(seed);
     for _ in 0..STORIES {
-        let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+        let shop = Shop::without_worker().await;
         for (sku, on_hand) in SHELF {
             shop.stock(sku, PRICE, on_hand).await;
         }

@@ -1,20 +1,20 @@
 //! Keys and secrets: long enough, without what surrounds them, and several while one takes the place of
 //! another.
 
-use std::{collections::BTreeSet, process::Command};
+use std::collections::BTreeSet;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use prost::Message as _;
 use serde_json::json;
 
-use crate::harness::{Api, Setup, Shop};
+use crate::harness::{Api, Shop, documents::Order, run};
 
 const OLD: &str = "old-key-that-goes-away";
 const NEW: &str = "new-key-that-takes-over";
 
 #[tokio::test]
 async fn several_api_keys_are_good_while_they_are_changed() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     let (api, _process) = shop.start_api(&[("HOLDFAST_API_KEY", format!("  {OLD} ,\t{NEW},\n"))]).await;
     for key in [OLD, NEW] {
         Api::with_key(api.address(), key).get("/v1/orders").await.is(200);
@@ -29,49 +29,31 @@ async fn several_api_keys_are_good_while_they_are_changed() {
 fn what_is_too_short_or_too_few_is_refused_by_its_name() {
     let short = "0123456789abcde";
     let long = "0123456789abcdef";
-    let table = [
-        ("api", vec![("HOLDFAST_API_KEY", short.to_owned())], "HOLDFAST_API_KEY"),
-        ("api", vec![("HOLDFAST_API_KEY", format!("{long},{short}"))], "HOLDFAST_API_KEY"),
-        ("api", vec![("HOLDFAST_API_KEY", format!("  {short}  "))], "HOLDFAST_API_KEY"),
-        ("api", vec![("HOLDFAST_API_KEY", " , ".to_owned())], "HOLDFAST_API_KEY"),
-        (
-            "api",
-            vec![
-                ("HOLDFAST_API_KEY", long.to_owned()),
-                ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", format!("whsec_{}", BASE64_STANDARD.encode(short))),
-            ],
-            "HOLDFAST_SANDBOX_WEBHOOK_SECRET",
-        ),
-        (
-            "worker",
-            vec![
-                ("HOLDFAST_STRIPE_API_KEY", long.to_owned()),
-                ("HOLDFAST_STRIPE_WEBHOOK_SECRETS", "whsec_x".into()),
-            ],
-            "HOLDFAST_STRIPE_WEBHOOK_SECRETS",
-        ),
-        ("worker", vec![("HOLDFAST_STRIPE_API_KEY", "sk_test".to_owned())], "HOLDFAST_STRIPE_API_KEY"),
-        ("worker", vec![("HOLDFAST_PAYLOAD_KEY", short.to_owned())], "HOLDFAST_PAYLOAD_KEY"),
-        (
-            "worker",
-            vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", "0".to_owned())],
-            "HOLDFAST_DATABASE_MAX_CONNECTIONS",
-        ),
-    ];
-    for (command, env, name) in table {
-        let output = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-            .arg(command)
-            .env_clear()
-            .env("DATABASE_URL", "postgres://x:x@127.0.0.1:1/x")
-            .env("HOLDFAST_LISTEN", "127.0.0.1:0")
-            .env("HOLDFAST_SMTP_URL", "smtp://127.0.0.1:1")
-            .envs(env)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let webhook_secret = format!("whsec_{}", BASE64_STANDARD.encode(short));
+    let (key, secret) = ("HOLDFAST_API_KEY", "HOLDFAST_SANDBOX_WEBHOOK_SECRET");
+    let (stripe_key, stripe_secrets) = ("HOLDFAST_STRIPE_API_KEY", "HOLDFAST_STRIPE_WEBHOOK_SECRETS");
+    for (command, env) in [
+        ("api", vec![(key, short.to_owned())]),
+        ("api", vec![(key, format!("{long},{short}"))]),
+        ("api", vec![(key, format!("  {short}  "))]),
+        ("api", vec![(key, " , ".to_owned())]),
+        ("api", vec![(key, long.to_owned()), (secret, webhook_secret)]),
+        ("worker", vec![(stripe_key, long.to_owned()), (stripe_secrets, "whsec_x".to_owned())]),
+        ("worker", vec![(stripe_key, "sk_test".to_owned())]),
+        ("worker", vec![("HOLDFAST_PAYLOAD_KEY", short.to_owned())]),
+        ("worker", vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", "0".to_owned())]),
+    ] {
+        let name = env.last().unwrap().0;
+        let mut env = env;
+        env.extend([
+            ("DATABASE_URL", "postgres://x:x@127.0.0.1:1/x".to_owned()),
+            ("HOLDFAST_LISTEN", "127.0.0.1:0".to_owned()),
+            ("HOLDFAST_SMTP_URL", "smtp://127.0.0.1:1".to_owned()),
+        ]);
+        let (succeeded, said) = run(command, &env);
         // A log line of what goes on meanwhile may come after it.
         let told = said.lines().find(|line| line.starts_with("holdfast: ")).unwrap_or_default();
-        assert!(!output.status.success() && told.contains(name) && !said.contains(short), "{name}: {said}");
+        assert!(!succeeded && told.contains(name) && !said.contains(short), "{name}: {said}");
     }
 }
 
@@ -86,8 +68,8 @@ async fn the_key_of_payloads_is_changed_while_orders_sleep() {
     shop.stock("tea", 1250, 10).await;
     let (api, process) = shop.start_api(&old).await;
     let worker = shop.another_worker(&old).await;
-    let order = api.post("/v1/orders", &shop.order_body(&[("tea", 1)])).await.is(201);
-    let id = order["id"].as_str().unwrap();
+    let order: Order = api.post("/v1/orders", &shop.order_body(&[("tea", 1)])).await.of().is(201);
+    let id = order.id.as_str();
     shop.until_told(id, "workflow.started").await;
     shop.fast_forward(id, "PT5H").await; // it has had a task
     drop((worker, process));

@@ -2,11 +2,10 @@
 //! stand.
 
 use futures_util::{StreamExt as _, stream};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Shop, eventually,
+    Shop,
     webhook::{Webhook, paid},
 };
 
@@ -31,8 +30,7 @@ fn readable(answer: &Value) {
 
 #[tokio::test]
 async fn captures_that_add_up_to_more_than_an_integer_break_nothing() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     let send = |amount: i64| {
         let (event, api) = (Webhook::new(&paid(&id, amount)), shop.api.clone());
@@ -40,7 +38,7 @@ async fn captures_that_add_up_to_more_than_an_integer_break_nothing() {
     };
     let told: Vec<_> = stream::iter((0..MANY).map(|_| send(TOO_MUCH))).buffer_unordered(8).collect().await;
     assert!(told.iter().all(|answer| answer.status == 400 || answer.status == 200), "{told:?}");
-    assert_eq!(shop.payments(&id).await, [] as [Value; 0]);
+    assert_eq!(shop.payments(&id).await, []);
 
     // The largest that is taken, captured at the provider, so that its books have it, too.
     stream::iter(0..MANY)
@@ -75,7 +73,7 @@ async fn sums_beyond_every_integer_are_told() {
     readable(&settlements);
     let sums = |it: &Value| ["captured", "refunded", "fees", "open"].map(|field| it[field].as_i64().unwrap());
     assert_eq!(sums(&settlements["data"][0]), [MAX; 4]);
-    let (_, report) = shop.run_audit();
+    let (_, report) = shop.run("audit");
     let line = "EUR: captured 20000000000000000000 = orders 0 + refunded 0 + being refunded 0 + open exceptions \
                 20000000000000000000";
     assert!(report.contains(line), "{report}");
@@ -83,8 +81,7 @@ async fn sums_beyond_every_integer_are_told() {
 
 #[tokio::test]
 async fn no_larger_amount_comes_in() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     let refunds = format!("/v1/orders/{id}/refunds");
     let pay = format!("/v1/sandbox/orders/{id}/pay");
@@ -92,10 +89,9 @@ async fn no_larger_amount_comes_in() {
         assert_eq!(shop.api.post(&pay, &json!({"amount": beyond})).await.bad_fields(), ["amount"]);
         let refund = json!({"amount": beyond, "reason": "x"});
         assert_eq!(shop.api.post(&refunds, &refund).await.bad_fields(), ["amount"]);
-        let direct = json!({"order_id": id, "amount": beyond, "currency": "EUR"});
-        assert_eq!(shop.provider(Method::POST, "/payer/pay", &direct).await.status, 422);
+        assert_eq!(shop.provider.pay(&id, beyond, json!({})).await.status, 422);
     }
-    assert_eq!(shop.payments(&id).await, [] as [Value; 0]);
+    assert_eq!(shop.payments(&id).await, []);
 
     // Each line is an amount, and all of them together are none.
     let skus: Vec<String> = (0..91).map(|n| format!("gold-{n}")).collect();
@@ -106,15 +102,14 @@ async fn no_larger_amount_comes_in() {
     let placed = shop.try_place(&shop.order_body(&lines)).await;
     assert_eq!(placed.bad_fields(), ["lines"]);
     assert_eq!(shop.level("gold-0").await, (10_000, 0));
-    let order = shop.try_place(&shop.order_body(&lines[..90])).await.is(201);
-    readable(&order);
-    assert_eq!(order["total"], 9_000_000_000_000_000_i64);
-    let id = order["id"].as_str().unwrap();
+    let placed = shop.try_place(&shop.order_body(&lines[..90])).await.of::<Value>().is(201);
+    readable(&placed);
+    assert_eq!(placed["total"], 9_000_000_000_000_000_i64);
+    let id = placed["id"].as_str().unwrap();
     shop.pay(id).await;
     shop.until(id, "completed").await;
-    shop.ask_refund(id, &json!({"reason": "x"})).await.is(201);
-    eventually("it goes back", async || (shop.order(id).await["payment_status"] == "refunded").then_some(()))
-        .await;
+    shop.refund(id, json!({"reason": "x"})).await;
+    shop.until_money(id, "refunded").await;
     shop.close();
 }
 
@@ -124,7 +119,7 @@ async fn extras_do_not_make_a_total_too_large() {
     let shop = Shop::open().await;
     let product =
         json!({"name": "Palace", "unit_price": 10_000_000_000_i64, "currency": "EUR", "kind": "stay"});
-    shop.api.put("/v1/products/palace", &product).await.is(201);
+    shop.put_product("palace", &product).await.is(201);
     let extras: Vec<Value> = (0..20)
         .map(|n| json!({"code": format!("x{n}"), "name": "x", "unit_price": 10_000_000_000_i64, "per": "guest_night"}))
         .collect();
@@ -142,8 +137,7 @@ async fn extras_do_not_make_a_total_too_large() {
 
 #[tokio::test]
 async fn stock_stays_a_number_that_can_be_told() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 0).await;
+    let shop = Shop::with_tea(0).await;
     let mut connection = shop.sql().await;
     let mut transaction = sqlx::Connection::begin(&mut connection).await.unwrap();
     for statement in [
@@ -155,7 +149,7 @@ async fn stock_stays_a_number_that_can_be_told() {
     }
     transaction.commit().await.unwrap();
     assert_eq!(shop.adjust("tea", 2).await.bad_fields(), ["delta"]);
-    readable(&shop.adjust("tea", 1).await.is(201));
+    readable(&shop.adjust("tea", 1).await.of::<Value>().is(201));
     assert_eq!(shop.adjust("tea", 1).await.bad_fields(), ["delta"]);
     assert_eq!(shop.level("tea").await, (MAX, 0));
     shop.close();

@@ -7,8 +7,7 @@ use crate::harness::Shop;
 
 #[tokio::test]
 async fn what_is_no_zone_or_locale_is_named() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     shop.rooms("room", 1).await;
     for zone in [
         "Factory",
@@ -52,15 +51,14 @@ async fn what_is_no_zone_or_locale_is_named() {
 
 #[tokio::test]
 async fn a_zone_is_kept_by_its_own_name() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     shop.rooms("room", 1).await;
     let mut body = shop.order_body(&[("tea", 1)]);
     body["customer"]["time_zone"] = json!("europe/VIENNA");
     body["customer"]["locale"] = json!("zh-Hant-TW");
     let order = shop.try_place(&body).await.is(201);
-    assert_eq!(order["customer"]["time_zone"], "Europe/Vienna");
-    assert_eq!(order["customer"]["locale"], "zh-Hant-TW");
+    assert_eq!(order.customer.time_zone, "Europe/Vienna");
+    assert_eq!(order.customer.locale, "zh-Hant-TW");
     let terms = shop.api.put("/v1/products/room/stay", &json!({"time_zone": "utc"})).await.is(200);
     assert_eq!(terms["time_zone"], "UTC");
     shop.close();
@@ -70,8 +68,7 @@ async fn a_zone_is_kept_by_its_own_name() {
 /// there.
 #[tokio::test]
 async fn the_hour_that_comes_twice_is_told_apart_by_its_offset() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let vienna = TimeZone::get("Europe/Vienna").unwrap();
     let in_winter = |at: Timestamp| vienna.to_offset(at).seconds() == 3600;
     let back = vienna

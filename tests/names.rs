@@ -1,10 +1,16 @@
 //! Who and what can be named: addresses, locales, the shop's own ids, SKUs (docs/adr/0033).
 
+use std::collections::BTreeSet;
+
 use prost::Message as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    harness::{Mail, Setup, Shop, Smtp, encoded, eventually, unique},
+    harness::{
+        Mail, Setup, Shop, Smtp,
+        documents::{Movement, Order, Product, ProductEvent},
+        encoded, unique, wait_until,
+    },
     stays::day,
 };
 
@@ -20,8 +26,8 @@ async fn paid_by(shop: &Shop, email: &str) -> String {
     let mut body = shop.order_body(&[("tea", 1)]);
     body["customer"]["email"] = json!(email);
     let order = shop.try_place(&body).await.is(201);
-    assert_eq!(order["customer"]["email"], email, "shown as it was given");
-    let id = order["id"].as_str().unwrap().to_owned();
+    assert_eq!(order.customer.email, email, "shown as it was given");
+    let id = order.id;
     shop.pay(&id).await;
     shop.until(&id, "completed").await;
     id
@@ -62,10 +68,9 @@ async fn a_mailbox_that_the_mail_server_cannot_write_is_told() {
     smtp.refuse("NOOP", "421 connect again"); // the worker has asked at its start what the server can do
     let id = paid_by(&shop, "jürgen@example.org").await;
     shop.until_told(&id, "mail.rejected").await;
-    let timeline = shop.api.get(&format!("/v1/orders/{id}/timeline")).await.is(200);
-    let told = timeline["data"].as_array().unwrap().iter().find(|it| it["type"] == "mail.rejected").unwrap();
-    assert_eq!(told["data"], json!({"kind": "paid", "code": null, "reason": "smtputf8_missing"}));
-    assert!(!timeline.to_string().contains("jürgen"));
+    let told = json!({"kind": "paid", "code": null, "reason": "smtputf8_missing"});
+    assert_eq!(shop.told(&id, "mail.rejected").await, [told]);
+    assert!(!format!("{:?}", shop.timeline(&id).await).contains("jürgen"));
     // A domain in other letters needs nothing of the server.
     let email = format!("{}@grün.example", unique());
     let id = paid_by(&shop, &email).await;
@@ -94,7 +99,7 @@ async fn nobody_hears_what_a_mail_server_says_of_an_address() {
     shop.stock("tea", 1250, 100).await;
     smtp.refuse("RCPT TO", &format!("450 4.2.0 <{}> greylisted", shop.email));
     let id = paid_by(&shop, &shop.email).await;
-    eventually("it was tried twice", async || (smtp.commands("RCPT TO").len() > 1).then_some(())).await;
+    wait_until("it was tried twice", async || smtp.commands("RCPT TO").len() > 1).await;
     smtp.relent();
     shop.fast_forward(&id, "PT20M").await;
     shop.until_mailed(&id, "paid").await;
@@ -106,7 +111,7 @@ async fn nobody_hears_what_a_mail_server_says_of_an_address() {
         let history: Vec<u8> =
             shop.temporal.history(id).await.iter().flat_map(|event| event.encode_to_vec()).collect();
         assert!(!String::from_utf8_lossy(&history).contains(&shop.email));
-        let timeline = shop.api.get(&format!("/v1/orders/{id}/timeline")).await.is(200).to_string();
+        let timeline = format!("{:?}", shop.timeline(id).await);
         assert!(!timeline.contains(&shop.email), "{timeline}");
     }
     shop.close();
@@ -114,8 +119,7 @@ async fn nobody_hears_what_a_mail_server_says_of_an_address() {
 
 #[tokio::test]
 async fn what_is_no_address_is_refused_at_the_door() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let shop = Shop::with_tea(100).await;
     for email in [
         "ann",
         "@example.org",
@@ -143,23 +147,21 @@ async fn what_is_no_address_is_refused_at_the_door() {
 
 #[tokio::test]
 async fn locales_are_understood_as_programs_write_them() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let shop = Shop::with_tea(100).await;
     for (written, locale) in
         [("de_AT", "de-AT"), ("de-at", "de-AT"), ("de_AT.UTF-8", "de-AT"), ("zh_hant_TW", "zh-Hant-TW")]
     {
         let mut body = shop.order_body(&[("tea", 1)]);
         body["customer"]["locale"] = json!(written);
         let order = shop.try_place(&body).await.is(201);
-        assert_eq!(order["customer"]["locale"], locale);
+        assert_eq!(order.customer.locale, locale);
     }
     shop.close();
 }
 
 #[tokio::test]
 async fn customers_have_the_shops_own_ids() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let shop = Shop::with_tea(100).await;
     let mark = unique();
     let long = "x".repeat(128);
     for id in ["auth0|abc", "gid://shop/Customer/1", "a+b/c==&x=1%20#?", "Kunde 7 Wörther", "{3F25}", &long]
@@ -168,14 +170,12 @@ async fn customers_have_the_shops_own_ids() {
         let mut body = shop.order_body(&[("tea", 1)]);
         body["customer"]["id"] = json!(customer);
         let order = shop.try_place(&body).await.is(201);
-        assert_eq!(order["customer"]["id"], customer);
-        let list = shop.api.get(&format!("/v1/orders?customer={}", encoded(&customer))).await.is(200);
-        assert_eq!(list["data"].as_array().unwrap().len(), 1, "{customer}");
-        assert_eq!(list["data"][0]["id"], order["id"]);
-        let placed = order["id"].as_str().unwrap();
-        shop.until_told(placed, "workflow.started").await;
-        shop.pay(placed).await;
-        shop.until(placed, "completed").await;
+        assert_eq!(order.customer.id, customer);
+        let list = shop.api.list::<Order>(&format!("/v1/orders?customer={}", encoded(&customer))).await.data;
+        assert_eq!(list, [shop.order(&order.id).await], "{customer}");
+        shop.until_told(&order.id, "workflow.started").await;
+        shop.pay(&order.id).await;
+        shop.until(&order.id, "completed").await;
     }
     for bad in ["", "-", " a", "a\u{202e}b", "a\nb", "a@example.org", &format!("{long}x")] {
         let mut body = shop.order_body(&[("tea", 1)]);
@@ -193,57 +193,40 @@ async fn skus_with_space_slash_and_plus_work_everywhere() {
     let skus = ["a/b", "a", "b", "a b", "a+b", "a/b/history", "a/../b", "12/3 +x", "A/B"];
     for sku in skus {
         let path = encoded(sku);
-        let put = shop.api.put(&format!("/v1/products/{path}"), &product).await.is(201);
-        assert_eq!(put["sku"], sku);
-        let adjusted = shop
-            .api
-            .post(&format!("/v1/inventory/{path}/adjustments"), &json!({"delta": 5, "reason": "counted"}))
-            .await;
-        assert_eq!(adjusted.is(201)["sku"], sku);
+        assert_eq!(shop.put_product(&path, &product).await.is(201).sku, sku);
+        assert_eq!(shop.adjust(&path, 5).await.is(201).sku, sku);
     }
     for sku in skus {
         let path = encoded(sku);
-        assert_eq!(shop.api.get(&format!("/v1/products/{path}")).await.is(200)["sku"], sku);
-        assert_eq!(shop.api.get(&format!("/v1/inventory/{path}")).await.is(200)["on_hand"], 5);
-        let history = shop.api.get(&format!("/v1/products/{path}/history")).await.is(200);
-        assert_eq!(history["data"].as_array().unwrap().len(), 1);
-        let ledger = shop.api.get(&format!("/v1/ledger?sku={path}")).await.is(200);
-        assert_eq!((ledger["data"].as_array().unwrap().len(), &ledger["data"][0]["sku"]), (1, &json!(sku)));
+        assert_eq!(shop.product(&path).await.sku, sku);
+        assert_eq!(shop.level(&path).await, (5, 0));
+        let history = shop.api.list::<ProductEvent>(&format!("/v1/products/{path}/history")).await.data;
+        assert_eq!(history.len(), 1);
+        let ledger = shop.api.list::<Movement>(&format!("/v1/ledger?sku={path}")).await.data;
+        assert_eq!((ledger.len(), ledger[0].sku.as_str()), (1, sku));
     }
-    assert_eq!(shop.api.get("/v1/products/a%2fb").await.is(200)["sku"], "a/b");
-    assert_eq!(shop.api.get("/v1/products/a+b").await.is(200)["sku"], "a+b");
+    assert_eq!(shop.product("a%2fb").await.sku, "a/b");
+    assert_eq!(shop.product("a+b").await.sku, "a+b");
     assert_eq!(shop.api.get("/v1/products/a/b").await.status, 404);
     for bad in ["%20a", "a%20", "%20", "%2F", "a%3Fb", "a%40b", "a%0Ab", "a%C3%A9", "%2B%2F"] {
-        let put = shop.api.put(&format!("/v1/products/{bad}"), &product).await;
+        let put = shop.put_product(bad, &product).await;
         assert_eq!(put.bad_fields(), ["sku"], "{bad}");
     }
 
     // Lists go on after them, and they are found by their beginning.
-    let mut listed = Vec::new();
-    let mut after = String::new();
-    loop {
-        let page = shop.api.get(&format!("/v1/products?limit=2{after}")).await.is(200);
-        let data = page["data"].as_array().unwrap();
-        listed.extend(data.iter().map(|product| product["sku"].as_str().unwrap().to_owned()));
-        let Some(next) = page["next_cursor"].as_str() else { break };
-        after = format!("&starting_after={}", encoded(next));
-    }
-    listed.sort();
-    let mut all = skus.map(str::to_owned);
-    all.sort();
-    assert_eq!(listed, all);
-    let found = shop.api.get(&format!("/v1/products?limit=1&q={}", encoded("12/3 +"))).await;
-    assert_eq!(found.is(200)["data"][0]["sku"], "12/3 +x");
+    let listed = shop.api.pages::<Product>("/v1/products?limit=2").await.concat();
+    let listed: BTreeSet<&str> = listed.iter().map(|product| product.sku.as_str()).collect();
+    assert_eq!(listed, BTreeSet::from(skus));
+    let found = shop.api.list::<Product>(&format!("/v1/products?limit=1&q={}", encoded("12/3 +"))).await;
+    assert_eq!(found.data[0].sku, "12/3 +x");
 
     // Ordered, paid, and one of two brought back.
-    let id = shop.place(&[("a/b", 2), ("a+b", 1), ("a b", 1)]).await;
-    shop.pay(&id).await;
-    shop.until(&id, "completed").await;
+    let id = shop.sell(&[("a/b", 2), ("a+b", 1), ("a b", 1)]).await;
     let lines = json!([{"sku": "a/b", "quantity": 1}, {"sku": "a b", "quantity": 1}]);
     shop.refund(&id, json!({"lines": lines, "reason": "broken"})).await;
     shop.until_money(&id, "partially_refunded").await;
     for (sku, on_hand) in [("a/b", 4), ("a b", 5), ("a+b", 4), ("a", 5)] {
-        eventually(sku, async || (shop.level(&encoded(sku)).await == (on_hand, 0)).then_some(())).await;
+        wait_until(sku, async || shop.level(&encoded(sku)).await == (on_hand, 0)).await;
     }
     shop.close();
 }
@@ -258,9 +241,8 @@ async fn nights_of_such_a_sku_are_its_own() {
     shop.pay_stay(&id).await;
     assert_eq!(shop.nights(&path, 2, 4).await, [(0, 1), (0, 1)]);
     let night = format!("{sku}@{}", day(2));
-    let ledger = shop.api.get(&format!("/v1/ledger?sku={}", encoded(&night))).await.is(200);
-    let of: Vec<&Value> = ledger["data"].as_array().unwrap().iter().map(|entry| &entry["sku"]).collect();
-    assert!(of.len() > 2 && of.iter().all(|it| **it == json!(night)), "{ledger}");
+    let ledger = shop.api.list::<Movement>(&format!("/v1/ledger?sku={}", encoded(&night))).await.data;
+    assert!(ledger.len() > 2 && ledger.iter().all(|it| it.sku == night), "{ledger:?}");
     assert_eq!(shop.try_place(&shop.order_body(&[(&night, 1)])).await.bad_fields(), ["lines[0].sku"]);
     shop.close();
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use temporalio_client::RpcOptions;
 
 use crate::{
-    harness::{Mail, Setup, Shop, Wire, database, eventually, mails, servers, test_dir, tools},
+    harness::{Mail, Setup, Shop, Wire, database, eventually, mails, servers, test_dir, tools, wait_until},
     stays::code,
 };
 
@@ -36,7 +36,7 @@ async fn temporal_is_away_and_orders_are_taken_all_the_same() {
     let location = answer.header("location").unwrap().to_owned();
     assert_eq!(answer.is(202)["state"], "pending");
     assert_eq!(shop.api.get(&location).await.is(200)["state"], "pending");
-    assert_eq!(shop.api.get("/readyz").await.is(200)["missing"], json!(["temporal"]));
+    assert_eq!(shop.api.readiness(200).await.missing, ["temporal"]);
     assert_eq!(shop.level("tea").await, (10, 3));
 
     let mut server = temporal(&dir, port).await;
@@ -69,22 +69,16 @@ async fn temporal_hangs_and_only_the_sweepers_wait() {
     let setup = Setup { temporal_address: Some(wire.address.clone()), ..Setup::default() };
     let shop = Shop::with(setup).await;
     shop.stock("tea", 1250, 10).await;
-    let refunded = shop.place(&[("tea", 1)]).await;
-    shop.pay(&refunded).await;
-    shop.until(&refunded, "completed").await;
+    let refunded = shop.sell(&[("tea", 1)]).await;
 
     wire.hang();
     let (paid, unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
     shop.pay(&paid).await;
     shop.refund(&refunded, json!({"reason": "scratched", "amount": 50})).await;
-    let mut database = shop.sql().await;
-    eventually("the sweepers are asking for all of them", async || {
-        let leased = "SELECT (SELECT count(*) FROM orders WHERE dispatch_after > now()) = 2
+    let leased = "SELECT (SELECT count(*) FROM orders WHERE dispatch_after > now()) = 2
                          AND (SELECT count(*) FROM inbox WHERE dispatch_after > now()) = 1
                          AND (SELECT count(*) FROM refunds WHERE dispatch_after > now()) = 1";
-        sqlx::query_scalar::<_, bool>(leased).fetch_one(&mut database).await.unwrap().then_some(())
-    })
-    .await;
+    shop.until_true("the sweepers are asking for all of them", leased).await;
     let busy = async {
         for _ in 0..3 {
             shop.attempt(&unpaid).await;
@@ -109,14 +103,11 @@ async fn temporal_comes_back_with_nothing() {
     let setup = Setup { temporal_address: Some(server.address()), ..Setup::default() };
     let shop = Shop::with(setup).await;
     shop.stock("tea", 1250, 10).await;
-    let first = shop.place(&[("tea", 1)]).await;
-    shop.pay(&first).await;
-    shop.until(&first, "completed").await;
+    shop.sell(&[("tea", 1)]).await;
 
     server.kill().await;
     let _server = temporal(&test_dir(), port).await;
-    let second = shop.place(&[("tea", 1)]).await;
-    shop.until_told(&second, "workflow.started").await;
+    shop.place_started(&[("tea", 1)]).await;
     let schedule = shop.temporal.client().await.get_schedule_handle(format!("{}-reconcile", shop.task_queue));
     eventually("the providers' books are read by themselves", async || {
         schedule.describe(RpcOptions::default()).await.ok()
@@ -133,19 +124,20 @@ async fn a_namespace_that_does_not_exist_is_named_and_starts_nothing() {
     shop.stock("tea", 1250, 10).await;
     let (paid, unpaid) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
     shop.pay(&paid).await;
-    let ready = shop.api.get("/readyz").await.is(503);
-    assert_eq!((&ready["status"], &ready["missing"]), (&json!("misconfigured"), &json!(["temporal"])));
-    assert_eq!(ready["checks"]["temporal"], "there is no namespace `nowhere`");
+    let ready = shop.api.readiness(503).await;
+    assert_eq!(ready.status, "misconfigured");
+    assert_eq!(ready.missing, ["temporal"]);
+    assert_eq!(ready.checks["temporal"], "there is no namespace `nowhere`");
     let mut worker = shop.worker.take().unwrap();
     let said = worker.says("sweeping fails, trying on").await;
     assert!(said["error"].as_str().unwrap().contains("`nowhere`"), "{said}");
     let mut database = shop.sql().await;
     let last_try = "SELECT max(dispatch_after)::text FROM orders WHERE workflow_started_at IS NULL";
     let mut tries = BTreeSet::new();
-    eventually("they are tried again and again", async || {
+    wait_until("they are tried again and again", async || {
         let last: Option<String> = sqlx::query_scalar(last_try).fetch_one(&mut database).await.unwrap();
         tries.extend(last);
-        (tries.len() > 3).then_some(())
+        tries.len() > 3
     })
     .await;
     for id in [&paid, &unpaid] {
@@ -180,13 +172,12 @@ async fn postgresql_is_away_while_orders_wait() {
     postgres.kill().await;
     let impatient = shop.api.impatient();
     impatient.get(&format!("/v1/orders/{paid}")).await.problem(503, "database_unavailable");
-    assert_eq!(shop.api.get("/readyz").await.is(503)["missing"], json!(["postgresql"]));
+    assert_eq!(shop.api.readiness(503).await.missing, ["postgresql"]);
     let body = shop.order_body(&[("tea", 1)]);
     impatient.post_as("k-1", "/v1/orders", &body).await.problem(503, "database_unavailable");
 
     let _postgres = Postgres::start(&tools(), options(Some(port))).await.unwrap();
-    eventually("it is ready again", async || (shop.api.get("/readyz").await.status == 200).then_some(()))
-        .await;
+    wait_until("it is ready again", async || shop.api.get("/readyz").await.status == 200).await;
     shop.api.post_as("k-1", "/v1/orders", &body).await.is(201);
     shop.pay(&paid).await;
     shop.until(&paid, "completed").await;
@@ -257,16 +248,13 @@ async fn the_mail_server_is_away_when_a_stay_is_paid() {
     shop.pay(&id).await;
     shop.until(&id, "paid").await;
     shop.fast_forward(&id, "PT1H").await;
-    let kept = async || {
-        let code = sqlx::query_scalar::<_, Option<String>>("SELECT code FROM check_ins");
-        code.fetch_one(&mut shop.sql().await).await.unwrap()
-    };
+    let kept = async || shop.query::<Option<String>>("SELECT code FROM check_ins").await;
     let waiting = kept().await.expect("nobody else knows it yet");
 
     let catcher = catch_mails(port).await;
-    eventually("both mails", async || {
+    wait_until("both mails", async || {
         shop.fast_forward(&id, "PT20M").await; // the next try is up to ten minutes away
-        (shop.story(&id).await.iter().filter(|told| *told == "mail.sent").count() == 2).then_some(())
+        shop.story(&id).await.iter().filter(|told| *told == "mail.sent").count() == 2
     })
     .await;
     let mails = mails(&catcher, "ord_").await;

@@ -1,12 +1,8 @@
 //! Parts of an order's money that go back while it waits for the rest, or nearly do.
 
-use reqwest::Method;
 use serde_json::json;
 
-use crate::{
-    harness::eventually,
-    underpayment::{accumulate, shop, stands, until_paid},
-};
+use crate::underpayment::{accumulate, shop, stands, until_paid};
 
 /// Part of what counts goes back in the provider's dashboard: it is due again.
 #[tokio::test]
@@ -15,18 +11,17 @@ async fn a_part_that_goes_back_at_the_provider_is_due_again() {
     let id = shop.place_with(&[("tea", 1)], accumulate()).await;
     shop.pay_with(&id, json!({"amount": 600})).await;
     until_paid(&shop, &id, 600).await;
-    let payment = shop.books(&id).await[0]["id"].as_str().unwrap().to_owned();
+    let payment = shop.provider.payments(&id).await.remove(0).id;
     for (amount, left) in [(100, 500), (100, 400)] {
-        let path = format!("/dashboard/payments/{payment}/refunds");
-        shop.provider(Method::POST, &path, &json!({"amount": amount})).await.is(200);
+        shop.provider.refund(&payment, amount).await;
         until_paid(&shop, &id, left).await;
     }
     shop.pay(&id).await; // what is due
     shop.until(&id, "completed").await;
-    assert_eq!(shop.balance(&id).await, (1200, 200, 2));
+    assert_eq!(shop.provider.balance(&id).await, (1200, 200, 2));
     shop.ask_refund(&id, &json!({"reason": "x"})).await.is(201);
-    shop.until_payment_status(&id, "refunded").await;
-    assert_eq!(shop.balance(&id).await.1, 1200);
+    shop.until_money(&id, "refunded").await;
+    assert_eq!(shop.provider.balance(&id).await.1, 1200);
     shop.close();
 }
 
@@ -39,24 +34,23 @@ async fn a_part_that_only_nearly_went_back_counts() {
         let id = shop.place_with(&[("tea", 1)], accumulate()).await;
         shop.pay_with(&id, json!({"amount": 600})).await;
         until_paid(&shop, &id, 600).await;
-        let payment = shop.books(&id).await[0]["id"].as_str().unwrap().to_owned();
-        shop.faults("", json!({"refunds": "pend"})).await;
-        let (path, end, state) = match by_dispute {
-            true => (format!("/dashboard/payments/{payment}/disputes"), "disputes", "won"),
-            false => (format!("/dashboard/payments/{payment}/refunds"), "refunds", "failed"),
+        let payment = shop.provider.payments(&id).await.remove(0).id;
+        shop.provider.faults(json!({"refunds": "pend"})).await;
+        let taken = match by_dispute {
+            true => shop.provider.dispute(&payment, json!({"amount": 600})).await,
+            false => shop.provider.refund(&payment, 600).await,
         };
-        let taken = shop.provider(Method::POST, &path, &json!({"amount": 600})).await.is(200);
-        let verb = if by_dispute { "close" } else { "settle" };
-        let path = format!("/dashboard/{end}/{}/{verb}", taken["id"].as_str().unwrap());
         match by_dispute {
             true => drop(shop.until_told(&id, "payment.disputed").await),
             false => drop(shop.until_refunds(&id, &["pending"]).await),
         }
         let stays = async || {
-            shop.provider(Method::POST, &path, &json!({"state": state})).await.is(200);
-            match by_dispute {
-                true => drop(shop.until_told(&id, "dispute.won").await),
-                false => drop(shop.until_refunds(&id, &["failed"]).await),
+            if by_dispute {
+                shop.provider.close_dispute(&taken, "won").await;
+                shop.until_told(&id, "dispute.won").await;
+            } else {
+                shop.provider.settle(&taken, "failed").await;
+                shop.until_refunds(&id, &["failed"]).await;
             }
         };
         if !rest_is_first {
@@ -68,7 +62,7 @@ async fn a_part_that_only_nearly_went_back_counts() {
             stays().await;
         }
         assert_eq!(stands(&shop, &id).await, (1000, 0));
-        shop.until_payment_status(&id, "paid").await;
+        shop.until_money(&id, "paid").await;
         // Somebody wanted it to go back, and a person looks at that.
         let told: &[_] = if by_dispute { &["disputed"] } else { &["refund_failed"] };
         assert_eq!(shop.exceptions(&id).await, told);
@@ -85,23 +79,18 @@ async fn disputed_parts_of_an_order_that_ends_go_back_once() {
         let id = shop.place_with(&[("tea", 1)], accumulate()).await;
         shop.pay_with(&id, json!({"amount": 600})).await;
         until_paid(&shop, &id, 600).await;
-        let payment = shop.books(&id).await[0]["id"].as_str().unwrap().to_owned();
-        let path = format!("/dashboard/payments/{payment}/disputes");
-        let dispute = shop.provider(Method::POST, &path, &json!({"amount": 250})).await.is(200);
+        let payment = shop.provider.payments(&id).await.remove(0).id;
+        let dispute = shop.provider.dispute(&payment, json!({"amount": 250})).await;
         shop.until_told(&id, "payment.disputed").await;
         shop.cancel(&id).await.is(200);
         let refunds = shop.until_refunds(&id, &["succeeded"]).await;
-        assert_eq!(refunds[0]["amount"], 350);
-        let path = format!("/dashboard/disputes/{}/close", dispute["id"].as_str().unwrap());
-        shop.provider(Method::POST, &path, &json!({"state": state})).await.is(200);
-        shop.until_payment_status(&id, "refunded").await;
+        assert_eq!(refunds[0].amount, 350);
+        shop.provider.close_dispute(&dispute, state).await;
+        shop.until_money(&id, "refunded").await;
         let expected: &[_] = if state == "won" { &["succeeded"; 2] } else { &["succeeded"] };
         shop.until_refunds(&id, expected).await;
-        assert_eq!(shop.balance(&id).await.1, if state == "won" { 600 } else { 350 });
-        assert_eq!(
-            shop.list_exceptions(&format!("state=open&order={id}")).await,
-            [] as [serde_json::Value; 0]
-        );
+        assert_eq!(shop.provider.balance(&id).await.1, if state == "won" { 600 } else { 350 });
+        assert_eq!(shop.open_of(&id).await, []);
     }
     shop.close();
 }
@@ -111,26 +100,20 @@ async fn disputed_parts_of_an_order_that_ends_go_back_once() {
 async fn what_went_back_of_a_part_before_it_was_told_does_not_count() {
     let shop = shop().await;
     let id = shop.place_with(&[("tea", 1)], accumulate()).await;
-    shop.faults("", json!({"webhooks": "hold"})).await;
-    let part = json!({"order_id": id, "amount": 600, "currency": "EUR"});
-    shop.provider(Method::POST, "/payer/pay", &part).await.is(200);
-    let payment = shop.books(&id).await[0]["id"].as_str().unwrap().to_owned();
-    shop.no_faults().await;
+    shop.provider.faults(json!({"webhooks": "hold"})).await;
+    shop.provider.pay(&id, 600, json!({})).await.is(200);
+    let payment = shop.provider.payments(&id).await.remove(0).id;
+    shop.provider.no_faults().await;
     for amount in [100, 120] {
-        let path = format!("/dashboard/payments/{payment}/refunds");
-        shop.provider(Method::POST, &path, &json!({"amount": amount})).await.is(200);
+        shop.provider.refund(&payment, amount).await;
     }
-    let mut sql = shop.sql().await;
-    eventually("both refunds are known", async || {
-        let known = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM refunds WHERE order_id IS NULL");
-        (known.fetch_one(&mut sql).await.unwrap() == 2).then_some(())
-    })
-    .await;
-    shop.provider(Method::POST, "/dashboard/deliveries/release", &json!({"order_id": id})).await.is(200);
+    let known = "SELECT count(*) = 2 FROM refunds WHERE order_id IS NULL";
+    shop.until_true("both refunds are known", known).await;
+    shop.provider.release(json!({"order_id": id})).await;
     until_paid(&shop, &id, 380).await;
-    assert_eq!(shop.list_exceptions("state=open").await, [] as [serde_json::Value; 0]);
+    assert_eq!(shop.list_exceptions("state=open").await, []);
     shop.pay(&id).await;
     shop.until(&id, "completed").await;
-    assert_eq!(shop.balance(&id).await, (1220, 220, 2));
+    assert_eq!(shop.provider.balance(&id).await, (1220, 220, 2));
     shop.close();
 }

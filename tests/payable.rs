@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::harness::{Api, Setup, Shop, unique};
+use crate::harness::{Api, Shop, unique, wait_until};
 
 const SECRET: &str = "whsec_of_a_test_that_pays";
 
@@ -19,7 +19,7 @@ async fn with_stripe(more: &[(&'static str, &str)]) -> Shop {
         ("HOLDFAST_STRIPE_URL", "http://127.0.0.1:1".to_owned()),
     ];
     env.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-    Shop::with(Setup { env, ..Setup::default() }).await
+    Shop::with_env(env).await
 }
 
 /// Tells the API an event as Stripe does, signed.
@@ -38,7 +38,7 @@ impl Shop {
     async fn one_of(&self, currency: &str, unit_price: i64, method: Option<&str>) -> Value {
         let sku = format!("{currency}-{unit_price}");
         let product = json!({"name": "Thing", "unit_price": unit_price, "currency": currency});
-        self.api.put(&format!("/v1/products/{sku}"), &product).await;
+        self.put_product(&sku, &product).await;
         self.adjust(&sku, 1).await.is(201);
         let mut body = self.order_body(&[(&sku, 1)]);
         body["currency"] = json!(currency);
@@ -77,7 +77,7 @@ async fn what_the_payment_method_cannot_collect_is_not_placed() {
     let shop = with_stripe(&[]).await;
     for (currency, price) in TAKEN {
         let body = shop.one_of(currency, price, Some("stripe")).await;
-        assert_eq!(shop.try_place(&body).await.is(201)["payment_method"], "stripe", "{price} {currency}");
+        assert_eq!(shop.try_place(&body).await.is(201).payment_method, "stripe", "{price} {currency}");
     }
     for (currency, price) in NOT_TAKEN {
         let mut body = shop.one_of(currency, price, Some("stripe")).await;
@@ -100,7 +100,7 @@ async fn what_the_payment_method_cannot_collect_is_not_placed() {
         assert_eq!(shop.try_place(&body).await.status, status, "{pieces}");
     }
     let gift = shop.one_of("UGX", 0, Some("stripe")).await;
-    assert_eq!(shop.try_place(&gift).await.is(201)["status"], "completed");
+    assert_eq!(shop.try_place(&gift).await.is(201).status, "completed");
     shop.close();
 }
 
@@ -116,7 +116,7 @@ async fn the_default_method_is_asked_too_and_others_are_placed() {
     for (i, answer) in answers.iter().enumerate() {
         match i % 4 {
             0 => assert_eq!(answer.bad_fields(), ["payment_method"]),
-            _ => assert_eq!(answer.is(201)["payment_method"], "stripe"),
+            _ => assert_eq!(answer.is(201).payment_method, "stripe"),
         }
     }
     assert_eq!((shop.level("tea").await, shop.level("KWD-5123").await), ((40, 30), (1, 0)));
@@ -152,19 +152,16 @@ async fn others_money_on_a_shared_account_is_ignored_if_the_shop_says_so() {
     for (currency, kind) in [("eur", "unknown_order"), ("ugx", "unreadable_event")] {
         let object = intent(currency, Some("ord_01920000000070008000000000000000"));
         tell(&shop.api, "payment_intent.succeeded", &object).await;
-        crate::harness::eventually(kind, async || {
-            shop.open_exceptions().await.contains(&kind.to_owned()).then_some(())
-        })
-        .await;
+        wait_until(kind, async || shop.open_exceptions().await.contains(&kind.to_owned())).await;
     }
     let known = shop.open_exceptions().await.len();
     let kinds =
         ["unknown_order", "unknown_order", "unreadable_event", "unreadable_event", "refund_unexplained"];
     for (i, (kind, object)) in foreign.iter().enumerate() {
         tell(&alone, kind, object).await;
-        crate::harness::eventually(kinds[i], async || {
+        wait_until(kinds[i], async || {
             let open = shop.open_exceptions().await;
-            (open.len() == known + i + 1).then_some(()).filter(|()| open.iter().any(|it| it == kinds[i]))
+            open.len() == known + i + 1 && open.iter().any(|it| it == kinds[i])
         })
         .await;
     }

@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 use tokio::net::TcpStream;
 
 use crate::{
-    harness::{Setup, Shop, database, eventually, servers, test_dir},
+    harness::{Setup, Shop, database, eventually, run, servers, test_dir},
     update::Walk,
 };
 
@@ -82,7 +82,7 @@ async fn every_route_works_behind_a_pooler_of_transactions() {
     let pooler = PgBouncer::start(&program, &database_url).await;
     let env = vec![("DATABASE_URL", pooler.url()), ("HOLDFAST_DATABASE_POOLER", "transaction".to_owned())];
     for command in ["migrate", "migrate"] {
-        run(command, &env);
+        done(command, &env);
     }
     let setup = Setup { database_url: Some(database_url), env: env.clone(), ..Setup::default() };
     let shop = Shop::with(setup).await;
@@ -92,7 +92,7 @@ async fn every_route_works_behind_a_pooler_of_transactions() {
     let figures = shop.figures().await;
     let faults = figures.lines().filter(|line| line.contains("status=\"5"));
     assert_eq!(faults.collect::<Vec<_>>(), Vec::<&str>::new());
-    run("audit", &env);
+    done("audit", &env);
     shop.close();
 }
 
@@ -101,18 +101,11 @@ async fn a_pooler_that_was_not_told_of_is_named() {
     let Some(program) = program() else { return };
     let database_url = database(&servers().await.postgres).await;
     let pooler = PgBouncer::start(&program, &database_url).await;
-    let output = holdfast("migrate", &[("DATABASE_URL", pooler.url())]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("HOLDFAST_DATABASE_POOLER=transaction"), "{said}");
+    let (migrated, said) = run("migrate", &[("DATABASE_URL", pooler.url())]);
+    assert!(!migrated && said.contains("HOLDFAST_DATABASE_POOLER=transaction"), "{said}");
 }
 
-fn holdfast(command: &str, env: &[(&'static str, String)]) -> Command {
-    let mut holdfast = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-    holdfast.arg(command).env_clear().envs(env.iter().cloned());
-    holdfast
-}
-
-fn run(command: &str, env: &[(&'static str, String)]) {
-    let output = holdfast(command, env).output().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+fn done(command: &str, env: &[(&'static str, String)]) {
+    let (done, said) = run(command, env);
+    assert!(done, "{command}: {said}");
 }

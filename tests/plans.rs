@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
-    harness::{Setup, Shop, database, eventually, postgres_log, servers},
+    harness::{Setup, Shop, database, postgres_log, servers},
     stays::code,
 };
 
@@ -47,7 +47,7 @@ async fn every_statement_on_a_hot_path_uses_an_index() {
 #[tokio::test]
 async fn a_plan_for_small_tables_does_not_outlive_them() {
     let env = vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", "2".to_owned())];
-    let mut shop = Shop::with(Setup { env, ..Setup::default() }).await;
+    let mut shop = Shop::with_env(env).await;
     shop.stock("sku-1", 1250, 1000).await;
     ordinary_day(&shop, "sku-1").await;
     let mut sql = shop.sql().await;
@@ -82,9 +82,7 @@ END $$";
 
 /// An order from its placement to a refund, and what is read of it.
 async fn ordinary_day(shop: &Shop, sku: &str) {
-    let id = shop.place(&[(sku, 1)]).await;
-    shop.pay(&id).await;
-    shop.until(&id, "completed").await;
+    let id = shop.sell(&[(sku, 1)]).await;
     shop.until_mailed(&id, "paid").await;
     shop.refund(&id, json!({"amount": 100, "reason": "scratched"})).await;
     shop.until_refunds(&id, &["succeeded"]).await;
@@ -97,14 +95,10 @@ async fn ordinary_day(shop: &Shop, sku: &str) {
 
 /// Rows that were read by walks through a table, as far as the sessions that read them have ended.
 async fn rows_walked(shop: &Shop) -> BTreeMap<String, i64> {
-    let mut sql = shop.sql().await;
-    eventually("the sessions of the test are gone", async || {
-        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    let gone = "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database()
                       AND pid <> pg_backend_pid() AND application_name <> 'holdfast'";
-        let others: i64 = sqlx::query_scalar(others).fetch_one(&mut sql).await.unwrap();
-        (others == 0).then_some(())
-    })
-    .await;
+    shop.until_true("the sessions of the test are gone", gone).await;
+    let mut sql = shop.sql().await;
     let walked = sqlx::query_as("SELECT relname::text, seq_tup_read FROM pg_stat_user_tables");
     let walked: Vec<(String, i64)> = walked.fetch_all(&mut sql).await.unwrap();
     walked.into_iter().filter(|(table, _)| !SMALL.contains(&table.as_str())).collect()
@@ -112,25 +106,19 @@ async fn rows_walked(shop: &Shop) -> BTreeMap<String, i64> {
 
 /// Whatever happens often: each way to end, money back, and every read.
 async fn live(shop: &Shop) {
-    let paid = shop.place(&[("sku-1", 2), ("sku-2", 1)]).await;
-    shop.pay(&paid).await;
-    shop.until(&paid, "completed").await;
+    let paid = shop.sell(&[("sku-1", 2), ("sku-2", 1)]).await;
     shop.until_mailed(&paid, "paid").await;
     shop.refund(&paid, json!({"amount": 100, "reason": "scratched"})).await;
     shop.until_money(&paid, "partially_refunded").await;
     let lines = json!([{"sku": "sku-1", "quantity": 1}]);
     shop.refund(&paid, json!({"reason": "torn", "lines": lines})).await;
     shop.until_told(&paid, "stock.returned").await;
-    let fulfilled = shop.place_with(&[("sku-3", 1)], json!({"fulfilment": "manual"})).await;
-    let attempt = shop.attempt(&fulfilled).await;
-    shop.capture(attempt["id"].as_str().unwrap(), json!({})).await.is(200);
-    shop.until(&fulfilled, "paid").await;
+    let fulfilled = shop.sell_by_attempt(&[("sku-3", 1)], json!({"fulfilment": "manual"}), "paid").await;
     shop.fulfil(&fulfilled).await.is(200);
     let cancelled = shop.place(&[("sku-1", 1)]).await;
     shop.cancel(&cancelled).await.is(200);
     let expired = shop.place(&[("sku-1", 1)]).await;
-    let due =
-        shop.order(&expired).await["payment_due_at"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let due = shop.order(&expired).await.payment_due_at;
     shop.extend(&expired, due + jiff::SignedDuration::from_hours(1)).await.is(200);
     shop.fast_forward(&expired, "PT26H").await;
     shop.until(&expired, "expired").await;

@@ -1,13 +1,10 @@
 //! A database that cannot be had: each command says where and why, at once, and never the password.
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use sqlx::Executor as _;
 
-use crate::harness::{Holdfast, Setup, Shop, servers, test_dir, unique};
+use crate::harness::{Holdfast, Shop, run, servers, unique};
 
 /// Long before any pool would give up.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -38,13 +35,8 @@ async fn commands_that_end_say_why_at_once() {
     for (url, words) in bad_urls().await {
         for command in ["migrate", "audit", "rebuild-catalogue"] {
             let began = Instant::now();
-            let output = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-                .arg(command)
-                .env("DATABASE_URL", &url)
-                .output()
-                .unwrap();
-            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-            assert!(!output.status.success() && began.elapsed() < AT_ONCE, "{command}: {said}");
+            let (succeeded, said) = run(command, &[("DATABASE_URL", url.clone())]);
+            assert!(!succeeded && began.elapsed() < AT_ONCE, "{command}: {said}");
             check(&said, &words);
         }
     }
@@ -52,7 +44,7 @@ async fn commands_that_end_say_why_at_once() {
 
 #[tokio::test]
 async fn services_start_and_say_why_at_once() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     for (url, words) in bad_urls().await {
         let changes = [("DATABASE_URL", url)];
         let (_api, mut api) = shop.start_api(&changes).await;
@@ -80,15 +72,15 @@ fn check(said: &str, words: &[String]) {
 
 #[tokio::test]
 async fn a_database_that_nobody_has_migrated_says_so() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     let mut sql = shop.sql().await;
     sql.execute("ALTER SCHEMA public RENAME TO away; CREATE SCHEMA public").await.unwrap();
     let migrate = "run `holdfast migrate`";
     let (api, mut process) = shop.start_api(&[]).await;
     let said = process.says("the database cannot be used").await;
     assert!(said["error"].as_str().unwrap().contains(migrate), "{said}");
-    let ready = api.get("/readyz").await.is(503);
-    assert!(ready["checks"]["postgresql"].as_str().unwrap().contains(migrate), "{ready}");
+    let ready = api.readiness(503).await;
+    assert!(ready.checks["postgresql"].contains(migrate), "{ready:?}");
     for command in ["audit", "rebuild-catalogue"] {
         let mut process = shop.start(command, &[]);
         assert!(!process.ended().await.success() && process.log().contains(migrate), "{}", process.log());
@@ -101,7 +93,7 @@ async fn a_database_that_nobody_has_migrated_says_so() {
 /// Each says where it looked and what it met, in no words of Rust.
 #[tokio::test]
 async fn what_else_cannot_be_reached_is_told_at_once() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     let away = "127.0.0.1:1";
     let (_api, mut api) = shop.start_api(&[("TEMPORAL_ADDRESS", away.to_owned())]).await;
     let said = api.says("Temporal cannot be used").await["error"].to_string();
@@ -130,15 +122,7 @@ async fn what_else_cannot_be_reached_is_told_at_once() {
 
 #[test]
 fn a_url_that_is_none_is_named() {
-    let dir = test_dir();
-    let mut holdfast = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-    let output = holdfast
-        .current_dir(dir)
-        .arg("migrate")
-        .env("DATABASE_URL", format!("mysql://a:{SECRET}@b/c"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "{said}");
+    let (succeeded, said) = run("migrate", &[("DATABASE_URL", format!("mysql://a:{SECRET}@b/c"))]);
+    assert!(!succeeded, "{said}");
     check(&said, &["DATABASE_URL".to_owned()]);
 }

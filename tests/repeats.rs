@@ -4,13 +4,7 @@
 use std::{str::FromStr as _, time::Duration};
 
 use domain::{
-    OrderId,
-    change::ChangeOutcome,
-    exception,
-    mail::MailKind,
-    money::{Currency, Money},
-    order::Status,
-    payment::{Outcome, PaymentReport},
+    OrderId, change::ChangeOutcome, exception, mail::MailKind, order::Status, payment::PaymentReport,
     settlement::Settled,
 };
 use jiff::{Timestamp, ToSpan as _};
@@ -23,7 +17,9 @@ use store::{
 
 use crate::{
     harness::{
-        Setup, Shop, eventually, time,
+        Shop, eventually,
+        test_process::money,
+        wait_until,
         webhook::{Webhook, paid},
     },
     stays::{day, midnight},
@@ -31,21 +27,11 @@ use crate::{
 
 /// A shop without a worker, and its database: the test is the worker.
 async fn by_hand() -> (Shop, Db, SettlementBatcher) {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     shop.stock("tea", 1250, 10).await;
     let db = Db::open(&shop.database_url, 2).unwrap();
     let settlements = SettlementBatcher::open(&db).unwrap();
     (shop, db, settlements)
-}
-
-fn report(payment_id: &str, amount: i64) -> PaymentReport {
-    PaymentReport {
-        provider: "sandbox".into(),
-        event_id: "evt_1".into(),
-        payment_id: payment_id.into(),
-        outcome: Outcome::Succeeded,
-        money: Money::new(amount, Currency::parse("EUR").unwrap()),
-    }
 }
 
 #[tokio::test]
@@ -59,7 +45,7 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         shop.until_told(&id, "workflow.started").await;
         let order: OrderId = id.parse().unwrap();
         let settle = async |payment: &str, amount| {
-            let report = report(payment, amount);
+            let report = money(payment, amount);
             let (settlement, is_news) = settlements.settle(order, &report, now).await.unwrap();
             (settlement.settled, is_news)
         };
@@ -71,7 +57,7 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         assert!(matches!(settle("second", 1250).await, (Settled::Unmatched(_), true)));
         assert_eq!(settle("second", 1250).await, (Settled::Known, false));
         assert_eq!(shop.story(&id).await[..story.len()], story);
-        assert_eq!(shop.order(&id).await["status"], status.as_str());
+        assert_eq!(shop.order(&id).await.status, status.as_str());
     }
     assert_eq!(shop.level("tea").await, (8, 0));
     shop.close();
@@ -85,7 +71,7 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     let id = shop.place(&[("tea", 1)]).await;
     let event = paid(&id, 1250);
     Webhook::new(&event).send(&shop.api).await.is(200);
-    let report = report(event["data"]["payment_id"].as_str().unwrap(), 1250);
+    let report = money(event["data"]["payment_id"].as_str().unwrap(), 1250);
     let (settlement, _) = settlements.settle(id.parse().unwrap(), &report, Timestamp::now()).await.unwrap();
     assert_eq!(settlement.settled, Settled::Paid(Status::Completed));
 
@@ -93,7 +79,7 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
     shop.temporal.until_closed(&id).await;
     let query = format!("WorkflowId = '{id}' AND HoldfastOrderStatus = 'completed'");
-    eventually(&query, async || (shop.temporal.count(&query).await == 1).then_some(())).await;
+    wait_until(&query, async || shop.temporal.count(&query).await == 1).await;
     shop.close();
 }
 
@@ -113,7 +99,7 @@ async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() 
     ] {
         let report = PaymentReport {
             event_id: format!("evt_{at}"),
-            ..report(&format!("{order}{at}"), total(&shop, order).await)
+            ..money(&format!("{order}{at}"), total(&shop, order).await)
         };
         let again = if let Settled::Paid(_) = settled { settled } else { Settled::Known };
         for told in [(settled, true), (again, false)] {
@@ -123,7 +109,7 @@ async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() 
     }
     let refused = store::payments::begin(&db, stay, "sandbox", None, end).await;
     assert!(matches!(refused, Err(store::Error::WrongStatus(Status::AwaitingPayment))), "{refused:?}");
-    let due = time(&shop.order(&stay.to_string()).await, "payment_due_at");
+    let due = shop.order(&stay.to_string()).await.payment_due_at;
     assert_eq!(settlements.expire(stay, false, due - 1.seconds()).await.unwrap(), ChangeOutcome::NotDue(due));
     assert_eq!(settlements.expire(stay, false, end).await.unwrap(), ChangeOutcome::Done);
     assert_eq!(shop.nights("room", 1, 3).await, [(0, 0), (0, 0)]);
@@ -132,7 +118,7 @@ async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() 
 }
 
 async fn total(shop: &Shop, order: OrderId) -> i64 {
-    shop.order(&order.to_string()).await["total"].as_i64().unwrap()
+    shop.order(&order.to_string()).await.total
 }
 
 /// At the last moment before the mail server is asked, the order is looked at again.
@@ -188,7 +174,7 @@ async fn a_decision_that_the_engine_lost_is_found_again() {
     for id in &ids {
         assert_eq!(shop.until_mailed(id, "cancelled").await[0], "cancelled"); // perhaps of the refund, too
         shop.temporal.until_closed(id).await;
-        assert_eq!(shop.order(id).await["close_reason"], "lost");
+        assert_eq!(shop.order(id).await.close_reason, "lost");
     }
     assert_eq!(shop.exceptions(&ids[0]).await, ["order_closed"]);
     shop.close();
@@ -203,7 +189,7 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
         shop.until_told(order, "workflow.started").await;
     }
     let id = |text: &str| text.parse::<OrderId>().unwrap();
-    let due = time(&shop.order(&expired).await, "payment_due_at");
+    let due = shop.order(&expired).await.payment_due_at;
     let placed_at = due - 24.hours();
     assert_eq!(settlements.expire(id(&expired), false, placed_at).await.unwrap(), ChangeOutcome::NotDue(due));
     for _ in 0..3 {
@@ -229,12 +215,11 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
 #[tokio::test]
 async fn what_is_fulfilled_again_was_fulfilled_once() {
     let (shop, db, settlements) = by_hand().await;
-    let id = shop.place_with(&[("tea", 1)], json!({"fulfilment": "manual"})).await;
-    shop.until_told(&id, "workflow.started").await;
+    let id = shop.place_started_with(&[("tea", 1)], json!({"fulfilment": "manual"})).await;
     let (order, now) = (id.parse().unwrap(), Timestamp::now());
     let unpaid = orders::fulfil(&db, order, now).await.unwrap();
     assert_eq!(unpaid, ChangeOutcome::Refused(Status::AwaitingPayment));
-    settlements.settle(order, &report("right", 1250), now).await.unwrap();
+    settlements.settle(order, &money("right", 1250), now).await.unwrap();
     for _ in 0..3 {
         assert_eq!(orders::fulfil(&db, order, now).await.unwrap(), ChangeOutcome::Done);
     }
@@ -266,7 +251,7 @@ async fn guests_are_in_when_they_check_in_again() {
         assert_eq!(late, ChangeOutcome::Refused(Status::Completed));
     }
     for (order, reason, told) in [(&used, "used", "order.checked_in"), (&unused, "unused", "stay.unused")] {
-        assert_eq!(shop.order(order).await["close_reason"], reason);
+        assert_eq!(shop.order(order).await.close_reason, reason);
         shop.fast_forward(order, "P4D").await;
         shop.temporal.until_closed(order).await;
         assert_eq!(shop.story(order).await[8..], [told, "order.completed"]);

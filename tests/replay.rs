@@ -17,7 +17,7 @@ use temporalio_sdk::workflow_replayer::{WorkflowReplayer, WorkflowReplayerOption
 use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
 
 use crate::{
-    harness::{Api, Setup, Shop, Smtp, eventually, unique},
+    harness::{Setup, Shop, Smtp, eventually, unique},
     stays::code,
 };
 
@@ -51,13 +51,9 @@ async fn recorded_histories_replay() {
 #[tokio::test]
 #[ignore = "writes tests/histories anew"]
 async fn record_histories() {
-    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    let shop = Shop::in_clear().await;
     shop.stock("tea", 1250, 100).await;
-    let placed = async |policy| {
-        let id = shop.place_with(&[("tea", 1)], policy).await;
-        shop.until_told(&id, "workflow.started").await;
-        id
-    };
+    let placed = async |policy| shop.place_started_with(&[("tea", 1)], policy).await;
     let happy = placed(json!(null)).await;
     shop.pay(&happy).await;
     let expired = placed(json!(null)).await;
@@ -70,7 +66,7 @@ async fn record_histories() {
     shop.fulfil(&manual).await.is(200);
     let mixed = placed(json!(null)).await;
     shop.pay_with(&mixed, json!({"amount": 1})).await;
-    let due = crate::harness::time(&shop.order(&mixed).await, "payment_due_at");
+    let due = shop.order(&mixed).await.payment_due_at;
     shop.extend(&mixed, due + jiff::SignedDuration::from_hours(12)).await.is(200);
     shop.fast_forward(&mixed, "PT13H").await;
     shop.pay(&mixed).await;
@@ -85,7 +81,7 @@ async fn record_histories() {
     }
     // Changed so often that it goes on in a new run, whose history is written.
     let continued = placed(json!({"reminders": []})).await;
-    let due = crate::harness::time(&shop.order(&continued).await, "payment_due_at");
+    let due = shop.order(&continued).await.payment_due_at;
     for minutes in 1..=40 {
         shop.extend(&continued, due + jiff::SignedDuration::from_mins(minutes)).await.is(200);
     }
@@ -104,15 +100,10 @@ async fn record_histories() {
 #[tokio::test]
 #[ignore = "writes tests/histories anew"]
 async fn record_money() {
-    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    let shop = Shop::in_clear().await;
     shop.stock("tea", 1250, 100).await;
-    let sandbox = Api::new(shop.sandbox.url().trim_start_matches("http://"));
-    let faults = async |faults| sandbox.put("/dashboard/faults", &faults).await.is(200);
-    let placed = async || {
-        let id = shop.place(&[("tea", 1)]).await;
-        shop.until_told(&id, "workflow.started").await;
-        id
-    };
+    let faults = async |faults| shop.provider.faults(faults).await;
+    let placed = async || shop.place_started(&[("tea", 1)]).await;
     // An attempt, superseded by another, both closed at the deadline; the provider is down at first.
     let attempts_expired = placed().await;
     shop.attempt(&attempts_expired).await;
@@ -132,16 +123,10 @@ async fn record_money() {
 
     // A refund that is pending, until its webhook wakes it.
     faults(json!({"refunds": "pend"})).await;
-    let refund = shop.refund(&attempts_paid, json!({"amount": 250, "reason": "late"})).await;
-    let refund = refund["id"].as_str().unwrap();
-    eventually("the refund is pending", async || {
-        let list = shop.api.get(&format!("/v1/orders/{attempts_paid}/refunds")).await.is(200);
-        (list["data"][0]["state"] == "pending").then_some(())
-    })
-    .await;
-    let settle = format!("/dashboard/refunds/{refund}/settle");
-    sandbox.post(&settle, &json!({"state": "succeeded"})).await.is(200);
-    record(&shop, "refund", refund).await;
+    let refund = shop.refund(&attempts_paid, json!({"amount": 250, "reason": "late"})).await.id;
+    shop.until_refunds(&attempts_paid, &["pending"]).await;
+    shop.provider.settle(&refund, "succeeded").await;
+    record(&shop, "refund", &refund).await;
     faults(json!({})).await;
 
     let late = placed().await;
@@ -155,7 +140,7 @@ async fn record_money() {
     // Books with a capture of which we have not heard; one try to read them fails, or all.
     for (name, calls) in [("reconcile", json!(1)), ("reconcile_unread", json!(null))] {
         faults(json!({"webhooks": "lose"})).await;
-        sandbox.post("/payer/pay", &json!({"order_id": "?", "amount": 1, "currency": "EUR"})).await;
+        shop.provider.pay("?", 1, json!({})).await;
         faults(json!({"outage": {"answer": "unavailable", "calls": calls}})).await;
         let id = format!("reconcile-{}", unique());
         let options = WorkflowStartOptions::new(&shop.task_queue, &id).build();
@@ -168,7 +153,7 @@ async fn record_money() {
 #[tokio::test]
 #[ignore = "writes tests/histories anew"]
 async fn record_stays() {
-    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    let shop = Shop::in_clear().await;
     shop.rooms("room", 5).await;
     let paid = async || {
         let id = shop.book("room", 3, 5).await;
@@ -193,14 +178,13 @@ async fn record_stays() {
 #[tokio::test]
 #[ignore = "writes tests/histories anew"]
 async fn record_codes() {
-    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    let shop = Shop::in_clear().await;
     shop.rooms("room", 5).await;
     let id = shop.book("room", 3, 5).await;
     shop.pay_stay(&id).await;
     shop.api.post(&format!("/v1/orders/{id}/check-in-code"), &json!({})).await.is(200);
-    shop.until_mailed(&id, "new_check_in_code").await;
+    let code = code(&shop.mail(&id, "new_check_in_code").await);
     shop.fast_forward(&id, "P4D").await;
-    let code = code(&shop.mails(&id).await.pop().unwrap());
     shop.check_in(&id, &code).await.is(200);
     record(&shop, "stay_new_code", &id).await;
     shop.close();

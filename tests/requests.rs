@@ -1,14 +1,13 @@
 //! What a request may be: its headers, its body, and the texts in it.
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{Shop, Socket, send};
+use crate::harness::{Shop, Socket, documents::Order, send};
 
 #[tokio::test]
 async fn an_array_is_no_object_at_any_depth() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     let order = |verb: &str| format!("/v1/orders/{id}/{verb}");
     let sandbox = |verb: &str| format!("/v1/sandbox/orders/{id}/{verb}");
@@ -23,7 +22,7 @@ async fn an_array_is_no_object_at_any_depth() {
         ("/v1/orders".to_owned(), json!([])),
     ] {
         let problem = shop.api.post(&path, &body).await.problem(422, "invalid_request");
-        assert_eq!(problem["errors"][0]["message"], "must be an object", "{path}: {problem}");
+        assert_eq!(problem.errors[0].message, "must be an object", "{path}: {problem:?}");
     }
     assert_eq!(shop.api.put("/v1/products/x", &json!(["X", "", 1, "EUR"])).await.bad_fields(), [""]);
     let mut deep = shop.order_body(&[("tea", 1)]);
@@ -38,15 +37,17 @@ async fn an_array_is_no_object_at_any_depth() {
     let mut wrong = shop.order_body(&[("tea", 1)]);
     wrong["lines"][0]["quantity"] = json!("1");
     let problem = shop.try_place(&wrong).await.problem(422, "invalid_request");
-    assert_eq!(problem["errors"], json!([{"field": "lines[0].quantity", "message": "must be an integer"}]));
-    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    assert_eq!(
+        [&problem.errors[0].field, &problem.errors[0].message],
+        ["lines[0].quantity", "must be an integer"]
+    );
+    assert_eq!(shop.order(&id).await.status, "awaiting_payment");
     shop.close();
 }
 
 #[tokio::test]
 async fn a_body_says_what_it_is_also_where_it_may_be_left_out() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     let cancel = |headers: &[(&'static str, &'static str)]| {
         let mut request = shop.api.request(Method::POST, &format!("/v1/orders/{id}/cancel"));
@@ -67,7 +68,7 @@ async fn a_body_says_what_it_is_also_where_it_may_be_left_out() {
     }
     let two_keys = [("content-type", "application/json"), ("idempotency-key", "a"), ("idempotency-key", "b")];
     cancel(&two_keys).await.problem(400, "idempotency_key_invalid");
-    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    assert_eq!(shop.order(&id).await.status, "awaiting_payment");
     cancel(&[("content-type", "application/json; charset=UTF-8")]).await.is(200);
     shop.close();
 }
@@ -106,8 +107,7 @@ async fn there_is_one_host_and_a_trace_goes_on_if_it_is_one() {
 
 #[tokio::test]
 async fn texts_are_what_they_look_like() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     for c in ['\u{200b}', '\u{202e}', '\u{2066}', '\u{feff}', '\u{ad}', '\u{2028}', '\u{e0041}'] {
         let text = format!("Tea{c}pot");
@@ -132,7 +132,7 @@ async fn texts_are_what_they_look_like() {
     shop.try_place(&body).await.is(201);
     let late = shop.api.get("/v1/orders?placed_from=2026-07-01T12:00:00+02:00").await;
     let problem = late.problem(422, "invalid_request");
-    let message = problem["errors"][0]["message"].as_str().unwrap();
+    let message = &problem.errors[0].message;
     assert!(message.contains("%2B"), "{message}");
     assert_eq!(shop.api.get("/v1/orders?placed_from=2026-07-01T12:00:00%2B02:00").await.status, 200);
     shop.close();
@@ -148,8 +148,7 @@ fn metadata(body: &[u8]) -> String {
 
 #[tokio::test]
 async fn metadata_is_read_as_it_was_sent() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 100).await;
+    let shop = Shop::with_tea(100).await;
     let place = async |key: &str, metadata: &str| {
         let mut body = shop.order_body(&[("tea", 1)]).to_string();
         body.insert_str(body.len() - 1, &format!(",\"metadata\":{metadata}"));
@@ -165,7 +164,7 @@ async fn metadata_is_read_as_it_was_sent() {
     ];
     for (n, sent) in sent.into_iter().enumerate() {
         let placed = place(&format!("m{n}"), sent).await;
-        let id = placed.is(201)["id"].as_str().unwrap().to_owned();
+        let id = placed.clone().of::<Order>().is(201).id;
         assert_eq!(metadata(&placed.body), sent);
         let read = shop.api.get(&format!("/v1/orders/{id}")).await;
         assert_eq!(metadata(&read.body), sent);
@@ -174,12 +173,8 @@ async fn metadata_is_read_as_it_was_sent() {
         assert_eq!(metadata(&listed.body), sent);
         // 715 KB once, which every list read.
         assert!(listed.body.len() < 40_000, "{} bytes", listed.body.len());
-        let mut sql = shop.sql().await;
         let size: i32 =
-            sqlx::query_scalar("SELECT pg_column_size(metadata) FROM orders ORDER BY id DESC LIMIT 1")
-                .fetch_one(&mut sql)
-                .await
-                .unwrap();
+            shop.query("SELECT pg_column_size(metadata) FROM orders ORDER BY id DESC LIMIT 1").await;
         assert!(size < 1_000, "{size} bytes for the version before");
     }
     place("m0", r#"{"z":0}"#).await.problem(422, "idempotency_key_reused");
@@ -192,7 +187,7 @@ async fn metadata_is_read_as_it_was_sent() {
     place("order", r#"{"a":1,"b":[2]}"#).await.is(201);
     let again = place("order", r#"{ "b":[2], "a":1 }"#).await;
     again.is(201);
-    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    assert!(again.is_replayed());
     // A row of the version before.
     let mut sql = shop.sql().await;
     sqlx::query(
@@ -201,31 +196,29 @@ async fn metadata_is_read_as_it_was_sent() {
     .execute(&mut sql)
     .await
     .unwrap();
-    let id = again.json()["id"].as_str().unwrap().to_owned();
-    assert_eq!(shop.order(&id).await["metadata"], json!({"old": [1]}));
+    let id = again.of::<Order>().is(201).id;
+    assert_eq!(shop.order(&id).await.metadata, json!({"old": [1]}));
     shop.close();
 }
 
 #[tokio::test]
 async fn times_are_read_as_they_were_answered() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let mut body = shop.order_body(&[("tea", 1)]);
     body["policy"] = json!({"payment_window": "PT2H0.123456789S", "reminders": ["PT1H0.0000001S"]});
     let placed = shop.try_place(&body).await.is(201);
-    let id = placed["id"].as_str().unwrap();
-    let times = |order: &Value| ["placed_at", "payment_due_at"].map(|field| order[field].clone());
+    let id = placed.id.as_str();
+    let times = |order: &Order| [order.placed_at, order.payment_due_at];
     assert_eq!(times(&shop.order(id).await), times(&placed));
     let later = json!({"payment_due_at": "2026-12-31T00:00:00.123456789Z"});
-    let extended = shop.api.post(&format!("/v1/orders/{id}/extend"), &later).await.is(200);
+    let extended = shop.change(id, "extend", &later).await.is(200);
     assert_eq!(times(&shop.order(id).await), times(&extended));
     shop.close();
 }
 
 #[tokio::test]
 async fn a_query_holds_what_is_known_and_once() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     for (path, field) in [
         (format!("/v1/orders/{id}?expand=lines"), "expand"),
@@ -252,7 +245,7 @@ async fn a_query_holds_what_is_known_and_once() {
     shop.api.get("/v1/orders?").await.is(200);
     assert_eq!(send(shop.api.request(Method::HEAD, "/v1/orders?limit=1")).await.status, 200);
     assert_eq!(shop.api.get("/healthz?from=balancer").await.status, 200);
-    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    assert_eq!(shop.order(&id).await.status, "awaiting_payment");
     for (body, code) in [("{}x", 400), ("{} {}", 400), ("{\"payment_due_at\":1,}", 400), ("{}", 422)] {
         let request = shop.api.request(Method::POST, &format!("/v1/orders/{id}/extend"));
         let request = request.header("content-type", "application/json").body(body);

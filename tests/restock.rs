@@ -2,11 +2,14 @@
 //! is not owed to the customer any more: neither pieces nor nights have two owners.
 
 use futures_util::future::join_all;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Answer, Shop, eventually, unique},
+    harness::{
+        Answer, Shop,
+        documents::{Movement, Refund},
+        unique, wait_until,
+    },
     stays::day,
 };
 
@@ -18,43 +21,31 @@ pub async fn shop() -> Shop {
     shop
 }
 
-pub async fn paid(shop: &Shop, lines: &[(&str, i64)], policy: Value, status: &str) -> String {
-    let id = shop.place_with(lines, policy).await;
-    let attempt = shop.attempt(&id).await;
-    shop.capture(attempt["id"].as_str().unwrap(), json!({})).await.is(200);
-    shop.until(&id, status).await;
-    id
-}
-
 pub fn nights(sku: &str, from: i64, to: i64) -> Value {
     json!({"sku": sku, "stay": {"from": day(from), "to": day(to)}})
 }
 
 impl Shop {
-    pub async fn bring_back(&self, order: &str, lines: Value) -> Answer {
+    pub async fn bring_back(&self, order: &str, lines: Value) -> Answer<Refund> {
         self.ask_refund(order, &json!({"reason": "came back", "lines": lines})).await
     }
 
     /// Waits until this many refunds of the order brought something back; gives what each did.
     pub async fn until_back(&self, order: &str, times: usize) -> Vec<Value> {
         self.until_told_times(order, "stock.returned", times).await;
-        let told = self.timeline(order).await.into_iter().filter(|it| it["type"] == "stock.returned");
-        told.map(|it| it["data"]["lines"].clone()).collect()
+        self.told(order, "stock.returned").await.into_iter().map(|mut data| data["lines"].take()).collect()
     }
 
     /// How much of each line came back, as the order shows it.
-    pub async fn returned(&self, order: &str) -> Vec<Value> {
-        let order = self.order(order).await;
-        order["lines"].as_array().unwrap().iter().map(|line| line["returned"].clone()).collect()
+    pub async fn returned(&self, order: &str) -> Vec<i64> {
+        self.order(order).await.lines.iter().map(|line| line.returned).collect()
     }
 
     /// What the ledger says came back for an order.
     pub async fn ledger_returned(&self, order: &str) -> Vec<(String, i64)> {
-        let list = self.api.get(&format!("/v1/ledger?limit=100&order={order}")).await.is(200);
-        let returned = list["data"].as_array().unwrap().iter().filter(|it| it["kind"] == "returned");
-        let mut returned: Vec<_> = returned
-            .map(|it| (it["sku"].as_str().unwrap().to_owned(), it["quantity"].as_i64().unwrap()))
-            .collect();
+        let ledger = self.api.list::<Movement>(&format!("/v1/ledger?limit=100&order={order}")).await.data;
+        let returned = ledger.into_iter().filter(|it| it.kind == "returned");
+        let mut returned: Vec<_> = returned.map(|it| (it.sku, it.quantity)).collect();
         returned.sort();
         returned
     }
@@ -63,13 +54,13 @@ impl Shop {
 #[tokio::test]
 async fn pieces_come_back_in_steps_and_never_more_than_were_sold() {
     let shop = shop().await;
-    let id = paid(&shop, &[("mug", 2), ("tea", 3)], json!(null), "completed").await;
+    let id = shop.sell_by_attempt(&[("mug", 2), ("tea", 3)], json!(null), "completed").await;
     let refund = shop.bring_back(&id, json!([{"sku": "tea", "quantity": 1}])).await.is(201);
-    assert_eq!((&refund["amount"], &refund["restock"]), (&json!(1000), &json!(true)));
-    assert_eq!(refund["lines"], json!([{"sku": "tea", "quantity": 1}]));
+    assert_eq!((refund.amount, refund.restock), (1000, true));
+    assert_eq!(refund.lines, json!([{"sku": "tea", "quantity": 1}]));
     assert_eq!(shop.until_back(&id, 1).await, [json!([{"sku": "tea", "quantity": 1}])]);
     assert_eq!((shop.level("tea").await, shop.level("mug").await), ((8, 0), (8, 0)));
-    assert_eq!(shop.returned(&id).await, [Value::Null, json!(1)]);
+    assert_eq!(shop.returned(&id).await, [0, 1]);
 
     // Of one SKU, lines are summed; the amount may be another one.
     let two =
@@ -77,27 +68,23 @@ async fn pieces_come_back_in_steps_and_never_more_than_were_sold() {
     let too_much =
         json!([{"sku": "tea", "quantity": 1}, {"sku": "tea", "quantity": 2}, {"sku": "mug", "quantity": 1}]);
     let problem = shop.bring_back(&id, too_much).await.problem(409, "restock_exceeds_sold");
-    assert_eq!(problem["returnable"], json!([{"sku": "mug", "quantity": 2}, {"sku": "tea", "quantity": 2}]));
+    assert_eq!(problem.returnable, json!([{"sku": "mug", "quantity": 2}, {"sku": "tea", "quantity": 2}]));
     let refund = json!({"reason": "two", "amount": 1, "restock": true, "lines": two});
-    assert_eq!(shop.ask_refund(&id, &refund).await.is(201)["amount"], 1);
+    assert_eq!(shop.ask_refund(&id, &refund).await.is(201).amount, 1);
     shop.until_back(&id, 2).await;
     assert_eq!((shop.level("tea").await, shop.level("mug").await), ((10, 0), (9, 0)));
     let problem = shop.bring_back(&id, json!([{"sku": "tea", "quantity": 1}])).await;
     let problem = problem.problem(409, "restock_exceeds_sold");
-    assert_eq!(problem["returnable"], json!([{"sku": "tea", "quantity": 0}]));
+    assert_eq!(problem.returnable, json!([{"sku": "tea", "quantity": 0}]));
 
     // What is left of the pieces, and of the money.
-    let problem = json!({"reason": "x", "amount": 5600, "restock": true});
-    assert_eq!(
-        shop.ask_refund(&id, &problem).await.problem(409, "refund_exceeds_captured")["refundable"],
-        6600 - 1001
-    );
+    assert_eq!(shop.refundable(&id).await, 6600 - 1001);
     let rest = shop.ask_refund(&id, &json!({"reason": "rest", "restock": true})).await.is(201);
-    assert_eq!((&rest["amount"], &rest["lines"]), (&json!(5599), &json!([{"sku": "mug", "quantity": 1}])));
+    assert_eq!((rest.amount, rest.lines), (5599, json!([{"sku": "mug", "quantity": 1}])));
     shop.until_back(&id, 3).await;
-    shop.until_payment_status(&id, "refunded").await;
+    shop.until_money(&id, "refunded").await;
     assert_eq!((shop.level("tea").await, shop.level("mug").await), ((10, 0), (10, 0)));
-    assert_eq!(shop.returned(&id).await, [json!(2), json!(3)]);
+    assert_eq!(shop.returned(&id).await, [2, 3]);
     let returned = [("mug", 1), ("mug", 1), ("tea", 1), ("tea", 2)].map(|(sku, n)| (sku.to_owned(), n));
     assert_eq!(shop.ledger_returned(&id).await, returned);
     shop.close();
@@ -107,26 +94,26 @@ async fn pieces_come_back_in_steps_and_never_more_than_were_sold() {
 #[tokio::test]
 async fn a_refund_of_one_piece_that_restocks_without_lines_brings_back_all_that_is_there() {
     let shop = shop().await;
-    let id = paid(&shop, &[("tea", 3)], json!(null), "completed").await;
+    let id = shop.sell_by_attempt(&[("tea", 3)], json!(null), "completed").await;
     shop.ask_refund(&id, &json!({"reason": "x", "amount": 1000})).await.is(201);
     shop.until_refunds(&id, &["succeeded"]).await;
     assert_eq!(shop.level("tea").await, (7, 0));
     shop.bring_back(&id, json!([{"sku": "tea", "quantity": 1}])).await.is(201);
     shop.until_back(&id, 1).await;
     let all = shop.ask_refund(&id, &json!({"reason": "x", "amount": 1, "restock": true})).await.is(201);
-    assert_eq!(all["lines"], json!([{"sku": "tea", "quantity": 2}]));
+    assert_eq!(all.lines, json!([{"sku": "tea", "quantity": 2}]));
     shop.until_back(&id, 2).await;
     assert_eq!(shop.level("tea").await, (10, 0));
     // Nothing is there any more: the money alone goes back.
     let none = shop.ask_refund(&id, &json!({"reason": "x", "amount": 1, "restock": true})).await.is(201);
-    assert_eq!(none["lines"], json!([]));
+    assert_eq!(none.lines, json!([]));
     shop.until_refunds(&id, &["succeeded"; 4]).await;
-    assert_eq!((shop.level("tea").await, shop.returned(&id).await), ((10, 0), vec![json!(3)]));
+    assert_eq!((shop.level("tea").await, shop.returned(&id).await), ((10, 0), vec![3]));
     // More than is left of what was paid.
-    let id = paid(&shop, &[("tea", 2)], json!(null), "completed").await;
+    let id = shop.sell_by_attempt(&[("tea", 2)], json!(null), "completed").await;
     shop.ask_refund(&id, &json!({"reason": "x", "amount": 1})).await.is(201);
     let problem = shop.bring_back(&id, json!([{"sku": "tea", "quantity": 2}])).await;
-    assert_eq!(problem.problem(409, "refund_exceeds_captured")["refundable"], 1999);
+    assert_eq!(problem.problem(409, "refund_exceeds_captured").refundable, Some(1999));
     shop.close();
 }
 
@@ -137,9 +124,9 @@ async fn what_does_not_fit_the_order_is_named() {
     let mut body = shop.stay_body("room", 2, 5);
     body["lines"].as_array_mut().unwrap().push(json!({"sku": "tea", "quantity": 2}));
     let order = shop.try_place(&body).await.is(201);
-    let id = order["id"].as_str().unwrap();
+    let id = order.id.as_str();
     let unpaid = shop.bring_back(id, json!([{"sku": "tea", "quantity": 1}])).await;
-    assert_eq!(unpaid.problem(409, "refund_exceeds_captured")["refundable"], 0);
+    assert_eq!(unpaid.problem(409, "refund_exceeds_captured").refundable, Some(0));
     shop.pay(id).await;
     shop.until(id, "paid").await;
     let room = |from, to| nights("room", from, to);
@@ -178,36 +165,37 @@ async fn what_does_not_fit_the_order_is_named() {
     let rooms = json!([{"sku": "room", "stay": {"from": day(2), "to": day(3)}, "quantity": 2}]);
     let problem = shop.bring_back(id, rooms).await.problem(409, "restock_exceeds_sold");
     let whole = json!([{"sku": "room", "stay": {"from": day(2), "to": day(5)}, "quantity": 1}]);
-    assert_eq!(problem["returnable"], whole);
-    assert_eq!(shop.refunds(id).await, [] as [Value; 0]);
+    assert_eq!(problem.returnable, whole);
+    assert_eq!(shop.refunds(id).await, []);
     shop.close();
 }
 
 #[tokio::test]
 async fn many_at_once_bring_back_what_was_sold_and_a_repeat_nothing() {
     let shop = shop().await;
-    let id = paid(&shop, &[("tea", 3)], json!(null), "completed").await;
+    let id = shop.sell_by_attempt(&[("tea", 3)], json!(null), "completed").await;
     let one = json!({"reason": "x", "amount": 100, "lines": [{"sku": "tea", "quantity": 1}]});
     let path = format!("/v1/orders/{id}/refunds");
     let key = unique();
-    let same = join_all((0..4).map(|_| shop.api.post_as(&key, &path, &one)));
+    let ask = async || shop.api.post_as(&key, &path, &one).await.of::<Refund>();
+    let same = join_all((0..4).map(|_| ask()));
     let others = join_all((0..8).map(|_| shop.ask_refund(&id, &one)));
     let (same, others) = tokio::join!(same, others);
     let given = others.iter().filter(|it| it.status == 201).count() + usize::from(same[0].status == 201);
     assert_eq!(given, 3, "{same:?} {others:?}");
     for refused in others.iter().filter(|it| it.status != 201) {
         let problem = refused.problem(409, "restock_exceeds_sold");
-        assert_eq!(problem["returnable"], json!([{"sku": "tea", "quantity": 0}]));
+        assert_eq!(problem.returnable, json!([{"sku": "tea", "quantity": 0}]));
     }
     if same[0].status == 201 {
-        assert!(same.iter().all(|it| it.is(201)["id"] == same[0].json()["id"]));
-        let again = shop.api.post_as(&key, &path, &one).await;
-        assert_eq!(again.is(201)["lines"], one["lines"]);
-        assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        assert!(same.iter().all(|it| it.is(201).id == same[0].json().id));
+        let again = ask().await;
+        assert_eq!(again.is(201).lines, one["lines"]);
+        assert!(again.is_replayed());
     }
     shop.until_refunds(&id, &["succeeded"; 3]).await;
     shop.until_back(&id, 3).await;
-    assert_eq!((shop.level("tea").await, shop.balance(&id).await), ((10, 0), (3000, 300, 3)));
+    assert_eq!((shop.level("tea").await, shop.provider.balance(&id).await), ((10, 0), (3000, 300, 3)));
     shop.close();
 }
 
@@ -217,15 +205,10 @@ async fn a_refund_that_fails_owes_its_pieces_again() {
     let shop = shop().await;
     let manual = json!({"fulfilment": "manual"});
     let (id, other) = (
-        paid(&shop, &[("tea", 3)], manual.clone(), "paid").await,
-        paid(&shop, &[("tea", 2)], manual, "paid").await,
+        shop.sell_by_attempt(&[("tea", 3)], manual.clone(), "paid").await,
+        shop.sell_by_attempt(&[("tea", 2)], manual, "paid").await,
     );
-    shop.faults("", json!({"refunds": "pend"})).await;
-    let settle = async |order: &str, n: usize, state: &str| {
-        let refund = shop.refunds(order).await[n]["id"].as_str().unwrap().to_owned();
-        let path = format!("/dashboard/refunds/{refund}/settle");
-        shop.provider(Method::POST, &path, &json!({"state": state})).await.is(200);
-    };
+    shop.provider.faults(json!({"refunds": "pend"})).await;
     // All is claimed, at one cent: there is money, but nothing to hand over.
     shop.ask_refund(&id, &json!({"reason": "x", "amount": 1, "restock": true})).await.is(201);
     shop.until_refunds(&id, &["pending"]).await;
@@ -233,40 +216,39 @@ async fn a_refund_that_fails_owes_its_pieces_again() {
     shop.fulfil(&id).await.problem(409, "order_refunded");
     let problem = shop.bring_back(&id, json!([{"sku": "tea", "quantity": 1}])).await;
     problem.problem(409, "restock_exceeds_sold");
-    settle(&id, 0, "failed").await;
+    shop.provider.settle(&shop.refunds(&id).await[0].id, "failed").await;
     let failed = shop.until_exception(&id, "refund_failed").await;
 
     // Two of the three come back otherwise; the refund in place of the failed one brings back what is there.
-    shop.no_faults().await;
+    shop.provider.no_faults().await;
     shop.bring_back(&id, json!([{"sku": "tea", "quantity": 2}])).await.is(201);
     shop.until_back(&id, 1).await;
     shop.resolve(&failed, "refund").await.is(200);
     let back = shop.until_back(&id, 2).await;
     assert_eq!(back[1], json!([{"sku": "tea", "quantity": 1}]));
-    assert_eq!((shop.level("tea").await, shop.returned(&id).await), ((8, 0), vec![json!(3)]));
+    assert_eq!((shop.level("tea").await, shop.returned(&id).await), ((8, 0), vec![3]));
     shop.fulfil(&id).await.problem(409, "order_refunded");
 
     // What was handed over after all does not come back by itself.
-    shop.faults("", json!({"refunds": "fail"})).await;
+    shop.provider.faults(json!({"refunds": "fail"})).await;
     shop.bring_back(&other, json!([{"sku": "tea", "quantity": 2}])).await.is(201);
     let failed = shop.until_exception(&other, "refund_failed").await;
     shop.fulfil(&other).await.is(200);
-    shop.no_faults().await;
+    shop.provider.no_faults().await;
     shop.resolve(&failed, "refund").await.is(200);
-    shop.until_payment_status(&other, "refunded").await;
-    assert_eq!((shop.level("tea").await, shop.returned(&other).await), ((8, 0), vec![Value::Null]));
+    shop.until_money(&other, "refunded").await;
+    assert_eq!((shop.level("tea").await, shop.returned(&other).await), ((8, 0), vec![0]));
     shop.close();
 }
 
 #[tokio::test]
 async fn the_rest_is_handed_over_and_told() {
     let shop = shop().await;
-    let id = paid(&shop, &[("mug", 1), ("tea", 3)], json!({"fulfilment": "manual"}), "paid").await;
+    let id = shop.sell_by_attempt(&[("mug", 1), ("tea", 3)], json!({"fulfilment": "manual"}), "paid").await;
     shop.bring_back(&id, json!([{"sku": "mug", "quantity": 1}, {"sku": "tea", "quantity": 1}])).await.is(201);
     shop.until_back(&id, 1).await;
     shop.fulfil(&id).await.is(200);
-    shop.until_mailed(&id, "completed").await;
-    let mail = shop.mails(&id).await.into_iter().find(|mail| mail.kind() == "completed").unwrap();
+    let mail = shop.mail(&id, "completed").await;
     for part in
         ["2 x Nice tea: 20.00 EUR", "No longer part of your order: 28.00 EUR", "Total: 48.00 EUR", "left of"]
     {
@@ -286,19 +268,20 @@ async fn whatever_dies_the_pieces_come_back_once() {
     let mut shop = shop().await;
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(paid(&shop, &[("tea", 3)], json!(null), "completed").await);
+        ids.push(shop.sell_by_attempt(&[("tea", 3)], json!(null), "completed").await);
     }
     shop.kill_worker();
     let one = json!({"reason": "x", "lines": [{"sku": "tea", "quantity": 1}]});
     let key = unique();
     let path = format!("/v1/orders/{}/refunds", ids[0]);
-    let first = shop.api.post_as(&key, &path, &one).await.is(201);
+    let ask = async |shop: &Shop| shop.api.post_as(&key, &path, &one).await.of::<Refund>().is(201).id;
+    let first = ask(&shop).await;
     shop.restart_api().await;
-    assert_eq!(shop.api.post_as(&key, &path, &one).await.is(201)["id"], first["id"]);
+    assert_eq!(ask(&shop).await, first);
     // The provider does it, and the worker dies while it waits for the answer.
-    let mut deaf = shop.another_worker(&[("HOLDFAST_SANDBOX_URL", shop.deaf_line().await)]).await;
+    let mut deaf = shop.another_worker(&[("HOLDFAST_SANDBOX_URL", shop.provider.deaf_line().await)]).await;
     shop.ask_refund(&ids[1], &one).await.is(201);
-    eventually("the provider did it", async || (shop.balance(&ids[1]).await.2 == 1).then_some(())).await;
+    wait_until("the provider did it", async || shop.provider.balance(&ids[1]).await.2 == 1).await;
     deaf.kill();
     // Webhook and answer both tell of it.
     shop.start_worker();

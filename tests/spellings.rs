@@ -3,17 +3,17 @@
 use serde_json::json;
 use sqlx::Executor as _;
 
-use crate::harness::{Shop, encoded};
+use crate::harness::{Shop, documents::Product, encoded};
 
 /// The SKUs that a search finds, in their order.
 async fn found(shop: &Shop, q: &str) -> Vec<String> {
-    let page = shop.api.get(&format!("/v1/products?limit=100&q={}", encoded(q))).await.is(200);
-    page["data"].as_array().unwrap().iter().map(|it| it["sku"].as_str().unwrap().to_owned()).collect()
+    let page = shop.api.list::<Product>(&format!("/v1/products?limit=100&q={}", encoded(q))).await;
+    page.data.into_iter().map(|product| product.sku).collect()
 }
 
 async fn put(shop: &Shop, sku: &str, name: &str) {
     let body = json!({"name": name, "unit_price": 1, "currency": "EUR"});
-    shop.api.put(&format!("/v1/products/{sku}"), &body).await.is(201);
+    shop.put_product(sku, &body).await.is(201);
 }
 
 #[tokio::test]
@@ -56,16 +56,18 @@ async fn spellings_of_the_same_word_find_each_other() {
     for command in ["migrate", "rebuild-catalogue"] {
         sql.execute(old).await.unwrap();
         assert_eq!(found(&shop, "lodz").await, [""; 0]);
-        let (done, said) = shop.run(command);
-        assert!(done, "{said}");
+        shop.done(command);
         all(command).await;
     }
     let rewritten = "UPDATE products SET description = 'by hand, and by no event' WHERE sku = 'p-0'";
     sql.execute(rewritten).await.unwrap();
-    assert!(shop.run("migrate").0);
-    let product = shop.api.get("/v1/products/p-0").await.is(200);
-    assert_ne!(product["description"], "", "a row whose words are of this version is left alone");
-    assert!(shop.run("rebuild-catalogue").0);
+    shop.done("migrate");
+    assert_ne!(
+        shop.product("p-0").await.description,
+        "",
+        "a row whose words are of this version is left alone"
+    );
+    shop.done("rebuild-catalogue");
     shop.close();
 }
 
@@ -115,6 +117,6 @@ async fn a_product_that_cannot_be_read_keeps_no_other_from_its_words() {
     assert_eq!(words, ["assam", "ceylon"], "what no product has is forgotten");
     let (done, said) = shop.run("rebuild-catalogue");
     assert!(!done && said.contains("1 products"), "{said}");
-    let (whole, report) = shop.run_audit();
+    let (whole, report) = shop.run("audit");
     assert!(!whole && report.contains("b: "), "{report}");
 }

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{
-        Setup, Shop, time,
+        Shop,
+        documents::Order,
         webhook::{Webhook, paid},
     },
     stays::{day, midnight},
@@ -15,7 +16,7 @@ use crate::{
 
 impl Shop {
     /// Books these nights under a policy; gives the order.
-    async fn book_with(&self, from: i64, to: i64, policy: Value) -> Value {
+    async fn book_with(&self, from: i64, to: i64, policy: Value) -> Order {
         let mut body = self.stay_body("room", from, to);
         body["policy"] = policy;
         self.try_place(&body).await.is(201)
@@ -36,26 +37,26 @@ async fn what_begins_tonight_can_be_paid_tonight_and_not_tomorrow() {
     let tonight = midnight(day(1));
     for policy in [json!(null), json!({"payment_window": "P90D", "grace": "PT24H"})] {
         let order = shop.book_with(0, 2, policy).await;
-        assert_eq!(time(&order, "payment_due_at"), tonight, "{order}");
+        assert_eq!(order.payment_due_at, tonight, "{order:?}");
     }
     // A shorter window is the shop's own wish; and a long one ends with the day of arrival, too.
     let order = shop.book_with(0, 2, json!({"payment_window": "PT1S", "reminders": []})).await;
-    assert_eq!(time(&order, "payment_due_at"), (time(&order, "placed_at") + 1.seconds()).min(tonight));
+    assert_eq!(order.payment_due_at, (order.placed_at + 1.seconds()).min(tonight));
     let order = shop.book_with(3, 5, json!({"payment_window": "P90D"})).await;
-    assert_eq!(time(&order, "payment_due_at"), midnight(day(4)));
+    assert_eq!(order.payment_due_at, midnight(day(4)));
     // With other things in the order, and with another stay after it.
     shop.stock("tea", 1250, 10).await;
     let mut body = shop.stay_body("room", 0, 1);
     body["lines"].as_array_mut().unwrap().push(json!({"sku": "tea", "quantity": 1}));
-    assert_eq!(time(&shop.try_place(&body).await.is(201), "payment_due_at"), tonight);
+    assert_eq!(shop.try_place(&body).await.is(201).payment_due_at, tonight);
 
     // It can be paid before; the answer of then is repeated.
     let body = shop.stay_body("room", 0, 1);
-    let first = shop.api.post_as("k", "/v1/orders", &body).await;
-    let id = first.is(201)["id"].as_str().unwrap().to_owned();
+    let first = shop.try_place_as("k", &body).await;
+    let id = first.is(201).id;
     shop.pay(&id).await;
     shop.until(&id, "paid").await;
-    assert_eq!(shop.api.post_as("k", "/v1/orders", &body).await.body, first.body);
+    assert_eq!(shop.try_place_as("k", &body).await.body, first.body);
     shop.close();
 }
 
@@ -66,14 +67,14 @@ async fn an_unpaid_stay_expires_when_its_day_of_arrival_ends_and_money_after_tha
     shop.offer("room", 0, 1, json!({"capacity": 1})).await.is(200);
     let policy = json!({"grace": "PT24H", "late_payment": "reinstate"});
     let order = shop.book_with(0, 2, policy).await;
-    let id = order["id"].as_str().unwrap();
-    let due = time(&order, "payment_due_at");
+    let id = order.id.as_str();
+    let due = order.payment_due_at;
     shop.until_told(id, "workflow.started").await;
     shop.skip_to(id, due).await;
     let expired = shop.until(id, "expired").await;
-    let closed = time(&expired, "closed_at");
-    assert!(closed >= due && closed < due + 1.hours(), "the grace ends there, too: {expired}");
-    let reminders = [4, 12, 22].iter().filter(|h| time(&order, "placed_at") + h.hours() < due).count();
+    let closed = expired.closed_at.unwrap();
+    assert!(closed >= due && closed < due + 1.hours(), "the grace ends there, too: {expired:?}");
+    let reminders = [4, 12, 22].iter().filter(|h| order.placed_at + h.hours() < due).count();
     let sent = shop.until_mailed(id, "expired").await;
     assert_eq!(sent.len(), reminders + 1, "{sent:?}");
     assert_eq!(shop.nights("room", 0, 2).await, [(0, 0), (0, 0)]);
@@ -89,15 +90,15 @@ async fn an_extension_ends_with_the_day_of_arrival_too() {
     let shop = Shop::open().await;
     shop.rooms("room", 5).await;
     let order = shop.book_with(3, 5, json!(null)).await;
-    let id = order["id"].as_str().unwrap();
+    let id = order.id.as_str();
     let end = midnight(day(4));
     for late in [end + 1.seconds(), end + 24.hours(), midnight(day(6)), midnight(day(20))] {
         assert_eq!(shop.extend(id, late).await.bad_fields(), ["payment_due_at"], "{late}");
     }
-    assert_eq!(time(&shop.order(id).await, "payment_due_at"), time(&order, "payment_due_at"));
-    assert_eq!(time(&shop.extend(id, end).await.is(200), "payment_due_at"), end);
+    assert_eq!(shop.order(id).await.payment_due_at, order.payment_due_at);
+    assert_eq!(shop.extend(id, end).await.is(200).payment_due_at, end);
     shop.skip_to(id, end).await;
-    assert!(time(&shop.until(id, "expired").await, "closed_at") >= end);
+    assert!(shop.until(id, "expired").await.closed_at.unwrap() >= end);
     shop.close();
 }
 
@@ -105,19 +106,18 @@ async fn an_extension_ends_with_the_day_of_arrival_too() {
 /// of it before it lets the order expire: it looks.
 #[tokio::test]
 async fn money_that_was_stored_in_time_pays_though_the_engine_was_away() {
-    let mut shop = Shop::with(Setup::default()).await;
-    shop.stock("tea", 1250, 10).await;
+    let mut shop = Shop::with_tea(10).await;
     shop.rooms("room", 1).await;
     let stay = shop.book_with(3, 5, json!({"reminders": []})).await;
     let tea = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
     let part = shop.place_with(&[("tea", 1)], json!({"reminders": []})).await;
-    let room = stay["id"].as_str().unwrap();
+    let room = stay.id.as_str();
     for id in [room, &tea, &part] {
         shop.until_told(id, "workflow.started").await;
     }
     shop.kill_worker();
     let (api, mut process) = shop.start_api(&[("TEMPORAL_ADDRESS", "127.0.0.1:1".into())]).await;
-    for (id, amount) in [(room, stay["total"].as_i64().unwrap()), (&tea, 1250), (&part, 1249)] {
+    for (id, amount) in [(room, stay.total), (&tea, 1250), (&part, 1249)] {
         Webhook::new(&paid(id, amount)).send(&api).await.is(200);
     }
     process.kill();

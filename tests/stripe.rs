@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::harness::{Answer, Api, Setup, Shop, eventually, send, tools};
+use crate::harness::{Answer, Api, Shop, documents::Settlement, send, tools, wait_until};
 
 const KEY: &str = "sk_test_holdfast";
 const SECRET: &str = "whsec_in_use_until_tomorrow";
@@ -32,7 +32,7 @@ impl Setting {
             ("HOLDFAST_STRIPE_PUBLISHABLE_KEY", "pk_test_holdfast".to_owned()),
             ("HOLDFAST_STRIPE_URL", server.url().to_owned()),
         ];
-        let shop = Shop::with(Setup { env, ..Setup::default() }).await;
+        let shop = Shop::with_env(env).await;
         shop.stock("tea", 1250, 10).await;
         let stripe = Api::with_key(server.url().trim_start_matches("http://"), KEY);
         Self { shop, stripe, _server: server }
@@ -50,17 +50,16 @@ impl Setting {
     async fn place(&self) -> String {
         let mut body = self.shop.order_body(&[("tea", 1)]);
         body["payment_method"] = json!("stripe");
-        let order = self.shop.try_place(&body).await.is(201);
-        order["id"].as_str().unwrap().to_owned()
+        self.shop.try_place(&body).await.is(201).id
     }
 
     /// Opens an attempt; gives Stripe's id of it.
     async fn open(&self, order: &str) -> String {
         let attempt = self.shop.attempt(order).await;
-        assert_eq!((&attempt["provider"], &attempt["state"]), (&json!("stripe"), &json!("open")));
-        let intent = attempt["provider_payment_id"].as_str().unwrap().to_owned();
-        assert!(attempt["client"]["client_secret"].as_str().unwrap().starts_with(&intent), "{attempt}");
-        assert_eq!(attempt["client"]["publishable_key"], "pk_test_holdfast");
+        assert_eq!([&attempt.provider, &attempt.state], ["stripe", "open"]);
+        let intent = attempt.provider_payment_id.clone();
+        assert!(attempt.client["client_secret"].as_str().unwrap().starts_with(&intent), "{attempt:?}");
+        assert_eq!(attempt.client["publishable_key"], "pk_test_holdfast");
         intent
     }
 
@@ -91,7 +90,7 @@ impl Setting {
 
     async fn until_webhooks(&self, stored: u32) {
         let line = format!("holdfast_webhooks_total{{provider=\"stripe\",result=\"stored\"}} {stored}");
-        eventually(&line, async || self.shop.figures().await.contains(&line).then_some(())).await;
+        wait_until(&line, async || self.shop.figures().await.contains(&line)).await;
     }
 }
 
@@ -103,18 +102,18 @@ async fn an_order_is_paid_after_a_decline_and_refunded_in_part_and_in_full() {
     let intent = it.open(&order).await;
     assert_eq!(it.pay(&intent, DECLINED).await, 402);
     it.until_webhooks(1).await;
-    assert_eq!(it.shop.order(&order).await["status"], "awaiting_payment");
+    assert_eq!(it.shop.order(&order).await.status, "awaiting_payment");
     assert_eq!(it.shop.level("tea").await, (10, 1));
 
     assert_eq!(it.pay(&intent, VISA).await, 200);
     it.shop.until(&order, "completed").await;
     let payments = it.shop.payments(&order).await;
-    assert_eq!((payments.len(), &payments[0]["state"]), (1, &json!("succeeded")), "{payments:?}");
-    assert_eq!((&payments[0]["applied"], &payments[0]["client"]), (&json!(1250), &json!(null)));
+    assert_eq!((payments.len(), payments[0].state.as_str()), (1, "succeeded"), "{payments:?}");
+    assert_eq!((payments[0].applied, payments[0].client.is_null()), (1250, true));
     it.shop.until_mailed(&order, "paid").await;
 
     let refund = it.shop.refund(&order, json!({"amount": 400, "reason": "one leaf was torn"})).await;
-    assert_eq!(refund["provider_payment_id"], intent.as_str());
+    assert_eq!(refund.provider_payment_id, intent.as_str());
     it.shop.until_money(&order, "partially_refunded").await;
     assert_eq!(it.refunds_at_stripe(&intent).await, [400]);
     it.shop.refund(&order, json!({"reason": "all of them were", "restock": true})).await;
@@ -134,8 +133,8 @@ async fn what_the_shop_does_not_wait_for_any_more_cannot_be_paid() {
     let [cancelled, expired] = [it.place().await, it.place().await];
     let superseded = it.open(&cancelled).await;
     let cancelled_intent = it.open(&cancelled).await;
-    eventually("the superseded attempt is closed", async || {
-        (it.state_at_stripe(&superseded).await == "canceled").then_some(())
+    wait_until("the superseded attempt is closed", async || {
+        it.state_at_stripe(&superseded).await == "canceled"
     })
     .await;
     it.shop.cancel(&cancelled).await.is(200);
@@ -149,7 +148,7 @@ async fn what_the_shop_does_not_wait_for_any_more_cannot_be_paid() {
     }
     for order in [&cancelled, &expired] {
         let payments = it.shop.payments(order).await;
-        assert!(payments.iter().all(|payment| payment["state"] == "cancelled"), "{payments:?}");
+        assert!(payments.iter().all(|payment| payment.state == "cancelled"), "{payments:?}");
     }
     assert_eq!(it.shop.level("tea").await, (10, 0));
     it.shop.close();
@@ -162,14 +161,12 @@ async fn money_of_which_no_webhook_came_is_found_by_asking() {
     let it = Setting::new().await;
     let [asked, read] = [it.place().await, it.place().await];
     it.paid(&asked).await;
-    let payment = it.shop.payments(&asked).await[0]["id"].as_str().unwrap().to_owned();
-    let refresh = format!("/v1/orders/{asked}/payments/{payment}/refresh");
-    assert_eq!(it.shop.api.post(&refresh, &json!({})).await.is(200)["state"], "succeeded");
+    let payment = it.shop.payments(&asked).await.remove(0).id;
+    assert_eq!(it.shop.refresh(&asked, &payment).await.is(200).state, "succeeded");
     it.shop.until(&asked, "completed").await;
 
     let intent = it.paid(&read).await;
-    let sandbox = Api::new(it.shop.sandbox.url().trim_start_matches("http://"));
-    sandbox.put("/dashboard/faults", &json!({"outage": {"answer": "unavailable"}})).await.is(200);
+    it.shop.provider.faults(json!({"outage": {"answer": "unavailable"}})).await;
     let (whole, said) = it.shop.reconcile().await;
     assert!(!whole && said.contains("some books could not be read"), "{said}");
     assert!(said.contains("sandbox: could not be read"), "{said}");
@@ -179,18 +176,15 @@ async fn money_of_which_no_webhook_came_is_found_by_asking() {
     // By hand, in the dashboard.
     let refund = json!({"payment_intent": intent, "amount": 250});
     it.stripe.post("/v1/refunds", &refund).await.is(200);
-    sandbox.put("/dashboard/faults", &json!({})).await.is(200);
+    it.shop.provider.no_faults().await;
     let (whole, said) = it.shop.reconcile().await;
     assert!(whole && said.contains("sandbox: 0 lines read"), "{said}");
     assert!(said.contains("stripe: 3 lines read, 1 taken up now, 0 unmatched"), "{said}");
     it.shop.until_money(&read, "partially_refunded").await;
-    let settlements = it.shop.api.get("/v1/settlements").await.is(200);
-    let settled = &settlements["data"][0];
-    for (field, amount) in [("captured", 2500), ("refunded", 250), ("fees", 0), ("open", 0), ("unmatched", 0)]
-    {
-        assert_eq!(settled[field], amount, "{field} of {settled}");
-    }
-    assert_eq!((&settled["provider"], &settled["currency"]), (&json!("stripe"), &json!("EUR")));
+    let settled = it.shop.api.list::<Settlement>("/v1/settlements").await.data.remove(0);
+    assert_eq!([&settled.provider, &settled.currency], ["stripe", "EUR"]);
+    assert_eq!((settled.captured, settled.refunded, settled.fees), (2500, 250, Some(0)));
+    assert_eq!((settled.open, settled.unmatched), (0, 0));
     it.shop.close();
 }
 
@@ -228,7 +222,7 @@ async fn each_of_two_secrets_will_do_and_no_byte_may_change() {
             spoilt[at] = changed;
             pass_on(&it.shop, (headers.clone(), spoilt)).await.problem(400, "bad_signature");
         }
-        assert!(it.shop.order(&order).await["paid_at"].is_null());
+        assert_eq!(it.shop.order(&order).await.paid_at, None);
         for _ in 0..2 {
             pass_on(&it.shop, (headers.clone(), body.clone())).await.is(200);
         }
@@ -238,7 +232,7 @@ async fn each_of_two_secrets_will_do_and_no_byte_may_change() {
     let order = it.place().await;
     it.paid(&order).await;
     pass_on(&it.shop, sent.recv().await.unwrap()).await.problem(400, "bad_signature");
-    assert_eq!(it.shop.order(&order).await["status"], "awaiting_payment");
+    assert_eq!(it.shop.order(&order).await.status, "awaiting_payment");
     let figures = it.shop.figures().await;
     for (result, times) in [("stored", 2), ("repeated", 2), ("refused", 5)] {
         let line = format!("holdfast_webhooks_total{{provider=\"stripe\",result=\"{result}\"}} {times}");

@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 use sqlx::Executor as _;
 use temporalio_client::{
-    UntypedQuery, UntypedWorkflow, WorkflowCancelOptions, WorkflowExecutionStatus, WorkflowQueryOptions,
-    WorkflowStartOptions, WorkflowTerminateOptions,
+    UntypedQuery, UntypedWorkflow, WorkflowExecutionStatus, WorkflowQueryOptions, WorkflowStartOptions,
+    WorkflowTerminateOptions,
 };
 use temporalio_common::data_converters::RawValue;
 use workflows::{OrderInput, OrderWorkflow};
 
-use crate::harness::{Api, NAME, Setup, Shop, eventually, time};
+use crate::harness::{Api, NAME, Shop, wait_until};
 
 /// Payloads in clear, as a person with the CLI sees them.
 async fn open_shop() -> Shop {
-    let shop = Shop::with(Setup { without_payload_key: true, ..Setup::default() }).await;
+    let shop = Shop::in_clear().await;
     shop.stock("tea", 1250, 10).await;
     shop
 }
@@ -34,14 +34,14 @@ async fn orders_are_found_and_say_what_they_wait_for() {
         ("HoldfastOrderStatus = 'completed' AND ExecutionStatus = 'Completed'", 1),
     ] {
         let query = format!("TaskQueue = '{}' AND {filter}", shop.task_queue);
-        eventually(&query, async || (shop.temporal.count(&query).await == found).then_some(())).await;
+        wait_until(&query, async || shop.temporal.count(&query).await == found).await;
     }
     // It has had no task yet.
     let description = shop.temporal.describe(&waiting).await;
     assert_eq!(description.static_summary(), Some("Order of 25.00 EUR for customer cust-42"));
     let order = shop.order(&waiting).await;
-    let due = time(&order, "payment_due_at").to_string();
-    let reminder = (time(&order, "placed_at") + jiff::SignedDuration::from_hours(4)).to_string();
+    let due = order.payment_due_at.to_string();
+    let reminder = (order.placed_at + jiff::SignedDuration::from_hours(4)).to_string();
     let details = description.static_details().unwrap();
     for told in ["waiting for a payment of 25.00 EUR", &due, &reminder] {
         assert!(details.contains(told), "{told}: {details}");
@@ -97,24 +97,9 @@ async fn result_of(shop: &Shop, id: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn cancel_pressed_in_the_temporal_ui_gives_the_stock_back() {
-    let shop = open_shop().await;
-    let id = shop.place(&[("tea", 4)]).await;
-    shop.until_told(&id, "workflow.started").await;
-    shop.temporal.order(&id).await.cancel(WorkflowCancelOptions::default()).await.unwrap();
-    let order = shop.until(&id, "cancelled").await;
-    assert_eq!(order["close_reason"], "workflow_cancelled");
-    assert_eq!(shop.until_mailed(&id, "cancelled").await, ["cancelled"]);
-    shop.temporal.until_closed(&id).await;
-    assert_eq!(shop.level("tea").await, (10, 0));
-    shop.close();
-}
-
-#[tokio::test]
 async fn an_order_whose_workflow_was_terminated_takes_money_all_the_same() {
     let shop = open_shop().await;
-    let id = shop.place(&[("tea", 1)]).await;
-    shop.until_told(&id, "workflow.started").await;
+    let id = shop.place_started(&[("tea", 1)]).await;
     shop.temporal.order(&id).await.terminate(WorkflowTerminateOptions::default()).await.unwrap();
     assert_eq!(shop.temporal.until_closed(&id).await, WorkflowExecutionStatus::Terminated);
     shop.pay(&id).await;
@@ -134,13 +119,8 @@ async fn money_and_orders_that_a_terminated_workflow_took_with_it_come_back() {
     }
     shop.kill_worker();
     shop.pay(&paid).await;
-    let mut database = shop.sql().await;
-    eventually("the engine has the event", async || {
-        let query = sqlx::query_scalar("SELECT bool_and(dispatched_at IS NOT NULL) FROM inbox");
-        let noted: bool = query.fetch_one(&mut database).await.unwrap();
-        noted.then_some(())
-    })
-    .await;
+    let noted = "SELECT bool_and(dispatched_at IS NOT NULL) FROM inbox";
+    shop.until_true("the engine has the event", noted).await;
     for id in [&paid, &overdue] {
         shop.temporal.order(id).await.terminate(WorkflowTerminateOptions::default()).await.unwrap();
     }
@@ -149,7 +129,7 @@ async fn money_and_orders_that_a_terminated_workflow_took_with_it_come_back() {
                  UPDATE orders SET payment_due_at = now() - interval '11 minutes',
                                    workflow_started_at = workflow_started_at - interval '1 day'
                  WHERE id NOT IN (SELECT order_id FROM inbox)";
-    database.execute(later).await.unwrap();
+    shop.sql().await.execute(later).await.unwrap();
     shop.start_worker();
     shop.until(&paid, "completed").await;
     shop.until(&overdue, "expired").await;
@@ -160,10 +140,8 @@ async fn money_and_orders_that_a_terminated_workflow_took_with_it_come_back() {
 /// With a payload key even what is not personal is sealed, except what people read in the Temporal UI.
 #[tokio::test]
 async fn payloads_are_sealed_with_a_key() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
-    let id = shop.place(&[("tea", 1)]).await;
-    shop.until_told(&id, "workflow.started").await;
+    let shop = Shop::with_tea(10).await;
+    let id = shop.place_started(&[("tea", 1)]).await;
     shop.pay_with(&id, json!({"event_id": "evt_recognisable"})).await;
     shop.until(&id, "completed").await;
     shop.temporal.until_closed(&id).await;
@@ -176,8 +154,7 @@ async fn payloads_are_sealed_with_a_key() {
     let bytes: Vec<u8> =
         shop.temporal.history(&id).await.iter().flat_map(|event| event.encode_to_vec()).collect();
     assert!(!String::from_utf8_lossy(&bytes).contains("recognisable"));
-    let waiting = shop.place(&[("tea", 1)]).await;
-    shop.until_told(&waiting, "workflow.started").await;
+    let waiting = shop.place_started(&[("tea", 1)]).await;
     shop.fast_forward(&waiting, "PT5H").await;
     assert!(current_details(&shop, &waiting).await.contains("Waiting for a payment of 12.50 EUR"));
     shop.close();

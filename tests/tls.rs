@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
 };
 
@@ -22,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{Setup, Shop, eventually, servers, test_dir, tools, unique};
+use crate::harness::{Setup, Shop, eventually, run, servers, test_dir, tools, unique};
 
 /// An authority of the test's own, and where its certificate is.
 struct Authority {
@@ -106,12 +105,7 @@ fn give(file: &Path, to: &Path) {
 
 /// Runs `holdfast migrate`; gives whether it succeeded, and what it said.
 fn migrate(url: &str) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_holdfast"))
-        .arg("migrate")
-        .env("DATABASE_URL", url)
-        .output()
-        .unwrap();
-    (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    run("migrate", &[("DATABASE_URL", url.to_owned())])
 }
 
 #[tokio::test]
@@ -127,12 +121,13 @@ async fn a_shop_whose_database_takes_tls_alone() {
     }
     let shop = Shop::with(Setup { database_url: Some(guarded.verified()), ..Setup::default() }).await;
     shop.stock("tea", 1250, 10).await;
-    let id = shop.place(&[("tea", 1)]).await;
-    shop.pay(&id).await;
-    shop.until(&id, "completed").await;
-    let open = "SELECT count(*) FROM pg_stat_activity a JOIN pg_stat_ssl s ON s.pid = a.pid
-                WHERE a.application_name = 'holdfast' AND NOT s.ssl";
-    let open: i64 = sqlx::query_scalar(open).fetch_one(&mut shop.sql().await).await.unwrap();
+    shop.sell(&[("tea", 1)]).await;
+    let open: i64 = shop
+        .query(
+            "SELECT count(*) FROM pg_stat_activity a JOIN pg_stat_ssl s ON s.pid = a.pid
+                WHERE a.application_name = 'holdfast' AND NOT s.ssl",
+        )
+        .await;
     assert_eq!(open, 0);
     shop.close();
 }
@@ -208,11 +203,10 @@ async fn a_shop_whose_temporal_knows_its_clients() {
         ("TEMPORAL_TLS_CLIENT_CERT_PATH", certificate.display().to_string()),
         ("TEMPORAL_TLS_CLIENT_KEY_PATH", key.display().to_string()),
     ];
-    let shop = Shop::with(Setup { env: tls, ..Setup::default() }).await;
-    assert_eq!(shop.api.get("/readyz").await.is(200)["status"], "ok");
+    let shop = Shop::with_env(tls).await;
+    assert_eq!(shop.api.readiness(200).await.status, "ok");
     shop.stock("tea", 1250, 10).await;
-    let id = shop.place(&[("tea", 1)]).await;
-    shop.until_told(&id, "workflow.started").await;
+    let id = shop.place_started(&[("tea", 1)]).await;
     shop.pay(&id).await;
     shop.until(&id, "completed").await;
 
@@ -224,7 +218,7 @@ async fn a_shop_whose_temporal_knows_its_clients() {
     ];
     for changes in [&stranger[..], &[("TEMPORAL_TLS_SERVER_NAME", "other.test".to_owned())]] {
         let (api, _process) = shop.start_api(changes).await;
-        assert_eq!(api.get("/readyz").await.is(200)["status"], "degraded");
+        assert_eq!(api.readiness(200).await.status, "degraded");
     }
     shop.close();
 }

@@ -10,7 +10,11 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::{
-    harness::{Answer, Setup, Shop, send, unique, webhook},
+    harness::{
+        Answer, Shop,
+        documents::{Order, Payment},
+        send, unique, webhook,
+    },
     stays::{code, day},
 };
 
@@ -26,7 +30,7 @@ END $$";
 #[tokio::test]
 async fn the_running_version_outlives_new_columns_in_every_table() {
     let env = vec![("HOLDFAST_DATABASE_MAX_CONNECTIONS", CONNECTIONS.to_owned())];
-    let shop = Shop::with(Setup { env, ..Setup::default() }).await;
+    let shop = Shop::with_env(env).await;
     let before = Walk::around(&shop, "before").await;
     Walk::around(&shop, "again").await;
     assert_eq!(before, documented(&shop).await, "each route has to be walked here, and no other");
@@ -43,7 +47,7 @@ async fn the_running_version_outlives_new_columns_in_every_table() {
 /// again.
 #[tokio::test]
 async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     shop.stock("tea", 1250, 100).await;
     let mut sql = shop.sql().await;
     // The last of them has to be done again: it locks `mails`.
@@ -73,7 +77,7 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
 /// Going back a version: the older `migrate` finds nothing to do, and leaves what it does not know.
 #[tokio::test]
 async fn an_older_program_takes_a_newer_schema() {
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
                  VALUES (999999, 'to come', true, ''::bytea, 0)";
     shop.sql().await.execute(newer).await.unwrap();
@@ -85,7 +89,7 @@ async fn an_older_program_takes_a_newer_schema() {
 pub type Route = (Method, String);
 
 /// Every route that the API documents.
-async fn documented(shop: &Shop) -> BTreeSet<Route> {
+pub async fn documented(shop: &Shop) -> BTreeSet<Route> {
     let document = shop.api.get("/openapi.json").await.is(200);
     let paths = document["paths"].as_object().unwrap();
     let methods = |(path, of): (&String, &Value)| {
@@ -152,10 +156,10 @@ impl<'a> Walk<'a> {
         let shop = self.shop;
         let order = self.place().await;
         let id = order.as_str();
-        let attempt = self.ask(Method::POST, "/v1/orders/{id}/payments", &[id], "").await.is(201);
-        let payment = attempt["id"].as_str().unwrap();
+        let attempt = self.ask(Method::POST, "/v1/orders/{id}/payments", &[id], "").await;
+        let payment = &attempt.of::<Payment>().is(201).id;
         self.ask(Method::POST, "/v1/orders/{id}/payments/{payment_id}/refresh", &[id, payment], "").await;
-        shop.capture(payment, json!({})).await.is(200);
+        shop.provider.capture(payment, json!({})).await.is(200);
         shop.until(id, "completed").await;
         shop.until_mailed(id, "paid").await;
         let refund = json!({"amount": 250, "reason": "scratched"});
@@ -176,14 +180,12 @@ impl<'a> Walk<'a> {
     async fn ends(&mut self) {
         let shop = self.shop;
         let cancelled = self.place().await;
-        let due = shop.order(&cancelled).await["payment_due_at"].as_str().unwrap().to_owned();
-        let later = due.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_hours(1);
+        let later = shop.order(&cancelled).await.payment_due_at + jiff::SignedDuration::from_hours(1);
         let extend = json!({"payment_due_at": later});
         self.call(Method::POST, "/v1/orders/{id}/extend", &[&cancelled], "", &extend).await;
         self.ask(Method::POST, "/v1/orders/{id}/cancel", &[&cancelled], "").await;
         shop.until(&cancelled, "cancelled").await;
-        let changes = shop.changes(&cancelled).await;
-        let change = changes[0]["id"].as_str().unwrap();
+        let change = &shop.changes(&cancelled).await[0].id;
         self.ask(Method::GET, "/v1/orders/{id}/changes/{change_id}", &[&cancelled, change], "").await.is(200);
         let expired = self.place().await;
         let skip = json!({"duration": "PT26H"});
@@ -202,9 +204,7 @@ impl<'a> Walk<'a> {
         let booked = self.shop.book(&format!("room-{}", self.word), 1, 3).await;
         self.shop.pay_stay(&booked).await;
         self.call(Method::POST, "/v1/orders/{id}/check-in-code", &[&booked], "", &json!({})).await.is(200);
-        self.shop.until_mailed(&booked, "new_check_in_code").await;
-        let mail = self.shop.mails(&booked).await.into_iter().find(|it| it.kind() == "new_check_in_code");
-        let code = code(&mail.unwrap());
+        let code = code(&self.shop.mail(&booked, "new_check_in_code").await);
         self.shop.fast_forward(&booked, "P2D").await;
         let shown = json!({"code": code});
         self.call(Method::POST, "/v1/orders/{id}/check-in", &[&booked], "", &shown).await;
@@ -220,7 +220,7 @@ impl<'a> Walk<'a> {
         let exception = self.shop.until_exception(&order, "wrong_amount").await;
         self.ask(Method::GET, "/v1/exceptions", &[], "?state=open").await.is(200);
         let decision = json!({"action": "accept", "note": "looked at it"});
-        let id = exception["id"].as_str().unwrap();
+        let id = exception.id.as_str();
         self.call(Method::POST, "/v1/exceptions/{id}/resolve", &[id], "", &decision).await.is(200);
     }
 
@@ -234,8 +234,7 @@ impl<'a> Walk<'a> {
 
     async fn place(&mut self) -> String {
         let body = self.shop.order_body(&self.lines());
-        let order = self.call(Method::POST, "/v1/orders", &[], "", &body).await.is(201);
-        order["id"].as_str().unwrap().to_owned()
+        self.call(Method::POST, "/v1/orders", &[], "", &body).await.of::<Order>().is(201).id
     }
 
     async fn get(&mut self, route: &str, of: &str) -> Answer {

@@ -4,14 +4,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Shop, eventually,
+    Shop, wait_until,
     webhook::{Webhook, paid},
 };
 
 #[tokio::test]
 async fn what_is_not_genuine_is_refused_and_leaves_no_trace() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     let good = Webhook::new(&paid(&id, 1250));
     let now = Timestamp::now().as_second();
@@ -42,7 +41,7 @@ async fn what_is_not_genuine_is_refused_and_leaves_no_trace() {
         assert_eq!(problem.status, 400, "{what}");
         problem.problem(400, "bad_signature");
     }
-    assert_eq!(shop.order(&id).await["status"], "awaiting_payment");
+    assert_eq!(shop.order(&id).await.status, "awaiting_payment");
     // Nothing was stored under its id: the genuine one is still news.
     good.send(&shop.api).await.is(200);
     shop.until(&id, "completed").await;
@@ -53,8 +52,7 @@ async fn what_is_not_genuine_is_refused_and_leaves_no_trace() {
 /// Old and new signature side by side, as while a secret is changed.
 #[tokio::test]
 async fn one_right_signature_among_several_is_enough() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place(&[("tea", 1)]).await;
     let mut webhook = Webhook::new(&paid(&id, 1250));
     webhook.signature = webhook.signature.map(|right| format!("v1,AAAA v1a,xyz {right}"));
@@ -111,19 +109,13 @@ async fn genuine_events_that_we_cannot_read_are_exceptions() {
     }
     assert!(shop.open_exceptions().await.iter().all(|kind| kind == "unreadable_event"));
 
-    let listed = shop.api.get("/v1/exceptions?state=open&limit=1").await.is(200);
-    let last = &listed["data"][0];
-    assert!(last["event"]["id"].as_str().unwrap().starts_with("evt_"), "{last}");
-    assert!(!last["event"]["detail"].as_str().unwrap().is_empty(), "{last}");
-    assert_eq!(
-        (&last["amount"], &last["currency"], &last["order_id"]),
-        (&json!(0), &json!(null), &json!(null))
-    );
-    let resolve = format!("/v1/exceptions/{}/resolve", last["id"].as_str().unwrap());
-    let answer = shop.api.post(&resolve, &json!({"action": "refund", "note": "back"})).await;
+    let last = shop.list_exceptions("state=open&limit=1").await.remove(0);
+    assert!(last.event["id"].as_str().unwrap().starts_with("evt_"), "{last:?}");
+    assert!(!last.event["detail"].as_str().unwrap().is_empty(), "{last:?}");
+    assert_eq!((last.amount, last.currency.as_str(), last.order_id.as_str()), (0, "", ""));
+    let answer = shop.resolve(&last, "refund").await;
     assert!(answer.status.is_client_error(), "there is nothing to refund: {answer:?}");
-    let dismissed = shop.api.post(&resolve, &json!({"action": "dismiss", "note": "looked at"})).await.is(200);
-    assert_eq!(dismissed["state"], "resolved");
+    assert_eq!(shop.resolve(&last, "dismiss").await.is(200).state, "resolved");
 
     // A type of tomorrow is none of our business yet.
     let known = shop.open_exceptions().await.len();
@@ -138,8 +130,7 @@ async fn money_for_an_order_that_nobody_knows_is_an_exception() {
     for order in ["ord_01920000000070008000000000000000", "order-7 of another shop", "nul\0"] {
         let known = shop.open_exceptions().await.len();
         Webhook::new(&paid(order, 500)).send(&shop.api).await.is(200);
-        eventually("the exception", async || (shop.open_exceptions().await.len() > known).then_some(()))
-            .await;
+        wait_until("the exception", async || shop.open_exceptions().await.len() > known).await;
     }
     assert_eq!(shop.open_exceptions().await, ["unknown_order"; 3]);
     shop.close();

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Setup, Shop, eventually, send, test_dir, unique};
+use crate::harness::{Answer, Shop, eventually, send, test_dir, unique};
 use keys::{API_V3_KEY, CERTIFICATE, MERCHANT, PLATFORM, encrypt};
 use standin::{MERCHANT_ID, StandIn};
 
@@ -38,9 +38,9 @@ async fn open_shop(wechat: &StandIn) -> Shop {
         ("HOLDFAST_WECHATPAY_URL", wechat.address()),
         ("HOLDFAST_PAYMENT_METHOD", "wechatpay".to_owned()),
     ];
-    let shop = Shop::with(Setup { env, ..Setup::default() }).await;
+    let shop = Shop::with_env(env).await;
     let product = json!({"name": "Tea", "unit_price": 1250, "currency": "CNY"});
-    shop.api.put("/v1/products/tea", &product).await.is(201);
+    shop.put_product("tea", &product).await.is(201);
     shop.adjust("tea", 10).await.is(201);
     shop
 }
@@ -74,16 +74,16 @@ async fn an_order_is_paid_and_refunded_over_wechat_pay() {
     let shop = open_shop(&wechat).await;
     let mut body = shop.order_body(&[("tea", 1)]);
     body["currency"] = json!("CNY");
-    let order = shop.try_place(&body).await.is(201)["id"].as_str().unwrap().to_owned();
+    let order = shop.try_place(&body).await.is(201).id;
     let attempt = shop.attempt(&order).await;
-    let id = attempt["provider_payment_id"].as_str().unwrap();
-    assert_eq!(attempt["client"]["code_url"], format!("weixin://wxpay/bizpayurl?pr={id}"), "{attempt}");
+    let id = &attempt.provider_payment_id;
+    assert_eq!(attempt.client["code_url"], format!("weixin://wxpay/bizpayurl?pr={id}"), "{attempt:?}");
 
     wechat.pay(id);
     let paid = wechat.with(|world| routes::transaction(id, &world.orders[id]));
     let spoil = |body: &mut String| *body = body.replacen("some words", "some wordz", 1);
     call_back(&shop, "TRANSACTION.SUCCESS", &paid, spoil).await.problem(400, "bad_signature");
-    assert_eq!(shop.order(&order).await["status"], "awaiting_payment");
+    assert_eq!(shop.order(&order).await.status, "awaiting_payment");
     assert!(call_back(&shop, "TRANSACTION.SUCCESS", &paid, |_| ()).await.status.is_success());
     shop.until(&order, "completed").await;
     shop.until_mailed(&order, "paid").await;
@@ -125,11 +125,11 @@ async fn an_order_that_is_cancelled_is_closed_at_wechat_pay() {
     let shop = open_shop(&wechat).await;
     let mut body = shop.order_body(&[("tea", 1)]);
     body["currency"] = json!("CNY");
-    let order = shop.try_place(&body).await.is(201)["id"].as_str().unwrap().to_owned();
-    let id = shop.attempt(&order).await["provider_payment_id"].as_str().unwrap().to_owned();
+    let order = shop.try_place(&body).await.is(201).id;
+    let id = shop.attempt(&order).await.provider_payment_id;
     shop.cancel(&order).await.is(200);
     shop.until(&order, "cancelled").await;
     assert_eq!(wechat.with(|world| world.orders[&id]["trade_state"].clone()), "CLOSED");
-    assert_eq!(shop.payments(&order).await[0]["state"], "cancelled");
+    assert_eq!(shop.payments(&order).await[0].state, "cancelled");
     shop.close();
 }

@@ -1,12 +1,16 @@
 //! Holdfast's HTTP, as a client speaks it.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{marker::PhantomData, sync::LazyLock, time::Duration};
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header::HeaderMap};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::unique;
+use super::{
+    documents::{List, Problem, Readiness},
+    unique,
+};
 
 pub const API_KEY: &str = "test-key-of-32-bytes-or-about-it";
 /// On a busy machine.
@@ -22,12 +26,13 @@ pub struct Api {
     is_patient: bool,
 }
 
-/// An answer, read to its end.
+/// An answer, read to its end; unless it is a refusal, its document is a `T`.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct Answer<T = Value> {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Vec<u8>,
+    document: PhantomData<fn() -> T>,
 }
 
 /// One for all: to make one reads every root certificate of the machine, and a thousand payers at once would
@@ -70,8 +75,34 @@ impl Api {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// A page of these.
+    pub async fn list<T: DeserializeOwned>(&self, path: &str) -> List<T> {
+        let list = self.get(path).await.of::<List<T>>().is(200);
+        assert_eq!((list.object.as_str(), list.has_more), ("list", list.next_cursor.is_some()), "{path}");
+        list
+    }
+
+    /// All of them, page by page. The path has a query.
+    pub async fn pages<T: DeserializeOwned>(&self, path: &str) -> Vec<Vec<T>> {
+        let (mut pages, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = self.list(&format!("{path}{after}")).await;
+            pages.push(page.data);
+            let Some(next) = page.next_cursor else { return pages };
+            after = format!("&starting_after={}", encoded(&next));
+        }
+    }
+
+    pub async fn readiness(&self, status: u16) -> Readiness {
+        self.get("/readyz").await.of().is(status)
+    }
+
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send(self.request(Method::PUT, path).json(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
     }
 
     /// A post under an idempotency key of its own.
@@ -109,10 +140,16 @@ pub async fn send(request: RequestBuilder) -> Answer {
 pub async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let (status, headers) = (response.status(), response.headers().clone());
-    Ok(Answer { status, headers, body: response.bytes().await?.to_vec() })
+    Ok(Answer { status, headers, body: response.bytes().await?.to_vec(), document: PhantomData })
 }
 
-impl Answer {
+impl<T: DeserializeOwned> Answer<T> {
+    /// The same, with a document of another type.
+    pub fn of<U>(self) -> Answer<U> {
+        let Self { status, headers, body, document: _ } = self;
+        Answer { status, headers, body, document: PhantomData }
+    }
+
     /// When to come again, of an answer that says so for a reason that passes by itself.
     fn retry_after(&self) -> Option<Duration> {
         if !matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
@@ -123,42 +160,49 @@ impl Answer {
         self.header("retry-after")?.parse().ok().map(Duration::from_secs)
     }
 
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    pub fn json(&self) -> T {
+        self.read()
+    }
+
+    #[track_caller]
+    fn read<D: DeserializeOwned>(&self) -> D {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The JSON of an answer that must have this status.
+    pub fn is_replayed(&self) -> bool {
+        self.header("idempotent-replayed") == Some("true")
+    }
+
+    /// The document of an answer that must have this status.
     #[track_caller]
-    pub fn is(&self, status: u16) -> Value {
+    pub fn is(&self, status: u16) -> T {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
-        self.json()
+        self.read()
     }
 
     /// The problem document, which must be complete and of this status and code.
     #[track_caller]
-    pub fn problem(&self, status: u16, code: &str) -> Value {
-        let problem = self.is(status);
-        assert_eq!(problem["code"], code, "{problem}");
+    pub fn problem(&self, status: u16, code: &str) -> Problem {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        let problem: Problem = self.read();
+        assert_eq!((problem.code.as_str(), problem.status), (code, status), "{problem:?}");
+        assert_eq!(problem.kind, format!("urn:holdfast:problem:{code}"));
         assert_eq!(self.header("content-type"), Some("application/problem+json"));
-        assert_eq!(problem["status"], status);
-        assert_eq!(problem["type"], format!("urn:holdfast:problem:{code}"));
-        assert_eq!(problem["request_id"].as_str(), self.header("x-request-id"));
-        for field in ["title", "detail"] {
-            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {problem}");
-        }
+        assert_eq!(self.header("x-request-id"), Some(problem.request_id.as_str()));
+        assert!(!problem.title.is_empty() && !problem.detail.is_empty(), "{problem:?}");
         problem
     }
 
     /// The fields a 422 complains about, in order.
     #[track_caller]
     pub fn bad_fields(&self) -> Vec<String> {
-        let problem = self.problem(422, "invalid_request");
-        let errors = problem["errors"].as_array().unwrap();
-        assert!(errors.iter().all(|error| error["message"].as_str().is_some_and(|text| !text.is_empty())));
-        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+        let errors = self.problem(422, "invalid_request").errors;
+        assert!(errors.iter().all(|error| !error.message.is_empty()));
+        errors.into_iter().map(|error| error.field).collect()
     }
 }

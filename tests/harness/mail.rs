@@ -60,6 +60,12 @@ impl Shop {
         mails(&super::servers().await.mail, order).await
     }
 
+    /// Waits for the last mail of this kind about the order.
+    pub async fn mail(&self, order: &str, kind: &str) -> Mail {
+        self.until_mailed(order, kind).await;
+        self.mails(order).await.into_iter().rfind(|mail| mail.kind() == kind).expect("it was there")
+    }
+
     /// Waits until the customer has got this mail about the order; gives the kinds of all so far.
     pub async fn until_mailed(&self, order: &str, kind: &str) -> Vec<String> {
         eventually(&format!("the mail `{kind}` about {order}"), async || {

@@ -15,7 +15,7 @@ use rustix::process::geteuid;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::sync::OnceCell;
 
-use super::eventually;
+use super::wait_until;
 
 /// Who owns the shops' databases.
 const ROLE: &str = "shop";
@@ -45,9 +45,9 @@ pub async fn prepare(postgres: &Postgres) {
 pub async fn leave(postgres: &Postgres, database: &str) {
     let mut sql = PgConnection::connect(&postgres.url("postgres")).await.unwrap();
     let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1";
-    eventually("nobody uses the template", async || {
+    wait_until("nobody uses the template", async || {
         let left: i64 = sqlx::query_scalar(end).bind(database).fetch_one(&mut sql).await.unwrap();
-        (left == 0).then_some(())
+        left == 0
     })
     .await;
 }

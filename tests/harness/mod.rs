@@ -1,11 +1,14 @@
 //! What the tests stand on.
 
+pub mod documents;
 pub mod http;
 mod mail;
 mod managed;
+mod money;
 mod orders;
 mod process;
 mod provider;
+mod seeded_rng;
 mod servers;
 mod shop;
 mod smtp;
@@ -19,8 +22,10 @@ use std::time::Duration;
 
 pub use http::{Answer, Api, encoded, send, try_send};
 pub use mail::{Mail, mails, mails_at};
-pub use orders::time;
-pub use process::Holdfast;
+pub use orders::SOLD;
+pub use process::{Holdfast, run};
+pub use provider::{Provider, StatementLine};
+pub use seeded_rng::SeededRng;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};
 pub use shop::{NAME, Setup, Shop};
 pub use smtp::{GREETING, Smtp};
@@ -42,6 +47,11 @@ pub async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) 
         assert!(tokio::time::Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Waits until it is so. Panics with `what` at the deadline.
+pub async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    eventually(what, async || is_so().await.then_some(())).await;
 }
 
 /// A word nobody else uses: for names, keys and addresses.

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::eventually;
+use super::{eventually, wait_until};
 
 /// What a process gets as its environment, and nothing else.
 pub type Env = Vec<(&'static str, String)>;
@@ -75,9 +75,9 @@ impl Holdfast {
     /// Waits until it has printed this, for a program that speaks to people.
     pub async fn prints(&mut self, text: &str) {
         let what = format!("{} prints `{text}`", self.name);
-        eventually(&what, async || {
+        wait_until(&what, async || {
             assert!(self.child.try_wait().unwrap().is_none(), "{} has ended:\n{}", self.name, self.log());
-            self.log().contains(text).then_some(())
+            self.log().contains(text)
         })
         .await;
     }
@@ -109,6 +109,14 @@ impl Holdfast {
         let what = format!("{} ends", self.name);
         eventually(&what, async || self.child.try_wait().unwrap()).await
     }
+}
+
+/// Runs a command of `holdfast` to its end; gives whether it succeeded, and what it said.
+pub fn run(command: &str, env: &[(&'static str, String)]) -> (bool, String) {
+    let mut holdfast = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    let output = holdfast.arg(command).env_clear().envs(env.iter().cloned()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
 impl Drop for Holdfast {

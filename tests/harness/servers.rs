@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
     sync::LazyLock,
 };
 
@@ -11,7 +10,7 @@ use devstack::{MailCatcher, Postgres, PostgresOptions, Temporal, TemporalOptions
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::{runtime::Runtime, sync::OnceCell};
 
-use super::{eventually, managed, unique};
+use super::{managed, process::run, unique, wait_until};
 
 pub struct Servers {
     pub postgres: Postgres,
@@ -99,12 +98,8 @@ async fn start() -> Servers {
     if managed::is_wanted() {
         managed::prepare(&postgres).await;
         create(&postgres, TEMPLATE, "template1", owner()).await;
-        let mut command = migrate_command();
         let env = managed::env(&postgres, &RUN.0, &postgres.url(TEMPLATE)).await;
-        eventually("PgBouncer lets the migrations through", async || {
-            command.envs(env.clone()).output().unwrap().status.success().then_some(())
-        })
-        .await;
+        wait_until("PgBouncer lets the migrations through", async || run("migrate", &env).0).await;
         managed::leave(&postgres, TEMPLATE).await;
     } else {
         create(&postgres, TEMPLATE, "template1", owner()).await;
@@ -124,15 +119,9 @@ async fn create(postgres: &Postgres, name: &str, template: &str, owner: &str) {
     connection.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
 }
 
-fn migrate_command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-    command.arg("migrate");
-    command
-}
-
 fn migrate(url: &str) {
-    let migrate = migrate_command().env("DATABASE_URL", url).output().unwrap();
-    assert!(migrate.status.success(), "{}", String::from_utf8_lossy(&migrate.stderr));
+    let (migrated, said) = run("migrate", &[("DATABASE_URL", url.to_owned())]);
+    assert!(migrated, "{said}");
 }
 
 /// Makes this run's folder and removes those of runs that have ended.

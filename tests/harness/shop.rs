@@ -1,20 +1,21 @@
 //! A Holdfast of one test: its database, its task queue, its processes.
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use reqwest::Method;
 use sandbox::Sandbox;
-use serde_json::Value;
-use sqlx::{Connection as _, PgConnection};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, FromRow, PgConnection, postgres::PgRow};
 
 use super::{
-    Answer, Api, Holdfast,
+    Answer, Api, Holdfast, Provider,
+    documents::{Level, Product},
     http::API_KEY,
-    process::Env,
+    process::{Env, run},
     send,
     servers::{database_env, servers, shared_database, test_dir},
     temporal::Temporal,
-    unique, webhook,
+    unique, wait_until, webhook,
 };
 
 /// 32 bytes in base64.
@@ -41,8 +42,10 @@ pub struct Shop {
     pub api_process: Holdfast,
     pub worker: Option<Holdfast>,
     pub temporal: Temporal,
-    /// The payment provider, with books of its own.
+    /// The payment provider, with books of its own,
     pub sandbox: Sandbox,
+    /// and as others than we see it.
+    pub provider: Provider,
     /// The customer's address: nobody else's, so it finds this shop's mails.
     pub email: String,
     pub database_url: String,
@@ -55,6 +58,27 @@ impl Shop {
     /// An API and a worker.
     pub async fn open() -> Self {
         Self::with(Setup::default()).await
+    }
+
+    /// With so many pieces of tea, 12.50 EUR each.
+    pub async fn with_tea(pieces: i64) -> Self {
+        let shop = Self::open().await;
+        shop.stock("tea", 1250, pieces).await;
+        shop
+    }
+
+    pub async fn with_env(env: Vec<(&'static str, String)>) -> Self {
+        Self::with(Setup { env, ..Setup::default() }).await
+    }
+
+    /// Nobody carries out what the API takes on.
+    pub async fn without_worker() -> Self {
+        Self::with(Setup { without_worker: true, ..Setup::default() }).await
+    }
+
+    /// Payloads in clear, so that nothing hides in them.
+    pub async fn in_clear() -> Self {
+        Self::with(Setup { without_payload_key: true, ..Setup::default() }).await
     }
 
     pub async fn with(setup: Setup) -> Self {
@@ -97,6 +121,7 @@ impl Shop {
         let address = address_of(&mut api_process).await;
         sandbox.send_webhooks_to(webhook_url(&address));
         Self {
+            provider: Provider::at(sandbox.url()),
             sandbox,
             api: Api::new(&address),
             api_process,
@@ -154,38 +179,61 @@ impl Shop {
         self.sandbox.send_webhooks_to(webhook_url(self.api.address()));
     }
 
+    pub async fn put_product(&self, sku: &str, product: &Value) -> Answer<Product> {
+        self.api.put(&format!("/v1/products/{sku}"), product).await.of()
+    }
+
+    pub async fn product(&self, sku: &str) -> Product {
+        self.api.get(&format!("/v1/products/{sku}")).await.of().is(200)
+    }
+
     /// Puts a product on sale at this price (in cents), with this much on the shelf.
     pub async fn stock(&self, sku: &str, unit_price: i64, on_hand: i64) {
-        let product =
-            serde_json::json!({"name": format!("Nice {sku}"), "unit_price": unit_price, "currency": "EUR"});
-        self.api.put(&format!("/v1/products/{sku}"), &product).await.is(201);
+        let product = json!({"name": format!("Nice {sku}"), "unit_price": unit_price, "currency": "EUR"});
+        self.put_product(sku, &product).await.is(201);
         if on_hand > 0 {
             self.adjust(sku, on_hand).await.is(201);
         }
     }
 
-    /// Gives a product on sale another price.
-    pub async fn reprice(&self, sku: &str, unit_price: i64) {
-        let product = serde_json::json!({"name": "Renamed", "unit_price": unit_price, "currency": "EUR"});
-        self.api.put(&format!("/v1/products/{sku}"), &product).await.is(200);
-    }
-
-    pub async fn adjust(&self, sku: &str, delta: i64) -> Answer {
-        let body = serde_json::json!({"delta": delta, "reason": "counted"});
-        self.api.post(&format!("/v1/inventory/{sku}/adjustments"), &body).await
+    pub async fn adjust(&self, sku: &str, delta: i64) -> Answer<Level> {
+        let body = json!({"delta": delta, "reason": "counted"});
+        self.api.post(&format!("/v1/inventory/{sku}/adjustments"), &body).await.of()
     }
 
     /// (on hand, held), having checked that what is available is the rest.
     pub async fn level(&self, sku: &str) -> (i64, i64) {
-        let level = self.api.get(&format!("/v1/inventory/{sku}")).await.is(200);
-        let number = |field: &str| level[field].as_i64().unwrap();
-        assert_eq!(number("available"), number("on_hand") - number("held"), "{level}");
-        (number("on_hand"), number("held"))
+        let level: Level = self.api.get(&format!("/v1/inventory/{sku}")).await.of().is(200);
+        assert_eq!(level.available, level.on_hand - level.held, "{level:?}");
+        (level.on_hand, level.held)
     }
 
     /// The database, for what no route shows.
     pub async fn sql(&self) -> PgConnection {
         PgConnection::connect(&self.database_url).await.unwrap()
+    }
+
+    /// The one value that a query of the database gives.
+    pub async fn query<T>(&self, sql: &'static str) -> T
+    where
+        T: Send + Unpin,
+        (T,): for<'r> FromRow<'r, PgRow>,
+    {
+        sqlx::query_scalar(sql).fetch_one(&mut self.sql().await).await.unwrap()
+    }
+
+    /// Waits until a query of the database gives `true`.
+    pub async fn until_true(&self, what: &str, sql: &'static str) {
+        let mut database = self.sql().await;
+        wait_until(what, async || sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut database).await.unwrap())
+            .await;
+    }
+
+    /// Waits until somebody waits for a lock in this shop's database.
+    pub async fn until_one_waits(&self) {
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                                    AND wait_event_type = 'Lock')";
+        self.until_true("a transaction waits for a lock", waits).await;
     }
 
     /// The kinds of the open exceptions, also of those that belong to no order.
@@ -203,35 +251,36 @@ impl Shop {
         String::from_utf8(answer.body).unwrap()
     }
 
-    /// Runs `holdfast audit`; gives its verdict and its report.
-    pub fn run_audit(&self) -> (bool, String) {
-        self.run("audit")
-    }
-
     /// Runs a command of `holdfast` on the database; gives whether it succeeded, and what it said.
     pub fn run(&self, command: &str) -> (bool, String) {
-        let mut holdfast = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        run(holdfast.arg(command).env("DATABASE_URL", &self.database_url))
+        run(command, &[("DATABASE_URL", self.database_url.clone())])
     }
 
-    /// Runs `holdfast reconcile`; gives whether it succeeded, and what it said.
-    pub async fn reconcile(&self) -> (bool, String) {
-        self.reconciliation().await
+    /// The same, which must succeed.
+    pub fn done(&self, command: &str) {
+        let (done, said) = self.run(command);
+        assert!(done, "{said}");
     }
 
-    /// The same, for a test that goes on meanwhile.
-    pub fn reconciliation(&self) -> impl Future<Output = (bool, String)> + Send + use<> {
-        let mut reconcile = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-        reconcile.arg("reconcile").env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
-        // Not on this thread: the sandbox may serve on it.
-        async { tokio::task::spawn_blocking(move || run(&mut reconcile)).await.unwrap() }
+    /// Runs `holdfast reconcile`; gives whether it succeeded, and what it said. Not on this thread: the sandbox
+    /// may serve on it.
+    pub fn reconcile(&self) -> impl Future<Output = (bool, String)> + Send + use<> {
+        let env = self.env.clone();
+        async { tokio::task::spawn_blocking(move || run("reconcile", &env)).await.unwrap() }
     }
 
     /// Every invariant must be whole.
     #[track_caller]
     pub fn audit(&self) {
-        let (whole, report) = self.run_audit();
-        assert!(whole, "{report}");
+        self.done("audit");
+    }
+
+    /// `holdfast audit` must find that this is broken.
+    #[track_caller]
+    pub fn audit_finds(&self, broken: &str) {
+        let (whole, report) = self.run("audit");
+        let found = report.lines().any(|line| line.starts_with(&format!("BROKEN {broken}")));
+        assert!(!whole && found, "{broken}:\n{report}");
     }
 
     /// The end of a test: the books are right and nothing personal was logged.
@@ -243,12 +292,6 @@ impl Shop {
             assert!(!log.contains(&self.email) && !log.contains(NAME), "personal data in a log:\n{log}");
         }
     }
-}
-
-fn run(command: &mut Command) -> (bool, String) {
-    let output = command.output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
 
 async fn start_sandbox() -> Sandbox {

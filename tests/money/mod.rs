@@ -5,9 +5,7 @@
 mod books;
 mod model;
 mod player;
-mod provider;
 mod random;
-pub mod seeded_rng;
 mod table;
 mod table_cells;
 mod tellings;

@@ -3,14 +3,17 @@
 
 use serde_json::{Value, json};
 
-use super::{provider::Bank, seeded_rng::SeededRng, table_cells::TOTAL};
-use crate::harness::Api;
+use super::table_cells::TOTAL;
+use crate::harness::{
+    Api, Provider, SeededRng,
+    documents::{Exception, Payment},
+};
 
 pub struct Player {
     pub order: String,
     pub rng: SeededRng,
     pub api: Api,
-    pub bank: Bank,
+    pub provider: Provider,
     /// What was done, for whoever reads of a failure.
     pub done: Vec<String>,
 }
@@ -100,11 +103,9 @@ impl Player {
     }
 
     async fn refresh(&mut self) {
-        let list = self.api.get(&format!("/v1/orders/{}/payments", self.order)).await.is(200);
-        let payments: Vec<String> =
-            list["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
+        let payments = self.api.list::<Payment>(&format!("/v1/orders/{}/payments", self.order)).await.data;
         if let Some(payment) = self.rng.pick(&payments) {
-            let what = format!("payments/{payment}/refresh");
+            let what = format!("payments/{}/refresh", payment.id);
             self.ask(&what, json!({}), &[200]).await;
         }
     }
@@ -121,13 +122,11 @@ impl Player {
 
     /// The sandbox's payments for the order.
     async fn known_at_sandbox(&self) -> Vec<String> {
-        let path = format!("/v1/payments?order_id={}", self.order);
-        let list = self.bank.done("GET", &path, Value::Null).await;
-        list["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect()
+        self.provider.payments(&self.order).await.into_iter().map(|payment| payment.id).collect()
     }
 
     async fn sandbox(&mut self, path: String, body: Value) {
-        let (status, _) = self.bank.call("POST", &path, body.clone()).await;
+        let status = self.provider.post(&path, &body).await.status.as_u16();
         self.note(format!("{path} {body}"), status);
         // 422: nothing is left to give back.
         assert!(matches!(status, 200 | 409 | 422), "{:#?}", self.done);
@@ -155,8 +154,10 @@ impl Player {
             true => format!("ord_{}", uuid_like(&mut self.rng)),
             false => self.order.clone(),
         };
-        let payment = self.bank.pay(&order, money.clone()).await;
-        self.note(format!("{order} is paid {money}"), &payment);
+        let amount = money["amount"].as_i64().unwrap();
+        let paid = self.provider.pay(&order, amount, money.clone()).await.is(200);
+        let payment = paid["payment_id"].as_str().unwrap();
+        self.note(format!("{order} is paid {money}"), payment);
         if order != self.order && self.rng.one_in(2) {
             self.sandbox(format!("/dashboard/payments/{payment}/refunds"), json!({})).await;
         }
@@ -171,18 +172,11 @@ impl Player {
 
     /// The bank takes a refund back, or one that failed is settled by hand.
     async fn end_anew(&mut self) {
-        let path = format!("/v1/payments?order_id={}", self.order);
-        let list = self.bank.done("GET", &path, Value::Null).await;
-        let payments = list["data"].as_array().unwrap();
-        let refunds: Vec<(String, bool)> = payments
-            .iter()
-            .flat_map(|it| it["refunds"].as_array().unwrap())
-            .filter(|it| it["state"] != "pending")
-            .map(|it| (it["id"].as_str().unwrap().to_owned(), it["state"] == "succeeded"))
-            .collect();
-        let Some((refund, is_back)) = self.rng.pick(&refunds).cloned() else { return };
-        let to = if is_back { "failed" } else { "succeeded" };
-        let path = format!("/dashboard/refunds/{refund}/settle");
+        let refunds = self.provider.payments(&self.order).await.into_iter().flat_map(|it| it.refunds);
+        let refunds: Vec<_> = refunds.filter(|refund| refund.state != "pending").collect();
+        let Some(refund) = self.rng.pick(&refunds) else { return };
+        let to = if refund.state == "succeeded" { "failed" } else { "succeeded" };
+        let path = format!("/dashboard/refunds/{}/settle", refund.id);
         self.sandbox(path, json!({"state": to, "late": true})).await;
     }
 
@@ -190,29 +184,27 @@ impl Player {
         let webhooks = *self.rng.pick(&["send", "lose", "hold"]).unwrap();
         let refunds = *self.rng.pick(&["succeed", "succeed", "pend", "fail"]).unwrap();
         let faults = json!({"webhooks": webhooks, "refunds": refunds, "copies": self.rng.amount(3)});
-        self.bank.set_faults(&self.order, faults.clone()).await;
+        self.provider.faults_of(&self.order, faults.clone()).await;
         self.note(format!("faults {faults}"), "");
     }
 
     async fn deliver(&mut self) {
         match self.rng.below(3) {
-            0 => self.bank.release_again(&self.order).await,
-            n => self.bank.release(&self.order, n == 1).await,
+            0 => self.provider.release_again(&self.order).await,
+            n => self.provider.release(json!({"order_id": self.order, "reverse": n == 1})).await,
         }
         self.note("webhooks are sent", "");
     }
 
     async fn resolve(&mut self) {
-        let open = self.api.get("/v1/exceptions?state=open&limit=100").await.is(200);
-        let mine = open["data"].as_array().unwrap().iter();
-        let mine = mine.filter(|it| it["order_id"] == self.order.as_str() || it["order_id"].is_null());
-        let mine: Vec<Value> = mine.cloned().collect();
+        let mut mine = self.api.list::<Exception>("/v1/exceptions?state=open&limit=100").await.data;
+        mine.retain(|it| it.order_id == self.order || it.order_id.is_empty());
         let Some(exception) = self.rng.pick(&mine) else { return };
         let action = *self.rng.pick(&["refund", "refund", "accept", "dismiss", "apply", "apply"]).unwrap();
-        let path = format!("/v1/exceptions/{}/resolve", exception["id"].as_str().unwrap());
+        let path = format!("/v1/exceptions/{}/resolve", exception.id);
         let answer = self.api.post(&path, &json!({"action": action, "note": "chance"})).await;
         let status = answer.status.as_u16();
-        self.note(format!("{action} {} of {}", exception["kind"], exception["amount"]), status);
+        self.note(format!("{action} {} of {}", exception.kind, exception.amount), status);
         assert!(matches!(status, 200 | 409), "{answer:?}\n{:#?}", self.done);
     }
 }

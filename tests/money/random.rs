@@ -4,16 +4,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     books::{self, Account, quiet},
     player::{Player, policy},
-    provider::Bank,
-    seeded_rng::SeededRng,
     table_cells::TOTAL,
 };
-use crate::harness::{NAME, Shop};
+use crate::harness::{NAME, SeededRng, Shop, documents::Settlement};
 
 const ORDERS: usize = 24;
 /// Of two acts for each order, one after the other; all orders at once.
@@ -32,7 +30,6 @@ fn seed() -> u64 {
 async fn random_stories_end_matched() {
     let mut rng = SeededRng::new(seed());
     let mut shop = Shop::open().await;
-    let bank = Bank::of(&shop);
     shop.stock("tea", TOTAL, STOCK).await;
     let mut players = Vec::new();
     for _ in 0..ORDERS {
@@ -40,7 +37,7 @@ async fn random_stories_end_matched() {
         let policy = policy(&mut rng);
         let order = shop.place_with(&[("tea", 1)], policy.clone()).await;
         let done = vec![format!("{order} placed: {policy}")];
-        players.push(Player { order, rng, api: shop.api.clone(), bank: bank.clone(), done });
+        players.push(Player { order, rng, api: shop.api.clone(), provider: shop.provider.clone(), done });
     }
     let crash_in = rng.below(ROUNDS);
     for round in 0..ROUNDS {
@@ -60,45 +57,44 @@ async fn random_stories_end_matched() {
     let stories: Vec<String> = players.into_iter().map(|player| player.done.join("\n")).collect();
     eprintln!("{}", stories.join("\n\n"));
     let orders: Vec<&str> = stories.iter().map(|story| story.split_once(' ').unwrap().0).collect();
-    calm_down(&shop, &bank).await;
-    prove(&shop, &bank, &orders).await;
+    calm_down(&shop).await;
+    prove(&shop, &orders).await;
     assert!(!stories.concat().contains(NAME));
     shop.close();
 }
 
 /// The network and the provider behave again, and what was lost is found.
-async fn calm_down(shop: &Shop, bank: &Bank) {
-    bank.done("DELETE", "/dashboard/faults", Value::Null).await;
-    bank.done("POST", "/dashboard/deliveries/release", json!({})).await;
+async fn calm_down(shop: &Shop) {
+    shop.provider.no_faults().await;
+    shop.provider.release(json!({})).await;
     let (_, said) = shop.reconcile().await;
-    quiet(shop, bank).await;
+    quiet(shop).await;
     let (whole, said_then) = shop.reconcile().await;
     assert!(whole, "{said}{said_then}");
-    quiet(shop, bank).await;
+    quiet(shop).await;
 }
 
 /// What is open and what went back is no more than was captured.
 async fn settled(shop: &Shop) {
-    let rows = shop.api.get("/v1/settlements?limit=100").await.is(200)["data"].as_array().unwrap().clone();
+    let rows = shop.api.list::<Settlement>("/v1/settlements?limit=100").await.data;
     for currency in ["EUR", "USD"] {
-        let of = |field: &str| -> i64 {
-            rows.iter().filter(|it| it["currency"] == currency).map(|it| it[field].as_i64().unwrap()).sum()
+        let sum = |of: fn(&Settlement) -> i64| -> i64 {
+            rows.iter().filter(|it| it.currency == currency).map(of).sum()
         };
-        assert!(of("open") + of("refunded") <= of("captured"), "{rows:#?}");
+        assert!(sum(|it| it.open + it.refunded) <= sum(|it| it.captured), "{rows:#?}");
     }
 }
 
-async fn prove(shop: &Shop, bank: &Bank, orders: &[&str]) {
+async fn prove(shop: &Shop, orders: &[&str]) {
     let mut accounts = Vec::new();
     for order in orders {
         accounts.push(Account::of(shop, order).await);
-        let timeline = shop.timeline(order).await;
-        for reinstated in timeline.iter().filter(|it| it["type"] == "order.reinstated") {
-            accounts.push(Account::of(shop, reinstated["data"]["as"].as_str().unwrap()).await);
+        for reinstated in shop.told(order, "order.reinstated").await {
+            accounts.push(Account::of(shop, reinstated["as"].as_str().unwrap()).await);
         }
     }
-    books::prove(shop, bank, &accounts).await;
+    books::prove(shop, &accounts).await;
     settled(shop).await;
-    let on_hold = accounts.iter().filter(|it| it.order["status"] == "awaiting_payment").count();
+    let on_hold = accounts.iter().filter(|it| it.order.status == "awaiting_payment").count();
     assert_eq!(shop.level("tea").await.1, i64::try_from(on_hold).unwrap());
 }

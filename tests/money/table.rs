@@ -8,8 +8,7 @@ use serde_json::json;
 
 use super::{
     books::{self, quiet},
-    provider::Bank,
-    table_cells::{Cell, Money, State, Webhook, attempt},
+    table_cells::{Cell, Money, State, Webhook},
 };
 use crate::harness::{
     Shop,
@@ -27,7 +26,6 @@ async fn at_once<T>(of: impl IntoIterator<Item = impl Future<Output = T>>) -> Ve
 #[tokio::test]
 async fn every_cell_of_the_table_ends_matched() {
     let shop = Shop::open().await;
-    let bank = Bank::of(&shop);
     shop.stock("tea", super::table_cells::TOTAL, STOCK).await;
     let mut cells = Vec::new();
     for &money in Money::ALL {
@@ -37,58 +35,59 @@ async fn every_cell_of_the_table_ends_matched() {
     }
     assert_eq!(cells.len(), 8 * 5 * 4);
     let mut cells: Vec<Cell> = at_once(cells.into_iter().map(|(money, webhook, state)| {
-        Box::pin(Cell::set_up(&shop, &bank, money, webhook, state)) // large
+        Box::pin(Cell::set_up(&shop, money, webhook, state)) // large
     }))
     .await;
-    at_once(cells.iter_mut().map(|cell| cell.act(&shop, &bank))).await;
-    quiet(&shop, &bank).await;
+    at_once(cells.iter_mut().map(|cell| cell.act(&shop))).await;
+    quiet(&shop).await;
 
     let held = cells.iter().filter(|it| matches!(it.webhook, Webhook::Late | Webhook::Reordered));
     at_once(held.map(|cell| async {
-        bank.clear_faults(&cell.order).await;
-        bank.release(&cell.order, cell.webhook == Webhook::Reordered).await;
+        shop.provider.no_faults_of(&cell.order).await;
+        shop.provider
+            .release(json!({"order_id": cell.order, "reverse": cell.webhook == Webhook::Reordered}))
+            .await;
     }))
     .await;
-    quiet(&shop, &bank).await;
+    quiet(&shop).await;
     let repeated = cells.iter().filter(|it| it.webhook == Webhook::Twice);
-    at_once(repeated.map(|cell| bank.release_again(&cell.order))).await;
+    at_once(repeated.map(|cell| shop.provider.release_again(&cell.order))).await;
     let (whole, said) = shop.reconcile().await;
     assert!(whole, "{said}");
-    quiet(&shop, &bank).await;
+    quiet(&shop).await;
 
     let checked = at_once(cells.iter().map(|cell| AssertUnwindSafe(cell.check(&shop)).catch_unwind())).await;
     let wrong = checked.iter().filter(|it| it.is_err()).count();
     assert_eq!(wrong, 0, "cells are wrong, as said above");
     let accounts: Vec<_> = checked.into_iter().flatten().flatten().collect();
-    books::prove(&shop, &bank, &accounts).await;
+    books::prove(&shop, &accounts).await;
     let pieces = cells.iter().map(|cell| cell.model.pieces());
     let (sold, on_hold) = pieces.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
     assert_eq!(shop.level("tea").await, (STOCK - sold, on_hold));
     shop.audit();
 
-    try_again(&shop, &bank, &cells).await;
+    try_again(&shop, &cells).await;
     shop.close();
 }
 
 /// Whoever's payment failed still has the stock on hold, and may pay after all.
-async fn try_again(shop: &Shop, bank: &Bank, cells: &[Cell]) {
+async fn try_again(shop: &Shop, cells: &[Cell]) {
     let failed = cells.iter().filter(|it| it.money == Money::Failed && it.state == State::Awaiting);
     at_once(failed.map(|cell| async {
-        bank.clear_faults(&cell.order).await;
-        let payment = attempt(shop, &cell.order).await;
-        bank.capture(&payment, json!({})).await;
+        shop.provider.no_faults_of(&cell.order).await;
+        let payment = shop.attempt(&cell.order).await;
+        shop.provider.capture(&payment.id, json!({})).await.is(200);
         shop.until(&cell.order, "completed").await;
     }))
     .await;
-    quiet(shop, bank).await;
+    quiet(shop).await;
 }
 
 /// A payment for an ended order fails, then succeeds, and that is told by two events: each of the three is
 /// settled, and the money is counted once.
 #[tokio::test]
 async fn every_event_about_an_ended_order_is_settled() {
-    let shop = Shop::open().await;
-    shop.stock("tea", 1250, 10).await;
+    let shop = Shop::with_tea(10).await;
     let id = shop.place_with(&[("tea", 1)], json!({"late_payment": "exception"})).await;
     shop.cancel(&id).await.is(200);
     shop.temporal.until_closed(&id).await;
@@ -96,10 +95,10 @@ async fn every_event_about_an_ended_order_is_settled() {
     for kind in ["payment.failed", "payment.succeeded", "payment.succeeded"] {
         event["type"] = json!(kind);
         Event::new(&event).send(&shop.api).await.is(200);
-        quiet(&shop, &Bank::of(&shop)).await;
+        quiet(&shop).await;
     }
     assert_eq!(shop.payments(&id).await.len(), 1);
-    assert_eq!(shop.payments(&id).await[0]["state"], "succeeded");
+    assert_eq!(shop.payments(&id).await[0].state, "succeeded");
     assert_eq!(shop.open_exceptions().await, ["order_closed"]);
     shop.close();
 }

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 use super::{
     books::Account,
     model::{Model, Rules},
-    provider::Bank,
 };
-use crate::harness::{Shop, eventually};
+use crate::harness::{Shop, documents::Exception};
 
 pub const TOTAL: i64 = 1250;
 
@@ -41,7 +40,7 @@ impl Cell {
     }
 
     /// Places the order and brings it into the cell's state.
-    pub async fn set_up(shop: &Shop, bank: &Bank, money: Money, webhook: Webhook, state: State) -> Self {
+    pub async fn set_up(shop: &Shop, money: Money, webhook: Webhook, state: State) -> Self {
         let rules = rules(money, webhook, state);
         let (fulfilment, when_paid) = match state {
             State::Paid => ("manual", "paid"), // so it stays `paid`
@@ -49,20 +48,19 @@ impl Cell {
         };
         let order = shop.place_with(&[("tea", 1)], rules.policy(fulfilment)).await;
         let model = Model::placed(rules, TOTAL, when_paid);
-        let payment = attempt(shop, &order).await;
+        let payment = shop.attempt(&order).await.provider_payment_id;
         let mut cell = Self { money, webhook, state, order, model, payment };
-        cell.enter_state(shop, bank).await;
-        bank.set_faults(&cell.order, cell.faults()).await;
+        cell.enter_state(shop).await;
+        shop.provider.faults_of(&cell.order, cell.faults()).await;
         cell
     }
 
-    async fn enter_state(&mut self, shop: &Shop, bank: &Bank) {
-        let superseded = self.payment.clone();
+    async fn enter_state(&mut self, shop: &Shop) {
         if self.money == Money::Late && matches!(self.state, State::Awaiting | State::Paid) {
-            let second = attempt(shop, &self.order).await;
-            closed(bank, &superseded).await;
+            let second = shop.attempt(&self.order).await.provider_payment_id;
+            shop.provider.until_states(&self.order, &["cancelled", "open"]).await;
             if self.state == State::Paid {
-                bank.capture(&second, json!({})).await;
+                shop.provider.capture(&second, json!({})).await.is(200);
             }
         }
         match self.state {
@@ -70,15 +68,14 @@ impl Cell {
             State::Paid => {
                 if self.money == Money::Captured {
                     // Its webhook does what the cell says; the order hears of the money by itself.
-                    bank.set_faults(&self.order, self.faults()).await;
+                    shop.provider.faults_of(&self.order, self.faults()).await;
                 }
                 if self.money != Money::Late {
-                    bank.capture(&self.payment, json!({})).await;
+                    shop.provider.capture(&self.payment, json!({})).await.is(200);
                 }
                 if self.money == Money::Captured && self.webhook != Webhook::Arrives {
-                    let ours = shop.payments(&self.order).await[0]["id"].as_str().unwrap().to_owned();
-                    let path = format!("/v1/orders/{}/payments/{ours}/refresh", self.order);
-                    shop.api.post(&path, &json!({})).await.is(200);
+                    let ours = shop.payments(&self.order).await.remove(0).id;
+                    shop.refresh(&self.order, &ours).await.is(200);
                 }
                 shop.until(&self.order, "paid").await;
                 self.model.captured(TOTAL, "EUR");
@@ -87,12 +84,12 @@ impl Cell {
                 shop.fast_forward(&self.order, "PT25H").await;
                 shop.until(&self.order, "expired").await;
                 self.model.status = "expired";
-                assert_eq!(bank.state(&self.payment).await, "cancelled");
+                assert_eq!(shop.provider.states(&self.order).await, ["cancelled"]);
             }
             State::Cancelled => {
                 shop.cancel(&self.order).await.is(200);
                 self.model.status = "cancelled";
-                assert_eq!(bank.state(&self.payment).await, "cancelled");
+                assert_eq!(shop.provider.states(&self.order).await, ["cancelled"]);
             }
         }
     }
@@ -107,73 +104,71 @@ impl Cell {
     }
 
     /// What the provider does, and what it must lead to.
-    pub async fn act(&mut self, shop: &Shop, bank: &Bank) {
+    pub async fn act(&mut self, shop: &Shop) {
         if self.webhook == Webhook::Reordered {
-            self.fail_first(bank).await;
+            self.fail_first(shop).await;
         }
         let direct = self.state == State::Paid;
         match self.money {
             Money::Captured if self.state == State::Paid => {} // it is captured already
-            Money::Captured => self.bring(bank, self.state != State::Awaiting, TOTAL, "EUR").await,
+            Money::Captured => self.bring(shop, self.state != State::Awaiting, TOTAL, "EUR").await,
             Money::Failed if self.state == State::Awaiting => {
-                bank.done("POST", &format!("/payer/payments/{}/fail", self.payment), json!({})).await;
+                shop.provider.fail(&self.payment, json!({})).await.is(200);
             }
             Money::Failed => {
-                bank.pay(&self.order, json!({"amount": TOTAL, "outcome": "failed"})).await;
+                shop.provider.pay(&self.order, TOTAL, json!({"outcome": "failed"})).await.is(200);
             }
             Money::Late => {
-                assert_eq!(bank.state(&self.payment).await, "cancelled");
-                self.bring(bank, false, TOTAL, "EUR").await;
+                assert_eq!(shop.provider.states(&self.order).await[0], "cancelled");
+                self.bring(shop, false, TOTAL, "EUR").await;
             }
             Money::Twice => {
-                self.bring(bank, direct, TOTAL, "EUR").await;
-                self.bring(bank, true, TOTAL, "EUR").await;
+                self.bring(shop, direct, TOTAL, "EUR").await;
+                self.bring(shop, true, TOTAL, "EUR").await;
             }
-            Money::TooMuch => self.bring(bank, direct, TOTAL + 250, "EUR").await,
-            Money::TooLittle => self.bring(bank, direct, TOTAL - 1, "EUR").await,
-            Money::WrongCurrency => self.bring(bank, direct, TOTAL, "USD").await,
+            Money::TooMuch => self.bring(shop, direct, TOTAL + 250, "EUR").await,
+            Money::TooLittle => self.bring(shop, direct, TOTAL - 1, "EUR").await,
+            Money::WrongCurrency => self.bring(shop, direct, TOTAL, "USD").await,
             Money::RefundedAtProvider if self.state == State::Paid => {
-                self.give_back(bank, 300).await;
-                self.give_back(bank, TOTAL - 300).await;
+                self.give_back(shop, 300).await;
+                self.give_back(shop, TOTAL - 300).await;
             }
             Money::RefundedAtProvider => {
-                self.bring(bank, false, TOTAL, "EUR").await;
-                self.give_back(bank, TOTAL).await;
+                self.bring(shop, false, TOTAL, "EUR").await;
+                self.give_back(shop, TOTAL).await;
             }
         }
         if matches!(self.webhook, Webhook::Lost | Webhook::Late | Webhook::Reordered) {
             // Nobody has told us, so nothing has changed.
             let awaits = self.state == State::Awaiting;
-            let status = shop.order(&self.order).await["status"].clone();
+            let status = shop.order(&self.order).await.status;
             assert_eq!(status == "awaiting_payment", awaits, "{}: {status}", self.name());
         }
     }
 
     /// A try that fails, so that there are two events to be told in the wrong order.
-    async fn fail_first(&self, bank: &Bank) {
+    async fn fail_first(&self, shop: &Shop) {
         if self.state == State::Awaiting && self.money != Money::Late {
-            let path = format!("/payer/payments/{}/fail", self.payment);
-            bank.done("POST", &path, json!({"retry": true})).await;
+            shop.provider.fail(&self.payment, json!({"retry": true})).await.is(200);
         } else {
-            bank.pay(&self.order, json!({"amount": TOTAL, "outcome": "failed"})).await;
+            shop.provider.pay(&self.order, TOTAL, json!({"outcome": "failed"})).await.is(200);
         }
     }
 
     /// Money comes by the attempt, or without one.
-    async fn bring(&mut self, bank: &Bank, direct: bool, amount: i64, currency: &str) {
-        let how = json!({"amount": amount, "currency": currency});
+    async fn bring(&mut self, shop: &Shop, direct: bool, amount: i64, currency: &str) {
         if direct {
-            bank.pay(&self.order, how).await;
+            shop.provider.pay(&self.order, amount, json!({"currency": currency})).await.is(200);
         } else {
-            let late = json!({"amount": amount, "currency": currency, "late": self.state != State::Awaiting
-                              || self.money == Money::Late});
-            bank.capture(&self.payment, late).await;
+            let is_late = self.state != State::Awaiting || self.money == Money::Late;
+            let how = json!({"amount": amount, "currency": currency, "late": is_late});
+            shop.provider.capture(&self.payment, how).await.is(200);
         }
         self.model.captured(amount, currency);
     }
 
-    async fn give_back(&mut self, bank: &Bank, amount: i64) {
-        bank.give_back(&self.payment, json!({"amount": amount})).await;
+    async fn give_back(&mut self, shop: &Shop, amount: i64) {
+        shop.provider.refund(&self.payment, amount).await;
         self.model.given_back(amount);
     }
 
@@ -181,30 +176,26 @@ impl Cell {
     pub async fn check(&self, shop: &Shop) -> Vec<Account> {
         let account = self.check_one(shop, &self.order, &self.model).await;
         let Some(model) = &self.model.successor else { return vec![account] };
-        let timeline = shop.timeline(&self.order).await;
-        let reinstated = timeline.iter().find(|it| it["type"] == "order.reinstated");
-        let reinstated = reinstated.unwrap_or_else(|| panic!("{}: not reinstated", self.name()));
-        let successor = reinstated["data"]["as"].as_str().unwrap();
-        vec![account, self.check_one(shop, successor, model).await]
+        let successor = shop.until_reinstated(&self.order).await;
+        vec![account, self.check_one(shop, &successor, model).await]
     }
 
     async fn check_one(&self, shop: &Shop, order: &str, model: &Model) -> Account {
         shop.until(order, model.status).await;
         let account = Account::of(shop, order).await;
         let name = format!("{} as {order}: {:#?}", self.name(), account.exceptions);
-        assert_eq!(account.order["status"], model.status, "{name}");
-        assert_eq!(account.order["payment_status"], model.payment_status(), "{name}");
+        assert_eq!(account.order.status, model.status, "{name}");
+        assert_eq!(account.order.payment_status, model.payment_status(), "{name}");
         // A refund that was told before its capture is unexplained until the capture is known.
-        let explained = |it: &&Value| it["kind"] != "refund_unexplained" || it["state"] == "open";
+        let explained = |it: &&Exception| it.kind != "refund_unexplained" || it.state == "open";
         for is_open in [true, false] {
             let state = if is_open { "open" } else { "resolved" };
-            let wanted = account.exceptions.iter().filter(explained).filter(|it| it["state"] == state);
-            let mut kinds: Vec<&str> = wanted.map(|it| it["kind"].as_str().unwrap()).collect();
+            let wanted = account.exceptions.iter().filter(explained).filter(|it| it.state == state);
+            let mut kinds: Vec<&str> = wanted.map(|it| it.kind.as_str()).collect();
             kinds.sort_unstable();
             assert_eq!(kinds, model.exceptions(is_open), "{state} exceptions of {name}");
         }
-        let back = account.refunds.iter().filter(|it| it["state"] == "succeeded");
-        let back: i64 = back.map(|it| it["amount"].as_i64().unwrap()).sum();
+        let back: i64 = account.refunded().map(|refund| refund.amount).sum();
         assert_eq!(back, model.refunded(), "refunds of {name}");
         let story = shop.story(order).await;
         for (kind, times) in model.told() {
@@ -226,17 +217,4 @@ fn rules(money: Money, webhook: Webhook, state: State) -> Rules {
         1 => Rules::ASK,
         _ => Rules::KEEP,
     }
-}
-
-/// Opens an attempt; gives the provider's id of it.
-pub async fn attempt(shop: &Shop, order: &str) -> String {
-    let opened = shop.api.post(&format!("/v1/orders/{order}/payments"), &json!({})).await.is(201);
-    opened["provider_payment_id"].as_str().unwrap().to_owned()
-}
-
-async fn closed(bank: &Bank, payment: &str) {
-    eventually(&format!("{payment} is cancelled at the provider"), async || {
-        (bank.state(payment).await == "cancelled").then_some(())
-    })
-    .await;
 }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use store::{Error, audit, disputes, exceptions, orders, refunds};
 
 use crate::harness::{
-    Setup, Shop,
+    Shop,
     test_process::{TestProcess, ask, money},
     unique,
 };
@@ -202,7 +202,7 @@ fn end(payment_status: &str, refundable: i64, open: &[(Kind, i64)], refunded: i6
 #[tokio::test]
 async fn in_whatever_order_it_is_told_the_books_end_the_same() {
     use Step::{Ask, Cancelled, Captured, Dispute, OfRule, Ours, Theirs};
-    let shop = Shop::with(Setup { without_worker: true, ..Setup::default() }).await;
+    let shop = Shop::without_worker().await;
     shop.stock("tea", TOTAL, 10_000).await;
     let process = TestProcess::of(&shop);
     let ordinary = LatePayment::Exception;

@@ -9,7 +9,7 @@ impl SeededRng {
         Self(seed)
     }
 
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -17,7 +17,7 @@ impl SeededRng {
         z ^ (z >> 31)
     }
 
-    /// SeededRng of their own, for somebody who throws at the same time as others.
+    /// One of their own, for somebody who draws at the same time as others.
     pub fn another(&mut self) -> Self {
         Self(self.next())
     }
