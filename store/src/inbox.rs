@@ -10,6 +10,7 @@ use domain::{
     provider_event::{EventOutcome, Notice, ProviderEvent},
 };
 
+use sqlx::PgExecutor;
 pub(crate) use waiting::money_that_waits;
 pub use waiting::waiting_money;
 
@@ -38,24 +39,33 @@ pub enum Stored {
 /// Stores an event. Money that names no order of ours becomes an exception at once.
 #[tracing::instrument(name = "sql inbox.store", skip_all, err(level = "debug"))]
 pub async fn store(db: &Db, event: &ProviderEvent, at: Timestamp) -> Result<Stored> {
+    let notice = match &event.notice {
+        Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
+            return store_of_unknown_order(db, event, report, at).await;
+        }
+        notice => notice.as_ref().filter(|notice| !asks_for_nothing(Some(notice))),
+    };
+    Ok(match (insert(db.pool(), event, at).await?, notice) {
+        (None, _) => Stored::Repeated,
+        (Some(_), None) => Stored::Kept,
+        (Some(id), Some(notice)) => Stored::Pending(Pending { id, notice: notice.clone() }),
+    })
+}
+
+async fn store_of_unknown_order(
+    db: &Db,
+    event: &ProviderEvent,
+    report: &PaymentReport,
+    at: Timestamp,
+) -> Result<Stored> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let Some(id) = insert(&mut tx, event, at).await? else {
+        if insert(&mut *tx, event, at).await?.is_none() {
             return Ok(Stored::Repeated);
-        };
-        let stored = match &event.notice {
-            None => Stored::Kept,
-            Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Failed => {
-                Stored::Kept
-            }
-            Some(Notice::Payment { order: None, report }) => {
-                orders::unknown_order(&mut tx, report, at).await?;
-                Stored::UnknownOrder
-            }
-            Some(notice) => Stored::Pending(Pending { id, notice: notice.clone() }),
-        };
+        }
+        orders::unknown_order(&mut tx, report, at).await?;
         tx.commit().await?;
-        Ok(stored)
+        Ok(Stored::UnknownOrder)
     })
     .await
 }
@@ -66,7 +76,7 @@ pub async fn store(db: &Db, event: &ProviderEvent, at: Timestamp) -> Result<Stor
 pub async fn store_unreadable(db: &Db, event: &ProviderEvent, why: &str, at: Timestamp) -> Result<bool> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        if insert(&mut tx, event, at).await?.is_none() {
+        if insert(&mut *tx, event, at).await?.is_none() {
             return Ok(false);
         }
         exceptions::raise_unreadable(&mut tx, event, why, at).await?;
@@ -106,14 +116,20 @@ pub(crate) async fn store_own(
         told_at: None,
         notice: Some(Notice::Payment { order: Some(order), report: report.clone() }),
     };
-    let id = insert(tx, &event, at).await?.ok_or_else(|| Error::corrupt("an event of our own came twice"))?;
+    let id = insert(&mut **tx, &event, at)
+        .await?
+        .ok_or_else(|| Error::corrupt("an event of our own came twice"))?;
     Ok(Pending { id, notice: Notice::Payment { order: Some(order), report } })
 }
 
+/// A failed try to pay no order of ours, or nothing about money at all.
+const fn asks_for_nothing(notice: Option<&Notice>) -> bool {
+    matches!(notice, None | Some(Notice::Payment { order: None, .. }))
+}
+
 /// None if the event is known already. One that asks for nothing is settled as it is stored.
-async fn insert(tx: &mut Tx, event: &ProviderEvent, at: Timestamp) -> Result<Option<i64>> {
+async fn insert(on: impl PgExecutor<'_>, event: &ProviderEvent, at: Timestamp) -> Result<Option<i64>> {
     let notice = event.notice.as_ref();
-    let asks_for_nothing = matches!(notice, None | Some(Notice::Payment { order: None, .. }));
     let (refund, dispute) = match notice {
         Some(Notice::Refund { report, .. }) => (Some(report), None),
         Some(Notice::Dispute(report)) => (None, Some(report)),
@@ -136,14 +152,14 @@ async fn insert(tx: &mut Tx, event: &ProviderEvent, at: Timestamp) -> Result<Opt
         notice.map(|it| it.outcome().as_str()),
         notice.map(|it| it.money().amount),
         notice.map(|it| it.money().currency.code()),
-        asks_for_nothing.then(|| sql(at)),
+        asks_for_nothing(notice).then(|| sql(at)),
         refund.and_then(|it| it.refund).map(RefundId::uuid),
         refund.map(|it| &*it.provider_refund_id),
         state_text,
         dispute.map(|it| &*it.provider_dispute_id),
         event.told_at.map(sql)
     )
-    .fetch_optional(&mut **tx)
+    .fetch_optional(on)
     .await?;
     Ok(id)
 }

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, migrate::Migrator};
 
-use crate::{Db, Error, Result, pool::{Pooler, ways_to_walk}};
+use crate::{
+    Db, Error, Result,
+    pool::{Pooler, ways_to_walk},
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 

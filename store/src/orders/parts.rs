@@ -15,7 +15,9 @@ use super::{Locked, lock, pay};
 use crate::{
     Error, Result, Tx,
     exceptions::{self, About, Exception, Subject},
-    inbox, order_events, payments,
+    inbox,
+    order_events::{self, New},
+    payments,
     refunds::{self, PaymentRef},
     stock::{self, End},
 };
@@ -36,7 +38,7 @@ pub(super) async fn count(
     )
     .execute(&mut **tx)
     .await?;
-    append_entry(tx, order, about.payment.received(about.money), at).await
+    order_events::append_all(tx, &[applied(order, about.payment.received(about.money), at)]).await
 }
 
 /// Pays an order with money that covers all that is due. What it brings beyond that is an exception.
@@ -50,10 +52,9 @@ pub(super) async fn complete(
 ) -> Result<()> {
     let due = order.due();
     payments::apply_more(tx, payment, due.amount).await?;
-    if due.amount != order.total {
-        append_entry(tx, order, about.payment.received(due), at).await?;
-    }
-    pay::pay(tx, ends, &[(order, at)]).await?;
+    let is_part = due.amount != order.total;
+    let events = is_part.then(|| applied(order, about.payment.received(due), at)).into_iter().collect();
+    pay::pay(tx, ends, &[(order, at)], events).await?;
     let excess = Money::new(about.money.amount - due.amount, order.currency);
     if excess.amount > 0 {
         let about = About { money: excess, ..*about };
@@ -63,14 +64,9 @@ pub(super) async fn complete(
 }
 
 /// Tells of money that counts, and of what is due after it.
-pub(super) async fn append_entry(
-    tx: &mut Tx,
-    order: &Locked,
-    money: ReceivedMoney,
-    at: Timestamp,
-) -> Result<()> {
+pub(super) fn applied(order: &Locked, money: ReceivedMoney, at: Timestamp) -> New<&Locked> {
     let amount_due = order.due().amount - money.money.amount;
-    order_events::append(tx, order.id, at, &[OrderEvent::PaymentApplied { money, amount_due }]).await
+    (order, at, OrderEvent::PaymentApplied { money, amount_due })
 }
 
 /// What is still to come of an order that awaits payment.

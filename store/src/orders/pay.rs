@@ -74,11 +74,14 @@ pub(super) async fn settle_exact(
     let applied: Vec<_> = all.iter().map(|capture| (capture, capture.report.money.amount)).collect();
     let recorded = payments::record(tx, &applied).await?;
     let new: Vec<_> = all.iter().filter(|capture| recorded.contains_key(&capture.order.id)).collect();
-    order_events::append_all(tx, &new.iter().map(|it| it.received_event()).collect::<Vec<_>>()).await?;
-    for capture in new.iter().filter(|capture| capture.order.parts_paid > 0) {
-        parts::append_entry(tx, capture.order, capture.received(), capture.at).await?;
+    let mut events = Vec::new();
+    for capture in &new {
+        events.push(capture.received_event());
+        if capture.order.parts_paid > 0 {
+            events.push(parts::applied(capture.order, capture.received(), capture.at));
+        }
     }
-    pay(tx, ends, &new.iter().map(|capture| (capture.order, capture.at)).collect::<Vec<_>>()).await?;
+    pay(tx, ends, &new.iter().map(|it| (it.order, it.at)).collect::<Vec<_>>(), events).await?;
     refunds::match_early_refunds(tx, &new.iter().map(|it| it.provider_payment()).collect::<Vec<_>>()).await?;
     inbox::mark_settled(tx, &new.iter().map(|it| it.inbox_event()).collect::<Vec<_>>()).await?;
     let ids: Vec<_> = new.iter().map(|capture| capture.order.id).collect();
@@ -198,8 +201,14 @@ pub(super) async fn follow(
 }
 
 /// Commits what the orders hold, and writes that they are paid.
-pub(super) async fn pay(tx: &mut Tx, ends: &mut Vec<End>, orders: &[(&Locked, Timestamp)]) -> Result<()> {
-    let (mut events, mut changes) = (Vec::new(), Vec::new());
+/// What led to it stands before it among the `events`.
+pub(super) async fn pay<'a>(
+    tx: &mut Tx,
+    ends: &mut Vec<End>,
+    orders: &[(&'a Locked, Timestamp)],
+    mut events: Vec<New<&'a Locked>>,
+) -> Result<()> {
+    let mut changes = Vec::new();
     for (order, at) in orders.iter().copied() {
         ends.push(End { order: order.id, movement: Movement::Committed, at });
         if order.policy.fulfilment == Fulfilment::CheckIn {
@@ -226,7 +235,7 @@ pub(super) async fn pay_successor(
     at: Timestamp,
 ) -> Result<()> {
     let order = lock(tx, id).await?;
-    pay(tx, ends, &[(&order, at)]).await
+    pay(tx, ends, &[(&order, at)], Vec::new()).await
 }
 
 /// Money for an order that we do not know: kept, and shown as an exception.

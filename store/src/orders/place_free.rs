@@ -19,6 +19,6 @@ pub(super) async fn pay_free(tx: &mut Tx, placed: impl Iterator<Item = &Order>) 
         orders.push((locked, order.placed_at));
     }
     let mut ends = Vec::with_capacity(orders.len());
-    pay(tx, &mut ends, &orders).await?;
+    pay(tx, &mut ends, &orders, Vec::new()).await?;
     stock::end_holds(tx, &ends).await
 }

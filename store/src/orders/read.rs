@@ -85,7 +85,8 @@ pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
 
 /// The same, and whether its workflow is known to have been started.
 pub async fn get_for_workflow(db: &Db, id: OrderId) -> Result<(Order, bool)> {
-    let row = orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.ok_or(Error::NotFound)?;
+    let row =
+        orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.ok_or(Error::NotFound)?;
     let is_started = row.is_started;
     Ok((row.into(), is_started))
 }
