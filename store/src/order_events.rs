@@ -43,25 +43,6 @@ fn rows<'a>(events: impl Iterator<Item = (OrderId, Timestamp, &'a OrderEvent)>) 
     (timeline, outbox)
 }
 
-/// Rows as they are, in their order.
-macro_rules! insert {
-    ($table:literal, $rows:ident) => {
-        sqlx::query!(
-            "INSERT INTO "
-                + $table
-                + " (order_id, at, type, data)
-             SELECT order_id, at, type, data
-             FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
-                  WITH ORDINALITY AS e (order_id, at, type, data, position)
-             ORDER BY position",
-            &$rows.orders,
-            $rows.times as _,
-            $rows.types as _,
-            &$rows.data
-        )
-    };
-}
-
 /// Clocks of several machines meet on a timeline, so an event is never dated there before the one it follows.
 /// Locks the order, if that has not been done.
 pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &[OrderEvent]) -> Result<()> {
@@ -103,17 +84,52 @@ pub(crate) async fn append_all(tx: &mut Tx, events: &[New<&Locked>]) -> Result<(
     publish(tx, outbox).await
 }
 
-/// The first events of new orders.
+/// The first events of new orders, in one statement: nobody else writes of them yet.
 pub(crate) async fn begin(tx: &mut Tx, events: &[New<OrderId>]) -> Result<()> {
     let (timeline, outbox) = rows(events.iter().map(|(order, at, event)| (*order, *at, event)));
-    insert!("timeline", timeline).execute(&mut **tx).await?;
-    publish(tx, outbox).await
+    sqlx::query!(
+        "WITH published AS (
+             INSERT INTO outbox (order_id, at, type, data)
+             SELECT order_id, at, type, data
+             FROM unnest($5::uuid[], $6::timestamptz[], $7::text[], $8::jsonb[])
+                  WITH ORDINALITY AS e (order_id, at, type, data, position)
+             ORDER BY position
+         )
+         INSERT INTO timeline (order_id, at, type, data)
+         SELECT order_id, at, type, data
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
+              WITH ORDINALITY AS e (order_id, at, type, data, position)
+         ORDER BY position",
+        &timeline.orders,
+        timeline.times as _,
+        timeline.types as _,
+        &timeline.data,
+        &outbox.orders,
+        outbox.times as _,
+        outbox.types as _,
+        &outbox.data
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 async fn publish(tx: &mut Tx, events: Columns) -> Result<()> {
     if events.orders.is_empty() {
         return Ok(());
     }
-    insert!("outbox", events).execute(&mut **tx).await?;
+    sqlx::query!(
+        "INSERT INTO outbox (order_id, at, type, data)
+         SELECT order_id, at, type, data
+         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
+              WITH ORDINALITY AS e (order_id, at, type, data, position)
+         ORDER BY position",
+        &events.orders,
+        events.times as _,
+        events.types as _,
+        &events.data
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }

@@ -8,7 +8,6 @@ use domain::{
     event::{EventLine, OrderEvent},
     order::Status,
     returns::{Back, Gone, Refusal, Sold, UnitState, Units, runs},
-    stock::Sku,
 };
 use sqlx::PgExecutor;
 use uuid::Uuid;
@@ -23,7 +22,7 @@ use crate::{
 /// What of these orders came back, or will.
 pub(crate) async fn gone<'e>(from: impl PgExecutor<'e>, orders: &[Uuid]) -> Result<HashMap<Uuid, Gone>> {
     let units = sqlx::query!(
-        r#"SELECT h.order_id AS "order: Uuid", h.sku AS "sku: String", h.returned,
+        r#"SELECT h.order_id AS "order: Uuid", h.sku, h.returned,
                   coalesce(l.claimed, 0) AS "claimed!"
            FROM holds h LEFT JOIN (
                SELECT order_id, sku, sum(quantity)::bigint AS claimed FROM refund_lines
@@ -37,7 +36,7 @@ pub(crate) async fn gone<'e>(from: impl PgExecutor<'e>, orders: &[Uuid]) -> Resu
     let mut gone: HashMap<Uuid, Gone> = HashMap::new();
     for unit in units {
         let back = Back { returned: unit.returned, claimed: unit.claimed };
-        gone.entry(unit.order).or_default().insert(Sku::from_store(unit.sku), back);
+        gone.entry(unit.order).or_default().insert(unit.sku, back);
     }
     Ok(gone)
 }
@@ -159,13 +158,13 @@ pub(crate) async fn give_back_rest(tx: &mut Tx, order: OrderId, at: Timestamp) -
     .execute(&mut **tx)
     .await?;
     let rest = sqlx::query!(
-        r#"SELECT sku AS "sku: String", quantity - returned AS "left!" FROM holds
+        r#"SELECT sku, quantity - returned AS "left!" FROM holds
            WHERE order_id = $1 AND state = 'committed' AND quantity > returned"#,
         order.uuid()
     )
     .fetch_all(&mut **tx)
     .await?;
-    let units: Units = rest.into_iter().map(|unit| (Sku::from_store(unit.sku), unit.left)).collect();
+    let units: Units = rest.into_iter().map(|unit| (unit.sku, unit.left)).collect();
     if units.is_empty() {
         return Ok(());
     }
@@ -231,7 +230,7 @@ async fn take(tx: &mut Tx, refund: RefundId, state: UnitState) -> Result<Units> 
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(units.into_iter().map(|unit| (Sku::from_store(unit.sku), unit.quantity)).collect())
+    Ok(units.into_iter().map(|unit| (unit.sku, unit.quantity)).collect())
 }
 
 async fn set(tx: &mut Tx, refund: RefundId, units: &Units, state: UnitState) -> Result<()> {

@@ -37,7 +37,7 @@ struct Row {
     parts_paid: i64,
     customer: Customer,
     policy: Policy,
-    metadata: String,
+    metadata: Metadata,
     placed_at: SqlTime,
     payment_due_at: SqlTime,
     paid_at: Option<SqlTime>,
@@ -51,7 +51,7 @@ pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT id, status, payment_status, currency, total, parts_paid, customer, policy,
-                  coalesce(metadata_sent::text, metadata::text) AS "metadata!", placed_at, payment_due_at,
+                  coalesce(metadata_sent::text, metadata::text) AS "metadata!: Metadata", placed_at, payment_due_at,
                   paid_at, closed_at, close_reason, payment_method
            FROM orders WHERE id = $1"#,
         id.uuid()
@@ -154,6 +154,6 @@ fn order(row: Row, lines: &mut Lines, gone: &mut HashMap<uuid::Uuid, Gone>) -> O
         paid_at: row.paid_at.map(SqlTime::to_jiff),
         closed_at: row.closed_at.map(SqlTime::to_jiff),
         close_reason: row.close_reason,
-        metadata: Metadata::from_store(row.metadata),
+        metadata: row.metadata,
     }
 }
