@@ -84,7 +84,7 @@ async fn warm_up(shop: &Shop, empties: &Empties) {
     empty_workflows(empties, AT_ONCE).await;
 }
 
-async fn whole_orders(shop: &Shop, count: usize) -> f64 {
+pub async fn whole_orders(shop: &Shop, count: usize) -> f64 {
     let connections = Connections::open(shop).await;
     let started = Instant::now();
     stream::iter(0..count)
@@ -102,7 +102,7 @@ async fn whole_orders(shop: &Shop, count: usize) -> f64 {
     per_second(count, elapsed)
 }
 
-async fn sleeping_orders(shop: &Shop, count: usize) -> f64 {
+pub async fn sleeping_orders(shop: &Shop, count: usize) -> f64 {
     let connections = Connections::open(shop).await;
     let started = Instant::now();
     let ids: Vec<String> = stream::iter(0..count)

@@ -11,6 +11,7 @@
 #[allow(dead_code, unused_imports)] // the benchmarks stand on a part of what the tests stand on
 mod harness;
 
+mod cost;
 mod door;
 mod empty;
 mod flash_sale;
@@ -44,7 +45,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Benchmark {
     /// Orders through HTTP, against one transaction per order and against a bare one-row update.
-    PlacementBatcher {
+    Door {
         #[arg(long, default_value_t = 3)]
         rounds: usize,
     },
@@ -52,6 +53,11 @@ enum Benchmark {
     FlashSale,
     /// Whole orders, against empty workflows.
     Lifecycle {
+        #[arg(long, default_value_t = 2400)]
+        orders: usize,
+    },
+    /// Processor time of a whole order by process, and how often its statements are planned.
+    Cost {
         #[arg(long, default_value_t = 2400)]
         orders: usize,
     },
@@ -82,9 +88,10 @@ enum Benchmark {
 #[tokio::main]
 async fn main() {
     let report = match Arguments::parse().benchmark {
-        Benchmark::PlacementBatcher { rounds } => door::run(rounds).await,
+        Benchmark::Door { rounds } => door::run(rounds).await,
         Benchmark::FlashSale => flash_sale::run().await,
         Benchmark::Lifecycle { orders } => lifecycle::run(orders).await,
+        Benchmark::Cost { orders } => cost::run(orders).await,
         Benchmark::Webhook => webhook::run().await,
         Benchmark::Sleeping { orders, cache } => sleeping::run(orders, cache).await,
         Benchmark::History => history::run().await,

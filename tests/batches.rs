@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use domain::{OrderId, exception, order::Status, policy::LatePayment};
+use domain::{
+    OrderId, change::ChangeOutcome, exception, order::Status, policy::LatePayment, settlement::Settled,
+};
 use futures_util::{StreamExt as _, future::join_all, stream};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use store::{
-    Error,
-    orders::{Closed, Placed, Settled},
-};
+use store::{Error, orders::Placed};
 
 use crate::harness::{
     Answer, Setup, Shop, eventually,
@@ -159,7 +158,10 @@ async fn the_workers_steps_share_a_transaction() {
 
     let settlements = &process.settlements;
     let settle = async |id, payment: &str, amount| {
-        settlements.settle(id, &money(payment, amount), now).await.map(|settlement| settlement.settled)
+        settlements
+            .settle(id, &money(payment, amount), now)
+            .await
+            .map(|(settlement, is_news)| (settlement.settled, is_news))
     };
     let nobody = ask(&[], LatePayment::Refund).id;
     // All of these come while the till is busy with the first one.
@@ -173,13 +175,13 @@ async fn the_workers_steps_share_a_transaction() {
         settlements.expire(ids[11], false, now),
         unblock(blocked),
     );
-    assert!(matches!(first.await.unwrap().unwrap().settled, Settled::Paid { .. }));
-    assert!(paid.into_iter().all(|settled| settled.unwrap() == Settled::Paid { completed: true }));
-    assert!(cancelled.into_iter().chain(expired).all(|closed| closed.unwrap() == Closed::Done));
-    assert!(matches!(reinstated, Ok(Settled::Reinstated(_))), "{reinstated:?}");
+    assert!(matches!(first.await.unwrap().unwrap().0.settled, Settled::Paid(_)));
+    assert!(paid.into_iter().all(|settled| settled.unwrap() == (Settled::Paid(Status::Completed), true)));
+    assert!(cancelled.into_iter().chain(expired).all(|closed| closed.unwrap() == ChangeOutcome::Done));
+    assert!(matches!(reinstated, Ok((Settled::Reinstated(_), true))), "{reinstated:?}");
     assert!(matches!(unknown, Err(Error::NotFound)), "{unknown:?}");
-    assert_eq!(again.unwrap(), Settled::Unmatched(exception::Kind::PaidTwice));
-    assert!(matches!(not_due, Ok(Closed::NotDue(_))), "{not_due:?}");
+    assert_eq!(again.unwrap(), (Settled::Unmatched(exception::Kind::PaidTwice), true));
+    assert!(matches!(not_due, Ok(ChangeOutcome::NotDue(_))), "{not_due:?}");
     assert_eq!(transactions(&shop, &ids[1..11]).await, 1);
     // Each order comes once more, with what would end it otherwise.
     let (refused, known) = tokio::join!(
@@ -187,8 +189,8 @@ async fn the_workers_steps_share_a_transaction() {
         join_all((0..4).map(|i| settle(ids[i], "first", 300))),
     );
     for (refused, known) in refused.into_iter().zip(known) {
-        assert_eq!(refused.unwrap(), Closed::Refused(Status::Completed));
-        assert_eq!(known.unwrap(), Settled::Known(Some(Status::Completed)));
+        assert_eq!(refused.unwrap(), ChangeOutcome::Refused(Status::Completed));
+        assert_eq!(known.unwrap(), (Settled::Paid(Status::Completed), false));
     }
     // Five orders and the reinstated one were sold, one is open still.
     assert_eq!((shop.level("a").await, shop.level("b").await), ((42, 1), (43, 2)));

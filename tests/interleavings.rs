@@ -207,7 +207,7 @@ impl Actor<'_> {
             state_text: "done".into(),
         };
         for _ in 0..2 {
-            refunds::record(&self.process.db, refund.id, &report, Timestamp::now()).await.unwrap();
+            refunds::record_answer(&self.process.db, refund.id, &report, Timestamp::now()).await.unwrap();
         }
     }
 

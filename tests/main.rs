@@ -55,6 +55,7 @@ mod parts_back;
 mod payable;
 mod payments;
 mod pgbouncer;
+mod planned_once;
 mod plans;
 mod policy;
 mod reach;

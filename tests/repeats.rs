@@ -4,18 +4,21 @@
 use std::{str::FromStr as _, time::Duration};
 
 use domain::{
-    OrderId, exception,
+    OrderId,
+    change::ChangeOutcome,
+    exception,
     mail::MailKind,
     money::{Currency, Money},
     order::Status,
     payment::{Outcome, PaymentReport},
+    settlement::Settled,
 };
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use store::{
     Db, SettlementBatcher,
     mails::{self, Rejection, Unneeded},
-    orders::{self, Closed, Settled},
+    orders,
 };
 
 use crate::{
@@ -56,15 +59,17 @@ async fn a_payment_that_paid_still_paid_when_it_is_settled_again() {
         shop.until_told(&id, "workflow.started").await;
         let order: OrderId = id.parse().unwrap();
         let settle = async |payment: &str, amount| {
-            settlements.settle(order, &report(payment, amount), now).await.unwrap().settled
+            let report = report(payment, amount);
+            let (settlement, is_news) = settlements.settle(order, &report, now).await.unwrap();
+            (settlement.settled, is_news)
         };
-        assert!(matches!(settle("wrong", 1).await, Settled::Unmatched(_)));
-        assert_eq!(settle("right", 1250).await, Settled::Paid { completed: status == Status::Completed });
+        assert!(matches!(settle("wrong", 1).await, (Settled::Unmatched(_), true)));
+        assert_eq!(settle("right", 1250).await, (Settled::Paid(status), true));
         let story = shop.story(&id).await;
-        assert_eq!(settle("right", 1250).await, Settled::Known(Some(status)));
-        assert_eq!(settle("wrong", 1).await, Settled::Known(None));
-        assert!(matches!(settle("second", 1250).await, Settled::Unmatched(_)));
-        assert_eq!(settle("second", 1250).await, Settled::Known(None));
+        assert_eq!(settle("right", 1250).await, (Settled::Paid(status), false));
+        assert_eq!(settle("wrong", 1).await, (Settled::Known, false));
+        assert!(matches!(settle("second", 1250).await, (Settled::Unmatched(_), true)));
+        assert_eq!(settle("second", 1250).await, (Settled::Known, false));
         assert_eq!(shop.story(&id).await[..story.len()], story);
         assert_eq!(shop.order(&id).await["status"], status.as_str());
     }
@@ -81,8 +86,8 @@ async fn a_worker_that_finds_its_work_done_still_tells_the_customer() {
     let event = paid(&id, 1250);
     Webhook::new(&event).send(&shop.api).await.is(200);
     let report = report(event["data"]["payment_id"].as_str().unwrap(), 1250);
-    let settled = settlements.settle(id.parse().unwrap(), &report, Timestamp::now()).await.unwrap().settled;
-    assert_eq!(settled, Settled::Paid { completed: true });
+    let (settlement, _) = settlements.settle(id.parse().unwrap(), &report, Timestamp::now()).await.unwrap();
+    assert_eq!(settlement.settled, Settled::Paid(Status::Completed));
 
     shop.start_worker();
     assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);
@@ -104,26 +109,23 @@ async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() 
     for (order, at, settled) in [
         (stay, end, Settled::Unmatched(exception::Kind::OrderClosed)),
         (stay, end + 48.hours(), Settled::Unmatched(exception::Kind::OrderClosed)),
-        (goods, end + 48.hours(), Settled::Paid { completed: true }),
+        (goods, end + 48.hours(), Settled::Paid(Status::Completed)),
     ] {
         let report = PaymentReport {
             event_id: format!("evt_{at}"),
             ..report(&format!("{order}{at}"), total(&shop, order).await)
         };
-        assert_eq!(settlements.settle(order, &report, at).await.unwrap().settled, settled);
-        assert_eq!(
-            settlements.settle(order, &report, at).await.unwrap().settled,
-            match settled {
-                Settled::Paid { .. } => Settled::Known(Some(Status::Completed)),
-                _ => Settled::Known(None),
-            }
-        );
+        let again = if let Settled::Paid(_) = settled { settled } else { Settled::Known };
+        for told in [(settled, true), (again, false)] {
+            let (settlement, is_news) = settlements.settle(order, &report, at).await.unwrap();
+            assert_eq!((settlement.settled, is_news), told);
+        }
     }
     let refused = store::payments::begin(&db, stay, "sandbox", None, end).await;
     assert!(matches!(refused, Err(store::Error::WrongStatus(Status::AwaitingPayment))), "{refused:?}");
     let due = time(&shop.order(&stay.to_string()).await, "payment_due_at");
-    assert_eq!(settlements.expire(stay, false, due - 1.seconds()).await.unwrap(), Closed::NotDue(due));
-    assert_eq!(settlements.expire(stay, false, end).await.unwrap(), Closed::Done);
+    assert_eq!(settlements.expire(stay, false, due - 1.seconds()).await.unwrap(), ChangeOutcome::NotDue(due));
+    assert_eq!(settlements.expire(stay, false, end).await.unwrap(), ChangeOutcome::Done);
     assert_eq!(shop.nights("room", 1, 3).await, [(0, 0), (0, 0)]);
     assert_eq!(shop.exceptions(&stay.to_string()).await, ["order_closed"; 2]);
     shop.close();
@@ -203,19 +205,19 @@ async fn an_end_is_the_same_end_when_it_is_repeated() {
     let id = |text: &str| text.parse::<OrderId>().unwrap();
     let due = time(&shop.order(&expired).await, "payment_due_at");
     let placed_at = due - 24.hours();
-    assert_eq!(settlements.expire(id(&expired), false, placed_at).await.unwrap(), Closed::NotDue(due));
+    assert_eq!(settlements.expire(id(&expired), false, placed_at).await.unwrap(), ChangeOutcome::NotDue(due));
     for _ in 0..3 {
-        assert_eq!(settlements.cancel(id(&cancelled), "x", false, due).await.unwrap(), Closed::Done);
-        assert_eq!(settlements.expire(id(&expired), false, due).await.unwrap(), Closed::Done);
+        assert_eq!(settlements.cancel(id(&cancelled), "x", false, due).await.unwrap(), ChangeOutcome::Done);
+        assert_eq!(settlements.expire(id(&expired), false, due).await.unwrap(), ChangeOutcome::Done);
         orders::extend(&db, id(&extended), due + 9.hours(), placed_at).await.unwrap();
     }
     assert_eq!(
         settlements.expire(id(&cancelled), false, due).await.unwrap(),
-        Closed::Refused(Status::Cancelled)
+        ChangeOutcome::Refused(Status::Cancelled)
     );
     assert_eq!(
         settlements.cancel(id(&expired), "x", false, due).await.unwrap(),
-        Closed::Refused(Status::Expired)
+        ChangeOutcome::Refused(Status::Expired)
     );
     assert_eq!(shop.story(&cancelled).await[3..], ["order.cancelled", "stock.released"]);
     assert_eq!(shop.story(&expired).await[3..], ["order.expired", "stock.released"]);
@@ -231,10 +233,10 @@ async fn what_is_fulfilled_again_was_fulfilled_once() {
     shop.until_told(&id, "workflow.started").await;
     let (order, now) = (id.parse().unwrap(), Timestamp::now());
     let unpaid = orders::fulfil(&db, order, now).await.unwrap();
-    assert_eq!(unpaid, Closed::Refused(Status::AwaitingPayment));
+    assert_eq!(unpaid, ChangeOutcome::Refused(Status::AwaitingPayment));
     settlements.settle(order, &report("right", 1250), now).await.unwrap();
     for _ in 0..3 {
-        assert_eq!(orders::fulfil(&db, order, now).await.unwrap(), Closed::Done);
+        assert_eq!(orders::fulfil(&db, order, now).await.unwrap(), ChangeOutcome::Done);
     }
     let story = shop.story(&id).await;
     assert_eq!(story.iter().filter(|told| *told == "order.completed").count(), 1, "{story:?}");
@@ -255,13 +257,13 @@ async fn guests_are_in_when_they_check_in_again() {
     }
     let begins = midnight(day(1));
     let early = orders::check_in(&db, id(&used), begins - 1.seconds()).await.unwrap();
-    assert_eq!(early, Closed::NotDue(begins));
+    assert_eq!(early, ChangeOutcome::NotDue(begins));
     for _ in 0..3 {
-        assert_eq!(orders::check_in(&db, id(&used), begins).await.unwrap(), Closed::Done);
-        assert_eq!(orders::end_stay(&db, id(&used), begins).await.unwrap(), Closed::Done);
-        assert_eq!(orders::end_stay(&db, id(&unused), begins).await.unwrap(), Closed::Done);
+        assert_eq!(orders::check_in(&db, id(&used), begins).await.unwrap(), ChangeOutcome::Done);
+        assert_eq!(orders::end_stay(&db, id(&used), begins).await.unwrap(), ChangeOutcome::Done);
+        assert_eq!(orders::end_stay(&db, id(&unused), begins).await.unwrap(), ChangeOutcome::Done);
         let late = orders::check_in(&db, id(&unused), begins).await.unwrap();
-        assert_eq!(late, Closed::Refused(Status::Completed));
+        assert_eq!(late, ChangeOutcome::Refused(Status::Completed));
     }
     for (order, reason, told) in [(&used, "used", "order.checked_in"), (&unused, "unused", "stay.unused")] {
         assert_eq!(shop.order(order).await["close_reason"], reason);

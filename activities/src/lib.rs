@@ -1,7 +1,7 @@
 //! Does what `workflows::contract` names: each activity translates and calls, the SQL stands in
 //! `store`, the mails in [`mail`].
 
-mod attempts;
+pub mod attempts;
 pub mod mail;
 mod reconcile;
 mod refund;
@@ -9,22 +9,22 @@ mod reserve;
 
 use std::{io, sync::Arc, time::Duration};
 
-use domain::order::Status;
-use domain::payment::{PaymentReport, RefundState};
-use providers::Providers;
-use store::{
-    Db, SettlementBatcher,
-    orders::{self, Closed},
+use domain::{
+    OrderId,
+    change::{ChangeOutcome, Changed},
+    order::Status,
+    payment::{PaymentReport, RefundState},
+    settlement::{Settled, Settlement},
 };
+use providers::Providers;
+use store::{Db, SettlementBatcher, orders};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contract::{
-    At, CancelInput, Changed, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, Outcome,
-    ReconcileStep, Reconciled, RefundStep, ReserveInput, Reserved, SendMailInput, SettlePaymentInput,
-    Settled, Settlement,
+    At, CancelInput, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, ReconcileStep, Reconciled,
+    RefundStep, ReserveInput, Reserved, SendMailInput, SettlePaymentInput,
 };
 
-pub use attempts::new_attempt;
 use mail::Mailer;
 
 /// What the activities work on. Cheap to clone.
@@ -38,7 +38,7 @@ pub struct Activities {
 
 impl Activities {
     /// # Errors
-    /// If the system has no thread for the till.
+    /// If the system has no thread for the batcher.
     pub fn new(db: Db, mailer: Mailer, providers: Providers) -> io::Result<Self> {
         Ok(Self { settlements: SettlementBatcher::open(&db)?, db, mailer: Arc::new(mailer), providers })
     }
@@ -67,35 +67,11 @@ impl Activities {
         input: SettlePaymentInput,
     ) -> Result<Settlement, ActivityError> {
         let SettlePaymentInput { order, at, report } = input;
-        let settlement = self.settlements.settle(order, &report, at).await?;
-        let settled = match settlement.settled {
-            orders::Settled::Paid { completed } => {
-                let status = if completed { Status::Completed } else { Status::Paid };
-                telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
-                telemetry::metrics().holds.with_label_values(&["committed"]).inc();
-                tracing::info!(order_id = %order, %status, payment_id = report.payment_id, "order paid");
-                Settled::Paid(status)
-            }
-            orders::Settled::AttemptFailed => Settled::AttemptFailed,
-            orders::Settled::Part => {
-                tracing::info!(order_id = %order, payment_id = report.payment_id, "part of an order paid");
-                Settled::Known
-            }
-            orders::Settled::Known(Some(status)) => Settled::Paid(status),
-            orders::Settled::Known(None) => Settled::Known,
-            orders::Settled::Reinstated(successor) => {
-                telemetry::metrics().orders.with_label_values(&["reinstated"]).inc();
-                tracing::info!(order_id = %order, %successor, payment_id = report.payment_id, "order taken back");
-                Settled::Reinstated(successor)
-            }
-            orders::Settled::Unmatched(why) => {
-                telemetry::metrics().exceptions.with_label_values(&[why.as_str()]).inc();
-                tracing::warn!(order_id = %order, why = why.as_str(), payment_id = report.payment_id, "exception raised");
-                Settled::Unmatched(why)
-            }
-        };
-        let orders::Settlement { still_due, attempts_open, .. } = settlement;
-        Ok(Settlement { settled, attempts_open, still_due })
+        let (settlement, is_news) = self.settlements.settle(order, &report, at).await?;
+        if is_news {
+            tell_settled(order, &report, settlement.settled);
+        }
+        Ok(settlement)
     }
 
     #[activity(definition = workflows::contract::DecideChange)]
@@ -105,23 +81,19 @@ impl Activities {
         input: DecideChangeInput,
     ) -> Result<Changed, ActivityError> {
         let DecideChangeInput { order, change, at, unclear } = input;
-        Ok(match self.settlements.change(order, change, unclear, at).await? {
-            orders::Changed::Ended(change, status) => {
+        let changed = self.settlements.change(order, change, unclear, at).await?;
+        match &changed {
+            Changed::Ended { change, status } => {
                 telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
                 tracing::info!(order_id = %order, %status, change = change.as_str(), "order ended by a change");
-                Changed::Ended { change, status }
             }
-            orders::Changed::Extended { payment_due_at, reminders_at } => {
+            Changed::Extended { payment_due_at, .. } => {
                 tracing::info!(order_id = %order, %payment_due_at, "order extended");
-                Changed::Extended { payment_due_at, reminders_at }
             }
-            orders::Changed::Refused => Changed::Refused,
-            orders::Changed::AttemptsOpen => Changed::AttemptsOpen,
-            orders::Changed::NewCheckInCode => {
-                tracing::info!(order_id = %order, "new check-in code drawn");
-                Changed::NewCheckInCode
-            }
-        })
+            Changed::NewCheckInCode => tracing::info!(order_id = %order, "new check-in code drawn"),
+            Changed::Refused | Changed::AttemptsOpen => {}
+        }
+        Ok(changed)
     }
 
     #[activity(definition = workflows::contract::Extend)]
@@ -129,10 +101,10 @@ impl Activities {
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: ExtendInput,
-    ) -> Result<Outcome, ActivityError> {
+    ) -> Result<ChangeOutcome, ActivityError> {
         match orders::extend(&self.db, input.order, input.payment_due_at, input.at).await {
-            Ok(()) => Ok(Outcome::Done),
-            Err(store::Error::WrongStatus(status)) => Ok(Outcome::Refused(status)),
+            Ok(()) => Ok(ChangeOutcome::Done),
+            Err(store::Error::WrongStatus(status)) => Ok(ChangeOutcome::Refused(status)),
             Err(error) => Err(error.into()),
         }
     }
@@ -142,10 +114,10 @@ impl Activities {
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: CancelInput,
-    ) -> Result<Outcome, ActivityError> {
+    ) -> Result<ChangeOutcome, ActivityError> {
         let CancelInput { order, at, reason, unclear } = input;
-        let closed = self.settlements.cancel(order, &reason, unclear, at).await?;
-        Ok(released(&order, closed, Status::Cancelled))
+        let outcome = self.settlements.cancel(order, &reason, unclear, at).await?;
+        Ok(released(order, outcome, Status::Cancelled))
     }
 
     #[activity(definition = workflows::contract::Expire)]
@@ -153,15 +125,19 @@ impl Activities {
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: ExpireInput,
-    ) -> Result<Outcome, ActivityError> {
-        let closed = self.settlements.expire(input.order, input.unclear, input.at).await?;
-        Ok(released(&input.order, closed, Status::Expired))
+    ) -> Result<ChangeOutcome, ActivityError> {
+        let outcome = self.settlements.expire(input.order, input.unclear, input.at).await?;
+        Ok(released(input.order, outcome, Status::Expired))
     }
 
     #[activity(definition = workflows::contract::Fulfil)]
-    pub async fn fulfil(self: Arc<Self>, _ctx: ActivityContext, input: At) -> Result<Outcome, ActivityError> {
-        let closed = orders::fulfil(&self.db, input.order, input.at).await?;
-        Ok(completed(&input.order, closed, "order fulfilled"))
+    pub async fn fulfil(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: At,
+    ) -> Result<ChangeOutcome, ActivityError> {
+        let outcome = orders::fulfil(&self.db, input.order, input.at).await?;
+        Ok(completed(input.order, outcome, "order fulfilled"))
     }
 
     #[activity(definition = workflows::contract::CheckIn)]
@@ -169,9 +145,9 @@ impl Activities {
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: At,
-    ) -> Result<Outcome, ActivityError> {
-        let closed = orders::check_in(&self.db, input.order, input.at).await?;
-        Ok(completed(&input.order, closed, "guests checked in"))
+    ) -> Result<ChangeOutcome, ActivityError> {
+        let outcome = orders::check_in(&self.db, input.order, input.at).await?;
+        Ok(completed(input.order, outcome, "guests checked in"))
     }
 
     #[activity(definition = workflows::contract::EndStay)]
@@ -179,9 +155,9 @@ impl Activities {
         self: Arc<Self>,
         _ctx: ActivityContext,
         input: At,
-    ) -> Result<Outcome, ActivityError> {
-        let closed = orders::end_stay(&self.db, input.order, input.at).await?;
-        Ok(completed(&input.order, closed, "stay is over, unused"))
+    ) -> Result<ChangeOutcome, ActivityError> {
+        let outcome = orders::end_stay(&self.db, input.order, input.at).await?;
+        Ok(completed(input.order, outcome, "stay is over, unused"))
     }
 
     #[activity(definition = workflows::contract::CloseAttempts)]
@@ -190,7 +166,7 @@ impl Activities {
         _ctx: ActivityContext,
         input: At,
     ) -> Result<Vec<PaymentReport>, ActivityError> {
-        Ok(attempts::close(&self.db, &self.providers, input).await?)
+        Ok(attempts::close_all(&self.db, &self.providers, input).await?)
     }
 
     #[activity(definition = workflows::contract::DriveRefund)]
@@ -238,29 +214,40 @@ impl Activities {
     }
 }
 
-fn released(order: &domain::OrderId, closed: Closed, status: Status) -> Outcome {
-    if closed == Closed::Done {
+fn tell_settled(order: OrderId, report: &PaymentReport, settled: Settled) {
+    let payment_id = &report.payment_id;
+    match settled {
+        Settled::Paid(status) => {
+            telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
+            telemetry::metrics().holds.with_label_values(&["committed"]).inc();
+            tracing::info!(order_id = %order, %status, payment_id, "order paid");
+        }
+        Settled::AttemptFailed => {}
+        Settled::Known => tracing::info!(order_id = %order, payment_id, "part of an order paid"),
+        Settled::Reinstated(successor) => {
+            telemetry::metrics().orders.with_label_values(&["reinstated"]).inc();
+            tracing::info!(order_id = %order, %successor, payment_id, "order taken back");
+        }
+        Settled::Unmatched(why) => {
+            telemetry::metrics().exceptions.with_label_values(&[why.as_str()]).inc();
+            tracing::warn!(order_id = %order, why = why.as_str(), payment_id, "exception raised");
+        }
+    }
+}
+
+fn released(order: OrderId, outcome: ChangeOutcome, status: Status) -> ChangeOutcome {
+    if outcome == ChangeOutcome::Done {
         telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
         telemetry::metrics().holds.with_label_values(&["released"]).inc();
         tracing::info!(order_id = %order, %status, "order closed, stock released");
     }
-    outcome(closed)
+    outcome
 }
 
-fn completed(order: &domain::OrderId, closed: Closed, how: &str) -> Outcome {
-    if closed == Closed::Done {
+fn completed(order: OrderId, outcome: ChangeOutcome, how: &str) -> ChangeOutcome {
+    if outcome == ChangeOutcome::Done {
         telemetry::metrics().orders.with_label_values(&[Status::Completed.as_str()]).inc();
         tracing::info!(order_id = %order, status = %Status::Completed, "{how}");
     }
-    outcome(closed)
-}
-
-fn outcome(closed: Closed) -> Outcome {
-    match closed {
-        Closed::Done => Outcome::Done,
-        Closed::NotDue(due) => Outcome::NotDue(due),
-        Closed::AttemptsOpen => Outcome::AttemptsOpen,
-        Closed::Refused(status) => Outcome::Refused(status),
-        Closed::Refunded => Outcome::Refunded,
-    }
+    outcome
 }

@@ -1,19 +1,19 @@
-//! A provider's statement against ours. What a lost webhook left behind is taken up as if it had come now.
+//! A provider's statement against what we have. What a lost webhook left behind is taken up as if it had come
+//! now.
 
 use domain::{
     SignedDuration, Timestamp, exception, money,
-    payment::{Outcome, PaymentReport, RefundReport, RefundSource, RefundState},
-    statement::LineKind,
+    payment::{DisputeReport, Outcome, PaymentReport, RefundReport, RefundSource, RefundState},
+    provider_event::{Notice, ProviderEvent},
+    statement::{LineKind, Statement, StatementLine, UnreadableLine},
 };
-use providers::{
-    Dispute, Error, Provider, Providers, RefundRef, Statement, StatementLine, StatementLineKind, Unreadable,
-};
-use serde_json::json;
+use providers::{Error, Provider, Providers, RefundRef};
+use serde_json::{Value, json};
 use store::{
     Db,
-    inbox::{self, Notice, Stored},
+    inbox::{self, Stored},
     refunds,
-    settlements::{self, Verdict},
+    settlements::{self, Match},
 };
 use workflows::contract::{ReconcileStep, Reconciled};
 
@@ -23,6 +23,10 @@ const OVERLAP: SignedDuration = SignedDuration::from_hours(3 * 24);
 const FIRST: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Clocks differ: what a provider dates in our future is read, too.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+/// So many lines that cannot be read are not the lines' fault: the statement has another form than we know.
+const MAX_UNREADABLE: usize = 100;
+/// Refunds that one run asks a provider for, one by one.
+const MAX_LOOKED_UP: i64 = 200;
 
 pub(crate) async fn reconcile(
     db: &Db,
@@ -34,249 +38,229 @@ pub(crate) async fn reconcile(
     };
     #[expect(clippy::disallowed_methods, reason = "a provider's statement knows nothing of skipped time")]
     let now = Timestamp::now();
-    let from = match settlements::read_until(db, &step.provider).await? {
-        Some(until) => until.min(now).saturating_sub(OVERLAP)?,
-        None => now.saturating_sub(FIRST)?,
-    };
-    let Statement { lines, unreadable } = provider.statement(from, now.saturating_add(AHEAD)?).await?;
-    let mut found = Reconciled { lines: lines.len() as u64, ..Reconciled::default() };
-    if unreadable.len() > MAX_UNREADABLE {
-        anyhow::bail!(
-            "{} lines of the statement cannot be read, such as: {}",
-            unreadable.len(),
-            unreadable[0].why
-        );
-    }
-    for line in &unreadable {
-        if line.order.is_some() || !providers.is_shared(provider.name()) {
-            found.unmatched += 1;
-            note_unreadable(db, provider.name(), line, now).await?;
-        } else {
-            tracing::warn!(
-                provider = provider.name(),
-                why = line.why,
-                "a line of others' money cannot be read"
-            );
-        }
-    }
-    for line in &lines {
-        if is_foreign(db, providers, provider, line).await? {
-            continue;
-        }
-        match book(db, provider, line, now).await? {
-            Booked::Matched => {}
-            Booked::Healed => found.healed += 1,
-            Booked::Contradicted => found.unmatched += 1,
-        }
-    }
-    found.healed += taken_back(db, provider, &lines, from, now).await?;
-    // All of this was read, now or before.
-    let (from, until) = (now.saturating_sub(FIRST)?, now.saturating_sub(OVERLAP)?);
-    found.missing = settlements::raise_missing(db, &step.provider, from, until, now).await?;
-    let kind = exception::Kind::NotInBooks.as_str();
-    telemetry::metrics().exceptions.with_label_values(&[kind]).inc_by(found.missing);
-    settlements::note_read(db, &step.provider, now).await?;
+    let run = Run { db, provider, is_shared: providers.is_shared(provider.name()), now };
+    let found = run.reconcile().await?;
     tracing::info!(provider = step.provider, ?found, "statement read");
     Ok(found)
 }
 
-/// So many lines that cannot be read are not the lines' fault: the statement has another form than we know.
-const MAX_UNREADABLE: usize = 100;
-/// Refunds that one run asks a provider for, one by one.
-const MAX_LOOKED_UP: i64 = 200;
-
-enum Booked {
-    Matched,
-    Healed,
-    /// We wrote down something else.
-    Contradicted,
-}
-
-/// Whether a line is about money of those who share the provider's account with us.
-async fn is_foreign(
-    db: &Db,
-    providers: &Providers,
-    provider: &dyn Provider,
-    line: &StatementLine,
-) -> anyhow::Result<bool> {
-    if line.order.is_some() || !providers.is_shared(provider.name()) {
-        return Ok(false);
-    }
-    Ok(!inbox::knows_payment(db, provider.name(), &row(provider, line).payment).await?)
-}
-
-/// A line that nobody can read is an exception, once: it may be about money.
-async fn note_unreadable(db: &Db, provider: &str, line: &Unreadable, now: Timestamp) -> anyhow::Result<()> {
-    let event = inbox::Event {
-        provider: provider.to_owned(),
-        event_id: format!("books-line-{}", line.reference),
-        kind: "books.line".to_owned(),
-        body: Vec::new(),
-        told_at: None,
-        notice: None,
-    };
-    if inbox::store_unreadable(db, &event, &line.why, now).await? {
-        telemetry::metrics().exceptions.with_label_values(&[exception::Kind::UnreadableEvent.as_str()]).inc();
-        tracing::error!(provider, why = line.why, "a line of the statement cannot be read");
-    }
-    Ok(())
-}
-
-async fn book(
-    db: &Db,
-    provider: &dyn Provider,
-    line: &StatementLine,
+/// One reading of one provider's statement.
+struct Run<'a> {
+    db: &'a Db,
+    provider: &'a dyn Provider,
+    /// Others use the provider's account, too: a line that names no order of ours may be about their money.
+    is_shared: bool,
     now: Timestamp,
-) -> anyhow::Result<Booked> {
-    let verdict = settlements::book(db, &row(provider, line)).await?;
-    let mut event = missed_event(provider, line);
-    match verdict {
-        Verdict::Matched => return Ok(Booked::Matched),
-        Verdict::Missing => {}
-        Verdict::Contradicted if went_back_after_all(provider, line).await? => {
-            event.event_id = format!("{}-after-all-{}", event.event_id, line.at.as_microsecond());
-            if let Some(Notice::Refund { report, .. }) = &mut event.notice {
-                report.event_id.clone_from(&event.event_id);
+}
+
+/// What came of a line.
+enum LineResult {
+    /// We have the same, or it is none of our business.
+    Fine,
+    /// Its event had not come, and is taken up now.
+    Healed,
+    /// We have something else.
+    Unmatched,
+}
+
+impl Run<'_> {
+    async fn reconcile(&self) -> anyhow::Result<Reconciled> {
+        let (db, name, now) = (self.db, self.provider.name(), self.now);
+        let from = match settlements::read_until(db, name).await? {
+            Some(until) => until.min(now).saturating_sub(OVERLAP)?,
+            None => now.saturating_sub(FIRST)?,
+        };
+        let Statement { lines, unreadable } =
+            self.provider.statement(from, now.saturating_add(AHEAD)?).await?;
+        if unreadable.len() > MAX_UNREADABLE {
+            let (count, why) = (unreadable.len(), &unreadable[0].why);
+            anyhow::bail!("{count} lines of the statement cannot be read, such as: {why}");
+        }
+        let mut found = Reconciled { lines: lines.len() as u64, ..Reconciled::default() };
+        for line in &unreadable {
+            found.unmatched += u64::from(self.raise_unreadable(line).await?);
+        }
+        for line in &lines {
+            match self.compare(line).await? {
+                LineResult::Fine => {}
+                LineResult::Healed => found.healed += 1,
+                LineResult::Unmatched => found.unmatched += 1,
             }
         }
-        Verdict::Contradicted => return Ok(Booked::Contradicted),
+        found.healed += self.find_refunds_that_failed(&lines, from).await?;
+        // All of this was read, now or before.
+        let (from, until) = (now.saturating_sub(FIRST)?, now.saturating_sub(OVERLAP)?);
+        found.missing = settlements::raise_captures_not_in_statement(db, name, from, until, now).await?;
+        count_exceptions(exception::Kind::NotInBooks, found.missing);
+        settlements::note_read_until(db, name, now).await?;
+        Ok(found)
     }
-    if money::told(line.money.amount).is_err() {
-        tracing::error!(provider = provider.name(), "the statement has an amount that we cannot take up");
-        return Ok(Booked::Contradicted);
-    }
-    Ok(match inbox::store(db, &event, now).await? {
-        Stored::Repeated if verdict == Verdict::Contradicted => Booked::Contradicted,
-        // Taken up by the run before, or by a try of this one that died, and not settled yet.
-        Stored::Repeated => Booked::Healed,
-        Stored::Kept | Stored::UnknownOrder | Stored::Pending(_) => {
-            tracing::warn!(
-                provider = provider.name(),
-                event_id = event.event_id,
-                "a webhook was lost: taken up now"
-            );
-            Booked::Healed
-        }
-    })
-}
 
-/// What we believe to be back and the statement does not have: a bank may have taken it back, and no webhook
-/// came. The provider is asked. Gives how many there were.
-async fn taken_back(
-    db: &Db,
-    provider: &dyn Provider,
-    lines: &[StatementLine],
-    from: Timestamp,
-    now: Timestamp,
-) -> anyhow::Result<u64> {
-    let is_booked = |id: &String| {
-        lines.iter().any(|line| {
-            matches!(&line.kind, StatementLineKind::Refunded { provider_refund_id, .. } if provider_refund_id == id)
-        })
-    };
-    let mut taken_back = 0;
-    for refund in refunds::back_since(db, provider.name(), from, MAX_LOOKED_UP).await? {
-        let Some(id) = refund.provider_refund_id.filter(|id| !is_booked(id)) else { continue };
-        let ours = (refund.source != RefundSource::Provider).then_some(refund.id);
-        let seen = match provider.look_up_refund(&RefundRef { refund: ours, provider_refund_id: id }).await {
-            Ok(seen) if seen.state == providers::RefundState::Failed => seen,
-            Ok(_) | Err(Error::Refused { .. } | Error::NotFound) => continue,
-            Err(error @ Error::Unavailable(_)) => return Err(error.into()),
+    /// A line that nobody can read is an exception, once: it may be about money of ours. False if it is not.
+    async fn raise_unreadable(&self, line: &UnreadableLine) -> anyhow::Result<bool> {
+        let (provider, why) = (self.provider.name(), &line.why);
+        if self.is_shared && line.order.is_none() {
+            tracing::warn!(provider, why, "a line of others' money cannot be read");
+            return Ok(false);
+        }
+        let event = ProviderEvent {
+            provider: provider.to_owned(),
+            event_id: format!("books-line-{}", line.reference),
+            kind: "books.line".to_owned(),
+            body: Vec::new(),
+            told_at: None,
+            notice: None,
         };
-        let (name, order) = (provider.name().to_owned(), refund.order_id);
-        let event_id = format!("books-{}-{}", seen.provider_refund_id, refund.updated_at.as_microsecond());
-        let body = json!({"state": seen.state_text}).to_string().into_bytes();
-        let notice = Some(Notice::Refund { order, report: seen.report(&name, &event_id) });
-        let kind = "books.refund_failed".to_owned();
-        let event = inbox::Event { provider: name, event_id, kind, body, told_at: None, notice };
-        taken_back += u64::from(!matches!(inbox::store(db, &event, now).await?, Stored::Repeated));
+        if inbox::store_unreadable(self.db, &event, why, self.now).await? {
+            count_exceptions(exception::Kind::UnreadableEvent, 1);
+            tracing::error!(provider, why, "a line of the statement cannot be read");
+        }
+        Ok(true)
     }
-    Ok(taken_back)
+
+    /// Compares a line with what we have, and takes up what is missing.
+    async fn compare(&self, line: &StatementLine) -> anyhow::Result<LineResult> {
+        let provider = self.provider.name();
+        if self.is_shared
+            && line.order.is_none()
+            && !inbox::knows_payment(self.db, provider, &line.provider_payment_id).await?
+        {
+            return Ok(LineResult::Fine);
+        }
+        let ours = settlements::record_line(self.db, provider, line).await?;
+        let event_id = match ours {
+            Match::Same => return Ok(LineResult::Fine),
+            Match::Missing => event_id(line),
+            Match::Different if self.went_back_after_all(line).await? => {
+                format!("{}-after-all-{}", event_id(line), line.at.as_microsecond())
+            }
+            Match::Different => return Ok(LineResult::Unmatched),
+        };
+        if money::told(line.money.amount).is_err() {
+            tracing::error!(provider, "the statement has an amount that we cannot take up");
+            return Ok(LineResult::Unmatched);
+        }
+        let event = missed_event(provider, event_id, line);
+        Ok(match inbox::store(self.db, &event, self.now).await? {
+            Stored::Repeated if ours == Match::Different => LineResult::Unmatched,
+            // Taken up by the run before, or by a try of this one that died, and not settled yet.
+            Stored::Repeated => LineResult::Healed,
+            Stored::Kept | Stored::UnknownOrder | Stored::Pending(_) => {
+                tracing::warn!(provider, event_id = event.event_id, "a webhook was lost: taken up now");
+                LineResult::Healed
+            }
+        })
+    }
+
+    /// A refund that failed stands in some providers' statements all the same. Whether it was made after all
+    /// says the provider.
+    async fn went_back_after_all(&self, line: &StatementLine) -> anyhow::Result<bool> {
+        let LineKind::Refunded { refund, provider_refund_id } = &line.kind else { return Ok(false) };
+        let id = RefundRef { refund: *refund, provider_refund_id: provider_refund_id.clone() };
+        let seen = self.look_up_refund(&id).await?;
+        let is_it = |seen: RefundReport| seen.state == RefundState::Succeeded && seen.money == line.money;
+        Ok(seen.is_some_and(is_it))
+    }
+
+    /// What we believe to be back and the statement does not have: a bank may have taken it back, and no
+    /// webhook came. The provider is asked, and its word is taken up. Gives how many there were.
+    async fn find_refunds_that_failed(
+        &self,
+        lines: &[StatementLine],
+        from: Timestamp,
+    ) -> anyhow::Result<u64> {
+        let provider = self.provider.name();
+        let is_in_statement = |id: &str| {
+            lines.iter().any(|it| matches!(it.kind, LineKind::Refunded { .. }) && it.reference() == id)
+        };
+        let mut failed = 0;
+        for refund in refunds::succeeded_since(self.db, provider, from, MAX_LOOKED_UP).await? {
+            let Some(id) = refund.provider_refund_id.filter(|id| !is_in_statement(id)) else { continue };
+            let ours = (refund.source != RefundSource::Provider).then_some(refund.id);
+            let seen = self.look_up_refund(&RefundRef { refund: ours, provider_refund_id: id }).await?;
+            let Some(seen) = seen.filter(|it| it.state == RefundState::Failed) else { continue };
+            let event_id =
+                format!("books-{}-{}", seen.provider_refund_id, refund.updated_at.as_microsecond());
+            let body = json!({"state": seen.state_text});
+            let report = RefundReport { event_id: event_id.clone(), ..seen };
+            let notice = Notice::Refund { order: refund.order_id, report };
+            let event = own_event(provider, event_id, "books.refund_failed", &body, notice);
+            let stored = inbox::store(self.db, &event, self.now).await?;
+            failed += u64::from(!matches!(stored, Stored::Repeated));
+        }
+        Ok(failed)
+    }
+
+    /// None if the provider does not find it.
+    async fn look_up_refund(&self, id: &RefundRef) -> anyhow::Result<Option<RefundReport>> {
+        match self.provider.look_up_refund(id).await {
+            Ok(seen) => Ok(Some(seen)),
+            Err(Error::Refused { .. } | Error::NotFound) => Ok(None),
+            Err(error @ Error::Unavailable(_)) => Err(error.into()),
+        }
+    }
 }
 
-/// A refund that failed stands in some providers' statements all the same. Whether it was made after all says
-/// the provider.
-async fn went_back_after_all(provider: &dyn Provider, line: &StatementLine) -> anyhow::Result<bool> {
-    let StatementLineKind::Refunded { refund, provider_refund_id, .. } = &line.kind else { return Ok(false) };
-    let id = RefundRef { refund: *refund, provider_refund_id: provider_refund_id.clone() };
-    match provider.look_up_refund(&id).await {
-        Ok(seen) => Ok(seen.state == providers::RefundState::Succeeded && seen.money == line.money),
-        Err(error @ Error::Unavailable(_)) => Err(error.into()),
-        Err(Error::Refused { .. } | Error::NotFound) => Ok(false),
+/// The id of the event that should have come. It is made of what the line tells, so that is taken up once.
+fn event_id(line: &StatementLine) -> String {
+    let reference = line.reference();
+    match line.kind.dispute_state() {
+        None => format!("books-{reference}"),
+        Some(state) => format!("books-{reference}-{state}-{}", line.money.amount),
     }
 }
 
-fn row(provider: &dyn Provider, line: &StatementLine) -> settlements::Line {
-    let (kind, reference, payment) = match &line.kind {
-        StatementLineKind::Captured { provider_payment_id: payment } => {
-            (LineKind::Captured, payment, payment)
+/// The event that should have come.
+fn missed_event(provider: &str, event_id: String, line: &StatementLine) -> ProviderEvent {
+    let (payment_id, order, money) = (line.provider_payment_id.clone(), line.order, line.money);
+    let (name, id) = (provider.to_owned(), event_id.clone());
+    let (kind, notice) = match line.kind.clone() {
+        LineKind::Captured => {
+            let outcome = Outcome::Succeeded;
+            let report = PaymentReport { provider: name, event_id: id, payment_id, outcome, money };
+            ("books.captured", Notice::Payment { order, report })
         }
-        StatementLineKind::Refunded { provider_refund_id, provider_payment_id, .. } => {
-            (LineKind::Refunded, provider_refund_id, provider_payment_id)
-        }
-        StatementLineKind::Disputed(it) => {
-            (LineKind::Disputed, &it.provider_dispute_id, &it.provider_payment_id)
-        }
-        StatementLineKind::DisputeReversed(it) => {
-            (LineKind::DisputeReversed, &it.provider_dispute_id, &it.provider_payment_id)
-        }
-    };
-    let state = match &line.kind {
-        StatementLineKind::Captured { .. } | StatementLineKind::Refunded { .. } => None,
-        StatementLineKind::Disputed(it) | StatementLineKind::DisputeReversed(it) => Some(it.state),
-    };
-    settlements::Line {
-        provider: provider.name().to_owned(),
-        kind,
-        reference: reference.clone(),
-        payment: payment.clone(),
-        order: line.order,
-        amount: line.money.amount,
-        currency: line.money.currency,
-        fee: line.fee,
-        at: line.at,
-        state,
-    }
-}
-
-/// The event that should have come. Its id is made of what it tells, so it is taken up once.
-fn missed_event(provider: &dyn Provider, line: &StatementLine) -> inbox::Event {
-    let name = provider.name().to_owned();
-    let (event_id, kind, notice) = match &line.kind {
-        StatementLineKind::Captured { provider_payment_id } => {
-            let event_id = format!("books-{provider_payment_id}");
-            let report = PaymentReport {
-                provider: name.clone(),
-                event_id: event_id.clone(),
-                payment_id: provider_payment_id.clone(),
-                outcome: Outcome::Succeeded,
-                money: line.money,
-            };
-            (event_id, "books.captured", Notice::Payment { order: line.order, report })
-        }
-        StatementLineKind::Refunded { refund, provider_refund_id, provider_payment_id } => {
-            let event_id = format!("books-{provider_refund_id}");
+        LineKind::Refunded { refund, provider_refund_id } => {
             let report = RefundReport {
-                provider: name.clone(),
-                event_id: event_id.clone(),
-                refund: *refund,
-                provider_refund_id: provider_refund_id.clone(),
-                payment_id: provider_payment_id.clone(),
+                provider: name,
+                event_id: id,
+                refund,
+                provider_refund_id,
+                payment_id,
                 state: RefundState::Succeeded,
                 state_text: "booked".to_owned(),
-                money: line.money,
+                money,
             };
-            (event_id, "books.refunded", Notice::Refund { order: line.order, report })
+            ("books.refunded", Notice::Refund { order, report })
         }
-        StatementLineKind::Disputed(dispute) | StatementLineKind::DisputeReversed(dispute) => {
-            let Dispute { provider_dispute_id, state, money, .. } = dispute;
-            let event_id = format!("books-{provider_dispute_id}-{}-{}", state.as_str(), money.amount);
-            let report = dispute.clone().report(&name, &event_id);
-            (event_id, "books.disputed", Notice::Dispute(report))
+        LineKind::Disputed { provider_dispute_id, state, state_text, .. } => {
+            let report = DisputeReport {
+                provider: name,
+                event_id: id,
+                provider_dispute_id,
+                payment_id,
+                state,
+                state_text,
+                money,
+            };
+            ("books.disputed", Notice::Dispute(report))
         }
     };
-    let body = json!({"at": line.at, "amount": line.money.amount, "currency": line.money.currency});
-    let body = body.to_string().into_bytes();
-    let (kind, notice) = (kind.to_owned(), Some(notice));
-    inbox::Event { provider: name, event_id, kind, body, told_at: None, notice }
+    let body = json!({"at": line.at, "amount": money.amount, "currency": money.currency});
+    own_event(provider, event_id, kind, &body, notice)
+}
+
+fn own_event(provider: &str, event_id: String, kind: &str, body: &Value, notice: Notice) -> ProviderEvent {
+    ProviderEvent {
+        provider: provider.to_owned(),
+        event_id,
+        kind: kind.to_owned(),
+        body: body.to_string().into_bytes(),
+        told_at: None,
+        notice: Some(notice),
+    }
+}
+
+fn count_exceptions(kind: exception::Kind, count: u64) {
+    telemetry::metrics().exceptions.with_label_values(&[kind.as_str()]).inc_by(count);
 }

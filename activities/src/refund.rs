@@ -1,9 +1,6 @@
 //! Refunds, driven at their providers.
 
-use domain::{
-    Timestamp,
-    payment::{RefundReport, RefundState},
-};
+use domain::payment::RefundState;
 use providers::{AttemptRef, Error, NewRefund, Providers, RefundRef};
 use store::{
     Db,
@@ -29,21 +26,17 @@ pub(crate) async fn drive(db: &Db, providers: &Providers, step: RefundStep) -> a
         }
     };
     let seen = match answer {
-        Ok(seen) => seen.report(&refund.provider, ""),
+        Ok(seen) => seen,
         Err(error @ Error::Unavailable(_)) => return Err(error.into()),
         // The provider has it, and says otherwise for now: it is asked again later.
         Err(error) if refund.provider_refund_id.is_some() => {
             tracing::warn!(refund_id = %refund.id, %error, "the provider does not find a refund that it has");
             return Ok(refund.state);
         }
-        Err(Error::Refused { code, detail }) => refused(&refund, &format!("{code}: {detail}")),
-        Err(Error::NotFound) => refused(&refund, "unknown to the provider"),
+        Err(Error::Refused { code, detail }) => refund.failure(&format!("{code}: {detail}")),
+        Err(Error::NotFound) => refund.failure("unknown to the provider"),
     };
-    note(db, &refund, &seen, step.at).await
-}
-
-async fn note(db: &Db, refund: &Refund, seen: &RefundReport, at: Timestamp) -> anyhow::Result<RefundState> {
-    let (state, is_news) = refunds::record(db, refund.id, seen, at).await?;
+    let (state, is_news) = refunds::record_answer(db, refund.id, &seen, step.at).await?;
     if is_news && state.is_final() {
         telemetry::metrics().refunds.with_label_values(&[&refund.provider, state.as_str()]).inc();
         tracing::info!(refund_id = %refund.id, order_id = refund.order_id.map(tracing::field::display),
@@ -65,18 +58,5 @@ fn new_refund(refund: &Refund) -> NewRefund {
         money: refund.money(),
         captured: domain::money::Money::new(refund.captured, refund.currency),
         reason: refund.reason.clone(),
-    }
-}
-
-fn refused(refund: &Refund, why: &str) -> RefundReport {
-    RefundReport {
-        provider: refund.provider.clone(),
-        event_id: String::new(),
-        refund: Some(refund.id),
-        provider_refund_id: String::new(),
-        payment_id: refund.provider_payment_id.clone(),
-        state: RefundState::Failed,
-        state_text: why.chars().take(200).collect(),
-        money: refund.money(),
     }
 }

@@ -6,11 +6,13 @@ use workflows::contract::{Facts, ReserveInput, Reserved};
 
 pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Error> {
     let ReserveInput { order: id, at } = input;
-    let order = match orders::get(db, id).await {
+    let (order, is_started) = match orders::get_for_workflow(db, id).await {
         Err(Error::NotFound) => return Ok(Reserved::Refused(format!("there is no order {id}"))),
-        order => order?,
+        found => found?,
     };
-    orders::note_started(db, &[id], at).await?;
+    if !is_started {
+        orders::note_started(db, &[id], at).await?;
+    }
     let mut reminders_at = order.policy.reminders_at(order.placed_at, order.payment_due_at);
     let mut reminders_sent = 0;
     if reminders_at.first().is_some_and(|first| *first < at) {

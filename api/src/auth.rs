@@ -11,7 +11,7 @@ use axum::{
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::{App, Problem, headers::only};
+use crate::{error::Problem, headers::only};
 
 /// What histories call whoever has a key: keys have no names, so we know no more of a caller.
 pub const CALLER: &str = "api";
@@ -38,10 +38,14 @@ fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-pub async fn require_key(State(app): State<App>, request: Request, next: Next) -> Result<Response, Problem> {
+pub async fn require_key(
+    State(keys): State<ApiKeys>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let candidate = only(request.headers(), &header::AUTHORIZATION).and_then(bearer);
     match candidate {
-        Some(key) if app.api_keys.have(key) => Ok(next.run(request).await),
+        Some(key) if keys.have(key) => Ok(next.run(request).await),
         _ => Err(Problem::unauthorized()),
     }
 }

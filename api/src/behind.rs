@@ -22,6 +22,7 @@ impl Behind {
                 task.await;
                 drop(place);
             };
+            #[expect(clippy::disallowed_methods, reason = "bounded by `MAX_UNDER_WAY`")]
             tokio::spawn(task.in_current_span());
         }
     }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tower_http::cors::{AllowHeaders, CorsLayer};
 use web::Limits;
 
-use crate::MAX_BODY_BYTES;
+use crate::bodies::MAX_BODY_BYTES;
 
 /// Histories hold more than one request may.
 const MAX_BYTES: usize = 16 * MAX_BODY_BYTES;

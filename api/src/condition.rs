@@ -6,7 +6,7 @@ use axum::{
 };
 use domain::product::{Condition, Versions};
 
-use crate::Problem;
+use crate::error::Problem;
 
 /// What the request makes its answer depend on.
 pub struct Conditions(pub Condition);

@@ -4,19 +4,27 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{Date, Invalid, order::Status, returns::Run};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
-use store::stays::Night;
+use domain::{Invalid, order::Status};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 use utoipa::ToSchema;
 
-/// What a client gets to see of an error. `request_id` is added on the way out.
-#[derive(Debug, Clone)]
+use crate::details::{Details, NightDocument, ReturnDocument};
+
+/// What a client gets to see of an error. Its `request_id` is added on the way out.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = ProblemSummary)]
 pub struct Problem {
+    #[serde(serialize_with = "as_number")]
+    #[schema(value_type = u16)]
     status: StatusCode,
+    /// Stable, for a program.
     code: &'static str,
+    /// What went wrong this time, for a person.
     detail: String,
-    more: Map<String, Value>,
+    #[serde(flatten)]
+    details: Option<Details>,
+    #[serde(skip)]
     retry_after_s: Option<u32>,
 }
 
@@ -27,105 +35,37 @@ pub struct ProblemDocument {
     /// `urn:holdfast:problem:` and the code.
     r#type: String,
     /// The meaning of the status.
-    title: String,
-    status: u16,
-    /// What went wrong this time, for a person.
-    detail: String,
-    /// Stable, for a program.
-    code: String,
+    title: &'static str,
     request_id: String,
-    /// With `invalid_request`: each field that broke a rule.
-    errors: Option<Vec<FieldError>>,
-    /// With `insufficient_stock`: each SKU that fell short.
-    shortages: Option<Vec<ShortageDocument>>,
-    /// With `order_not_...` and `exception_not_applicable`: where the order stands.
-    current_status: Option<String>,
-    /// With `capacity_below_sold`: the nights of which more is held and sold.
-    nights: Option<Vec<NightDocument>>,
-    /// With `check_in_code_wrong`: how many more codes can be tried.
-    attempts_left: Option<i32>,
-    /// With `check_in_too_early`: when the stay begins.
-    opens_at: Option<String>,
-    /// With `cancellation_closed`: until when the order could be cancelled.
-    closed_at: Option<String>,
-    /// With `precondition_failed`: the `ETag` of the product now, null if there is none.
-    current_etag: Option<String>,
-    /// With `refund_exceeds_captured`: what can still go back, in minor units.
-    refundable: Option<i64>,
-    /// With `restock_exceeds_sold`: what can still come back, of each SKU that was named.
-    returnable: Option<Vec<ReturnDocument>>,
+    #[serde(flatten)]
+    problem: Problem,
 }
 
-#[derive(Serialize, ToSchema)]
-pub struct FieldError {
-    /// As the client wrote it: `lines[2].quantity`.
-    field: String,
-    message: String,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Shortage)]
-pub struct ShortageDocument {
-    sku: String,
-    /// Of a stay: which of its nights.
-    night: Option<String>,
-    requested: i64,
-    available: i64,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = NightTaken)]
-pub struct NightDocument {
-    #[schema(value_type = String, format = Date)]
-    date: Date,
-    held: i64,
-    sold: i64,
-}
-
-/// What comes back, or can.
-#[derive(Serialize, ToSchema)]
-#[schema(as = ReturnedItem)]
-pub struct ReturnDocument {
-    sku: String,
-    /// Of what is sold by the night: which nights.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stay: Option<NightsDocument>,
-    /// Pieces, or rooms in each night.
-    quantity: i64,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Nights)]
-struct NightsDocument {
-    #[schema(value_type = String, format = Date)]
-    from: Date,
-    /// The last night ends on this day.
-    #[schema(value_type = String, format = Date)]
-    to: Date,
-}
-
-impl From<Run> for ReturnDocument {
-    fn from(run: Run) -> Self {
-        let stay = run.stay.map(|(from, to)| NightsDocument { from, to });
-        Self { sku: run.sku.to_string(), stay, quantity: run.quantity }
-    }
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), more: Map::new(), retry_after_s: None }
+        Self { status, code, detail: detail.into(), details: None, retry_after_s: None }
     }
 
-    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
-        self.more.insert(name.to_owned(), json!(value));
-        self
+    pub fn with(self, details: Details) -> Self {
+        Self { details: Some(details), ..self }
     }
 
-    /// The code that a guest showed is not the order's.
-    pub fn wrong_code(attempts_left: i32) -> Self {
-        let detail = format!("This is not the code of this order; {attempts_left} attempts are left.");
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "check_in_code_wrong", detail)
-            .with("attempts_left", attempts_left)
+    fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    }
+
+    pub fn unauthorized() -> Self {
+        let detail = "Send your API key as `Authorization: Bearer <key>`.";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
     pub fn not_found(code: &'static str, detail: impl Into<String>) -> Self {
@@ -133,15 +73,17 @@ impl Problem {
     }
 
     pub fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "This address does not take that method.",
-        )
+        let detail = "This address does not take that method.";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
     }
 
-    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, code, detail)
+    pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// The order's status forbids what was asked.
+    pub fn wrong_status(code: &'static str, status: Status) -> Self {
+        Self::conflict(code, format!("The order is {status}.")).with(Details::CurrentStatus(status))
     }
 
     /// 422 with every field that broke a rule.
@@ -150,28 +92,17 @@ impl Problem {
             [one] => one.to_string(),
             many => format!("{} fields are not as they should be.", many.len()),
         };
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail).with("errors", json!(errors))
+        Self::unprocessable("invalid_request", detail).with(Details::Errors(errors))
     }
 
-    pub fn unauthorized() -> Self {
-        let detail = "Send your API key as `Authorization: Bearer <key>`.";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    /// The code that a guest showed is not the order's.
+    pub fn wrong_code(attempts_left: i32) -> Self {
+        let detail = format!("This is not the code of this order; {attempts_left} attempts are left.");
+        Self::unprocessable("check_in_code_wrong", detail).with(Details::AttemptsLeft(attempts_left))
     }
 
-    /// The order's status forbids what was asked.
-    pub fn wrong_status(code: &'static str, status: Status) -> Self {
-        Self::new(StatusCode::CONFLICT, code, format!("The order is {status}."))
-            .with("current_status", json!(status))
-    }
-
-    /// Something we need is away; nothing was done, and asking again may help.
-    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
-        Self { retry_after_s: Some(2), ..problem }
-    }
-
-    pub fn timeout() -> Self {
-        Self::unavailable("timeout", "The request took too long and was given up.")
+    fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
 
     pub fn internal() -> Self {
@@ -179,35 +110,31 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
     }
 
-    /// What it says, without the frame of an answer.
-    pub fn summary(&self) -> Value {
-        let mut summary = self.more.clone();
-        summary.insert("code".into(), json!(self.code));
-        summary.insert("detail".into(), json!(self.detail));
-        summary.insert("status".into(), json!(self.status.as_u16()));
-        Value::Object(summary)
+    /// Something we need is away; nothing was done, and asking again may help.
+    pub fn unavailable(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(2)
     }
 
-    pub fn detail(&self) -> &str {
-        &self.detail
+    pub fn timeout() -> Self {
+        Self::unavailable("timeout", "The request took too long and was given up.")
     }
 
     /// The finished answer.
-    pub fn render(&self, request_id: &str) -> Response {
-        let mut body = self.more.clone();
-        body.insert("type".into(), json!(format!("urn:holdfast:problem:{}", self.code)));
-        body.insert("title".into(), json!(self.status.canonical_reason()));
-        body.insert("status".into(), json!(self.status.as_u16()));
-        body.insert("detail".into(), json!(self.detail));
-        body.insert("code".into(), json!(self.code));
-        body.insert("request_id".into(), json!(request_id));
+    pub fn render(self, request_id: String) -> Response {
+        let (status, retry_after_s) = (self.status, self.retry_after_s);
+        let document = ProblemDocument {
+            r#type: format!("urn:holdfast:problem:{}", self.code),
+            title: status.canonical_reason().unwrap_or_default(),
+            request_id,
+            problem: self,
+        };
         let json = HeaderValue::from_static("application/problem+json");
-        let body = Value::Object(body).to_string();
-        let mut response = (self.status, [(header::CONTENT_TYPE, json)], body).into_response();
-        if let Some(seconds) = self.retry_after_s {
+        let body = json!(document).to_string();
+        let mut response = (status, [(header::CONTENT_TYPE, json)], body).into_response();
+        if let Some(seconds) = retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
@@ -242,26 +169,22 @@ impl From<store::Error> for Problem {
         use store::Error;
         match error {
             Error::NotFound => Self::not_found("not_found", "There is nothing with this id."),
-            Error::KeyReused => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
+            Error::KeyReused => Self::unprocessable(
                 "idempotency_key_reused",
                 "This Idempotency-Key was used before with another request.",
             ),
             Error::Invalid(errors) => Self::invalid(errors),
-            Error::Shortage(shortages) => Self::new(
-                StatusCode::CONFLICT,
+            Error::Shortage(shortages) => Self::conflict(
                 "insufficient_stock",
                 "There is not enough stock for this order; nothing was held.",
             )
-            .with("shortages", json!(shortages)),
-            Error::TooManyWaiting => Self {
-                retry_after_s: Some(1),
-                ..Self::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too_many_changes",
-                    "Too many changes of this order are waiting; nothing was done. Try again.",
-                )
-            },
+            .with(Details::Shortages(shortages)),
+            Error::TooManyWaiting => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_changes",
+                "Too many changes of this order are waiting; nothing was done. Try again.",
+            )
+            .retry_after(1),
             Error::Busy => {
                 Self::unavailable("busy", "Too many orders are waiting; nothing was done. Try again.")
             }
@@ -273,64 +196,52 @@ impl From<store::Error> for Problem {
                 "precondition_failed",
                 "The product is not as your If-Match or If-None-Match expects; nothing was done.",
             )
-            .with("current_etag", json!(version.map(|version| format!("\"{version}\"")))),
-            Error::AlreadyResolved => Self::new(
-                StatusCode::CONFLICT,
-                "exception_resolved",
-                "Somebody has decided about this exception before.",
-            ),
-            Error::NotApplicable { why, status } => {
-                let problem = Self::new(StatusCode::CONFLICT, "exception_not_applicable", why);
-                match status {
-                    Some(status) => problem.with("current_status", json!(status)),
-                    None => problem,
-                }
+            .with(Details::CurrentEtag(version.map(|version| format!("\"{version}\"")))),
+            Error::AlreadyResolved => {
+                Self::conflict("exception_resolved", "Somebody has decided about this exception before.")
             }
-            Error::BeyondCaptured(refundable) => Self::new(
-                StatusCode::CONFLICT,
+            Error::NotApplicable { why, status } => Self {
+                details: status.map(Details::CurrentStatus),
+                ..Self::conflict("exception_not_applicable", why)
+            },
+            Error::BeyondCaptured(refundable) => Self::conflict(
                 "refund_exceeds_captured",
                 format!("At most {refundable} minor units can still go back."),
             )
-            .with("refundable", json!(refundable)),
-            Error::BeyondSold(returnable) => Self::new(
-                StatusCode::CONFLICT,
+            .with(Details::Refundable(refundable)),
+            Error::BeyondSold(returnable) => Self::conflict(
                 "restock_exceeds_sold",
                 "That is more than was sold and is still there; nothing was done.",
             )
-            .with("returnable", returnable.into_iter().map(ReturnDocument::from).collect::<Vec<_>>()),
-            Error::NotAStay => Self::new(
-                StatusCode::CONFLICT,
-                "product_not_a_stay",
-                "This product is not sold by the night.",
-            ),
-            Error::NotGoods => Self::new(
-                StatusCode::CONFLICT,
+            .with(Details::Returnable(returnable.into_iter().map(ReturnDocument::from).collect())),
+            Error::NotAStay => Self::conflict("product_not_a_stay", "This product is not sold by the night."),
+            Error::NotGoods => Self::conflict(
                 "product_not_goods",
                 "This product is sold by the night: its stock is the capacity of its nights.",
             ),
-            Error::CapacityBelowSold(nights) => {
-                let taken = |night: &Night| NightDocument {
-                    date: night.date,
-                    held: night.level.held,
-                    sold: night.sold(),
-                };
-                let detail = "More of these nights is held and sold already; nothing was changed.";
-                Self::new(StatusCode::CONFLICT, "capacity_below_sold", detail)
-                    .with("nights", nights.iter().map(taken).collect::<Vec<_>>())
+            Error::CapacityBelowSold(nights) => Self::conflict(
+                "capacity_below_sold",
+                "More of these nights is held and sold already; nothing was changed.",
+            )
+            .with(Details::Nights(nights.iter().map(NightDocument::from).collect())),
+            Error::BelowHeld => {
+                Self::conflict("stock_below_held", "That would leave less stock than is held for orders.")
             }
-            Error::BelowHeld => Self::new(
-                StatusCode::CONFLICT,
-                "stock_below_held",
-                "That would leave less stock than is held for orders.",
-            ),
-            fault if fault.is_outage() => {
-                tracing::error!(error = %fault, "the database does not answer");
-                Self::unavailable("database_unavailable", "The database does not answer; nothing was done.")
-            }
-            fault => {
-                tracing::error!(error = %fault, "request failed");
-                Self::internal()
-            }
+            fault => Self::of_fault(&fault),
         }
+    }
+}
+
+impl Problem {
+    fn of_fault(fault: &store::Error) -> Self {
+        if fault.is_outage() {
+            tracing::error!(error = %fault, "the database does not answer");
+            return Self::unavailable(
+                "database_unavailable",
+                "The database does not answer; nothing was done.",
+            );
+        }
+        tracing::error!(error = %fault, "request failed");
+        Self::internal()
     }
 }

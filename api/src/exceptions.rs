@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use domain::{
-    ExceptionId, Invalid, Invalids, OrderId, Timestamp,
+    ExceptionId, Invalid, Timestamp,
     exception::{self, Kind, ResolvedBy},
     money::Currency,
     payment::Action,
@@ -16,11 +16,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
+    app::App,
+    clock::now,
+    error::{Problem, ProblemDocument},
     extract::Json,
-    list::{self, List},
-    now,
+    list::{self, List, Parameters},
     query::Query,
 };
 
@@ -40,10 +40,8 @@ struct ExceptionDocument {
     /// `wrong_amount`, `wrong_currency`, `paid_twice`, `order_closed`, `overpaid`, `unknown_order`,
     /// `refund_failed`, `refund_unexplained`, `refund_contradicted`, `disputed`, `attempt_uncertain`,
     /// `not_in_books`, `unreadable_event` or `check_in_code_undelivered`.
-    #[schema(value_type = String)]
     kind: Kind,
     /// `open` or `resolved`.
-    #[schema(value_type = String)]
     state: exception::State,
     provider: Option<String>,
     provider_payment_id: Option<String>,
@@ -58,18 +56,14 @@ struct ExceptionDocument {
     back: i64,
     currency: Option<&'static str>,
     /// `refund`, `accept`, `dismiss` or `apply`, once resolved.
-    #[schema(value_type = Option<String>)]
     action: Option<Action>,
     /// What the action does and does not do, in words.
     effect: Option<&'static str>,
     note: Option<String>,
     /// `rule` (the order's policy, or a new code that was sent), `api` (a person) or `provider` (it went back
     /// there).
-    #[schema(value_type = Option<String>)]
     resolved_by: Option<ResolvedBy>,
-    #[schema(value_type = String, format = DateTime)]
     raised_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
     resolved_at: Option<Timestamp>,
 }
 
@@ -131,25 +125,18 @@ struct ListExceptions {
 /// List exceptions, newest first.
 #[utoipa::path(
     get, path = "/v1/exceptions", operation_id = "list_exceptions", tag = "Payments", params(ListExceptions),
-    responses((status = 200, body = List<ExceptionDocument>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<ExceptionDocument>)),
 )]
 async fn list(
     State(app): State<App>,
     Query(query): Query<ListExceptions>,
 ) -> Result<axum::Json<List<ExceptionDocument>>, Problem> {
-    let mut invalids = Invalids::default();
-    let limit = invalids.check(list::limit(query.limit.as_deref())).unwrap_or_default();
-    let state = query.state.as_deref().and_then(|state| invalids.check(exception::State::parse(state)));
-    let order = query.order.as_deref().and_then(|text| {
-        invalids.check(text.parse::<OrderId>().map_err(|_| Invalid::new("order", "must be an order id")))
-    });
-    let before = query.starting_after.as_deref().and_then(|text| {
-        let bad = |_| Invalid::new("starting_after", "must be an exception id or a next_cursor");
-        invalids.check(text.parse::<ExceptionId>().map_err(bad))
-    });
-    if !invalids.is_empty() {
-        return Err(invalids.into_vec().into());
-    }
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let state = parameters.optional(query.state, exception::State::parse);
+    let order = parameters.optional(query.order, list::order_id);
+    let before = parameters.optional(query.starting_after, list::cursor("an exception id"));
+    parameters.finish()?;
     let found = exceptions::list(&app.db, state, order, before, limit + 1).await?;
     let documents = found.into_iter().map(ExceptionDocument::from).collect();
     Ok(axum::Json(List::page(documents, limit, |exception| exception.id.clone())))
@@ -161,7 +148,6 @@ struct Resolve {
     /// `refund`: the money goes back. `accept`: it is kept, and does not pay the order, which goes on as if
     /// it had not come. `dismiss`: there is nothing to do. `apply`: money of a wrong amount counts towards
     /// its order, which is paid once nothing is due any more; what is too much is an exception of its own.
-    #[schema(value_type = String)]
     action: Action,
     /// Why; at most 200 characters.
     note: String,
@@ -173,9 +159,7 @@ struct Resolve {
     request_body = Resolve,
     responses(
         (status = 200, body = ExceptionDocument),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`exception_resolved`; `refund_exceeds_captured`: there is no money to send back; `exception_not_applicable`: the money cannot count towards an order, with `current_status`"),
-        (status = 422, body = ProblemDocument),
     ),
 )]
 async fn resolve(
@@ -200,8 +184,8 @@ async fn resolve(
     }
 }
 
-/// What was applied is on record; the order's workflow, which sends the mails, hears of it behind the
-/// answer's back.
+/// What was applied is on record; the order's workflow, which sends the mails, hears of it after the
+/// response.
 fn tell(app: &App, applied: Applied) {
     if let Some(status) = applied.paid {
         telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();

@@ -1,20 +1,18 @@
-//! How requests are read. One extractor each for bodies, paths, queries and the idempotency key, so
-//! that every kind of bad input is answered in one shape.
+//! How bodies and paths are read. One extractor each, so that every kind of bad input is answered in one
+//! shape.
 
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Request},
-    http::{HeaderName, StatusCode, header, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use domain::{Invalid, OrderId, Timestamp, stock::Sku};
-use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
-use sha2::{Digest as _, Sha256};
-use store::Idempotency;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use web::json;
 
 use crate::{
-    Problem,
     bodies::{self, body},
+    error::Problem,
     headers::only,
 };
 
@@ -181,47 +179,4 @@ impl<S: Send + Sync> FromRequestParts<S> for SkuPath {
 /// `None` for a segment that is not UTF-8.
 async fn path_segment<S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<String> {
     axum::extract::Path::<String>::from_request_parts(parts, state).await.ok().map(|path| path.0)
-}
-
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// The `Idempotency-Key` header, if it was sent.
-pub struct IdempotencyKey(pub Option<String>);
-
-impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        if !parts.headers.contains_key(&IDEMPOTENCY_KEY) {
-            return Ok(Self(None));
-        }
-        let valid = |text: &&str| {
-            !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
-        };
-        let key = only(&parts.headers, &IDEMPOTENCY_KEY).filter(valid).ok_or_else(|| {
-            Problem::bad_request(
-                "idempotency_key_invalid",
-                "An Idempotency-Key has 1-255 printable ASCII characters, and there is one of them.",
-            )
-        })?;
-        Ok(Self(Some(key.to_owned())))
-    }
-}
-
-impl IdempotencyKey {
-    pub fn required(self) -> Result<String, Problem> {
-        self.0.ok_or_else(|| {
-            Problem::bad_request(
-                "idempotency_key_required",
-                "Send an Idempotency-Key header, new for each order.",
-            )
-        })
-    }
-}
-
-/// Which request this is: the key, and a hash of what was asked for, as we understood it.
-pub fn idempotency(key: String, request: &impl Serialize) -> Idempotency {
-    // Requests are plain data with string keys; they always serialise.
-    let canonical = serde_json::to_vec(request).unwrap_or_default();
-    Idempotency { key, request_hash: Sha256::digest(canonical).to_vec() }
 }

@@ -11,6 +11,8 @@ use store::{
 };
 use tokio::{sync::Mutex, time::Instant};
 
+use crate::clock::now;
+
 const FRESH: Duration = Duration::from_secs(5);
 const MAIL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Who asks waits no longer than this for new figures, and is told the last ones.
@@ -40,6 +42,7 @@ impl Figures {
             return;
         }
         let reading = read();
+        #[expect(clippy::disallowed_methods, reason = "bounded by the lock: one reading at a time")]
         let task = tokio::spawn(async move {
             reading.await;
             *read_at = Some(Instant::now());
@@ -65,7 +68,7 @@ fn tell(db: &Db, backlog: Option<Backlog>, temporal: bool, mail: Option<bool>) {
     let metrics = telemetry::metrics();
     let oldest = backlog.map(|backlog| {
         let since = backlog.oldest_unsettled;
-        since.map_or(0, |at| crate::now().duration_since(at).as_secs().max(0))
+        since.map_or(0, |at| now().duration_since(at).as_secs().max(0))
     });
     metrics.orders_unstarted.tell(backlog.map(|backlog| backlog.unstarted_orders));
     metrics.exceptions_open.tell(backlog.map(|backlog| backlog.open_exceptions));

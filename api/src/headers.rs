@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::Authority};
 
-use crate::Problem;
+use crate::error::Problem;
 
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

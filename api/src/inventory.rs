@@ -1,9 +1,6 @@
 //! Stock levels and their adjustment by hand.
 
-use axum::{
-    extract::State,
-    http::{HeaderName, StatusCode},
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
     Invalid, Invalids, stock as rules,
     stock::{ByHand, Level},
@@ -14,18 +11,16 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
-    extract::{IdempotencyKey, Json, SkuPath, idempotency, product_not_found},
-    now,
+    app::App,
+    clock::now,
+    error::{Problem, ProblemDocument},
+    extract::{Json, SkuPath, product_not_found},
+    idempotency::{IdempotencyKey, idempotency, with_replayed},
 };
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(get)).routes(routes!(adjust))
 }
-
-/// Set on answers that repeat an earlier one.
-pub const REPLAYED: (HeaderName, &str) = (HeaderName::from_static("idempotent-replayed"), "true");
 
 /// `available + held = on_hand`, none negative.
 #[derive(Serialize, ToSchema)]
@@ -49,7 +44,6 @@ impl Inventory {
     get, path = "/v1/inventory/{sku}", operation_id = "get_inventory", tag = "Stock", params(("sku" = String, Path)),
     responses(
         (status = 200, body = Inventory),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`product_not_goods`: see its nights"),
     ),
 )]
@@ -78,9 +72,7 @@ struct Adjustment {
     params(("sku" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     responses(
         (status = 201, body = Inventory),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`stock_below_held`; `product_not_goods` for what is sold by the night"),
-        (status = 422, body = ProblemDocument),
     ),
 )]
 async fn adjust(
@@ -88,7 +80,7 @@ async fn adjust(
     sku: SkuPath,
     key: IdempotencyKey,
     Json(request): Json<Adjustment>,
-) -> Result<axum::response::Response, Problem> {
+) -> Result<Response, Problem> {
     let sku = sku.existing()?;
     let reason = parse(&request)?;
     let idempotency = key.0.map(|key| idempotency(key, &(&sku, &request)));
@@ -117,14 +109,5 @@ fn unknown_sku(error: store::Error) -> Problem {
     match error {
         store::Error::NotFound => product_not_found(),
         other => other.into(),
-    }
-}
-
-/// Marks an answer that repeats an earlier one.
-pub fn with_replayed(replayed: bool, answer: impl axum::response::IntoResponse) -> axum::response::Response {
-    use axum::response::IntoResponse as _;
-    match replayed {
-        true => ([REPLAYED], answer).into_response(),
-        false => answer.into_response(),
     }
 }

@@ -1,16 +1,19 @@
 //! The stock ledger: every movement, and the balance that it left.
 
 use axum::extract::State;
-use domain::{Invalid, Invalids, MovementId, OrderId, Timestamp, stock::Sku};
+use domain::{
+    Timestamp,
+    stock::{self, Sku},
+};
 use serde::{Deserialize, Serialize};
 use store::ledger::{self, Filter, Movement};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
-    list::{self, List},
+    app::App,
+    error::Problem,
+    list::{self, List, Parameters},
     query::Query,
 };
 
@@ -27,7 +30,7 @@ struct MovementDocument {
     sku: String,
     /// `received` (a delivery), `adjusted` (a correction), `held` (for an order), `committed` (sold),
     /// `released` (no longer held) or `returned` (sold, and back on the shelf).
-    kind: &'static str,
+    kind: stock::Movement,
     /// Pieces; negative only where stock was corrected downwards.
     quantity: i64,
     on_hand_delta: i64,
@@ -39,7 +42,6 @@ struct MovementDocument {
     order_id: Option<String>,
     /// Why, of what was received or adjusted.
     reason: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
 }
 
@@ -51,7 +53,7 @@ impl From<Movement> for MovementDocument {
             order_id: movement.order_id.map(|id| id.to_string()),
             at: movement.at,
             sku: movement.sku.to_string(),
-            kind: movement.kind.as_str(),
+            kind: movement.kind,
             quantity: movement.quantity,
             on_hand_delta: movement.on_hand_delta,
             held_delta: movement.held_delta,
@@ -79,31 +81,21 @@ struct ListMovements {
 /// List the movements of stock, newest first.
 #[utoipa::path(
     get, path = "/v1/ledger", operation_id = "list_movements", tag = "Stock", params(ListMovements),
-    responses((status = 200, body = List<MovementDocument>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<MovementDocument>)),
 )]
 async fn list(
     State(app): State<App>,
     Query(query): Query<ListMovements>,
 ) -> Result<axum::Json<List<MovementDocument>>, Problem> {
-    let (filter, limit) = parse(&query)?;
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let filter = Filter {
+        sku: parameters.optional(query.sku, Sku::parse_unit),
+        order: parameters.optional(query.order, list::order_id),
+        after: parameters.optional(query.starting_after, list::cursor("a movement id")),
+    };
+    parameters.finish()?;
     let found = ledger::list(&app.db, &filter, limit + 1).await?;
     let documents = found.into_iter().map(MovementDocument::from).collect();
     Ok(axum::Json(List::page(documents, limit, |movement| movement.id.clone())))
-}
-
-fn parse(query: &ListMovements) -> Result<(Filter, i64), Vec<Invalid>> {
-    let mut invalids = Invalids::default();
-    let limit = invalids.check(list::limit(query.limit.as_deref())).unwrap_or_default();
-    let sku = query.sku.as_deref().and_then(|text| invalids.check(Sku::parse_unit(text)));
-    let order = query.order.as_deref().and_then(|text| {
-        invalids.check(text.parse::<OrderId>().map_err(|_| Invalid::new("order", "must be an order id")))
-    });
-    let after = query.starting_after.as_deref().and_then(|text| {
-        let bad = |_| Invalid::new("starting_after", "must be a movement id or a next_cursor");
-        invalids.check(text.parse::<MovementId>().map_err(bad))
-    });
-    match invalids.is_empty() {
-        true => Ok((Filter { sku, order, after }, limit)),
-        false => Err(invalids.into_vec()),
-    }
 }

@@ -1,6 +1,8 @@
 //! Lists: `{object: "list", data, has_more, next_cursor}`, `limit`, `starting_after`.
 
-use domain::Invalid;
+use std::str::FromStr;
+
+use domain::{Invalid, Invalids, OrderId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -40,11 +42,48 @@ impl<T> List<T> {
     }
 }
 
-/// Parses `limit`: 1 to 100, default 20.
-pub fn limit(text: Option<&str>) -> Result<i64, Invalid> {
-    let Some(text) = text else { return Ok(DEFAULT_LIMIT) };
-    text.parse()
-        .ok()
-        .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-        .ok_or_else(|| Invalid::new("limit", format!("must be 1 to {MAX_LIMIT}")))
+/// Reads the parameters of a list, each by itself, so that the client hears of all that are wrong at once.
+#[derive(Default)]
+pub struct Parameters(Invalids);
+
+impl Parameters {
+    /// 1 to 100, default 20.
+    pub fn limit(&mut self, text: Option<String>) -> i64 {
+        let limit = self.optional(text, |text| {
+            let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+            limit.ok_or_else(|| Invalid::new("limit", format!("must be 1 to {MAX_LIMIT}")))
+        });
+        limit.unwrap_or(DEFAULT_LIMIT)
+    }
+
+    /// A parameter that may be left out. What is wrong with it is kept for [`Self::finish`].
+    pub fn optional<T>(
+        &mut self,
+        text: Option<String>,
+        parse: impl FnOnce(&str) -> Result<T, Invalid>,
+    ) -> Option<T> {
+        self.0.check(parse(&text?))
+    }
+
+    /// # Errors
+    /// All that was wrong: nothing that was read is to be used then.
+    pub fn finish(self) -> Result<(), Vec<Invalid>> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(self.0.into_vec()),
+        }
+    }
+}
+
+/// Parses the id of an order whose items are listed.
+pub fn order_id(text: &str) -> Result<OrderId, Invalid> {
+    text.parse().map_err(|_| Invalid::new("order", "must be an order id"))
+}
+
+/// Parses `starting_after`: the id of the item before the page, `what` it is.
+pub fn cursor<T: FromStr>(what: &str) -> impl FnOnce(&str) -> Result<T, Invalid> {
+    move |text| {
+        let bad = || Invalid::new("starting_after", format!("must be {what} or a next_cursor"));
+        text.parse().map_err(|_| bad())
+    }
 }

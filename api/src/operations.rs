@@ -18,10 +18,7 @@ use telemetry::SdkMetrics;
 use tokio::sync::Mutex;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{
-    App,
-    figures::{Figures, MailProbe},
-};
+use crate::figures::{Figures, MailProbe};
 
 /// What is asked. Cheap to clone.
 #[derive(Clone)]
@@ -53,12 +50,6 @@ impl Operations {
     /// Tells in `/metrics` whether mails can be sent.
     pub fn with_mail(self, probe: MailProbe) -> Self {
         Self { mail: Some(probe), ..self }
-    }
-}
-
-impl FromRef<App> for Operations {
-    fn from_ref(app: &App) -> Self {
-        app.operations.clone()
     }
 }
 

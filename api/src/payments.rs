@@ -2,32 +2,30 @@
 
 use std::time::Duration;
 
+use activities::attempts::{self, Error};
 use axum::{
     extract::State,
     http::{StatusCode, header},
     response::Response,
 };
-use domain::{
-    OrderId, PaymentId, Timestamp,
-    payment::{Outcome, PaymentReport, PaymentState},
-};
-use providers::{Attempt, AttemptRef, AttemptState, Error, NewAttempt, Provider};
+use domain::{OrderId, PaymentId, Timestamp, payment::PaymentState};
+use providers::Provider;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{
-    inbox::{self, Event, Notice, Stored},
+    inbox::Stored,
     payments::{self, Payment},
 };
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
-    extract::{IdempotencyKey, OptionalJson, OrderPartPath, OrderPath},
-    inventory::with_replayed,
+    app::App,
+    clock::now,
+    error::{Problem, ProblemDocument},
+    extract::{OptionalJson, OrderPartPath, OrderPath},
+    idempotency::{IdempotencyKey, with_replayed},
     list::List,
-    now,
     orders::{load, unknown_order},
 };
 
@@ -127,44 +125,15 @@ async fn open(
     let replayed = begun.state != PaymentState::Opening;
     let payment = match replayed {
         true => begun,
-        false => ask(&app, provider, begun, payer).await?,
+        false => {
+            let opened = attempts::open(&app.db, provider, &begun, payer, now()).await;
+            opened.map_err(|error| not_opened(provider, error))?
+        }
     };
     close_superseded(&app, id);
     let location = format!("/v1/orders/{id}/payments");
     let document = axum::Json(PaymentDocument::from(payment));
     Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
-}
-
-/// Opens the attempt at the provider. If we die before its answer is noted, a repeat under the same key, or
-/// the order's end, asks again: the provider knows our id.
-async fn ask(
-    app: &App,
-    provider: &dyn Provider,
-    begun: Payment,
-    payer: Option<String>,
-) -> Result<Payment, Problem> {
-    let new = NewAttempt {
-        order: begun.order,
-        payment: begun.id,
-        money: begun.money,
-        expires_at: begun.expires_at.unwrap_or(begun.created_at),
-        description: format!("Order {}", begun.order),
-        payer,
-    };
-    match provider.create(&new).await {
-        Ok(opened) => {
-            let Attempt { provider_payment_id, state_text, .. } = &opened.attempt;
-            let noted =
-                payments::opened(&app.db, &begun, provider_payment_id, state_text, &opened.client, now());
-            Ok(noted.await?)
-        }
-        Err(Error::Refused { code, detail }) => {
-            let why = format!("{code}: {detail}");
-            payments::close(&app.db, begun.id, PaymentState::Failed, &why, now()).await?;
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_refused", why))
-        }
-        Err(error @ (Error::Unavailable(_) | Error::NotFound)) => Err(unavailable(provider, &error)),
-    }
 }
 
 fn no_payment_method() -> Problem {
@@ -179,85 +148,34 @@ fn not_payable(error: store::Error) -> Problem {
     }
 }
 
-fn unavailable(provider: &dyn Provider, error: &Error) -> Problem {
-    tracing::warn!(provider = provider.name(), %error, "the payment provider does not answer");
-    Problem::unavailable("provider_unavailable", "The payment provider does not answer. Try again.")
+fn not_opened(provider: &dyn Provider, error: Error) -> Problem {
+    match error {
+        Error::Provider(providers::Error::Refused { code, detail }) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "provider_refused", format!("{code}: {detail}"))
+        }
+        other => unavailable(provider, other),
+    }
 }
 
-/// Cancels superseded attempts behind the answer's back. What this does not reach is closed at the order's
-/// end.
+fn unavailable(provider: &dyn Provider, error: Error) -> Problem {
+    match error {
+        Error::Store(fault) => fault.into(),
+        Error::Provider(error) => {
+            tracing::warn!(provider = provider.name(), %error, "the payment provider does not answer");
+            Problem::unavailable("provider_unavailable", "The payment provider does not answer. Try again.")
+        }
+    }
+}
+
+/// Closes superseded attempts after the response.
 fn close_superseded(app: &App, order: OrderId) {
     let behind = app.behind.clone();
     let app = app.clone();
     behind.spawn(async move {
-        let unfinished = payments::unfinished(&app.db, order).await.unwrap_or_default();
-        for payment in unfinished.into_iter().filter(|payment| payment.state == PaymentState::Closing) {
-            let Some(provider) = app.providers.get(&payment.provider) else { continue };
-            let told = cancel(&app, provider, payment).await;
-            if let Err(why) = told {
-                tracing::warn!(order_id = %order, why, "a superseded attempt is closed later");
-            }
+        for pending in attempts::close_superseded(&app.db, &app.providers, order, now()).await {
+            app.dispatcher.report(pending);
         }
     });
-}
-
-/// Cancels one. If we do not know its name at the provider, asking for it again under our own id tells.
-async fn cancel(app: &App, provider: &dyn Provider, payment: Payment) -> Result<(), String> {
-    let payment = match payment.provider_payment_id {
-        Some(_) => payment,
-        None => ask(app, provider, payment, None).await.map_err(|problem| problem.detail().to_owned())?,
-    };
-    let Some(id) = payment.provider_payment_id.clone().filter(|_| payment.state == PaymentState::Closing)
-    else {
-        return Ok(()); // it was closed, or paid, meanwhile
-    };
-    let attempt = AttemptRef { payment: payment.id, provider_payment_id: id };
-    let attempt = provider.cancel(&attempt).await.map_err(|error| error.to_string())?;
-    learn(app, &payment, attempt).await.map_err(|error| error.to_string())
-}
-
-/// Takes up what a provider said of an attempt. Money is taken up as if its webhook had come.
-async fn learn(app: &App, payment: &Payment, attempt: Attempt) -> Result<(), store::Error> {
-    let at = now();
-    match attempt.state {
-        AttemptState::Open => payments::note_state_text(&app.db, payment.id, &attempt.state_text, at).await,
-        AttemptState::Failed => {
-            payments::close(&app.db, payment.id, PaymentState::Failed, &attempt.state_text, at).await
-        }
-        AttemptState::Cancelled => {
-            payments::close(&app.db, payment.id, PaymentState::Cancelled, &attempt.state_text, at).await
-        }
-        AttemptState::Succeeded if payment.state == PaymentState::Succeeded => {
-            payments::note_state_text(&app.db, payment.id, &attempt.state_text, at).await
-        }
-        AttemptState::Succeeded => {
-            let event = captured(payment, attempt);
-            if let Stored::Pending(pending) = inbox::store(&app.db, &event, at).await? {
-                app.dispatcher.report(pending);
-            }
-            Ok(())
-        }
-    }
-}
-
-/// The event that would have told of the capture.
-fn captured(payment: &Payment, attempt: Attempt) -> Event {
-    let event_id = format!("asked-{}", payment.id);
-    let report = PaymentReport {
-        provider: payment.provider.clone(),
-        event_id: event_id.clone(),
-        payment_id: attempt.provider_payment_id,
-        outcome: Outcome::Succeeded,
-        money: attempt.money,
-    };
-    Event {
-        provider: payment.provider.clone(),
-        event_id,
-        kind: "asked.captured".to_owned(),
-        body: json!({"state": attempt.state_text, "amount": attempt.money.amount}).to_string().into_bytes(),
-        told_at: None,
-        notice: Some(Notice::Payment { order: Some(payment.order), report }),
-    }
 }
 
 /// The payment attempts of an order, oldest first.
@@ -293,18 +211,11 @@ async fn refresh(
 ) -> Result<axum::Json<PaymentDocument>, Problem> {
     let payment = payments::get(&app.db, order, id).await?;
     let provider = app.providers.get(&payment.provider).ok_or_else(no_payment_method)?;
-    let Some(provider_payment_id) = payment.provider_payment_id.clone() else {
-        return Ok(axum::Json(payment.into())); // the provider has not heard of it yet
-    };
-    let attempt = AttemptRef { payment: id, provider_payment_id };
-    let attempt = match provider.look_up(&attempt).await {
-        Ok(attempt) => attempt,
-        Err(Error::NotFound) => return Ok(axum::Json(payment.into())),
-        Err(error) => return Err(unavailable(provider, &error)),
-    };
-    let is_news = attempt.state == AttemptState::Succeeded && payment.state != PaymentState::Succeeded;
-    learn(&app, &payment, attempt).await?;
-    if is_news {
+    let captured = attempts::refresh(&app.db, provider, &payment, now()).await;
+    if let Some(stored) = captured.map_err(|error| unavailable(provider, error))? {
+        if let Stored::Pending(pending) = stored {
+            app.dispatcher.report(pending);
+        }
         settled(&app, order, id).await?;
     }
     Ok(axum::Json(payments::get(&app.db, order, id).await?.into()))

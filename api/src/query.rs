@@ -17,7 +17,7 @@ use utoipa::openapi::{
 };
 use web::json;
 
-use crate::Problem;
+use crate::error::Problem;
 
 /// The query string. Its types hold plain strings, parsed by the handler so that errors name the field.
 pub struct Query<T>(pub T);

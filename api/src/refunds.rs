@@ -2,7 +2,7 @@
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
-    Date, Invalid, Invalids, RefundId, Timestamp, money,
+    Date, Invalid, Invalids, Timestamp, money,
     order::MAX_LINES,
     payment::{RefundSource, RefundState},
     returns::{Part, runs},
@@ -14,12 +14,13 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::{ProblemDocument, ReturnDocument},
-    extract::{IdempotencyKey, Json, OrderPath, idempotency},
-    inventory::with_replayed,
+    app::App,
+    clock::now,
+    details::ReturnDocument,
+    error::{Problem, ProblemDocument},
+    extract::{Json, OrderPath},
+    idempotency::{IdempotencyKey, idempotency, with_replayed},
     list::List,
-    now,
     orders::{load, unknown_order},
 };
 
@@ -49,28 +50,18 @@ struct RefundDocument {
     /// The others, if one request became several refunds because several payments had paid the order.
     also: Vec<String>,
     /// `api`, `rule` (the order's policy) or `provider` (made in its dashboard).
-    #[schema(value_type = String)]
     source: RefundSource,
     /// `requested`, `pending`, `succeeded` or `failed`.
-    #[schema(value_type = String)]
     state: RefundState,
     /// The provider's own word for the state.
     state_text: String,
-    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
 impl RefundDocument {
-    /// `of_order`: those among which the others of the same request are.
-    fn new(refund: Refund, of_order: &[(RefundId, Option<RefundId>)]) -> Self {
-        let request = |id: RefundId, also_of: Option<RefundId>| also_of.unwrap_or(id);
-        let mine = request(refund.id, refund.also_of);
-        let others =
-            of_order.iter().filter(|(id, also_of)| *id != refund.id && request(*id, *also_of) == mine);
-        let mut also: Vec<String> = others.map(|(id, _)| id.to_string()).collect();
-        also.sort_unstable();
+    /// `also`: the other refunds of the same request.
+    fn new(refund: Refund, also: Vec<String>) -> Self {
         Self {
             also,
             object: "refund",
@@ -153,11 +144,9 @@ struct ReturnStay {
     params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
     responses(
         (status = 201, body = RefundDocument, headers(("Idempotent-Replayed" = Option<String>))),
-        (status = 404, body = ProblemDocument),
         (status = 409, body = ProblemDocument, description = "`refund_exceeds_captured`, with `refundable`; \
             `restock_exceeds_sold`, with `returnable`: more than was sold less what came back, or nights in which \
             the guests who have checked in sleep"),
-        (status = 422, body = ProblemDocument),
     ),
 )]
 async fn request(
@@ -221,7 +210,7 @@ fn nights(field: &str, stay: &ReturnStay, invalids: &mut Invalids) -> Option<(Da
 /// The refunds of an order, oldest first.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/refunds", operation_id = "list_refunds", tag = "Payments", params(("id" = String, Path)),
-    responses((status = 200, body = List<RefundDocument>), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = List<RefundDocument>)),
 )]
 async fn list(
     State(app): State<App>,
@@ -234,7 +223,15 @@ async fn list(
     Ok(axum::Json(List::whole(documents(refunds))))
 }
 
+/// Refunds, each with the others of its request that are among them.
 fn documents(refunds: Vec<Refund>) -> Vec<RefundDocument> {
-    let ids: Vec<_> = refunds.iter().map(|refund| (refund.id, refund.also_of)).collect();
-    refunds.into_iter().map(|refund| RefundDocument::new(refund, &ids)).collect()
+    let first_of = |refund: &Refund| refund.also_of.unwrap_or(refund.id);
+    let all: Vec<_> = refunds.iter().map(|refund| (refund.id, first_of(refund))).collect();
+    let document = |refund: Refund| {
+        let others = all.iter().filter(|(id, first)| *id != refund.id && *first == first_of(&refund));
+        let mut also: Vec<String> = others.map(|(id, _)| id.to_string()).collect();
+        also.sort_unstable();
+        RefundDocument::new(refund, also)
+    };
+    refunds.into_iter().map(document).collect()
 }

@@ -18,7 +18,7 @@ use tracing::{Instrument as _, Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    Problem,
+    error::Problem,
     headers::{self, REQUEST_ID, TRACEPARENT},
 };
 
@@ -47,7 +47,7 @@ pub async fn frame(request: Request, next: Next) -> Response {
 
     let mut response = run(request, next, limit).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let rendered = problem.render(&id);
+        let rendered = problem.render(id.clone());
         let headers = std::mem::replace(&mut response, rendered).into_parts().0.headers;
         response.headers_mut().extend(headers); // what the handler added, such as `Idempotent-Replayed`
     }

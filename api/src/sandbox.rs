@@ -19,8 +19,8 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
+    app::App,
+    error::Problem,
     extract::{Json, OptionalJson, OrderPath},
     orders::{OrderDocument, load},
 };
@@ -97,7 +97,7 @@ impl From<PaidDirectly> for Paid {
 #[utoipa::path(
     post, path = "/v1/sandbox/orders/{id}/pay", operation_id = "pay_order", tag = "Sandbox", params(("id" = String, Path)),
     request_body = Option<PayOrder>,
-    responses((status = 200, body = Paid), (status = 404, body = ProblemDocument), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = Paid)),
 )]
 async fn pay(
     State(app): State<App>,
@@ -112,7 +112,7 @@ async fn pay(
         due => due,
     };
     let amount = request.amount.map(money::asked).transpose()?.unwrap_or(usual);
-    let event_id = request.event_id.as_deref().map(domain::payment::event_id).transpose()?;
+    let event_id = request.event_id.as_deref().map(domain::provider_event::event_id).transpose()?;
     let ask = Pay {
         order: id,
         money: Money::new(amount, currency),
@@ -145,7 +145,7 @@ struct FastForward {
 /// Skip an order's time on the Temporal server. Answers when the order's clock got there.
 #[utoipa::path(
     post, path = "/v1/sandbox/orders/{id}/fast-forward", operation_id = "fast_forward_order", tag = "Sandbox", params(("id" = String, Path)),
-    responses((status = 200, body = OrderDocument), (status = 404, body = ProblemDocument), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = OrderDocument)),
 )]
 async fn fast_forward(
     State(app): State<App>,

@@ -8,9 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
-    list::{self, List},
+    app::App,
+    error::Problem,
+    list::{List, Parameters},
     query::Query,
 };
 
@@ -73,14 +73,16 @@ struct ListSettlements {
 /// List settlements, newest day first. They are as new as the last reconciliation.
 #[utoipa::path(
     get, path = "/v1/settlements", operation_id = "list_settlements", tag = "Payments", params(ListSettlements),
-    responses((status = 200, body = List<SettlementDocument>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<SettlementDocument>)),
 )]
 async fn list(
     State(app): State<App>,
     Query(query): Query<ListSettlements>,
 ) -> Result<axum::Json<List<SettlementDocument>>, Problem> {
-    let limit = list::limit(query.limit.as_deref())?;
-    let before = query.starting_after.as_deref().map(cursor).transpose()?;
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let before = parameters.optional(query.starting_after, cursor);
+    parameters.finish()?;
     let found = settlements::list(&app.db, before.as_ref(), limit + 1).await?;
     let documents = found.into_iter().map(SettlementDocument::from).collect();
     let cursor_of = |it: &SettlementDocument| format!("{}.{}.{}", it.day, it.provider, it.currency);

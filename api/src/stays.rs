@@ -14,13 +14,13 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    App, Problem,
+    app::App,
     auth::CALLER,
+    clock::now,
     condition::Conditions,
-    error::ProblemDocument,
+    error::{Problem, ProblemDocument},
     extract::{Json, SkuPath, product_not_found},
     list::List,
-    now,
     query::Query,
 };
 

@@ -1,18 +1,23 @@
 //! `POST /v1/webhooks/{provider}`: verify over the raw bytes, parse, store, answer; then tell the
-//! engine behind the answer's back.
+//! engine after the response.
 
 use axum::extract::{Path, Request, State, rejection::PathRejection};
 use domain::{
-    Timestamp, exception, money,
-    payment::{self, Outcome},
+    Timestamp, exception,
+    provider_event::{self, Notice, ProviderEvent},
 };
 use providers::{Envelope, WebhookError};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use store::inbox::{self, Event, Notice, Stored, What};
+use store::inbox::{self, Stored};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, Problem, bodies, error::ProblemDocument, now};
+use crate::{
+    app::App,
+    bodies,
+    clock::now,
+    error::{Problem, ProblemDocument},
+};
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(receive))
@@ -48,8 +53,7 @@ async fn receive(
     let headers = request.headers().clone();
     let body = bodies::body(request, &bodies::OF_STRANGERS).await?;
     let at = now();
-    let read = provider.webhook(&headers, &body, at).and_then(|event| checked(provider.name(), event, &body));
-    let event = match read {
+    let event = match provider.webhook(&headers, &body, at) {
         Ok(event) => event,
         Err(WebhookError::NotGenuine(why)) => return Err(refuse(provider.name(), &why)),
         Err(WebhookError::Malformed(why)) => {
@@ -75,7 +79,7 @@ async fn receive(
             "stored"
         }
         Stored::Pending(pending) => {
-            if let What::Payment(order, _) = &pending.what {
+            if let Notice::Payment { order: Some(order), .. } = &pending.notice {
                 tracing::Span::current().record("order_id", tracing::field::display(order));
             }
             app.dispatcher.report(pending);
@@ -111,11 +115,11 @@ async fn keep_unreadable(
     at: Timestamp,
 ) -> Result<(), Problem> {
     let Envelope { id, kind, order, payment } = envelope;
-    let event = Event {
+    let event = ProviderEvent {
         provider: provider.to_owned(),
-        event_id: id.filter(|id| payment::event_id(id).is_ok()).unwrap_or_else(|| name_of(body)),
+        event_id: id.filter(|id| provider_event::event_id(id).is_ok()).unwrap_or_else(|| name_of(body)),
         kind: kind
-            .and_then(|kind| payment::event_type(&kind).ok())
+            .and_then(|kind| provider_event::event_type(&kind).ok())
             .unwrap_or_else(|| "unreadable".to_owned()),
         body: body.to_vec(),
         told_at: None,
@@ -150,17 +154,13 @@ fn plain(why: &str) -> String {
 }
 
 /// The event, of which nothing is done if it is about others' money.
-async fn without_foreign(app: &App, event: Event) -> Result<Event, Problem> {
-    let payment = match &event.notice {
-        Some(Notice::Payment { order: None, report }) => &report.payment_id,
-        Some(Notice::Refund { order: None, report }) => &report.payment_id,
-        Some(Notice::Dispute(report)) => &report.payment_id,
-        _ => return Ok(event),
-    };
+async fn without_foreign(app: &App, event: ProviderEvent) -> Result<ProviderEvent, Problem> {
+    let unnamed = event.notice.as_ref().filter(|notice| notice.order().is_none());
+    let Some(payment) = unnamed.map(Notice::payment_id) else { return Ok(event) };
     match is_foreign(app, &event.provider, Some(payment)).await? {
         true => {
             count(&event.provider, "ignored");
-            Ok(Event { notice: None, ..event })
+            Ok(ProviderEvent { notice: None, ..event })
         }
         false => Ok(event),
     }
@@ -172,40 +172,4 @@ async fn is_foreign(app: &App, provider: &str, payment: Option<&str>) -> Result<
         Some(payment) => Ok(!inbox::knows_payment(&app.db, provider, payment).await?),
         None => Ok(false),
     }
-}
-
-/// The event as it is kept: what a provider names must fit the books, whoever signed it.
-fn checked(provider: &str, event: providers::Event, body: &[u8]) -> Result<Event, WebhookError> {
-    let bad = |error: domain::Invalid| WebhookError::Malformed(error.to_string());
-    let event_id = payment::provider_id(&event.id).map_err(bad)?;
-    let kind = payment::event_type(&event.kind).map_err(bad)?;
-    let notice = match event.notice {
-        None => None,
-        Some(providers::Notice::Payment { order, report }) => {
-            payment::provider_id(&report.payment_id).map_err(bad)?;
-            // A failed try brings nothing, whatever it was about.
-            let told = match report.outcome {
-                Outcome::Succeeded => money::asked(report.money.amount),
-                Outcome::Failed => money::told(report.money.amount),
-            };
-            told.map_err(bad)?;
-            Some(Notice::Payment { order, report })
-        }
-        Some(providers::Notice::Refund { order, refund }) => {
-            payment::provider_id(&refund.provider_payment_id).map_err(bad)?;
-            payment::provider_id(&refund.provider_refund_id).map_err(bad)?;
-            payment::state_text(&refund.state_text).map_err(bad)?;
-            money::asked(refund.money.amount).map_err(bad)?;
-            Some(Notice::Refund { order, report: refund.report(provider, &event_id) })
-        }
-        Some(providers::Notice::Dispute(dispute)) => {
-            payment::provider_id(&dispute.provider_payment_id).map_err(bad)?;
-            payment::provider_id(&dispute.provider_dispute_id).map_err(bad)?;
-            payment::state_text(&dispute.state_text).map_err(bad)?;
-            money::told(dispute.money.amount).map_err(bad)?;
-            Some(Notice::Dispute(dispute.report(provider, &event_id)))
-        }
-    };
-    let (provider, told_at, body) = (provider.to_owned(), event.told_at, body.to_vec());
-    Ok(Event { provider, event_id, kind, body, told_at, notice })
 }

@@ -41,7 +41,9 @@ impl MailCatcher {
         let http_port = http.local_addr()?.port();
         let store = Arc::new(Store::open(storage)?);
         let mut tasks = JoinSet::new();
+        #[expect(clippy::disallowed_methods, reason = "one for each mail catcher")]
         tasks.spawn(smtp::serve(smtp, Arc::clone(&store)));
+        #[expect(clippy::disallowed_methods, reason = "one for each mail catcher")]
         tasks.spawn(web::serve(http, store));
         Ok(MailCatcher { smtp_port, http_port, tasks })
     }

@@ -101,6 +101,11 @@ impl Postgres {
         self.programs.join(name)
     }
 
+    /// The process id of the postmaster, until its end was seen.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

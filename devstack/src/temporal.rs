@@ -112,6 +112,11 @@ impl Temporal {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The process id, until its end was seen.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
     /// The port of the gRPC frontend.
     pub fn port(&self) -> u16 {
         self.port

@@ -18,7 +18,7 @@ pub struct Payment {
 impl Payment {
     /// Whether a refund failed, and its money went back all the same: of what it was to take nothing is here,
     /// whatever becomes of what is on its way, in dispute or failed besides.
-    pub fn went_otherwise(&self, place: usize) -> bool {
+    pub fn went_back_otherwise(&self, place: usize) -> bool {
         let mut settled = self.clone();
         settled.disputes.retain(|it| it.state != DisputeState::Open);
         for (other, refund) in settled.refunds.iter_mut().enumerate() {
@@ -28,7 +28,7 @@ impl Payment {
         }
         let refund = &self.refunds[place];
         refund.state == RefundState::Failed
-            && refund.of != Of::Any
+            && refund.from != TakenFrom::Anywhere
             && attribute(&settled).still_here[place] == 0
     }
 }
@@ -54,7 +54,7 @@ pub enum Fate {
 
 #[derive(Debug, Clone)]
 pub struct Refund {
-    pub of: Of,
+    pub from: TakenFrom,
     pub state: RefundState,
     pub amount: i64,
     pub failure: Failure,
@@ -62,14 +62,15 @@ pub struct Refund {
     pub held_for: Vec<usize>,
 }
 
-/// What a refund was made of.
+/// What a refund was to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Of {
+pub enum TakenFrom {
+    /// The order's own money.
     Own,
-    /// By its place among what is held.
+    /// What an exception holds, by its place among those.
     Held(usize),
     /// It was made at the provider, where nobody says.
-    Any,
+    Anywhere,
 }
 
 /// What became of a refund that failed.
@@ -147,11 +148,11 @@ impl Left<'_> {
         taken
     }
 
-    fn from(&mut self, of: Of, wanted: i64) -> Taken {
-        let (own, held) = match of {
-            Of::Own => (self.own(wanted), 0),
-            Of::Held(place) => (0, self.held(place, wanted)),
-            Of::Any => return self.anywhere(wanted),
+    fn take(&mut self, from: TakenFrom, wanted: i64) -> Taken {
+        let (own, held) = match from {
+            TakenFrom::Own => (self.own(wanted), 0),
+            TakenFrom::Held(place) => (0, self.held(place, wanted)),
+            TakenFrom::Anywhere => return self.anywhere(wanted),
         };
         Taken { own, held, whole: None, short: wanted - own - held }
     }
@@ -204,14 +205,18 @@ impl Left<'_> {
     }
 
     /// What a refund that failed was to take, as far as it is here and nobody waits for it already.
-    fn still_here(&mut self, of: Of, wanted: i64) -> i64 {
-        match of {
-            Of::Own => self.own(wanted),
-            Of::Held(place) if self.of[place].fate != Fate::Sent => 0,
-            Of::Held(place) => self.held(place, wanted),
+    fn still_here(&mut self, from: TakenFrom, wanted: i64) -> i64 {
+        match from {
+            TakenFrom::Own => self.own(wanted),
+            TakenFrom::Held(place) if self.of[place].fate != Fate::Sent => 0,
+            TakenFrom::Held(place) => self.held(place, wanted),
             // The very money that it was to take is told of already.
-            Of::Any if self.whole(wanted).is_some_and(|place| self.of[place].fate == Fate::Waits) => 0,
-            Of::Any => {
+            TakenFrom::Anywhere
+                if self.whole(wanted).is_some_and(|place| self.of[place].fate == Fate::Waits) =>
+            {
+                0
+            }
+            TakenFrom::Anywhere => {
                 let own = self.own(wanted);
                 own + self.in_turn(wanted - own, |fate| fate == Fate::Sent)
             }
@@ -240,7 +245,7 @@ pub fn attribute(payment: &Payment) -> Attribution {
         let (mut first, mut then) = (Vec::new(), Vec::new());
         for (place, refund) in refunds.iter().enumerate().filter(|(_, it)| fits(it)) {
             // What fits an exception exactly comes before what takes from wherever something is.
-            let is_whole = refund.of == Of::Any && left.whole(refund.amount).is_some();
+            let is_whole = refund.from == TakenFrom::Anywhere && left.whole(refund.amount).is_some();
             if is_whole { first.push(place) } else { then.push(place) }
         }
         for place in first.into_iter().chain(then) {
@@ -248,8 +253,11 @@ pub fn attribute(payment: &Payment) -> Attribution {
             if taken[place].held == refund.amount {
                 continue;
             }
-            taken[place] = taken[place].and(left.from(refund.of, refund.amount - taken[place].held));
-            if refund.state == RefundState::Succeeded && taken[place].short > 0 && refund.of != Of::Any {
+            taken[place] = taken[place].and(left.take(refund.from, refund.amount - taken[place].held));
+            if refund.state == RefundState::Succeeded
+                && taken[place].short > 0
+                && refund.from != TakenFrom::Anywhere
+            {
                 // It went back all the same, so it was something else's.
                 let Taken { own, held, short, .. } = left.anywhere(taken[place].short);
                 let first = taken[place];
@@ -258,17 +266,17 @@ pub fn attribute(payment: &Payment) -> Attribution {
         }
     };
     let is_under_way = |it: &Refund| !it.state.is_final();
-    pass(&mut left, &|it| is_back(it) && it.of != Of::Any);
-    pass(&mut left, &|it| is_back(it) && it.of == Of::Any);
+    pass(&mut left, &|it| is_back(it) && it.from != TakenFrom::Anywhere);
+    pass(&mut left, &|it| is_back(it) && it.from == TakenFrom::Anywhere);
     let disputed = disputes.iter().zip(lost).map(|(it, before)| match it.state {
         DisputeState::Won => Taken::default(),
         DisputeState::Open | DisputeState::Lost if before.held == it.amount => before,
         DisputeState::Open | DisputeState::Lost => before.and(left.anywhere(it.amount - before.held)),
     });
     let disputed = disputed.collect();
-    pass(&mut left, &|it| is_under_way(it) && it.of != Of::Any);
-    pass(&mut left, &|it| is_under_way(it) && it.of == Of::Any);
-    let ours_under_way = refunds.iter().any(|it| is_under_way(it) && it.of != Of::Any);
+    pass(&mut left, &|it| is_under_way(it) && it.from != TakenFrom::Anywhere);
+    pass(&mut left, &|it| is_under_way(it) && it.from == TakenFrom::Anywhere);
+    let ours_under_way = refunds.iter().any(|it| is_under_way(it) && it.from != TakenFrom::Anywhere);
     let back = held.iter().zip(&left.held).map(|(it, left)| here(it) - left).collect();
     let still_here = failures(refunds, &mut left);
     Attribution { refunds: taken, still_here, disputes: disputed, back, ours_under_way }
@@ -279,7 +287,7 @@ fn failures(refunds: &[Refund], left: &mut Left<'_>) -> Vec<i64> {
     let mut still_here = vec![0; refunds.len()];
     for (place, refund) in refunds.iter().enumerate().rev() {
         if refund.state == RefundState::Failed && refund.failure != Failure::SentAgain {
-            still_here[place] = left.still_here(refund.of, refund.amount);
+            still_here[place] = left.still_here(refund.from, refund.amount);
         }
     }
     still_here

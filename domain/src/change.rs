@@ -1,4 +1,4 @@
-//! Changes of an order that somebody asks for: what is asked, and what the answer can be.
+//! Changes of an order that somebody asks for: what is asked, what it needs, and what the answer can be.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use crate::order::Status;
 
-/// What is asked of an order. Stored as it is, so only ever add to it.
+/// A change that is asked of an order. Stored as it is, so only ever add to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Request {
+pub enum OrderChange {
     /// End the order before it is handed over; what was paid goes back.
     Cancel {
         reason: String,
@@ -35,7 +35,7 @@ pub enum Request {
     NewCheckInCode,
 }
 
-impl Request {
+impl OrderChange {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Cancel { .. } => Kind::Cancel,
@@ -49,13 +49,37 @@ impl Request {
 }
 
 text_enum! {
-    pub enum Kind("kind") {
+    pub enum Kind("kind" as "ChangeKind") {
         Cancel = "cancel",
         Extend = "extend",
         Fulfil = "fulfil",
         CheckIn = "check_in",
         EndRefunded = "end_refunded",
         NewCheckInCode = "new_check_in_code",
+    }
+}
+
+impl Kind {
+    /// What each change needs: the statuses in which its order allows it, and the `code` of the problem that
+    /// says so in any other.
+    const fn requirements(self) -> (&'static [Status], &'static str) {
+        use Status::{AwaitingPayment, Paid};
+        match self {
+            Self::Cancel => (&[AwaitingPayment, Paid], "order_not_cancellable"),
+            Self::Extend => (&[AwaitingPayment], "order_not_extendable"),
+            Self::Fulfil => (&[Paid], "order_not_fulfillable"),
+            Self::CheckIn | Self::NewCheckInCode => (&[Paid], "check_in_not_possible"),
+            Self::EndRefunded => (&[Paid], "order_not_cancellable"),
+        }
+    }
+
+    pub const fn required_status(self) -> &'static [Status] {
+        self.requirements().0
+    }
+
+    /// Stable: clients act upon it.
+    pub const fn problem_code(self) -> &'static str {
+        self.requirements().1
     }
 }
 
@@ -83,8 +107,41 @@ impl Answer {
     }
 }
 
+/// What the order's workflow has to know of a decision; whoever asked finds the answer with the change. It
+/// stands in histories, so only ever add to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Changed {
+    /// It brought the order to this end, now or by an earlier run of the step.
+    Ended { change: Kind, status: Status },
+    /// Payment is due only then; reminders that are past by now are among these.
+    Extended { payment_due_at: Timestamp, reminders_at: Vec<Timestamp> },
+    /// The order is as it was.
+    Refused,
+    /// Not decided yet: an attempt to pay is not closed at its provider.
+    AttemptsOpen,
+    /// It has drawn another code for the check-in, whose mail is to go out.
+    NewCheckInCode,
+}
+
+/// How a step went that ends an order, or would have. It stands in histories, so only ever add to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeOutcome {
+    /// The order is as it was to be, by this step or by an earlier run of it.
+    Done,
+    /// Not yet: payment is due, or the stay begins, only then.
+    NotDue(Timestamp),
+    /// An attempt to pay is not closed at its provider yet: money may still come. Or it has come, and waits.
+    AttemptsOpen,
+    /// The order's status forbids it.
+    Refused(Status),
+    /// All of the order's money went back, or all that was sold with it; or it is on its way.
+    Refunded,
+}
+
 text_enum! {
-    pub enum State("state") {
+    pub enum State("state" as "ChangeState") {
         /// It is not decided yet.
         Pending = "pending",
         Done = "done",

@@ -26,6 +26,7 @@ macro_rules! events {
 
         /// An event with its data, as the timeline has it. What is skipped there is only in the outbox.
         #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
         #[serde(untagged)]
         pub enum OrderEvent {
             $( $(#[$meta])* $name $data, )+
@@ -44,6 +45,7 @@ macro_rules! events {
 events! {
     OrderPlaced = "order.placed" {
         total: i64,
+        #[cfg_attr(feature = "utoipa", schema(value_type = String))]
         currency: Currency,
         /// The ended order whose late money pays this one.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -182,7 +184,9 @@ impl OrderEvent {
 
 /// Pieces of a SKU; of a stay, as many rooms in each night from one day to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct EventLine {
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub sku: Sku,
     pub quantity: i64,
     #[serde(flatten)]
@@ -190,6 +194,7 @@ pub struct EventLine {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Span {
     pub from: Date,
     /// The day of departure.
@@ -211,6 +216,7 @@ impl From<Run> for EventLine {
 
 /// Which mail it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = MailData))]
 pub struct Mail {
     pub kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -234,6 +240,7 @@ impl From<MailKind> for Mail {
 
 /// Money that came by a provider's payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ReceivedMoney {
     pub provider: String,
     /// The provider's own.
@@ -249,6 +256,7 @@ impl ReceivedMoney {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = RefundData))]
 pub struct Refund {
     pub refund_id: RefundId,
     #[serde(flatten)]
@@ -258,6 +266,7 @@ pub struct Refund {
 
 /// What a provider said of a refund.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct RefundSaid {
     #[serde(flatten)]
     pub money: ReceivedMoney,
@@ -265,6 +274,7 @@ pub struct RefundSaid {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = DisputeData))]
 pub struct Dispute {
     /// The provider's own.
     pub dispute_id: String,
@@ -276,6 +286,7 @@ pub struct Dispute {
 
 /// What an exception is about. It is stored with the exception, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct ExceptionData {
     pub kind: exception::Kind,
     #[serde(flatten)]
@@ -283,6 +294,7 @@ pub struct ExceptionData {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 #[serde(untagged)]
 pub enum Cause {
     Money(ReceivedMoney),

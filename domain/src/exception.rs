@@ -3,7 +3,7 @@
 text_enum! {
     /// What an exception is about: why captured money is not simply an order's, or what else a person has to
     /// look at.
-    pub enum Kind("kind") {
+    pub enum Kind("kind" as "ExceptionKind") {
         WrongAmount = "wrong_amount",
         WrongCurrency = "wrong_currency",
         /// The order was paid already by another payment.
@@ -63,7 +63,7 @@ impl Kind {
 }
 
 text_enum! {
-    pub enum State("state") {
+    pub enum State("state" as "ExceptionState") {
         Open = "open",
         Resolved = "resolved",
     }
@@ -71,7 +71,7 @@ text_enum! {
 
 text_enum! {
     /// Who settled it.
-    pub enum ResolvedBy("resolved_by") {
+    pub enum ResolvedBy("resolved_by" as "ResolvedBy") {
         /// A rule, such as one of the order's policy.
         Rule = "rule",
         /// A person.

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
-/// One field that broke a rule. `field` is a path as the client wrote it: `lines[2].quantity`.
+/// One field that broke a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = FieldError))]
 #[error("{field}: {message}")]
 pub struct Invalid {
+    /// As the client wrote it: `lines[2].quantity`.
     pub field: String,
     pub message: String,
 }

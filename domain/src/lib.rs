@@ -29,8 +29,10 @@ pub mod order;
 pub mod payment;
 pub mod policy;
 pub mod product;
+pub mod provider_event;
 pub mod returns;
 pub mod search;
+pub mod settlement;
 pub mod statement;
 pub mod stay;
 pub mod stock;
@@ -43,3 +45,6 @@ pub use jiff::{SignedDuration, Timestamp, civil::Date};
 #[cfg(feature = "sqlx")]
 #[doc(hidden)]
 pub use sqlx;
+#[cfg(feature = "utoipa")]
+#[doc(hidden)]
+pub use utoipa;

@@ -61,9 +61,11 @@ impl fmt::Display for Currency {
 
 /// An amount in minor units with its currency, shown as `12.50 EUR`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Money {
     /// Minor units: cents for EUR, yen for JPY.
     pub amount: i64,
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub currency: Currency,
 }
 

@@ -20,7 +20,7 @@ pub const MAX_LINES: usize = 100;
 
 text_enum! {
     /// Where an order stands. It reaches exactly one terminal state and never leaves it.
-    pub enum Status("status") {
+    pub enum Status("status" as "OrderStatus") {
         AwaitingPayment = "awaiting_payment",
         /// Paid, and waiting to be fulfilled: by hand, or by the guest's check-in.
         Paid = "paid",
@@ -276,7 +276,7 @@ impl Order {
 }
 
 text_enum! {
-    pub enum PaymentStatus("payment_status") {
+    pub enum PaymentStatus("payment_status" as "PaymentStatus") {
         Unpaid = "unpaid",
         Paid = "paid",
         RefundPending = "refund_pending",

@@ -9,7 +9,7 @@ use crate::{
     text,
 };
 
-/// What a provider reports about one payment attempt.
+/// What a provider reports about one payment attempt. It stands in histories, so only ever add to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentReport {
     pub provider: String,
@@ -47,6 +47,7 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundReport {
     pub provider: String,
+    /// Empty in a provider's answer to us, which is no event.
     pub event_id: String,
     /// Ours, if we made it; none if it was made at the provider.
     pub refund: Option<RefundId>,
@@ -60,7 +61,7 @@ pub struct RefundReport {
 }
 
 text_enum! {
-    pub enum RefundState("state") {
+    pub enum RefundState("state" as "RefundState") {
         /// Ours alone so far: the provider has not confirmed it.
         Requested = "requested",
         /// On its way.
@@ -92,7 +93,7 @@ impl RefundState {
 
 text_enum! {
     /// Who asked for a refund.
-    pub enum RefundSource("source") {
+    pub enum RefundSource("source" as "RefundSource") {
         /// The shop.
         Api = "api",
         /// A rule of the order's policy.
@@ -106,6 +107,7 @@ text_enum! {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisputeReport {
     pub provider: String,
+    /// Empty on a statement's line, which is no event.
     pub event_id: String,
     pub provider_dispute_id: String,
     /// The provider's own id of the payment.
@@ -127,56 +129,11 @@ text_enum! {
     }
 }
 
-/// What a provider's event is about, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportedOutcome {
-    Payment(Outcome),
-    Refund(RefundState),
-    Dispute(DisputeState),
-}
-
-text_enum! {
-    /// The same in one word, as events are stored.
-    pub enum EventOutcome("outcome") {
-        Succeeded = "succeeded",
-        Failed = "failed",
-        RefundPending = "refund_pending",
-        RefundSucceeded = "refund_succeeded",
-        RefundFailed = "refund_failed",
-        DisputeOpen = "dispute_open",
-        DisputeWon = "dispute_won",
-        DisputeLost = "dispute_lost",
-    }
-}
-
-impl From<ReportedOutcome> for EventOutcome {
-    fn from(reported: ReportedOutcome) -> Self {
-        match reported {
-            ReportedOutcome::Payment(Outcome::Succeeded) => Self::Succeeded,
-            ReportedOutcome::Payment(Outcome::Failed) => Self::Failed,
-            // No provider reports what was only requested: it has it, so it is on its way.
-            ReportedOutcome::Refund(RefundState::Requested | RefundState::Pending) => Self::RefundPending,
-            ReportedOutcome::Refund(RefundState::Succeeded) => Self::RefundSucceeded,
-            ReportedOutcome::Refund(RefundState::Failed) => Self::RefundFailed,
-            ReportedOutcome::Dispute(DisputeState::Open) => Self::DisputeOpen,
-            ReportedOutcome::Dispute(DisputeState::Won) => Self::DisputeWon,
-            ReportedOutcome::Dispute(DisputeState::Lost) => Self::DisputeLost,
-        }
-    }
-}
-
-impl From<EventOutcome> for ReportedOutcome {
-    fn from(outcome: EventOutcome) -> Self {
-        match outcome {
-            EventOutcome::Succeeded => Self::Payment(Outcome::Succeeded),
-            EventOutcome::Failed => Self::Payment(Outcome::Failed),
-            EventOutcome::RefundPending => Self::Refund(RefundState::Pending),
-            EventOutcome::RefundSucceeded => Self::Refund(RefundState::Succeeded),
-            EventOutcome::RefundFailed => Self::Refund(RefundState::Failed),
-            EventOutcome::DisputeOpen => Self::Dispute(DisputeState::Open),
-            EventOutcome::DisputeWon => Self::Dispute(DisputeState::Won),
-            EventOutcome::DisputeLost => Self::Dispute(DisputeState::Lost),
-        }
+impl DisputeState {
+    /// Whether a provider may say this of a dispute that was so before. One that has ended opens no more, though
+    /// its end may be told otherwise later.
+    pub const fn may_become(self, next: Self) -> bool {
+        matches!(self, Self::Open) || !matches!(next, Self::Open)
     }
 }
 
@@ -244,7 +201,7 @@ pub fn resolution(mismatch: exception::Kind, too_little: bool, rules: &MoneyRule
 
 text_enum! {
     /// What a person decides about an exception.
-    pub enum Action("action") {
+    pub enum Action("action" as "ExceptionAction") {
         /// The money goes back.
         Refund = "refund",
         /// The money is kept, for a reason that the note gives.
@@ -282,31 +239,4 @@ pub fn provider_id(id: &str) -> Result<String, Invalid> {
 /// Checks a provider's id of a payer.
 pub fn payer(id: &str) -> Result<String, Invalid> {
     text::token("payer", id, 128, "_-.:")
-}
-
-/// Checks a provider's own word for a state. It may have none.
-pub fn state_text(text: &str) -> Result<String, Invalid> {
-    text::unseen_line("state_text", text, 255)
-}
-
-/// Checks the type of a provider's event.
-pub fn event_type(kind: &str) -> Result<String, Invalid> {
-    text::line("type", kind, 100)
-}
-
-/// Checks a provider's id of an event: it travels in a header.
-pub fn event_id(id: &str) -> Result<String, Invalid> {
-    text::token("event_id", id, 255, "_-.:")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outcome_is_read_back_as_it_was_stored() {
-        for outcome in EventOutcome::ALL {
-            assert_eq!(EventOutcome::from(ReportedOutcome::from(outcome)), outcome);
-        }
-    }
 }

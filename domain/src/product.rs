@@ -18,7 +18,7 @@ use crate::{
 text_enum! {
     /// How a product is sold. Set when it is created, and never changed.
     #[derive(Default)]
-    pub enum Kind("kind") {
+    pub enum Kind("kind" as "ProductKind") {
         /// By the piece.
         #[default]
         Goods = "goods",
@@ -109,7 +109,7 @@ impl Product {
 }
 
 text_enum! {
-    pub enum EventKind("type") {
+    pub enum EventKind("type" as "ProductEventType") {
         Created = "product.created",
         Changed = "product.changed",
         Retired = "product.retired",

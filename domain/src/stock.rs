@@ -140,7 +140,7 @@ impl Level {
 
 text_enum! {
     /// A kind of ledger entry.
-    pub enum Movement("kind") {
+    pub enum Movement("kind" as "MovementKind") {
         /// Delivered: new on the shelf.
         Received = "received",
         /// Counted, or written off; `quantity` is signed.
@@ -170,8 +170,11 @@ impl Movement {
 
 /// Why a hold was refused: one entry per SKU, or night of it, that fell short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Shortage {
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub sku: Sku,
+    /// Of a stay: which of its nights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub night: Option<Date>,
     pub requested: i64,

@@ -1,12 +1,13 @@
 //! Enums that are one word each wherever they are written: in JSON, in SQL, in the OpenAPI document.
 
 /// Declares such an enum with all that follows from its words. What is none of them is an error, never a
-/// default. The word in brackets names the field that such words stand in, for errors.
+/// default. The first word in brackets names the field that such words stand in, for errors; the second, if
+/// there is one, the schema in the OpenAPI document.
 #[macro_export]
 macro_rules! text_enum {
     (
         $(#[$meta:meta])*
-        pub enum $name:ident($field:literal) {
+        pub enum $name:ident($field:literal $(as $schema:literal)?) {
             $( $(#[$variant_meta:meta])* $variant:ident = $word:literal, )+
         }
     ) => {
@@ -64,6 +65,7 @@ macro_rules! text_enum {
         }
 
         $crate::text_enum_in_sql!($name);
+        $( $crate::text_enum_in_openapi!($name, $schema); )?
     };
 }
 
@@ -117,6 +119,35 @@ macro_rules! text_enum_in_sql {
 #[doc(hidden)]
 macro_rules! text_enum_in_sql {
     ($name:ident $(, $as_str:ident)?) => {};
+}
+
+#[cfg(feature = "utoipa")]
+#[macro_export]
+#[doc(hidden)]
+macro_rules! text_enum_in_openapi {
+    ($name:ident, $schema:literal) => {
+        impl $crate::utoipa::PartialSchema for $name {
+            fn schema() -> $crate::utoipa::openapi::RefOr<$crate::utoipa::openapi::Schema> {
+                $crate::utoipa::openapi::ObjectBuilder::new()
+                    .schema_type($crate::utoipa::openapi::Type::String)
+                    .enum_values(Some(Self::WORDS.iter().copied()))
+                    .into()
+            }
+        }
+
+        impl $crate::utoipa::ToSchema for $name {
+            fn name() -> ::std::borrow::Cow<'static, str> {
+                $schema.into()
+            }
+        }
+    };
+}
+
+#[cfg(not(feature = "utoipa"))]
+#[macro_export]
+#[doc(hidden)]
+macro_rules! text_enum_in_openapi {
+    ($name:ident, $schema:literal) => {};
 }
 
 /// `must be a, b or c`.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use domain::{
-    attribution::{Dispute, Failure, Fate, Held, Of, Payment, Refund, Taken, attribute},
+    attribution::{Dispute, Failure, Fate, Held, Payment, Refund, Taken, TakenFrom, attribute},
     payment::{DisputeState, RefundState},
 };
 use proptest::prelude::*;
@@ -13,14 +13,19 @@ fn held() -> impl Strategy<Value = Held> {
 }
 
 fn refund(held: usize) -> impl Strategy<Value = Refund> {
-    let of = prop_oneof![
-        Just(Of::Own),
-        Just(Of::Any),
-        (0..held.max(1)).prop_map(move |place| if held == 0 { Of::Own } else { Of::Held(place) })
+    let from = prop_oneof![
+        Just(TakenFrom::Own),
+        Just(TakenFrom::Anywhere),
+        (0..held.max(1)).prop_map(move |place| if held == 0 {
+            TakenFrom::Own
+        } else {
+            TakenFrom::Held(place)
+        })
     ];
     let failure = prop::sample::select(vec![Failure::Waits, Failure::Kept, Failure::SentAgain]);
-    (of, prop::sample::select(RefundState::ALL.to_vec()), 1..60_i64, failure)
-        .prop_map(|(of, state, amount, failure)| Refund { of, state, amount, failure, held_for: Vec::new() })
+    (from, prop::sample::select(RefundState::ALL.to_vec()), 1..60_i64, failure).prop_map(
+        |(from, state, amount, failure)| Refund { from, state, amount, failure, held_for: Vec::new() },
+    )
 }
 
 fn payment() -> impl Strategy<Value = Payment> {
@@ -35,9 +40,9 @@ fn payment() -> impl Strategy<Value = Payment> {
         let because = prop::collection::vec(0..9_usize, held.len());
         (0..100_i64, Just(held), refunds, prop::collection::vec(dispute(), 0..3), because).prop_map(
             |(applied, held, mut refunds, mut disputes, because)| {
-                refunds.sort_by_key(|it| it.of != Of::Any);
+                refunds.sort_by_key(|it| it.from != TakenFrom::Anywhere);
                 for (place, because) in because.into_iter().enumerate() {
-                    match refunds.get_mut(because).filter(|it| it.of == Of::Any) {
+                    match refunds.get_mut(because).filter(|it| it.from == TakenFrom::Anywhere) {
                         Some(refund) => refund.held_for.push(place),
                         None if because < disputes.len() => disputes[because].held_for.push(place),
                         None => {}
@@ -90,8 +95,8 @@ proptest! {
     fn what_is_here_did_not_go_otherwise(payment in payment()) {
         let says = attribute(&payment);
         for (place, refund) in payment.refunds.iter().enumerate() {
-            let waits = refund.failure != Failure::SentAgain && refund.of == Of::Own;
-            prop_assert!(!(waits && payment.went_otherwise(place) && says.still_here[place] > 0));
+            let waits = refund.failure != Failure::SentAgain && refund.from == TakenFrom::Own;
+            prop_assert!(!(waits && payment.went_back_otherwise(place) && says.still_here[place] > 0));
         }
     }
 

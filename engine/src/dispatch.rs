@@ -11,10 +11,11 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     ChangeId, OrderId, RefundId, Timestamp, exception,
     payment::{DisputeState, PaymentReport},
+    provider_event::Notice,
 };
 use store::{
     Db, changes, disputes,
-    inbox::{self, Pending, What},
+    inbox::{self, Pending},
     orders::{self, Start},
     refunds,
 };
@@ -54,11 +55,12 @@ enum Handed {
 impl Dispatcher {
     pub fn new(db: Db, engine: Arc<Engine>) -> Self {
         let (handed_over, to_note) = mpsc::channel(MAX_UNDER_WAY);
+        #[expect(clippy::disallowed_methods, reason = "one for each process")]
         tokio::spawn(note_handed_over(db.clone(), to_note));
         Self { db, engine, places: Arc::new(Semaphore::new(MAX_UNDER_WAY)), handed_over }
     }
 
-    /// Starts an order's workflow behind the answer's back.
+    /// Starts an order's workflow after the response.
     pub fn start(&self, start: Start) {
         let (engine, handed_over) = (self.engine.clone(), self.handed_over.clone());
         self.spawn(async move |place| match engine.start_order(&start).await {
@@ -73,7 +75,7 @@ impl Dispatcher {
         });
     }
 
-    /// Reports a stored event behind the answer's back.
+    /// Reports a stored event after the response.
     pub fn report(&self, pending: Pending) {
         let (db, engine, handed_over) = (self.db.clone(), self.engine.clone(), self.handed_over.clone());
         self.spawn(async move |place| match hand_over(&db, &engine, &pending).await {
@@ -103,7 +105,7 @@ impl Dispatcher {
         }
     }
 
-    /// Starts the workflow of a refund behind the answer's back. The sweeper starts it if this fails.
+    /// Starts the workflow of a refund after the response. The sweeper starts it if this fails.
     pub fn refund(&self, refund: RefundId, order: Option<OrderId>) {
         let (engine, handed_over) = (self.engine.clone(), self.handed_over.clone());
         self.spawn(async move |place| match engine.start_refund(refund, order).await {
@@ -119,6 +121,7 @@ impl Dispatcher {
 
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(OwnedSemaphorePermit) -> F) {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
+            #[expect(clippy::disallowed_methods, reason = "bounded by `places`")]
             tokio::spawn(task(place).in_current_span());
         }
     }
@@ -169,18 +172,19 @@ async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Error> {
 
 /// Gives an event to whom it is for.
 pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Result<(), store::Error> {
-    match &pending.what {
-        What::Payment(order, report) => hand_over_payment(db, engine, *order, report).await,
-        What::Refund(report) => {
-            if let Some(end) = refunds::report(db, report, Timestamp::now()).await? {
+    match &pending.notice {
+        Notice::Payment { order: Some(order), report } => hand_over_payment(db, engine, *order, report).await,
+        Notice::Payment { order: None, report } => raise_unknown_order(db, None, report).await,
+        Notice::Refund { report, .. } => {
+            if let Some(end) = refunds::record_event(db, report, Timestamp::now()).await? {
                 telemetry::metrics().refunds.with_label_values(&[&report.provider, end.as_str()]).inc();
             }
             let Some(refund) = report.refund else { return Ok(()) };
             // The news is stored; its workflow looks by itself, only later.
             engine.tell_refund(refund).await.map_err(|error| store::Error::Engine(error.to_string()))
         }
-        What::Dispute(report) => {
-            if let Some(state) = disputes::report(db, report, Timestamp::now()).await? {
+        Notice::Dispute(report) => {
+            if let Some(state) = disputes::record_event(db, report, Timestamp::now()).await? {
                 telemetry::metrics()
                     .exceptions
                     .with_label_values(&[exception::Kind::Disputed.as_str()])
@@ -215,15 +219,7 @@ async fn hand_over_payment(
     report: &PaymentReport,
 ) -> Result<(), store::Error> {
     let start = match orders::start_of(db, order).await {
-        Err(store::Error::NotFound) => {
-            orders::raise_unknown_order(db, report, Timestamp::now()).await?;
-            telemetry::metrics()
-                .exceptions
-                .with_label_values(&[exception::Kind::UnknownOrder.as_str()])
-                .inc();
-            tracing::warn!(order_id = %order, payment_id = report.payment_id, "payment for an unknown order");
-            return Ok(());
-        }
+        Err(store::Error::NotFound) => return raise_unknown_order(db, Some(order), report).await,
         start => start?,
     };
     let reported = match engine.report_payment(&start, report).await {
@@ -231,4 +227,16 @@ async fn hand_over_payment(
         reported => reported,
     };
     reported.map_err(|error| store::Error::Engine(error.to_string()))
+}
+
+async fn raise_unknown_order(
+    db: &Db,
+    order: Option<OrderId>,
+    report: &PaymentReport,
+) -> Result<(), store::Error> {
+    orders::raise_unknown_order(db, report, Timestamp::now()).await?;
+    telemetry::metrics().exceptions.with_label_values(&[exception::Kind::UnknownOrder.as_str()]).inc();
+    let order_id = order.map(tracing::field::display);
+    tracing::warn!(order_id, payment_id = report.payment_id, "payment for an unknown order");
+    Ok(())
 }

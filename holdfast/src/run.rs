@@ -33,8 +33,8 @@ pub async fn api() -> anyhow::Result<()> {
         Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
         None => app,
     };
-    tokio::spawn(watch_database(db));
-    tokio::spawn(watch_temporal(engine));
+    run_beside(watch_database(db));
+    run_beside(watch_temporal(engine));
     tracing::info!(address = %listener.local_addr()?, "api started");
     api::serve(app, listener, http.limits, stop.wait()).await;
     Ok(())
@@ -101,21 +101,27 @@ pub async fn worker() -> anyhow::Result<()> {
             .with_context(|| format!("cannot listen on {address} (HOLDFAST_METRICS_LISTEN)"))?;
         let asked = api::Operations::new(db.clone(), engine.clone(), metrics.clone())
             .with_mail(Arc::new(mailer.probe()));
-        tokio::spawn(api::serve_operations(asked, listener));
+        run_beside(api::serve_operations(asked, listener));
     }
     if let Some(address) = config::optional("HOLDFAST_CODEC_LISTEN") {
         let listener = TcpListener::bind(&address)
             .await
             .with_context(|| format!("cannot listen on {address} (HOLDFAST_CODEC_LISTEN)"))?;
         let (engine, ui_url) = (engine.clone(), config::optional("HOLDFAST_TEMPORAL_UI_URL"));
-        tokio::spawn(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
+        run_beside(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
     let tell_of_mail = mailer.tell_whether_reached();
     let worker = worker::Worker::new(db.clone(), engine, mailer, configured.providers, metrics)?
         .within(config::worker_limits()?);
-    tokio::spawn(watch_database(db));
-    tokio::spawn(tell_of_mail);
+    run_beside(watch_database(db));
+    run_beside(tell_of_mail);
     worker.run(stop.wait()).await
+}
+
+/// Starts what goes on beside the service, until the process ends.
+#[expect(clippy::disallowed_methods, reason = "one of each kind for each process")]
+fn run_beside(task: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(task);
 }
 
 /// A service starts without what it stands on, which may come later, and outlives its absence. Once each time

@@ -19,6 +19,7 @@ impl Stop {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let (stop, stopped) = watch::channel(false);
+        #[expect(clippy::disallowed_methods, reason = "one for each process")]
         tokio::spawn(async move {
             let mut signal = async || {
                 tokio::select! {

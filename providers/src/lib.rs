@@ -16,10 +16,12 @@ pub use registry::Providers;
 
 use async_trait::async_trait;
 use domain::{
-    OrderId, PaymentId, RefundId, Timestamp,
+    Invalid, OrderId, PaymentId, RefundId, Timestamp,
     collect::Collects,
     money::{Currency, Money},
-    payment::{DisputeReport, DisputeState, PaymentReport},
+    payment::RefundReport,
+    provider_event::ProviderEvent,
+    statement::Statement,
 };
 use http::HeaderMap;
 use serde_json::Value;
@@ -43,13 +45,18 @@ pub trait Provider: Send + Sync {
     async fn cancel(&self, attempt: &AttemptRef) -> Result<Attempt, Error>;
 
     /// Gives money back. Repeated for the same `refund`, money goes back once.
-    async fn refund(&self, new: &NewRefund) -> Result<Refund, Error>;
+    async fn refund(&self, new: &NewRefund) -> Result<RefundReport, Error>;
 
     /// The truth about a refund.
-    async fn look_up_refund(&self, refund: &RefundRef) -> Result<Refund, Error>;
+    async fn look_up_refund(&self, refund: &RefundRef) -> Result<RefundReport, Error>;
 
     /// Verifies a webhook over its raw body, and reads it. `now` is compared with the time it was signed.
-    fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError>;
+    fn webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<ProviderEvent, WebhookError>;
 
     /// What can be said of a genuine webhook, whether or not [`Self::webhook`] can read all of it.
     fn envelope(&self, headers: &HeaderMap, body: &[u8]) -> Envelope;
@@ -136,66 +143,6 @@ pub struct RefundRef {
     pub provider_refund_id: String,
 }
 
-/// A refund as the provider sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Refund {
-    /// Ours, if we made it.
-    pub refund: Option<RefundId>,
-    pub provider_refund_id: String,
-    pub provider_payment_id: String,
-    pub state: RefundState,
-    /// The provider's own word for the state.
-    pub state_text: String,
-    pub money: Money,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RefundState {
-    /// On its way.
-    Pending,
-    Succeeded,
-    /// The money is still with the provider's merchant.
-    Failed,
-}
-
-impl From<RefundState> for domain::payment::RefundState {
-    fn from(state: RefundState) -> Self {
-        match state {
-            RefundState::Pending => Self::Pending,
-            RefundState::Succeeded => Self::Succeeded,
-            RefundState::Failed => Self::Failed,
-        }
-    }
-}
-
-impl Refund {
-    /// What an event says of it.
-    pub fn report(self, provider: &str, event_id: &str) -> domain::payment::RefundReport {
-        domain::payment::RefundReport {
-            provider: provider.to_owned(),
-            event_id: event_id.to_owned(),
-            refund: self.refund,
-            provider_refund_id: self.provider_refund_id,
-            payment_id: self.provider_payment_id,
-            state: self.state.into(),
-            state_text: self.state_text,
-            money: self.money,
-        }
-    }
-}
-
-/// A genuine webhook.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Event {
-    /// Unique per provider: a repeat has the same.
-    pub id: String,
-    /// The provider's type of event.
-    pub kind: String,
-    /// When it came about, by the provider's clock, if the event says so.
-    pub told_at: Option<Timestamp>,
-    pub notice: Option<Notice>,
-}
-
 /// What stands on an event, as far as it can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Envelope {
@@ -215,92 +162,6 @@ impl Envelope {
         rest(&body, &mut envelope);
         envelope
     }
-}
-
-/// What an event tells us, if it is about money.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Notice {
-    /// `order` is what the provider names, if that is an order's id at all.
-    Payment {
-        order: Option<OrderId>,
-        report: PaymentReport,
-    },
-    Refund {
-        order: Option<OrderId>,
-        refund: Refund,
-    },
-    Dispute(Dispute),
-}
-
-/// A payer wants money back by way of the bank: a dispute as the provider sees it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dispute {
-    pub provider_dispute_id: String,
-    pub provider_payment_id: String,
-    pub state: DisputeState,
-    /// The provider's own word for the state.
-    pub state_text: String,
-    pub money: Money,
-}
-
-impl Dispute {
-    /// What an event says of it.
-    pub fn report(self, provider: &str, event_id: &str) -> DisputeReport {
-        DisputeReport {
-            provider: provider.to_owned(),
-            event_id: event_id.to_owned(),
-            provider_dispute_id: self.provider_dispute_id,
-            payment_id: self.provider_payment_id,
-            state: self.state,
-            state_text: self.state_text,
-            money: self.money,
-        }
-    }
-}
-
-/// A provider's statement of some time.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Statement {
-    pub lines: Vec<StatementLine>,
-    /// Lines that may be about our money. One that nobody can read does not keep us from reading the others.
-    pub unreadable: Vec<Unreadable>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
-    /// The same whenever the line is read.
-    pub reference: String,
-    /// What the provider names, if that can be read.
-    pub order: Option<OrderId>,
-    pub why: String,
-}
-
-/// One line of a provider's statement.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StatementLine {
-    pub kind: StatementLineKind,
-    /// What the provider names, if that is an order's id at all.
-    pub order: Option<OrderId>,
-    pub money: Money,
-    /// What the provider kept of it, in the same minor units, if it says.
-    pub fee: Option<i64>,
-    pub at: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum StatementLineKind {
-    Captured {
-        provider_payment_id: String,
-    },
-    Refunded {
-        refund: Option<RefundId>,
-        provider_refund_id: String,
-        provider_payment_id: String,
-    },
-    /// Money that a dispute took away; the dispute as it is by now.
-    Disputed(Dispute),
-    /// What a dispute that was won gave back.
-    DisputeReversed(Dispute),
 }
 
 /// Why a provider did not do as asked.
@@ -330,4 +191,10 @@ pub enum WebhookError {
     /// Genuine, but not to be understood.
     #[error("{0}")]
     Malformed(String),
+}
+
+impl From<Invalid> for WebhookError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Malformed(invalid.to_string())
+    }
 }

@@ -1,25 +1,28 @@
 //! `sandbox`: the built-in provider of play money, for development and tests. It runs as a service of its
 //! own (crate `sandbox`) and is asked over HTTP, as any other.
 
+mod client;
 mod documents;
 mod event;
-mod http;
 
-use ::http::HeaderMap;
 use async_trait::async_trait;
 use domain::{
     OrderId, Timestamp,
     collect::Collects,
     money::{Currency, Money},
+    payment::RefundReport,
+    provider_event::ProviderEvent,
+    statement::{Statement, StatementLine},
 };
+use http::HeaderMap;
 use serde_json::json;
 
 use crate::{
-    Attempt, AttemptRef, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider, Refund, RefundRef,
-    Statement, StatementLine, WebhookError, standard_webhooks::Secret,
+    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef, WebhookError,
+    standard_webhooks::Secret,
 };
+use client::Client;
 use documents::{Page, Paid, PaymentDocument, RefundDocument};
-use http::{Answered, Http};
 
 pub use documents::Outcome;
 
@@ -31,7 +34,7 @@ const MAX_PAGES: usize = 1000;
 
 /// The client of a running sandbox.
 pub struct Sandbox {
-    http: Http,
+    client: Client,
     secret: Secret,
 }
 
@@ -67,12 +70,12 @@ impl Sandbox {
     /// What is wrong with either of them.
     pub fn new(base_url: &str, secret: &str) -> Result<Self, String> {
         let secret = Secret::parse(secret).map_err(|why| format!("the sandbox's webhook secret {why}"))?;
-        Ok(Self { http: Http::new(base_url)?, secret })
+        Ok(Self { client: Client::new(base_url)?, secret })
     }
 
     /// With the key that the sandbox wants of payers, if it wants one.
     pub fn with_key(self, key: Option<String>) -> Self {
-        Self { http: self.http.with_key(key), ..self }
+        Self { client: self.client.with_key(key), ..self }
     }
 
     /// Pays an order without an attempt: a signed webhook is sent once before this answers.
@@ -84,7 +87,7 @@ impl Sandbox {
             "order_id": pay.order, "amount": pay.money.amount, "currency": pay.money.currency,
             "event_id": pay.event_id, "outcome": pay.outcome, "at": pay.at,
         });
-        self.http.post::<Paid>("/payer/pay", &body).await?.done().map(PaidDirectly::from)
+        self.client.post::<Paid>(&["payer", "pay"], &body).await.map(PaidDirectly::from)
     }
 }
 
@@ -103,44 +106,47 @@ impl Provider for Sandbox {
             "key": new.payment, "order_id": new.order, "amount": new.money.amount,
             "currency": new.money.currency, "expires_at": new.expires_at, "description": new.description,
         });
-        let payment: PaymentDocument = self.http.post("/v1/payments", &body).await?.done()?;
+        let payment: PaymentDocument = self.client.post(&["v1", "payments"], &body).await?;
         let client = json!({"payment_id": payment.id, "pay_url": payment.pay_url});
         Ok(Opened { attempt: payment.into(), client })
     }
 
     async fn look_up(&self, attempt: &AttemptRef) -> Result<Attempt, Error> {
         let path = ["v1", "payments", &attempt.provider_payment_id];
-        Ok(self.http.get::<PaymentDocument>(&path, &[]).await?.done()?.into())
+        Ok(self.client.get::<PaymentDocument>(&path, &[]).await?.into())
     }
 
     async fn cancel(&self, attempt: &AttemptRef) -> Result<Attempt, Error> {
         let path = ["v1", "payments", &attempt.provider_payment_id, "cancel"];
-        match self.http.post_to::<PaymentDocument>(&path, &json!({})).await? {
+        match self.client.post::<PaymentDocument>(&path, &json!({})).await {
             // The money was faster: that is an answer, too.
-            Answered::Refused { code, payment: Some(payment), .. } if code == "already_captured" => {
-                Ok((*payment).into())
-            }
-            other => Ok(other.done()?.into()),
+            Err(Error::Refused { code, .. }) if code == "already_captured" => self.look_up(attempt).await,
+            answer => Ok(answer?.into()),
         }
     }
 
-    async fn refund(&self, new: &NewRefund) -> Result<Refund, Error> {
+    async fn refund(&self, new: &NewRefund) -> Result<RefundReport, Error> {
         let body = json!({
             "key": new.refund, "payment_id": new.attempt.provider_payment_id, "amount": new.money.amount,
             "currency": new.money.currency, "reason": new.reason,
         });
-        Ok(self.http.post::<RefundDocument>("/v1/refunds", &body).await?.done()?.into())
+        Ok(self.client.post::<RefundDocument>(&["v1", "refunds"], &body).await?.into())
     }
 
-    async fn look_up_refund(&self, refund: &RefundRef) -> Result<Refund, Error> {
+    async fn look_up_refund(&self, refund: &RefundRef) -> Result<RefundReport, Error> {
         let path = ["v1", "refunds", &refund.provider_refund_id];
-        Ok(self.http.get::<RefundDocument>(&path, &[]).await?.done()?.into())
+        Ok(self.client.get::<RefundDocument>(&path, &[]).await?.into())
     }
 
-    fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError> {
+    fn webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<ProviderEvent, WebhookError> {
         let verified = self.secret.verify(headers, body, now.as_second());
         let id = verified.map_err(|why| WebhookError::NotGenuine(why.to_owned()))?;
-        event::parse(id, body).map_err(WebhookError::Malformed)
+        event::parse(id, body)
     }
 
     fn envelope(&self, headers: &HeaderMap, body: &[u8]) -> Envelope {
@@ -152,7 +158,7 @@ impl Provider for Sandbox {
         let mut query = range.to_vec();
         let mut movements = Vec::new();
         for _ in 0..MAX_PAGES {
-            let page: Page = self.http.get(&["v1", "movements"], &query).await?.done()?;
+            let page: Page = self.client.get(&["v1", "movements"], &query).await?;
             movements.extend(page.data.into_iter().map(StatementLine::from));
             let Some(next) = page.next else {
                 return Ok(Statement { lines: movements, unreadable: Vec::new() });

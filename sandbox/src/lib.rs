@@ -101,6 +101,7 @@ impl Sandbox {
             faults: Mutex::new(FaultTable::default()),
         });
         resume(&service);
+        #[expect(clippy::disallowed_methods, reason = "one for each sandbox, which ends with it")]
         let server = tokio::spawn(serve(listener, Arc::clone(&service), options.payer_key));
         Ok(Sandbox { service, server, stop: stop.drop_guard() })
     }

@@ -229,7 +229,7 @@ pub fn settle(
 
 /// It travels in a header.
 pub fn event_id(text: &str) -> Answer<String> {
-    domain::payment::event_id(text).map_err(|invalid| Refusal::invalid(invalid.to_string()))
+    domain::provider_event::event_id(text).map_err(|invalid| Refusal::invalid(invalid.to_string()))
 }
 
 fn already_captured(payment: &Payment) -> Refusal {

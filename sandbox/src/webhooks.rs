@@ -25,6 +25,7 @@ impl Service {
             return;
         }
         let (service, id) = (Arc::clone(self), delivery.id);
+        #[expect(clippy::disallowed_methods, reason = "bounded by the deliveries that the book keeps")]
         self.tasks.spawn(async move { service.keep_trying(id).await });
     }
 

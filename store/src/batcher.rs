@@ -87,6 +87,7 @@ async fn serve<H: BatchHandler>(handler: Arc<H>, mut waiting: mpsc::Receiver<Wai
     while waiting.recv_many(&mut batch, limit).await > 0 {
         let members = std::mem::replace(&mut batch, Vec::with_capacity(limit));
         // A task of its own: were it to panic, the next batch is served all the same.
+        #[expect(clippy::disallowed_methods, reason = "bounded by the loop: one batch at a time")]
         let _ = tokio::spawn(serve_batch(handler.clone(), members)).await;
     }
 }
@@ -124,6 +125,7 @@ fn respond<T>(answer: oneshot::Sender<Result<T>>, decided: Result<T>) {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tasks of a test end with it")]
 mod tests {
     use std::sync::{
         Mutex,

@@ -4,7 +4,7 @@
 
 use domain::{
     ChangeId, OrderId, Timestamp,
-    change::{Answer, Kind, Request},
+    change::{Answer, Kind, OrderChange},
 };
 use sqlx::types::Json;
 
@@ -27,7 +27,7 @@ const MAX_WAITING_ROWS: usize = 1000;
 pub struct Change {
     pub id: ChangeId,
     pub order: OrderId,
-    pub request: Request,
+    pub request: OrderChange,
     pub requested_at: Timestamp,
     /// None: it is not decided yet.
     pub answer: Option<Answer>,
@@ -73,7 +73,7 @@ pub enum Submission {
 pub async fn request(
     db: &Db,
     order: OrderId,
-    request: &Request,
+    request: &OrderChange,
     asked: &Idempotency,
     is_keyed: bool,
     at: Timestamp,
@@ -112,7 +112,7 @@ pub async fn request(
 }
 
 /// Whoever shows a code second is to hear that it was used.
-fn may_join(request: &Request) -> bool {
+fn may_join(request: &OrderChange) -> bool {
     request.kind() != Kind::CheckIn
 }
 
@@ -192,8 +192,8 @@ pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) 
                            WHERE order_id = $1 AND kind = $3 AND decided_at IS NULL)",
         order.uuid(),
         ChangeId::new(at, random()).uuid(),
-        Request::EndRefunded.kind().as_str(),
-        Json(Request::EndRefunded) as _,
+        OrderChange::EndRefunded.kind().as_str(),
+        Json(OrderChange::EndRefunded) as _,
         sql(at),
         sql(dispatch_after)
     )

@@ -1,5 +1,5 @@
 //! Disputes: a payer wants money back by way of the bank. Its money is not with us, and cannot be refunded,
-//! until the dispute is won. What follows for the payment's books is in [`crate::refunds`].
+//! until the dispute is won. Whose money it took is said where it is said of refunds, in [`crate::refunds`].
 
 use domain::{
     DisputeId, OrderId, PaymentId, Timestamp,
@@ -10,7 +10,7 @@ use domain::{
 
 use crate::{
     Db, Error, Result, SqlTime, Tx, inbox, order_events, random,
-    refunds::{self, lock_payment, origin, rebalance},
+    refunds::{self, PaymentRef, find_payment, lock_payment, update_attribution},
     retry::retry,
     sql,
 };
@@ -29,16 +29,15 @@ impl Dispute {
     fn is_news(&self, seen: &DisputeReport, told_at: Option<Timestamp>) -> bool {
         let last = self.told_at.as_ref().map(|at| at.to_jiff());
         let outdated = matches!((told_at, last), (Some(now), Some(last)) if now < last);
-        let reopens = self.state != DisputeState::Open && seen.state == DisputeState::Open;
         let same = self.state == seen.state && self.amount == seen.money.amount;
-        !outdated && !reopens && !same
+        !outdated && !same && self.state.may_become(seen.state)
     }
 }
 
 /// Takes up what a provider's event says of a dispute, and settles the event. Gives the dispute's state, if
 /// that is news.
-#[tracing::instrument(name = "sql disputes.report", skip_all, err(level = "debug"))]
-pub async fn report(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Option<DisputeState>> {
+#[tracing::instrument(name = "sql disputes.record_event", skip_all, err(level = "debug"))]
+pub async fn record_event(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Option<DisputeState>> {
     retry(|| async {
         let mut tx = db.begin().await?;
         lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
@@ -49,7 +48,7 @@ pub async fn report(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Op
         if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? {
             return Err(Error::Engine("the disputed money is not settled yet".to_owned()));
         }
-        let news = change(&mut tx, report, event.told_at, at).await?;
+        let news = take_up(&mut tx, report, event.told_at, at).await?;
         inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
         tx.commit().await?;
         Ok(news)
@@ -57,13 +56,13 @@ pub async fn report(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Op
     .await
 }
 
-async fn change(
+async fn take_up(
     tx: &mut Tx,
     report: &DisputeReport,
     told_at: Option<Timestamp>,
     at: Timestamp,
 ) -> Result<Option<DisputeState>> {
-    let origin = origin(tx, &report.provider, &report.payment_id).await?;
+    let payment = find_payment(tx, &report.provider, &report.payment_id).await?;
     let known = sqlx::query_as!(
         Dispute,
         "SELECT provider_dispute_id, amount, currency, state, state_text, told_at
@@ -73,10 +72,10 @@ async fn change(
     )
     .fetch_optional(&mut **tx)
     .await?;
-    let before = known.as_ref().map(|dispute| dispute.state);
     if known.as_ref().is_some_and(|known| !known.is_news(report, told_at)) {
         return Ok(None);
     }
+    let before = known.map(|dispute| dispute.state);
     let dispute = sqlx::query_as!(
         Dispute,
         "INSERT INTO disputes (id, order_id, payment_id, provider, provider_payment_id, provider_dispute_id, amount,
@@ -87,8 +86,8 @@ async fn change(
                  told_at = coalesce(excluded.told_at, disputes.told_at), updated_at = excluded.updated_at
          RETURNING provider_dispute_id, amount, currency, state, state_text, told_at",
         DisputeId::new(at, random()).uuid(),
-        origin.order.map(OrderId::uuid),
-        origin.payment.map(PaymentId::uuid),
+        payment.order.map(OrderId::uuid),
+        payment.payment.map(PaymentId::uuid),
         report.provider,
         report.payment_id,
         report.provider_dispute_id,
@@ -101,20 +100,19 @@ async fn change(
     )
     .fetch_one(&mut **tx)
     .await?;
-    if let Some(order) = origin.order {
-        apply_transition(tx, order, &dispute, before, at).await?;
+    if let Some(order) = payment.order {
+        append_events(tx, order, &dispute, before, at).await?;
     }
-    let whose = origin.whose(&report.provider, &report.payment_id);
-    rebalance(tx, &whose, at).await?;
-    if let (Some(order), DisputeState::Won) = (origin.order, dispute.state) {
-        refunds::give_back_of_cancelled(tx, order, at).await?;
-        refunds::give_back_of_sent(tx, &whose, at).await?;
+    update_attribution(tx, &payment, at).await?;
+    if let (Some(order), DisputeState::Won) = (payment.order, dispute.state) {
+        refunds::refund_cancelled_after_won_dispute(tx, order, at).await?;
+        refunds::refund_exceptions_after_won_dispute(tx, &payment, at).await?;
     }
     Ok((before != Some(report.state)).then_some(report.state))
 }
 
-/// A dispute whose end is told before its beginning began all the same.
-async fn apply_transition(
+/// Tells of what became of a dispute. One whose end is told before its beginning began all the same.
+async fn append_events(
     tx: &mut Tx,
     order: OrderId,
     dispute: &Dispute,
@@ -138,12 +136,10 @@ async fn apply_transition(
 }
 
 /// Gives disputes that were told before their capture to the order whose money it was.
-pub(crate) async fn found_order(
+pub(crate) async fn assign_to_order(
     tx: &mut Tx,
-    provider: &str,
-    provider_payment_id: &str,
+    captured: &PaymentRef<'_>,
     order: OrderId,
-    payment: PaymentId,
     at: Timestamp,
 ) -> Result<()> {
     let disputes = sqlx::query_as!(
@@ -151,15 +147,15 @@ pub(crate) async fn found_order(
         "UPDATE disputes SET order_id = $3, payment_id = $4
          WHERE provider = $1 AND provider_payment_id = $2 AND payment_id IS NULL
          RETURNING provider_dispute_id, amount, currency, state, state_text, told_at",
-        provider,
-        provider_payment_id,
+        captured.provider,
+        captured.provider_payment_id,
         order.uuid(),
-        payment.uuid()
+        captured.payment.map(PaymentId::uuid)
     )
     .fetch_all(&mut **tx)
     .await?;
     for dispute in disputes {
-        apply_transition(tx, order, &dispute, None, at).await?;
+        append_events(tx, order, &dispute, None, at).await?;
     }
     Ok(())
 }

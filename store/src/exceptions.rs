@@ -3,67 +3,69 @@
 mod undelivered;
 mod unreadable;
 
+use std::fmt;
+
 use domain::{
     DisputeId, ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
-    event::{Cause, ExceptionData, OrderEvent, ReceivedMoney},
+    event::{Cause, ExceptionData, OrderEvent},
     exception::{Kind, ResolvedBy, State},
     money::{Currency, Money},
-    payment::{Action, PaymentReport},
+    payment::Action,
 };
 use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Error, Result, SqlTime, Tx, order_events, orders, orders::Applied, random, refunds, refunds::Whose,
-    retry::retry, sql,
+    Db, Error, Result, SqlTime, Tx, order_events, orders, orders::Applied, random, refunds,
+    refunds::PaymentRef, retry::retry, sql,
 };
 
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
 pub(crate) use unreadable::raise_unreadable;
 
 /// Money that an exception is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct About<'a> {
-    /// None: the provider named no order of ours.
-    pub order: Option<OrderId>,
-    /// None for an unknown order.
-    pub payment: Option<PaymentId>,
-    pub provider: &'a str,
-    pub provider_payment_id: &'a str,
+    pub payment: PaymentRef<'a>,
     /// How much of it is in question.
     pub money: Money,
     /// What was captured in all.
     pub captured: i64,
     /// Tells several exceptions of one kind about one payment apart.
     pub part: &'a str,
+    /// What took the money that it tells of, or because of which it holds what it holds.
+    pub subject: Option<Subject>,
 }
 
-impl<'a> About<'a> {
-    pub(crate) fn whose(&self) -> Whose<'a> {
-        let Self { order, payment, provider, provider_payment_id, .. } = *self;
-        Whose { provider, provider_payment_id, payment, order }
-    }
+/// A refund or a dispute: money of a payment that went back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Refund(RefundId),
+    Dispute(DisputeId),
+}
 
-    pub(crate) fn report(
-        order: Option<OrderId>,
-        payment: Option<PaymentId>,
-        report: &'a PaymentReport,
-    ) -> Self {
-        Self {
-            order,
-            payment,
-            provider: &report.provider,
-            provider_payment_id: &report.payment_id,
-            money: report.money,
-            captured: report.money.amount,
-            part: "",
+impl Subject {
+    /// As it is stored: one column for each.
+    pub fn of(refund: Option<RefundId>, dispute: Option<DisputeId>) -> Option<Self> {
+        refund.map(Self::Refund).or(dispute.map(Self::Dispute))
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refund(id) => id.fmt(f),
+            Self::Dispute(id) => id.fmt(f),
         }
     }
 }
 
-/// An exception that was raised just now.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Raised(pub ExceptionId);
+impl<'a> About<'a> {
+    /// All the money of a payment.
+    pub(crate) fn all(payment: PaymentRef<'a>, money: Money) -> Self {
+        Self { payment, money, captured: money.amount, part: "", subject: None }
+    }
+}
 
 /// Raises an exception, and shows it on the order's timeline. None if it was raised before.
 pub(crate) async fn raise(
@@ -71,44 +73,52 @@ pub(crate) async fn raise(
     kind: Kind,
     about: &About<'_>,
     at: Timestamp,
-) -> Result<Option<Raised>> {
+) -> Result<Option<ExceptionId>> {
+    let (refund, dispute) = match about.subject {
+        Some(Subject::Refund(id)) => (Some(id.uuid()), None),
+        Some(Subject::Dispute(id)) => (None, Some(id.uuid())),
+        None => (None, None),
+    };
     let id = ExceptionId::new(at, random());
-    let cause = Cause::Money(ReceivedMoney::new(about.provider, about.provider_payment_id, about.money));
-    let data = ExceptionData { kind, cause };
+    let PaymentRef { provider, provider_payment_id, payment, order } = about.payment;
+    let data = ExceptionData { kind, cause: Cause::Money(about.payment.received(about.money)) };
     let raised = sqlx::query!(
         "INSERT INTO exceptions (id, order_id, kind, source, data, state, raised_at, provider,
-                                 provider_payment_id, payment_id, amount, currency)
-         VALUES ($1, $2, $3, $4, $5, 'open', $6, $7, $8, $9, $10, $11)
+                                 provider_payment_id, payment_id, amount, currency, refund_id, dispute_id)
+         VALUES ($1, $2, $3, $4, $5, 'open', $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT (kind, source) DO NOTHING",
         id.uuid(),
-        about.order.map(OrderId::uuid),
+        order.map(OrderId::uuid),
         kind.as_str(),
         source(about),
         json!(data),
         sql(at),
-        about.provider,
-        about.provider_payment_id,
-        about.payment.map(PaymentId::uuid),
+        provider,
+        provider_payment_id,
+        payment.map(PaymentId::uuid),
         about.money.amount,
-        about.money.currency.code()
+        about.money.currency.code(),
+        refund,
+        dispute
     )
     .execute(&mut **tx)
     .await?;
     if raised.rows_affected() == 0 {
         return Ok(None);
     }
-    if let Some(order) = about.order {
+    if let Some(order) = order {
         let event = OrderEvent::ExceptionRaised { exception_id: id, about: data };
         order_events::append(tx, order, at, &[event]).await?;
     }
-    Ok(Some(Raised(id)))
+    Ok(Some(id))
 }
 
 /// What the exception is about: one provider payment (or a part of it), for one order.
 fn source(about: &About<'_>) -> String {
-    let order = about.order.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+    let PaymentRef { provider, provider_payment_id, order, .. } = about.payment;
+    let order = order.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
     let part = if about.part.is_empty() { String::new() } else { format!("/{}", about.part) };
-    format!("{order}/{}/{}{part}", about.provider, about.provider_payment_id)
+    format!("{order}/{provider}/{provider_payment_id}{part}")
 }
 
 /// The same of money for no order of ours.
@@ -118,21 +128,15 @@ pub(crate) fn source_of_unknown(provider: &str, provider_payment_id: &str) -> St
 
 /// Notes whose money exceptions about refunds and disputes of a payment are about, which was not known when
 /// they were raised. Gives them.
-pub(crate) async fn found_order(
-    tx: &mut Tx,
-    provider: &str,
-    provider_payment_id: &str,
-    order: OrderId,
-    payment: PaymentId,
-) -> Result<Vec<ExceptionId>> {
+pub(crate) async fn assign_to_order(tx: &mut Tx, captured: &PaymentRef<'_>) -> Result<Vec<ExceptionId>> {
     let ids = sqlx::query_scalar!(
         "UPDATE exceptions SET order_id = $3, payment_id = $4
          WHERE provider = $1 AND provider_payment_id = $2 AND payment_id IS NULL
            AND (refund_id IS NOT NULL OR dispute_id IS NOT NULL) RETURNING id",
-        provider,
-        provider_payment_id,
-        order.uuid(),
-        payment.uuid()
+        captured.provider,
+        captured.provider_payment_id,
+        captured.order.map(OrderId::uuid),
+        captured.payment.map(PaymentId::uuid)
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -152,22 +156,6 @@ pub(crate) async fn show_open(tx: &mut Tx, ids: &[ExceptionId], order: OrderId, 
         let event = OrderEvent::ExceptionRaised { exception_id: exception.id, about: exception.data };
         order_events::append(tx, order, at, &[event]).await?;
     }
-    Ok(())
-}
-
-/// Notes the refund that an exception tells of.
-pub(crate) async fn note_refund(tx: &mut Tx, id: ExceptionId, refund: RefundId) -> Result<()> {
-    sqlx::query!("UPDATE exceptions SET refund_id = $2 WHERE id = $1", id.uuid(), refund.uuid())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-/// Notes the dispute that an exception tells of.
-pub(crate) async fn note_dispute(tx: &mut Tx, id: ExceptionId, dispute: DisputeId) -> Result<()> {
-    sqlx::query!("UPDATE exceptions SET dispute_id = $2 WHERE id = $1", id.uuid(), dispute.uuid())
-        .execute(&mut **tx)
-        .await?;
     Ok(())
 }
 
@@ -319,7 +307,7 @@ pub async fn list(
         query.push(" AND id < ").push_bind(before.uuid());
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-    let exceptions = query.build_query_as().fetch_all(db.pool()).await?;
+    let exceptions = query.build_query_as().persistent(false).fetch_all(db.pool()).await?;
     Ok(exceptions)
 }
 
@@ -357,7 +345,7 @@ pub async fn resolve(
             return Err(Error::AlreadyResolved);
         }
         if action == Action::Refund {
-            refunds::of_exception(&mut tx, &exception, note, at).await?;
+            refunds::refund_exception(&mut tx, &exception, note, at).await?;
         }
         if let Some(order) = exception.order_id {
             order_events::append(&mut tx, order, at, &[resolved(id, action, note, None)]).await?;

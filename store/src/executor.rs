@@ -77,6 +77,7 @@ impl Report {
 impl Drop for Report {
     fn drop(&mut self) {
         if let (Some((tx, place)), Ok(runtime)) = (self.tx.take(), tokio::runtime::Handle::try_current()) {
+            #[expect(clippy::disallowed_methods, reason = "bounded by the place that the report has")]
             runtime.spawn(async move {
                 let _ = tx.0.tx.rollback().await; // it only read
                 drop(place);

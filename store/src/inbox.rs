@@ -6,7 +6,8 @@ mod waiting;
 use domain::{
     OrderId, RefundId, SignedDuration, Timestamp,
     money::Money,
-    payment::{DisputeReport, EventOutcome, Outcome, PaymentReport, RefundReport, ReportedOutcome},
+    payment::{DisputeReport, Outcome, PaymentReport, RefundReport},
+    provider_event::{EventOutcome, Notice, ProviderEvent},
 };
 
 pub(crate) use waiting::money_that_waits;
@@ -14,39 +15,11 @@ pub use waiting::waiting_money;
 
 use crate::{Db, Error, Lease, Result, Tx, exceptions, lease::put_off, orders, retry::retry, sql};
 
-/// A verified event.
-#[derive(Debug, Clone)]
-pub struct Event {
-    pub provider: String,
-    pub event_id: String,
-    pub kind: String,
-    pub body: Vec<u8>,
-    /// When the provider says that it came about, if it does.
-    pub told_at: Option<Timestamp>,
-    /// What it says about money, if it does.
-    pub notice: Option<Notice>,
-}
-
-/// What an event says. `order` is what the provider names, if that is an order's id at all.
-#[derive(Debug, Clone)]
-pub enum Notice {
-    Payment { order: Option<OrderId>, report: PaymentReport },
-    Refund { order: Option<OrderId>, report: RefundReport },
-    Dispute(DisputeReport),
-}
-
-/// A stored event that nobody has acted on yet.
+/// What a stored event says that nobody has acted on yet.
 #[derive(Debug, Clone)]
 pub struct Pending {
     pub id: i64,
-    pub what: What,
-}
-
-#[derive(Debug, Clone)]
-pub enum What {
-    Payment(OrderId, PaymentReport),
-    Refund(RefundReport),
-    Dispute(DisputeReport),
+    pub notice: Notice,
 }
 
 /// What became of an event.
@@ -64,27 +37,22 @@ pub enum Stored {
 
 /// Stores an event. Money that names no order of ours becomes an exception at once.
 #[tracing::instrument(name = "sql inbox.store", skip_all, err(level = "debug"))]
-pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
+pub async fn store(db: &Db, event: &ProviderEvent, at: Timestamp) -> Result<Stored> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let Some(id) = insert(&mut tx, event, at).await? else {
             return Ok(Stored::Repeated);
         };
         let stored = match &event.notice {
-            Some(Notice::Payment { order: Some(order), report }) => {
-                Stored::Pending(Pending { id, what: What::Payment(*order, report.clone()) })
+            None => Stored::Kept,
+            Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Failed => {
+                Stored::Kept
             }
-            Some(Notice::Payment { order: None, report }) if report.outcome == Outcome::Succeeded => {
+            Some(Notice::Payment { order: None, report }) => {
                 orders::unknown_order(&mut tx, report, at).await?;
                 Stored::UnknownOrder
             }
-            Some(Notice::Refund { report, .. }) => {
-                Stored::Pending(Pending { id, what: What::Refund(report.clone()) })
-            }
-            Some(Notice::Dispute(report)) => {
-                Stored::Pending(Pending { id, what: What::Dispute(report.clone()) })
-            }
-            _ => Stored::Kept,
+            Some(notice) => Stored::Pending(Pending { id, notice: notice.clone() }),
         };
         tx.commit().await?;
         Ok(stored)
@@ -95,7 +63,7 @@ pub async fn store(db: &Db, event: &Event, at: Timestamp) -> Result<Stored> {
 /// Stores a genuine event that we cannot read, which is an exception: it may have told of money. False if it
 /// is known already.
 #[tracing::instrument(name = "sql inbox.store_unreadable", skip_all, err(level = "debug"))]
-pub async fn store_unreadable(db: &Db, event: &Event, why: &str, at: Timestamp) -> Result<bool> {
+pub async fn store_unreadable(db: &Db, event: &ProviderEvent, why: &str, at: Timestamp) -> Result<bool> {
     retry(|| async {
         let mut tx = db.begin().await?;
         if insert(&mut tx, event, at).await?.is_none() {
@@ -130,21 +98,28 @@ pub(crate) async fn store_own(
     kind: &str,
     at: Timestamp,
 ) -> Result<Pending> {
-    let event = Event {
+    let event = ProviderEvent {
         provider: report.provider.clone(),
         event_id: report.event_id.clone(),
         kind: kind.to_owned(),
         body: Vec::new(),
-        notice: Some(Notice::Payment { order: Some(order), report: report.clone() }),
         told_at: None,
+        notice: Some(Notice::Payment { order: Some(order), report: report.clone() }),
     };
     let id = insert(tx, &event, at).await?.ok_or_else(|| Error::corrupt("an event of our own came twice"))?;
-    Ok(Pending { id, what: What::Payment(order, report) })
+    Ok(Pending { id, notice: Notice::Payment { order: Some(order), report } })
 }
 
-/// None if the event is known already.
-async fn insert(tx: &mut Tx, event: &Event, at: Timestamp) -> Result<Option<i64>> {
-    let columns = Columns::of(event.notice.as_ref());
+/// None if the event is known already. One that asks for nothing is settled as it is stored.
+async fn insert(tx: &mut Tx, event: &ProviderEvent, at: Timestamp) -> Result<Option<i64>> {
+    let notice = event.notice.as_ref();
+    let asks_for_nothing = matches!(notice, None | Some(Notice::Payment { order: None, .. }));
+    let (refund, dispute) = match notice {
+        Some(Notice::Refund { report, .. }) => (Some(report), None),
+        Some(Notice::Dispute(report)) => (None, Some(report)),
+        Some(Notice::Payment { .. }) | None => (None, None),
+    };
+    let state_text = refund.map(|it| &*it.state_text).or_else(|| dispute.map(|it| &*it.state_text));
     let id = sqlx::query_scalar!(
         "INSERT INTO inbox (provider, event_id, type, body, received_at, order_id, payment_id, outcome,
                             amount, currency, settled_at, refund_id, provider_refund_id, state_text,
@@ -156,69 +131,21 @@ async fn insert(tx: &mut Tx, event: &Event, at: Timestamp) -> Result<Option<i64>
         event.kind,
         event.body,
         sql(at),
-        columns.order.map(OrderId::uuid),
-        columns.payment_id,
-        columns.outcome.map(|outcome| EventOutcome::from(outcome).as_str()),
-        columns.money.map(|money| money.amount),
-        columns.money.map(|money| money.currency.code()),
-        columns.asks_for_nothing.then(|| sql(at)),
-        columns.refund.map(RefundId::uuid),
-        columns.provider_refund_id,
-        columns.state_text,
-        columns.provider_dispute_id,
+        notice.and_then(|it| it.order()).map(OrderId::uuid),
+        notice.map(|it| it.payment_id()),
+        notice.map(|it| it.outcome().as_str()),
+        notice.map(|it| it.money().amount),
+        notice.map(|it| it.money().currency.code()),
+        asks_for_nothing.then(|| sql(at)),
+        refund.and_then(|it| it.refund).map(RefundId::uuid),
+        refund.map(|it| &*it.provider_refund_id),
+        state_text,
+        dispute.map(|it| &*it.provider_dispute_id),
         event.told_at.map(sql)
     )
     .fetch_optional(&mut **tx)
     .await?;
     Ok(id)
-}
-
-/// An event's notice, as the table has it.
-#[derive(Default)]
-struct Columns<'a> {
-    order: Option<OrderId>,
-    payment_id: Option<&'a str>,
-    outcome: Option<ReportedOutcome>,
-    money: Option<Money>,
-    asks_for_nothing: bool,
-    refund: Option<RefundId>,
-    provider_refund_id: Option<&'a str>,
-    provider_dispute_id: Option<&'a str>,
-    state_text: Option<&'a str>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(notice: Option<&'a Notice>) -> Self {
-        match notice {
-            None => Self { asks_for_nothing: true, ..Self::default() },
-            Some(Notice::Payment { order, report }) => Self {
-                order: *order,
-                payment_id: Some(&report.payment_id),
-                outcome: Some(ReportedOutcome::Payment(report.outcome)),
-                money: Some(report.money),
-                asks_for_nothing: order.is_none(),
-                ..Self::default()
-            },
-            Some(Notice::Refund { order, report }) => Self {
-                order: *order,
-                payment_id: Some(&report.payment_id),
-                outcome: Some(ReportedOutcome::Refund(report.state)),
-                money: Some(report.money),
-                refund: report.refund,
-                provider_refund_id: Some(&report.provider_refund_id),
-                state_text: Some(&report.state_text),
-                ..Self::default()
-            },
-            Some(Notice::Dispute(report)) => Self {
-                payment_id: Some(&report.payment_id),
-                outcome: Some(ReportedOutcome::Dispute(report.state)),
-                money: Some(report.money),
-                provider_dispute_id: Some(&report.provider_dispute_id),
-                state_text: Some(&report.state_text),
-                ..Self::default()
-            },
-        }
-    }
 }
 
 /// An event that the engine had for this long without settling it was lost there: somebody terminated
@@ -256,24 +183,25 @@ pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
         let money = Money::new(row.amount, row.currency);
         let (provider, event_id, payment_id) = (row.provider, row.event_id, row.payment_id);
         let state_text = row.state_text.unwrap_or_default();
-        let what = match (row.outcome.into(), row.order_id) {
-            (ReportedOutcome::Payment(outcome), Some(order)) => {
-                What::Payment(order, PaymentReport { provider, event_id, payment_id, outcome, money })
-            }
-            (ReportedOutcome::Payment(_), None) => {
-                return Err(Error::corrupt("an event without an order waits for one"));
-            }
-            (ReportedOutcome::Refund(state), _) => What::Refund(RefundReport {
-                provider,
-                event_id,
-                refund: row.refund_id,
-                provider_refund_id: row.provider_refund_id.unwrap_or_default(),
-                payment_id,
-                state,
-                state_text,
-                money,
-            }),
-            (ReportedOutcome::Dispute(state), _) => What::Dispute(DisputeReport {
+        let notice = match row.outcome {
+            EventOutcome::Payment(outcome) => Notice::Payment {
+                order: row.order_id,
+                report: PaymentReport { provider, event_id, payment_id, outcome, money },
+            },
+            EventOutcome::Refund(state) => Notice::Refund {
+                order: row.order_id,
+                report: RefundReport {
+                    provider,
+                    event_id,
+                    refund: row.refund_id,
+                    provider_refund_id: row.provider_refund_id.unwrap_or_default(),
+                    payment_id,
+                    state,
+                    state_text,
+                    money,
+                },
+            },
+            EventOutcome::Dispute(state) => Notice::Dispute(DisputeReport {
                 provider,
                 event_id,
                 provider_dispute_id: row.provider_dispute_id.unwrap_or_default(),
@@ -283,9 +211,9 @@ pub async fn claim_pending(db: &Db, lease: &Lease) -> Result<Vec<Pending>> {
                 money,
             }),
         };
-        Ok(Pending { id: row.id, what })
+        Pending { id: row.id, notice }
     });
-    pending.collect()
+    Ok(pending.collect())
 }
 
 /// Gives leased events back, to be taken again after `until`.
@@ -297,6 +225,8 @@ pub async fn put_off(db: &Db, ids: &[i64], until: Timestamp) -> Result<()> {
 /// What is noted of an event (of a provider, by its id). A report that came by another way has none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Noted {
+    /// When it was stored.
+    pub received_at: Option<Timestamp>,
     pub is_settled: bool,
     /// The provider's own time of what it tells.
     pub told_at: Option<Timestamp>,
@@ -304,25 +234,16 @@ pub(crate) struct Noted {
 
 pub(crate) async fn event(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Noted> {
     let noted = sqlx::query!(
-        "SELECT settled_at, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
+        "SELECT received_at, settled_at, told_at FROM inbox WHERE provider = $1 AND event_id = $2",
         provider,
         event_id
     )
     .map(|event| Noted {
+        received_at: Some(event.received_at.to_jiff()),
         is_settled: event.settled_at.is_some(),
         told_at: event.told_at.map(|at| at.to_jiff()),
     });
     Ok(noted.fetch_optional(&mut **tx).await?.unwrap_or_default())
-}
-
-/// When an event was stored. One that came by another way has no row.
-pub(crate) async fn received_at(tx: &mut Tx, provider: &str, event_id: &str) -> Result<Option<Timestamp>> {
-    let received_at = sqlx::query_scalar!(
-        "SELECT received_at FROM inbox WHERE provider = $1 AND event_id = $2",
-        provider,
-        event_id
-    );
-    Ok(received_at.fetch_optional(&mut **tx).await?.map(|at| at.to_jiff()))
 }
 
 /// Whether a capture was reported that nobody has settled yet.

@@ -52,5 +52,5 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Movement>>
         query.push(" AND id < ").push_bind(after);
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-    Ok(query.build_query_as().fetch_all(db.pool()).await?)
+    Ok(query.build_query_as().persistent(false).fetch_all(db.pool()).await?)
 }

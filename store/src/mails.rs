@@ -50,9 +50,11 @@ pub async fn claim(
         .await?;
         let mut tx = db.begin().await?;
         let found = sqlx::query!(
-            "SELECT sent_at, rejected_at FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE SKIP LOCKED",
+            "SELECT sent_at, rejected_at, set_config('idle_in_transaction_session_timeout', $3, true) FROM mails
+             WHERE order_id = $1 AND kind = $2 FOR UPDATE SKIP LOCKED",
             order.uuid(),
-            kind.name()
+            kind.name(),
+            format!("{}s", (within + SPARE).as_secs())
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -66,10 +68,6 @@ pub async fn claim(
         if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
             return Ok(Err(Unneeded::Moot));
         }
-        let seconds = format!("{}s", (within + SPARE).as_secs());
-        sqlx::query!("SELECT set_config('idle_in_transaction_session_timeout', $1, true)", seconds)
-            .fetch_one(&mut *tx)
-            .await?;
         Ok(Ok(Slot { tx, order, kind }))
     })
     .await

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, migrate::Migrator};
 
-use crate::{Db, Error, Result, pool::Pooler};
+use crate::{
+    Db, Error, Result,
+    pool::{Pooler, ways_to_walk},
+};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
@@ -67,8 +70,9 @@ impl Db {
 
     async fn migrate_one_by_one(&self) -> Result<()> {
         let mut connection = self.pool.acquire().await?.detach();
-        for timeout in TIMEOUTS {
-            connection.execute(AssertSqlSafe(format!("SET {timeout}"))).await?;
+        let ways = ways_to_walk("on").map(|(name, value)| format!("{name} = {value}"));
+        for setting in TIMEOUTS.map(str::to_owned).into_iter().chain(ways) {
+            connection.execute(AssertSqlSafe(format!("SET {setting}"))).await?;
         }
         let migrated = migrator().run(&mut connection).await;
         connection.close().await?;

@@ -20,116 +20,71 @@ struct Columns {
     times: Vec<SqlTime>,
     types: Vec<EventType>,
     data: Vec<Value>,
+    /// What the outbox gets of each, if it gets anything.
+    outbox_data: Vec<Option<Value>>,
 }
 
 impl Columns {
-    fn push(&mut self, order: OrderId, at: Timestamp, of: EventType, data: Value) {
-        self.orders.push(order.uuid());
-        self.times.push(sql(at));
-        self.types.push(of);
-        self.data.push(data);
+    fn of<'a>(events: impl Iterator<Item = (OrderId, Timestamp, &'a OrderEvent)>) -> Self {
+        let mut columns = Self::default();
+        for (order, at, event) in events {
+            columns.orders.push(order.uuid());
+            columns.times.push(sql(at));
+            columns.types.push(event.event_type());
+            columns.data.push(event.data());
+            columns.outbox_data.push(event.outbox_data());
+        }
+        columns
     }
 }
 
-/// The rows of the timeline, and those of the outbox.
-fn rows<'a>(events: impl Iterator<Item = (OrderId, Timestamp, &'a OrderEvent)>) -> (Columns, Columns) {
-    let (mut timeline, mut outbox) = (Columns::default(), Columns::default());
-    for (order, at, event) in events {
-        timeline.push(order, at, event.event_type(), event.data());
-        if let Some(data) = event.outbox_data() {
-            outbox.push(order, at, event.event_type(), data);
-        }
-    }
-    (timeline, outbox)
+/// Writes events in their order. `$at` is their time on the timeline; the outbox has it as it was given.
+macro_rules! write {
+    ($tx:ident, $at:literal, $events:expr) => {{
+        let events = Columns::of($events);
+        let written = sqlx::query!(
+            "WITH event AS (
+                 SELECT order_id, at, type, data, outbox_data, position
+                 FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[], $5::jsonb[])
+                      WITH ORDINALITY AS e (order_id, at, type, data, outbox_data, position)
+             ), published AS (
+                 INSERT INTO outbox (order_id, at, type, data)
+                 SELECT order_id, at, type, outbox_data FROM event WHERE outbox_data IS NOT NULL
+                 ORDER BY position
+             )
+             INSERT INTO timeline (order_id, at, type, data)
+             SELECT order_id, "
+                + $at
+                + ", type, data FROM event ORDER BY position",
+            &events.orders,
+            events.times as _,
+            events.types as _,
+            &events.data,
+            &events.outbox_data as _
+        );
+        written.execute(&mut **$tx).await?;
+        Ok(())
+    }};
 }
 
 /// Clocks of several machines meet on a timeline, so an event is never dated there before the one it follows.
 /// Locks the order, if that has not been done.
 pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &[OrderEvent]) -> Result<()> {
-    let (timeline, outbox) = rows(events.iter().map(|event| (order, at, event)));
     // The entries get their numbers behind the sort, which is behind the lock.
-    sqlx::query!(
-        "INSERT INTO timeline (order_id, at, type, data)
-         SELECT $1, (SELECT timeline_at($1, $2)), type, data
-         FROM unnest($3::text[], $4::jsonb[]) WITH ORDINALITY AS e (type, data, position)
-         ORDER BY position",
-        order.uuid(),
-        sql(at),
-        timeline.types as _,
-        &timeline.data
-    )
-    .execute(&mut **tx)
-    .await?;
-    publish(tx, outbox).await
+    write!(tx, "(SELECT timeline_at($1[1], $2[1]))", events.iter().map(|event| (order, at, event)))
 }
 
 /// The same for many orders. A statement sees what was committed before it began, and one that waits for a
 /// lock sees no more: so the lock must be had before this one. Who holds a [`Locked`] has it.
 pub(crate) async fn append_all(tx: &mut Tx, events: &[New<&Locked>]) -> Result<()> {
-    let (timeline, outbox) = rows(events.iter().map(|(order, at, event)| (order.id, *at, event)));
-    sqlx::query!(
-        "INSERT INTO timeline (order_id, at, type, data)
-         SELECT order_id, greatest(at, (SELECT t.at FROM timeline t WHERE t.order_id = e.order_id
-                                        ORDER BY t.id DESC LIMIT 1)), type, data
-         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
-              WITH ORDINALITY AS e (order_id, at, type, data, position)
-         ORDER BY position",
-        &timeline.orders,
-        timeline.times as _,
-        timeline.types as _,
-        &timeline.data
+    write!(
+        tx,
+        "greatest(at, (SELECT t.at FROM timeline t WHERE t.order_id = event.order_id ORDER BY t.id DESC LIMIT 1))",
+        events.iter().map(|(order, at, event)| (order.id, *at, event))
     )
-    .execute(&mut **tx)
-    .await?;
-    publish(tx, outbox).await
 }
 
-/// The first events of new orders, in one statement: nobody else writes of them yet.
+/// The first events of new orders.
 pub(crate) async fn begin(tx: &mut Tx, events: &[New<OrderId>]) -> Result<()> {
-    let (timeline, outbox) = rows(events.iter().map(|(order, at, event)| (*order, *at, event)));
-    sqlx::query!(
-        "WITH published AS (
-             INSERT INTO outbox (order_id, at, type, data)
-             SELECT order_id, at, type, data
-             FROM unnest($5::uuid[], $6::timestamptz[], $7::text[], $8::jsonb[])
-                  WITH ORDINALITY AS e (order_id, at, type, data, position)
-             ORDER BY position
-         )
-         INSERT INTO timeline (order_id, at, type, data)
-         SELECT order_id, at, type, data
-         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
-              WITH ORDINALITY AS e (order_id, at, type, data, position)
-         ORDER BY position",
-        &timeline.orders,
-        timeline.times as _,
-        timeline.types as _,
-        &timeline.data,
-        &outbox.orders,
-        outbox.times as _,
-        outbox.types as _,
-        &outbox.data
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-async fn publish(tx: &mut Tx, events: Columns) -> Result<()> {
-    if events.orders.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "INSERT INTO outbox (order_id, at, type, data)
-         SELECT order_id, at, type, data
-         FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[])
-              WITH ORDINALITY AS e (order_id, at, type, data, position)
-         ORDER BY position",
-        &events.orders,
-        events.times as _,
-        events.types as _,
-        &events.data
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    write!(tx, "at", events.iter().map(|(order, at, event)| (*order, *at, event)))
 }

@@ -11,7 +11,13 @@ use domain::{
 };
 use serde_json::Value;
 
-use crate::{Db, Error, Result, Tx, orders, random, retry::retry, sql};
+use crate::{
+    Db, Error, Result, Tx,
+    orders::{self, Capture},
+    random,
+    retry::retry,
+    sql,
+};
 
 #[derive(Debug, Clone)]
 pub struct Payment {
@@ -62,19 +68,15 @@ macro_rules! payments {
     };
 }
 
-/// What a provider reported of an order's money.
-pub(crate) struct Reported<'a> {
-    pub order: OrderId,
-    pub report: &'a PaymentReport,
-    /// What of it pays the order, as far as that is known.
-    pub applied: i64,
-    pub at: Timestamp,
-}
-
-/// Records what providers reported, each of another order. Only success is news about an attempt that we
-/// know. Gives the payments of which something new was learnt.
-pub(crate) async fn record(tx: &mut Tx, reported: &[Reported<'_>]) -> Result<BTreeMap<OrderId, PaymentId>> {
-    let column = |of: fn(&PaymentReport) -> &str| reported.iter().map(|it| of(it.report)).collect::<Vec<_>>();
+/// Records what providers reported, each of another order, and what of it pays the order, as far as that is
+/// known. Only success is news about an attempt that we know. Gives the payments of which something new was
+/// learnt.
+pub(crate) async fn record(
+    tx: &mut Tx,
+    captures: &[(&Capture<'_>, i64)],
+) -> Result<BTreeMap<OrderId, PaymentId>> {
+    let column =
+        |of: fn(&PaymentReport) -> &str| captures.iter().map(|(it, _)| of(it.report)).collect::<Vec<_>>();
     let recorded = sqlx::query!(
         "INSERT INTO payments (id, order_id, provider, provider_payment_id, state, state_text, amount,
                                currency, applied, created_at, updated_at, captured_at)
@@ -89,15 +91,15 @@ pub(crate) async fn record(tx: &mut Tx, reported: &[Reported<'_>]) -> Result<BTr
                  captured_at = excluded.captured_at, updated_at = excluded.updated_at, client = NULL
              WHERE payments.state <> 'succeeded' AND excluded.state = 'succeeded'
          RETURNING order_id, id",
-        &reported.iter().map(|it| PaymentId::new(it.at, random()).uuid()).collect::<Vec<_>>(),
-        &reported.iter().map(|it| it.order.uuid()).collect::<Vec<_>>(),
+        &captures.iter().map(|(it, _)| PaymentId::new(it.at, random()).uuid()).collect::<Vec<_>>(),
+        &captures.iter().map(|(it, _)| it.order.id.uuid()).collect::<Vec<_>>(),
         column(|report| &report.provider) as _,
         column(|report| &report.payment_id) as _,
         column(|report| report.outcome.as_str()) as _,
-        &reported.iter().map(|it| it.report.money.amount).collect::<Vec<_>>(),
+        &captures.iter().map(|(it, _)| it.report.money.amount).collect::<Vec<_>>(),
         column(|report| report.money.currency.code()) as _,
-        &reported.iter().map(|it| it.applied).collect::<Vec<_>>(),
-        reported.iter().map(|it| sql(it.at)).collect::<Vec<_>>() as _
+        &captures.iter().map(|(_, applied)| *applied).collect::<Vec<_>>(),
+        captures.iter().map(|(it, _)| sql(it.at)).collect::<Vec<_>>() as _
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -316,6 +318,16 @@ pub async fn unfinished(db: &Db, order: OrderId) -> Result<Vec<Payment>> {
         order.uuid()
     );
     Ok(unfinished.fetch_all(db.pool()).await?)
+}
+
+/// What a payment of ours captured.
+pub(crate) async fn captured(tx: &mut Tx, id: PaymentId) -> Result<Money> {
+    let captured = sqlx::query!(
+        "SELECT amount, currency FROM payments WHERE id = $1 AND state = 'succeeded'",
+        id.uuid()
+    )
+    .map(|payment| Money::new(payment.amount, payment.currency));
+    captured.fetch_optional(&mut **tx).await?.ok_or(Error::NotFound)
 }
 
 /// Whether this very payment pays the order.

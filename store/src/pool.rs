@@ -1,6 +1,7 @@
 //! The connection pools: limits, timeouts, and what a session is set to (docs/adr/0031).
 
 use std::{
+    ops::RangeInclusive,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -31,8 +32,8 @@ const CONNECTIONS_APART: u32 = 1;
 /// Reports have one connection in so many, and wait so long for one of these.
 const CONNECTIONS_PER_REPORT: u32 = 4;
 const REPORT_PATIENCE: Duration = Duration::from_secs(5);
-/// So old may the plans of a group's statements be.
-const PLANS_LAST: Duration = Duration::from_secs(1);
+/// So old may the plans of a batcher's statements get.
+const PLANS_LAST: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(10);
 
 /// What stands between us and PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,25 +72,25 @@ impl Db {
             // forget.
             Pooler::Transaction => options.extra_float_digits(None).statement_cache_capacity(0),
         };
-        // The statements of requests are planned for the tables as they are now, each time.
-        let each_time = planned(&options, pooler, "force_custom_plan");
+        let by_key = planned_by_key(&options, pooler, "auto");
         let reports = (max_connections / CONNECTIONS_PER_REPORT).max(1);
         Ok(Self {
-            pool: pool(max_connections).connect_lazy_with(each_time.clone()),
-            probe: pool(CONNECTIONS_APART).connect_lazy_with(each_time),
+            pool: pool(max_connections).connect_lazy_with(by_key),
+            probe: pool(CONNECTIONS_APART).connect_lazy_with(options),
             reports: Arc::new(Semaphore::new(reports as usize)),
             pooler,
         })
     }
 
     /// The same database by a connection of its own, for a thread of its own: a connection lives with the
-    /// thread that opened it. Its statements are few, and are asked thousands of times a second: they keep
-    /// their plans for a while.
+    /// thread that opened it. Its statements are few, and are asked thousands of times a second: each is
+    /// planned once for any parameters, and again when its plan is old.
     pub(crate) fn apart(&self) -> Self {
         let options = self.pool.connect_options().as_ref().clone();
-        let (pooler, planned_at) = (self.pooler, Arc::new(Mutex::new(Instant::now())));
+        let (pooler, plans) = (self.pooler, Arc::new(Mutex::new(Plans::new())));
         let pool = pool(CONNECTIONS_APART).before_acquire(move |connection, _| {
-            let are_old = pooler == Pooler::Session && plans_are_old(&planned_at);
+            let are_old = pooler == Pooler::Session
+                && plans.lock().unwrap_or_else(PoisonError::into_inner).begin_anew_if_old();
             Box::pin(async move {
                 if are_old {
                     connection.execute("DISCARD PLANS").await?;
@@ -97,7 +98,7 @@ impl Db {
                 Ok(true)
             })
         });
-        let pool = pool.connect_lazy_with(planned(&options, pooler, "auto"));
+        let pool = pool.connect_lazy_with(planned_by_key(&options, pooler, "force_generic_plan"));
         Self { pool, ..self.clone() }
     }
 
@@ -120,18 +121,32 @@ impl Db {
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx> {
-        let begin = match self.pooler {
+        self.begin_with(self.begin_statement()).await
+    }
+
+    /// A transaction whose statements are planned each time, for what they are asked.
+    pub(crate) async fn begin_search(&self) -> Result<Tx> {
+        let begin = self.begin_statement();
+        self.begin_with(format!("{begin}; SET LOCAL plan_cache_mode = 'force_custom_plan'")).await
+    }
+
+    fn begin_statement(&self) -> String {
+        match self.pooler {
             Pooler::Session => "BEGIN".to_owned(),
-            Pooler::Transaction => begin_alone(),
-        };
-        self.begin_with(begin).await
+            Pooler::Transaction => {
+                format!("BEGIN ISOLATION LEVEL {ISOLATION}{}", set_local(settings()))
+            }
+        }
     }
 
     /// By a task of its own: whoever gives up while a transaction begins would leave one behind that nobody
     /// knows of, in a connection that the next one gets.
     async fn begin_with(&self, begin: String) -> Result<Tx> {
         let pool = self.pool.clone();
-        #[expect(clippy::disallowed_methods, reason = "the one place where a transaction begins")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place where a transaction begins, bounded by the pool"
+        )]
         let begun = tokio::spawn(async move { pool.begin_with(AssertSqlSafe(begin)).await });
         // A task that nobody aborts ends without its result only with the whole runtime.
         let tx = begun.await.map_err(|_| sqlx::Error::WorkerCrashed)??;
@@ -157,8 +172,9 @@ impl Db {
         let place = tokio::time::timeout(REPORT_PATIENCE, place).await.map_err(|_| Error::ReportsBusy)?;
         let place = place.expect("nobody closes the semaphore");
         let begin = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{}; SET LOCAL statement_timeout = '{timeout}'",
-            set_local()
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{}{}; SET LOCAL statement_timeout = '{timeout}'",
+            set_local(settings()),
+            set_local(ways_to_walk("on"))
         );
         Ok(Report::new(self.begin_with(begin).await?, place))
     }
@@ -183,29 +199,50 @@ fn settings() -> [(&'static str, &'static str); 4] {
     ]
 }
 
-/// The beginning of a transaction in a session that may be anybody's.
-fn begin_alone() -> String {
-    format!("BEGIN ISOLATION LEVEL {ISOLATION}{}", set_local())
+fn set_local<const N: usize>(settings: [(&str, &str); N]) -> String {
+    settings.map(|(name, value)| format!("; SET LOCAL {name} = '{value}'")).concat()
 }
 
-fn set_local() -> String {
-    settings().map(|(name, value)| format!("; SET LOCAL {name} = '{value}'")).concat()
+/// What leads through all rows of a table, which looks cheap as long as there are few.
+pub(crate) const fn ways_to_walk(value: &str) -> [(&'static str, &str); 4] {
+    [
+        ("enable_seqscan", value),
+        ("enable_hashjoin", value),
+        ("enable_mergejoin", value),
+        ("enable_material", value),
+    ]
 }
 
-/// Unnamed statements, as a pooler wants them, are planned each time anyway.
-fn planned(options: &PgConnectOptions, pooler: Pooler, mode: &str) -> PgConnectOptions {
+/// Sessions whose statements find their rows by keys, whatever the statistics say: so a plan can be kept,
+/// though it was made while the tables were small. Unnamed statements, as a pooler wants them, are planned
+/// each time anyway.
+fn planned_by_key(options: &PgConnectOptions, pooler: Pooler, mode: &str) -> PgConnectOptions {
     match pooler {
-        Pooler::Session => options.clone().options([("plan_cache_mode", mode)]),
+        Pooler::Session => options.clone().options(ways_to_walk("off")).options([("plan_cache_mode", mode)]),
         Pooler::Transaction => options.clone(),
     }
 }
 
-/// Whether so much time has gone by that the plans are to be made anew; then it begins again.
-fn plans_are_old(planned_at: &Mutex<Instant>) -> bool {
-    let mut planned_at = planned_at.lock().unwrap_or_else(PoisonError::into_inner);
-    let are_old = planned_at.elapsed() >= PLANS_LAST;
-    if are_old {
-        *planned_at = Instant::now();
+/// How old the plans of a connection are.
+struct Plans {
+    opened: Instant,
+    made: Instant,
+}
+
+impl Plans {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { opened: now, made: now }
     }
-    are_old
+
+    /// Whether they are to be made anew, from now on. They last as long as the connection was old when they
+    /// were made: what has grown evenly since has at most doubled.
+    fn begin_anew_if_old(&mut self) -> bool {
+        let age = self.made.duration_since(self.opened);
+        let are_old = self.made.elapsed() >= age.clamp(*PLANS_LAST.start(), *PLANS_LAST.end());
+        if are_old {
+            self.made = Instant::now();
+        }
+        are_old
+    }
 }

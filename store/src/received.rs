@@ -1,33 +1,11 @@
 //! Money that came, whatever became of it.
 
 use domain::{
-    OrderId, PaymentId,
+    OrderId,
     money::{Currency, MAX_AMOUNT, Money},
 };
 
-use crate::{Db, Error, Result, Tx};
-
-/// A payment that was captured.
-pub(crate) struct Captured {
-    pub id: PaymentId,
-    pub provider: String,
-    pub provider_payment_id: String,
-    pub money: Money,
-}
-
-pub(crate) async fn captured(tx: &mut Tx, id: PaymentId) -> Result<Captured> {
-    let payment = sqlx::query!(
-        r#"SELECT provider, provider_payment_id AS "provider_payment_id!", amount,
-                  currency AS "currency: Currency"
-           FROM payments WHERE id = $1 AND state = 'succeeded'"#,
-        id.uuid()
-    )
-    .fetch_optional(&mut **tx)
-    .await?
-    .ok_or(Error::NotFound)?;
-    let money = Money::new(payment.amount, payment.currency);
-    Ok(Captured { id, provider: payment.provider, provider_payment_id: payment.provider_payment_id, money })
-}
+use crate::{Db, Result};
 
 /// What came for an order in one currency before it ended, and whether all of it goes back.
 #[derive(Debug, Clone, Copy)]

@@ -1,16 +1,12 @@
 //! What comes back of an order: claimed when its refund is asked for, back on the shelf when the money is
 //! back, and free again if the refund fails for good. The order is locked by whoever calls.
 
-use std::collections::HashMap;
-
 use domain::{
     OrderId, RefundId, Timestamp,
     event::{EventLine, OrderEvent},
     order::Status,
-    returns::{Back, Gone, Refusal, Sold, UnitState, Units, runs},
+    returns::{Refusal, Sold, UnitState, Units, runs},
 };
-use sqlx::PgExecutor;
-use uuid::Uuid;
 
 use crate::{
     Error, Result, Tx, check_ins, order_events,
@@ -19,45 +15,13 @@ use crate::{
     stock,
 };
 
-/// What of these orders came back, or will.
-pub(crate) async fn gone<'e>(from: impl PgExecutor<'e>, orders: &[Uuid]) -> Result<HashMap<Uuid, Gone>> {
-    let units = sqlx::query!(
-        r#"SELECT h.order_id AS "order: Uuid", h.sku, h.returned,
-                  coalesce(l.claimed, 0) AS "claimed!"
-           FROM holds h LEFT JOIN (
-               SELECT order_id, sku, sum(quantity)::bigint AS claimed FROM refund_lines
-               WHERE order_id = ANY($1) AND state = 'claimed' GROUP BY order_id, sku
-           ) AS l USING (order_id, sku)
-           WHERE h.order_id = ANY($1) AND (h.returned > 0 OR l.claimed > 0)"#,
-        orders
-    )
-    .fetch_all(from)
-    .await?;
-    let mut gone: HashMap<Uuid, Gone> = HashMap::new();
-    for unit in units {
-        let back = Back { returned: unit.returned, claimed: unit.claimed };
-        gone.entry(unit.order).or_default().insert(unit.sku, back);
-    }
-    Ok(gone)
-}
-
 /// What was sold with an order, and what of it is gone.
 pub(crate) async fn sold(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<Sold> {
-    let id = order.uuid();
-    let lines = orders::lines_of(&mut **tx, &[id]).await?.remove(&id).unwrap_or_default();
-    let gone = gone(&mut **tx, &[id]).await?.remove(&id).unwrap_or_default();
-    let since = sqlx::query_scalar!(
-        "SELECT closed_at FROM orders WHERE id = $1 AND status = $2 AND close_reason = $3",
-        id,
-        Status::Completed.as_str(),
-        USED
-    )
-    .fetch_optional(&mut **tx)
-    .await?
-    .flatten();
+    let order = orders::read(&mut **tx, order).await?;
+    let is_in_use = order.status == Status::Completed && order.close_reason.as_deref() == Some(USED);
     // The guests came at the time of their order's workflow, which may be ahead of ours.
-    let in_use = since.map(|since| since.to_jiff().max(at));
-    Ok(Sold { lines, gone, in_use })
+    let in_use = order.closed_at.filter(|_| is_in_use).map(|since| since.max(at));
+    Ok(Sold { lines: order.lines, gone: order.gone, in_use })
 }
 
 /// What a refund is to bring back, and what was paid for it.

@@ -1,52 +1,33 @@
-//! The providers' statements, as far as they were read, matched with ours.
+//! The providers' statements, as far as they were read, matched with what we have.
 
 use domain::{
     OrderId, PaymentId, Timestamp,
     exception::Kind,
     money::{Currency, MAX_AMOUNT, Money},
     payment::DisputeState,
-    statement::LineKind,
+    statement::StatementLine,
 };
 
 use crate::{
     Db, Result,
     exceptions::{self, About},
+    refunds::PaymentRef,
     retry::retry,
     sql,
 };
 
-/// One line of a provider's statement.
-#[derive(Debug, Clone)]
-pub struct Line {
-    pub provider: String,
-    pub kind: LineKind,
-    /// The provider's id of the payment or the refund.
-    pub reference: String,
-    /// The provider's id of the payment.
-    pub payment: String,
-    pub order: Option<OrderId>,
-    /// Minor units.
-    pub amount: i64,
-    pub currency: Currency,
-    pub fee: Option<i64>,
-    pub at: Timestamp,
-    /// Of a dispute, as the provider has it by now.
-    pub state: Option<DisputeState>,
-}
-
-/// What our books say to a line of a provider's.
+/// What we have of that of which a statement's line tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Match {
     /// The same: the payment (or refund) is known, with that amount.
-    Matched,
+    Same,
     /// Nothing yet.
     Missing,
     /// The payment (or refund) is known, with another amount or another end.
-    Contradicted,
+    Different,
 }
 
-/// A statement with whether our books say the same as the line `m`, from what stands in it before that and
-/// after.
+/// A query with whether we have the same as the line `m`, from what stands in it before that and after.
 macro_rules! matched {
     ($query:ident!($($record:ident,)? $before:literal, $after:literal $(, $argument:expr)* $(,)?)) => {
         sqlx::$query!($($record,)? $before + "(CASE m.kind WHEN 'captured' THEN
@@ -67,9 +48,9 @@ macro_rules! matched {
     };
 }
 
-/// Writes a line down, and compares it with our books.
-pub async fn book(db: &Db, line: &Line) -> Result<Verdict> {
-    let line = matched!(query!(
+/// Stores a line of a provider's statement, and compares it with what we have.
+pub async fn record_line(db: &Db, provider: &str, line: &StatementLine) -> Result<Match> {
+    let stored = matched!(query!(
         "WITH m AS (SELECT $1::text AS provider, $2::text AS kind, $3::text AS reference, $4::text AS payment,
                            $6::bigint AS amount, $7::char(3) AS currency, $10::text AS state)
          INSERT INTO provider_movements AS line (provider, kind, reference, payment, order_id, amount, currency,
@@ -87,30 +68,30 @@ pub async fn book(db: &Db, line: &Line) -> Result<Verdict> {
                                     AND r.state IN ('succeeded', 'failed'))
                    -- What a dispute is by now is taken up anew whenever it changes.
                    ELSE false END AS "known!""#,
-        line.provider,
+        provider,
         line.kind.as_str(),
-        line.reference,
-        line.payment,
+        line.reference(),
+        line.provider_payment_id,
         line.order.map(OrderId::uuid),
-        line.amount,
-        line.currency.code(),
+        line.money.amount,
+        line.money.currency.code(),
         line.fee,
         sql(line.at),
-        line.state.map(DisputeState::as_str)
+        line.kind.dispute_state().map(DisputeState::as_str)
     ))
     .fetch_one(db.pool())
     .await?;
-    Ok(match (line.matched, line.known) {
-        (true, _) => Verdict::Matched,
-        (false, true) => Verdict::Contradicted,
-        (false, false) => Verdict::Missing,
+    Ok(match (stored.matched, stored.known) {
+        (true, _) => Match::Same,
+        (false, true) => Match::Different,
+        (false, false) => Match::Missing,
     })
 }
 
-/// Raises an exception for each capture between `from` and `until` that our books have and the provider's
-/// lines have not. The money itself, if there is any, is what its order makes of it: the exception is about
+/// Raises an exception for each capture between `from` and `until` that we have and the provider's statement
+/// has not. The money itself, if there is any, is what its order makes of it: the exception is about
 /// none. Gives how many are new.
-pub async fn raise_missing(
+pub async fn raise_captures_not_in_statement(
     db: &Db,
     provider: &str,
     from: Timestamp,
@@ -137,15 +118,13 @@ pub async fn raise_missing(
         .await?;
         let mut raised = 0;
         for payment in missing {
-            let about = About {
-                order: Some(payment.order),
-                payment: Some(payment.id),
+            let payment_ref = PaymentRef {
                 provider,
                 provider_payment_id: &payment.provider_payment_id,
-                money: Money::new(0, payment.currency),
-                captured: 0,
-                part: "",
+                payment: Some(payment.id),
+                order: Some(payment.order),
             };
+            let about = About::all(payment_ref, Money::new(0, payment.currency));
             raised += u64::from(exceptions::raise(&mut tx, Kind::NotInBooks, &about, at).await?.is_some());
         }
         tx.commit().await?;
@@ -162,7 +141,7 @@ pub async fn read_until(db: &Db, provider: &str) -> Result<Option<Timestamp>> {
     Ok(until.map(|t| t.to_jiff()))
 }
 
-pub async fn note_read(db: &Db, provider: &str, until: Timestamp) -> Result<()> {
+pub async fn note_read_until(db: &Db, provider: &str, until: Timestamp) -> Result<()> {
     sqlx::query!(
         "INSERT INTO reconciliations (provider, until) VALUES ($1, $2)
          ON CONFLICT (provider) DO UPDATE SET until = greatest(reconciliations.until, excluded.until)",
@@ -185,7 +164,7 @@ pub struct Settlement {
     pub refunded: i64,
     /// None if the provider does not say.
     pub fees: Option<i64>,
-    /// Lines that our books do not have (yet).
+    /// Lines of which we have nothing, or something else (yet).
     pub unmatched: i64,
     /// Captured that day, still an open exception, and still with us.
     pub open: i64,

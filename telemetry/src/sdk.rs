@@ -41,10 +41,12 @@ impl SdkMetrics {
         let server = start_prometheus_metric_exporter(options)?;
         let tcp = TcpStream::connect(server.bound_addr).await?;
         let (mut connection, driver) = http1::handshake(TokioIo::new(tcp)).await?;
+        #[expect(clippy::disallowed_methods, reason = "one for each process")]
         tokio::spawn(driver);
         ask(&mut connection).await?; // the server has taken the connection, and needs its listener no more
         server.abort_handle.abort();
         let (questions, asked) = mpsc::channel(MAX_WAITING);
+        #[expect(clippy::disallowed_methods, reason = "one for each process")]
         tokio::spawn(answer(connection, asked));
         Ok(Self { meter: server.meter, questions })
     }

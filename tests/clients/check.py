@@ -6,12 +6,12 @@ from uuid import uuid4
 
 from holdfast_client import AuthenticatedClient
 from holdfast_client.api.catalogue import put_product
-from holdfast_client.api.orders import get_order, list_orders, place_order
+from holdfast_client.api.orders import get_order, get_order_timeline, list_orders, place_order
 from holdfast_client.api.payments import list_refunds, request_refund
 from holdfast_client.api.sandbox import pay_order
 from holdfast_client.api.stock import adjust_inventory
 from holdfast_client.models import (
-    Adjustment, Customer, Inventory, ListOrder, ListRefund, Order, OrderStatus, Paid, PaymentStatus, PlaceLine,
+    Adjustment, Customer, Inventory, ListOrder, ListRefund, ListTimelineEntry, Order, OrderPlaced, OrderStatus, Paid, PaymentStatus, PlaceLine,
     PlaceOrder, Problem, Product, PutProduct, Refund, RequestRefund, ReturnLine,
 )
 
@@ -65,6 +65,10 @@ def main(base_url: str, key: str) -> None:
     until("refunded", refunded)
     mine = list_orders.sync(client=client, customer="auth0|py-1", status=OrderStatus.COMPLETED, limit=5)
     assert isinstance(mine, ListOrder) and [it.id for it in mine.data] == [order.id], mine
+    timeline = get_order_timeline.sync(order.id, client=client)
+    assert isinstance(timeline, ListTimelineEntry), timeline
+    first = timeline.data[0]
+    assert isinstance(first, OrderPlaced) and first.data.total == 2500, first
 
     too_many = PlaceOrder(customer=wanted.customer, currency="EUR", lines=[PlaceLine(sku=product.sku, quantity=10)])
     problem = place_order.sync(client=client, body=too_many, idempotency_key=str(uuid4()))

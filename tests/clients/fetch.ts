@@ -54,6 +54,9 @@ async function main([baseUrl, key]: string[]) {
     params: { query: { customer: "auth0|ts-1", status: "completed", limit: 5 } },
   });
   assert.deepEqual(mine.data?.data.map((it) => it.id), [order!.id]);
+  const timeline = await client.GET("/v1/orders/{id}/timeline", { params: { path } });
+  const placement = timeline.data?.data.find((it) => it.type === "order.placed");
+  assert.equal(placement?.data.total, 2500);
   const problem = (await place(10)).error;
   assert.equal(problem?.code, "insufficient_stock");
   assert.equal(problem?.shortages?.[0]?.available, 9);

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { randomUUID } from "node:crypto";
 import { until } from "./until";
 import { client } from "./sdk/client.gen";
-import { adjustInventory, getOrder, listRefunds, payOrder, placeOrder, putProduct, requestRefund } from "./sdk";
+import { adjustInventory, getOrder, getOrderTimeline, listRefunds, payOrder, placeOrder, putProduct, requestRefund } from "./sdk";
 
 async function main([baseUrl, key]: string[]) {
   client.setConfig({ baseUrl, auth: () => key });
@@ -32,6 +32,9 @@ async function main([baseUrl, key]: string[]) {
     const refunds = await listRefunds({ path: of, throwOnError: true });
     return refunds.data.data.every((it) => it.state === "succeeded") || undefined;
   });
+  const timeline = await getOrderTimeline({ path: of, throwOnError: true });
+  const placement = timeline.data.data.find((it) => it.type === "order.placed");
+  assert.equal(placement?.data.total, 2500);
   const unknown = await getOrder({ path: { id: `ord_${"0".repeat(32)}` } });
   assert.equal(unknown.error?.code, "order_not_found");
   console.log("all as it should be");

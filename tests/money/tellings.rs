@@ -109,20 +109,20 @@ impl Teller<'_> {
                 let Some(id) = self.ours.get(name) else { return };
                 let refund = refunds::get(db, *id).await.unwrap();
                 let report = self.report(Some(*id), &format!("{id}"), refund.amount, state);
-                refunds::report(db, &report, at).await.unwrap();
+                refunds::record_event(db, &report, at).await.unwrap();
             }
             Step::OfRule(state) => {
                 let all = refunds::of_order(db, self.order).await.unwrap();
                 if let Some(refund) = all.into_iter().find(|it| it.source == RefundSource::Rule) {
                     let name = refund.id.to_string();
                     let report = self.report(Some(refund.id), &name, refund.amount, state);
-                    refunds::record(db, refund.id, &report, at).await.unwrap();
+                    refunds::record_answer(db, refund.id, &report, at).await.unwrap();
                 }
             }
             Step::Theirs(name, amount, state) => {
                 let name = format!("{name}-{}", self.payment);
                 let report = self.report(None, &name, amount, state);
-                refunds::report(db, &report, at).await.unwrap();
+                refunds::record_event(db, &report, at).await.unwrap();
             }
             Step::Dispute(name, amount, state) => {
                 let report = DisputeReport {
@@ -134,7 +134,7 @@ impl Teller<'_> {
                     state_text: state.as_str().into(),
                     money: eur(amount),
                 };
-                disputes::report(db, &report, at).await.unwrap();
+                disputes::record_event(db, &report, at).await.unwrap();
             }
         }
     }

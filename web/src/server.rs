@@ -86,6 +86,7 @@ impl Server {
                 Ok((tcp, _)) => {
                     is_failing = false;
                     let place = self.place().await;
+                    #[expect(clippy::disallowed_methods, reason = "bounded by the places for connections")]
                     self.tasks.spawn(self.clone().converse(tcp, place));
                 }
                 Err(error) if is_the_clients(&error) => {}

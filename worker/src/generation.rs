@@ -70,6 +70,10 @@ impl WorkerGeneration {
     /// It could not be recycled: that is due again in a while.
     pub fn not_yet(&self) {
         let recycle_due = self.recycle_due.clone();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one at a time: the next follows the event of this one"
+        )]
         tokio::spawn(async move {
             tokio::time::sleep(RECONNECT_EVERY).await;
             recycle_due.notify_one();

@@ -77,6 +77,7 @@ impl Worker {
 
     /// Works until `stop` resolves and everything under way is done, or the drain's deadline.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        #[expect(clippy::disallowed_methods, reason = "one for each worker, aborted at its end")]
         let sweeper = tokio::spawn(Sweeper::new(self.db.clone(), self.engine.clone()).run());
         let (activities, stopped_at) = (self.activities.clone(), OnceLock::new());
         let result = self

@@ -25,6 +25,7 @@ pub(crate) async fn poll(
     options.activity_inbound_interceptor(Count { left: AtomicU64::new(activities), recycle_due });
     let mut worker = temporalio_sdk::Worker::new(&runtime, client, options)?;
     let shut_down = worker.shutdown_handle();
+    #[expect(clippy::disallowed_methods, reason = "one for each generation, whose thread ends with it")]
     tokio::task::spawn_local(async move {
         // Sent, or dropped with its owner: either way it is time to stop.
         let _ = stopped.await;

@@ -81,6 +81,10 @@ where
             GenerationEvent::RecycleDue => match start().await {
                 Ok(next) => {
                     let old = std::mem::replace(generation, next);
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "one for each generation, whose drain has a deadline"
+                    )]
                     draining.spawn(drain(old));
                     while draining.try_join_next().is_some() {}
                 }

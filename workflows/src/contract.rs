@@ -1,21 +1,22 @@
 //! The steps that workflows ask for. `activities` implements each by `#[activity(definition = ...)]`, so
 //! a mismatch does not compile.
 //!
-//! The types here are a wire format: they stand in histories for as long as an order sleeps. Change
-//! them by adding fields with `#[serde(default)]`, never otherwise.
+//! The types here are a wire format: they stand in histories for as long as an order sleeps, and so do those
+//! of `domain` that steps take and answer with. Change them by adding fields with `#[serde(default)]`, never
+//! otherwise.
 
 // The macro wants bodies that say so: these are declarations.
 #![expect(clippy::unimplemented)]
 
 use domain::{
     ChangeId, OrderId, RefundId, SignedDuration, Timestamp,
-    change::Kind,
-    exception,
+    change::{ChangeOutcome, Changed},
     mail::MailKind,
     money::Money,
     order::Status,
     payment::{PaymentReport, RefundState},
     policy::expires_at,
+    settlement::Settlement,
 };
 use serde::{Deserialize, Serialize};
 use temporalio_common::ActivityError;
@@ -47,19 +48,19 @@ impl OrderSteps {
     /// Moves the payment deadline. This, `cancel`, `fulfil` and `check-in` are asked for by workflows that
     /// took changes as updates, before changes were stored; no new one does.
     #[activity(name = "extend")]
-    pub fn extend(_: ExtendInput) -> Result<Outcome, ActivityError> {
+    pub fn extend(_: ExtendInput) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
     /// Ends the unpaid order and gives its stock back.
     #[activity(name = "cancel")]
-    pub fn cancel(_: CancelInput) -> Result<Outcome, ActivityError> {
+    pub fn cancel(_: CancelInput) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
     /// Ends the unpaid order at its deadline and gives its stock back.
     #[activity(name = "expire")]
-    pub fn expire(_: ExpireInput) -> Result<Outcome, ActivityError> {
+    pub fn expire(_: ExpireInput) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
@@ -71,19 +72,19 @@ impl OrderSteps {
 
     /// Completes the paid order that the shop has fulfilled.
     #[activity(name = "fulfil")]
-    pub fn fulfil(_: At) -> Result<Outcome, ActivityError> {
+    pub fn fulfil(_: At) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
     /// Completes the paid order whose guest has shown the code.
     #[activity(name = "check-in")]
-    pub fn check_in(_: At) -> Result<Outcome, ActivityError> {
+    pub fn check_in(_: At) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
     /// Completes the paid order whose stay is over, unused.
     #[activity(name = "end-stay")]
-    pub fn end_stay(_: At) -> Result<Outcome, ActivityError> {
+    pub fn end_stay(_: At) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
@@ -185,55 +186,6 @@ pub struct SettlePaymentInput {
     pub report: PaymentReport,
 }
 
-/// How money was matched.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(from = "SettlementOnTheWire")]
-pub struct Settlement {
-    pub settled: Settled,
-    /// Another attempt could still bring money.
-    pub attempts_open: bool,
-    /// What is still to come, if the order goes on waiting for money.
-    #[serde(default)]
-    pub still_due: Option<Money>,
-}
-
-/// Histories from before there were attempts hold the first part alone.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum SettlementOnTheWire {
-    Now {
-        settled: Settled,
-        attempts_open: bool,
-        #[serde(default)]
-        still_due: Option<Money>,
-    },
-    Before(Settled),
-}
-
-impl From<SettlementOnTheWire> for Settlement {
-    fn from(wire: SettlementOnTheWire) -> Self {
-        match wire {
-            SettlementOnTheWire::Now { settled, attempts_open, still_due } => {
-                Self { settled, attempts_open, still_due }
-            }
-            SettlementOnTheWire::Before(settled) => Self { settled, attempts_open: false, still_due: None },
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Settled {
-    /// The order is paid and now has this status.
-    Paid(Status),
-    AttemptFailed,
-    /// It was recorded before, or is only part of what is due.
-    Known,
-    /// The order had ended; this new one took its place.
-    Reinstated(OrderId),
-    Unmatched(exception::Kind),
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct At {
     pub order: OrderId,
@@ -269,43 +221,11 @@ pub struct DecideChangeInput {
     pub unclear: bool,
 }
 
-/// What became of a change. Whoever asked for it finds the answer with the change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Changed {
-    /// It brought the order to this end, now or by an earlier run of the step.
-    Ended { change: Kind, status: Status },
-    /// Payment is due only then; reminders that are past by now are among these.
-    Extended { payment_due_at: Timestamp, reminders_at: Vec<Timestamp> },
-    /// The order is as it was.
-    Refused,
-    /// An attempt to pay is not closed at its provider yet.
-    AttemptsOpen,
-    /// It has drawn another code for the check-in, whose mail is to go out.
-    NewCheckInCode,
-}
-
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExtendInput {
     pub order: OrderId,
     pub at: Timestamp,
     pub payment_due_at: Timestamp,
-}
-
-/// How a change of an order went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// Done, now or by an earlier run of the step.
-    Done,
-    /// Not yet: payment is due, or the stay begins, only then.
-    NotDue(Timestamp),
-    /// An attempt to pay is not closed at its provider yet.
-    AttemptsOpen,
-    /// The order's status forbids it.
-    Refused(Status),
-    /// The order's money went back, or is on its way.
-    Refunded,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

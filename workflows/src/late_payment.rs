@@ -1,12 +1,12 @@
 //! Money for an order whose workflow has ended: it is recorded, and matched or shown to a person.
 
-use domain::{OrderId, payment::PaymentReport};
+use domain::{OrderId, payment::PaymentReport, settlement::Settlement};
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{WorkflowContext, WorkflowResult};
 
 use crate::{
-    contract::{OrderSteps, SettlePaymentInput, Settlement},
+    contract::{OrderSteps, SettlePaymentInput},
     step::{now, step},
     timeouts,
 };

@@ -1,4 +1,4 @@
-//! Our books against the providers': once an hour by a schedule, or on demand.
+//! What we have against the providers' statements: once an hour by a schedule, or on demand.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ pub struct ReconcileWorkflow;
 
 #[workflow_methods]
 impl ReconcileWorkflow {
-    /// What was found, by provider; none if its books could not be read. The next run reads on from where the
-    /// last one got to.
+    /// What was found, by provider; none if its statement could not be read. The next run reads on from
+    /// where the last one got to.
     #[run(name = "reconcile")]
     pub async fn run(
         ctx: &mut WorkflowContext<Self>,

@@ -1,5 +1,7 @@
 //! Money that goes back: driven at the provider until it is there, then the customer is told.
 
+use std::time::Duration;
+
 use domain::{OrderId, RefundId, mail::MailKind, payment::RefundState};
 use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -32,18 +34,19 @@ pub struct RefundWorkflow {
 impl RefundWorkflow {
     #[run(name = "refund")]
     pub async fn run(ctx: &mut WorkflowContext<Self>, input: RefundInput) -> WorkflowResult<RefundState> {
-        let mut patience = *REFUND_POLL.start();
+        let mut poll_after = *REFUND_POLL.start();
         loop {
             ctx.state_mut(|s| s.news = false);
-            let ask = RefundStep { refund: input.refund, at: now(ctx) };
-            let state = step(ctx, MoneySteps::drive_refund, ask, PROVIDER, "refund at the provider").await?;
+            let refund = RefundStep { refund: input.refund, at: now(ctx) };
+            let state =
+                step(ctx, MoneySteps::drive_refund, refund, PROVIDER, "refund at the provider").await?;
             if state.is_final() {
-                Self::tell(ctx, &input, state).await;
+                Self::tell_customer(ctx, &input, state).await;
                 return Ok(state);
             }
             ctx.set_current_details("The provider has the refund; the money is on its way.");
-            Self::sleep(ctx, patience).await;
-            patience = (patience * 2).min(*REFUND_POLL.end());
+            Self::wait_for_news(ctx, poll_after).await;
+            poll_after = (poll_after * 2).min(*REFUND_POLL.end());
         }
     }
 
@@ -55,11 +58,10 @@ impl RefundWorkflow {
 }
 
 impl RefundWorkflow {
-    async fn sleep(ctx: &WorkflowContext<Self>, patience: std::time::Duration) {
+    async fn wait_for_news(ctx: &WorkflowContext<Self>, at_most: Duration) {
         let token = WorkflowCancellationToken::new();
         let summary = "ask the provider again".to_owned();
-        let timer =
-            TimerOptions::builder(patience).cancellation_token(token.clone()).summary(summary).build();
+        let timer = TimerOptions::builder(at_most).cancellation_token(token.clone()).summary(summary).build();
         select! {
             _ = ctx.wait_condition(|s| s.news).fuse() => token.cancel(),
             _ = ctx.timer(timer) => {}
@@ -67,7 +69,7 @@ impl RefundWorkflow {
     }
 
     /// The money is back, whether or not its mail can be sent.
-    async fn tell(ctx: &WorkflowContext<Self>, input: &RefundInput, state: RefundState) {
+    async fn tell_customer(ctx: &WorkflowContext<Self>, input: &RefundInput, state: RefundState) {
         if let (Some(order), RefundState::Succeeded) = (input.order, state) {
             let kind = MailKind::Refunded(input.refund);
             let mail = SendMailInput { order, at: now(ctx), kind };

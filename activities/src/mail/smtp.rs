@@ -198,6 +198,7 @@ async fn within<T>(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tasks of a test end with it")]
 mod tests {
     use std::sync::Arc;
 

@@ -4,7 +4,11 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::meaning::{self, Words};
+use super::{
+    flatten,
+    meaning::{self, Words},
+    timeline,
+};
 
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 const PROBLEM: &str = "#/components/schemas/Problem";
@@ -12,16 +16,18 @@ const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Completes a document that was made from the handlers.
 pub fn complete(mut document: Value) -> Value {
+    flatten::flatten(&mut document);
     let mut words = Map::new();
     let items = document["paths"].as_object_mut().into_iter().flatten();
     for (path, item) in items {
         for method in METHODS {
             if let Some(operation) = item.get_mut(method) {
-                complete_operation(path, operation, &mut words);
+                complete_operation(path, method, operation, &mut words);
             }
         }
     }
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        timeline::describe_entries(schemas);
         for (name, schema) in schemas.iter_mut() {
             complete_schema(name, schema, &mut words);
         }
@@ -31,7 +37,7 @@ pub fn complete(mut document: Value) -> Value {
     document
 }
 
-fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String, Value>) {
+fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &mut Map<String, Value>) {
     tidy(operation, "summary");
     let operation_name = text(operation, "operationId");
     let wants_key = operation.get("security").is_none();
@@ -83,6 +89,9 @@ fn complete_operation(path: &str, operation: &mut Value, words: &mut Map<String,
     }
     if wants_key {
         others.extend([401, 422]); // no query is read that is not known
+    }
+    if path.contains('{') && method != "put" {
+        others.push(404); // a PUT may make what it names
     }
     let Some(responses) = operation["responses"].as_object_mut() else { return };
     for status in others {
@@ -153,7 +162,10 @@ fn complete_schema(name: &str, schema: &mut Value, words: &mut Map<String, Value
         if let (Some(always), "object") = (always(of), property.as_str()) {
             of["const"] = json!(always);
         }
-        describe(of, name, property, words);
+        match of.get("properties") {
+            Some(_) => complete_schema(name, of, words),
+            None => describe(of, name, property, words),
+        }
     }
 }
 
@@ -165,6 +177,9 @@ fn always(property: &Value) -> Option<String> {
 /// Merges what a name means into what its type says.
 fn describe(schema: &mut Value, of: &str, name: &str, words: &mut Map<String, Value>) {
     tidy(schema, "description");
+    for one in schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten() {
+        tidy(one, "description");
+    }
     if schema.get("const").is_some() {
         return;
     }

@@ -1,7 +1,9 @@
 //! The OpenAPI document, made from the handlers themselves, and a page to try it.
 
 mod complete;
+mod flatten;
 mod meaning;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -25,8 +27,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
-    App, Problem, error::ProblemDocument, exceptions, inventory, ledger, orders, payments, products, refunds,
-    sandbox, settlements, stays,
+    app::App,
+    error::{Problem, ProblemDocument},
+    exceptions, inventory, ledger, orders, payments, products, refunds, sandbox, settlements, stays,
 };
 
 #[derive(OpenApi)]

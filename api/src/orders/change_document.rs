@@ -1,16 +1,19 @@
 //! Changes that were asked of an order, to look at: those that were answered 202 above all.
 
 use axum::extract::State;
-use domain::{ChangeId, Timestamp, change};
+use domain::{
+    ChangeId, Timestamp,
+    change::{self, Kind},
+};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::changes::{self, Change};
 use utoipa::ToSchema;
 
-use super::{change::refused, read::load};
+use super::{read::load, refusal::refusal};
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
+    app::App,
+    error::Problem,
     extract::{OrderPartPath, OrderPath},
     list::List,
 };
@@ -24,27 +27,26 @@ pub struct ChangeDocument {
     order_id: String,
     /// `cancel`, `extend`, `fulfil`, `check_in`, `new_check_in_code`, or `end_refunded`: Holdfast's own, once
     /// all money has gone back.
-    kind: &'static str,
+    kind: Kind,
     /// `pending`, `done` or `refused`.
-    state: &'static str,
+    state: change::State,
     /// Of a refusal: why, as a problem's `code`, `detail` and what else it tells.
     problem: Option<Value>,
-    #[schema(value_type = String, format = DateTime)]
     requested_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
     decided_at: Option<Timestamp>,
 }
 
 impl From<Change> for ChangeDocument {
     fn from(change: Change) -> Self {
-        let refusal = change.answer.filter(|answer| !answer.is_done());
+        let kind = change.request.kind();
+        let refused = change.answer.filter(|answer| !answer.is_done());
         Self {
             object: "order_change",
             id: change.id.to_string(),
             order_id: change.order.to_string(),
-            kind: change.request.kind().as_str(),
-            state: change::State::of(change.answer).as_str(),
-            problem: refusal.map(|answer| refused(&change.request, answer).summary()),
+            kind,
+            state: change::State::of(change.answer),
+            problem: refused.map(|answer| json!(refusal(kind, answer))),
             requested_at: change.requested_at,
             decided_at: change.decided_at,
         }
@@ -55,7 +57,7 @@ impl From<Change> for ChangeDocument {
 #[utoipa::path(
     get, path = "/v1/orders/{id}/changes/{change_id}", operation_id = "get_order_change", tag = "Orders",
     params(("id" = String, Path), ("change_id" = String, Path)),
-    responses((status = 200, body = ChangeDocument), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = ChangeDocument)),
 )]
 pub async fn get_change(
     State(app): State<App>,
@@ -67,7 +69,7 @@ pub async fn get_change(
 /// List the changes that were asked of an order, oldest first.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/changes", operation_id = "list_order_changes", tag = "Orders", params(("id" = String, Path)),
-    responses((status = 200, body = List<ChangeDocument>), (status = 404, body = ProblemDocument)),
+    responses((status = 200, body = List<ChangeDocument>)),
 )]
 pub async fn list_changes(
     State(app): State<App>,

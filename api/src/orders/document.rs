@@ -4,7 +4,7 @@ use domain::{
     Date, OrderId, Timestamp,
     customer::{Customer, UncheckedCustomer},
     metadata::Metadata,
-    order::{Line, Order},
+    order::{Line, Order, PaymentStatus, Status},
     returns::Gone,
     stay::{Charge, Night, Per, Stay},
     stock::Sku,
@@ -21,9 +21,9 @@ pub struct OrderDocument {
     #[schema(value_type = String)]
     pub id: OrderId,
     /// `awaiting_payment`, `paid`, `completed`, `cancelled` or `expired`.
-    status: &'static str,
+    status: Status,
     /// `unpaid`, `paid`, `refund_pending`, `refunded` or `partially_refunded`.
-    payment_status: &'static str,
+    payment_status: PaymentStatus,
     currency: &'static str,
     /// Minor units.
     total: i64,
@@ -34,13 +34,9 @@ pub struct OrderDocument {
     amount_due: i64,
     lines: Vec<LineDocument>,
     customer: CustomerDocument,
-    #[schema(value_type = String, format = DateTime)]
     placed_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
     payment_due_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
     paid_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
     closed_at: Option<Timestamp>,
     close_reason: Option<String>,
     /// The provider that collects the money, if the order has one.
@@ -74,10 +70,8 @@ struct LineDocument {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Stay)]
 struct StayDocument {
-    #[schema(value_type = String, format = Date)]
     from: Date,
     /// The day of departure.
-    #[schema(value_type = String, format = Date)]
     to: Date,
     /// In all rooms together.
     guests: i64,
@@ -90,7 +84,6 @@ struct StayDocument {
 #[derive(Serialize, ToSchema)]
 #[schema(as = BookedNight)]
 struct NightDocument {
-    #[schema(value_type = String, format = Date)]
     date: Date,
     /// Of one room.
     unit_price: i64,
@@ -171,8 +164,8 @@ impl OrderDocument {
         Self {
             object: "order",
             id: order.id,
-            status: order.status.as_str(),
-            payment_status: order.payment_status.as_str(),
+            status: order.status,
+            payment_status: order.payment_status,
             currency: order.currency.code(),
             total: order.total,
             amount_paid: paid.amount,

@@ -2,16 +2,17 @@
 
 mod change;
 mod change_document;
+mod change_request;
 mod check_in;
 mod document;
 mod place;
 mod read;
+mod refusal;
 
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::App;
+use crate::app::App;
 
-use change_document::ChangeDocument;
 pub use document::OrderDocument;
 pub use read::{load, unknown_order};
 

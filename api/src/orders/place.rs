@@ -24,13 +24,13 @@ use serde_json::value::RawValue;
 use store::orders::{self, Placed, Start};
 use utoipa::ToSchema;
 
-use super::{OrderDocument, document::CustomerDocument};
+use super::document::{CustomerDocument, OrderDocument};
 use crate::{
-    App, Problem,
-    error::ProblemDocument,
-    extract::{IdempotencyKey, Json, idempotency},
-    inventory::with_replayed,
-    now,
+    app::App,
+    clock::now,
+    error::{Problem, ProblemDocument},
+    extract::Json,
+    idempotency::{IdempotencyKey, idempotency, with_replayed},
 };
 
 #[derive(Serialize, Deserialize, ToSchema)]

@@ -14,14 +14,14 @@ use serde::Deserialize;
 use store::products::{self, Edit};
 use utoipa::ToSchema;
 
-use super::{Product, unknown_product};
+use super::document::{Product, unknown_product};
 use crate::{
-    App, Problem,
+    app::App,
     auth::CALLER,
+    clock::now,
     condition::{Conditions, etag},
-    error::ProblemDocument,
+    error::{Problem, ProblemDocument},
     extract::{Json, SkuPath},
-    now,
 };
 
 #[derive(Deserialize, ToSchema)]
@@ -57,7 +57,6 @@ type Tagged = ([(HeaderName, String); 1], axum::Json<Product>);
         (status = 201, body = Product, headers(("ETag" = String))),
         (status = 400, body = ProblemDocument, description = "`precondition_invalid`"),
         (status = 412, body = ProblemDocument, description = "`precondition_failed`: somebody was faster"),
-        (status = 422, body = ProblemDocument),
     ),
 )]
 pub async fn put(
@@ -101,7 +100,6 @@ fn parse(sku: SkuPath, request: PutProduct) -> Result<(Sku, Wanted), Vec<Invalid
     responses(
         (status = 200, body = Product, headers(("ETag" = String))),
         (status = 400, body = ProblemDocument, description = "`precondition_invalid`"),
-        (status = 404, body = ProblemDocument),
         (status = 412, body = ProblemDocument, description = "`precondition_failed`: somebody was faster"),
     ),
 )]

@@ -1,69 +1,16 @@
 //! The catalogue. Put and retire: `change`; read, list, search, history: `read`.
 
 mod change;
+mod document;
 mod read;
 
-use domain::{Timestamp, product};
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{App, Problem, extract::product_not_found};
+use crate::app::App;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(change::put, change::retire, read::get))
         .routes(routes!(read::list))
         .routes(routes!(read::history))
-}
-
-#[derive(Serialize, ToSchema)]
-struct Product {
-    /// Always `product`.
-    object: &'static str,
-    sku: String,
-    /// `goods` or `stay`.
-    kind: &'static str,
-    name: String,
-    description: String,
-    unit_price: i64,
-    currency: &'static str,
-    /// Whether it can be ordered.
-    active: bool,
-    /// Counts its changes; its `ETag` is this number in quotes.
-    version: i32,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: Timestamp,
-    /// Since when it is out of the catalogue.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    retired_at: Option<Timestamp>,
-}
-
-impl From<product::Product> for Product {
-    fn from(product: product::Product) -> Self {
-        let product::Product { sku, details, version, created_at, updated_at, retired_at } = product;
-        Self {
-            object: "product",
-            sku: sku.to_string(),
-            kind: details.kind.as_str(),
-            name: details.name,
-            description: details.description,
-            unit_price: details.unit_price,
-            currency: details.currency.code(),
-            active: details.active,
-            version,
-            created_at,
-            updated_at,
-            retired_at,
-        }
-    }
-}
-
-fn unknown_product(error: store::Error) -> Problem {
-    match error {
-        store::Error::NotFound => product_not_found(),
-        other => other.into(),
-    }
 }

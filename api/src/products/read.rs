@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use domain::{
-    Invalid, Invalids, Timestamp,
-    product::{Changes, Event},
+    Invalid, Timestamp,
+    product::{Changes, Event, EventKind},
     search::Query as Words,
     stock::Sku,
 };
@@ -18,13 +18,13 @@ use store::products::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Product, unknown_product};
+use super::document::{Product, unknown_product};
 use crate::{
-    App, Problem,
+    app::App,
     condition::{Conditions, etag},
-    error::ProblemDocument,
+    error::{Problem, ProblemDocument},
     extract::SkuPath,
-    list::{self, List},
+    list::{List, Parameters},
     query::Query,
 };
 
@@ -39,7 +39,6 @@ use crate::{
         (status = 200, body = Product, headers(("ETag" = String))),
         (status = 304, description = "As it was", headers(("ETag" = String))),
         (status = 400, body = ProblemDocument, description = "`precondition_invalid`"),
-        (status = 404, body = ProblemDocument),
         (status = 412, body = ProblemDocument, description = "`precondition_failed`, only with `If-Match`"),
     ),
 )]
@@ -79,13 +78,18 @@ pub struct ListProducts {
 /// name, by description, and then by words that are only alike.
 #[utoipa::path(
     get, path = "/v1/products", operation_id = "list_products", tag = "Catalogue", params(ListProducts),
-    responses((status = 200, body = List<Product>), (status = 422, body = ProblemDocument)),
+    responses((status = 200, body = List<Product>)),
 )]
 pub async fn list(
     State(app): State<App>,
     Query(query): Query<ListProducts>,
 ) -> Result<axum::Json<List<Product>>, Problem> {
-    let Page { words, with_retired, limit, after } = parse(query)?;
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let words = parameters.optional(query.q, Words::parse).flatten();
+    let with_retired = parameters.optional(query.include_retired, flag).unwrap_or_default();
+    let after = parameters.optional(query.starting_after, place);
+    parameters.finish()?;
     let Some(words) = words else {
         let after = after.map(|place| place.sku);
         let found = products::list(&app.db, with_retired, after.as_ref(), limit + 1).await?;
@@ -101,29 +105,8 @@ pub async fn list(
     Ok(axum::Json(page.map(|found| found.product.into())))
 }
 
-struct Page {
-    words: Option<Words>,
-    with_retired: bool,
-    limit: i64,
-    after: Option<Place>,
-}
-
-fn parse(query: ListProducts) -> Result<Page, Vec<Invalid>> {
-    let mut invalids = Invalids::default();
-    let limit = invalids.check(list::limit(query.limit.as_deref()));
-    let words = invalids.check(query.q.as_deref().map(Words::parse).transpose());
-    let with_retired = invalids.check(match query.include_retired.as_deref() {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(Invalid::new("include_retired", "must be true or false")),
-    });
-    let after = invalids.check(query.starting_after.as_deref().map(place).transpose());
-    match (words, with_retired, limit, after) {
-        (Some(words), Some(with_retired), Some(limit), Some(after)) => {
-            Ok(Page { words: words.flatten(), with_retired, limit, after })
-        }
-        _ => Err(invalids.into_vec()),
-    }
+fn flag(text: &str) -> Result<bool, Invalid> {
+    text.parse().map_err(|_| Invalid::new("include_retired", "must be true or false"))
 }
 
 /// No SKU has a `~`.
@@ -151,8 +134,7 @@ pub struct ProductEvent {
     /// The product's version since then.
     version: i32,
     /// `product.created`, `product.changed`, `product.retired` or `product.restored`.
-    r#type: &'static str,
-    #[schema(value_type = String, format = DateTime)]
+    r#type: EventKind,
     at: Timestamp,
     /// Who asked for it: `api`, or `seed` and `migration` for what Holdfast did by itself.
     by: String,
@@ -165,7 +147,7 @@ pub struct ProductEvent {
 impl From<Event> for ProductEvent {
     fn from(event: Event) -> Self {
         let Event { version, kind, at, by, changes } = event;
-        Self { object: "product_event", version, r#type: kind.as_str(), at, by, changes }
+        Self { object: "product_event", version, r#type: kind, at, by, changes }
     }
 }
 
@@ -182,11 +164,7 @@ pub struct ListEvents {
 /// What became of a product, newest first.
 #[utoipa::path(
     get, path = "/v1/products/{sku}/history", operation_id = "list_product_events", tag = "Catalogue", params(("sku" = String, Path), ListEvents),
-    responses(
-        (status = 200, body = List<ProductEvent>),
-        (status = 404, body = ProblemDocument),
-        (status = 422, body = ProblemDocument),
-    ),
+    responses((status = 200, body = List<ProductEvent>)),
 )]
 pub async fn history(
     State(app): State<App>,
@@ -194,10 +172,10 @@ pub async fn history(
     Query(query): Query<ListEvents>,
 ) -> Result<axum::Json<List<ProductEvent>>, Problem> {
     let sku = sku.existing()?;
-    let mut invalids = Invalids::default();
-    let limit = invalids.check(list::limit(query.limit.as_deref()));
-    let before = invalids.check(query.starting_after.as_deref().map(version).transpose());
-    let (Some(limit), Some(before)) = (limit, before) else { return Err(invalids.into_vec().into()) };
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let before = parameters.optional(query.starting_after, version);
+    parameters.finish()?;
     let events = history::of_product(&app.db, &sku, before, limit + 1).await.map_err(unknown_product)?;
     let events = events.into_iter().map(ProductEvent::from).collect();
     Ok(axum::Json(List::page(events, limit, |event| event.version.to_string())))

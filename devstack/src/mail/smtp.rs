@@ -27,6 +27,7 @@ pub(super) async fn serve(listener: TcpListener, store: Arc<Store>) {
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
                     let inbox = Inbox { store: Arc::clone(&store), mail: Vec::new(), too_long: false };
+                    #[expect(clippy::disallowed_methods, reason = "bounded by `MAX_CONNECTIONS`")]
                     connections.spawn(converse(stream, inbox));
                 }
                 // Out of file descriptors, most likely: do not spin until there are some.

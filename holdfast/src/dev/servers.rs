@@ -100,6 +100,7 @@ impl Servers {
     /// Starts to decrypt for our Temporal UI, which cannot read payloads by itself.
     pub fn serve_codec(&mut self, engine: Arc<Engine>) {
         if let (Some(ui), Some(listener)) = (self.temporal_ui(), self.codec.take()) {
+            #[expect(clippy::disallowed_methods, reason = "one for each process")]
             tokio::spawn(async move { api::serve_codec(engine, Some(&ui), listener).await });
         }
     }

@@ -3,12 +3,13 @@
 use domain::{
     Timestamp,
     money::{self, Currency, Money},
-    payment::DisputeState,
+    payment::{DisputeState, RefundReport, RefundState},
+    statement::{LineKind, StatementLine},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
-use super::PaidDirectly;
-use crate::{Attempt, AttemptState, Dispute, Refund, RefundState, StatementLine, StatementLineKind};
+use super::{NAME, PaidDirectly};
+use crate::{Attempt, AttemptState};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct PaymentDocument {
@@ -18,8 +19,7 @@ pub(super) struct PaymentDocument {
     currency: Currency,
     state: PaymentState,
     captured: Option<Captured>,
-    /// Not in a refusal.
-    pub pay_url: Option<String>,
+    pub pay_url: String,
 }
 
 /// An amount, as far as we take any.
@@ -75,30 +75,19 @@ pub(super) struct RefundDocument {
     #[serde(deserialize_with = "told")]
     amount: i64,
     currency: Currency,
-    state: SettledState,
+    state: RefundState,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum SettledState {
-    Pending,
-    Succeeded,
-    Failed,
-}
-
-impl From<RefundDocument> for Refund {
+impl From<RefundDocument> for RefundReport {
     fn from(refund: RefundDocument) -> Self {
-        let (state, text) = match refund.state {
-            SettledState::Pending => (RefundState::Pending, "pending"),
-            SettledState::Succeeded => (RefundState::Succeeded, "succeeded"),
-            SettledState::Failed => (RefundState::Failed, "failed"),
-        };
         Self {
+            provider: NAME.to_owned(),
+            event_id: String::new(),
             refund: refund.key.and_then(|key| key.parse().ok()),
             provider_refund_id: refund.id,
-            provider_payment_id: refund.payment_id,
-            state,
-            state_text: text.to_owned(),
+            payment_id: refund.payment_id,
+            state: refund.state,
+            state_text: refund.state.as_str().to_owned(),
             money: Money::new(refund.amount, refund.currency),
         }
     }
@@ -137,29 +126,28 @@ enum MovementType {
 impl From<MovementDocument> for StatementLine {
     fn from(movement: MovementDocument) -> Self {
         let money = Money::new(movement.amount, movement.currency);
-        let provider_payment_id = movement.payment_id;
-        let dispute = |provider_dispute_id, provider_payment_id, or: DisputeState| {
+        let dispute = |is_reversal, provider_dispute_id, or: DisputeState| {
             let state = movement.state.unwrap_or(or);
             let state_text = state.as_str().to_owned();
-            Dispute { provider_dispute_id, provider_payment_id, state, state_text, money }
+            LineKind::Disputed { is_reversal, provider_dispute_id, state, state_text }
         };
         let kind = match movement.r#type {
-            MovementType::Captured => StatementLineKind::Captured { provider_payment_id },
-            MovementType::Refunded => StatementLineKind::Refunded {
+            MovementType::Captured => LineKind::Captured,
+            MovementType::Refunded => LineKind::Refunded {
                 refund: movement.refund_id.and_then(|id| id.parse().ok()),
                 provider_refund_id: movement.id,
-                provider_payment_id,
             },
-            MovementType::Disputed => {
-                StatementLineKind::Disputed(dispute(movement.id, provider_payment_id, DisputeState::Open))
-            }
-            MovementType::DisputeReversed => StatementLineKind::DisputeReversed(dispute(
-                movement.id,
-                provider_payment_id,
-                DisputeState::Won,
-            )),
+            MovementType::Disputed => dispute(false, movement.id, DisputeState::Open),
+            MovementType::DisputeReversed => dispute(true, movement.id, DisputeState::Won),
         };
-        Self { kind, order: movement.order_id.parse().ok(), money, fee: movement.fee, at: movement.at }
+        Self {
+            kind,
+            provider_payment_id: movement.payment_id,
+            order: movement.order_id.parse().ok(),
+            money,
+            fee: movement.fee,
+            at: movement.at,
+        }
     }
 }
 

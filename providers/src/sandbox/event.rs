@@ -1,16 +1,17 @@
 //! A webhook's body: `{type, data}`. Types we do not know are kept for a version of us that does.
 
-use ::http::HeaderMap;
 use domain::{
-    Timestamp,
+    Invalid, Timestamp,
     money::{Currency, Money},
-    payment::{DisputeState, Outcome, PaymentReport},
+    payment::{DisputeReport, DisputeState, Outcome, PaymentReport, RefundReport, RefundState},
+    provider_event::{Notice, ProviderEvent},
 };
+use http::HeaderMap;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::NAME;
-use crate::{Dispute, Envelope, Event, Notice, Refund, RefundState};
+use crate::{Envelope, WebhookError};
 
 #[derive(Deserialize)]
 struct Body {
@@ -53,21 +54,22 @@ struct Told {
     told_at: Option<Timestamp>,
 }
 
-pub(super) fn parse(id: String, body: &[u8]) -> Result<Event, String> {
-    let body: Body = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let told_at = Told::deserialize(&body.data).unwrap_or_default().told_at;
-    let notice = match body.r#type.as_str() {
-        "payment.succeeded" => Some(payment(&id, Outcome::Succeeded, read(body.data)?)),
-        "payment.failed" => Some(payment(&id, Outcome::Failed, read(body.data)?)),
-        "refund.pending" => Some(refund(RefundState::Pending, "pending", read(body.data)?)),
-        "refund.succeeded" => Some(refund(RefundState::Succeeded, "succeeded", read(body.data)?)),
-        "refund.failed" => Some(refund(RefundState::Failed, "failed", read(body.data)?)),
-        "dispute.created" | "dispute.updated" | "dispute.closed" => Some(dispute(read(body.data)?)),
+pub(super) fn parse(event_id: String, body: &[u8]) -> Result<ProviderEvent, WebhookError> {
+    let malformed = |error: serde_json::Error| WebhookError::Malformed(error.to_string());
+    let Body { r#type: kind, data } = serde_json::from_slice(body).map_err(malformed)?;
+    let told_at = Told::deserialize(&data).unwrap_or_default().told_at;
+    let id = event_id.clone();
+    let notice = match kind.as_str() {
+        "payment.succeeded" => Some(payment(id, Outcome::Succeeded, data)?),
+        "payment.failed" => Some(payment(id, Outcome::Failed, data)?),
+        "refund.pending" => Some(refund(id, RefundState::Pending, data)?),
+        "refund.succeeded" => Some(refund(id, RefundState::Succeeded, data)?),
+        "refund.failed" => Some(refund(id, RefundState::Failed, data)?),
+        "dispute.created" | "dispute.updated" | "dispute.closed" => Some(dispute(id, data)?),
         _ => None,
     };
-    let notice = notice.transpose().map_err(|invalid| format!("data: {invalid}"))?;
-    let kind = domain::payment::event_type(&body.r#type).map_err(|invalid| invalid.to_string())?;
-    Ok(Event { id, kind, told_at, notice })
+    let (provider, body) = (NAME.to_owned(), body.to_vec());
+    Ok(ProviderEvent { provider, event_id, kind, body, told_at, notice }.checked()?)
 }
 
 /// What stands on an event. Its id stands in a header, which is signed, too.
@@ -81,43 +83,45 @@ pub(super) fn envelope(headers: &HeaderMap, body: &[u8]) -> Envelope {
     Envelope { id, ..envelope }
 }
 
-fn read<T: DeserializeOwned>(data: Value) -> Result<T, String> {
-    serde_json::from_value(data).map_err(|error| format!("data: {error}"))
+fn data<T: DeserializeOwned>(data: Value) -> Result<T, WebhookError> {
+    serde_json::from_value(data).map_err(|error| WebhookError::Malformed(format!("data: {error}")))
 }
 
-fn payment(event_id: &str, outcome: Outcome, data: PaymentData) -> Result<Notice, domain::Invalid> {
-    let report = PaymentReport {
+fn money(amount: i64, currency: &str) -> Result<Money, Invalid> {
+    Money::parse(amount, Currency::parse(currency)?)
+}
+
+fn payment(event_id: String, outcome: Outcome, from: Value) -> Result<Notice, WebhookError> {
+    let PaymentData { order_id, payment_id, amount, currency } = data(from)?;
+    let money = money(amount, &currency)?;
+    let report = PaymentReport { provider: NAME.to_owned(), event_id, payment_id, outcome, money };
+    Ok(Notice::Payment { order: order_id.parse().ok(), report })
+}
+
+fn refund(event_id: String, state: RefundState, from: Value) -> Result<Notice, WebhookError> {
+    let refund: RefundData = data(from)?;
+    let report = RefundReport {
         provider: NAME.to_owned(),
-        event_id: event_id.to_owned(),
-        payment_id: domain::payment::provider_id(&data.payment_id)?,
-        outcome,
-        money: Money::parse(data.amount, Currency::parse(&data.currency)?)?,
-    };
-    Ok(Notice::Payment { order: data.order_id.parse().ok(), report })
-}
-
-fn provider_id(field: &str, id: &str) -> Result<String, domain::Invalid> {
-    domain::payment::provider_id(id).map_err(|invalid| domain::Invalid::new(field, invalid.message))
-}
-
-fn dispute(data: DisputeData) -> Result<Notice, domain::Invalid> {
-    Ok(Notice::Dispute(Dispute {
-        provider_dispute_id: provider_id("dispute_id", &data.dispute_id)?,
-        provider_payment_id: provider_id("payment_id", &data.payment_id)?,
-        state: data.state,
-        state_text: data.state.as_str().to_owned(),
-        money: Money::parse(data.amount, Currency::parse(&data.currency)?)?,
-    }))
-}
-
-fn refund(state: RefundState, state_text: &str, data: RefundData) -> Result<Notice, domain::Invalid> {
-    let refund = Refund {
-        refund: data.refund_id.and_then(|id| id.parse().ok()),
-        provider_refund_id: provider_id("provider_refund_id", &data.provider_refund_id)?,
-        provider_payment_id: provider_id("payment_id", &data.payment_id)?,
+        event_id,
+        refund: refund.refund_id.and_then(|id| id.parse().ok()),
+        provider_refund_id: refund.provider_refund_id,
+        payment_id: refund.payment_id,
         state,
-        state_text: state_text.to_owned(),
-        money: Money::parse(data.amount, Currency::parse(&data.currency)?)?,
+        state_text: state.as_str().to_owned(),
+        money: money(refund.amount, &refund.currency)?,
     };
-    Ok(Notice::Refund { order: data.order_id.parse().ok(), refund })
+    Ok(Notice::Refund { order: refund.order_id.parse().ok(), report })
+}
+
+fn dispute(event_id: String, from: Value) -> Result<Notice, WebhookError> {
+    let dispute: DisputeData = data(from)?;
+    Ok(Notice::Dispute(DisputeReport {
+        provider: NAME.to_owned(),
+        event_id,
+        provider_dispute_id: dispute.dispute_id,
+        payment_id: dispute.payment_id,
+        state: dispute.state,
+        state_text: dispute.state.as_str().to_owned(),
+        money: money(dispute.amount, &dispute.currency)?,
+    }))
 }

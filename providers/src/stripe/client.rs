@@ -1,47 +1,40 @@
-//! One call to Stripe's API: form in, JSON out, with a limit on everything.
+//! One call to Stripe's API: form in, JSON out.
 
-use std::time::Duration;
-
-use http::{HeaderValue, StatusCode, header};
-use reqwest::{RequestBuilder, Response, redirect::Policy};
+use http::{HeaderValue, Method, StatusCode, header};
+use reqwest::RequestBuilder;
 use serde::{Deserialize, de::DeserializeOwned};
-use url::{Host, Url, form_urlencoded};
+use url::{Host, form_urlencoded};
 
 use super::ConfigError;
-use crate::Error;
+use crate::{
+    Error,
+    client::{Answer, HttpClient, send, word},
+};
 
 /// The shape of what we send and read. Webhooks come in the version of their endpoint instead, set at
 /// Stripe; what we read of them has not changed since 2019.
 const VERSION: &str = "2026-10-28.endive";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// From the first byte sent to the last one read.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// A full page with its expansions has less than a fifth of this.
-const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// The most that Stripe gives on one page.
 pub(super) const PAGE_ITEMS: usize = 100;
 
 const PARAMETER_UNKNOWN: &str = "parameter_unknown";
 
 pub(super) struct Client {
-    http: reqwest::Client,
-    base_url: Url,
+    http: HttpClient,
     authorization: HeaderValue,
 }
 
 impl Client {
     pub(super) fn new(base_url: &str, api_key: &str) -> Result<Self, ConfigError> {
-        let base_url = Url::parse(base_url).map_err(|_| ConfigError("the base URL is not a URL"))?;
-        let loopback = match base_url.host() {
+        let http = HttpClient::new(base_url).map_err(ConfigError)?;
+        let is_loopback = match http.base_url().host() {
             Some(Host::Domain(name)) => name == "localhost",
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => return Err(ConfigError("the base URL names no host")),
+            None => false,
         };
-        match base_url.scheme() {
-            "https" => {}
-            "http" if loopback || api_key.contains("_test_") => {}
-            _ => return Err(ConfigError("a live key is sent over https only")),
+        if http.base_url().scheme() != "https" && !is_loopback && !api_key.contains("_test_") {
+            return Err(ConfigError("a live key is sent over https only"));
         }
         if api_key.is_empty() {
             return Err(ConfigError("the API key is empty"));
@@ -49,96 +42,39 @@ impl Client {
         let mut authorization = HeaderValue::from_str(&format!("Bearer {api_key}"))
             .map_err(|_| ConfigError("the API key has characters that no key has"))?;
         authorization.set_sensitive(true);
-        let http = http_client(loopback).map_err(|_| ConfigError("no HTTP client"))?;
-        Ok(Self { http, base_url, authorization })
+        Ok(Self { http, authorization })
     }
 
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str, query: &[Pair]) -> Result<T, Error> {
-        let mut url = self.url(path);
-        if !query.is_empty() {
-            url.set_query(Some(&form(query)));
-        }
-        self.send(self.http.get(url)).await
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[Pair]) -> Result<T, Error> {
+        self.call(self.http.request(Method::GET, self.http.url(path, query))).await
     }
 
     /// `key` makes a repeat harmless: Stripe does once what it is asked twice with the same.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
-        path: &str,
+        path: &[&str],
         fields: &[Pair],
         key: &str,
     ) -> Result<T, Error> {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = self
             .http
-            .post(self.url(path))
+            .request(Method::POST, self.http.url(path, &[]))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header("Idempotency-Key", key)
-            .body(form(fields));
-        self.send(request).await
+            .body(form);
+        self.call(request).await
     }
 
-    fn url(&self, path: &str) -> Url {
-        let mut url = self.base_url.clone();
-        url.set_path(&format!("{}{path}", self.base_url.path().trim_end_matches('/')));
-        url
-    }
-
-    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
-        let response = request
+    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Error> {
+        let request = request
             .header(header::AUTHORIZATION, self.authorization.clone())
-            .header("Stripe-Version", VERSION)
-            .send()
-            .await
-            .map_err(no_answer)?;
-        let status = response.status();
-        let text = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let request_id = word(text("request-id").unwrap_or("none"));
-        let again = text("stripe-should-retry") == Some("true");
-        let body = limited(response).await?;
-        if status.is_success() {
-            // Without serde's words: they quote what they could not read.
-            return serde_json::from_slice(&body)
-                .map_err(|_| Error::Unavailable(format!("the answer to {request_id} is not as documented")));
-        }
-        Err(failure(status, again, &body, &request_id))
+            .header("Stripe-Version", VERSION);
+        send(request).await?.checked(refusal)?.read()
     }
 }
 
 type Pair = (&'static str, String);
-
-fn form(pairs: &[Pair]) -> String {
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-}
-
-fn http_client(loopback: bool) -> reqwest::Result<reqwest::Client> {
-    let builder = crate::http_client()
-        .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(CALL_TIMEOUT)
-        .redirect(Policy::none());
-    if loopback { builder.no_proxy() } else { builder }.build()
-}
-
-async fn limited(mut response: Response) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(Error::Unavailable(format!("the answer has more than {MAX_ANSWER_BYTES} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// Without the address, which carries ids.
-fn no_answer(error: reqwest::Error) -> Error {
-    let reason = match () {
-        () if error.is_timeout() => "no answer in time",
-        () if error.is_connect() => "no connection",
-        () => "the connection broke",
-    };
-    Error::Unavailable(reason.to_owned())
-}
 
 /// What a failed call says. Its `message` is for people, may quote what was sent, and is not passed on.
 #[derive(Deserialize)]
@@ -154,27 +90,28 @@ struct FailureBody {
     message: Option<String>,
 }
 
-fn failure(status: StatusCode, again: bool, body: &[u8], request_id: &str) -> Error {
-    let unavailable = || Error::Unavailable(format!("HTTP {}, request {request_id}", status.as_u16()));
+/// What a 4xx says, if it says anything.
+fn refusal(answer: &Answer) -> Option<Error> {
     // 401 and 403: our key is at fault, and what was asked is right again once the key is.
-    let passing = matches!(status.as_u16(), 401 | 403 | 408 | 409 | 424 | 425 | 429);
-    if again || passing || !status.is_client_error() {
-        return unavailable();
+    let may_pass = matches!(answer.status.as_u16(), 401 | 403 | 409 | 424);
+    if may_pass || answer.header("stripe-should-retry") == Some("true") {
+        return None;
     }
-    let Ok(Failure { error }) = serde_json::from_slice(body) else { return unavailable() };
+    let Failure { error } = serde_json::from_slice(&answer.body).ok()?;
     let code = error.code.unwrap_or_else(|| code_of(error.message.as_deref(), &error.r#type));
-    match (status, code.as_str()) {
-        (StatusCode::NOT_FOUND, "resource_missing") => Error::NotFound,
+    match (answer.status, code.as_str()) {
+        (StatusCode::NOT_FOUND, "resource_missing") => Some(Error::NotFound),
         // An address that does not exist tells nothing about a payment.
-        (StatusCode::NOT_FOUND, _) => unavailable(),
-        _ => Error::Refused {
-            code: word(&code),
-            detail: format!(
-                "HTTP {}, parameter {}, request {request_id}",
-                status.as_u16(),
-                word(error.param.as_deref().unwrap_or("none"))
-            ),
-        },
+        (StatusCode::NOT_FOUND, _) => None,
+        _ => {
+            let detail = format!(
+                "HTTP {}, parameter {}, request {}",
+                answer.status.as_u16(),
+                word(error.param.as_deref().unwrap_or("none")),
+                answer.request_id()
+            );
+            Some(Error::Refused { code: word(&code), detail })
+        }
     }
 }
 
@@ -193,17 +130,18 @@ pub(super) fn parameter_unknown<T>(answer: &Result<T, Error>) -> bool {
     matches!(answer, Err(Error::Refused { code, .. }) if code == PARAMETER_UNKNOWN)
 }
 
-/// What is fit for a log of a stranger's text.
-fn word(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_alphanumeric() || "_-[].".contains(*c)).take(80).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::{HeaderMap, HeaderName};
+
     use super::*;
 
+    const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
     fn fail(status: u16, body: &str) -> Error {
-        failure(StatusCode::from_u16(status).expect("a status"), false, body.as_bytes(), "req_1")
+        let status = StatusCode::from_u16(status).expect("a status");
+        let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static("req_1"))]);
+        Answer { status, headers, body: body.into() }.checked(refusal).expect_err("a failure")
     }
 
     #[test]

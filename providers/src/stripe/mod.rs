@@ -17,22 +17,27 @@ mod webhook;
 use std::fmt;
 
 use async_trait::async_trait;
-use domain::{Timestamp, collect::Collects, money::Currency};
+use domain::{
+    Timestamp, collect::Collects, money::Currency, payment::RefundReport, provider_event::ProviderEvent,
+    statement::Statement,
+};
 use http::HeaderMap;
 use serde_json::json;
 use uuid::Uuid;
 
 use self::client::Client;
-use self::types::{List, PaymentIntent, Refund as StripeRefund, metadata};
+use self::types::{List, PaymentIntent, Refund, metadata};
 use crate::{
-    Attempt, AttemptRef, AttemptState, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider,
-    Refund, RefundRef, Statement, WebhookError, not_possible,
+    Attempt, AttemptRef, AttemptState, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef,
+    WebhookError, not_possible,
 };
 
 /// Where Stripe itself answers.
 pub const BASE_URL: &str = "https://api.stripe.com";
 
 const NAME: &str = "stripe";
+const PAYMENT_INTENTS: [&str; 2] = ["v1", "payment_intents"];
+const REFUNDS: [&str; 2] = ["v1", "refunds"];
 /// As many pages of 100 refunds of one payment are looked through.
 const MAX_REFUND_PAGES: usize = 10;
 
@@ -90,18 +95,18 @@ impl Stripe {
 
     async fn intent(&self, id: &str) -> Result<PaymentIntent, Error> {
         let expand = [("expand[]", "latest_charge.balance_transaction".to_owned())];
-        self.client.get(&format!("/v1/payment_intents/{}", types::path_id(id)?), &expand).await
+        self.client.get(&["v1", "payment_intents", types::path_id(id)?], &expand).await
     }
 
     /// The refund that carries our id, if it was made before.
-    async fn refund_made(&self, new: &NewRefund) -> Result<Option<StripeRefund>, Error> {
+    async fn refund_made(&self, new: &NewRefund) -> Result<Option<Refund>, Error> {
         let ours = new.refund.to_string();
         let mut query = vec![
             ("payment_intent", new.attempt.provider_payment_id.clone()),
             ("limit", client::PAGE_ITEMS.to_string()),
         ];
         for _ in 0..MAX_REFUND_PAGES {
-            let page: List<StripeRefund> = self.client.get("/v1/refunds", &query).await?;
+            let page: List<Refund> = self.client.get(&REFUNDS, &query).await?;
             let last = page.data.last().map(|refund| refund.id.clone());
             let found = page.data.into_iter().find(|it| it.metadata.get(metadata::REFUND) == Some(&ours));
             match (found, last) {
@@ -138,11 +143,11 @@ impl Provider for Stripe {
             ("description", new.description.clone()),
         ];
         let key = new.payment.to_string();
-        let mut answer = self.client.post("/v1/payment_intents", &form, &key).await;
+        let mut answer = self.client.post(&PAYMENT_INTENTS, &form, &key).await;
         if client::parameter_unknown(&answer) {
             // Simulators do not know them all; this one is for people's eyes only.
             form.retain(|(name, _)| *name != "description");
-            answer = self.client.post("/v1/payment_intents", &form, &key).await;
+            answer = self.client.post(&PAYMENT_INTENTS, &form, &key).await;
         }
         let intent: PaymentIntent = answer?;
         let client_secret = intent
@@ -165,7 +170,7 @@ impl Provider for Stripe {
         // A new key each time: Stripe would repeat a refusal for 24 hours, also when a payment that was
         // `processing` has failed since. What is cancelled cannot be cancelled twice.
         let key = format!("cancel-{}-{}", attempt.payment, Uuid::now_v7());
-        let cancelled = self.client.post(&format!("/v1/payment_intents/{id}/cancel"), &[], &key).await;
+        let cancelled = self.client.post(&["v1", "payment_intents", id, "cancel"], &[], &key).await;
         let intent: PaymentIntent = match cancelled {
             Err(Error::Refused { .. }) => self.intent(id).await?,
             answer => answer?,
@@ -179,7 +184,7 @@ impl Provider for Stripe {
         }
     }
 
-    async fn refund(&self, new: &NewRefund) -> Result<Refund, Error> {
+    async fn refund(&self, new: &NewRefund) -> Result<RefundReport, Error> {
         // Stripe takes no currency here: an amount of another one would be read as the payment's.
         if new.money.currency != new.captured.currency {
             let detail = "a refund has the currency of its payment".to_owned();
@@ -187,7 +192,7 @@ impl Provider for Stripe {
         }
         let (amount, _) = amount::to_stripe(new.money)?;
         if let Some(made) = self.refund_made(new).await? {
-            return made.refund();
+            return made.report();
         }
         let form = [
             ("payment_intent", new.attempt.provider_payment_id.clone()),
@@ -198,16 +203,21 @@ impl Provider for Stripe {
             // Stripe's own `reason` knows three words only.
             ("metadata[reason]", new.reason.clone()),
         ];
-        let made: StripeRefund = self.client.post("/v1/refunds", &form, &new.refund.to_string()).await?;
-        made.refund()
+        let made: Refund = self.client.post(&REFUNDS, &form, &new.refund.to_string()).await?;
+        made.report()
     }
 
-    async fn look_up_refund(&self, refund: &RefundRef) -> Result<Refund, Error> {
+    async fn look_up_refund(&self, refund: &RefundRef) -> Result<RefundReport, Error> {
         let id = types::path_id(&refund.provider_refund_id)?;
-        self.client.get::<StripeRefund>(&format!("/v1/refunds/{id}"), &[]).await?.refund()
+        self.client.get::<Refund>(&["v1", "refunds", id], &[]).await?.report()
     }
 
-    fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError> {
+    fn webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<ProviderEvent, WebhookError> {
         signature::verify(&self.webhook_secrets, headers, body, now.as_second())
             .map_err(|reason| WebhookError::NotGenuine(reason.to_owned()))?;
         webhook::read(body).map_err(WebhookError::Malformed)

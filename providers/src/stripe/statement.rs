@@ -1,15 +1,19 @@
 //! Stripe's statement: its balance transactions, each with the charge or refund it comes from.
 
-use domain::{OrderId, Timestamp};
+use domain::{
+    OrderId, Timestamp,
+    payment::RefundState,
+    statement::{LineKind, Statement, StatementLine, UnreadableLine},
+};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::amount;
 use super::client::{Client, PAGE_ITEMS, parameter_unknown};
 use super::types::{Charge, Dispute, List, Refund, unreadable};
-use crate::{Error, RefundState, Statement, StatementLine, StatementLineKind, Unreadable};
+use crate::Error;
 
-const PATH: &str = "/v1/balance_transactions";
+const PATH: [&str; 2] = ["v1", "balance_transactions"];
 /// 50,000 lines, then the caller is to ask for less at once.
 const MAX_PAGES: usize = 500;
 
@@ -73,12 +77,12 @@ async fn page(
     query.push(("expand[]", "data.source".to_owned()));
     query.push(("expand[]", "data.source.payment_intent".to_owned()));
     query.extend(after.map(|id| ("starting_after", id.to_owned())));
-    client.get(PATH, &query).await
+    client.get(&PATH, &query).await
 }
 
 /// What a line is to us, if anything: payouts, fees and the like are not, nor is what was charged without a
 /// PaymentIntent, since it cannot be ours.
-fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementLine>, Unreadable> {
+fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementLine>, UnreadableLine> {
     let (reference, kind) = (line.id.clone(), line.r#type.clone());
     let movement = match kind.as_str() {
         // Cards, and everything else.
@@ -87,7 +91,7 @@ fn movement(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
         "adjustment" => disputed(line, at),
         _ => Ok(None),
     };
-    movement.map_err(|order| Unreadable {
+    movement.map_err(|order| UnreadableLine {
         reference,
         order,
         why: format!("a line `{kind}` that we cannot read"),
@@ -100,11 +104,11 @@ type Unread = Option<OrderId>;
 fn captured(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementLine>, Unread> {
     let charge: Charge = source(line.source)?;
     let Some(intent) = &charge.payment_intent else { return Ok(None) };
-    let kind = StatementLineKind::Captured { provider_payment_id: intent.id().to_owned() };
+    let provider_payment_id = intent.id().to_owned();
     let order = charge.order();
     let Some(money) = charge.money() else { return unless_ours(order) };
     let fee = fee(line.fee, &line.currency, money.currency.code());
-    Ok(Some(StatementLine { kind, order, money, fee, at }))
+    Ok(Some(StatementLine { kind: LineKind::Captured, provider_payment_id, order, money, fee, at }))
 }
 
 fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementLine>, Unread> {
@@ -113,18 +117,15 @@ fn refunded(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
         return Ok(None);
     }
     let order = refund.order();
-    let Ok(refund) = refund.refund() else { return unless_ours(order) };
+    let Ok(refund) = refund.report() else { return unless_ours(order) };
     // Booked, and booked back by a `refund_failure` since.
     if refund.state == RefundState::Failed {
         return Ok(None);
     }
     let fee = fee(line.fee, &line.currency, refund.money.currency.code());
-    let kind = StatementLineKind::Refunded {
-        refund: refund.refund,
-        provider_refund_id: refund.provider_refund_id,
-        provider_payment_id: refund.provider_payment_id,
-    };
-    Ok(Some(StatementLine { kind, order, money: refund.money, fee, at }))
+    let kind = LineKind::Refunded { refund: refund.refund, provider_refund_id: refund.provider_refund_id };
+    let (provider_payment_id, money) = (refund.payment_id, refund.money);
+    Ok(Some(StatementLine { kind, provider_payment_id, order, money, fee, at }))
 }
 
 /// Adjustments are of many kinds; those of disputes come from one.
@@ -138,14 +139,17 @@ fn disputed(line: BalanceTransaction, at: Timestamp) -> Result<Option<StatementL
         return Ok(None);
     }
     let order = dispute.order();
-    let Ok(dispute) = dispute.dispute() else { return unless_ours(order) };
+    let Ok(dispute) = dispute.report() else { return unless_ours(order) };
     let money = dispute.money;
     let fee = fee(line.fee, &line.currency, money.currency.code());
-    let kind = match line.amount > 0 {
-        true => StatementLineKind::DisputeReversed(dispute),
-        false => StatementLineKind::Disputed(dispute),
+    let kind = LineKind::Disputed {
+        is_reversal: line.amount > 0,
+        provider_dispute_id: dispute.provider_dispute_id,
+        state: dispute.state,
+        state_text: dispute.state_text,
     };
-    Ok(Some(StatementLine { kind, order, money, fee, at }))
+    let provider_payment_id = dispute.payment_id;
+    Ok(Some(StatementLine { kind, provider_payment_id, order, money, fee, at }))
 }
 
 /// An amount that we cannot read. We collect none such, so without an order of ours it is others' money, and
@@ -185,7 +189,7 @@ mod tests {
             "currency": "usd", "metadata": {},
             "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
         let told = of("charge", "usd", &charge).expect("a capture");
-        assert_eq!(told.kind, StatementLineKind::Captured { provider_payment_id: "pi_1".to_owned() });
+        assert_eq!((&told.kind, told.provider_payment_id.as_str()), (&LineKind::Captured, "pi_1"));
         assert_eq!((told.money.to_string().as_str(), told.fee), ("15.00 USD", Some(59)));
         assert_eq!(told.order.map(|order| order.to_string()).as_deref(), Some(ORDER));
         assert_eq!(of("payment", "eur", &charge).expect("a capture").fee, None);
@@ -193,7 +197,7 @@ mod tests {
         let mut refund = json!({ "id": "re_1", "object": "refund", "amount": 500, "currency": "usd",
             "status": "succeeded", "payment_intent": "pi_1", "metadata": null });
         let told = of("payment_refund", "usd", &refund).expect("a refund");
-        assert!(matches!(told.kind, StatementLineKind::Refunded { refund: None, .. }));
+        assert!(matches!(told.kind, LineKind::Refunded { refund: None, .. }));
         assert_eq!((told.money.amount, told.order), (500, None));
         refund["status"] = json!("failed");
         assert_eq!(of("refund", "usd", &refund), None);
@@ -210,12 +214,13 @@ mod tests {
         let dispute = json!({ "id": "dp_1", "object": "dispute", "amount": 2000, "currency": "usd", "status": "won",
             "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
         let taken = line(-2000, &dispute).expect("a withdrawal");
-        assert!(matches!(&taken.kind, StatementLineKind::Disputed(it) if it.provider_payment_id == "pi_1"));
+        assert!(matches!(taken.kind, LineKind::Disputed { is_reversal: false, .. }));
+        assert_eq!(taken.provider_payment_id, "pi_1");
         assert_eq!((taken.money.amount, taken.fee), (2000, Some(1500)));
         assert_eq!(taken.order.map(|order| order.to_string()).as_deref(), Some(ORDER));
         assert!(matches!(
             line(2000, &dispute).expect("a reversal").kind,
-            StatementLineKind::DisputeReversed(_)
+            LineKind::Disputed { is_reversal: true, .. }
         ));
         assert_eq!(line(-2000, &json!({ "id": "x", "object": "fee_refund" })), None);
         assert_eq!(line(-2000, &Value::Null), None);

@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
-use domain::{OrderId, Timestamp, money::Money, payment::DisputeState};
+use domain::{
+    OrderId, Timestamp,
+    money::Money,
+    payment::{DisputeReport, DisputeState, RefundReport, RefundState},
+};
 use serde::{Deserialize, Deserializer};
 
-use super::amount;
-use crate::{Attempt, AttemptState, Dispute as OurDispute, Error, Refund as OurRefund, RefundState};
+use super::{NAME, amount};
+use crate::{Attempt, AttemptState, Error};
 
 /// What we write to objects, to know them again.
 pub(super) mod metadata {
@@ -138,16 +142,18 @@ impl Refund {
         order_behind(&self.metadata, self.payment_intent.as_ref())
     }
 
-    pub(super) fn refund(self) -> Result<OurRefund, Error> {
+    pub(super) fn report(self) -> Result<RefundReport, Error> {
         let state_text = self.status.unwrap_or_default();
         let state = match state_text.as_str() {
             "succeeded" => RefundState::Succeeded,
             "failed" | "canceled" => RefundState::Failed,
             _ => RefundState::Pending,
         };
-        Ok(OurRefund {
+        Ok(RefundReport {
+            provider: NAME.to_owned(),
+            event_id: String::new(),
             refund: self.metadata.get(metadata::REFUND).and_then(|id| id.parse().ok()),
-            provider_payment_id: self.payment_intent.ok_or_else(unreadable)?.id().to_owned(),
+            payment_id: self.payment_intent.ok_or_else(unreadable)?.id().to_owned(),
             provider_refund_id: self.id,
             state,
             state_text,
@@ -173,15 +179,17 @@ impl Dispute {
 
     /// An inquiry (`warning_...`) may become a dispute, so its money is in question, too. `prevented` ones
     /// never do.
-    pub(super) fn dispute(self) -> Result<OurDispute, Error> {
+    pub(super) fn report(self) -> Result<DisputeReport, Error> {
         let state = match self.status.as_str() {
             "won" | "warning_closed" | "prevented" => DisputeState::Won,
             "lost" => DisputeState::Lost,
             _ => DisputeState::Open,
         };
-        Ok(OurDispute {
+        Ok(DisputeReport {
+            provider: NAME.to_owned(),
+            event_id: String::new(),
             provider_dispute_id: self.id,
-            provider_payment_id: self.payment_intent.ok_or_else(unreadable)?.id().to_owned(),
+            payment_id: self.payment_intent.ok_or_else(unreadable)?.id().to_owned(),
             state,
             state_text: self.status,
             money: amount::from_stripe(self.amount, &self.currency).ok_or_else(unreadable)?,

@@ -2,14 +2,14 @@
 
 use domain::{
     Timestamp,
-    payment::{self, Outcome, PaymentReport},
+    payment::{DisputeReport, Outcome, PaymentReport, RefundReport},
+    provider_event::{self, Notice, ProviderEvent},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use super::NAME;
 use super::types::{Dispute, PaymentIntent, Refund, metadata, order};
-use crate::{Event, Notice};
 
 /// Every type of event that tells of money of a PaymentIntent. Others are kept, and tell us nothing: a
 /// capture comes as `payment_intent.succeeded` too, `charge.refunded` as `refund.created`, and what Stripe
@@ -56,29 +56,21 @@ struct Data {
 }
 
 /// Reads an event. Says why, if it cannot; never what it could not read.
-pub(super) fn read(body: &[u8]) -> Result<Event, String> {
-    let Envelope { id, r#type, created, data } =
+pub(super) fn read(body: &[u8]) -> Result<ProviderEvent, String> {
+    let Envelope { id, r#type: kind, created, data } =
         serde_json::from_slice(body).map_err(|_| "not an event of Stripe")?;
-    let id = payment::event_id(&id).map_err(|error| error.to_string())?;
-    let kind = payment::event_type(&r#type).map_err(|error| error.to_string())?;
+    let event_id = provider_event::event_id(&id).map_err(|error| error.to_string())?;
     let object = data.map_or(Value::Null, |data| data.object);
     let notice = match OF_MONEY.iter().find(|(name, _)| *name == kind).map(|(_, of)| *of) {
-        Some(Of::Payment(outcome)) => Some(payment(&id, outcome, object)?),
-        Some(Of::Refund) => refund(object)?,
-        Some(Of::Dispute) => dispute(object)?,
+        Some(Of::Payment(outcome)) => Some(payment(event_id.clone(), outcome, object)?),
+        Some(Of::Refund) => refund(event_id.clone(), object)?,
+        Some(Of::Dispute) => dispute(event_id.clone(), object)?,
         Some(Of::Told) | None => None,
     };
     let told_at = created.and_then(|at| at.as_i64()).and_then(|at| Timestamp::from_second(at).ok());
-    Ok(Event { id, kind, told_at, notice })
-}
-
-fn dispute(object: Value) -> Result<Option<Notice>, String> {
-    let dispute: Dispute = parse(object, "a Dispute")?;
-    if dispute.payment_intent.is_none() {
-        return Ok(None);
-    }
-    let dispute = dispute.dispute().map_err(|_| "the Dispute has an amount that we cannot read")?;
-    Ok(Some(Notice::Dispute(dispute)))
+    let (provider, body) = (NAME.to_owned(), body.to_vec());
+    let event = ProviderEvent { provider, event_id, kind, body, told_at, notice };
+    event.checked().map_err(|error| error.to_string())
 }
 
 /// What stands on an event. Its object names the order in its metadata, and the payment, if it is none
@@ -93,29 +85,31 @@ pub(super) fn envelope(body: &[u8]) -> crate::Envelope {
     })
 }
 
-fn payment(event_id: &str, outcome: Outcome, object: Value) -> Result<Notice, String> {
+fn payment(event_id: String, outcome: Outcome, object: Value) -> Result<Notice, String> {
     let intent: PaymentIntent = parse(object, "a PaymentIntent")?;
     let money = intent.money().ok_or("the PaymentIntent has an amount that we cannot read")?;
-    Ok(Notice::Payment {
-        order: order(&intent.metadata),
-        report: PaymentReport {
-            provider: NAME.to_owned(),
-            event_id: event_id.to_owned(),
-            payment_id: payment::provider_id(&intent.id).map_err(|error| error.to_string())?,
-            outcome,
-            money,
-        },
-    })
+    let (provider, order) = (NAME.to_owned(), order(&intent.metadata));
+    let report = PaymentReport { provider, event_id, payment_id: intent.id, outcome, money };
+    Ok(Notice::Payment { order, report })
 }
 
-fn refund(object: Value) -> Result<Option<Notice>, String> {
+fn refund(event_id: String, object: Value) -> Result<Option<Notice>, String> {
     let refund: Refund = parse(object, "a Refund")?;
     if refund.payment_intent.is_none() {
         return Ok(None);
     }
     let order = refund.order();
-    let refund = refund.refund().map_err(|_| "the Refund has an amount that we cannot read")?;
-    Ok(Some(Notice::Refund { order, refund }))
+    let report = refund.report().map_err(|_| "the Refund has an amount that we cannot read")?;
+    Ok(Some(Notice::Refund { order, report: RefundReport { event_id, ..report } }))
+}
+
+fn dispute(event_id: String, object: Value) -> Result<Option<Notice>, String> {
+    let dispute: Dispute = parse(object, "a Dispute")?;
+    if dispute.payment_intent.is_none() {
+        return Ok(None);
+    }
+    let report = dispute.report().map_err(|_| "the Dispute has an amount that we cannot read")?;
+    Ok(Some(Notice::Dispute(DisputeReport { event_id, ..report })))
 }
 
 fn parse<T: DeserializeOwned>(object: Value, what: &str) -> Result<T, String> {
@@ -126,15 +120,14 @@ fn parse<T: DeserializeOwned>(object: Value, what: &str) -> Result<T, String> {
 mod tests {
     use serde_json::json;
 
-    use domain::payment::DisputeState;
+    use domain::payment::{DisputeState, RefundState};
 
     use super::*;
-    use crate::RefundState;
 
     const ORDER: &str = "ord_01890a5d96c5774b916f4be1d2b2f1a1";
     const REFUND: &str = "re_01890a5d96c5774b916f4be1d2b2f1a2";
 
-    fn event(kind: &str, object: &Value) -> Result<Event, String> {
+    fn event(kind: &str, object: &Value) -> Result<ProviderEvent, String> {
         let event = json!({ "id": "evt_1", "object": "event", "type": kind, "data": { "object": object } });
         read(event.to_string().as_bytes())
     }
@@ -180,14 +173,15 @@ mod tests {
                 let object = json!({ "id": "re_9", "object": "refund", "amount": 500, "currency": "isk",
                     "charge": "ch_1", "payment_intent": "pi_1", "status": status,
                     "metadata": { "order_id": ORDER, "refund_id": REFUND } });
-                let Some(Notice::Refund { order, refund }) = event(kind, &object).expect("readable").notice
+                let Some(Notice::Refund { order, report }) = event(kind, &object).expect("readable").notice
                 else {
                     panic!("{kind} tells nothing");
                 };
                 assert_eq!(order.map(|o| o.to_string()).as_deref(), Some(ORDER));
-                assert_eq!(refund.refund.map(|r| r.to_string()).as_deref(), Some(REFUND));
-                assert_eq!((refund.state, refund.state_text.as_str()), (state, status));
-                assert_eq!((refund.provider_payment_id.as_str(), refund.money.amount), ("pi_1", 5));
+                assert_eq!(report.refund.map(|r| r.to_string()).as_deref(), Some(REFUND));
+                assert_eq!((report.state, report.state_text.as_str()), (state, status));
+                assert_eq!((report.payment_id.as_str(), report.money.amount), ("pi_1", 5));
+                assert_eq!((report.provider.as_str(), report.event_id.as_str()), ("stripe", "evt_1"));
             }
         }
     }
@@ -196,12 +190,12 @@ mod tests {
     fn a_refund_from_the_dashboard_has_no_id_of_ours_and_one_without_an_intent_is_not_ours() {
         let mut object = json!({ "id": "re_9", "amount": 500, "currency": "eur", "status": "succeeded",
             "payment_intent": "pi_1", "metadata": null });
-        let Some(Notice::Refund { order, refund }) =
+        let Some(Notice::Refund { order, report }) =
             event("refund.updated", &object).expect("readable").notice
         else {
             panic!("tells nothing");
         };
-        assert_eq!((order, refund.refund), (None, None));
+        assert_eq!((order, report.refund), (None, None));
         object["payment_intent"] = Value::Null;
         assert_eq!(event("refund.updated", &object).expect("readable").notice, None);
     }
@@ -227,7 +221,7 @@ mod tests {
                 let Some(Notice::Dispute(dispute)) = event.notice else { panic!("{kind} tells nothing") };
                 assert_eq!((dispute.state, dispute.state_text.as_str()), (state, status));
                 assert_eq!(dispute.provider_dispute_id, "dp_1");
-                assert_eq!((dispute.provider_payment_id.as_str(), dispute.money.amount), ("pi_1", 1500));
+                assert_eq!((dispute.payment_id.as_str(), dispute.money.amount), ("pi_1", 1500));
             }
         }
         let foreign =

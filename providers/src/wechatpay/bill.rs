@@ -5,19 +5,22 @@
 
 use std::collections::HashMap;
 
-use domain::{OrderId, Timestamp, money::Money};
+use domain::{
+    OrderId, Timestamp,
+    money::Money,
+    statement::{LineKind, Statement, StatementLine, UnreadableLine},
+};
 use jiff::{ToSpan as _, civil::Date, tz::TimeZone};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde::Deserialize;
 
 use super::{
     WechatPay,
-    client::unavailable,
     keys::hex,
     payments::{BEIJING, refuse},
     types::{money, refund_id},
 };
-use crate::{Error, Statement, StatementLine, StatementLineKind, Unreadable};
+use crate::{Error, client::unavailable};
 
 /// WeChat Pay keeps bills for three months.
 const MAX_DAYS: usize = 93;
@@ -47,7 +50,7 @@ impl WechatPay {
                         Err((order, why)) => {
                             let reference = format!("{day}/{number}");
                             let why = format!("line {number} of the bill of {day}: {why}");
-                            statement.unreadable.push(Unreadable { reference, order, why });
+                            statement.unreadable.push(UnreadableLine { reference, order, why });
                         }
                     }
                 }
@@ -60,7 +63,6 @@ impl WechatPay {
 
     async fn bill(&self, day: Date) -> Result<Option<String>, Error> {
         let query = [("bill_date", day.to_string()), ("bill_type", "ALL".to_owned())];
-        let query = query.each_ref().map(|(name, value)| (*name, value.as_str()));
         let answer = self.client.get::<BillAnswer>(&["v3", "bill", "tradebill"], &query).await;
         let BillAnswer { hash_type, hash_value, download_url } = match answer {
             Err(Error::Refused { code, .. })
@@ -127,25 +129,22 @@ struct Line<'a>(HashMap<&'a str, &'a str>);
 
 impl Line<'_> {
     fn movement(&self) -> Result<StatementLine, &'static str> {
-        let provider_payment_id = self.cell(&["商户订单号"])?.to_owned();
         let (kind, fen) = match self.cell(&["交易状态"])? {
             "SUCCESS" => {
                 let fen = self.fen(&["订单金额", "总金额", "应结订单金额"])?;
-                (StatementLineKind::Captured { provider_payment_id }, fen)
+                (LineKind::Captured, fen)
             }
             "REFUND" | "REVOKED" => {
                 let number = self.refund_number()?;
-                let kind = StatementLineKind::Refunded {
-                    refund: refund_id(number),
-                    provider_refund_id: number.to_owned(),
-                    provider_payment_id,
-                };
+                let kind =
+                    LineKind::Refunded { refund: refund_id(number), provider_refund_id: number.to_owned() };
                 (kind, self.fen(&["申请退款金额", "退款金额"])?)
             }
             _ => return Err("it is neither a capture nor a refund"),
         };
         Ok(StatementLine {
             kind,
+            provider_payment_id: self.cell(&["商户订单号"])?.to_owned(),
             order: self.order(),
             money: self.money(fen)?,
             fee: self.fee()?,

@@ -33,14 +33,17 @@ mod types;
 mod webhook;
 
 use async_trait::async_trait;
-use domain::{Timestamp, collect::Collects, money::Currency};
+use domain::{
+    Timestamp, collect::Collects, money::Currency, payment::RefundReport, provider_event::ProviderEvent,
+    statement::Statement,
+};
 use http::HeaderMap;
 
 pub use config::{Config, ConfigError, Method};
 
 use crate::{
-    Attempt, AttemptRef, Envelope, Error, Event, NewAttempt, NewRefund, Opened, Provider, Refund, RefundRef,
-    Statement, WebhookError, not_possible,
+    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef, WebhookError,
+    not_possible,
 };
 use client::Client;
 use keys::ResourceKey;
@@ -105,15 +108,20 @@ impl Provider for WechatPay {
         self.close_attempt(&attempt.provider_payment_id).await
     }
 
-    async fn refund(&self, new: &NewRefund) -> Result<Refund, Error> {
+    async fn refund(&self, new: &NewRefund) -> Result<RefundReport, Error> {
         self.make_refund(new).await
     }
 
-    async fn look_up_refund(&self, refund: &RefundRef) -> Result<Refund, Error> {
+    async fn look_up_refund(&self, refund: &RefundRef) -> Result<RefundReport, Error> {
         self.find_refund(&refund.provider_refund_id).await
     }
 
-    fn webhook(&self, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<Event, WebhookError> {
+    fn webhook(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<ProviderEvent, WebhookError> {
         self.read_webhook(headers, body, now)
     }
 

@@ -5,8 +5,8 @@ use jiff::tz::{Offset, TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{CURRENCY, Method, WechatPay, client::unavailable, types::Transaction};
-use crate::{Attempt, AttemptState, Error, NewAttempt, Opened};
+use super::{CURRENCY, Method, WechatPay, types::Transaction};
+use crate::{Attempt, AttemptState, Error, NewAttempt, Opened, client::unavailable};
 
 /// WeChat Pay's limit for what the payer reads.
 const MAX_DESCRIPTION_BYTES: usize = 127;
@@ -122,7 +122,8 @@ impl WechatPay {
 
     pub(super) async fn find_attempt(&self, out_trade_no: &str) -> Result<Attempt, Error> {
         let path = ["v3", "pay", "transactions", "out-trade-no", checked(out_trade_no)?];
-        let found: Transaction = self.client.get(&path, &[("mchid", &self.client.merchant().id)]).await?;
+        let merchant = [("mchid", self.client.merchant().id.clone())];
+        let found: Transaction = self.client.get(&path, &merchant).await?;
         if found.out_trade_no != out_trade_no {
             return Err(unavailable("the answer is about another payment"));
         }

@@ -1,14 +1,14 @@
 //! Refunds. Most are `PROCESSING` at first; the end comes by webhook or is looked up.
 
+use domain::payment::RefundReport;
 use serde::Serialize;
 
 use super::{
     CURRENCY, WechatPay,
-    client::unavailable,
     payments::{checked, cut, refuse},
     types::RefundAnswer,
 };
-use crate::{Error, NewRefund, Refund};
+use crate::{Error, NewRefund, client::unavailable};
 
 /// WeChat Pay's limit for what the payer reads.
 const MAX_REASON_BYTES: usize = 80;
@@ -31,7 +31,7 @@ struct RefundAmount {
 
 impl WechatPay {
     /// `out_refund_no` makes it safe to repeat: WeChat Pay answers with the refund it has.
-    pub(super) async fn make_refund(&self, new: &NewRefund) -> Result<Refund, Error> {
+    pub(super) async fn make_refund(&self, new: &NewRefund) -> Result<RefundReport, Error> {
         if [new.money, new.captured].iter().any(|money| money.currency.code() != CURRENCY) {
             return Err(refuse("CURRENCY", "only CNY can be refunded"));
         }
@@ -47,15 +47,15 @@ impl WechatPay {
         understood(answer, &out_refund_no)
     }
 
-    pub(super) async fn find_refund(&self, out_refund_no: &str) -> Result<Refund, Error> {
+    pub(super) async fn find_refund(&self, out_refund_no: &str) -> Result<RefundReport, Error> {
         let path = ["v3", "refund", "domestic", "refunds", checked(out_refund_no)?];
         understood(self.client.get(&path, &[]).await?, out_refund_no)
     }
 }
 
-fn understood(answer: RefundAnswer, out_refund_no: &str) -> Result<Refund, Error> {
+fn understood(answer: RefundAnswer, out_refund_no: &str) -> Result<RefundReport, Error> {
     answer
-        .refund()
+        .report()
         .filter(|refund| refund.provider_refund_id == out_refund_no)
         .ok_or_else(|| unavailable("the state of the refund is not understood"))
 }

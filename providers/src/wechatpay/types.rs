@@ -4,11 +4,12 @@
 use domain::{
     OrderId, RefundId, Timestamp,
     money::{Currency, Money},
+    payment::{RefundReport, RefundState},
 };
 use serde::Deserialize;
 
-use super::CURRENCY;
-use crate::{Attempt, AttemptState, Refund, RefundState};
+use super::{CURRENCY, NAME};
+use crate::{Attempt, AttemptState};
 
 /// An order of theirs, which is an attempt of ours: the answer to a query, and in a webhook.
 #[derive(Deserialize)]
@@ -70,14 +71,16 @@ struct RefundAmount {
 }
 
 impl RefundAnswer {
-    pub fn refund(self) -> Option<Refund> {
-        Some(Refund {
+    pub fn report(self) -> Option<RefundReport> {
+        Some(RefundReport {
+            provider: NAME.to_owned(),
+            event_id: String::new(),
             refund: refund_id(&self.out_refund_no),
             state: refund_state(&self.status)?,
             state_text: self.status,
             money: money(self.amount.refund, self.amount.currency.as_deref())?,
             provider_refund_id: self.out_refund_no,
-            provider_payment_id: self.out_trade_no,
+            payment_id: self.out_trade_no,
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use domain::{
     Timestamp,
-    payment::{Outcome, PaymentReport, event_id, event_type, provider_id},
+    payment::{Outcome, PaymentReport, RefundReport},
+    provider_event::{Notice, ProviderEvent, event_id},
 };
 use http::HeaderMap;
 use serde::{Deserialize, de::DeserializeOwned};
@@ -11,7 +12,7 @@ use super::{
     NAME, WechatPay,
     types::{RefundAnswer, Transaction},
 };
-use crate::{AttemptState, Event, Notice, WebhookError};
+use crate::{AttemptState, WebhookError};
 
 const ALGORITHM: &str = "AEAD_AES_256_GCM";
 
@@ -39,21 +40,21 @@ impl WechatPay {
         headers: &HeaderMap,
         body: &[u8],
         now: Timestamp,
-    ) -> Result<Event, WebhookError> {
+    ) -> Result<ProviderEvent, WebhookError> {
         self.client.verify(headers, body, now).map_err(WebhookError::NotGenuine)?;
         let Notification { id, create_time, event_type: kind, resource } =
             serde_json::from_slice(body).map_err(|_| malformed("the notification is not as documented"))?;
-        let id = event_id(&id).map_err(|_| malformed("the notification has no usable id"))?;
-        let kind = event_type(&kind).map_err(|_| malformed("the notification has no usable type"))?;
+        let event_id = event_id(&id).map_err(|_| malformed("the notification has no usable id"))?;
         // All that moves money: `TRANSACTION.SUCCESS`, `REFUND.SUCCESS`, `REFUND.ABNORMAL` and
         // `REFUND.CLOSED`. A complaint moves none; the merchant settles it by a refund.
         let notice = match kind.split_once('.') {
-            Some(("TRANSACTION", _)) => self.payment(&id, self.open(&resource)?)?,
-            Some(("REFUND", _)) => Some(self.refund_notice(self.open(&resource)?)?),
+            Some(("TRANSACTION", _)) => self.payment(event_id.clone(), self.open(&resource)?)?,
+            Some(("REFUND", _)) => Some(self.refund_notice(event_id.clone(), self.open(&resource)?)?),
             _ => None,
         };
         let told_at = create_time.and_then(|at| at.parse().ok());
-        Ok(Event { id, kind, told_at, notice })
+        let (provider, body) = (NAME.to_owned(), body.to_vec());
+        Ok(ProviderEvent { provider, event_id, kind, body, told_at, notice }.checked()?)
     }
 
     fn open<T: DeserializeOwned>(&self, resource: &Resource) -> Result<T, WebhookError> {
@@ -68,7 +69,7 @@ impl WechatPay {
         serde_json::from_slice(&text).map_err(|_| malformed("the resource is not as documented"))
     }
 
-    fn payment(&self, event_id: &str, transaction: Transaction) -> Result<Option<Notice>, WebhookError> {
+    fn payment(&self, event_id: String, transaction: Transaction) -> Result<Option<Notice>, WebhookError> {
         self.for_us(&transaction.mchid)?;
         let order = transaction.order();
         let attempt = transaction.attempt().ok_or_else(|| malformed("the payment is not understood"))?;
@@ -78,23 +79,16 @@ impl WechatPay {
             (AttemptState::Open, _) => return Ok(None),
             (AttemptState::Failed | AttemptState::Cancelled, _) => Outcome::Failed,
         };
-        let payment_id = provider_id(&attempt.provider_payment_id)
-            .map_err(|_| malformed("the payment has no usable id"))?;
-        let report = PaymentReport {
-            provider: NAME.to_owned(),
-            event_id: event_id.to_owned(),
-            payment_id,
-            outcome,
-            money: attempt.money,
-        };
+        let (provider, payment_id) = (NAME.to_owned(), attempt.provider_payment_id);
+        let report = PaymentReport { provider, event_id, payment_id, outcome, money: attempt.money };
         Ok(Some(Notice::Payment { order, report }))
     }
 
     /// A refund does not say the order.
-    fn refund_notice(&self, answer: RefundAnswer) -> Result<Notice, WebhookError> {
+    fn refund_notice(&self, event_id: String, answer: RefundAnswer) -> Result<Notice, WebhookError> {
         self.for_us(answer.mchid.as_deref().unwrap_or_default())?;
-        let refund = answer.refund().ok_or_else(|| malformed("the refund is not understood"))?;
-        Ok(Notice::Refund { order: None, refund })
+        let report = answer.report().ok_or_else(|| malformed("the refund is not understood"))?;
+        Ok(Notice::Refund { order: None, report: RefundReport { event_id, ..report } })
     }
 
     fn for_us(&self, merchant_id: &str) -> Result<(), WebhookError> {

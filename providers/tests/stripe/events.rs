@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use domain::payment::Outcome;
+use domain::{payment::Outcome, provider_event::Notice};
 use http::HeaderMap;
-use providers::{Notice, WebhookError};
+use providers::WebhookError;
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 use super::*;
@@ -39,7 +39,10 @@ async fn an_event_signed_by_localstripe_passes_and_one_changed_byte_does_not() {
         let event = it.stripe.webhook(&headers, &body, now).expect("genuine");
         let Some(Notice::Payment { order, report }) = event.notice else { panic!("{event:?}") };
         assert_eq!((order, report.money), (Some(new.order), euros(1000)));
-        assert_eq!((report.payment_id, report.event_id), (attempt.provider_payment_id.clone(), event.id));
+        assert_eq!(
+            (report.payment_id, report.event_id),
+            (attempt.provider_payment_id.clone(), event.event_id)
+        );
         outcomes.push(report.outcome);
 
         for at in [0, body.len() / 2, body.len() - 1] {

@@ -1,7 +1,8 @@
 //! Money back, and the books.
 
+use domain::{payment::RefundState, statement::LineKind};
 use http::Method;
-use providers::{Error, RefundRef, RefundState, StatementLineKind};
+use providers::{Error, RefundRef};
 
 use super::*;
 
@@ -14,7 +15,7 @@ async fn refunds_in_full_and_in_part_are_made_and_looked_up() {
         let made = it.stripe.refund(&refund).await.expect("refunded");
         assert_eq!((made.refund, made.state), (Some(refund.refund), RefundState::Succeeded));
         assert_eq!(made.money, euros(amount));
-        assert_eq!(made.provider_payment_id, attempt.provider_payment_id);
+        assert_eq!(made.payment_id, attempt.provider_payment_id);
         let by_id = RefundRef { refund: None, provider_refund_id: made.provider_refund_id.clone() };
         assert_eq!(it.stripe.look_up_refund(&by_id).await.expect("known"), made);
     }
@@ -103,15 +104,11 @@ async fn the_statement_has_every_capture_and_refund_over_several_pages() {
     assert!(all.is_sorted_by_key(|movement| movement.at));
     assert!(all.iter().all(|movement| movement.fee == Some(0)));
     let of_order: Vec<_> = all.iter().filter(|movement| movement.order == Some(new.order)).collect();
-    let provider_payment_id = attempt.provider_payment_id;
-    let captured = StatementLineKind::Captured { provider_payment_id: provider_payment_id.clone() };
-    let refunded = StatementLineKind::Refunded {
-        refund: Some(refund.refund),
-        provider_refund_id: made.provider_refund_id,
-        provider_payment_id,
-    };
+    let refunded =
+        LineKind::Refunded { refund: Some(refund.refund), provider_refund_id: made.provider_refund_id };
     assert_eq!(of_order.len(), 2);
-    assert!(of_order.iter().any(|movement| movement.kind == captured && movement.money == euros(1000)));
+    assert!(of_order.iter().all(|movement| movement.provider_payment_id == attempt.provider_payment_id));
+    assert!(of_order.iter().any(|it| it.kind == LineKind::Captured && it.money == euros(1000)));
     assert!(of_order.iter().any(|movement| movement.kind == refunded && movement.money == euros(400)));
 
     let hour = SignedDuration::from_hours(1);

@@ -1,7 +1,8 @@
 //! The daily trade bill.
 
+use domain::statement::LineKind;
 use domain::{RefundId, Timestamp};
-use providers::{Error, Provider as _, StatementLineKind};
+use providers::{Error, Provider as _};
 
 use crate::{cny, hex, new_attempt, routes::OPENID, standin::MERCHANT_ID, start};
 
@@ -51,14 +52,10 @@ async fn captures_and_refunds_of_several_days_are_told_oldest_first() {
     assert_eq!(times, ["2024-02-29T16:00:00Z", "2024-03-01T15:59:59Z", "2024-03-02T01:00:00Z"]);
     assert_eq!(movements[0].order, None);
     assert_eq!(movements[1].order, Some(new.order));
-    assert_eq!(movements[1].kind, StatementLineKind::Captured { provider_payment_id: payment.clone() });
+    assert_eq!((&movements[1].kind, &movements[1].provider_payment_id), (&LineKind::Captured, &payment));
     assert_eq!((movements[1].money, movements[1].fee), (cny(1250), Some(8)));
-    let kind = StatementLineKind::Refunded {
-        refund: Some(refund),
-        provider_refund_id: refund_no,
-        provider_payment_id: payment,
-    };
-    assert_eq!(movements[2].kind, kind);
+    let kind = LineKind::Refunded { refund: Some(refund), provider_refund_id: refund_no };
+    assert_eq!((&movements[2].kind, &movements[2].provider_payment_id), (&kind, &payment));
     assert_eq!((movements[2].money, movements[2].fee), (cny(250), Some(-2)));
 
     // From is included, until is not.

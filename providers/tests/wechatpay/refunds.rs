@@ -1,7 +1,7 @@
 //! Refunds.
 
-use domain::{RefundId, Timestamp};
-use providers::{Error, NewAttempt, NewRefund, Provider as _, RefundRef, RefundState};
+use domain::{RefundId, Timestamp, payment::RefundState};
+use providers::{Error, NewAttempt, NewRefund, Provider as _, RefundRef};
 use serde_json::json;
 
 use crate::{cny, hex, new_attempt, reference, start};
@@ -28,7 +28,7 @@ async fn money_goes_back_once_and_the_end_is_found() {
     let refund = wechat.refund(&new).await.unwrap();
     assert_eq!(refund.refund, Some(new.refund));
     assert_eq!(refund.provider_refund_id, new.refund.to_string().trim_start_matches("re_"));
-    assert_eq!(refund.provider_payment_id, hex(attempt.payment));
+    assert_eq!(refund.payment_id, hex(attempt.payment));
     assert_eq!((refund.state, refund.money), (RefundState::Pending, cny(1000)));
     let asked = standin.last_body();
     assert_eq!(asked["amount"], json!({ "refund": 1000, "total": 1250, "currency": "CNY" }));

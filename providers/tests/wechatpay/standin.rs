@@ -176,7 +176,7 @@ fn authorised(
 fn signed(world: &World, status: u16, mut text: String) -> Response {
     let fault = world.fault;
     if fault == Fault::Endless {
-        text = "x".repeat(2_000_000);
+        text = "x".repeat(10_000_000);
     }
     let signer = if fault == Fault::UnknownSerial { &NEXT_PLATFORM } else { world.signer };
     let at = Timestamp::now().as_second() - if fault == Fault::Old { 400 } else { 0 };

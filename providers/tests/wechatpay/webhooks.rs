@@ -1,9 +1,13 @@
 //! Webhooks: what is genuine, and what is read of it.
 
-use domain::{RefundId, Timestamp, payment::Outcome};
+use domain::{
+    RefundId, Timestamp,
+    payment::{Outcome, RefundState},
+    provider_event::Notice,
+};
 use http::HeaderMap;
 use providers::{
-    Notice, Provider as _, RefundState, WebhookError,
+    Provider as _, WebhookError,
     wechatpay::{Config, WechatPay},
 };
 use serde_json::{Value, json};
@@ -76,13 +80,16 @@ fn malformed(body: &str) -> String {
 fn a_payment_is_reported_under_the_id_that_it_was_opened_with() {
     let body = notification("TRANSACTION.SUCCESS", &payment("SUCCESS"), API_V3_KEY);
     let event = wechat().webhook(&sign(&PLATFORM, &body), body.as_bytes(), now()).unwrap();
-    assert_eq!((event.id.as_str(), event.kind.as_str()), ("EV-2018022511223320873", "TRANSACTION.SUCCESS"));
+    assert_eq!(
+        (event.event_id.as_str(), event.kind.as_str()),
+        ("EV-2018022511223320873", "TRANSACTION.SUCCESS")
+    );
     assert!(!format!("{event:?}").contains(OPENID));
     let Some(Notice::Payment { order, report }) = event.notice else { panic!() };
     let new = new_attempt(1);
     assert_eq!((order, report.payment_id.as_str()), (Some(new.order), hex(new.payment).as_str()));
     assert_eq!((report.outcome, report.money), (Outcome::Succeeded, cny(1250)));
-    assert_eq!((report.provider.as_str(), report.event_id), ("wechatpay", event.id));
+    assert_eq!((report.provider.as_str(), report.event_id), ("wechatpay", event.event_id));
 }
 
 #[test]
@@ -94,10 +101,10 @@ fn refunds_are_told_apart() {
     ] {
         let body = notification(&format!("REFUND.{status}"), &refund(status), API_V3_KEY);
         let event = wechat().webhook(&sign(&PLATFORM, &body), body.as_bytes(), now()).unwrap();
-        let Some(Notice::Refund { order: None, refund }) = event.notice else { panic!("{event:?}") };
+        let Some(Notice::Refund { order: None, report: refund }) = event.notice else { panic!("{event:?}") };
         assert_eq!((refund.state, refund.state_text.as_str(), refund.money), (state, status, cny(1000)));
         let id: RefundId = "re_018df9f2c4e07aaa8aaaaaaaaaaaaaaa".parse().unwrap();
-        assert_eq!((refund.refund, refund.provider_payment_id), (Some(id), hex(new_attempt(1).payment)));
+        assert_eq!((refund.refund, refund.payment_id), (Some(id), hex(new_attempt(1).payment)));
     }
     // An event about something else is genuine, and says nothing about money.
     let body = notification("COUPON.USE", &json!({}), API_V3_KEY);

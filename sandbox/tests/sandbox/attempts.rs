@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use domain::{PaymentId, Timestamp, payment::Outcome};
+use domain::{PaymentId, Timestamp, payment::Outcome, provider_event::Notice};
 use futures_util::future::join_all;
-use providers::{AttemptRef, AttemptState, Error, NewAttempt, Notice, Provider as _};
+use providers::{AttemptRef, AttemptState, Error, NewAttempt, Provider as _};
 use serde_json::{Value, json};
 
 use crate::harness::{Peer, eur, named, new_attempt, new_refund, uuid};
@@ -45,7 +45,7 @@ async fn the_payer_pays_where_the_client_is_sent_and_a_webhook_tells() {
     assert_eq!(event.kind, "payment.succeeded");
     let Some(Notice::Payment { order, report }) = event.notice else { panic!("tells of a payment") };
     assert_eq!((order, report.outcome, report.money), (Some(new.order), Outcome::Succeeded, eur(2500)));
-    assert_eq!((report.event_id, report.payment_id), (event.id, attempt.provider_payment_id));
+    assert_eq!((report.event_id, report.payment_id), (event.event_id, attempt.provider_payment_id));
     assert_eq!(report.provider, "sandbox");
 }
 
@@ -60,7 +60,7 @@ async fn the_payer_may_pay_something_else_than_was_asked_for() {
     // Expiry is in an hour, by this clock: the payer of 2030 is too late without that hour in mind.
     assert_eq!(found.captured_at.unwrap().to_string(), "2020-01-01T00:00:00Z");
     let event = peer.events(1).await.remove(0);
-    assert_eq!(event.id, "evt_other");
+    assert_eq!(event.event_id, "evt_other");
     peer.capture(&attempt, how).await; // the same event again
     assert_eq!(peer.events(2).await[1], event);
     let path = format!("/payer/payments/{}/capture", attempt.payment);

@@ -1,8 +1,8 @@
 //! Payments without an attempt: the webhook is sent once, before the answer.
 
-use domain::money::Currency;
+use domain::{money::Currency, provider_event::Notice};
 use providers::{
-    Error, Notice,
+    Error,
     sandbox::{Outcome, Pay},
 };
 use serde_json::{Value, json};

@@ -11,10 +11,10 @@ use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCod
 use domain::{
     OrderId, PaymentId, RefundId, Timestamp,
     money::{Currency, Money},
+    payment::RefundReport,
+    provider_event::ProviderEvent,
 };
-use providers::{
-    Attempt, AttemptRef, Event, NewAttempt, NewRefund, Opened, Provider as _, Refund, RefundRef, sandbox,
-};
+use providers::{Attempt, AttemptRef, NewAttempt, NewRefund, Opened, Provider as _, RefundRef, sandbox};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
@@ -150,13 +150,13 @@ impl Peer {
         self.client.look_up(attempt).await.unwrap()
     }
 
-    pub async fn look_up_refund(&self, refund: &Refund) -> Refund {
+    pub async fn look_up_refund(&self, refund: &RefundReport) -> RefundReport {
         let (refund, provider_refund_id) = (refund.refund, refund.provider_refund_id.clone());
         self.client.look_up_refund(&RefundRef { refund, provider_refund_id }).await.unwrap()
     }
 
     /// Waits until so many webhooks came; gives all, verified and read.
-    pub async fn events(&self, at_least: usize) -> Vec<Event> {
+    pub async fn events(&self, at_least: usize) -> Vec<ProviderEvent> {
         let received = self.endpoint.webhooks(at_least).await;
         received.iter().map(|it| self.client.webhook(&it.0, &it.1, Timestamp::now()).unwrap()).collect()
     }

@@ -1,6 +1,10 @@
 //! Money given back: once for each key, in parts, never more than was captured.
 
-use providers::{Error, NewRefund, Notice, Provider as _, RefundState};
+use domain::{
+    payment::{RefundReport, RefundState},
+    provider_event::Notice,
+};
+use providers::{Error, NewRefund, Provider as _};
 use serde_json::json;
 
 use crate::harness::{Peer, eur, new_refund};
@@ -32,7 +36,8 @@ async fn a_refund_is_made_once_for_its_key_and_told_by_webhook() {
     let events = peer.events(3).await;
     let told: Vec<_> = events.into_iter().filter(|it| it.kind == "refund.succeeded").collect();
     assert_eq!(told.len(), 1);
-    assert_eq!(told[0].notice, Some(Notice::Refund { order: Some(new.order), refund: made }));
+    let report = RefundReport { event_id: told[0].event_id.clone(), ..made };
+    assert_eq!(told[0].notice, Some(Notice::Refund { order: Some(new.order), report }));
 }
 
 #[tokio::test]
@@ -100,9 +105,10 @@ async fn a_refund_from_the_dashboard_has_no_id_of_ours() {
     let path = format!("/dashboard/payments/{}/refunds", attempt.provider_payment_id);
     peer.done("POST", &path, json!({"amount": 100})).await;
     let event = peer.events(2).await.remove(1);
-    let Some(Notice::Refund { order, refund }) = event.notice else { panic!("tells of a refund") };
+    let Some(Notice::Refund { order, report: refund }) = event.notice else { panic!("tells of a refund") };
     assert_eq!((order, refund.refund, refund.money), (Some(new.order), None, eur(100)));
-    assert_eq!(peer.look_up_refund(&refund).await, refund);
+    let event_id = refund.event_id.clone();
+    assert_eq!(RefundReport { event_id, ..peer.look_up_refund(&refund).await }, refund);
     let rest = peer.done("POST", &path, json!({})).await;
     assert_eq!(rest["amount"], 2400);
 }

@@ -1,7 +1,8 @@
 //! The provider's books, page by page.
 
 use domain::Timestamp;
-use providers::{Error, Provider as _, StatementLineKind};
+use domain::statement::LineKind;
+use providers::{Error, Provider as _};
 use serde_json::{Value, json};
 
 use crate::harness::{Peer, eur, new_refund};
@@ -28,11 +29,10 @@ async fn captures_and_refunds_are_told_by_the_time_they_were_booked() {
     assert_eq!(all.iter().map(|it| it.money).collect::<Vec<_>>(), [eur(2599), eur(9), eur(100)]);
     assert!(all.iter().all(|it| it.order == Some(new.order)));
     assert_eq!((all[0].fee, all[1].fee), (Some(36 + 25), None)); // 1.4 % of 25.99 is 0.36386
-    let provider_payment_id = attempt.provider_payment_id.clone();
-    assert_eq!(all[0].kind, StatementLineKind::Captured { provider_payment_id: provider_payment_id.clone() });
-    assert!(matches!(all[1].kind, StatementLineKind::Refunded { refund: None, .. }));
-    let provider_refund_id = ours.provider_refund_id;
-    let kind = StatementLineKind::Refunded { refund: ours.refund, provider_refund_id, provider_payment_id };
+    assert!(all.iter().all(|it| it.provider_payment_id == attempt.provider_payment_id));
+    assert_eq!(all[0].kind, LineKind::Captured);
+    assert!(matches!(all[1].kind, LineKind::Refunded { refund: None, .. }));
+    let kind = LineKind::Refunded { refund: ours.refund, provider_refund_id: ours.provider_refund_id };
     assert_eq!(all[2].kind, kind);
 
     let day =

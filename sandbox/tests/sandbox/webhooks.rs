@@ -1,8 +1,8 @@
 //! Webhooks: tried again, kept back, repeated, reordered; read by the rules of today.
 
-use domain::Timestamp;
+use domain::{Timestamp, provider_event::Notice};
 use http::HeaderMap;
-use providers::{Notice, Provider as _, WebhookError, standard_webhooks as sw};
+use providers::{Provider as _, WebhookError, standard_webhooks as sw};
 use serde_json::{Value, json};
 
 use crate::harness::{Peer, SECRET};
@@ -99,7 +99,7 @@ async fn what_is_genuine_is_read_and_what_is_not_is_refused() {
     let read = |body: &[u8]| peer.client.webhook(&signed(body), body, Timestamp::now());
     let unknown = read(br#"{"type": "dispute.opened", "more": 1}"#).unwrap();
     assert_eq!(
-        (unknown.id.as_str(), unknown.kind.as_str(), unknown.notice),
+        (unknown.event_id.as_str(), unknown.kind.as_str(), unknown.notice),
         ("evt_1", "dispute.opened", None)
     );
     let foreign = json!({"order_id": "ord_1", "payment_id": "p", "amount": 1, "currency": "EUR"});

@@ -1,12 +1,17 @@
 //! Genuine events that could not be read: they may have told of money.
 
-use domain::{ExceptionId, Timestamp, exception::Kind};
+use domain::{ExceptionId, Timestamp, exception::Kind, provider_event::ProviderEvent};
 use serde_json::json;
 
-use crate::{Result, Tx, inbox::Event, random, sql};
+use crate::{Result, Tx, random, sql};
 
 /// Raises the exception of an event that could not be read: once for each, since an event is stored once.
-pub(crate) async fn raise_unreadable(tx: &mut Tx, event: &Event, why: &str, at: Timestamp) -> Result<()> {
+pub(crate) async fn raise_unreadable(
+    tx: &mut Tx,
+    event: &ProviderEvent,
+    why: &str,
+    at: Timestamp,
+) -> Result<()> {
     let data = json!({"kind": Kind::UnreadableEvent, "provider": event.provider, "event_id": event.event_id,
                       "type": event.kind, "why": why});
     sqlx::query!(

@@ -4,32 +4,15 @@
 
 use domain::{
     ChangeId, Timestamp,
-    change::{Answer, Kind, Request},
+    change::{Answer, ChangeOutcome, Changed, OrderChange},
     event::OrderEvent,
     order::{CloseReason, Status},
     policy::CancelPaid,
     stay::Stay,
 };
 
-use super::{Change as Enter, Closed, Locked, close, extend, set_status, stay};
+use super::{Change as Enter, Locked, close, extend, set_status, stay};
 use crate::{Error, Result, Tx, changes, check_ins, order_events, refunds, returns, stock::End};
-
-/// What the order's workflow has to know of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Changed {
-    /// The order came to its end, by this step or an earlier run of it.
-    Ended(Kind, Status),
-    Extended {
-        payment_due_at: Timestamp,
-        reminders_at: Vec<Timestamp>,
-    },
-    /// Whoever asked has the answer; the order is as it was.
-    Refused,
-    /// Not decided yet: an attempt to pay is not closed at its provider.
-    AttemptsOpen,
-    /// Another code for the check-in was drawn.
-    NewCheckInCode,
-}
 
 /// A change to be decided, or decided before.
 pub(super) struct PendingChange<'a> {
@@ -59,18 +42,18 @@ pub(super) async fn decide(
         },
     };
     Ok(match (&change.request, answer) {
-        (Request::Extend { payment_due_at }, Answer::Done) => {
+        (OrderChange::Extend { payment_due_at }, Answer::Done) => {
             let due = order.payment_due_at.max(*payment_due_at);
             let reminders_at = order.policy.reminders_at(order.placed_at, due);
             Changed::Extended { payment_due_at: due, reminders_at }
         }
-        (Request::Fulfil | Request::CheckIn { .. }, Answer::Done) => {
-            Changed::Ended(change.request.kind(), Status::Completed)
+        (OrderChange::Fulfil | OrderChange::CheckIn { .. }, Answer::Done) => {
+            Changed::Ended { change: change.request.kind(), status: Status::Completed }
         }
-        (Request::Cancel { .. } | Request::EndRefunded, Answer::Done) => {
-            Changed::Ended(change.request.kind(), Status::Cancelled)
+        (OrderChange::Cancel { .. } | OrderChange::EndRefunded, Answer::Done) => {
+            Changed::Ended { change: change.request.kind(), status: Status::Cancelled }
         }
-        (Request::NewCheckInCode, Answer::Done) => Changed::NewCheckInCode,
+        (OrderChange::NewCheckInCode, Answer::Done) => Changed::NewCheckInCode,
         _ => Changed::Refused,
     })
 }
@@ -82,80 +65,78 @@ async fn make(tx: &mut Tx, ends: &mut Vec<End>, pending: &PendingChange<'_>) -> 
         return Ok(Some(refusal));
     }
     match &change.request {
-        Request::Cancel { reason, .. } if order.status == Status::Paid => {
+        OrderChange::Cancel { reason, .. } if order.status == Status::Paid => {
             cancel_paid(tx, order, reason, at).await?;
-            refunds::give_back_all(tx, order.id, reason, at).await?;
+            refunds::refund_all(tx, order.id, reason, at).await?;
             Ok(Some(Answer::Done))
         }
-        Request::Cancel { reason, .. } => {
+        OrderChange::Cancel { reason, .. } => {
             answer(close::cancel(tx, ends, order, reason, unclear, at).await?, order)
         }
-        Request::Extend { payment_due_at } => {
+        OrderChange::Extend { payment_due_at } => {
             extend::write(tx, order, *payment_due_at, at).await?;
             Ok(Some(Answer::Done))
         }
-        Request::Fulfil => answer(close::fulfil_locked(tx, order, at).await?, order),
-        Request::CheckIn { .. } => answer(stay::check_in_locked(tx, order, at).await?, order),
-        Request::EndRefunded => {
+        OrderChange::Fulfil => answer(close::fulfil_locked(tx, order, at).await?, order),
+        OrderChange::CheckIn { .. } => answer(stay::check_in_locked(tx, order, at).await?, order),
+        OrderChange::EndRefunded => {
             cancel_paid(tx, order, CloseReason::Refunded.as_str(), at).await?;
             Ok(Some(Answer::Done))
         }
-        Request::NewCheckInCode => {
+        OrderChange::NewCheckInCode => {
             check_ins::renew(tx, order.id, change.id, at).await?;
             Ok(Some(Answer::Done))
         }
     }
 }
 
-fn answer(closed: Closed, order: &Locked) -> Result<Option<Answer>> {
-    match closed {
-        Closed::Done => Ok(Some(Answer::Done)),
-        Closed::NotDue(at) => Ok(Some(Answer::NotYet(at))),
-        Closed::Refused(status) => Ok(Some(Answer::WrongStatus(status))),
-        Closed::Refunded => Ok(Some(Answer::Refunded)),
-        Closed::AttemptsOpen if order.status == Status::AwaitingPayment => Ok(None),
-        Closed::AttemptsOpen => Err(Error::corrupt("an order that is paid waits for attempts")),
+fn answer(outcome: ChangeOutcome, order: &Locked) -> Result<Option<Answer>> {
+    match outcome {
+        ChangeOutcome::Done => Ok(Some(Answer::Done)),
+        ChangeOutcome::NotDue(at) => Ok(Some(Answer::NotYet(at))),
+        ChangeOutcome::Refused(status) => Ok(Some(Answer::WrongStatus(status))),
+        ChangeOutcome::Refunded => Ok(Some(Answer::Refunded)),
+        ChangeOutcome::AttemptsOpen if order.status == Status::AwaitingPayment => Ok(None),
+        ChangeOutcome::AttemptsOpen => Err(Error::corrupt("an order that is paid waits for attempts")),
     }
 }
 
-/// What the order as it stands forbids, before the request is looked at any closer.
+/// What the order as it stands forbids, before the change is looked at any closer.
 pub(crate) async fn refusal(
     tx: &mut Tx,
     order: &Locked,
-    request: &Request,
+    change: &OrderChange,
     at: Timestamp,
 ) -> Result<Option<Answer>> {
     let wrong_status = Some(Answer::WrongStatus(order.status));
-    Ok(match (request, order.status) {
-        (Request::Cancel { .. } | Request::Extend { .. }, Status::AwaitingPayment) => match request {
-            Request::Extend { payment_due_at } if *payment_due_at <= order.payment_due_at => {
-                Some(Answer::NotLater(order.payment_due_at))
-            }
-            _ => None,
-        },
-        (Request::Cancel { force, .. }, Status::Paid) => match order.policy.cancel_paid {
+    if !change.kind().required_status().contains(&order.status) {
+        return Ok(wrong_status);
+    }
+    Ok(match change {
+        OrderChange::Cancel { force, .. } if order.status == Status::Paid => match order.policy.cancel_paid {
             CancelPaid::Refuse => wrong_status,
             CancelPaid::Refund if *force => None,
             CancelPaid::Refund => cancellation_closed(tx, order, at).await?,
         },
-        (Request::Fulfil | Request::CheckIn { .. }, Status::Paid) => {
-            // By refunds, or by a dispute that was lost.
-            let gone =
-                refunds::is_all_asked_back(tx, order.id).await? || refunds::is_refunded(tx, order.id).await?;
-            match request {
-                _ if gone => Some(Answer::Refunded),
-                // Another code took its place after it was found right.
-                Request::CheckIn { code: Some(code) } if !check_ins::is_good(tx, order.id, *code).await? => {
-                    wrong_status
-                }
-                _ => None,
-            }
+        OrderChange::Cancel { .. } => None,
+        OrderChange::Extend { payment_due_at } => {
+            (*payment_due_at <= order.payment_due_at).then_some(Answer::NotLater(order.payment_due_at))
         }
-        (Request::NewCheckInCode, Status::Paid) => no_code_needed(tx, order, at).await?,
-        (Request::EndRefunded, Status::Paid) => {
-            (!refunds::is_refunded(tx, order.id).await?).then_some(Answer::WrongStatus(order.status))
+        // By refunds, or by a dispute that was lost.
+        OrderChange::Fulfil | OrderChange::CheckIn { .. }
+            if refunds::is_all_asked_back(tx, order.id).await?
+                || refunds::is_refunded(tx, order.id).await? =>
+        {
+            Some(Answer::Refunded)
         }
-        _ => wrong_status,
+        // Another code took its place after it was found right.
+        OrderChange::CheckIn { code: Some(code) } if !check_ins::is_good(tx, order.id, *code).await? => {
+            wrong_status
+        }
+        OrderChange::Fulfil | OrderChange::CheckIn { .. } => None,
+        OrderChange::NewCheckInCode => no_code_needed(tx, order, at).await?,
+        OrderChange::EndRefunded if refunds::is_refunded(tx, order.id).await? => None,
+        OrderChange::EndRefunded => wrong_status,
     })
 }
 

@@ -3,6 +3,7 @@
 
 use domain::{
     OrderId, Timestamp,
+    change::ChangeOutcome,
     event::OrderEvent,
     exception,
     money::Money,
@@ -16,25 +17,11 @@ use crate::{
     Db, Error, Result, Tx, check_ins,
     exceptions::{self, About},
     inbox, order_events, payments,
+    refunds::PaymentRef,
     retry::retry,
     returns,
     stock::End,
 };
-
-/// What a step that ends an order found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closed {
-    /// The order is in the state that was asked for, by this step or by an earlier run of it.
-    Done,
-    /// Not due yet: the deadline was moved to this time.
-    NotDue(Timestamp),
-    /// An attempt to pay is not closed at its provider yet: money may still come. Or it has come, and waits.
-    AttemptsOpen,
-    /// The order is in another state that forbids this end.
-    Refused(Status),
-    /// All of the order's money went back, or all that was sold with it; or it is on its way.
-    Refunded,
-}
 
 /// Expires an unpaid order whose deadline (with its grace) has passed at `at`, and restocks. While an attempt
 /// to pay could still bring money, or money is stored that the workflow has not heard of, it does not, unless
@@ -45,20 +32,20 @@ pub(super) async fn expire(
     order: &Locked,
     unclear: bool,
     at: Timestamp,
-) -> Result<Closed> {
+) -> Result<ChangeOutcome> {
     match order.status {
-        Status::Expired => return Ok(Closed::Done),
+        Status::Expired => return Ok(ChangeOutcome::Done),
         Status::AwaitingPayment if at < order.expires_at() => {
-            return Ok(Closed::NotDue(order.payment_due_at));
+            return Ok(ChangeOutcome::NotDue(order.payment_due_at));
         }
         Status::AwaitingPayment => {}
-        other => return Ok(Closed::Refused(other)),
+        other => return Ok(ChangeOutcome::Refused(other)),
     }
     if !attempts_closed(tx, order, unclear, at).await? {
-        return Ok(Closed::AttemptsOpen);
+        return Ok(ChangeOutcome::AttemptsOpen);
     }
     give_back(tx, ends, order, Status::Expired, CloseReason::PaymentOverdue.as_str(), at).await?;
-    Ok(Closed::Done)
+    Ok(ChangeOutcome::Done)
 }
 
 /// Cancels an unpaid order and restocks; about attempts, see [`expire`].
@@ -69,17 +56,17 @@ pub(super) async fn cancel(
     reason: &str,
     unclear: bool,
     at: Timestamp,
-) -> Result<Closed> {
+) -> Result<ChangeOutcome> {
     match order.status {
-        Status::Cancelled => return Ok(Closed::Done),
+        Status::Cancelled => return Ok(ChangeOutcome::Done),
         Status::AwaitingPayment => {}
-        other => return Ok(Closed::Refused(other)),
+        other => return Ok(ChangeOutcome::Refused(other)),
     }
     if !attempts_closed(tx, order, unclear, at).await? {
-        return Ok(Closed::AttemptsOpen);
+        return Ok(ChangeOutcome::AttemptsOpen);
     }
     give_back(tx, ends, order, Status::Cancelled, reason, at).await?;
-    Ok(Closed::Done)
+    Ok(ChangeOutcome::Done)
 }
 
 /// Whether no money can come any more. What is unclear is given up with an exception.
@@ -90,13 +77,16 @@ async fn attempts_closed(tx: &mut Tx, order: &Locked, unclear: bool, at: Timesta
     if unclear {
         for payment in payments::give_up(tx, order.id, at).await? {
             let about = About {
-                order: Some(order.id),
-                payment: Some(payment.id),
-                provider: &payment.provider,
-                provider_payment_id: payment.provider_payment_id.as_deref().unwrap_or_default(),
+                payment: PaymentRef {
+                    provider: &payment.provider,
+                    provider_payment_id: payment.provider_payment_id.as_deref().unwrap_or_default(),
+                    payment: Some(payment.id),
+                    order: Some(order.id),
+                },
                 money: Money::new(0, order.currency), // none that we know of
                 captured: 0,
                 part: &payment.id.to_string(),
+                subject: None,
             };
             exceptions::raise(tx, exception::Kind::AttemptUncertain, &about, at).await?;
         }
@@ -127,7 +117,7 @@ async fn give_back(
 /// Completes a paid order that was waiting for the shop. One with a stay is used then: the shop lets guests
 /// in who have lost their code.
 #[tracing::instrument(name = "sql orders.fulfil", skip_all, err(level = "debug"))]
-pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
+pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutcome> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let order = lock(&mut tx, id).await?;
@@ -138,11 +128,11 @@ pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     .await
 }
 
-pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Closed> {
+pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<ChangeOutcome> {
     match order.status {
-        Status::Completed => return Ok(Closed::Done),
+        Status::Completed => return Ok(ChangeOutcome::Done),
         Status::Paid => {}
-        other => return Ok(Closed::Refused(other)),
+        other => return Ok(ChangeOutcome::Refused(other)),
     }
     let reason = match order.policy.fulfilment {
         Fulfilment::Immediate => {
@@ -152,11 +142,11 @@ pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) ->
         Fulfilment::CheckIn => Some(USED),
     };
     if returns::is_nothing_left(tx, order.id).await? {
-        return Ok(Closed::Refunded);
+        return Ok(ChangeOutcome::Refunded);
     }
     check_ins::close(tx, order.id, true, at).await?;
     complete(tx, order, reason, at).await?;
-    Ok(Closed::Done)
+    Ok(ChangeOutcome::Done)
 }
 
 /// Status, timeline and outbox of a paid order that has waited.

@@ -1,21 +1,20 @@
-//! The worker's submitted that end an order's holds: it is paid, cancelled or expires. Those that arrive
+//! The worker's commands that end an order's holds: it is paid, cancelled or expires. Those that arrive
 //! together are decided in ONE transaction. It locks payments, then orders, each in their order; decides one
-//! step after the other; and moves the stock of all of them at the very end, so that a SKU that everybody
+//! command after the other; and moves the stock of all of them at the very end, so that a SKU that everybody
 //! wants is locked for one statement and the commit. [`crate::settlement_batcher`] brings together what
 //! arrives at the same time.
 
 use domain::{
     ChangeId, OrderId, Timestamp,
+    change::{Answer, ChangeOutcome, Changed},
     order::Status,
     payment::{Outcome, PaymentReport},
+    settlement::Settlement,
 };
 
 use super::{
-    Locked,
-    change::{self, Changed},
-    close::{self, Closed},
-    lock_all,
-    pay::{self, Capture, Settlement},
+    Locked, change, close, lock_all,
+    pay::{self, Capture},
 };
 use crate::{
     Db, Error, Result, Tx, changes, orders, refunds,
@@ -23,7 +22,7 @@ use crate::{
     stock::{self, End},
 };
 
-/// One step of one order.
+/// One command for one order.
 #[derive(Debug)]
 pub(crate) struct Submitted {
     pub order: OrderId,
@@ -48,15 +47,15 @@ pub(crate) enum OrderCommand {
     },
 }
 
-/// What became of a step.
+/// What became of a command.
 #[derive(Debug)]
 pub(crate) enum CommandResult {
-    Settled(Settlement),
-    Closed(Closed),
+    Settled { settlement: Settlement, is_news: bool },
+    Ended(ChangeOutcome),
     Changed(Changed),
 }
 
-/// Decides one step by itself.
+/// Decides one command by itself.
 pub(crate) async fn decide(db: &Db, submitted: Submitted) -> Result<CommandResult> {
     decide_all(db, &[submitted]).await?.pop().flatten().ok_or(Error::NotFound)
 }
@@ -70,13 +69,12 @@ pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) 
     if !orders::get(db, order).await?.status.is_terminal() {
         return Err(Error::Engine(format!("the workflow of {order} has ended, the order has not")));
     }
-    decide(db, Submitted { order, command: OrderCommand::Change { id, unclear: false }, at })
-        .await
-        .map(|_| ())
+    let command = OrderCommand::Change { id, unclear: false };
+    decide(db, Submitted { order, command, at }).await.map(|_| ())
 }
 
-/// Decides submitted in one transaction: one decision each, in the same order. None for those that must be
-/// decided by themselves: of orders that do not exist or have a step in front already, and those of
+/// Decides commands in one transaction: one result each, in the same order. None for those that must be
+/// decided by themselves: of orders that do not exist or have a command in front already, and those of
 /// [`Submitted::needs_stock`]. An error means that nothing at all was done.
 ///
 /// Whoever is refused was refused before anything was written for it, so there is nothing to undo among
@@ -92,41 +90,31 @@ pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Optio
         let mut ends = Vec::with_capacity(batch.len());
         let exact: Vec<Capture> = batch.iter().zip(&orders).filter_map(exact).collect();
         let mut paid = pay::settle_exact(&mut tx, &mut ends, &exact).await?;
-        let asked =
-            changes::load(&mut tx, &batch.iter().filter_map(Submitted::change).collect::<Vec<_>>()).await?;
-        let mut answers = Vec::new();
-        let mut decisions = Vec::with_capacity(batch.len());
+        let asked: Vec<ChangeId> = batch.iter().filter_map(Submitted::change).collect();
+        let mut changes = Changes { asked: changes::load(&mut tx, &asked).await?, answers: Vec::new() };
+        let mut results = Vec::with_capacity(batch.len());
         for (submitted, order) in batch.iter().zip(&orders) {
             let order = order.as_ref().filter(|order| batch.len() == 1 || !submitted.needs_stock(order));
-            let Some(order) = order else {
-                decisions.push(None);
-                continue;
-            };
-            decisions.push(Some(match (paid.remove(&order.id), &submitted.command) {
-                (Some(settlement), _) => CommandResult::Settled(settlement),
-                (None, OrderCommand::Change { id, unclear }) => {
-                    match asked.iter().find(|change| change.id == *id && change.order == order.id) {
-                        Some(change) => {
-                            let pending =
-                                change::PendingChange { order, change, unclear: *unclear, at: submitted.at };
-                            CommandResult::Changed(
-                                change::decide(&mut tx, &mut ends, &mut answers, &pending).await?,
-                            )
-                        }
-                        // The database is an older one than the workflow's, or somebody told it of something
-                        // by hand.
-                        None => CommandResult::Changed(Changed::Refused),
-                    }
-                }
-                (None, _) => submitted.decide(&mut tx, &mut ends, order).await?,
-            }));
+            results.push(match order {
+                None => None,
+                Some(order) => Some(match paid.remove(&order.id) {
+                    Some(settlement) => CommandResult::Settled { settlement, is_news: true },
+                    None => submitted.decide(&mut tx, &mut ends, &mut changes, order).await?,
+                }),
+            });
         }
-        changes::answer(&mut tx, &answers).await?;
+        changes::answer(&mut tx, &changes.answers).await?;
         stock::end_holds(&mut tx, &ends).await?;
         tx.commit().await?;
-        Ok(decisions)
+        Ok(results)
     })
     .await
+}
+
+/// The changes that a batch is asked for, and the answers to be written at its end.
+struct Changes {
+    asked: Vec<changes::Change>,
+    answers: Vec<(ChangeId, Answer, Timestamp)>,
 }
 
 /// What can be settled together.
@@ -169,18 +157,37 @@ impl Submitted {
         }
     }
 
-    async fn decide(&self, tx: &mut Tx, ends: &mut Vec<End>, order: &Locked) -> Result<CommandResult> {
-        match &self.command {
-            OrderCommand::Settle(report) => pay::settle(tx, ends, &Capture { order, report, at: self.at })
-                .await
-                .map(CommandResult::Settled),
+    async fn decide(
+        &self,
+        tx: &mut Tx,
+        ends: &mut Vec<End>,
+        changes: &mut Changes,
+        order: &Locked,
+    ) -> Result<CommandResult> {
+        let at = self.at;
+        Ok(match &self.command {
+            OrderCommand::Settle(report) => {
+                let (settlement, is_news) = pay::settle(tx, ends, &Capture { order, report, at }).await?;
+                CommandResult::Settled { settlement, is_news }
+            }
             OrderCommand::Cancel { reason, unclear } => {
-                close::cancel(tx, ends, order, reason, *unclear, self.at).await.map(CommandResult::Closed)
+                CommandResult::Ended(close::cancel(tx, ends, order, reason, *unclear, at).await?)
             }
             OrderCommand::Expire { unclear } => {
-                close::expire(tx, ends, order, *unclear, self.at).await.map(CommandResult::Closed)
+                CommandResult::Ended(close::expire(tx, ends, order, *unclear, at).await?)
             }
-            OrderCommand::Change { .. } => Err(Error::corrupt("a change is decided by what was asked")),
-        }
+            OrderCommand::Change { id, unclear } => {
+                let Changes { asked, answers } = changes;
+                CommandResult::Changed(match asked.iter().find(|it| it.id == *id && it.order == order.id) {
+                    Some(change) => {
+                        let pending = change::PendingChange { order, change, unclear: *unclear, at };
+                        change::decide(tx, ends, answers, &pending).await?
+                    }
+                    // The database is an older one than the workflow's, or somebody told it of something by
+                    // hand.
+                    None => Changed::Refused,
+                })
+            }
+        })
     }
 }

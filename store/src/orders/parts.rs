@@ -14,60 +14,63 @@ use domain::{
 use super::{Locked, lock, pay};
 use crate::{
     Error, Result, Tx,
-    exceptions::{self, About, Exception},
-    inbox, order_events, payments, received,
-    refunds::{self, Whose},
+    exceptions::{self, About, Exception, Subject},
+    inbox, order_events, payments,
+    refunds::{self, PaymentRef},
     stock::{self, End},
 };
 
-/// A payment that counts towards an order.
-pub(super) struct Part<'a> {
-    pub payment: PaymentId,
-    pub provider: &'a str,
-    pub provider_payment_id: &'a str,
-    /// What of it counts, in minor units.
-    pub amount: i64,
-}
-
-/// Counts a part towards an order that goes on waiting for the rest.
-pub(super) async fn count(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
-    payments::apply_more(tx, part.payment, part.amount).await?;
+/// Counts money towards an order that goes on waiting for the rest.
+pub(super) async fn count(
+    tx: &mut Tx,
+    order: &Locked,
+    payment: PaymentId,
+    about: &About<'_>,
+    at: Timestamp,
+) -> Result<()> {
+    payments::apply_more(tx, payment, about.money.amount).await?;
     sqlx::query!(
         "UPDATE orders SET parts_paid = parts_paid + $2 WHERE id = $1",
         order.id.uuid(),
-        part.amount
+        about.money.amount
     )
     .execute(&mut **tx)
     .await?;
-    append_entry(tx, order, part, at).await
+    append_entry(tx, order, about.payment.received(about.money), at).await
 }
 
-/// Pays an order with all that is due. What the payment brought beyond that is an exception of its own.
+/// Pays an order with money that covers all that is due. What it brings beyond that is an exception.
 pub(super) async fn complete(
     tx: &mut Tx,
     ends: &mut Vec<End>,
     order: &Locked,
-    part: &Part<'_>,
-    excess: &About<'_>,
+    payment: PaymentId,
+    about: &About<'_>,
     at: Timestamp,
 ) -> Result<()> {
-    payments::apply_more(tx, part.payment, part.amount).await?;
-    if part.amount != order.total {
-        append_entry(tx, order, part, at).await?;
+    let due = order.due();
+    payments::apply_more(tx, payment, due.amount).await?;
+    if due.amount != order.total {
+        append_entry(tx, order, about.payment.received(due), at).await?;
     }
     pay::pay(tx, ends, &[(order, at)]).await?;
-    if excess.money.amount > 0 {
-        pay::follow(tx, ends, order, exception::Kind::Overpaid, excess, at).await?;
+    let excess = Money::new(about.money.amount - due.amount, order.currency);
+    if excess.amount > 0 {
+        let about = About { money: excess, ..*about };
+        pay::follow(tx, ends, order, exception::Kind::Overpaid, &about, at).await?;
     }
     Ok(())
 }
 
-/// Tells of a part, and of what is due after it.
-pub(super) async fn append_entry(tx: &mut Tx, order: &Locked, part: &Part<'_>, at: Timestamp) -> Result<()> {
-    let applied = Money::new(part.amount, order.currency);
-    let money = ReceivedMoney::new(part.provider, part.provider_payment_id, applied);
-    let event = OrderEvent::PaymentApplied { money, amount_due: order.due().amount - part.amount };
-    order_events::append(tx, order.id, at, &[event]).await
+/// Tells of money that counts, and of what is due after it.
+pub(super) async fn append_entry(
+    tx: &mut Tx,
+    order: &Locked,
+    money: ReceivedMoney,
+    at: Timestamp,
+) -> Result<()> {
+    let amount_due = order.due().amount - money.money.amount;
+    order_events::append(tx, order.id, at, &[OrderEvent::PaymentApplied { money, amount_due }]).await
 }
 
 /// What is still to come of an order that awaits payment.
@@ -98,13 +101,16 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
     for part in parts {
         payments::apply(tx, part.id, 0, None).await?;
         let about = About {
-            order: Some(order.id),
-            payment: Some(part.id),
-            provider: &part.provider,
-            provider_payment_id: &part.provider_payment_id,
+            payment: PaymentRef {
+                provider: &part.provider,
+                provider_payment_id: &part.provider_payment_id,
+                payment: Some(part.id),
+                order: Some(order.id),
+            },
             money: Money::new(part.applied, order.currency),
             captured: part.amount,
             part: "",
+            subject: None,
         };
         pay::follow(tx, ends, order, exception::Kind::OrderClosed, &about, at).await?;
     }
@@ -115,9 +121,14 @@ pub(super) async fn release(tx: &mut Tx, ends: &mut Vec<End>, order: &Locked, at
 /// awaits payment: it does not count any more, and is an exception. What is only on its way or in dispute
 /// counts, as it does of an order that is paid: it may yet stay, and an order's end is not to depend on which
 /// is told first. Whether there was anything.
-pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at: Timestamp) -> Result<bool> {
+pub(crate) async fn take_back(
+    tx: &mut Tx,
+    order: OrderId,
+    of: &PaymentRef<'_>,
+    at: Timestamp,
+) -> Result<bool> {
     let order = lock(tx, order).await?;
-    let (Some(payment), true) = (whose.payment, order.parts_paid > 0) else { return Ok(false) };
+    let (Some(payment), true) = (of.payment, order.parts_paid > 0) else { return Ok(false) };
     let taken = sqlx::query_as!(
         Taken,
         r#"SELECT id AS "refund?: RefundId", NULL::uuid AS "dispute?: DisputeId", own AS "own!" FROM refunds
@@ -130,7 +141,7 @@ pub(crate) async fn take_back(tx: &mut Tx, order: OrderId, whose: &Whose<'_>, at
     .fetch_all(&mut **tx)
     .await?;
     for taken in &taken {
-        take(tx, &order, payment, whose, taken, at).await?;
+        take(tx, &order, payment, of, taken, at).await?;
     }
     Ok(!taken.is_empty())
 }
@@ -148,7 +159,7 @@ async fn take(
     tx: &mut Tx,
     order: &Locked,
     payment: PaymentId,
-    whose: &Whose<'_>,
+    of: &PaymentRef<'_>,
     taken: &Taken,
     at: Timestamp,
 ) -> Result<()> {
@@ -164,22 +175,13 @@ async fn take(
         .execute(&mut **tx)
         .await?;
     let about = About {
-        order: Some(order.id),
-        payment: Some(payment),
-        provider: whose.provider,
-        provider_payment_id: whose.provider_payment_id,
+        payment: *of,
         money: Money::new(taken.own, order.currency),
         captured: before.amount,
         part: &format!("gone-{}", before.told), // how many there are only grows
+        subject: Subject::of(taken.refund, taken.dispute),
     };
-    let Some(raised) = exceptions::raise(tx, exception::Kind::WrongAmount, &about, at).await? else {
-        return Ok(());
-    };
-    match (taken.refund, taken.dispute) {
-        (Some(refund), _) => exceptions::note_refund(tx, raised.0, refund).await,
-        (None, Some(dispute)) => exceptions::note_dispute(tx, raised.0, dispute).await,
-        (None, None) => Ok(()),
-    }
+    exceptions::raise(tx, exception::Kind::WrongAmount, &about, at).await.map(|_| ())
 }
 
 /// What came of applying money.
@@ -195,51 +197,43 @@ pub struct Applied {
 /// the order, it is paid here and now. The order's workflow comes to know by an event of ours, stored with it
 /// all.
 pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> Result<Applied> {
-    let (Some(order), Some(payment)) = (exception.order_id, exception.payment_id) else {
+    let (Some(order), Some(payment), Some(provider), Some(provider_payment_id)) = (
+        exception.order_id,
+        exception.payment_id,
+        exception.provider.as_deref(),
+        exception.provider_payment_id.as_deref(),
+    ) else {
         return Err(not_applicable("The money is for no order that we know.", None));
     };
+    let of = PaymentRef { provider, provider_payment_id, payment: Some(payment), order: Some(order) };
     let order = lock(tx, order).await?;
-    let payment = received::captured(tx, payment).await?;
-    check(&order, exception, payment.money.currency, at)?;
+    let captured = payments::captured(tx, payment).await?;
+    check(&order, exception, captured.currency, at)?;
     if exceptions::back(tx, exception.id).await? > 0 {
         let why = "Some of the money went back, or is on its way or in dispute.";
         return Err(not_applicable(why, Some(order.status)));
     }
-    let amount = exception.amount.min(order.due().amount);
-    let part = Part {
-        payment: payment.id,
-        provider: &payment.provider,
-        provider_payment_id: &payment.provider_payment_id,
-        amount,
-    };
-    let paid = match amount == order.due().amount {
-        false => {
-            count(tx, &order, &part, at).await?;
+    let money = Money::new(exception.amount, order.currency);
+    let about = About { captured: captured.amount, ..About::all(of, money) };
+    let paid = match money.amount < order.due().amount {
+        true => {
+            count(tx, &order, payment, &about, at).await?;
             None
         }
-        true => {
-            let excess = About {
-                order: Some(order.id),
-                payment: Some(payment.id),
-                provider: &payment.provider,
-                provider_payment_id: &payment.provider_payment_id,
-                money: Money::new(exception.amount - amount, order.currency),
-                captured: payment.money.amount,
-                part: "",
-            };
+        false => {
             let mut ends = Vec::new();
-            complete(tx, &mut ends, &order, &part, &excess, at).await?;
+            complete(tx, &mut ends, &order, payment, &about, at).await?;
             stock::end_holds(tx, &ends).await?;
             Some(order.status_when_paid())
         }
     };
     refunds::refresh_payment_status(tx, order.id).await?;
     let report = PaymentReport {
-        provider: payment.provider,
+        provider: provider.to_owned(),
         event_id: format!("applied-{}", exception.id),
-        payment_id: payment.provider_payment_id,
+        payment_id: provider_payment_id.to_owned(),
         outcome: Outcome::Succeeded,
-        money: payment.money,
+        money: captured,
     };
     let event = inbox::store_own(tx, order.id, report, "exception.applied", at).await?;
     Ok(Applied { paid, event })

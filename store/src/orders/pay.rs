@@ -7,58 +7,27 @@ use domain::{
     OrderId, PaymentId, Timestamp,
     event::{OrderEvent, ReceivedMoney},
     exception,
-    money::Money,
     order::Status,
     payment::{self, Fit, Outcome, PaymentReport, Resolution},
     policy::Fulfilment,
+    settlement::{Settled, Settlement},
     stock::Movement,
 };
 
-use super::{
-    Change, Locked, lock,
-    parts::{self, Part},
-    reinstate::reinstate,
-    set_status,
-};
+use super::{Change, Locked, lock, parts, reinstate::reinstate, set_status};
 use crate::{
     Db, Result, Tx, check_ins,
     exceptions::{self, About},
     inbox,
     order_events::{self, New},
-    payments::{self, Reported},
-    refunds,
+    payments,
+    refunds::{self, PaymentRef},
     retry::retry,
     stock::End,
 };
 
-/// What a payment report did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settlement {
-    pub settled: Settled,
-    /// What is still to come of an order that goes on waiting for money.
-    pub still_due: Option<Money>,
-    /// Another attempt could still bring money.
-    pub attempts_open: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
-    /// It paid the order; with immediate fulfilment the order is completed, too.
-    Paid { completed: bool },
-    /// The attempt failed. The hold stays and the customer may try again.
-    AttemptFailed,
-    /// It counts towards the order, which waits for the rest.
-    Part,
-    /// This very payment was recorded before. If it is the one that paid the order: the order's status.
-    Known(Option<Status>),
-    /// The order had ended; this new one took its place and is paid.
-    Reinstated(OrderId),
-    /// The money does not settle the order: an exception, which a rule may have settled already.
-    Unmatched(exception::Kind),
-}
-
 /// A report of an order's money.
-pub(super) struct Capture<'a> {
+pub(crate) struct Capture<'a> {
     pub order: &'a Locked,
     pub report: &'a PaymentReport,
     pub at: Timestamp,
@@ -70,26 +39,24 @@ impl Capture<'_> {
         self.report.outcome == Outcome::Succeeded && judge(self) == Ok(Fit::Pays { excess: 0 })
     }
 
-    fn received(&self) -> New<&Locked> {
-        let PaymentReport { provider, payment_id, money, .. } = self.report;
-        let money = ReceivedMoney::new(provider, payment_id, *money);
-        (self.order, self.at, OrderEvent::PaymentReceived(money))
-    }
-
-    fn part(&self, payment: PaymentId, amount: i64) -> Part<'_> {
+    fn payment_ref(&self, payment: Option<PaymentId>) -> PaymentRef<'_> {
         let PaymentReport { provider, payment_id, .. } = self.report;
-        Part { payment, provider, provider_payment_id: payment_id, amount }
+        PaymentRef { provider, provider_payment_id: payment_id, payment, order: Some(self.order.id) }
     }
 
-    fn reported(&self, applied: i64) -> Reported<'_> {
-        Reported { order: self.order.id, report: self.report, applied, at: self.at }
+    fn received(&self) -> ReceivedMoney {
+        self.payment_ref(None).received(self.report.money)
     }
 
-    fn event(&self) -> (&str, &str, Timestamp) {
+    fn received_event(&self) -> New<&Locked> {
+        (self.order, self.at, OrderEvent::PaymentReceived(self.received()))
+    }
+
+    fn inbox_event(&self) -> (&str, &str, Timestamp) {
         (&self.report.provider, &self.report.event_id, self.at)
     }
 
-    fn payment(&self) -> (&str, &str, Timestamp) {
+    fn provider_payment(&self) -> (&str, &str, Timestamp) {
         (&self.report.provider, &self.report.payment_id, self.at)
     }
 }
@@ -104,56 +71,53 @@ pub(super) async fn settle_exact(
     if all.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let reported: Vec<Reported> =
-        all.iter().map(|capture| capture.reported(capture.report.money.amount)).collect();
-    let recorded = payments::record(tx, &reported).await?;
-    let new = || all.iter().filter(|capture| recorded.contains_key(&capture.order.id));
-    order_events::append_all(tx, &new().map(Capture::received).collect::<Vec<_>>()).await?;
-    for (capture, payment) in new().filter_map(|capture| Some((capture, *recorded.get(&capture.order.id)?))) {
-        if capture.order.parts_paid > 0 {
-            parts::append_entry(
-                tx,
-                capture.order,
-                &capture.part(payment, capture.report.money.amount),
-                capture.at,
-            )
-            .await?;
-        }
+    let applied: Vec<_> = all.iter().map(|capture| (capture, capture.report.money.amount)).collect();
+    let recorded = payments::record(tx, &applied).await?;
+    let new: Vec<_> = all.iter().filter(|capture| recorded.contains_key(&capture.order.id)).collect();
+    order_events::append_all(tx, &new.iter().map(|it| it.received_event()).collect::<Vec<_>>()).await?;
+    for capture in new.iter().filter(|capture| capture.order.parts_paid > 0) {
+        parts::append_entry(tx, capture.order, capture.received(), capture.at).await?;
     }
-    pay(tx, ends, &new().map(|capture| (capture.order, capture.at)).collect::<Vec<_>>()).await?;
-    refunds::match_early_refunds(tx, &new().map(Capture::payment).collect::<Vec<_>>()).await?;
-    inbox::mark_settled(tx, &new().map(Capture::event).collect::<Vec<_>>()).await?;
-    let unfinished =
-        payments::with_unfinished(tx, &new().map(|capture| capture.order.id).collect::<Vec<_>>()).await?;
-    let settlement = |Capture { order, .. }: &Capture| {
-        let attempts_open = unfinished.contains(&order.id);
-        (order.id, Settlement { settled: paid(order), still_due: None, attempts_open })
+    pay(tx, ends, &new.iter().map(|capture| (capture.order, capture.at)).collect::<Vec<_>>()).await?;
+    refunds::match_early_refunds(tx, &new.iter().map(|it| it.provider_payment()).collect::<Vec<_>>()).await?;
+    inbox::mark_settled(tx, &new.iter().map(|it| it.inbox_event()).collect::<Vec<_>>()).await?;
+    let ids: Vec<_> = new.iter().map(|capture| capture.order.id).collect();
+    let unfinished = payments::with_unfinished(tx, &ids).await?;
+    let settlement = |capture: &&Capture| {
+        let id = capture.order.id;
+        let settled = Settled::Paid(capture.order.status_when_paid());
+        (id, Settlement { settled, still_due: None, attempts_open: unfinished.contains(&id) })
     };
-    Ok(new().map(settlement).collect())
+    Ok(new.iter().map(settlement).collect())
 }
 
-/// Records a payment report, and pays the order if the money fits. Safe to repeat.
-pub(super) async fn settle(tx: &mut Tx, ends: &mut Vec<End>, capture: &Capture<'_>) -> Result<Settlement> {
+/// Records a payment report, and pays the order if the money fits. Safe to repeat; says whether it is news.
+pub(super) async fn settle(
+    tx: &mut Tx,
+    ends: &mut Vec<End>,
+    capture: &Capture<'_>,
+) -> Result<(Settlement, bool)> {
     let Capture { order, report, .. } = *capture;
-    let recorded = payments::record(tx, &[capture.reported(0)]).await?.remove(&order.id);
+    let recorded = payments::record(tx, &[(capture, 0)]).await?.remove(&order.id);
     let settled = match (recorded, report.outcome) {
-        (None, _) => Settled::Known(paid_before(tx, order, report).await?),
+        (None, _) => settled_before(tx, order, report).await?,
         (Some(_), Outcome::Failed) => Settled::AttemptFailed,
         (Some(payment), Outcome::Succeeded) => receive(tx, ends, capture, payment).await?,
     };
-    inbox::mark_settled(tx, &[capture.event()]).await?;
+    inbox::mark_settled(tx, &[capture.inbox_event()]).await?;
     let attempts_open = !payments::with_unfinished(tx, &[order.id]).await?.is_empty();
-    Ok(Settlement { settled, still_due: parts::still_due(tx, order).await?, attempts_open })
+    let settlement = Settlement { settled, still_due: parts::still_due(tx, order).await?, attempts_open };
+    Ok((settlement, recorded.is_some()))
 }
 
 /// A worker that died right after it paid the order asks again, and must hear that it is paid: else
 /// the order's workflow would sleep on and the customer would never be told.
-async fn paid_before(tx: &mut Tx, order: &Locked, report: &PaymentReport) -> Result<Option<Status>> {
+async fn settled_before(tx: &mut Tx, order: &Locked, report: &PaymentReport) -> Result<Settled> {
     let is_paid = matches!(order.status, Status::Paid | Status::Completed);
-    let paid = is_paid
+    let pays = is_paid
         && report.outcome == Outcome::Succeeded
         && payments::pays(tx, order.id, &report.provider, &report.payment_id).await?;
-    Ok(paid.then_some(order.status))
+    Ok(if pays { Settled::Paid(order.status) } else { Settled::Known })
 }
 
 async fn receive(
@@ -163,22 +127,20 @@ async fn receive(
     payment: PaymentId,
 ) -> Result<Settled> {
     let Capture { order, report, at } = *capture;
-    order_events::append_all(tx, &[capture.received()]).await?;
-    let about = About::report(Some(order.id), Some(payment), report);
+    order_events::append_all(tx, &[capture.received_event()]).await?;
+    let about = About::all(capture.payment_ref(Some(payment)), report.money);
     let settled = match judge_as_received(tx, capture).await? {
         Ok(Fit::Part) => {
-            parts::count(tx, order, &capture.part(payment, report.money.amount), at).await?;
-            Settled::Part
+            parts::count(tx, order, payment, &about, at).await?;
+            Settled::Known
         }
-        Ok(Fit::Pays { excess }) => {
-            let (due, excess) = (order.due().amount, Money::new(excess, order.currency));
-            let about = About { money: excess, ..about };
-            parts::complete(tx, ends, order, &capture.part(payment, due), &about, at).await?;
-            paid(order)
+        Ok(Fit::Pays { .. }) => {
+            parts::complete(tx, ends, order, payment, &about, at).await?;
+            Settled::Paid(order.status_when_paid())
         }
         Err(mismatch) => follow(tx, ends, order, mismatch, &about, at).await?,
     };
-    refunds::match_early_refunds(tx, &[capture.payment()]).await?;
+    refunds::match_early_refunds(tx, &[capture.provider_payment()]).await?;
     refunds::refresh_payment_status(tx, order.id).await?;
     Ok(settled)
 }
@@ -190,7 +152,7 @@ async fn judge_as_received(tx: &mut Tx, capture: &Capture<'_>) -> Result<Result<
     if order.status != Status::AwaitingPayment || !order.is_too_late(at) {
         return Ok(judge(capture));
     }
-    let received = inbox::received_at(tx, &report.provider, &report.event_id).await?;
+    let received = inbox::event(tx, &report.provider, &report.event_id).await?.received_at;
     Ok(judge(&Capture { order, report, at: received.map_or(at, |received| received.min(at)) }))
 }
 
@@ -225,17 +187,14 @@ pub(super) async fn follow(
         return Ok(Settled::Reinstated(successor));
     }
     let raised = exceptions::raise(tx, mismatch, about, at).await?;
-    refunds::match_early_refunds(tx, &[(about.provider, about.provider_payment_id, at)]).await?;
+    let PaymentRef { provider, provider_payment_id, .. } = about.payment;
+    refunds::match_early_refunds(tx, &[(provider, provider_payment_id, at)]).await?;
     // A part of an order that ends may be on its way back, or in dispute: that does not go back once more.
-    refunds::rebalance(tx, &about.whose(), at).await?;
+    refunds::update_attribution(tx, &about.payment, at).await?;
     if let (Some(raised), Resolution::Refund | Resolution::Reinstate) = (raised, resolution) {
-        refunds::by_rule(tx, raised.0, about, mismatch, at).await?;
+        refunds::refund_exception_by_rule(tx, raised, about, mismatch, at).await?;
     }
     Ok(Settled::Unmatched(mismatch))
-}
-
-pub(super) fn paid(order: &Locked) -> Settled {
-    Settled::Paid { completed: order.status_when_paid().is_terminal() }
 }
 
 /// Commits what the orders hold, and writes that they are paid.
@@ -285,6 +244,12 @@ pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp)
 
 pub(crate) async fn unknown_order(tx: &mut Tx, report: &PaymentReport, at: Timestamp) -> Result<()> {
     refunds::lock_payment(tx, &report.provider, &report.payment_id).await?;
-    exceptions::raise(tx, exception::Kind::UnknownOrder, &About::report(None, None, report), at).await?;
+    let payment = PaymentRef {
+        provider: &report.provider,
+        provider_payment_id: &report.payment_id,
+        payment: None,
+        order: None,
+    };
+    exceptions::raise(tx, exception::Kind::UnknownOrder, &About::all(payment, report.money), at).await?;
     refunds::match_early_refunds(tx, &[(&report.provider, &report.payment_id, at)]).await
 }

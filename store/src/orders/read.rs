@@ -1,7 +1,5 @@
 //! Reading orders. Always from PostgreSQL, so it works with every worker stopped.
 
-use std::collections::HashMap;
-
 use domain::{
     OrderId, Timestamp,
     customer::Customer,
@@ -9,11 +7,13 @@ use domain::{
     money::Currency,
     order::{Line, Order, PaymentStatus, Status},
     policy::Policy,
-    returns::Gone,
+    returns::Back,
+    stay::Stay,
+    stock::Sku,
 };
 use sqlx::{PgExecutor, Postgres, QueryBuilder};
 
-use crate::{Db, Error, Result, SqlTime, returns, sql};
+use crate::{Db, Error, Result, SqlTime, sql};
 
 /// Which orders to list; absent fields do not filter.
 #[derive(Debug, Default, Clone)]
@@ -27,7 +27,11 @@ pub struct Filter {
     pub after: Option<OrderId>,
 }
 
-#[derive(sqlx::FromRow)]
+/// A line as its table has it: SKU, name, quantity, unit price, stay.
+type LineRow = (Sku, String, i64, i64, Option<Stay>);
+/// What is gone of a stock unit: how many came back, and how many will.
+type GoneRow = (Sku, i64, i64);
+
 struct Row {
     id: OrderId,
     status: Status,
@@ -44,24 +48,53 @@ struct Row {
     closed_at: Option<SqlTime>,
     close_reason: Option<String>,
     payment_method: Option<String>,
+    lines: Vec<LineRow>,
+    gone: Vec<GoneRow>,
+    is_started: bool,
+}
+
+/// Whole orders, by what follows `FROM orders o`. Lines come in SKU order; only of what was paid for can
+/// anything come back.
+macro_rules! orders {
+    ($which:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT o.id, o.status, o.payment_status, o.currency, o.total, o.parts_paid, o.customer, o.policy,
+                      coalesce(o.metadata_sent::text, o.metadata::text) AS "metadata!: Metadata", o.placed_at,
+                      o.payment_due_at, o.paid_at, o.closed_at, o.close_reason, o.payment_method,
+                      ARRAY(SELECT ROW(sku, name, quantity, unit_price, stay) FROM order_lines
+                            WHERE order_id = o.id ORDER BY sku) AS "lines!: Vec<LineRow>",
+                      ARRAY(SELECT ROW(h.sku, h.returned, l.claimed) FROM holds h CROSS JOIN LATERAL (
+                                SELECT coalesce(sum(quantity), 0)::bigint AS claimed FROM refund_lines
+                                WHERE order_id = h.order_id AND sku = h.sku AND state = 'claimed'
+                            ) AS l
+                            WHERE h.order_id = o.id AND o.paid_at IS NOT NULL
+                              AND (h.returned > 0 OR l.claimed > 0)) AS "gone!: Vec<GoneRow>",
+                      o.workflow_started_at IS NOT NULL AS "is_started!"
+               FROM orders o "#
+                + $which,
+            $($argument),+
+        )
+    };
 }
 
 #[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
 pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT id, status, payment_status, currency, total, parts_paid, customer, policy,
-                  coalesce(metadata_sent::text, metadata::text) AS "metadata!: Metadata", placed_at, payment_due_at,
-                  paid_at, closed_at, close_reason, payment_method
-           FROM orders WHERE id = $1"#,
-        id.uuid()
-    )
-    .fetch_optional(db.pool())
-    .await?
-    .ok_or(Error::NotFound)?;
-    let mut lines = lines_of(db.pool(), &[id.uuid()]).await?;
-    let mut gone = gone_of(db, std::slice::from_ref(&row)).await?;
-    Ok(order(row, &mut lines, &mut gone))
+    read(db.pool(), id).await
+}
+
+/// The same, and whether its workflow is known to have been started.
+pub async fn get_for_workflow(db: &Db, id: OrderId) -> Result<(Order, bool)> {
+    let row =
+        orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.ok_or(Error::NotFound)?;
+    let is_started = row.is_started;
+    Ok((row.into(), is_started))
+}
+
+/// An order within a transaction.
+pub(crate) async fn read<'e>(from: impl PgExecutor<'e>, id: OrderId) -> Result<Order> {
+    let order = orders!("WHERE o.id = $1", id.uuid()).fetch_optional(from).await?;
+    order.map(Order::from).ok_or(Error::NotFound)
 }
 
 /// The order that was placed under an idempotency key.
@@ -73,12 +106,7 @@ pub async fn placed_under(db: &Db, key: &str) -> Result<OrderId> {
 /// Newest first.
 #[tracing::instrument(name = "sql orders.list", skip_all, err(level = "debug"))]
 pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT id, status, payment_status, currency, total, parts_paid, customer, policy,
-                coalesce(metadata_sent::text, metadata::text) AS metadata, placed_at, payment_due_at, paid_at,
-                closed_at, close_reason, payment_method
-         FROM orders WHERE true",
-    );
+    let mut query = QueryBuilder::<Postgres>::new("SELECT id FROM orders WHERE true");
     if let Some(status) = filter.status {
         query.push(" AND status = ").push_bind(status);
     }
@@ -95,65 +123,33 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
         query.push(" AND id < ").push_bind(after.uuid());
     }
     query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
-    let rows: Vec<Row> = query.build_query_as().fetch_all(db.pool()).await?;
-    let ids: Vec<uuid::Uuid> = rows.iter().map(|row| row.id.uuid()).collect();
-    let mut lines = lines_of(db.pool(), &ids).await?;
-    let mut gone = gone_of(db, &rows).await?;
-    Ok(rows.into_iter().map(|row| order(row, &mut lines, &mut gone)).collect())
+    let ids: Vec<OrderId> = query.build_query_scalar().persistent(false).fetch_all(db.pool()).await?;
+    let orders = orders!("WHERE o.id = ANY($1) ORDER BY o.id DESC", ids as _);
+    Ok(orders.fetch_all(db.pool()).await?.into_iter().map(Order::from).collect())
 }
 
-pub(crate) type Lines = HashMap<uuid::Uuid, Vec<Line>>;
-
-/// The lines of these orders, in SKU order.
-pub(crate) async fn lines_of<'e>(from: impl PgExecutor<'e>, orders: &[uuid::Uuid]) -> Result<Lines> {
-    let rows = sqlx::query!(
-        "SELECT order_id, sku, name, quantity, unit_price, stay
-         FROM order_lines WHERE order_id = ANY($1) ORDER BY order_id, sku",
-        orders
-    )
-    .fetch_all(from)
-    .await?;
-    let mut lines = Lines::new();
-    for row in rows {
-        let line = Line {
-            sku: row.sku,
-            name: row.name,
-            quantity: row.quantity,
-            unit_price: row.unit_price,
-            stay: row.stay,
-        };
-        lines.entry(row.order_id.uuid()).or_default().push(line);
-    }
-    Ok(lines)
-}
-
-/// What came back of these orders, or will. Only what was paid for can.
-async fn gone_of(db: &Db, rows: &[Row]) -> Result<HashMap<uuid::Uuid, Gone>> {
-    let paid: Vec<_> = rows.iter().filter(|row| row.paid_at.is_some()).map(|row| row.id.uuid()).collect();
-    match paid.is_empty() {
-        true => Ok(HashMap::new()),
-        false => returns::gone(db.pool(), &paid).await,
-    }
-}
-
-fn order(row: Row, lines: &mut Lines, gone: &mut HashMap<uuid::Uuid, Gone>) -> Order {
-    Order {
-        id: row.id,
-        status: row.status,
-        payment_status: row.payment_status,
-        currency: row.currency,
-        total: row.total,
-        parts_paid: row.parts_paid,
-        lines: lines.remove(&row.id.uuid()).unwrap_or_default(),
-        gone: gone.remove(&row.id.uuid()).unwrap_or_default(),
-        customer: row.customer,
-        policy: row.policy,
-        payment_method: row.payment_method,
-        placed_at: row.placed_at.to_jiff(),
-        payment_due_at: row.payment_due_at.to_jiff(),
-        paid_at: row.paid_at.map(SqlTime::to_jiff),
-        closed_at: row.closed_at.map(SqlTime::to_jiff),
-        close_reason: row.close_reason,
-        metadata: row.metadata,
+impl From<Row> for Order {
+    fn from(row: Row) -> Self {
+        let line = |(sku, name, quantity, unit_price, stay)| Line { sku, name, quantity, unit_price, stay };
+        let gone = |(unit, returned, claimed)| (unit, Back { returned, claimed });
+        Self {
+            id: row.id,
+            status: row.status,
+            payment_status: row.payment_status,
+            currency: row.currency,
+            total: row.total,
+            parts_paid: row.parts_paid,
+            lines: row.lines.into_iter().map(line).collect(),
+            gone: row.gone.into_iter().map(gone).collect(),
+            customer: row.customer,
+            policy: row.policy,
+            payment_method: row.payment_method,
+            placed_at: row.placed_at.to_jiff(),
+            payment_due_at: row.payment_due_at.to_jiff(),
+            paid_at: row.paid_at.map(SqlTime::to_jiff),
+            closed_at: row.closed_at.map(SqlTime::to_jiff),
+            close_reason: row.close_reason,
+            metadata: row.metadata,
+        }
     }
 }

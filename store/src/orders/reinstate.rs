@@ -3,7 +3,7 @@
 
 use domain::{
     OrderId, Timestamp,
-    event::{EventLine, OrderEvent, ReceivedMoney},
+    event::{EventLine, OrderEvent},
     returns::runs,
     stock::{Level, Sku},
 };
@@ -26,7 +26,7 @@ pub(super) async fn reinstate(
     at: Timestamp,
 ) -> Result<Option<OrderId>> {
     let fits = about.money.amount == ended.total && about.money.currency == ended.currency;
-    let (true, Some(payment)) = (fits, about.payment) else { return Ok(None) };
+    let (true, Some(payment)) = (fits, about.payment.payment) else { return Ok(None) };
     if payments::is_replaced(tx, ended.id).await? {
         return Ok(None); // it was paid for twice
     }
@@ -50,7 +50,7 @@ pub(super) async fn reinstate(
         customer_id: ended.customer_id.clone(),
         lines: runs(&units).into_iter().map(EventLine::from).collect(),
     };
-    let received = ReceivedMoney::new(about.provider, about.provider_payment_id, about.money);
+    let received = about.payment.received(about.money);
     let events = [placed, OrderEvent::StockHeld { lines: Vec::new() }, OrderEvent::PaymentReceived(received)];
     order_events::append(tx, id, at, &events).await?;
     payments::apply(tx, payment, ended.total, Some(id)).await?;

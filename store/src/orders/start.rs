@@ -50,7 +50,8 @@ macro_rules! starts {
 }
 
 pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
-    starts_of(db, vec![id.uuid()]).await?.pop().ok_or(Error::NotFound)
+    let start = starts!("SELECT ", " FROM orders WHERE id = $1", id.uuid());
+    start.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
 /// The same of several; those that do not exist are left out.

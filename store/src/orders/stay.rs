@@ -2,12 +2,13 @@
 
 use domain::{
     OrderId, Timestamp,
+    change::ChangeOutcome,
     event::OrderEvent,
     order::{CloseReason, Status},
     returns::{CheckInWindow, check_in_window},
 };
 
-use super::{Closed, Locked, close::complete, lock};
+use super::{Locked, close::complete, lock};
 use crate::{Db, Result, Tx, check_ins, order_events, refunds, retry::retry, returns};
 
 pub(crate) const USED: &str = CloseReason::Used.as_str();
@@ -15,7 +16,7 @@ const UNUSED: &str = CloseReason::Unused.as_str();
 
 /// Completes the order as used. Its code was looked at before; here is what the order itself says.
 #[tracing::instrument(name = "sql orders.check_in", skip_all, err(level = "debug"))]
-pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
+pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutcome> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let order = lock(&mut tx, id).await?;
@@ -26,47 +27,47 @@ pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
     .await
 }
 
-pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<Closed> {
+pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<ChangeOutcome> {
     let Some(check_in) = check_ins::get(tx, order.id).await? else {
-        return Ok(Closed::Refused(order.status));
+        return Ok(ChangeOutcome::Refused(order.status));
     };
     match order.status {
-        Status::Completed if check_in.used => return Ok(Closed::Done),
+        Status::Completed if check_in.used => return Ok(ChangeOutcome::Done),
         Status::Paid => {}
-        other => return Ok(Closed::Refused(other)),
+        other => return Ok(ChangeOutcome::Refused(other)),
     }
     // What came back, or is about to, is not the guests' any more: somebody else may have it.
     let spans = returns::sold(tx, order.id, at).await?.spans();
     if spans.is_empty() || refunds::is_all_asked_back(tx, order.id).await? {
-        return Ok(Closed::Refunded);
+        return Ok(ChangeOutcome::Refunded);
     }
     match check_in_window(&spans, at) {
         CheckInWindow::Open => {}
-        CheckInWindow::Opens(begin) => return Ok(Closed::NotDue(begin)),
-        CheckInWindow::Shut => return Ok(Closed::Refused(order.status)),
+        CheckInWindow::Opens(begin) => return Ok(ChangeOutcome::NotDue(begin)),
+        CheckInWindow::Shut => return Ok(ChangeOutcome::Refused(order.status)),
     }
     check_ins::close(tx, order.id, true, at).await?;
     order_events::append(tx, order.id, at, &[OrderEvent::OrderCheckedIn {}]).await?;
     complete(tx, order, Some(USED), at).await?;
-    Ok(Closed::Done)
+    Ok(ChangeOutcome::Done)
 }
 
 /// Completes the order as unused: its stays are over, and nobody came.
 #[tracing::instrument(name = "sql orders.end_stay", skip_all, err(level = "debug"))]
-pub async fn end_stay(db: &Db, id: OrderId, at: Timestamp) -> Result<Closed> {
+pub async fn end_stay(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutcome> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let order = lock(&mut tx, id).await?;
         match order.status {
-            Status::Completed => return Ok(Closed::Done),
+            Status::Completed => return Ok(ChangeOutcome::Done),
             Status::Paid => {}
-            other => return Ok(Closed::Refused(other)),
+            other => return Ok(ChangeOutcome::Refused(other)),
         }
         check_ins::close(&mut tx, id, false, at).await?;
         order_events::append(&mut tx, id, at, &[OrderEvent::StayUnused {}]).await?;
         complete(&mut tx, &order, Some(UNUSED), at).await?;
         tx.commit().await?;
-        Ok(Closed::Done)
+        Ok(ChangeOutcome::Done)
     })
     .await
 }

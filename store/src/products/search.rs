@@ -127,7 +127,7 @@ impl<'a> Tiers<'a> {
                     sku,
                     limit
                 );
-                products.fetch_all(db.pool()).await
+                products.fetch_all(&mut *db.begin_search().await?).await
             }
             false => {
                 let products = products!(

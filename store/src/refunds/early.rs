@@ -3,37 +3,11 @@
 
 use domain::{OrderId, PaymentId, Timestamp, payment::RefundState};
 
-use super::{Refund, Whose, note_request, query_refunds, rebalance, transition::consequences};
-use crate::{Result, Tx, disputes, exceptions, orders};
-
-/// A captured payment of ours, its order locked; nothing if we do not know it (yet).
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Origin {
-    pub order: Option<OrderId>,
-    pub payment: Option<PaymentId>,
-    pub captured: Option<i64>,
-}
-
-impl Origin {
-    pub fn whose<'a>(&self, provider: &'a str, provider_payment_id: &'a str) -> Whose<'a> {
-        Whose { provider, provider_payment_id, payment: self.payment, order: self.order }
-    }
-}
-
-pub(crate) async fn origin(tx: &mut Tx, provider: &str, provider_payment_id: &str) -> Result<Origin> {
-    let found = sqlx::query!(
-        r#"SELECT id AS "id: PaymentId", coalesce(pays_order, order_id) AS "order!: OrderId", amount FROM payments
-           WHERE provider = $1 AND provider_payment_id = $2 AND state = 'succeeded'
-           ORDER BY applied DESC LIMIT 1"#,
-        provider,
-        provider_payment_id
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(found) = found else { return Ok(Origin::default()) };
-    orders::lock(tx, found.order).await?;
-    Ok(Origin { order: Some(found.order), payment: Some(found.id), captured: Some(found.amount) })
-}
+use super::{
+    PaymentRef, Refund, append_requested, find_payment, query_refunds, transition::follow_up,
+    update_attribution,
+};
+use crate::{Result, Tx, disputes, exceptions};
 
 /// Takes up what was told of these payments (by provider and its id) before they were captured.
 pub(crate) async fn match_early_refunds(tx: &mut Tx, captured: &[(&str, &str, Timestamp)]) -> Result<()> {
@@ -62,32 +36,24 @@ pub(crate) async fn match_early_refunds(tx: &mut Tx, captured: &[(&str, &str, Ti
 }
 
 async fn take_up(tx: &mut Tx, provider: &str, provider_payment_id: &str, at: Timestamp) -> Result<()> {
-    let origin = origin(tx, provider, provider_payment_id).await?;
-    let (Some(order), Some(payment)) = (origin.order, origin.payment) else {
-        return rebalance(tx, &origin.whose(provider, provider_payment_id), at).await;
-    };
-    let found = found_order(tx, provider, provider_payment_id, order, payment).await?;
-    disputes::found_order(tx, provider, provider_payment_id, order, payment, at).await?;
-    let raised = exceptions::found_order(tx, provider, provider_payment_id, order, payment).await?;
-    for refund in &found {
-        note_request(tx, refund, at).await?;
+    let captured = find_payment(tx, provider, provider_payment_id).await?;
+    let Some(order) = captured.order else { return update_attribution(tx, &captured, at).await };
+    let refunds = assign_to_order(tx, &captured).await?;
+    disputes::assign_to_order(tx, &captured, order, at).await?;
+    let raised = exceptions::assign_to_order(tx, &captured).await?;
+    for refund in &refunds {
+        append_requested(tx, refund, at).await?;
     }
-    rebalance(tx, &origin.whose(provider, provider_payment_id), at).await?;
+    update_attribution(tx, &captured, at).await?;
     exceptions::show_open(tx, &raised, order, at).await?;
-    for refund in found.iter().filter(|it| it.state == RefundState::Succeeded) {
-        consequences(tx, refund, at).await?;
+    for refund in refunds.iter().filter(|it| it.state == RefundState::Succeeded) {
+        follow_up(tx, refund, at).await?;
     }
     Ok(())
 }
 
 /// Gives early refunds to the order whose money it was.
-async fn found_order(
-    tx: &mut Tx,
-    provider: &str,
-    provider_payment_id: &str,
-    order: OrderId,
-    payment: PaymentId,
-) -> Result<Vec<Refund>> {
+async fn assign_to_order(tx: &mut Tx, captured: &PaymentRef<'_>) -> Result<Vec<Refund>> {
     let found = query_refunds!(
         "UPDATE refunds SET order_id = $3, payment_id = $4, captured = p.amount
          FROM payments p
@@ -95,10 +61,10 @@ async fn found_order(
            AND refunds.payment_id IS NULL AND refunds.source = 'provider'
          RETURNING",
         "",
-        provider,
-        provider_payment_id,
-        order.uuid(),
-        payment.uuid()
+        captured.provider,
+        captured.provider_payment_id,
+        captured.order.map(OrderId::uuid),
+        captured.payment.map(PaymentId::uuid)
     );
     let mut refunds = found.fetch_all(&mut **tx).await?;
     refunds.sort_by_key(|it| it.id);

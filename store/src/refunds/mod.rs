@@ -1,34 +1,40 @@
-//! Refunds: money that goes back. A refund is asked for in the transaction that decides on it ([`ask`]); a
-//! workflow of its own then drives the provider, and what the provider says is taken up in [`tell`].
+//! Refunds: money that goes back. A refund is asked for in the transaction that decides on it ([`request`], of
+//! an order's money; [`of_exception`], of an exception's). A workflow of its own then drives the provider, and
+//! what the provider says changes its state ([`transition`]). Whose money it was that went back, and what
+//! exceptions tell of that, is said anew after each of them ([`attribution`]).
 
-mod ask;
-mod balance;
-mod books;
+mod attribution;
 mod early;
-mod sums;
+mod of_exception;
+mod payment_facts;
+mod payment_ref;
+mod request;
+mod totals;
 mod transition;
 
-pub use ask::{Request, request};
-pub(crate) use ask::{
-    by_rule, give_back_all, give_back_of_cancelled, give_back_of_sent, is_all_asked_back, is_refunded,
-    of_exception,
+pub(crate) use attribution::update_attribution;
+pub(crate) use early::match_early_refunds;
+pub(crate) use of_exception::{
+    refund_exception, refund_exception_by_rule, refund_exceptions_after_won_dispute,
 };
-pub(crate) use balance::{Whose, rebalance};
-pub(crate) use early::{match_early_refunds, origin};
-pub(crate) use sums::{left_of_payment, payment_status, refresh_payment_status};
-pub(crate) use transition::{lock_payment, lock_payments};
-pub use transition::{record, report};
+pub(crate) use payment_ref::{PaymentRef, find_payment, lock_payment, lock_payments};
+pub use request::{Request, request};
+pub(crate) use request::{is_all_asked_back, is_refunded, refund_all, refund_cancelled_after_won_dispute};
+pub(crate) use totals::{left_of_payment, payment_status, refresh_payment_status};
+pub use transition::{record_answer, record_event};
 
 use domain::{
     ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
     event::{self, OrderEvent},
     money::{Currency, Money},
-    payment::{RefundSource, RefundState},
+    payment::{RefundReport, RefundSource, RefundState},
     returns::Units,
 };
 use sqlx::types::Json;
 
 use crate::{Db, Error, Idempotency, Lease, Result, Tx, lease::put_off, order_events, random, sql};
+
+const MAX_STATE_TEXT_CHARS: usize = 200;
 
 #[derive(Debug, Clone)]
 pub struct Refund {
@@ -80,12 +86,26 @@ impl Refund {
         Money::new(self.amount, self.currency)
     }
 
+    /// What is said of a refund that the provider will not make, or that it is not asked for any more.
+    pub fn failure(&self, why: &str) -> RefundReport {
+        RefundReport {
+            provider: self.provider.clone(),
+            event_id: String::new(),
+            refund: Some(self.id),
+            provider_refund_id: String::new(),
+            payment_id: self.provider_payment_id.clone(),
+            state: RefundState::Failed,
+            state_text: why.chars().take(MAX_STATE_TEXT_CHARS).collect(),
+            money: self.money(),
+        }
+    }
+
     fn event_data(&self) -> event::Refund {
         event::Refund { refund_id: self.id, money: self.money(), reason: self.reason.clone() }
     }
 
-    fn whose(&self) -> Whose<'_> {
-        Whose {
+    fn payment_ref(&self) -> PaymentRef<'_> {
+        PaymentRef {
             provider: &self.provider,
             provider_payment_id: &self.provider_payment_id,
             payment: self.payment_id,
@@ -94,22 +114,17 @@ impl Refund {
     }
 }
 
-struct New<'a> {
-    order: Option<OrderId>,
-    payment: Option<PaymentId>,
+/// A refund that is not stored yet.
+struct NewRefund<'a> {
+    payment: PaymentRef<'a>,
     exception: Option<ExceptionId>,
-    provider: &'a str,
-    provider_payment_id: &'a str,
     provider_refund_id: Option<&'a str>,
     money: Money,
+    /// What the payment had captured, if it is none of ours.
     captured: i64,
     reason: &'a str,
     restock: bool,
     source: RefundSource,
-    state: RefundState,
-    state_text: &'a str,
-    /// When the provider says that it came to this state.
-    told_at: Option<Timestamp>,
     idempotency: Option<&'a Idempotency>,
     /// The first of the refunds that answer one request.
     also_of: Option<RefundId>,
@@ -118,24 +133,18 @@ struct New<'a> {
     dispatch_after: Option<Timestamp>,
 }
 
-impl<'a> New<'a> {
-    /// A refund that is asked for here, of all that a payment captured, as far as nobody says otherwise.
-    fn of(provider: &'a str, provider_payment_id: &'a str, money: Money, reason: &'a str) -> Self {
+impl<'a> NewRefund<'a> {
+    /// A refund for which the shop asks.
+    fn new(payment: PaymentRef<'a>, money: Money, reason: &'a str) -> Self {
         Self {
-            order: None,
-            payment: None,
+            payment,
             exception: None,
-            provider,
-            provider_payment_id,
             provider_refund_id: None,
             money,
             captured: money.amount,
             reason,
             restock: false,
             source: RefundSource::Api,
-            state: RefundState::Requested,
-            state_text: "",
-            told_at: None,
             idempotency: None,
             also_of: None,
             dispatch_after: None,
@@ -143,23 +152,25 @@ impl<'a> New<'a> {
     }
 }
 
-/// Writes a refund down. Whose money it is follows: see [`rebalance`].
-async fn insert(tx: &mut Tx, new: &New<'_>, at: Timestamp) -> Result<Refund> {
+/// Stores a refund, which is only asked for so far. The caller goes on with [`update_attribution`], or with
+/// what the provider says of it.
+async fn insert(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Refund> {
     let inserted = query_refunds!(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
-                              state_text, created_at, updated_at, idempotency_key, request_hash, told_at,
-                              workflow_started_at, also_of, dispatch_after)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17, $18, $19,
-                 CASE WHEN $13 = 'provider' THEN $16::timestamptz END, $20, $21)
+                              created_at, updated_at, idempotency_key, request_hash, workflow_started_at, also_of,
+                              dispatch_after)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce((SELECT amount FROM payments WHERE id = $3), $10),
+                 $11, $12, $13, 'requested', $14, $14, $15, $16,
+                 CASE WHEN $13 = 'provider' THEN $14::timestamptz END, $17, $18)
          ON CONFLICT (idempotency_key) DO NOTHING RETURNING",
         "",
         RefundId::new(at, random()).uuid(),
-        new.order.map(OrderId::uuid),
-        new.payment.map(PaymentId::uuid),
+        new.payment.order.map(OrderId::uuid),
+        new.payment.payment.map(PaymentId::uuid),
         new.exception.map(ExceptionId::uuid),
-        new.provider,
-        new.provider_payment_id,
+        new.payment.provider,
+        new.payment.provider_payment_id,
         new.provider_refund_id,
         new.money.amount,
         new.money.currency.code(),
@@ -167,22 +178,26 @@ async fn insert(tx: &mut Tx, new: &New<'_>, at: Timestamp) -> Result<Refund> {
         new.reason,
         new.restock,
         new.source.as_str(),
-        new.state.as_str(),
-        new.state_text,
         sql(at),
         new.idempotency.map(|it| it.key.as_str()),
         new.idempotency.map(|it| it.request_hash.as_slice()),
-        new.told_at.map(sql) as _,
         new.also_of.map(RefundId::uuid),
         new.dispatch_after.map(sql) as _
     );
     // The order is locked: whoever took the key since we looked did so for another one.
     let refund = inserted.fetch_optional(&mut **tx).await?.ok_or(Error::KeyReused)?;
-    note_request(tx, &refund, at).await?;
+    append_requested(tx, &refund, at).await?;
     Ok(refund)
 }
 
-async fn note_request(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
+/// Asks for a refund, and says anew whose money goes back.
+async fn request_one(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Refund> {
+    let refund = insert(tx, new, at).await?;
+    update_attribution(tx, &new.payment, at).await?;
+    Ok(refund)
+}
+
+async fn append_requested(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order_id else { return Ok(()) };
     let event = OrderEvent::RefundRequested { refund: refund.event_data(), source: refund.source };
     order_events::append(tx, order, at, &[event]).await
@@ -193,9 +208,8 @@ pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
     found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
 }
 
-/// Refunds that went back since `from`, as far as a provider said: the newest, to hold them against its
-/// books.
-pub async fn back_since(db: &Db, provider: &str, from: Timestamp, limit: i64) -> Result<Vec<Refund>> {
+/// Refunds that went back since `from`, as far as the provider said: the newest.
+pub async fn succeeded_since(db: &Db, provider: &str, from: Timestamp, limit: i64) -> Result<Vec<Refund>> {
     let refunds = query_refunds!(
         "SELECT",
         "FROM refunds

@@ -1,6 +1,5 @@
-//! What is said of refunds: by a provider's answer to us, by its events, by its books. All of it comes
-//! through [`change`], the one place where a refund changes its state, and [`tell`], where what follows from
-//! it is written.
+//! What is said of refunds: by a provider's answer to us, by its events, by its statement. All of it comes
+//! through [`take_up`], and what follows from what is known becomes a refund's state in [`apply_transition`].
 
 use domain::{
     RefundId, Timestamp,
@@ -10,10 +9,12 @@ use domain::{
     payment::{RefundReport, RefundSource, RefundState},
 };
 
-use super::{New, Refund, early::origin, insert, query_refunds, rebalance};
+use super::{
+    NewRefund, PaymentRef, Refund, find_payment, insert, lock_payment, query_refunds, update_attribution,
+};
 use crate::{
     Db, Error, Result, Tx,
-    exceptions::{self, About},
+    exceptions::{self, About, Subject},
     inbox, order_events, orders,
     retry::retry,
     returns, sql,
@@ -21,8 +22,8 @@ use crate::{
 
 /// Records what the provider answered about a refund of ours. Safe to repeat; gives its state now, and
 /// whether it is news. An answer is asked for while the refund has no end, and ends nothing that has one.
-#[tracing::instrument(name = "sql refunds.record", skip_all, err(level = "debug"))]
-pub async fn record(
+#[tracing::instrument(name = "sql refunds.record_answer", skip_all, err(level = "debug"))]
+pub async fn record_answer(
     db: &Db,
     id: RefundId,
     seen: &RefundReport,
@@ -33,7 +34,7 @@ pub async fn record(
         let before = locked(&mut tx, id).await?;
         let news = match before.state.is_final() {
             true => (before.state, false),
-            false => change(&mut tx, before, seen, None, at).await?,
+            false => take_up(&mut tx, &before, seen, None, at).await?,
         };
         tx.commit().await?;
         Ok(news)
@@ -44,8 +45,8 @@ pub async fn record(
 /// Takes up what a provider's event says of a refund, and settles the event: ours changes its state, one that
 /// was made at the provider is matched with the money it came from. Gives the end that it came to, if that is
 /// news.
-#[tracing::instrument(name = "sql refunds.report", skip_all, err(level = "debug"))]
-pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
+#[tracing::instrument(name = "sql refunds.record_event", skip_all, err(level = "debug"))]
+pub async fn record_event(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
     retry(|| async {
         let mut tx = db.begin().await?;
         lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
@@ -62,20 +63,15 @@ pub async fn report(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Opt
         )
         .fetch_all(&mut *tx)
         .await?;
-        let (state, is_news) = match known.first() {
-            Some(id) => {
-                let before = locked(&mut tx, *id).await?;
-                change(&mut tx, before, report, event.told_at, at).await?
-            }
+        let before = match known.first() {
+            Some(id) => locked(&mut tx, *id).await?,
             // Whose money it is shows once that is settled; the sweeper reports it again then.
             None if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? => {
                 return Err(Error::Engine("the money that went back is not settled yet".to_owned()));
             }
-            None => {
-                made_at_provider(&mut tx, report, event.told_at, at).await?;
-                (report.state, true)
-            }
+            None => insert_made_at_provider(&mut tx, report, at).await?,
         };
+        let (state, is_news) = take_up(&mut tx, &before, report, event.told_at, at).await?;
         inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;
         tx.commit().await?;
         Ok((is_news && state.is_final()).then_some(state))
@@ -98,17 +94,17 @@ async fn locked(tx: &mut Tx, id: RefundId) -> Result<Refund> {
     Ok(refund.fetch_one(&mut **tx).await?)
 }
 
-/// Changes a refund's state, if what was seen follows from it; gives its state now, and whether that is news.
-/// `told_at` is the provider's own time of what it says, if it says one.
-async fn change(
+/// Takes up what was seen of a refund, if that follows from what is known; gives its state now, and whether that
+/// is news. `told_at` is the provider's own time of what it says, if it says one.
+async fn take_up(
     tx: &mut Tx,
-    before: Refund,
+    before: &Refund,
     seen: &RefundReport,
     told_at: Option<Timestamp>,
     at: Timestamp,
 ) -> Result<(RefundState, bool)> {
-    if contradicts(tx, &before, seen).await? {
-        raise_contradiction(tx, &before, seen, at).await?;
+    if contradicts(tx, before, seen).await? {
+        raise_contradiction(tx, before, seen, at).await?;
         return Ok((before.state, false));
     }
     if let (true, Some(told_at)) = (before.state == seen.state, told_at) {
@@ -122,31 +118,19 @@ async fn change(
         .await?;
         return Ok((before.state, false));
     }
-    let ends_anew = before.state.is_final();
-    if !before.state.may_become(seen.state) || (ends_anew && is_outdated(tx, &before, told_at).await?) {
+    if before.state.is_final() && is_outdated(tx, before, told_at).await? {
         return Ok((before.state, false));
     }
-    // The workflow of one that went back after all has ended: another one tells the customer.
-    let changed = query_refunds!(
-        "UPDATE refunds SET state = $2, state_text = $3, updated_at = $4, told_at = coalesce($6, told_at),
-                provider_refund_id = coalesce(provider_refund_id, nullif($5, '')),
-                workflow_started_at = CASE WHEN state = 'failed' AND source <> 'provider' THEN NULL
-                                      ELSE workflow_started_at END
-         WHERE id = $1 RETURNING",
-        "",
-        before.id.uuid(),
-        seen.state.as_str(),
-        seen.state_text,
-        sql(at),
-        seen.provider_refund_id,
-        told_at.map(sql) as _
-    );
-    let refund = changed.fetch_one(&mut **tx).await?;
-    if (before.state, refund.state) == (RefundState::Failed, RefundState::Succeeded) {
-        supersede(tx, &refund, at).await?;
+    if (before.state, seen.state) == (RefundState::Failed, RefundState::Succeeded) {
+        supersede(tx, before, at).await?;
     }
-    apply_transition(tx, &refund, at).await?;
-    Ok((refund.state, true))
+    match apply_transition(tx, before, seen, told_at, at).await? {
+        Some(refund) => {
+            update_attribution(tx, &refund.payment_ref(), at).await?;
+            Ok((refund.state, true))
+        }
+        None => Ok((before.state, false)),
+    }
 }
 
 /// Whether it is said of another payment, amount or currency than was asked for, or of two refunds at once.
@@ -174,18 +158,19 @@ async fn contradicts(tx: &mut Tx, asked: &Refund, seen: &RefundReport) -> Result
 /// Told once, and not taken up. The exception is about no money: that is where it was.
 async fn raise_contradiction(tx: &mut Tx, asked: &Refund, seen: &RefundReport, at: Timestamp) -> Result<()> {
     let about = About {
-        order: asked.order_id,
-        payment: asked.payment_id,
-        provider: &seen.provider,
-        provider_payment_id: &seen.payment_id,
+        payment: PaymentRef {
+            provider: &seen.provider,
+            provider_payment_id: &seen.payment_id,
+            ..asked.payment_ref()
+        },
         money: Money::new(0, asked.currency),
         captured: asked.captured,
         part: &format!("{}/{}", seen.provider_refund_id, asked.id),
+        subject: Some(Subject::Refund(asked.id)),
     };
-    let Some(raised) = exceptions::raise(tx, Kind::RefundContradicted, &about, at).await? else {
+    if exceptions::raise(tx, Kind::RefundContradicted, &about, at).await?.is_none() {
         return Ok(());
-    };
-    exceptions::note_refund(tx, raised.0, asked.id).await?;
+    }
     tracing::warn!(refund_id = %asked.id, "the provider says something else of a refund than was asked for");
     let Some(order) = asked.order_id else { return Ok(()) };
     let money = ReceivedMoney::new(&seen.provider, &seen.payment_id, seen.money);
@@ -202,40 +187,41 @@ async fn is_outdated(tx: &mut Tx, refund: &Refund, told_at: Option<Timestamp>) -
     Ok(last.is_some_and(|last| told_at < last.to_jiff()))
 }
 
-/// What was to be made instead of a refund that had failed, and that no provider was asked for yet, is not
-/// made any more: the first went back after all.
-async fn supersede(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
-    let instead = query_refunds!(
-        "UPDATE refunds SET state = 'failed', state_text = $2, updated_at = $3
-         FROM exceptions e
-         WHERE e.refund_id = $1 AND e.kind = 'refund_failed' AND refunds.exception_id = e.id
-           AND refunds.state = 'requested'
-         RETURNING",
-        "",
-        refund.id.uuid(),
-        format!("superseded: {} went back after all", refund.id),
-        sql(at)
-    );
-    for instead in instead.fetch_all(&mut **tx).await? {
-        if let Some(order) = refund.order_id {
-            orders::lock(tx, order).await?; // before its stock, as everybody does
-        }
-        consequences(tx, &instead, at).await?;
-        if let Some(order) = refund.order_id {
-            returns::take_over(tx, instead.id, refund.id, order, at).await?;
-        }
+/// Changes a refund's state: nothing else does. What an order makes of it (its timeline, its stock) is written
+/// with it; whose money it was is said by [`update_attribution`], which the caller goes on with. None if a
+/// refund in this state does not come to that one.
+async fn apply_transition(
+    tx: &mut Tx,
+    before: &Refund,
+    seen: &RefundReport,
+    told_at: Option<Timestamp>,
+    at: Timestamp,
+) -> Result<Option<Refund>> {
+    if !before.state.may_become(seen.state) {
+        return Ok(None);
     }
-    Ok(())
+    // The workflow of one that went back after all has ended: another one tells the customer.
+    let changed = query_refunds!(
+        "UPDATE refunds SET state = $2, state_text = $3, updated_at = $4, told_at = coalesce($6, told_at),
+                provider_refund_id = coalesce(provider_refund_id, nullif($5, '')),
+                workflow_started_at = CASE WHEN state = 'failed' AND source <> 'provider' THEN NULL
+                                      ELSE workflow_started_at END
+         WHERE id = $1 RETURNING",
+        "",
+        before.id.uuid(),
+        seen.state.as_str(),
+        seen.state_text,
+        sql(at),
+        seen.provider_refund_id,
+        told_at.map(sql) as _
+    );
+    let refund = changed.fetch_one(&mut **tx).await?;
+    follow_up(tx, &refund, at).await?;
+    Ok(Some(refund))
 }
 
-/// All that follows from a refund's new state: what the order makes of it, and whose money it was.
-async fn apply_transition(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
-    consequences(tx, refund, at).await?;
-    rebalance(tx, &refund.whose(), at).await
-}
-
-/// What the order makes of a refund that came to an end, or to another one: the timeline and the stock.
-pub(super) async fn consequences(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
+/// What an order makes of a refund of its money that came to an end: the timeline and the stock.
+pub(super) async fn follow_up(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order_id else { return Ok(()) };
     match refund.state {
         RefundState::Requested | RefundState::Pending => Ok(()),
@@ -253,46 +239,33 @@ pub(super) async fn consequences(tx: &mut Tx, refund: &Refund, at: Timestamp) ->
     }
 }
 
-/// One report at a time about one payment, of its capture or of its refunds: two at once about a new refund
-/// would both insert it, and a capture would not see a refund that came before it. Taken before an order's
-/// lock.
-pub(crate) async fn lock_payment(tx: &mut Tx, provider: &str, provider_payment_id: &str) -> Result<()> {
-    lock_payments(tx, &[(provider, provider_payment_id)]).await
-}
-
-/// The same of many, in an order of their own, so that those who lock several wait and never deadlock.
-pub(crate) async fn lock_payments(tx: &mut Tx, payments: &[(&str, &str)]) -> Result<()> {
-    let names = payments.iter().map(|(provider, payment)| format!("{provider}/{payment}"));
-    sqlx::query!(
-        "SELECT pg_advisory_xact_lock(key) FROM (
-             SELECT DISTINCT hashtextextended(name, 0) AS key FROM unnest($1::text[]) AS p (name) ORDER BY key
-         ) AS payment",
-        &names.collect::<Vec<_>>()
-    )
-    .execute(&mut **tx)
-    .await?;
+/// A refund that had failed went back after all. What was asked for instead of it, and no provider was asked
+/// for yet, is not made any more; the first brings back what the other was to.
+async fn supersede(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
+    let instead = query_refunds!(
+        "SELECT",
+        "FROM refunds JOIN exceptions e ON e.id = refunds.exception_id
+         WHERE e.refund_id = $1 AND e.kind = 'refund_failed' AND refunds.state = 'requested'
+         FOR NO KEY UPDATE OF refunds",
+        refund.id.uuid()
+    );
+    for instead in instead.fetch_all(&mut **tx).await? {
+        let failure = instead.failure(&format!("superseded: {} went back after all", refund.id));
+        apply_transition(tx, &instead, &failure, None, at).await?;
+        if let Some(order) = refund.order_id {
+            returns::take_over(tx, instead.id, refund.id, order, at).await?;
+        }
+    }
     Ok(())
 }
 
-/// A refund that somebody made in the provider's dashboard, whatever became of it.
-async fn made_at_provider(
-    tx: &mut Tx,
-    report: &RefundReport,
-    told_at: Option<Timestamp>,
-    at: Timestamp,
-) -> Result<()> {
-    let origin = origin(tx, &report.provider, &report.payment_id).await?;
-    let new = New {
-        order: origin.order,
-        payment: origin.payment,
+/// Stores a refund that somebody made in the provider's dashboard, whatever became of it.
+async fn insert_made_at_provider(tx: &mut Tx, report: &RefundReport, at: Timestamp) -> Result<Refund> {
+    let payment = find_payment(tx, &report.provider, &report.payment_id).await?;
+    let new = NewRefund {
         provider_refund_id: Some(&report.provider_refund_id),
-        captured: origin.captured.unwrap_or(report.money.amount),
         source: RefundSource::Provider,
-        state: report.state,
-        state_text: &report.state_text,
-        told_at,
-        ..New::of(&report.provider, &report.payment_id, report.money, "refunded at the provider")
+        ..NewRefund::new(payment, report.money, "refunded at the provider")
     };
-    let refund = insert(tx, &new, at).await?;
-    apply_transition(tx, &refund, at).await
+    insert(tx, &new, at).await
 }

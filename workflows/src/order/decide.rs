@@ -2,15 +2,20 @@
 //! after a crash changes nothing.
 
 use domain::{
-    ChangeId, Timestamp, change::Kind, exception, mail::MailKind, order::Status, payment::PaymentReport,
+    ChangeId, Timestamp,
+    change::{ChangeOutcome, Changed, Kind},
+    exception,
+    mail::MailKind,
+    order::Status,
+    payment::PaymentReport,
+    settlement::Settled,
 };
 use temporalio_workflow::{WorkflowContext, WorkflowTermination};
 
 use super::{Event, OrderWorkflow, attempts::AttemptsClosed, requests::Request};
 use crate::{
     contract::{
-        At, CancelInput, Changed, DecideChangeInput, ExpireInput, ExtendInput, OrderSteps, Outcome,
-        SettlePaymentInput, Settled,
+        At, CancelInput, DecideChangeInput, ExpireInput, ExtendInput, OrderSteps, SettlePaymentInput,
     },
     names,
     step::{now, step},
@@ -26,7 +31,7 @@ impl OrderWorkflow {
             Event::Change(change) => Self::change_order(ctx, change).await,
             Event::WorkflowCancelled => {
                 let outcome = Self::cancel_order(ctx, "workflow_cancelled".to_owned()).await?;
-                if outcome == Outcome::AttemptsOpen {
+                if outcome == ChangeOutcome::AttemptsOpen {
                     ctx.state_mut(|s| s.waiting.push(Event::WorkflowCancelled));
                 }
                 Ok(())
@@ -39,7 +44,7 @@ impl OrderWorkflow {
                     Request::CheckIn => Self::check_in_order(ctx).await?,
                 };
                 ctx.state_mut(|s| match outcome {
-                    Outcome::AttemptsOpen => s.waiting.push(Event::Request(ticket, request)),
+                    ChangeOutcome::AttemptsOpen => s.waiting.push(Event::Request(ticket, request)),
                     decided => drop(s.answers.insert(ticket, decided)),
                 });
                 Ok(())
@@ -73,16 +78,16 @@ impl OrderWorkflow {
         let (order, unclear) = ctx.state(|s| (s.order(), s.unclear));
         let input = ExpireInput { order, at: now(ctx), unclear };
         match step(ctx, OrderSteps::expire, input, DATABASE, "expire and restock").await? {
-            Outcome::Done => Self::enter(ctx, Status::Expired, Some(MailKind::Expired)),
-            Outcome::NotDue(due) => Self::set_due(ctx, due),
+            ChangeOutcome::Done => Self::enter(ctx, Status::Expired, Some(MailKind::Expired)),
+            ChangeOutcome::NotDue(due) => Self::set_due(ctx, due),
             // Then we come here again: the deadline stays past.
-            Outcome::AttemptsOpen => {
+            ChangeOutcome::AttemptsOpen => {
                 let unclear = Self::close_attempts(ctx).await == AttemptsClosed::Unclear;
                 ctx.state_mut(|s| s.unclear |= unclear);
             }
             // It ended otherwise, in a task that was thrown away before the customer was told.
-            Outcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
-            Outcome::Refunded => {} // said to check-ins alone
+            ChangeOutcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
+            ChangeOutcome::Refunded => {} // said to check-ins alone
         }
         Ok(())
     }
@@ -120,43 +125,43 @@ impl OrderWorkflow {
         Ok(())
     }
 
-    async fn cancel_order(ctx: &WorkflowContext<Self>, reason: String) -> Decided<Outcome> {
+    async fn cancel_order(ctx: &WorkflowContext<Self>, reason: String) -> Decided<ChangeOutcome> {
         let (order, unclear) = ctx.state(|s| (s.order(), s.unclear));
         let input = CancelInput { order, at: now(ctx), reason, unclear };
         let outcome = step(ctx, OrderSteps::cancel, input, DATABASE, "cancel and restock").await?;
-        if outcome == Outcome::Done {
+        if outcome == ChangeOutcome::Done {
             Self::enter(ctx, Status::Cancelled, Some(MailKind::Cancelled));
         }
         Ok(outcome)
     }
 
-    async fn extend_order(ctx: &WorkflowContext<Self>, due: Timestamp) -> Decided<Outcome> {
+    async fn extend_order(ctx: &WorkflowContext<Self>, due: Timestamp) -> Decided<ChangeOutcome> {
         let input = ExtendInput { order: ctx.state(Self::order), at: now(ctx), payment_due_at: due };
         let outcome = step(ctx, OrderSteps::extend, input, DATABASE, "extend the deadline").await?;
-        if outcome == Outcome::Done {
+        if outcome == ChangeOutcome::Done {
             Self::set_due(ctx, due);
         }
         Ok(outcome)
     }
 
-    async fn fulfil_order(ctx: &WorkflowContext<Self>) -> Decided<Outcome> {
+    async fn fulfil_order(ctx: &WorkflowContext<Self>) -> Decided<ChangeOutcome> {
         let input = At { order: ctx.state(Self::order), at: now(ctx) };
         let outcome = step(ctx, OrderSteps::fulfil, input, DATABASE, "complete the order").await?;
-        if outcome == Outcome::Done {
+        if outcome == ChangeOutcome::Done {
             Self::enter(ctx, Status::Completed, Some(MailKind::Completed));
         }
         Ok(outcome)
     }
 
     /// The guests are there. Those who come second with the same code are told that it was used.
-    async fn check_in_order(ctx: &WorkflowContext<Self>) -> Decided<Outcome> {
+    async fn check_in_order(ctx: &WorkflowContext<Self>) -> Decided<ChangeOutcome> {
         let status = ctx.state(Self::status);
         if status != Status::Paid {
-            return Ok(Outcome::Refused(status));
+            return Ok(ChangeOutcome::Refused(status));
         }
         let input = At { order: ctx.state(Self::order), at: now(ctx) };
         let outcome = step(ctx, OrderSteps::check_in, input, DATABASE, "check in").await?;
-        if outcome == Outcome::Done {
+        if outcome == ChangeOutcome::Done {
             Self::enter(ctx, Status::Completed, None);
         }
         Ok(outcome)
@@ -166,12 +171,12 @@ impl OrderWorkflow {
     pub(crate) async fn end_stay(ctx: &WorkflowContext<Self>) -> Decided {
         let input = At { order: ctx.state(Self::order), at: now(ctx) };
         match step(ctx, OrderSteps::end_stay, input, DATABASE, "close as unused").await? {
-            Outcome::Done => Self::enter(ctx, Status::Completed, None),
+            ChangeOutcome::Done => Self::enter(ctx, Status::Completed, None),
             // Some of its nights were given back: what is left ends at another time.
-            Outcome::NotDue(end) => ctx.state_mut(|s| s.facts_mut().stays_end_at = Some(end)),
+            ChangeOutcome::NotDue(end) => ctx.state_mut(|s| s.facts_mut().stays_end_at = Some(end)),
             // It ended otherwise, in a task that was thrown away before the customer was told.
-            Outcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
-            Outcome::AttemptsOpen | Outcome::Refunded => {} // said to others
+            ChangeOutcome::Refused(status) => Self::enter(ctx, status, mail_of(status)),
+            ChangeOutcome::AttemptsOpen | ChangeOutcome::Refunded => {} // said to others
         }
         Ok(())
     }

@@ -13,7 +13,10 @@ mod resume;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use domain::{ChangeId, OrderId, Timestamp, mail::MailKind, order::Status, payment::PaymentReport};
+use domain::{
+    ChangeId, OrderId, Timestamp, change::ChangeOutcome, mail::MailKind, order::Status,
+    payment::PaymentReport,
+};
 use serde::{Deserialize, Serialize};
 use temporalio_macros::{workflow, workflow_methods};
 use temporalio_workflow::{
@@ -22,7 +25,7 @@ use temporalio_workflow::{
 };
 
 use crate::{
-    contract::{Facts, OrderSteps, Outcome, ReserveInput, Reserved},
+    contract::{Facts, OrderSteps, ReserveInput, Reserved},
     names,
     step::{now, step},
     timeouts,
@@ -82,7 +85,7 @@ pub struct OrderWorkflow {
     /// Events that can be decided only once no attempt can bring money any more.
     waiting: Vec<Event>,
     tickets: Ticket,
-    answers: BTreeMap<Ticket, Outcome>,
+    answers: BTreeMap<Ticket, ChangeOutcome>,
     /// Mails that are due now, in order.
     mails: VecDeque<MailKind>,
     /// Of `facts.reminders_at`.
@@ -144,7 +147,7 @@ impl OrderWorkflow {
     }
 
     #[update(name = "cancel")]
-    pub async fn cancel(ctx: &mut WorkflowContext<Self>, request: CancelRequest) -> Outcome {
+    pub async fn cancel(ctx: &mut WorkflowContext<Self>, request: CancelRequest) -> ChangeOutcome {
         Self::ask(ctx, Request::Cancel(request)).await
     }
 
@@ -154,7 +157,7 @@ impl OrderWorkflow {
     }
 
     #[update(name = "extend")]
-    pub async fn extend(ctx: &mut WorkflowContext<Self>, request: ExtendRequest) -> Outcome {
+    pub async fn extend(ctx: &mut WorkflowContext<Self>, request: ExtendRequest) -> ChangeOutcome {
         Self::ask(ctx, Request::Extend(request)).await
     }
 
@@ -165,7 +168,7 @@ impl OrderWorkflow {
     }
 
     #[update(name = "fulfil")]
-    pub async fn fulfil(ctx: &mut WorkflowContext<Self>, _request: requests::FulfilRequest) -> Outcome {
+    pub async fn fulfil(ctx: &mut WorkflowContext<Self>, _request: requests::FulfilRequest) -> ChangeOutcome {
         Self::ask(ctx, Request::Fulfil).await
     }
 
@@ -175,7 +178,10 @@ impl OrderWorkflow {
     }
 
     #[update(name = "check-in")]
-    pub async fn check_in(ctx: &mut WorkflowContext<Self>, _request: requests::CheckInRequest) -> Outcome {
+    pub async fn check_in(
+        ctx: &mut WorkflowContext<Self>,
+        _request: requests::CheckInRequest,
+    ) -> ChangeOutcome {
         Self::ask(ctx, Request::CheckIn).await
     }
 
@@ -247,7 +253,7 @@ impl OrderWorkflow {
         ctx.state_mut(|s| {
             for event in std::mem::take(&mut s.events) {
                 if let Event::Request(ticket, _) = event {
-                    s.answers.insert(ticket, Outcome::Refused(Status::Cancelled));
+                    s.answers.insert(ticket, ChangeOutcome::Refused(Status::Cancelled));
                 }
             }
         });
@@ -255,7 +261,7 @@ impl OrderWorkflow {
     }
 
     /// Queues a request for the main loop and waits for its answer.
-    async fn ask(ctx: &WorkflowContext<Self>, request: Request) -> Outcome {
+    async fn ask(ctx: &WorkflowContext<Self>, request: Request) -> ChangeOutcome {
         let ticket = ctx.state_mut(|s| {
             s.tickets += 1;
             s.events.push_back(Event::Request(s.tickets, request));

@@ -1,24 +1,15 @@
-//! Asking for refunds: of an order's own money, and of an exception's.
+//! Asking for refunds of an order's own money.
 
 use domain::{
-    ExceptionId, Invalid, OrderId, PaymentId, RefundId, Timestamp,
-    exception::{Kind, ResolvedBy},
+    Invalid, OrderId, PaymentId, Timestamp,
     money::{Currency, Money},
     order::{PaymentStatus, Status},
-    payment::{Action, RefundSource},
     returns::Part,
 };
-
 use sqlx::types::Json;
 
-use super::{New, Refund, Whose, insert, left_of_payment, query_refunds, rebalance};
-use crate::{
-    Db, Error, Idempotency, Result, Tx,
-    exceptions::{self, About, Exception},
-    lease, orders,
-    retry::retry,
-    returns, stock,
-};
+use super::{NewRefund, PaymentRef, Refund, left_of_payment, query_refunds, request_one};
+use crate::{Db, Error, Idempotency, Result, Tx, lease, orders, retry::retry, returns, stock};
 
 /// What a shop asks to give back of an order's own money.
 #[derive(Debug, Clone)]
@@ -70,16 +61,14 @@ pub async fn request(
         let mut refunds: Vec<Refund> = Vec::new();
         for (paid, amount) in shares(&paid, amount) {
             let first = refunds.first().map(|first| first.id);
-            let new = New {
+            let new = NewRefund {
                 restock: request.restock && first.is_none(), // once for all of them
                 idempotency: idempotency.filter(|_| first.is_none()),
                 also_of: first,
                 dispatch_after: at.saturating_add(lease::GRACE).ok(),
-                ..paid.back(order, amount, &request.reason)
+                ..paid.refund(order, amount, &request.reason)
             };
-            let refund = insert(&mut tx, &new, at).await?;
-            rebalance(&mut tx, &refund.whose(), at).await?;
-            refunds.push(refund);
+            refunds.push(request_one(&mut tx, &new, at).await?);
         }
         // What comes back does so with the first of them.
         if let Some(first) = refunds.first_mut() {
@@ -156,71 +145,30 @@ pub(crate) async fn is_refunded(tx: &mut Tx, order: OrderId) -> Result<bool> {
     Ok(status.fetch_one(&mut **tx).await? == PaymentStatus::Refunded)
 }
 
-/// Asks back all that is left of what an order was paid with: it was cancelled. Its stock is back already.
-pub(crate) async fn give_back_all(tx: &mut Tx, order: OrderId, reason: &str, at: Timestamp) -> Result<()> {
+/// Refunds all that is left of what an order was paid with: it was cancelled. Its stock is back already.
+pub(crate) async fn refund_all(tx: &mut Tx, order: OrderId, reason: &str, at: Timestamp) -> Result<()> {
     let paid = paid_with(tx, order).await?;
     for paid in paid.iter().filter(|paid| paid.left > 0) {
-        let refund = insert(tx, &paid.back(order, paid.left, reason), at).await?;
-        rebalance(tx, &refund.whose(), at).await?;
+        request_one(tx, &paid.refund(order, paid.left, reason), at).await?;
     }
     Ok(())
 }
 
 /// A paid order was cancelled while its money was in dispute, and is with us again: it goes back now.
-pub(crate) async fn give_back_of_cancelled(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn refund_cancelled_after_won_dispute(
+    tx: &mut Tx,
+    order: OrderId,
+    at: Timestamp,
+) -> Result<()> {
     let was_paid = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM orders
                           WHERE id = $1 AND status = 'cancelled' AND paid_at IS NOT NULL) AS "it!""#,
         order.uuid()
     );
     match was_paid.fetch_one(&mut **tx).await? {
-        true => give_back_all(tx, order, "cancelled", at).await,
+        true => refund_all(tx, order, "cancelled", at).await,
         false => Ok(()),
     }
-}
-
-/// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes
-/// back, too, less what other exceptions tell of (a refund that failed), or a person has kept.
-pub(crate) async fn give_back_of_sent(tx: &mut Tx, whose: &Whose<'_>, at: Timestamp) -> Result<()> {
-    let payment = whose.payment.map(PaymentId::uuid);
-    let left = sqlx::query!(
-        r#"SELECT e.id, e.amount - e.back AS "amount!", e.currency AS "currency!", p.amount AS captured
-           FROM exceptions e JOIN payments p ON p.id = e.payment_id
-           WHERE e.payment_id = $1 AND e.action = 'refund' AND e.resolved_by IN ('rule', 'api') AND e.amount > e.back
-             AND e.kind <> 'refund_failed'
-           ORDER BY e.id"#,
-        payment
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let mut told = sqlx::query_scalar!(
-        r#"SELECT coalesce(sum(amount), 0)::bigint AS "told!" FROM exceptions
-           WHERE payment_id = $1 AND kind = 'refund_failed'
-             AND (state = 'open' OR (resolved_by = 'api' AND action <> 'refund'))"#,
-        payment
-    )
-    .fetch_one(&mut **tx)
-    .await?;
-    for exception in left {
-        let elsewhere = told.min(exception.amount);
-        told -= elsewhere;
-        let amount = exception.amount - elsewhere;
-        if amount == 0 {
-            continue;
-        }
-        let money = Money::new(amount, exception.currency);
-        let new = New {
-            order: whose.order,
-            payment: whose.payment,
-            exception: Some(exception.id),
-            captured: exception.captured,
-            source: RefundSource::Rule,
-            ..New::of(whose.provider, whose.provider_payment_id, money, "the dispute was won")
-        };
-        let refund = insert(tx, &new, at).await?;
-        rebalance(tx, &refund.whose(), at).await?;
-    }
-    Ok(())
 }
 
 /// A payment that an order was paid with, and what of it can still go back.
@@ -228,20 +176,16 @@ struct Paid {
     id: PaymentId,
     provider: String,
     provider_payment_id: String,
-    captured: i64,
     left: i64,
     currency: Currency,
 }
 
 impl Paid {
-    /// This much of it back.
-    fn back<'a>(&'a self, order: OrderId, amount: i64, reason: &'a str) -> New<'a> {
-        New {
-            order: Some(order),
-            payment: Some(self.id),
-            captured: self.captured,
-            ..New::of(&self.provider, &self.provider_payment_id, Money::new(amount, self.currency), reason)
-        }
+    /// A refund of this much of it.
+    fn refund<'a>(&'a self, order: OrderId, amount: i64, reason: &'a str) -> NewRefund<'a> {
+        let Self { id, provider, provider_payment_id, currency, .. } = self;
+        let payment = PaymentRef { provider, provider_payment_id, payment: Some(*id), order: Some(order) };
+        NewRefund::new(payment, Money::new(amount, *currency), reason)
     }
 }
 
@@ -249,88 +193,14 @@ impl Paid {
 async fn paid_with(tx: &mut Tx, order: OrderId) -> Result<Vec<Paid>> {
     let paid = left_of_payment!(query_as!(
         Paid,
-        r#"SELECT p.id AS "id: _", p.provider, p.provider_payment_id AS "provider_payment_id!", p.amount AS captured,
+        r#"SELECT p.id AS "id: _", p.provider, p.provider_payment_id AS "provider_payment_id!",
                   p.currency AS "currency: _", "#,
         r#" AS "left!"
            FROM payments p
            WHERE coalesce(p.pays_order, p.order_id) = $1 AND p.applied > 0
              AND (p.order_id = $1 OR p.pays_order = $1)
-           ORDER BY 6 DESC, p.id"#,
+           ORDER BY 5 DESC, p.id"#,
         order.uuid()
     ));
     Ok(paid.fetch_all(&mut **tx).await?)
-}
-
-/// Sends the money of an exception back, by a rule: what has not gone back by itself.
-pub(crate) async fn by_rule(
-    tx: &mut Tx,
-    exception: ExceptionId,
-    about: &About<'_>,
-    why: Kind,
-    at: Timestamp,
-) -> Result<()> {
-    if !exceptions::settle(tx, exception, Action::Refund, "by the order's policy", ResolvedBy::Rule, at)
-        .await?
-    {
-        return Ok(());
-    }
-    let back = exceptions::back(tx, exception).await?;
-    let money = Money::new(about.money.amount - back, about.money.currency);
-    let new = New {
-        order: about.order,
-        payment: about.payment,
-        exception: Some(exception),
-        captured: about.captured,
-        source: RefundSource::Rule,
-        ..New::of(about.provider, about.provider_payment_id, money, why.as_str())
-    };
-    let refund = insert(tx, &new, at).await?;
-    rebalance(tx, &refund.whose(), at).await
-}
-
-/// Sends the money of an exception back, because a person said so.
-pub(crate) async fn of_exception(
-    tx: &mut Tx,
-    exception: &Exception,
-    note: &str,
-    at: Timestamp,
-) -> Result<()> {
-    let (Some(provider), Some(provider_payment_id), Some(currency)) =
-        (&exception.provider, &exception.provider_payment_id, exception.currency)
-    else {
-        return Err(Error::BeyondCaptured(0));
-    };
-    // No money, money that is not here, or that has gone back already.
-    let is_elsewhere =
-        matches!(exception.kind, Kind::RefundUnexplained | Kind::RefundContradicted | Kind::Disputed);
-    let amount = exception.amount - exception.back;
-    if amount < 1 || is_elsewhere {
-        return Err(Error::BeyondCaptured(0));
-    }
-    // Instead of one that failed: what that was to bring back to the shelf comes back with this one.
-    let failed = sqlx::query!(
-        "SELECT id, restock FROM refunds WHERE $1 = 'refund_failed' AND id = $2",
-        exception.kind.as_str(),
-        exception.refund_id.map(RefundId::uuid)
-    )
-    .fetch_optional(&mut **tx)
-    .await?;
-    let payment = exception.payment_id.map(PaymentId::uuid);
-    let captured = sqlx::query_scalar!("SELECT amount FROM payments WHERE id = $1", payment)
-        .fetch_optional(&mut **tx)
-        .await?;
-    let money = Money::new(amount, currency);
-    let new = New {
-        order: exception.order_id,
-        payment: exception.payment_id,
-        exception: Some(exception.id),
-        captured: captured.unwrap_or(exception.amount),
-        restock: failed.as_ref().is_some_and(|failed| failed.restock),
-        ..New::of(provider, provider_payment_id, money, note)
-    };
-    let refund = insert(tx, &new, at).await?;
-    if let (Some(failed), Some(order)) = (failed, refund.order_id) {
-        returns::take_over(tx, failed.id, refund.id, order, at).await?;
-    }
-    rebalance(tx, &refund.whose(), at).await
 }

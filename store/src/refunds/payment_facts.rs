@@ -2,14 +2,14 @@
 
 use domain::{
     DisputeId, ExceptionId, PaymentId, RefundId,
-    attribution::{self, Failure, Fate, Held, Of},
+    attribution::{self, Failure, Fate, Held, TakenFrom},
     exception::{Kind, ResolvedBy},
     money::Currency,
     payment::{Action, DisputeState, RefundState},
 };
 
-use super::Whose;
-use crate::{Result, Tx};
+use super::PaymentRef;
+use crate::{Result, Tx, exceptions::Subject};
 
 pub(super) struct ExceptionRow {
     pub id: ExceptionId,
@@ -25,7 +25,12 @@ pub(super) struct ExceptionRow {
 }
 
 impl ExceptionRow {
-    /// Settled by what follows here, so it may open again.
+    /// The refund or the dispute of which it tells, or because of which it holds what it holds.
+    fn subject(&self) -> Option<Subject> {
+        Subject::of(self.refund_id, self.dispute_id)
+    }
+
+    /// Settled by what follows from an attribution, so it may open again.
     pub fn settled_by_rule(&self) -> bool {
         !self.is_open && self.resolved_by.is_some_and(ResolvedBy::is_automatic)
     }
@@ -69,20 +74,23 @@ pub(super) struct DisputeRow {
 }
 
 /// All that is known of a payment.
-pub(super) struct Books {
+pub(super) struct PaymentFacts {
     pub captured: i64,
     pub applied: i64,
     /// None: nothing was captured, as far as we know.
     pub currency: Option<Currency>,
+    /// Exceptions that hold money of it.
     pub held: Vec<ExceptionRow>,
-    pub others: Vec<ExceptionRow>,
+    /// Exceptions that tell of its refunds and disputes.
+    told: Vec<ExceptionRow>,
     pub refunds: Vec<RefundRow>,
     pub disputes: Vec<DisputeRow>,
 }
 
-impl Books {
-    pub async fn read(tx: &mut Tx, whose: &Whose<'_>) -> Result<Self> {
-        let payment = whose.payment.map(PaymentId::uuid);
+impl PaymentFacts {
+    pub async fn read(tx: &mut Tx, payment: &PaymentRef<'_>) -> Result<Self> {
+        let PaymentRef { provider, provider_payment_id, .. } = *payment;
+        let payment = payment.payment.map(PaymentId::uuid);
         let captured = sqlx::query!(
             r#"SELECT amount, applied, currency AS "currency: Currency" FROM payments
                WHERE id = $1 AND state = 'succeeded'"#,
@@ -98,8 +106,8 @@ impl Books {
                WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
                  AND action IS DISTINCT FROM 'apply'
                ORDER BY id"#,
-            whose.provider,
-            whose.provider_payment_id,
+            provider,
+            provider_payment_id,
             payment
         )
         .fetch_all(&mut **tx)
@@ -110,8 +118,8 @@ impl Books {
                FROM refunds
                WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
                ORDER BY source <> 'provider', CASE source WHEN 'provider' THEN provider_refund_id END, id"#,
-            whose.provider,
-            whose.provider_payment_id,
+            provider,
+            provider_payment_id,
             payment
         )
         .fetch_all(&mut **tx)
@@ -121,36 +129,40 @@ impl Books {
             "SELECT id, state, amount, currency, own, held FROM disputes
              WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
              ORDER BY provider_dispute_id",
-            whose.provider,
-            whose.provider_payment_id,
+            provider,
+            provider_payment_id,
             payment
         )
         .fetch_all(&mut **tx)
         .await?;
-        let (held, others): (Vec<_>, Vec<_>) = exceptions.into_iter().partition(|it| it.kind.holds_money());
+        let (held, told): (Vec<_>, Vec<_>) = exceptions.into_iter().partition(|it| it.kind.holds_money());
         let (captured, applied, currency) = match captured {
             Some(payment) => (payment.amount, payment.applied, Some(payment.currency)),
             None => (held.iter().map(|it| it.amount).sum(), 0, held.iter().find_map(|it| it.currency)),
         };
-        Ok(Self { captured, applied, currency, held, others, refunds, disputes })
+        Ok(Self { captured, applied, currency, held, told, refunds, disputes })
     }
 
+    /// As [`attribution::attribute`] wants it.
     pub fn payment(&self) -> attribution::Payment {
         let held = self.held.iter().map(|it| Held { amount: it.amount, fate: it.fate(), back: it.back });
         let refunds = self.refunds.iter().map(|row| attribution::Refund {
-            of: self.of(row),
+            from: self.taken_from(row),
             state: row.state,
             amount: self.in_question(row.amount, row.currency),
             failure: match self.went_back_after_all(row) {
                 true => Failure::SentAgain,
-                false => self.failed(row).map_or(Failure::Waits, ExceptionRow::failure),
+                false => self.failure(row).map_or(Failure::Waits, ExceptionRow::failure),
             },
-            held_for: self.held_for(|it| row.by_provider && it.refund_id == Some(row.id)),
+            held_for: match row.by_provider {
+                true => self.held_for(Subject::Refund(row.id)),
+                false => Vec::new(),
+            },
         });
         let disputes = self.disputes.iter().map(|row| attribution::Dispute {
             state: row.state,
             amount: self.in_question(row.amount, row.currency),
-            held_for: self.held_for(|it| it.dispute_id == Some(row.id)),
+            held_for: self.held_for(Subject::Dispute(row.id)),
         });
         attribution::Payment {
             applied: self.applied,
@@ -161,8 +173,8 @@ impl Books {
     }
 
     /// What is held because a refund or a dispute took it from an order that was not paid yet.
-    fn held_for(&self, because: impl Fn(&ExceptionRow) -> bool) -> Vec<usize> {
-        let places = self.held.iter().enumerate().filter(|(_, it)| because(it));
+    fn held_for(&self, subject: Subject) -> Vec<usize> {
+        let places = self.held.iter().enumerate().filter(|(_, it)| it.subject() == Some(subject));
         places.map(|(place, _)| place).collect()
     }
 
@@ -172,34 +184,30 @@ impl Books {
         if fits { amount } else { 0 }
     }
 
-    /// What a refund was made of. One that was made instead of another that failed is of the same.
-    fn of(&self, row: &RefundRow) -> Of {
+    /// What a refund was to take. One that was made instead of another that failed is of the same.
+    fn taken_from(&self, row: &RefundRow) -> TakenFrom {
         let mut row = row;
         for _ in 0..=self.refunds.len() {
             if row.by_provider {
-                return Of::Any;
+                return TakenFrom::Anywhere;
             }
-            let Some(exception) = row.exception_id else { return Of::Own };
+            let Some(exception) = row.exception_id else { return TakenFrom::Own };
             if let Some(place) = self.held.iter().position(|it| it.id == exception) {
-                return Of::Held(place);
+                return TakenFrom::Held(place);
             }
-            let failed = self.others.iter().find(|it| it.id == exception).and_then(|it| it.refund_id);
-            match failed.and_then(|id| self.refunds.iter().find(|it| it.id == id)) {
+            match self.failed_before(row) {
                 Some(before) => row = before,
-                None => return Of::Own,
+                None => return TakenFrom::Own,
             }
         }
-        Of::Own
+        TakenFrom::Own
     }
 
     /// Whether a refund was made instead of one that had failed and succeeded after all.
     fn went_back_after_all(&self, row: &RefundRow) -> bool {
         let mut row = row;
         for _ in 0..=self.refunds.len() {
-            let Some(exception) = row.exception_id else { return false };
-            let failed = self.others.iter().find(|it| it.id == exception && it.kind == Kind::RefundFailed);
-            let before = failed.and_then(|it| self.refunds.iter().find(|of| it.refund_id == Some(of.id)));
-            match before {
+            match self.failed_before(row) {
                 Some(before) if before.state == RefundState::Succeeded => return true,
                 Some(before) => row = before,
                 None => return false,
@@ -208,15 +216,19 @@ impl Books {
         false
     }
 
-    pub fn failed(&self, row: &RefundRow) -> Option<&ExceptionRow> {
-        self.about(Kind::RefundFailed, row)
+    /// The refund that had failed, if this one was made instead of it.
+    fn failed_before(&self, row: &RefundRow) -> Option<&RefundRow> {
+        let made_for = row.exception_id?;
+        let failure = self.told.iter().find(|it| it.id == made_for && it.kind == Kind::RefundFailed)?;
+        self.refunds.iter().find(|it| failure.refund_id == Some(it.id))
     }
 
-    pub fn about(&self, kind: Kind, row: &RefundRow) -> Option<&ExceptionRow> {
-        self.others.iter().find(|it| it.kind == kind && it.refund_id == Some(row.id))
+    fn failure(&self, row: &RefundRow) -> Option<&ExceptionRow> {
+        self.exception(Kind::RefundFailed, Subject::Refund(row.id))
     }
 
-    pub fn of_dispute(&self, kind: Kind, row: &DisputeRow) -> Option<&ExceptionRow> {
-        self.others.iter().find(|it| it.kind == kind && it.dispute_id == Some(row.id))
+    /// The exception of this kind that tells of a refund or a dispute.
+    pub fn exception(&self, kind: Kind, subject: Subject) -> Option<&ExceptionRow> {
+        self.told.iter().find(|it| it.kind == kind && it.subject() == Some(subject))
     }
 }

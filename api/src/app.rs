@@ -1,0 +1,76 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use engine::{Dispatcher, Engine};
+use providers::{Providers, sandbox::Sandbox};
+use store::{Db, PlacementBatcher};
+use telemetry::SdkMetrics;
+
+use crate::{auth::ApiKeys, behind::Behind, figures::MailProbe, operations::Operations};
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) db: Db,
+    pub(crate) placements: PlacementBatcher,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) behind: Behind,
+    pub(crate) api_keys: ApiKeys,
+    /// Routes to play with the sandbox provider. Never in production.
+    pub(crate) sandbox: Option<Arc<Sandbox>>,
+    pub(crate) providers: Providers,
+    operations: Operations,
+    /// Whether `/docs` and `/openapi.json` are served.
+    pub(crate) with_docs: bool,
+}
+
+impl App {
+    pub fn new(
+        db: Db,
+        placements: PlacementBatcher,
+        engine: Arc<Engine>,
+        api_keys: ApiKeys,
+        providers: Providers,
+        sdk_metrics: SdkMetrics,
+    ) -> Self {
+        let dispatcher = Dispatcher::new(db.clone(), engine.clone());
+        let behind = Behind::new();
+        let operations = Operations::new(db.clone(), engine.clone(), sdk_metrics);
+        Self {
+            db,
+            placements,
+            engine,
+            dispatcher,
+            behind,
+            api_keys,
+            sandbox: None,
+            providers,
+            operations,
+            with_docs: true,
+        }
+    }
+
+    /// Tells in `/metrics` whether mails can be sent.
+    pub fn with_mail(self, probe: MailProbe) -> Self {
+        Self { operations: self.operations.with_mail(probe), ..self }
+    }
+
+    /// Serves no page to try the API on.
+    pub fn without_docs(self) -> Self {
+        Self { with_docs: false, ..self }
+    }
+
+    /// Adds the routes to play with the sandbox payment provider.
+    pub fn with_sandbox(self, sandbox: Arc<Sandbox>) -> Self {
+        Self { sandbox: Some(sandbox), ..self }
+    }
+}
+
+impl FromRef<App> for Operations {
+    fn from_ref(app: &App) -> Self {
+        app.operations.clone()
+    }
+}
