@@ -15,8 +15,14 @@ use std::{
 };
 
 use domain::{
-    OrderId, collect::Collects, customer::Customer, money::Currency, order::Placement, policy::Policy,
-    stock::Sku,
+    OrderId,
+    collect::Collects,
+    customer::{Customer, UncheckedCustomer},
+    metadata::Metadata,
+    money::Currency,
+    order::{Placement, Requested},
+    policy::Policy,
+    stock::{Quantity, Sku},
 };
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -124,22 +130,31 @@ async fn one_transaction_each(house: &House, skus: &[String], buyers: usize, tot
 /// What the API makes of the same request.
 pub fn ask(run: &str, n: usize, sku: &str) -> PlaceOrder {
     let at = jiff::Timestamp::now();
-    let customer = json!({"id": "cust-42", "email": "zaphod@example.org", "name": "Zaphod", "time_zone": "Europe/Vienna"});
     PlaceOrder {
         id: OrderId::new(at, store::random()),
         placement: Placement {
-            customer: serde_json::from_value::<Customer>(customer).unwrap(),
+            customer: customer("cust-42"),
             currency: Currency::parse("EUR").unwrap(),
-            lines: [(Sku::parse(sku).unwrap(), 1)].into(),
-            stays: [].into(),
+            lines: [(Sku::parse(sku).unwrap(), Requested::Pieces(Quantity::ONE))].into(),
             policy: Policy::default(),
             payment_method: None,
-            metadata: domain::metadata::Metadata::default(),
+            metadata: Metadata::default(),
         },
         collects: Collects::Anything,
         idempotency: Idempotency { key: format!("{run}-{n}"), request_hash: vec![0; 32] },
         at,
     }
+}
+
+pub fn customer(id: &str) -> Customer {
+    let customer = UncheckedCustomer {
+        id: id.to_owned(),
+        email: "zaphod@example.org".to_owned(),
+        name: Some("Zaphod".to_owned()),
+        locale: None,
+        time_zone: Some("Europe/Vienna".to_owned()),
+    };
+    Customer::parse(&customer).unwrap()
 }
 
 async fn bare_rows(house: &House) {

@@ -9,7 +9,7 @@ use store::{Db, PlacementBatcher, orders::Filter};
 use tokio::net::TcpListener;
 
 use crate::{
-    door::ask,
+    door::{ask, customer},
     harness::unique,
     house::{CONNECTIONS, House},
     load::{Storm, get, storm},
@@ -81,7 +81,7 @@ async fn fill(house: &House, db: &Db, ids: &mut Vec<String>, size: usize) {
     while ids.len() < size {
         let many = (0..MAKERS.min(size - ids.len())).map(|n| {
             let mut ask = ask(&run, ids.len() + n, "tea");
-            ask.placement.customer.id = format!("cust-{}", (ids.len() + n) % CUSTOMERS);
+            ask.placement.customer = customer(&format!("cust-{}", (ids.len() + n) % CUSTOMERS));
             let (door, id) = (door.clone(), ask.id.to_string());
             async move {
                 door.place(ask).await.unwrap();

@@ -9,6 +9,7 @@ use std::{
 use domain::{
     OrderId, exception,
     exception::State,
+    order::Requested,
     payment::{Action, RefundReport, RefundState},
     policy::LatePayment,
     returns::Part,
@@ -111,8 +112,12 @@ impl Actor<'_> {
     async fn place_again(&mut self) {
         let ask = self.rng.pick(&self.known.lock().unwrap().asks).cloned();
         if let Some(ask) = ask {
-            let pieces: i64 = ask.placement.lines.values().sum();
-            self.send(ask, pieces * PRICE).await;
+            let amount = |requested: &Requested| match requested {
+                Requested::Pieces(quantity) => quantity.get() * PRICE,
+                Requested::Rooms(booking) => panic!("{booking:?}"),
+            };
+            let total = ask.placement.lines.values().map(amount).sum();
+            self.send(ask, total).await;
         }
     }
 
@@ -170,7 +175,7 @@ impl Actor<'_> {
             true => Vec::new(),
             false => {
                 let (sku, _) = SHELF[self.rng.below(SHELF.len())];
-                vec![Part { sku: Sku::parse(sku).unwrap(), stay: None, quantity: Some(self.rng.amount(2)) }]
+                vec![Part { sku: sku.to_owned(), stay: None, quantity: Some(self.rng.amount(2)) }]
             }
         };
         let request = refunds::Request { amount: Some(1), reason: "chance".into(), restock: true, lines };

@@ -28,9 +28,9 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Er
         payment_due_at: order.payment_due_at,
         reminders_at,
         reminders_sent,
-        grace: order.policy.money.grace,
+        grace: order.policy.money.grace.get(),
         stays_end_at: order.stays_end_at(),
         due_by: order.policy.due_by,
-        customer_id: order.customer.id,
+        customer_id: order.customer.id().to_owned(),
     }))
 }

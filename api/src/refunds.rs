@@ -7,7 +7,6 @@ use domain::{
     payment::{RefundSource, RefundState},
     returns::{Part, runs},
     stay,
-    stock::Sku,
 };
 use serde::{Deserialize, Serialize};
 use store::refunds::{self, Refund};
@@ -195,9 +194,7 @@ fn parts(lines: &[ReturnLine], invalids: &mut Invalids) -> Vec<Part> {
             invalids.push(Invalid::new(format!("{field}.quantity"), "must be at least 1"));
         }
         let stay = line.stay.as_ref().map(|it| nights(&format!("{field}.stay"), it, invalids));
-        // What is wrong was said; and a name that nothing can have, no line of the order has.
-        let sku = Sku::from_store(line.sku.clone());
-        Part { sku, stay: stay.flatten(), quantity: line.quantity }
+        Part { sku: line.sku.clone(), stay: stay.flatten(), quantity: line.quantity }
     };
     lines.iter().enumerate().map(part).collect()
 }

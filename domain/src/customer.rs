@@ -8,22 +8,30 @@ use crate::{Invalid, Invalids, email, locale, text, zone};
 const MAX_ID: usize = 128;
 const MAX_ID_BYTES: usize = 256;
 
-/// A customer as the shop knows them. `id` is visible in the Temporal UI; everything else is
-/// personal data and stays in PostgreSQL.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Customer {
-    /// The shop's own id for the customer, such as `auth0|abc` or `gid://shop/Customer/1`. Never an e-mail
-    /// address.
+/// A customer as a client names them.
+pub struct UncheckedCustomer {
     pub id: String,
     pub email: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// BCP 47, such as `de-AT`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locale: Option<String>,
-    /// IANA name, such as `Europe/Vienna`. Due dates in mails are written in it; UTC if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+}
+
+/// A customer as the shop knows them. `id` is visible in the Temporal UI; everything else is
+/// personal data and stays in PostgreSQL.
+///
+/// What a client sends goes through [`Customer::parse`]. serde reads what is stored, and that as it is: the
+/// rules have become stricter since the first orders, and those must stay readable.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Customer {
+    id: String,
+    email: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    locale: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
 }
 
 json_in_sql!(Customer);
@@ -36,27 +44,43 @@ impl std::fmt::Debug for Customer {
 }
 
 impl Customer {
-    /// Checks every field; complaints name the field below `customer`.
-    pub fn parse(self) -> Result<Self, Vec<Invalid>> {
+    pub fn parse(customer: &UncheckedCustomer) -> Result<Self, Vec<Invalid>> {
+        let UncheckedCustomer { id, email, name, locale, time_zone } = customer;
         let mut invalids = Invalids::default();
-        let id = invalids.check_in("customer", id("id", &self.id));
-        let email = invalids.check_in("customer", email::parse("email", &self.email));
-        let name = optional(&mut invalids, self.name, |t| text::line("name", t, 200));
-        let locale = optional(&mut invalids, self.locale, |t| locale::parse("locale", t));
-        let time_zone = optional(&mut invalids, self.time_zone, |t| zone::parse("time_zone", t));
+        let id = invalids.check(self::id("id", id));
+        let email = invalids.check(email::parse("email", email));
+        let name = name.as_ref().and_then(|it| invalids.check(text::line("name", it, 200)));
+        let locale = locale.as_ref().and_then(|it| invalids.check(locale::parse("locale", it)));
+        let time_zone = time_zone.as_ref().and_then(|it| invalids.check(zone::parse("time_zone", it)));
         match (id, email) {
             (Some(id), Some(email)) if invalids.is_empty() => Ok(Self { id, email, name, locale, time_zone }),
             _ => Err(invalids.into_vec()),
         }
     }
-}
 
-fn optional(
-    invalids: &mut Invalids,
-    value: Option<String>,
-    parse: impl FnOnce(&str) -> Result<String, Invalid>,
-) -> Option<String> {
-    value.and_then(|value| invalids.check_in("customer", parse(&value)))
+    /// The shop's own id for the customer, such as `auth0|abc` or `gid://shop/Customer/1`. Never an e-mail
+    /// address.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn email(&self) -> &str {
+        &self.email
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// BCP 47, such as `de-AT`.
+    pub fn locale(&self) -> Option<&str> {
+        self.locale.as_deref()
+    }
+
+    /// IANA name, such as `Europe/Vienna`. Due dates in mails are written in it; UTC if absent.
+    pub fn time_zone(&self) -> Option<&str> {
+        self.time_zone.as_deref()
+    }
 }
 
 /// Checks the shop's id of a customer. No `@`: it is visible where personal data must not be.
@@ -98,15 +122,15 @@ mod tests {
 
     #[test]
     fn every_bad_field_is_named() {
-        let bad = Customer {
+        let bad = UncheckedCustomer {
             id: "ann@example.org".into(),
             email: "ann".into(),
             name: Some("a\nb".into()),
             locale: Some("de AT".into()),
             time_zone: Some("Mars/Olympus".into()),
         };
-        let fields: Vec<String> = bad.parse().expect_err("all bad").into_iter().map(|i| i.field).collect();
-        let expected = ["id", "email", "name", "locale", "time_zone"].map(|f| format!("customer.{f}"));
-        assert_eq!(fields, expected);
+        let wrong = Customer::parse(&bad).expect_err("all bad");
+        let fields: Vec<String> = wrong.into_iter().map(|invalid| invalid.field).collect();
+        assert_eq!(fields, ["id", "email", "name", "locale", "time_zone"]);
     }
 }

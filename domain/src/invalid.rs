@@ -42,6 +42,17 @@ impl Invalids {
         self.check(result.map_err(|invalid| invalid.within(field)))
     }
 
+    /// Keeps the value, or notes all complaints as such about fields of `parent`.
+    pub fn check_all_in<T>(&mut self, parent: &str, result: Result<T, Vec<Invalid>>) -> Option<T> {
+        let within = |invalids: Vec<Invalid>| self.0.extend(invalids.into_iter().map(|it| it.within(parent)));
+        result.map_err(within).ok()
+    }
+
+    /// Notes what was collected elsewhere.
+    pub fn append(&mut self, mut others: Self) {
+        self.0.append(&mut others.0);
+    }
+
     pub fn push(&mut self, invalid: Invalid) {
         self.0.push(invalid);
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, MapAccess, Visitor},
+    de::{MapAccess, Visitor},
     ser::Error as _,
 };
 use serde_json::value::RawValue;
@@ -19,6 +19,7 @@ const MAX_DEPTH: usize = 100;
 /// The text of a JSON object. Numbers are as they were written (`-0`, `1.0`, 30 digits), and fields in their
 /// order.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
 pub struct Metadata(String);
 
 impl Metadata {
@@ -34,11 +35,6 @@ impl Metadata {
         }
         let text = Writer::default().text(sent).map_err(|why| bad(why.to_owned()))?;
         if text.len() > MAX_BYTES { Err(too_large()) } else { Ok(Self(text)) }
-    }
-
-    /// As the store has it.
-    pub fn from_store(text: String) -> Self {
-        Self(text)
     }
 
     pub fn as_str(&self) -> &str {
@@ -76,12 +72,6 @@ impl Serialize for Metadata {
 
 fn raw<S: Serializer>(text: String, serializer: S) -> Result<S::Ok, S::Error> {
     RawValue::from_string(text).map_err(S::Error::custom)?.serialize(serializer)
-}
-
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&Box::<RawValue>::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
 }
 
 /// Writes JSON anew without what says nothing: spaces, and escapes that need not be.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::{
     Invalid, Invalids, OrderId,
@@ -12,8 +12,8 @@ use crate::{
     money::{Currency, MAX_AMOUNT, Money},
     policy::Policy,
     returns::Gone,
-    stay::{Booking, Stay},
-    stock::{self, Sku},
+    stay::{Booking, MAX_STAYS, Stay, UncheckedBooking},
+    stock::{Quantity, Sku},
 };
 
 pub const MAX_LINES: usize = 100;
@@ -37,63 +37,85 @@ impl Status {
 }
 
 /// What a client asks for: SKUs and quantities, no prices. Its parts are parsed by [`Customer::parse`],
-/// [`lines`], [`crate::stay::bookings`], [`Policy::parse`] and
-/// [`Metadata::parse`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// [`parse_lines`], [`Policy::parse`] and [`Metadata::parse`].
+#[derive(Debug, Clone, PartialEq)]
 pub struct Placement {
     pub customer: Customer,
     pub currency: Currency,
-    /// Pieces per SKU. A SKU named twice is summed, and a map is walked in SKU order, which is
-    /// the order in which stock is locked.
-    pub lines: BTreeMap<Sku, i64>,
-    /// What is booked of the SKUs that are sold by the night; their `lines` count rooms.
-    #[serde(default)]
-    pub stays: BTreeMap<Sku, Booking>,
+    /// A map is walked in SKU order, which is the order in which stock is locked.
+    pub lines: BTreeMap<Sku, Requested>,
     pub policy: Policy,
     /// The provider that collects the money, if we do that for the shop.
-    #[serde(default)]
     pub payment_method: Option<String>,
-    #[serde(default)]
     pub metadata: Metadata,
+}
+
+/// What is wanted of one SKU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requested {
+    Pieces(Quantity),
+    /// Of a product that is sold by the night.
+    Rooms(Booking),
 }
 
 impl Placement {
     /// The stock units it wants: each SKU, or each of its nights.
     pub fn units(&self) -> impl Iterator<Item = Sku> {
-        self.lines.keys().flat_map(|sku| match self.stays.get(sku) {
-            None => vec![sku.clone()],
-            Some(booking) => booking.nights().map(|night| sku.night(night)).collect(),
+        self.lines.iter().flat_map(|(sku, requested)| match requested {
+            Requested::Pieces(_) => vec![sku.clone()],
+            Requested::Rooms(booking) => booking.nights().map(|night| sku.night(night)).collect(),
         })
     }
 }
 
-/// Reads order lines as (SKU, quantity), and sums those of one SKU.
-pub fn lines<'a>(
-    entries: impl ExactSizeIterator<Item = (&'a str, i64)>,
-    invalids: &mut Invalids,
-) -> BTreeMap<Sku, i64> {
-    let mut lines = BTreeMap::new();
-    if entries.len() == 0 || entries.len() > MAX_LINES {
-        invalids.push(Invalid::new("lines", format!("must have 1 to {MAX_LINES} entries")));
-        return lines;
-    }
-    for (i, (sku, quantity)) in entries.enumerate() {
+/// A line as a client asks for it.
+#[derive(Debug)]
+pub struct UncheckedLine<'a> {
+    pub sku: &'a str,
+    /// Pieces, or rooms.
+    pub quantity: i64,
+    pub stay: Option<UncheckedBooking>,
+}
+
+/// Reads the lines of an order. Pieces of one SKU are summed; a SKU with a stay stands in one line only. What
+/// is wrong with stays is said after what is wrong with all SKUs and quantities.
+pub fn parse_lines(unchecked: Vec<UncheckedLine<'_>>, invalids: &mut Invalids) -> BTreeMap<Sku, Requested> {
+    let has_lines = (1..=MAX_LINES).contains(&unchecked.len());
+    let (mut of_lines, mut of_stays) = (Invalids::default(), Invalids::default());
+    let (mut lines, mut sums, mut seen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for (i, UncheckedLine { sku: name, quantity, stay }) in unchecked.into_iter().enumerate() {
         let line = format!("lines[{i}]");
-        let sku = invalids.check_in(&line, Sku::parse(sku));
-        let quantity = invalids.check_in(&line, stock::quantity(quantity));
-        if let (Some(sku), Some(quantity)) = (sku, quantity) {
-            let sum = lines.entry(sku).or_insert(0);
-            *sum += quantity; // at most 100 times 10,000
-            if *sum > stock::MAX_QUANTITY {
-                invalids.check_in(&line, stock::quantity(*sum));
-            }
+        let sku = of_lines.check_in(&line, Sku::parse(name));
+        let quantity = of_lines.check_in(&line, Quantity::parse(quantity));
+        if seen.insert(name, stay.is_some()).is_some_and(|before| before || stay.is_some()) {
+            of_stays.push(Invalid::new(format!("{line}.sku"), "can have one stay in an order"));
         }
+        // A bad number of rooms has been said; the rest of the booking is looked at all the same.
+        let rooms = quantity.unwrap_or(Quantity::ONE);
+        let booking = stay.map(|stay| of_stays.check_all_in(&line, Booking::parse(rooms, stay)));
+        let (Some(sku), Some(quantity)) = (sku, quantity) else { continue };
+        let sum = sums.entry(name).or_insert(0);
+        *sum += quantity.get();
+        let sum = of_lines.check_in(&line, Quantity::parse(*sum));
+        let requested = match booking {
+            Some(booking) => booking.map(Requested::Rooms),
+            None => sum.map(Requested::Pieces),
+        };
+        lines.extend(requested.map(|requested| (sku, requested)));
+    }
+    match has_lines {
+        true => invalids.append(of_lines),
+        false => invalids.push(Invalid::new("lines", format!("must have 1 to {MAX_LINES} entries"))),
+    }
+    invalids.append(of_stays);
+    if lines.values().filter(|it| matches!(it, Requested::Rooms(_))).count() > MAX_STAYS {
+        invalids.push(Invalid::new("lines", format!("must have at most {MAX_STAYS} stays")));
     }
     lines
 }
 
 /// A line with its price snapshot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
     pub sku: Sku,
     pub name: String,
@@ -190,6 +212,37 @@ impl Order {
         Money::new(due, self.currency)
     }
 
+    /// An order as it is placed now, with what its lines cost.
+    pub fn new(
+        id: OrderId,
+        placement: Placement,
+        lines: Vec<Line>,
+        total: i64,
+        placed_at: Timestamp,
+    ) -> Self {
+        let Placement { customer, currency, lines: _, policy, payment_method, metadata } = placement;
+        let order = Self {
+            id,
+            status: Status::AwaitingPayment,
+            payment_status: PaymentStatus::Unpaid,
+            currency,
+            total,
+            parts_paid: 0,
+            policy: policy.for_lines(&lines),
+            lines,
+            gone: Gone::new(),
+            customer,
+            payment_method,
+            placed_at,
+            payment_due_at: placed_at,
+            paid_at: None,
+            closed_at: None,
+            close_reason: None,
+            metadata,
+        };
+        order.as_placed()
+    }
+
     /// As it was the moment it was placed: waiting for its money, or paid already if it is free.
     pub fn as_placed(self) -> Self {
         let (status, payment_status) = match self.is_free() {
@@ -253,9 +306,14 @@ mod tests {
     fn lines_of_one_sku_are_summed_and_bounded_together() {
         let read = |entries: &[(&'static str, i64)]| {
             let mut invalids = Invalids::default();
-            let lines = lines(entries.iter().copied(), &mut invalids);
+            let line = |&(sku, quantity)| UncheckedLine { sku, quantity, stay: None };
+            let lines = parse_lines(entries.iter().map(line).collect(), &mut invalids);
             let fields: Vec<String> = invalids.into_vec().into_iter().map(|i| i.field).collect();
-            (lines.into_values().collect::<Vec<_>>(), fields)
+            let pieces = |requested| match requested {
+                Requested::Pieces(quantity) => quantity.get(),
+                Requested::Rooms(booking) => panic!("{booking:?}"),
+            };
+            (lines.into_values().map(pieces).collect::<Vec<_>>(), fields)
         };
         assert_eq!(read(&[("tea", 6_000), ("mug", 1), ("tea", 4_000)]), (vec![1, 10_000], vec![]));
         assert_eq!(read(&[("tea", 6_000), ("tea", 4_001)]).1, ["lines[1].quantity"]);

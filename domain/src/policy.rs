@@ -4,7 +4,10 @@
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, order::Status};
+use crate::{
+    Invalid,
+    order::{self, Line, Status},
+};
 
 const MIN_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_secs(1);
 const MAX_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -37,11 +40,14 @@ impl Fulfilment {
 }
 
 /// Offsets count from the moment the order was placed.
+///
+/// What a client sends goes through [`Policy::parse`]. serde reads what is stored, and that as it is: an order
+/// keeps the rules it was placed under, also where no new order could have them any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    pub payment_window: SignedDuration,
+    payment_window: SignedDuration,
     /// Ascending, each shorter than the payment window.
-    pub reminders: Vec<SignedDuration>,
+    reminders: Vec<SignedDuration>,
     #[serde(default)]
     pub fulfilment: Fulfilment,
     #[serde(default)]
@@ -51,7 +57,7 @@ pub struct Policy {
     /// How long before its stay begins an order can be cancelled; until it begins if absent. Days have 24
     /// hours.
     #[serde(default)]
-    pub free_cancellation: Option<SignedDuration>,
+    pub free_cancellation: Option<FreeCancellation>,
     /// Money that comes at this time or after it is late, whatever the window, an extension or the grace say:
     /// the end of the first stay's day of arrival. None without a stay. Of the order, not of what the client
     /// sent.
@@ -130,7 +136,7 @@ impl Underpayment {
 #[serde(default)]
 pub struct MoneyRules {
     /// Between the deadline and the expiry.
-    pub grace: SignedDuration,
+    pub grace: Grace,
     pub late_payment: LatePayment,
     pub overpayment: Overpayment,
     /// Too little, or in a wrong currency.
@@ -145,7 +151,7 @@ pub struct MoneyRules {
 impl Default for MoneyRules {
     fn default() -> Self {
         Self {
-            grace: SignedDuration::ZERO,
+            grace: Grace::default(),
             late_payment: LatePayment::default(),
             overpayment: Overpayment::default(),
             underpayment: Settle::Exception,
@@ -171,14 +177,9 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// A policy out of what a client sent; what is absent takes its default. Default reminders that
-    /// a shorter window leaves no room for are dropped; reminders the client named must fit.
-    pub fn parse(
-        payment_window: Option<&str>,
-        reminders: Option<&[String]>,
-        fulfilment: Option<Fulfilment>,
-        money: MoneyRules,
-    ) -> Result<Self, Invalid> {
+    /// The default policy with what a client sent of these two. Default reminders that a shorter window
+    /// leaves no room for are dropped; reminders the client named must fit.
+    pub fn parse(payment_window: Option<&str>, reminders: Option<&[String]>) -> Result<Self, Invalid> {
         let default = Self::default();
         let payment_window = match payment_window {
             Some(text) => window(text)?,
@@ -188,8 +189,18 @@ impl Policy {
             Some(texts) => parse_reminders(texts, payment_window)?,
             None => default.reminders.iter().copied().filter(|r| *r < payment_window).collect(),
         };
-        let fulfilment = fulfilment.unwrap_or_default();
-        Ok(Self { payment_window, reminders, fulfilment, money, ..default })
+        Ok(Self { payment_window, reminders, ..default })
+    }
+
+    /// The policy of an order with these lines.
+    pub fn for_lines(self, lines: &[Line]) -> Self {
+        // Guests check in, whatever else is in the order; and where there are none, nobody would.
+        let fulfilment = match (lines.iter().any(|line| line.stay.is_some()), self.fulfilment) {
+            (true, _) => Fulfilment::CheckIn,
+            (false, Fulfilment::CheckIn) => Fulfilment::Manual,
+            (false, asked) => asked,
+        };
+        Self { fulfilment, due_by: order::latest_payment_due(lines), ..self }
     }
 
     pub fn payment_due_at(&self, placed_at: Timestamp) -> Timestamp {
@@ -216,7 +227,7 @@ impl Policy {
 
     /// From here on an unpaid order expires.
     pub fn expires_at(&self, payment_due_at: Timestamp) -> Timestamp {
-        expires_at(payment_due_at, self.money.grace, self.due_by)
+        expires_at(payment_due_at, self.money.grace.get(), self.due_by)
     }
 
     /// When time first brings something to an order: its first reminder, or its expiry. None if it does not
@@ -249,21 +260,41 @@ fn window(text: &str) -> Result<SignedDuration, Invalid> {
     Ok(window)
 }
 
-/// A grace out of what a client sent.
-pub fn grace(text: &str) -> Result<SignedDuration, Invalid> {
-    let grace = duration("grace", text)?;
-    match (SignedDuration::ZERO..=MAX_GRACE).contains(&grace) {
-        true => Ok(grace),
-        false => Err(Invalid::new("grace", "must be from PT0S to PT24H")),
+/// How long after its deadline an order still waits for money on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Grace(SignedDuration);
+
+impl Grace {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let grace = duration("grace", text)?;
+        match (SignedDuration::ZERO..=MAX_GRACE).contains(&grace) {
+            true => Ok(Self(grace)),
+            false => Err(Invalid::new("grace", "must be from PT0S to PT24H")),
+        }
+    }
+
+    pub const fn get(self) -> SignedDuration {
+        self.0
     }
 }
 
-/// How long before a stay it can be cancelled, out of what a client sent.
-pub fn free_cancellation(text: &str) -> Result<SignedDuration, Invalid> {
-    let free = duration("free_cancellation", text)?;
-    match (SignedDuration::ZERO..=MAX_FREE_CANCELLATION).contains(&free) {
-        true => Ok(free),
-        false => Err(Invalid::new("free_cancellation", "must be from PT0S to P365D")),
+/// How long before its stay begins an order can be cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FreeCancellation(SignedDuration);
+
+impl FreeCancellation {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let free = duration("free_cancellation", text)?;
+        match (SignedDuration::ZERO..=MAX_FREE_CANCELLATION).contains(&free) {
+            true => Ok(Self(free)),
+            false => Err(Invalid::new("free_cancellation", "must be from PT0S to P365D")),
+        }
+    }
+
+    pub const fn get(self) -> SignedDuration {
+        self.0
     }
 }
 
@@ -304,11 +335,10 @@ mod tests {
 
     #[test]
     fn a_short_window_drops_default_reminders_but_refuses_named_ones() {
-        let policy = Policy::parse(Some("PT10H"), None, None, MoneyRules::default()).expect("valid");
+        let policy = Policy::parse(Some("PT10H"), None).expect("valid");
         assert_eq!(policy.reminders, [SignedDuration::from_hours(4)]);
         let named = ["PT4H".to_owned(), "PT12H".to_owned()];
-        let refused =
-            Policy::parse(Some("PT10H"), Some(&named), None, MoneyRules::default()).expect_err("12 h > 10 h");
+        let refused = Policy::parse(Some("PT10H"), Some(&named)).expect_err("12 h > 10 h");
         assert_eq!(refused.field, "reminders[1]");
     }
 
@@ -316,7 +346,7 @@ mod tests {
     fn a_deadline_and_its_grace_end_where_money_would_be_late() {
         let time = |text: &str| text.parse::<Timestamp>().expect("a time");
         let (placed, by) = (time("2026-07-01T12:00:00Z"), time("2026-07-01T22:00:00Z"));
-        let money = MoneyRules { grace: SignedDuration::from_hours(2), ..MoneyRules::default() };
+        let money = MoneyRules { grace: Grace(SignedDuration::from_hours(2)), ..MoneyRules::default() };
         let policy = Policy { due_by: Some(by), money, ..Policy::default() };
         assert_eq!(policy.payment_due_at(placed), by);
         assert_eq!(policy.expires_at(by), by);
@@ -348,7 +378,7 @@ mod tests {
             assert!(duration("f", bad).is_err(), "{bad}");
         }
         for bad in ["PT0S", "P91D"] {
-            assert!(Policy::parse(Some(bad), None, None, MoneyRules::default()).is_err(), "{bad}");
+            assert!(Policy::parse(Some(bad), None).is_err(), "{bad}");
         }
     }
 }

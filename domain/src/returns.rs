@@ -50,7 +50,8 @@ text_enum! {
 /// What a client wants to come back of one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    pub sku: Sku,
+    /// As it was asked: what is no SKU is one that the order does not have.
+    pub sku: String,
     /// Of a stay: its nights from one day to another.
     pub stay: Option<(Date, Date)>,
     /// Pieces, or rooms; of a stay all that are left if absent.
@@ -124,7 +125,7 @@ impl Sold {
             asked.get(&unit).is_some_and(|quantity| *quantity > self.free(line, &unit))
         };
         if self.each().any(too_much) {
-            let named = |line: &&Line| parts.iter().any(|part| part.sku == line.sku);
+            let named = |line: &&Line| parts.iter().any(|part| part.sku == line.sku.as_str());
             return Err(Refusal::Beyond(
                 self.returnable(&self.lines.iter().filter(named).collect::<Vec<_>>()),
             ));
@@ -179,7 +180,7 @@ impl Sold {
 
     /// The stock units that a part of a request is about, and how many of each.
     fn units(&self, part: &Part) -> Result<Units, Invalid> {
-        let line = self.lines.iter().find(|line| line.sku == part.sku);
+        let line = self.lines.iter().find(|line| line.sku.as_str() == part.sku);
         let line =
             line.ok_or_else(|| Invalid::new("sku", format!("there is no {} in this order", part.sku)))?;
         match (&line.stay, part.stay) {

@@ -1,13 +1,13 @@
 //! Stays: what a product that is sold by the night offers, what a client books of it, and what that costs.
 //!
-//! Each night is a stock unit of its own ([`Sku::night`]), held and sold as any piece is.
+//! Each night is a stock unit of its own ([`crate::stock::Sku::night`]), held and sold as any piece is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{Timestamp, ToSpan as _, civil::Date};
 use serde::{Deserialize, Serialize};
 
-use crate::{Invalid, Invalids, money, stock::Sku, text, zone};
+use crate::{Invalid, Invalids, money, stock::Quantity, text, zone};
 
 pub const MAX_NIGHTS: i64 = 90;
 pub const MAX_ROOMS: i64 = 100;
@@ -49,74 +49,66 @@ pub fn capacity(capacity: i64) -> Result<i64, Invalid> {
     }
 }
 
-/// What a client books of a product, as read by [`Booking::parse`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Booking {
+/// What a client wants to book of a product, beside the rooms.
+#[derive(Debug)]
+pub struct UncheckedBooking {
     pub from: Date,
     /// The day of departure.
     pub to: Date,
     /// In all rooms together.
     pub guests: i64,
     /// Codes of extras.
-    #[serde(default)]
     pub extras: Vec<String>,
 }
 
+/// What a client books of a product. All is right with it that can be checked without the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Booking {
+    rooms: i64,
+    from: Date,
+    to: Date,
+    guests: i64,
+    extras: Vec<String>,
+}
+
 impl Booking {
-    /// Checks what can be checked without the catalogue.
-    pub fn parse(self) -> Result<Self, Vec<Invalid>> {
+    /// Complaints name fields of an order's line.
+    pub fn parse(rooms: Quantity, booking: UncheckedBooking) -> Result<Self, Vec<Invalid>> {
+        let UncheckedBooking { from, to, guests, extras } = booking;
         let mut invalids = Invalids::default();
-        invalids.check_in("stay", count_nights("to", self.from, self.to, MAX_NIGHTS));
-        if self.guests < 1 {
+        if rooms.get() > MAX_ROOMS {
+            invalids.push(Invalid::new("quantity", format!("must be at most {MAX_ROOMS} rooms")));
+        }
+        invalids.check_in("stay", count_nights("to", from, to, MAX_NIGHTS));
+        if guests < 1 {
             invalids.push(Invalid::new("guests", "must be 1 or more"));
         }
-        if self.extras.len() > MAX_EXTRAS {
+        if extras.len() > MAX_EXTRAS {
             invalids.push(Invalid::new("extras", format!("must be at most {MAX_EXTRAS}")));
         }
-        for (i, code) in self.extras.iter().enumerate().take(MAX_EXTRAS) {
-            if self.extras[..i].contains(code) {
+        for (i, code) in extras.iter().enumerate().take(MAX_EXTRAS) {
+            if extras[..i].contains(code) {
                 invalids.push(Invalid::new(format!("extras[{i}].code"), "is named twice"));
             }
         }
         match invalids.is_empty() {
-            true => Ok(self),
+            true => Ok(Self { rooms: rooms.get(), from, to, guests, extras }),
             false => Err(invalids.into_vec()),
         }
+    }
+
+    pub const fn rooms(&self) -> i64 {
+        self.rooms
+    }
+
+    /// The day of arrival.
+    pub const fn from(&self) -> Date {
+        self.from
     }
 
     pub fn nights(&self) -> impl Iterator<Item = Date> {
         nights(self.from, self.to)
     }
-}
-
-/// Reads the stays among an order's lines (SKU, rooms, booking). A SKU with a stay stands in one line only:
-/// stays are not summed.
-pub fn bookings<'a>(
-    entries: impl Iterator<Item = (&'a str, i64, Option<Booking>)>,
-    invalids: &mut Invalids,
-) -> BTreeMap<Sku, Booking> {
-    let mut bookings = BTreeMap::new();
-    let mut seen: BTreeMap<&str, bool> = BTreeMap::new();
-    for (i, (sku, rooms, booking)) in entries.enumerate() {
-        let line = format!("lines[{i}]");
-        if seen.insert(sku, booking.is_some()).is_some_and(|before| before || booking.is_some()) {
-            invalids.push(Invalid::new(format!("{line}.sku"), "can have one stay in an order"));
-        }
-        let Some(booking) = booking else { continue };
-        if rooms > MAX_ROOMS {
-            invalids
-                .push(Invalid::new(format!("{line}.quantity"), format!("must be at most {MAX_ROOMS} rooms")));
-        }
-        match (booking.parse(), Sku::parse(sku)) {
-            (Ok(booking), Ok(sku)) => drop(bookings.insert(sku, booking)),
-            (Err(errors), _) => errors.into_iter().for_each(|error| invalids.push(error.within(&line))),
-            (Ok(_), Err(_)) => {} // said of the line itself
-        }
-    }
-    if bookings.len() > MAX_STAYS {
-        invalids.push(Invalid::new("lines", format!("must have at most {MAX_STAYS} stays")));
-    }
-    bookings
 }
 
 text_enum! {
@@ -204,12 +196,12 @@ impl Terms {
     }
 
     /// Checks a booking against what is offered, at the time of the request.
-    pub fn check(&self, booking: &Booking, rooms: i64, at: Timestamp) -> Vec<Invalid> {
+    pub fn check(&self, booking: &Booking, at: Timestamp) -> Vec<Invalid> {
         let mut invalids = Vec::new();
         if booking.from < self.today(at) {
             invalids.push(Invalid::new("stay.from", "must not be in the past"));
         }
-        let max = self.max_guests * rooms;
+        let max = self.max_guests * booking.rooms;
         if booking.guests > max {
             invalids.push(Invalid::new(
                 "guests",
@@ -229,20 +221,20 @@ impl Terms {
     }
 
     /// A checked booking with its prices, as the order keeps it.
-    pub fn book(&self, booking: &Booking, rooms: i64, nights: Vec<Night>) -> Stay {
+    pub fn book(&self, booking: &Booking, nights: Vec<Night>) -> Stay {
+        let Booking { rooms, from, to, guests, ref extras } = *booking;
         let count = nights.len() as i64;
         let charge = |extra: &Extra| {
             let quantity = match extra.per {
                 Per::Stay => rooms,
                 Per::Night => rooms * count,
-                Per::Guest => booking.guests,
-                Per::GuestNight => booking.guests * count,
+                Per::Guest => guests,
+                Per::GuestNight => guests * count,
             };
             let Extra { code, name, unit_price, per } = extra.clone();
             Charge { code, name, per, quantity, unit_price, amount: quantity * unit_price }
         };
-        let Booking { from, to, guests, .. } = *booking;
-        let extras = booking.extras.iter().filter_map(|code| self.extra(code)).map(charge).collect();
+        let extras = extras.iter().filter_map(|code| self.extra(code)).map(charge).collect();
         Stay { from, to, guests, time_zone: self.time_zone.clone(), nights, extras }
     }
 }
@@ -334,17 +326,18 @@ mod tests {
     fn days_are_those_of_the_place() {
         let terms = Terms { time_zone: "Europe/Vienna".to_owned(), ..Terms::default() };
         let booking = Booking {
+            rooms: 1,
             from: Date::constant(2026, 10, 24),
             to: Date::constant(2026, 10, 25), // a day of 25 hours
             guests: 4,
             extras: Vec::new(),
         };
         let time = |text: &str| text.parse::<Timestamp>().expect("a time");
-        let wrong = |at| terms.check(&booking, 1, time(at)).into_iter().map(|i| i.field).collect::<Vec<_>>();
+        let wrong = |at| terms.check(&booking, time(at)).into_iter().map(|i| i.field).collect::<Vec<_>>();
         assert_eq!(wrong("2026-10-24T21:59:59Z"), [""; 0]);
         assert_eq!(wrong("2026-10-24T22:00:00Z"), ["stay.from"]);
 
-        let stay = terms.book(&booking, 1, Vec::new());
+        let stay = terms.book(&booking, Vec::new());
         assert_eq!(stay.begins_at(), time("2026-10-23T22:00:00Z"));
         assert_eq!(stay.due_by(), time("2026-10-24T22:00:00Z"));
         assert_eq!(stay.ends_at(), time("2026-10-25T23:00:00Z"));

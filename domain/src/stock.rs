@@ -12,6 +12,9 @@ pub const MAX_ON_HAND: i64 = money::MAX_AMOUNT;
 
 /// A stock keeping unit: 1-64 characters out of letters, digits, `.`, `_`, `-`, `/`, `+` and spaces, but none
 /// around it.
+///
+/// What a client sends goes through [`Sku::parse`]. serde and sqlx read what is stored, and that as it is: the
+/// rules have become stricter since the first SKUs, and those must stay readable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]
@@ -23,11 +26,6 @@ impl Sku {
             true => text::token("sku", text, 64, "._-/+ ").map(Self),
             false => Err(Invalid::new("sku", "must not begin or end with a space")),
         }
-    }
-
-    /// Trusts the store: a SKU that was stored had been parsed.
-    pub fn from_store(text: String) -> Self {
-        Self(text)
     }
 
     pub fn as_str(&self) -> &str {
@@ -62,11 +60,22 @@ impl std::fmt::Display for Sku {
     }
 }
 
-/// Checks a quantity of one order line.
-pub fn quantity(quantity: i64) -> Result<i64, Invalid> {
-    match quantity {
-        1..=MAX_QUANTITY => Ok(quantity),
-        _ => Err(Invalid::new("quantity", format!("must be 1 to {MAX_QUANTITY}"))),
+/// How many pieces, or rooms, an order wants of one SKU: 1 to [`MAX_QUANTITY`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quantity(i64);
+
+impl Quantity {
+    pub const ONE: Self = Self(1);
+
+    pub fn parse(quantity: i64) -> Result<Self, Invalid> {
+        match quantity {
+            1..=MAX_QUANTITY => Ok(Self(quantity)),
+            _ => Err(Invalid::new("quantity", format!("must be 1 to {MAX_QUANTITY}"))),
+        }
+    }
+
+    pub const fn get(self) -> i64 {
+        self.0
     }
 }
 
@@ -160,13 +169,13 @@ impl Movement {
 }
 
 /// Why a hold was refused: one entry per SKU, or night of it, that fell short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct Shortage {
     #[cfg_attr(feature = "utoipa", schema(value_type = String))]
     pub sku: Sku,
     /// Of a stay: which of its nights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub night: Option<Date>,
     pub requested: i64,
     pub available: i64,

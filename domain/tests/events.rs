@@ -38,8 +38,8 @@ fn time(text: &str) -> Timestamp {
 fn lines() -> Vec<EventLine> {
     let stay = Span { from: date(2026, 7, 1), to: date(2026, 7, 3) };
     vec![
-        EventLine { sku: Sku::from_store("tea".to_owned()), quantity: 2, stay: None },
-        EventLine { sku: Sku::from_store("room".to_owned()), quantity: 1, stay: Some(stay) },
+        EventLine { sku: Sku::parse("tea").expect("a SKU"), quantity: 2, stay: None },
+        EventLine { sku: Sku::parse("room").expect("a SKU"), quantity: 1, stay: Some(stay) },
     ]
 }
 

@@ -14,7 +14,7 @@ use domain::{
 const FIRST: Date = Date::constant(2026, 7, 1);
 
 fn sku(text: &str) -> Sku {
-    Sku::from_store(text.to_owned())
+    Sku::parse_unit(text).unwrap()
 }
 
 fn day(n: i8) -> Date {
@@ -90,7 +90,7 @@ fn runs_are_nights_in_a_row_with_as_many_rooms() {
     assert_eq!(runs(&sold.all().unwrap()), [run(1, 2, 2), run(2, 3, 1), run(3, 4, 2)]);
     gone_with(&mut sold.gone, &BTreeMap::from([(night(1), 1), (night(3), 1)]));
     assert_eq!(runs(&sold.all().unwrap()), [run(1, 4, 1)]);
-    let part = |quantity| Part { sku: sku("room"), stay: Some((day(1), day(4))), quantity };
+    let part = |quantity| Part { sku: "room".to_owned(), stay: Some((day(1), day(4))), quantity };
     assert_eq!(sold.parts(&[part(None)]).unwrap(), sold.all().unwrap());
     assert_eq!(sold.parts(&[part(Some(2))]), Err(Refusal::Beyond(vec![run(1, 4, 1)])));
 }
@@ -99,7 +99,8 @@ fn runs_are_nights_in_a_row_with_as_many_rooms() {
 fn the_night_in_which_guests_sleep_does_not_come_back() {
     let time = |text: &str| text.parse::<Timestamp>().unwrap();
     let at = |text: &str| Sold { in_use: Some(time(text)), ..sold() };
-    let nights = |from, to| [Part { sku: sku("room"), stay: Some((day(from), day(to))), quantity: None }];
+    let nights =
+        |from, to| [Part { sku: "room".to_owned(), stay: Some((day(from), day(to))), quantity: None }];
     // In Auckland it is noon of the second day.
     let second = at("2026-07-02T00:00:00Z");
     assert!(matches!(second.all(), Err(Refusal::Beyond(_))));

@@ -6,7 +6,6 @@ use domain::{
     event::{EventLine, OrderEvent},
     order::Status,
     returns::{Refusal, Sold, UnitState, Units, runs},
-    stock::Sku,
 };
 
 use crate::{
@@ -123,13 +122,13 @@ pub(crate) async fn give_back_rest(tx: &mut Tx, order: OrderId, at: Timestamp) -
     .execute(&mut **tx)
     .await?;
     let rest = sqlx::query!(
-        r#"SELECT sku AS "sku: String", quantity - returned AS "left!" FROM holds
+        r#"SELECT sku, quantity - returned AS "left!" FROM holds
            WHERE order_id = $1 AND state = 'committed' AND quantity > returned"#,
         order.uuid()
     )
     .fetch_all(&mut **tx)
     .await?;
-    let units: Units = rest.into_iter().map(|unit| (Sku::from_store(unit.sku), unit.left)).collect();
+    let units: Units = rest.into_iter().map(|unit| (unit.sku, unit.left)).collect();
     if units.is_empty() {
         return Ok(());
     }
@@ -195,7 +194,7 @@ async fn take(tx: &mut Tx, refund: RefundId, state: UnitState) -> Result<Units> 
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(units.into_iter().map(|unit| (Sku::from_store(unit.sku), unit.quantity)).collect())
+    Ok(units.into_iter().map(|unit| (unit.sku, unit.quantity)).collect())
 }
 
 async fn set(tx: &mut Tx, refund: RefundId, units: &Units, state: UnitState) -> Result<()> {

@@ -2,11 +2,8 @@
 //! price. A night is a stock level of its own; what is booked of it stands in the ledger like everything
 //! else.
 
-use std::collections::BTreeMap;
-
 use domain::{
     Date, Timestamp,
-    money::Currency,
     product::{Details, Kind},
     stay::{self, Offer, Terms},
     stock::{Level, Movement, Sku},
@@ -19,39 +16,6 @@ use crate::{
     retry::retry,
     sql,
 };
-
-/// A product as bookings see it.
-#[derive(Debug)]
-pub(crate) struct StayProduct {
-    sku: Sku,
-    pub name: String,
-    kind: Kind,
-    pub currency: Currency,
-    pub active: bool,
-    /// None until the shop says so.
-    stay: Option<Terms>,
-}
-
-impl StayProduct {
-    pub fn is_stay(&self) -> bool {
-        self.kind == Kind::Stay
-    }
-
-    pub fn terms(&self) -> Terms {
-        self.stay.clone().unwrap_or_default()
-    }
-}
-
-/// The products of these SKUs, whatever their kind.
-pub(crate) async fn stay_products(tx: &mut Tx, skus: &[&Sku]) -> Result<BTreeMap<Sku, StayProduct>> {
-    let stay_products = sqlx::query_as!(
-        StayProduct,
-        "SELECT sku, name, kind, currency, active, stay FROM products WHERE sku = ANY($1)",
-        skus as _
-    );
-    let stay_products = stay_products.fetch_all(&mut **tx).await?;
-    Ok(stay_products.into_iter().map(|lodging| (lodging.sku.clone(), lodging)).collect())
-}
 
 /// What a product offers with its nights.
 ///

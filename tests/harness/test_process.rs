@@ -4,13 +4,15 @@
 use domain::{
     OrderId,
     collect::Collects,
+    customer::{Customer, UncheckedCustomer},
+    metadata::Metadata,
     money::{Currency, Money},
-    order::Placement,
+    order::{Placement, Requested},
     payment::{Outcome, PaymentReport},
     policy::{LatePayment, Policy},
+    stock::{Quantity, Sku},
 };
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use store::{Db, Idempotency, PlacementBatcher, SettlementBatcher, orders::PlaceOrder};
 
 use super::{Shop, unique};
@@ -38,10 +40,17 @@ impl TestProcess {
 pub fn ask(lines: &[(&str, i64)], late_payment: LatePayment) -> PlaceOrder {
     let mut policy = Policy::default();
     policy.money.late_payment = late_payment;
-    let lines: Value = lines.iter().map(|(sku, quantity)| ((*sku).to_owned(), json!(quantity))).collect();
-    let placement = json!({"customer": {"id": "cust-42", "email": "zaphod@example.org"}, "currency": "EUR",
-                           "lines": lines, "policy": policy});
-    let placement: Placement = serde_json::from_value(placement).unwrap();
+    let line = |(sku, quantity): &(&str, i64)| {
+        (Sku::parse(sku).unwrap(), Requested::Pieces(Quantity::parse(*quantity).unwrap()))
+    };
+    let placement = Placement {
+        customer: customer("cust-42"),
+        currency: Currency::parse("EUR").unwrap(),
+        lines: lines.iter().map(line).collect(),
+        policy,
+        payment_method: None,
+        metadata: Metadata::default(),
+    };
     let at = Timestamp::now();
     let idempotency = Idempotency { key: unique(), request_hash: Vec::new() };
     PlaceOrder {
@@ -51,6 +60,11 @@ pub fn ask(lines: &[(&str, i64)], late_payment: LatePayment) -> PlaceOrder {
         idempotency,
         at,
     }
+}
+
+pub fn customer(id: &str) -> Customer {
+    let (id, email) = (id.to_owned(), "zaphod@example.org".to_owned());
+    Customer::parse(&UncheckedCustomer { id, email, name: None, locale: None, time_zone: None }).unwrap()
 }
 
 /// A provider captured this much.

@@ -184,7 +184,7 @@ fn hands_over(kind: MailKind) -> bool {
 }
 
 fn greeting(customer: &Customer) -> String {
-    customer.name.as_ref().map_or("Hello,".to_owned(), |name| format!("Hello {name},"))
+    customer.name().map_or("Hello,".to_owned(), |name| format!("Hello {name},"))
 }
 
 /// All that was ordered.
@@ -293,23 +293,22 @@ fn day(day: Date) -> String {
 /// `Sunday, 22 November 2026, 14:05 +01:00 (Europe/Vienna)`. The offset tells apart the two hours of the same
 /// name when the clocks go back.
 fn local_time(at: Timestamp, customer: &Customer) -> String {
-    let zoned = at.to_zoned(zone::stored(customer.time_zone.as_deref().unwrap_or("UTC")));
+    let zoned = at.to_zoned(zone::stored(customer.time_zone().unwrap_or("UTC")));
     let name = zoned.time_zone().iana_name().unwrap_or("UTC");
     format!("{} ({name})", zoned.strftime("%A, %-d %B %Y, %H:%M %:z"))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn due_dates_are_in_the_customers_time_zone() {
-        let customer = |time_zone: Option<&str>| Customer {
-            id: "c1".into(),
-            email: "ann@example.org".into(),
-            name: None,
-            locale: None,
-            time_zone: time_zone.map(Into::into),
+        let customer = |time_zone: Option<&str>| -> Customer {
+            let stored = json!({"id": "c1", "email": "ann@example.org", "time_zone": time_zone});
+            serde_json::from_value(stored).expect("a customer")
         };
         let at: Timestamp = "2026-07-01T22:30:00Z".parse().expect("a time");
         assert_eq!(local_time(at, &customer(None)), "Wednesday, 1 July 2026, 22:30 +00:00 (UTC)");

@@ -2,7 +2,7 @@
 
 use domain::{
     Date, OrderId, Timestamp,
-    customer::Customer,
+    customer::{Customer, UncheckedCustomer},
     metadata::Metadata,
     order::{Line, Order, PaymentStatus, Status},
     returns::Gone,
@@ -129,10 +129,22 @@ pub struct CustomerDocument {
     pub time_zone: Option<String>,
 }
 
-impl From<CustomerDocument> for Customer {
+impl From<CustomerDocument> for UncheckedCustomer {
     fn from(document: CustomerDocument) -> Self {
         let CustomerDocument { id, email, name, locale, time_zone } = document;
         Self { id, email, name, locale, time_zone }
+    }
+}
+
+impl From<&Customer> for CustomerDocument {
+    fn from(customer: &Customer) -> Self {
+        Self {
+            id: customer.id().to_owned(),
+            email: customer.email().to_owned(),
+            name: customer.name().map(str::to_owned),
+            locale: customer.locale().map(str::to_owned),
+            time_zone: customer.time_zone().map(str::to_owned),
+        }
     }
 }
 
@@ -149,7 +161,6 @@ impl OrderDocument {
     pub fn new(order: Order, engine: &Engine) -> Self {
         let workflow_id = workflows::names::order_workflow(order.id);
         let (paid, due) = (order.amount_paid(), order.amount_due());
-        let Customer { id, email, name, locale, time_zone } = order.customer;
         Self {
             object: "order",
             id: order.id,
@@ -160,7 +171,7 @@ impl OrderDocument {
             amount_paid: paid.amount,
             amount_due: due.amount,
             lines: order.lines.into_iter().map(|line| LineDocument::new(line, &order.gone)).collect(),
-            customer: CustomerDocument { id, email, name, locale, time_zone },
+            customer: CustomerDocument::from(&order.customer),
             placed_at: order.placed_at,
             payment_due_at: order.payment_due_at,
             paid_at: order.paid_at,

@@ -1,4 +1,4 @@
-//! `POST /v1/orders`: parse, one transaction, answer; the workflow starts behind the answer's back.
+//! `POST /v1/orders`: parse, one transaction, answer; the workflow starts after the response.
 
 use axum::{
     extract::State,
@@ -11,12 +11,12 @@ use domain::{
     customer::Customer,
     metadata::{self, Metadata},
     money::Currency,
-    order::{self, Placement},
+    order::{self, Placement, UncheckedLine},
     policy::{
-        CancelPaid, Fulfilment, LatePayment, MoneyRules, Overpayment, Policy, Settle, Underpayment,
-        free_cancellation,
+        CancelPaid, FreeCancellation, Fulfilment, Grace, LatePayment, MoneyRules, Overpayment, Policy,
+        Settle, Underpayment,
     },
-    stay::{self, Booking},
+    stay::{self, UncheckedBooking},
 };
 use providers::Providers;
 use serde::{Deserialize, Serialize};
@@ -171,37 +171,34 @@ pub async fn place(
 
 fn parse(request: PlaceOrder, providers: &Providers) -> Result<Placement, Vec<Invalid>> {
     let mut invalids = Invalids::default();
-    let customer = Customer::from(request.customer).parse();
-    let customer = customer.map_err(|errors| errors.into_iter().for_each(|e| invalids.push(e))).ok();
+    let customer = invalids.check_all_in("customer", Customer::parse(&request.customer.into()));
     let currency = invalids.check(Currency::parse(&request.currency));
-    let read: Vec<_> = request.lines.iter().enumerate().map(|(i, l)| line(i, l, &mut invalids)).collect();
-    let lines = order::lines(read.iter().map(|(sku, quantity, _)| (*sku, *quantity)), &mut invalids);
-    let stays = stay::bookings(read.into_iter(), &mut invalids);
+    let lines = request.lines.iter().enumerate().map(|(i, it)| line(i, it, &mut invalids)).collect();
+    let lines = order::parse_lines(lines, &mut invalids);
     let policy = invalids.check_in("policy", policy(request.policy));
     let payment_method = invalids.check(payment_method(request.payment_method, providers)).flatten();
     let metadata = invalids.check(Metadata::parse(&request.metadata));
     match (customer, currency, policy, metadata) {
         (Some(customer), Some(currency), Some(policy), Some(metadata)) if invalids.is_empty() => {
-            Ok(Placement { customer, currency, lines, stays, policy, payment_method, metadata })
+            Ok(Placement { customer, currency, lines, policy, payment_method, metadata })
         }
         _ => Err(invalids.into_vec()),
     }
 }
 
-/// A line as (SKU, quantity, booking); complaints are about what belongs together.
-fn line<'a>(i: usize, line: &'a PlaceLine, invalids: &mut Invalids) -> (&'a str, i64, Option<Booking>) {
+/// A line by itself; complaints are about what belongs together.
+fn line<'a>(i: usize, line: &'a PlaceLine, invalids: &mut Invalids) -> UncheckedLine<'a> {
     let field = |field: &str| format!("lines[{i}].{field}");
     let Some(stay) = &line.stay else {
-        let quantity = line.quantity.unwrap_or_else(|| {
+        if line.quantity.is_none() {
             invalids.push(Invalid::new(field("quantity"), "is required"));
-            1
-        });
+        }
         for (name, is_there) in [("guests", line.guests.is_some()), ("extras", line.extras.is_some())] {
             if is_there {
                 invalids.push(Invalid::new(field(name), "goes with `stay`"));
             }
         }
-        return (&line.sku, quantity, None);
+        return UncheckedLine { sku: &line.sku, quantity: line.quantity.unwrap_or(1), stay: None };
     };
     let from = invalids.check_in(&field("stay"), stay::date("from", &stay.from));
     let to = invalids.check_in(&field("stay"), stay::date("to", &stay.to));
@@ -209,11 +206,11 @@ fn line<'a>(i: usize, line: &'a PlaceLine, invalids: &mut Invalids) -> (&'a str,
         invalids.push(Invalid::new(field("guests"), "is required with `stay`"));
     }
     let extras = line.extras.iter().flatten().map(|extra| extra.code.clone()).collect();
-    let booking = match (from, to, line.guests) {
-        (Some(from), Some(to), Some(guests)) => Some(Booking { from, to, guests, extras }),
+    let stay = match (from, to, line.guests) {
+        (Some(from), Some(to), Some(guests)) => Some(UncheckedBooking { from, to, guests, extras }),
         _ => None,
     };
-    (&line.sku, line.quantity.unwrap_or(1), booking)
+    UncheckedLine { sku: &line.sku, quantity: line.quantity.unwrap_or(1), stay }
 }
 
 fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
@@ -228,17 +225,20 @@ fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
     let (underpayment, accumulate) =
         policy.underpayment.map_or((default.underpayment, default.accumulate), Underpayment::rules);
     let money = MoneyRules {
-        grace: policy.grace.as_deref().map(domain::policy::grace).transpose()?.unwrap_or(default.grace),
+        grace: policy.grace.as_deref().map(Grace::parse).transpose()?.unwrap_or(default.grace),
         late_payment: policy.late_payment.unwrap_or(default.late_payment),
         overpayment: policy.overpayment.unwrap_or(default.overpayment),
         underpayment,
         duplicate_payment: policy.duplicate_payment.unwrap_or(default.duplicate_payment),
         accumulate,
     };
-    let (window, reminders) = (policy.payment_window.as_deref(), policy.reminders.as_deref());
-    let free_cancellation = policy.free_cancellation.as_deref().map(free_cancellation).transpose()?;
-    let parsed = Policy::parse(window, reminders, policy.fulfilment, money)?;
-    Ok(Policy { cancel_paid: policy.cancel_paid.unwrap_or_default(), free_cancellation, ..parsed })
+    let free_cancellation = policy.free_cancellation.as_deref().map(FreeCancellation::parse).transpose()?;
+    let mut parsed = Policy::parse(policy.payment_window.as_deref(), policy.reminders.as_deref())?;
+    parsed.fulfilment = policy.fulfilment.unwrap_or_default();
+    parsed.money = money;
+    parsed.cancel_paid = policy.cancel_paid.unwrap_or_default();
+    parsed.free_cancellation = free_cancellation;
+    Ok(parsed)
 }
 
 /// The provider that was asked for, or the default one.

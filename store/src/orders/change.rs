@@ -160,7 +160,7 @@ async fn cancellation_closed(tx: &mut Tx, order: &Locked, at: Timestamp) -> Resu
         owed => owed,
     };
     let Some(begins_at) = begins_at else { return Ok(None) };
-    let free = order.policy.free_cancellation.unwrap_or_default();
+    let free = order.policy.free_cancellation.unwrap_or_default().get();
     let closes_at = begins_at.saturating_sub(free).unwrap_or(begins_at);
     Ok((at >= closes_at).then_some(Answer::CancellationClosed(closes_at)))
 }

@@ -7,13 +7,11 @@ mod extend;
 mod parts;
 mod pay;
 mod place;
-mod place_free;
-mod place_stay;
+mod price;
 mod read;
 mod reinstate;
 mod start;
 mod stay;
-mod write;
 
 pub(crate) use change::refusal;
 pub use close::fulfil;

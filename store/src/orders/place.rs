@@ -1,25 +1,28 @@
 //! Placing orders: ONE transaction takes the holds and writes orders, price snapshots, timelines and outbox
-//! rows. It decides any number of placements in order of their arrival: all lines of an order or none. The
-//! door ([`crate::placement_batcher`]) brings together what arrives at the same time.
+//! rows. It decides any number of placements in order of their arrival: all lines of an order or none.
+//! [`crate::placement_batcher`] brings together what arrives at the same time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use domain::{
-    Invalid, OrderId, Timestamp,
+    OrderId, Timestamp,
     collect::Collects,
-    money::Currency,
-    order::{self, Line, Order, PaymentStatus, Placement, Status},
-    policy::{Fulfilment, Policy},
-    product::Kind,
-    returns::Gone,
-    stock::{Level, Shortage, Sku},
+    event::{EventLine, OrderEvent},
+    metadata::Metadata,
+    order::{Line, Order, Placement},
+    stock::Level,
 };
+use serde_json::{Value, json};
 
-use super::{place_free::pay_free, place_stay, write};
+use super::{
+    lock_all,
+    pay::pay,
+    price::{StockSnapshot, price_order},
+};
 use crate::{
-    Db, Error, Idempotency, Result, Tx,
+    Db, Error, Idempotency, Result, SqlTime, Tx, order_events,
     retry::retry,
-    stays::{self, StayProduct},
+    sql,
     stock::{self, Held},
 };
 
@@ -63,7 +66,7 @@ pub async fn place(db: &Db, command: PlaceOrder) -> Result<Placed> {
 pub(crate) async fn place_all(db: &Db, commands: &[PlaceOrder]) -> Result<Vec<Result<Placed>>> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let mut snapshot = lock_snapshot(&mut tx, commands).await?;
+        let mut snapshot = StockSnapshot::lock(&mut tx, commands).await?;
         let mut known = known_keys(&mut tx, commands).await?;
         let mut answers = Vec::with_capacity(commands.len());
         let mut holds = Vec::new();
@@ -78,53 +81,14 @@ pub(crate) async fn place_all(db: &Db, commands: &[PlaceOrder]) -> Result<Vec<Re
         if placed.is_empty() {
             return Ok(answers);
         }
-        write::orders(&mut tx, &placed).await?;
+        insert(&mut tx, &placed).await?;
+        begin_timelines(&mut tx, &placed).await?;
         stock::hold(&mut tx, &holds).await?;
         pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await?;
         tx.commit().await?;
         Ok(answers)
     })
     .await
-}
-
-/// What the catalogue and the shelf say about one stock unit (a SKU, or one night of it), its level locked.
-pub(super) struct StockUnit {
-    sku: Sku,
-    kind: Kind,
-    name: String,
-    pub unit_price: i64,
-    currency: Currency,
-    active: bool,
-    pub on_hand: i64,
-    pub held: i64,
-}
-
-/// What all orders of a batch choose from.
-pub(super) struct StockSnapshot {
-    pub units: BTreeMap<Sku, StockUnit>,
-    /// Of the SKUs that somebody wants to stay at.
-    pub stay_products: BTreeMap<Sku, StayProduct>,
-}
-
-async fn lock_snapshot(tx: &mut Tx, commands: &[PlaceOrder]) -> Result<StockSnapshot> {
-    let units: BTreeSet<Sku> = commands.iter().flat_map(|command| command.placement.units()).collect();
-    let units = sqlx::query_as!(
-        StockUnit,
-        r#"SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS "unit_price!", currency, active,
-                  on_hand, held
-           FROM stock_levels s JOIN products p ON p.sku = s.product
-           WHERE s.sku = ANY($1) ORDER BY s.sku FOR NO KEY UPDATE OF s"#,
-        units.iter().collect::<Vec<_>>() as _
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let units = units.into_iter().map(|unit| (unit.sku.clone(), unit)).collect();
-    let stays: BTreeSet<&Sku> = commands.iter().flat_map(|command| command.placement.stays.keys()).collect();
-    let stay_products = match stays.is_empty() {
-        true => BTreeMap::new(),
-        false => stays::stay_products(tx, &stays.into_iter().collect::<Vec<_>>()).await?,
-    };
-    Ok(StockSnapshot { units, stay_products })
 }
 
 /// Which order a key made, and of what request.
@@ -166,109 +130,107 @@ fn decide(
     Ok(Placed::New(Box::new(order)))
 }
 
-/// A line as it would be placed and what is missing for it, or what is wrong with it.
-pub(super) type Priced = Result<(Line, Vec<Shortage>), Vec<Invalid>>;
+/// Writes orders with their lines, whatever their number. Each begins unpaid, also one that is free.
+/// [`Error::Raced`] if a key was taken since it was looked up.
+async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+    let times = |of: fn(&Order) -> SqlTime| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
+    let texts = |of: fn(&Order) -> &str| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
+    let lines: Vec<(OrderId, &Line)> =
+        orders.iter().flat_map(|(order, _)| order.lines.iter().map(|line| (order.id, line))).collect();
+    let inserted = sqlx::query_scalar!(
+        r#"WITH placed AS (
+             INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer,
+                                 policy, metadata, placed_at, payment_due_at, idempotency_key, request_hash,
+                                 payment_method, metadata_sent)
+             SELECT id, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer, policy, metadata,
+                    placed_at, payment_due_at, idempotency_key, request_hash, payment_method, metadata_sent::json
+             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::jsonb[], $6::jsonb[], $7::jsonb[],
+                         $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::text[], $13::text[])
+                  AS o (id, currency, total, customer_id, customer, policy, metadata, placed_at, payment_due_at,
+                        idempotency_key, request_hash, payment_method, metadata_sent)
+             ON CONFLICT (idempotency_key) DO NOTHING
+             RETURNING id
+         ), line AS (
+             INSERT INTO order_lines (order_id, sku, name, quantity, unit_price, stay)
+             SELECT order_id, sku, name, quantity, unit_price, stay
+             FROM unnest($14::uuid[], $15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::jsonb[])
+                  AS l (order_id, sku, name, quantity, unit_price, stay)
+             JOIN placed ON placed.id = order_id
+         )
+         SELECT count(*) AS "count!" FROM placed"#,
+        orders.iter().map(|(order, _)| order.id).collect::<Vec<_>>() as _,
+        texts(|order| order.currency.code()) as _,
+        &orders.iter().map(|(order, _)| order.total).collect::<Vec<_>>(),
+        texts(|order| order.customer.id()) as _,
+        orders.iter().map(|(order, _)| &order.customer).collect::<Vec<_>>() as _,
+        orders.iter().map(|(order, _)| &order.policy).collect::<Vec<_>>() as _,
+        &orders.iter().map(|(order, _)| for_the_version_before(&order.metadata)).collect::<Vec<_>>(),
+        times(|order| sql(order.placed_at)) as _,
+        times(|order| sql(order.payment_due_at)) as _,
+        orders.iter().map(|(_, idempotency)| idempotency.key.as_str()).collect::<Vec<_>>() as _,
+        orders.iter().map(|(_, idempotency)| idempotency.request_hash.as_slice()).collect::<Vec<_>>() as _,
+        orders.iter().map(|(order, _)| order.payment_method.as_deref()).collect::<Vec<_>>() as _,
+        texts(|order| order.metadata.as_str()) as _,
+        lines.iter().map(|(order, _)| *order).collect::<Vec<_>>() as _,
+        lines.iter().map(|(_, line)| &line.sku).collect::<Vec<_>>() as _,
+        lines.iter().map(|(_, line)| line.name.as_str()).collect::<Vec<_>>() as _,
+        &lines.iter().map(|(_, line)| line.quantity).collect::<Vec<_>>(),
+        &lines.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>(),
+        lines.iter().map(|(_, line)| line.stay.as_ref()).collect::<Vec<_>>() as _
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    if inserted == orders.len() as i64 { Ok(()) } else { Err(Error::Raced) }
+}
 
-/// All lines or none: every line must be on sale, in the order's currency, and on the shelf.
-fn price_order(command: &PlaceOrder, snapshot: &StockSnapshot) -> Result<Order> {
-    let placement = &command.placement;
-    let mut invalids = Vec::new();
-    let mut shortages = Vec::new();
-    let mut lines = Vec::with_capacity(placement.lines.len());
-    for (sku, &quantity) in &placement.lines {
-        let priced = match placement.stays.get(sku) {
-            None => price_goods(sku, quantity, placement.currency, snapshot),
-            Some(booking) => {
-                place_stay::price_stay(sku, quantity, booking, placement.currency, snapshot, command.at)
-            }
+/// Metadata as the version before reads it, which may run beside this one: in jsonb. With numbers that would
+/// become many digits there, it is nothing.
+fn for_the_version_before(metadata: &Metadata) -> Value {
+    let value = serde_json::from_str(metadata.as_str()).ok().filter(is_short_in_jsonb);
+    value.unwrap_or_else(|| json!({}))
+}
+
+fn is_short_in_jsonb(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => match number.as_f64().map(f64::abs) {
+            Some(size) => number.is_i64() || number.is_u64() || size == 0.0 || (1e-15..1e15).contains(&size),
+            None => false,
+        },
+        Value::Array(items) => items.iter().all(is_short_in_jsonb),
+        Value::Object(fields) => fields.values().all(is_short_in_jsonb),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
+}
+
+async fn begin_timelines(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+    let mut events = Vec::with_capacity(2 * orders.len());
+    for (order, _) in orders {
+        let lines: Vec<EventLine> = order.lines.iter().map(EventLine::from).collect();
+        let placed = OrderEvent::OrderPlaced {
+            total: order.total,
+            currency: order.currency,
+            in_place_of: None,
+            customer_id: order.customer.id().to_owned(),
+            lines: lines.clone(),
         };
-        match priced {
-            Err(wrong) => invalids.extend(wrong),
-            Ok((line, short)) => {
-                lines.push(line);
-                shortages.extend(short);
-            }
-        }
+        events.push((order.id, order.placed_at, placed));
+        events.push((order.id, order.placed_at, OrderEvent::StockHeld { lines }));
     }
-    if !invalids.is_empty() {
-        return Err(Error::Invalid(invalids));
-    }
-    let total = order::total(&lines).map_err(|invalid| Error::Invalid(vec![invalid]))?;
-    let order = placed(command, lines, total);
-    if let Err(why) = command.collects.check(order.total()) {
-        let method = order.payment_method.as_deref().unwrap_or_default();
-        return Err(Error::Invalid(vec![Invalid::new("payment_method", format!("{method} {why}"))]));
-    }
-    if !shortages.is_empty() {
-        return Err(Error::Shortage(shortages));
-    }
-    Ok(order)
+    order_events::begin(tx, &events).await
 }
 
-fn price_goods(sku: &Sku, quantity: i64, currency: Currency, snapshot: &StockSnapshot) -> Priced {
-    let unit = snapshot.units.get(sku).ok_or_else(|| no_product(sku))?;
-    on_sale(sku, unit.active, unit.currency, currency)?;
-    if unit.kind == Kind::Stay {
-        return Err(refused(sku, "stay", format!("is required: {sku} is sold by the night")));
+/// Pays the new orders that are free, by the step that pays every other. What is not free costs no statement.
+async fn pay_free(tx: &mut Tx, placed: impl Iterator<Item = &Order>) -> Result<()> {
+    let free: Vec<&Order> = placed.filter(|order| order.is_free()).collect();
+    if free.is_empty() {
+        return Ok(());
     }
-    let available = unit.on_hand - unit.held;
-    let short = Shortage { sku: sku.clone(), night: None, requested: quantity, available };
-    let (name, unit_price) = (unit.name.clone(), unit.unit_price);
-    let line = Line { sku: sku.clone(), name, quantity, unit_price, stay: None };
-    Ok((line, (available < quantity).then_some(short).into_iter().collect()))
-}
-
-fn placed(command: &PlaceOrder, lines: Vec<Line>, total: i64) -> Order {
-    let Placement { customer, currency, policy, payment_method, metadata, .. } = command.placement.clone();
-    // Guests check in, whatever else is in the order; and where there are none, nobody would.
-    let fulfilment = match (lines.iter().any(|line| line.stay.is_some()), policy.fulfilment) {
-        (true, _) => Fulfilment::CheckIn,
-        (false, Fulfilment::CheckIn) => Fulfilment::Manual,
-        (false, asked) => asked,
-    };
-    let order = Order {
-        id: command.id,
-        status: Status::AwaitingPayment,
-        payment_status: PaymentStatus::Unpaid,
-        currency,
-        total,
-        gone: Gone::new(),
-        parts_paid: 0,
-        customer,
-        payment_due_at: command.at,
-        policy: Policy { fulfilment, due_by: order::latest_payment_due(&lines), ..policy },
-        lines,
-        payment_method,
-        placed_at: command.at,
-        paid_at: None,
-        closed_at: None,
-        close_reason: None,
-        metadata,
-    };
-    order.as_placed()
-}
-
-/// What is wrong with a field of a line. The door names a line by its SKU.
-pub(super) fn refused(sku: &Sku, field: &str, why: String) -> Vec<Invalid> {
-    vec![Invalid::new(format!("lines[{sku}].{field}"), why)]
-}
-
-pub(super) fn no_product(sku: &Sku) -> Vec<Invalid> {
-    refused(sku, "sku", format!("there is no product {sku}"))
-}
-
-pub(super) fn on_sale(
-    sku: &Sku,
-    active: bool,
-    sold_in: Currency,
-    currency: Currency,
-) -> Result<(), Vec<Invalid>> {
-    if !active {
-        return Err(refused(sku, "sku", format!("{sku} is not on sale")));
-    }
-    if sold_in != currency {
-        let why = format!("{sku} is sold in {sold_in}, not in {currency}");
-        return Err(vec![Invalid::new("currency", why)]);
-    }
-    Ok(())
+    let ids: Vec<_> = free.iter().map(|order| order.id).collect();
+    let locked = lock_all(tx, &ids).await?;
+    let lock_of = |order: &Order| locked.get(&order.id).map(|locked| (locked, order.placed_at));
+    let orders: Option<Vec<_>> = free.into_iter().map(lock_of).collect();
+    let mut ends = Vec::new();
+    let orders = orders.ok_or_else(|| Error::corrupt("a new order is not there"))?;
+    pay(tx, &mut ends, &orders, Vec::new()).await?;
+    stock::end_holds(tx, &ends).await
 }

@@ -41,7 +41,7 @@ struct Row {
     parts_paid: i64,
     customer: Customer,
     policy: Policy,
-    metadata: String,
+    metadata: Metadata,
     placed_at: SqlTime,
     payment_due_at: SqlTime,
     paid_at: Option<SqlTime>,
@@ -60,7 +60,7 @@ macro_rules! orders {
         sqlx::query_as!(
             Row,
             r#"SELECT o.id, o.status, o.payment_status, o.currency, o.total, o.parts_paid, o.customer, o.policy,
-                      coalesce(o.metadata_sent::text, o.metadata::text) AS "metadata!", o.placed_at,
+                      coalesce(o.metadata_sent::text, o.metadata::text) AS "metadata!: Metadata", o.placed_at,
                       o.payment_due_at, o.paid_at, o.closed_at, o.close_reason, o.payment_method,
                       ARRAY(SELECT ROW(sku, name, quantity, unit_price, stay) FROM order_lines
                             WHERE order_id = o.id ORDER BY sku) AS "lines!: Vec<LineRow>",
@@ -149,7 +149,7 @@ impl From<Row> for Order {
             paid_at: row.paid_at.map(SqlTime::to_jiff),
             closed_at: row.closed_at.map(SqlTime::to_jiff),
             close_reason: row.close_reason,
-            metadata: Metadata::from_store(row.metadata),
+            metadata: row.metadata,
         }
     }
 }

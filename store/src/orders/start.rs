@@ -21,7 +21,7 @@ impl From<&Order> for Start {
     fn from(order: &Order) -> Self {
         Self {
             id: order.id,
-            customer_id: order.customer.id.clone(),
+            customer_id: order.customer.id().to_owned(),
             total: order.total(),
             payment_due_at: order.payment_due_at,
             first_alarm: order.policy.first_alarm(order.status, order.placed_at, order.payment_due_at),
