@@ -83,7 +83,7 @@ impl House {
         let temporal_address = Some(temporal.address());
         let setup = Setup { temporal_address, env, ..setup(&postgres, &mail).await };
         let mut shop = Shop::with(setup).await;
-        shop.worker.as_mut().unwrap().says("worker started").await;
+        shop.until_worker_works().await;
         Self { shop, postgres, temporal: Some(temporal), _mail: mail }
     }
 }

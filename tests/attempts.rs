@@ -193,7 +193,8 @@ async fn what_is_not_to_be_paid_has_no_attempts() {
 
 #[tokio::test]
 async fn a_refresh_asks_the_provider_for_the_truth() {
-    let shop = Shop::with_tea(100).await;
+    let mut shop = Shop::with_tea(100).await;
+    shop.until_worker_works().await;
     shop.provider.faults(json!({"webhooks": "lose"})).await;
     let open = shop.place(&[("tea", 1)]).await;
     let attempt = shop.attempt(&open).await;

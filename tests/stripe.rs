@@ -32,7 +32,8 @@ impl Setting {
             ("HOLDFAST_STRIPE_PUBLISHABLE_KEY", "pk_test_holdfast".to_owned()),
             ("HOLDFAST_STRIPE_URL", server.url().to_owned()),
         ];
-        let shop = Shop::with_env(env).await;
+        let mut shop = Shop::with_env(env).await;
+        shop.until_worker_works().await;
         shop.stock("tea", 1250, 10).await;
         let stripe = Api::with_key(server.url().trim_start_matches("http://"), KEY);
         Self { shop, stripe, _server: server }

@@ -140,6 +140,11 @@ impl Shop {
         self.worker = Some(Holdfast::start("worker", &self.env, &self.dir));
     }
 
+    /// Waits for a worker that was just started: an answer that waits for one waits only for a moment.
+    pub async fn until_worker_works(&mut self) {
+        self.worker.as_mut().expect("a worker runs").says("worker started").await;
+    }
+
     pub fn kill_worker(&mut self) {
         self.worker.take().expect("a worker runs").kill();
     }
