@@ -135,7 +135,7 @@ pub fn ask(run: &str, n: usize, sku: &str) -> PlaceOrder {
         placement: Placement {
             customer: customer("cust-42"),
             currency: Currency::parse("EUR").unwrap(),
-            lines: [(Sku::parse(sku).unwrap(), Requested::Pieces(Quantity::ONE))].into(),
+            lines: [(Sku::parse(sku).unwrap(), Requested::Pieces(Quantity::nearest(1)))].into(),
             policy: Policy::default(),
             payment_method: None,
             metadata: Metadata::default(),

@@ -215,6 +215,7 @@ async fn skus_with_space_slash_and_plus_work_everywhere() {
 
     // Lists go on after them, and they are found by their beginning.
     let listed = shop.api.pages::<Product>("/v1/products?limit=2").await.concat();
+    assert_eq!(listed.len(), skus.len());
     let listed: BTreeSet<&str> = listed.iter().map(|product| product.sku.as_str()).collect();
     assert_eq!(listed, BTreeSet::from(skus));
     let found = shop.api.list::<Product>(&format!("/v1/products?limit=1&q={}", encoded("12/3 +"))).await;

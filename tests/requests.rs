@@ -37,6 +37,7 @@ async fn an_array_is_no_object_at_any_depth() {
     let mut wrong = shop.order_body(&[("tea", 1)]);
     wrong["lines"][0]["quantity"] = json!("1");
     let problem = shop.try_place(&wrong).await.problem(422, "invalid_request");
+    assert_eq!(problem.errors.len(), 1);
     assert_eq!(
         [&problem.errors[0].field, &problem.errors[0].message],
         ["lines[0].quantity", "must be an integer"]

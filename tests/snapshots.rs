@@ -37,12 +37,14 @@ fn steady(shop: &Shop, document: Value) -> Value {
 }
 
 fn steady_text(shop: &Shop, text: &str) -> String {
-    if text.parse::<Timestamp>().is_ok() {
-        return "[time]".to_owned();
+    if let Some(named) = time_or_date(text) {
+        return named.to_owned();
     }
-    if text.parse::<Date>().is_ok() {
-        return "[date]".to_owned();
-    }
+    let words = text.split(' ').map(|word| match time_or_date(word.trim_end_matches(['.', ','])) {
+        Some(named) => word.replace(word.trim_end_matches(['.', ',']), named),
+        None => word.to_owned(),
+    });
+    let text = words.collect::<Vec<_>>().join(" ");
     let text = text.replace(&shop.email, "[email]").replace(shop.sandbox.url(), "[sandbox]");
     let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '_';
     let words = text.split_inclusive(is_end).map(|word| {
@@ -53,6 +55,11 @@ fn steady_text(shop: &Shop, text: &str) -> String {
         }
     });
     words.collect()
+}
+
+fn time_or_date(text: &str) -> Option<&'static str> {
+    let is_time = text.parse::<Timestamp>().is_ok();
+    is_time.then_some("[time]").or_else(|| text.parse::<Date>().is_ok().then_some("[date]"))
 }
 
 /// `ord_` and 32 digits, and the like.

@@ -104,6 +104,9 @@ async fn a_stay_is_booked_paid_and_used() {
     body["lines"].as_array_mut().unwrap().push(json!({"sku": "tea", "quantity": 1}));
     let order = shop.try_place(&body).await.is(201);
     let id = order.id.as_str();
+    let stay = order.lines.iter().find_map(|line| line.stay.as_ref()).expect("a stay");
+    assert_eq!((stay.from, stay.to), (day(3), day(6)));
+    assert_eq!(stay.nights.iter().map(|night| night.date).collect::<Vec<_>>(), [day(3), day(4), day(5)]);
     assert_eq!(order.total, 2 * (8000 + 9999 + 8000) + 2 * 999 + 15 * 1250 + 1250);
     assert_eq!(shop.nights("room", 2, 7).await, [(0, 0), (2, 0), (2, 0), (2, 0), (0, 0)]);
     assert_eq!(

@@ -86,12 +86,12 @@ pub fn parse_lines(unchecked: Vec<UncheckedLine<'_>>, invalids: &mut Invalids) -
     for (i, UncheckedLine { sku: name, quantity, stay }) in unchecked.into_iter().enumerate() {
         let line = format!("lines[{i}]");
         let sku = of_lines.check_in(&line, Sku::parse(name));
+        // A bad number of rooms is said here; the rest of the booking is looked at as if it were a good one.
+        let rooms = Quantity::nearest(quantity);
         let quantity = of_lines.check_in(&line, Quantity::parse(quantity));
         if seen.insert(name, stay.is_some()).is_some_and(|before| before || stay.is_some()) {
             of_stays.push(Invalid::new(format!("{line}.sku"), "can have one stay in an order"));
         }
-        // A bad number of rooms has been said; the rest of the booking is looked at all the same.
-        let rooms = quantity.unwrap_or(Quantity::ONE);
         let booking = stay.map(|stay| of_stays.check_all_in(&line, Booking::parse(rooms, stay)));
         let (Some(sku), Some(quantity)) = (sku, quantity) else { continue };
         let sum = sums.entry(name).or_insert(0);
@@ -108,7 +108,7 @@ pub fn parse_lines(unchecked: Vec<UncheckedLine<'_>>, invalids: &mut Invalids) -
         false => invalids.push(Invalid::new("lines", format!("must have 1 to {MAX_LINES} entries"))),
     }
     invalids.append(of_stays);
-    if lines.values().filter(|it| matches!(it, Requested::Rooms(_))).count() > MAX_STAYS {
+    if seen.into_values().filter(|is_stay| *is_stay).count() > MAX_STAYS {
         invalids.push(Invalid::new("lines", format!("must have at most {MAX_STAYS} stays")));
     }
     lines

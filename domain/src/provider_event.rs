@@ -26,17 +26,13 @@ pub struct ProviderEvent {
 }
 
 impl ProviderEvent {
-    /// The event as it can be stored: what a provider names must fit the books, whoever signed it.
+    /// The event as it can be stored: what a provider names must fit the columns, whoever signed it.
     ///
     /// # Errors
     /// Says what does not fit.
     pub fn checked(self) -> Result<Self, Invalid> {
-        Ok(Self {
-            event_id: provider_id(&self.event_id)?,
-            kind: event_type(&self.kind)?,
-            notice: self.notice.map(Notice::checked).transpose()?,
-            ..self
-        })
+        self.notice.as_ref().map_or(Ok(()), Notice::check)?;
+        Ok(Self { event_id: provider_id(&self.event_id)?, kind: event_type(&self.kind)?, ..self })
     }
 }
 
@@ -81,30 +77,25 @@ impl Notice {
         }
     }
 
-    fn checked(mut self) -> Result<Self, Invalid> {
-        match &mut self {
-            Self::Payment { report, .. } => {
-                report.payment_id = provider_id(&report.payment_id)?;
-                // A failed try brings nothing, whatever it was about.
-                match report.outcome {
-                    Outcome::Succeeded => money::asked(report.money.amount)?,
-                    Outcome::Failed => money::told(report.money.amount)?,
-                };
-            }
+    fn check(&self) -> Result<(), Invalid> {
+        provider_id(self.payment_id())?;
+        let amount = self.money().amount;
+        match self {
+            // A failed try brings nothing, whatever it was about.
+            Self::Payment { report, .. } if report.outcome == Outcome::Failed => money::told(amount)?,
+            Self::Payment { .. } => money::asked(amount)?,
             Self::Refund { report, .. } => {
-                report.payment_id = provider_id(&report.payment_id)?;
-                report.provider_refund_id = provider_id(&report.provider_refund_id)?;
-                report.state_text = state_text(&report.state_text)?;
-                money::asked(report.money.amount)?;
+                provider_id(&report.provider_refund_id)?;
+                state_text(&report.state_text)?;
+                money::asked(amount)?
             }
             Self::Dispute(report) => {
-                report.payment_id = provider_id(&report.payment_id)?;
-                report.provider_dispute_id = provider_id(&report.provider_dispute_id)?;
-                report.state_text = state_text(&report.state_text)?;
-                money::told(report.money.amount)?;
+                provider_id(&report.provider_dispute_id)?;
+                state_text(&report.state_text)?;
+                money::told(amount)?
             }
-        }
-        Ok(self)
+        };
+        Ok(())
     }
 }
 

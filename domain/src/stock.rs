@@ -65,7 +65,10 @@ impl std::fmt::Display for Sku {
 pub struct Quantity(i64);
 
 impl Quantity {
-    pub const ONE: Self = Self(1);
+    /// The one that is closest to what was asked.
+    pub fn nearest(quantity: i64) -> Self {
+        Self(quantity.clamp(1, MAX_QUANTITY))
+    }
 
     pub fn parse(quantity: i64) -> Result<Self, Invalid> {
         match quantity {

@@ -45,7 +45,7 @@ pub async fn store(db: &Db, event: &ProviderEvent, at: Timestamp) -> Result<Stor
         }
         notice => notice.as_ref().filter(|notice| !asks_for_nothing(Some(notice))),
     };
-    Ok(match (insert(db.pool(), event, at).await?, notice) {
+    Ok(match (retry(|| insert(db.pool(), event, at)).await?, notice) {
         (None, _) => Stored::Repeated,
         (Some(_), None) => Stored::Kept,
         (Some(id), Some(notice)) => Stored::Pending(Pending { id, notice: notice.clone() }),

@@ -38,7 +38,8 @@ impl Columns {
     }
 }
 
-/// Writes events in their order. `$at` is their time on the timeline; the outbox has it as it was given.
+/// Writes events in their order. `$at` is their time on the timeline; the outbox has it as it was given, and
+/// gets its rows after that, so behind the order's lock.
 macro_rules! write {
     ($tx:ident, $at:literal, $events:expr) => {{
         let events = Columns::of($events);
@@ -47,15 +48,16 @@ macro_rules! write {
                  SELECT order_id, at, type, data, outbox_data, position
                  FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[], $5::jsonb[])
                       WITH ORDINALITY AS e (order_id, at, type, data, outbox_data, position)
-             ), published AS (
-                 INSERT INTO outbox (order_id, at, type, data)
-                 SELECT order_id, at, type, outbox_data FROM event WHERE outbox_data IS NOT NULL
-                 ORDER BY position
-             )
-             INSERT INTO timeline (order_id, at, type, data)
-             SELECT order_id, "
+             ), told AS (
+                 INSERT INTO timeline (order_id, at, type, data)
+                 SELECT order_id, "
                 + $at
-                + ", type, data FROM event ORDER BY position",
+                + ", type, data FROM event ORDER BY position RETURNING 1
+             )
+             INSERT INTO outbox (order_id, at, type, data)
+             SELECT order_id, at, type, outbox_data FROM event
+             WHERE outbox_data IS NOT NULL AND EXISTS (SELECT FROM told)
+             ORDER BY position",
             &events.orders,
             events.times as _,
             events.types as _,

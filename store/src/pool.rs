@@ -1,4 +1,4 @@
-//! The connection pools: limits, timeouts, and what a session is set to (docs/adr/0031).
+//! The connection pools: limits, timeouts, and what a session is set to (docs/adr/0031 and 0035).
 
 use std::{
     ops::RangeInclusive,
@@ -124,10 +124,11 @@ impl Db {
         self.begin_with(self.begin_statement()).await
     }
 
-    /// A transaction whose statements are planned each time, for what they are asked.
-    pub(crate) async fn begin_search(&self) -> Result<Tx> {
-        let begin = self.begin_statement();
-        self.begin_with(format!("{begin}; SET LOCAL plan_cache_mode = 'force_custom_plan'")).await
+    /// A transaction whose statements may walk through tables, and are planned each time for what they are
+    /// asked.
+    pub(crate) async fn begin_walking(&self) -> Result<Tx> {
+        let (begin, ways) = (self.begin_statement(), set_local(ways_to_walk("on")));
+        self.begin_with(format!("{begin}{ways}; SET LOCAL plan_cache_mode = 'force_custom_plan'")).await
     }
 
     fn begin_statement(&self) -> String {
@@ -223,7 +224,7 @@ fn planned_by_key(options: &PgConnectOptions, pooler: Pooler, mode: &str) -> PgC
     }
 }
 
-/// How old the plans of a connection are.
+/// How old the plans of a batcher's connection are.
 struct Plans {
     opened: Instant,
     made: Instant,
@@ -235,8 +236,8 @@ impl Plans {
         Self { opened: now, made: now }
     }
 
-    /// Whether they are to be made anew, from now on. They last as long as the connection was old when they
-    /// were made: what has grown evenly since has at most doubled.
+    /// Whether they are to be made anew, from now on. They last about as long as the batcher was old when
+    /// they were made: what has grown evenly since has at most doubled.
     fn begin_anew_if_old(&mut self) -> bool {
         let age = self.made.duration_since(self.opened);
         let are_old = self.made.elapsed() >= age.clamp(*PLANS_LAST.start(), *PLANS_LAST.end());

@@ -119,7 +119,7 @@ impl MoneySteps {
         unimplemented!()
     }
 
-    /// The providers whose books there are to read.
+    /// The providers whose statements there are to read.
     #[activity(name = "list-providers")]
     pub fn list_providers() -> Result<Vec<String>, ActivityError> {
         unimplemented!()
@@ -265,7 +265,7 @@ pub struct Reconciled {
     pub lines: u64,
     /// Captures and refunds that we had not heard of: taken up now, as if their webhook had come.
     pub healed: u64,
-    /// Lines that our books contradict, or that nobody can read.
+    /// Lines that contradict what we have on record, or that nobody can read.
     pub unmatched: u64,
     /// Captures of ours that the statement does not have, found now: exceptions.
     #[serde(default)]

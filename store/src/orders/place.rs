@@ -155,7 +155,7 @@ async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
              SELECT order_id, sku, name, quantity, unit_price, stay
              FROM unnest($14::uuid[], $15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::jsonb[])
                   AS l (order_id, sku, name, quantity, unit_price, stay)
-             JOIN placed ON placed.id = order_id
+             WHERE (SELECT count(*) FROM placed) = cardinality($1)
          )
          SELECT count(*) AS "count!" FROM placed"#,
         orders.iter().map(|(order, _)| order.id).collect::<Vec<_>>() as _,

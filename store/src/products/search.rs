@@ -127,7 +127,7 @@ impl<'a> Tiers<'a> {
                     sku,
                     limit
                 );
-                products.fetch_all(&mut *db.begin_search().await?).await
+                products.fetch_all(&mut *db.begin_walking().await?).await
             }
             false => {
                 let products = products!(
@@ -287,7 +287,7 @@ pub(super) async fn learn(tx: &mut Tx, products: &[Product]) -> Result<()> {
 /// Forgets words that no product has any more. Nobody notes any meanwhile: a word that is there is not noted
 /// again.
 pub(super) async fn forget_unused(db: &Db) -> Result<()> {
-    let mut tx = db.begin().await?;
+    let mut tx = db.begin_walking().await?;
     sqlx::query!("LOCK TABLE catalogue_words IN SHARE ROW EXCLUSIVE MODE").execute(&mut *tx).await?;
     sqlx::query!(
         r#"DELETE FROM catalogue_words WHERE word IN (
