@@ -185,12 +185,12 @@ pub(crate) async fn take_back(
          ), level AS (
              UPDATE stock_levels s SET on_hand = s.on_hand + back.quantity
              FROM back WHERE s.sku = back.sku
-             RETURNING s.sku, s.on_hand, s.held
          )
          INSERT INTO stock_movements (order_id, refund_id, sku, kind, on_hand_delta, held_delta,
                                       on_hand_after, held_after, at)
-         SELECT $3, $4, sku, $5, back.quantity, 0, level.on_hand, level.held, $6
-         FROM back JOIN level USING (sku) ORDER BY sku",
+         -- a table is joined as it was before this statement
+         SELECT $3, $4, sku, $5, back.quantity, 0, s.on_hand + back.quantity, s.held, $6
+         FROM back JOIN stock_levels s USING (sku) ORDER BY sku",
         skus as _,
         &units.values().copied().collect::<Vec<_>>(),
         order.uuid(),
@@ -242,14 +242,13 @@ pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
              FROM (SELECT sku, sum(on_hand)::bigint AS on_hand, sum(held)::bigint AS held
                    FROM hold GROUP BY sku) AS moved
              WHERE s.sku = moved.sku
-             RETURNING s.sku, s.on_hand - moved.on_hand AS on_hand, s.held - moved.held AS held
          )
          INSERT INTO stock_movements (order_id, sku, kind, on_hand_delta, held_delta,
                                       on_hand_after, held_after, at)
          SELECT order_id, sku, kind, hold.on_hand, hold.held,
-                -- the level before, and all that has moved up to here
-                level.on_hand + sum(hold.on_hand) OVER so_far, level.held + sum(hold.held) OVER so_far, at
-         FROM hold JOIN level USING (sku)
+                -- the level as it was before this statement, and all that has moved up to here
+                s.on_hand + sum(hold.on_hand) OVER so_far, s.held + sum(hold.held) OVER so_far, at
+         FROM hold JOIN stock_levels s USING (sku)
          WINDOW so_far AS (PARTITION BY sku ORDER BY position)
          ORDER BY position, sku",
         &orders,
