@@ -38,7 +38,8 @@ pub mod stock;
 mod time;
 pub mod timeline;
 
-pub use error::{Error, Result};
+pub use error::{Fault, Result};
+use error::{OrFault, or_fault};
 pub use executor::{Connection, Tx};
 pub use idempotency::Idempotency;
 pub use lease::{GRACE, Lease};

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::app::App;
 
 pub use document::OrderDocument;
-pub use read::{load, unknown_order};
+pub use read::load;
 
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()

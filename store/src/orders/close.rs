@@ -14,7 +14,7 @@ use domain::{
 
 use super::{Change, Locked, lock, parts, set_status, stay::USED};
 use crate::{
-    Db, Error, Result, Tx, check_ins,
+    Db, Fault, Result, Tx, check_ins,
     exceptions::{self, About},
     inbox, order_events, payments,
     refunds::PaymentRef,
@@ -136,7 +136,7 @@ pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) ->
     }
     let reason = match order.policy.fulfilment {
         Fulfilment::Immediate => {
-            return Err(Error::corrupt(format!("order {} is paid but has nothing to fulfil", order.id)));
+            return Err(Fault::corrupt(format!("order {} is paid but has nothing to fulfil", order.id)));
         }
         Fulfilment::Manual => None,
         Fulfilment::CheckIn => Some(USED),

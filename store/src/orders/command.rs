@@ -17,7 +17,7 @@ use super::{
     pay::{self, Capture},
 };
 use crate::{
-    Db, Error, Result, Tx, changes, orders, refunds,
+    Db, Fault, Result, Tx, changes, orders, refunds,
     retry::retry,
     stock::{self, End},
 };
@@ -57,17 +57,19 @@ pub(crate) enum CommandResult {
 
 /// Decides one command by itself.
 pub(crate) async fn decide(db: &Db, submitted: Submitted) -> Result<CommandResult> {
-    decide_all(db, &[submitted]).await?.pop().flatten().ok_or(Error::NotFound)
+    let order = submitted.order;
+    decide_all(db, &[submitted]).await?.pop().flatten().ok_or(Fault::UnknownOrder(order))
 }
 
 /// Answers a change of an order that has ended, and whose workflow has, too.
 ///
 /// # Errors
-/// [`Error::Engine`] if the order has not ended: a workflow is to decide, and somebody must have ended that
+/// [`Fault::Engine`] if the order has not ended: a workflow is to decide, and somebody must have ended that
 /// by hand.
 pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) -> Result<()> {
-    if !orders::get(db, order).await?.status.is_terminal() {
-        return Err(Error::Engine(format!("the workflow of {order} has ended, the order has not")));
+    let known = orders::get(db, order).await?.ok_or(Fault::UnknownOrder(order))?;
+    if !known.status.is_terminal() {
+        return Err(Fault::Engine(format!("the workflow of {order} has ended, the order has not")));
     }
     let command = OrderCommand::Change { id, unclear: false };
     decide(db, Submitted { order, command, at }).await.map(|_| ())

@@ -6,7 +6,7 @@ mod command;
 mod extend;
 mod parts;
 mod pay;
-mod place;
+pub mod place;
 mod price;
 mod read;
 mod reinstate;
@@ -40,7 +40,7 @@ use domain::{
     policy::Policy,
 };
 
-use crate::{Error, Result, Tx, refunds::payment_status, sql};
+use crate::{Fault, Result, Tx, refunds::payment_status, sql};
 
 /// The part of an order that decisions need, its row locked until the transaction ends.
 pub(crate) struct Locked {
@@ -84,8 +84,14 @@ impl Locked {
     }
 }
 
+/// None if there is no such order.
+pub(crate) async fn lock_if_known(tx: &mut Tx, id: OrderId) -> Result<Option<Locked>> {
+    Ok(lock_all(tx, &[id]).await?.pop_first().map(|(_, order)| order))
+}
+
+/// Locks an order of which something is stored already.
 pub(crate) async fn lock(tx: &mut Tx, id: OrderId) -> Result<Locked> {
-    lock_all(tx, &[id]).await?.pop_first().map(|(_, order)| order).ok_or(Error::NotFound)
+    lock_if_known(tx, id).await?.ok_or(Fault::UnknownOrder(id))
 }
 
 /// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never
@@ -136,6 +142,6 @@ async fn set_status(tx: &mut Tx, changes: &[Change<'_>]) -> Result<()> {
     .await?;
     match written.rows_affected() == changes.len() as u64 {
         true => Ok(()),
-        false => Err(Error::corrupt("an order changed under its lock")),
+        false => Err(Fault::corrupt("an order changed under its lock")),
     }
 }

@@ -13,7 +13,7 @@ use domain::{
 
 use super::{Locked, lock, pay};
 use crate::{
-    Error, Result, Tx,
+    Result, Tx,
     exceptions::{self, About, Exception, Subject},
     inbox,
     order_events::{self, New},
@@ -192,7 +192,11 @@ pub struct Applied {
 /// Counts an exception's money towards its order, because a person said so: as much as is due. If that pays
 /// the order, it is paid here and now. The order's workflow comes to know by an event of ours, stored with it
 /// all.
-pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> Result<Applied> {
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    exception: &Exception,
+    at: Timestamp,
+) -> Result<Applied, exceptions::Error> {
     let (Some(order), Some(payment), Some(provider), Some(provider_payment_id)) = (
         exception.order_id,
         exception.payment_id,
@@ -235,7 +239,12 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
     Ok(Applied { paid, event })
 }
 
-fn check(order: &Locked, exception: &Exception, currency: Currency, at: Timestamp) -> Result<()> {
+fn check(
+    order: &Locked,
+    exception: &Exception,
+    currency: Currency,
+    at: Timestamp,
+) -> Result<(), exceptions::Error> {
     if exception.kind != exception::Kind::WrongAmount {
         let why =
             format!("Only money of a wrong amount can be applied; this exception is `{}`.", exception.kind);
@@ -252,6 +261,6 @@ fn check(order: &Locked, exception: &Exception, currency: Currency, at: Timestam
     Ok(())
 }
 
-fn not_applicable(why: &str, status: Option<Status>) -> Error {
-    Error::NotApplicable { why: why.to_owned(), status }
+fn not_applicable(why: &str, status: Option<Status>) -> exceptions::Error {
+    exceptions::Error::NotApplicable { why: why.to_owned(), status }
 }
