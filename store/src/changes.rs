@@ -11,7 +11,7 @@ use sqlx::types::Json;
 use crate::{
     Db, Fault, Idempotency, Lease, Result, Tx,
     lease::{GRACE, put_off},
-    or_fault,
+    locks, or_fault,
     orders::{self, Start},
     random,
     retry::retry,
@@ -96,7 +96,7 @@ pub async fn request(
 ) -> Result<(Change, Submission), Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let locked = orders::lock_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
+        let locked = locks::order_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
         if is_keyed && let Some(known) = replay(&mut tx, order, asked).await? {
             return Ok((known, Submission::Replayed));
         }

@@ -14,7 +14,7 @@ use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::{Db, Fault, Result, Tx, or_fault, order_events, orders, random, retry::retry, returns, sql};
+use crate::{Db, Fault, Result, Tx, locks, or_fault, order_events, random, retry::retry, returns, sql};
 
 /// The stays of an order.
 pub(crate) async fn stays(tx: &mut Tx, order: OrderId) -> Result<Vec<Stay>> {
@@ -133,7 +133,7 @@ pub enum Verdict {
 pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<Verdict, Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let order = orders::lock_if_known(&mut tx, id).await?.ok_or(Error::NotFound)?;
+        let order = locks::order_if_known(&mut tx, id).await?.ok_or(Error::NotFound)?;
         if order.status != Status::Paid {
             return Err(Error::WrongStatus(order.status));
         }

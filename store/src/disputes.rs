@@ -9,8 +9,8 @@ use domain::{
 };
 
 use crate::{
-    Db, Fault, Result, SqlTime, Tx, inbox, order_events, random,
-    refunds::{self, PaymentRef, find_payment, lock_payment, update_attribution},
+    Db, Fault, Result, SqlTime, Tx, inbox, locks, order_events, random,
+    refunds::{self, PaymentRef, find_payment, update_attribution},
     retry::retry,
     sql,
 };
@@ -40,7 +40,7 @@ impl Dispute {
 pub async fn record_event(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Option<DisputeState>> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
+        locks::payment(&mut tx, &report.provider, &report.payment_id).await?;
         let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
         if event.is_settled {
             return Ok(None);

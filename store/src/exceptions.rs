@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Fault, Result, SqlTime, Tx, or_fault, order_events, orders, orders::Applied, random, refunds,
+    Db, Fault, Result, SqlTime, Tx, locks, or_fault, order_events, orders, orders::Applied, random, refunds,
     refunds::PaymentRef, retry::retry, sql,
 };
 
@@ -348,10 +348,10 @@ pub async fn resolve(
         let mut tx = db.begin().await?;
         let seen = read(&mut *tx, id).await?;
         if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
-            refunds::lock_payment(&mut tx, provider, payment).await?;
+            locks::payment(&mut tx, provider, payment).await?;
         }
         if let Some(order) = seen.order_id {
-            orders::lock(&mut tx, order).await?; // before the exception, as everybody does
+            locks::order(&mut tx, order).await?; // before the exception, as everybody does
         }
         let locked = select!(query_as!(Exception, + " WHERE id = $1 FOR UPDATE", id.uuid()));
         let exception = locked.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound)?;

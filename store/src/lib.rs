@@ -17,6 +17,7 @@ mod idempotency;
 pub mod inbox;
 mod lease;
 pub mod ledger;
+mod locks;
 pub mod mails;
 mod migrate;
 mod order_events;

@@ -11,13 +11,7 @@ use domain::{
 };
 use serde_json::Value;
 
-use crate::{
-    Db, Fault, Result, Tx, or_fault,
-    orders::{self, Capture},
-    random,
-    retry::retry,
-    sql,
-};
+use crate::{Db, Fault, Result, Tx, locks, or_fault, orders::Capture, random, retry::retry, sql};
 
 #[derive(Debug, Clone)]
 pub struct Payment {
@@ -157,7 +151,7 @@ pub async fn begin(
 ) -> Result<Payment, Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let locked = orders::lock_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
+        let locked = locks::order_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
         if let Some(key) = key
             && let Some(payment) = replay(&mut tx, order, key).await?
         {
@@ -219,7 +213,7 @@ pub async fn opened(
 ) -> Result<Payment> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        orders::lock(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
+        locks::order(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
         let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
         let opened = match told {
             Some(told) => told,

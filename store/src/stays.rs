@@ -11,7 +11,7 @@ use domain::{
 use jiff_sqlx::{Date as SqlDate, ToSqlx as _};
 
 use crate::{
-    Db, Fault, Result, Tx, or_fault,
+    Db, Fault, Result, Tx, locks, or_fault,
     products::{self, Edit},
     retry::retry,
     sql,
@@ -121,7 +121,7 @@ pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, edit: &Edit) -> Resul
         let mut tx = db.begin().await?;
         write(&mut tx, sku, edit, |details| details.nights = Some(offer.clone())).await?;
         add_missing(&mut tx, sku, offer).await?;
-        lock(&mut tx, sku, offer).await?;
+        locks::levels_of_nights(&mut tx, sku, offer.from, offer.to).await?;
         let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
         let taken = |night: &Night| night.sold() + night.level.held;
         let short: Vec<Night> = before.into_iter().filter(|night| taken(night) > offer.capacity).collect();
@@ -147,19 +147,6 @@ async fn add_missing(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
          ON CONFLICT (sku) DO NOTHING",
         keys as _,
         dates as _
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-async fn lock(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
-    sqlx::query!(
-        "SELECT FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
-         ORDER BY sku FOR NO KEY UPDATE",
-        sku.as_str(),
-        offer.from.to_sqlx(),
-        offer.to.to_sqlx()
     )
     .execute(&mut **tx)
     .await?;

@@ -8,7 +8,7 @@ use domain::{
     stock::{self, ByHand, Level, Movement, Sku},
 };
 
-use crate::{Db, Fault, Idempotency, Result, Tx, or_fault, retry::retry, sql};
+use crate::{Db, Fault, Idempotency, Result, Tx, locks, or_fault, retry::retry, sql};
 
 /// Why a level was not told, or moved.
 #[derive(Debug, thiserror::Error)]
@@ -186,11 +186,7 @@ pub(crate) async fn take_back(
     at: Timestamp,
 ) -> Result<()> {
     let skus: Vec<&Sku> = units.keys().collect();
-    let locks = sqlx::query!(
-        "SELECT FROM stock_levels WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE",
-        skus.as_slice() as _
-    );
-    locks.execute(&mut **tx).await?;
+    locks::levels(tx, &skus).await?;
     sqlx::query!(
         "WITH back AS (
              SELECT sku, quantity FROM unnest($1::text[], $2::bigint[]) AS u (sku, quantity)
@@ -230,15 +226,7 @@ pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
         return Ok(());
     }
     let orders: Vec<_> = ends.iter().map(|end| end.order.uuid()).collect();
-    // Lock in SKU order first, as every writer does.
-    sqlx::query!(
-        "SELECT FROM stock_levels
-         WHERE sku IN (SELECT sku FROM holds WHERE order_id = ANY($1) AND state = 'held')
-         ORDER BY sku FOR NO KEY UPDATE",
-        &orders
-    )
-    .execute(&mut **tx)
-    .await?;
+    locks::levels_held_by(tx, &orders).await?;
     let (on_hand_signs, held_signs): (Vec<i64>, Vec<i64>) =
         ends.iter().map(|end| end.movement.deltas(1)).unzip();
     sqlx::query!(

@@ -12,11 +12,11 @@ use domain::{
     stock::Movement,
 };
 
-use super::{Change, Locked, lock, parts, set_status, stay::USED};
+use super::{Change, Locked, parts, set_status, stay::USED};
 use crate::{
     Db, Fault, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, order_events, payments,
+    inbox, locks, order_events, payments,
     refunds::PaymentRef,
     retry::retry,
     returns,
@@ -120,7 +120,7 @@ async fn give_back(
 pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutcome> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let order = lock(&mut tx, id).await?;
+        let order = locks::order(&mut tx, id).await?;
         let closed = fulfil_locked(&mut tx, &order, at).await?;
         tx.commit().await?;
         Ok(closed)

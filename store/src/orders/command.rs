@@ -13,11 +13,11 @@ use domain::{
 };
 
 use super::{
-    Locked, change, close, lock_all,
+    Locked, change, close,
     pay::{self, Capture},
 };
 use crate::{
-    Db, Fault, Result, Tx, changes, orders, refunds,
+    Db, Fault, Result, Tx, changes, locks, orders,
     retry::retry,
     stock::{self, End},
 };
@@ -86,7 +86,7 @@ pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Optio
         let mut tx = db.begin().await?;
         lock_payments(&mut tx, batch).await?;
         let ids: Vec<OrderId> = batch.iter().map(|submitted| submitted.order).collect();
-        let mut orders = lock_all(&mut tx, &ids).await?;
+        let mut orders = locks::orders(&mut tx, &ids).await?;
         let orders: Vec<Option<Locked>> =
             batch.iter().map(|submitted| orders.remove(&submitted.order)).collect();
         let mut ends = Vec::with_capacity(batch.len());
@@ -136,7 +136,7 @@ async fn lock_payments(tx: &mut Tx, batch: &[Submitted]) -> Result<()> {
         .collect();
     match payments.is_empty() {
         true => Ok(()),
-        false => refunds::lock_payments(tx, &payments).await,
+        false => locks::payments(tx, &payments).await,
     }
 }
 

@@ -11,11 +11,11 @@ use domain::{
     payment::{Outcome, PaymentReport},
 };
 
-use super::{Locked, lock, pay};
+use super::{Locked, pay};
 use crate::{
     Result, Tx,
     exceptions::{self, About, Exception, Subject},
-    inbox,
+    inbox, locks,
     order_events::{self, New},
     payments,
     refunds::{self, PaymentRef},
@@ -123,7 +123,7 @@ pub(crate) async fn take_back(
     of: &PaymentRef<'_>,
     at: Timestamp,
 ) -> Result<bool> {
-    let order = lock(tx, order).await?;
+    let order = locks::order(tx, order).await?;
     let (Some(payment), true) = (of.payment, order.parts_paid > 0) else { return Ok(false) };
     let taken = sqlx::query_as!(
         Taken,
@@ -206,7 +206,7 @@ pub(crate) async fn apply(
         return Err(not_applicable("The money is for no order that we know.", None));
     };
     let of = PaymentRef { provider, provider_payment_id, payment: Some(payment), order: Some(order) };
-    let order = lock(tx, order).await?;
+    let order = locks::order(tx, order).await?;
     let captured = payments::captured(tx, payment).await?;
     check(&order, exception, captured.currency, at)?;
     if exceptions::back(tx, exception.id).await? > 0 {

@@ -15,12 +15,11 @@ use domain::{
 use serde_json::{Value, json};
 
 use super::{
-    lock_all,
     pay::pay,
     price::{StockSnapshot, price_order},
 };
 use crate::{
-    Db, Fault, Idempotency, Result, SqlTime, Tx, or_fault, order_events,
+    Db, Fault, Idempotency, Result, SqlTime, Tx, locks, or_fault, order_events,
     retry::retry,
     sql,
     stock::{self, Held},
@@ -244,7 +243,7 @@ async fn pay_free(tx: &mut Tx, placed: impl Iterator<Item = &Order>) -> Result<(
         return Ok(());
     }
     let ids: Vec<_> = free.iter().map(|order| order.id).collect();
-    let locked = lock_all(tx, &ids).await?;
+    let locked = locks::orders(tx, &ids).await?;
     let lock_of = |order: &Order| locked.get(&order.id).map(|locked| (locked, order.placed_at));
     let orders: Option<Vec<_>> = free.into_iter().map(lock_of).collect();
     let mut ends = Vec::new();

@@ -12,7 +12,7 @@ use super::{
     Details, Product, SqlTime, project,
     search::{forget_unused, made_by},
 };
-use crate::{Db, Fault, Result, Tx, audit::SHOWN, retry::retry, sql};
+use crate::{Db, Fault, Result, Tx, audit::SHOWN, locks, retry::retry, sql};
 
 /// Products that are read at once.
 const PAGE: i64 = 500;
@@ -158,11 +158,7 @@ async fn rebuild_batch(db: &Db, skus: &[Sku], rebuilt: &mut Rebuilt) -> Result<(
 async fn rebuild_some(db: &Db, skus: &[Sku]) -> Result<()> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let locks = sqlx::query!(
-            "SELECT FROM products WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE",
-            skus as _
-        );
-        locks.execute(&mut *tx).await?;
+        locks::products(&mut tx, skus).await?;
         let mut events = of(&mut tx, skus).await?;
         let mut products = Vec::new();
         for sku in skus {

@@ -17,7 +17,7 @@ pub(crate) use early::match_early_refunds;
 pub(crate) use of_exception::{
     refund_exception, refund_exception_by_rule, refund_exceptions_after_won_dispute,
 };
-pub(crate) use payment_ref::{PaymentRef, find_payment, lock_payment, lock_payments};
+pub(crate) use payment_ref::{PaymentRef, find_payment};
 pub use request::{Request, request};
 pub(crate) use request::{is_all_asked_back, is_refunded, refund_all, refund_cancelled_after_won_dispute};
 pub(crate) use totals::{left_of_payment, payment_status, refresh_payment_status};

@@ -9,7 +9,7 @@ use domain::{
 use sqlx::types::Json;
 
 use super::{Error, NewRefund, PaymentRef, Refund, left_of_payment, query_refunds, request_one};
-use crate::{Db, Idempotency, Result, Tx, lease, orders, retry::retry, returns, stock};
+use crate::{Db, Idempotency, Result, Tx, lease, locks, retry::retry, returns, stock};
 
 /// What a shop asks to give back of an order's own money.
 #[derive(Debug, Clone)]
@@ -35,7 +35,7 @@ pub async fn request(
 ) -> Result<(Vec<Refund>, stock::Replayed), Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let locked = orders::lock_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
+        let locked = locks::order_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
         if let Some(idempotency) = idempotency
             && let Some(refunds) = replay(&mut tx, idempotency).await?
         {

@@ -9,13 +9,11 @@ use domain::{
     payment::{RefundReport, RefundSource, RefundState},
 };
 
-use super::{
-    NewRefund, PaymentRef, Refund, find_payment, insert, lock_payment, query_refunds, update_attribution,
-};
+use super::{NewRefund, PaymentRef, Refund, find_payment, insert, query_refunds, update_attribution};
 use crate::{
     Db, Fault, Result, Tx,
     exceptions::{self, About, Subject},
-    inbox, order_events, orders,
+    inbox, locks, order_events,
     retry::retry,
     returns, sql,
 };
@@ -49,7 +47,7 @@ pub async fn record_answer(
 pub async fn record_event(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
+        locks::payment(&mut tx, &report.provider, &report.payment_id).await?;
         let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
         if event.is_settled {
             return Ok(None); // handed over twice; what was told since stands
@@ -84,10 +82,10 @@ async fn locked(tx: &mut Tx, id: RefundId) -> Result<Refund> {
     let payment = sqlx::query!("SELECT provider, provider_payment_id FROM refunds WHERE id = $1", id.uuid())
         .fetch_one(&mut **tx)
         .await?;
-    lock_payment(tx, &payment.provider, &payment.provider_payment_id).await?;
+    locks::payment(tx, &payment.provider, &payment.provider_payment_id).await?;
     let order = sqlx::query_scalar!("SELECT order_id FROM refunds WHERE id = $1", id.uuid());
     if let Some(order) = order.fetch_one(&mut **tx).await? {
-        orders::lock(tx, order).await?;
+        locks::order(tx, order).await?;
     }
     let refund = query_refunds!("SELECT", "FROM refunds WHERE id = $1 FOR NO KEY UPDATE", id.uuid());
     Ok(refund.fetch_one(&mut **tx).await?)
