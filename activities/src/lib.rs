@@ -21,8 +21,8 @@ use store::{Db, SettlementBatcher, orders};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contract::{
-    At, CancelInput, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, ReconcileStep, Reconciled,
-    RefundStep, ReserveInput, Reserved, SendMailInput, SettlePaymentInput,
+    CancelInput, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, OrderAt, ReconcileStep,
+    Reconciled, RefundStep, ReserveInput, Reserved, SendMailInput, SettlePaymentInput,
 };
 
 use mail::Mailer;
@@ -130,7 +130,7 @@ impl Activities {
     pub async fn fulfil(
         self: Arc<Self>,
         _ctx: ActivityContext,
-        input: At,
+        input: OrderAt,
     ) -> Result<ChangeOutcome, ActivityError> {
         let outcome = orders::fulfil(&self.db, input.order, input.at).await?;
         Ok(completed(input.order, outcome, "order fulfilled"))
@@ -140,7 +140,7 @@ impl Activities {
     pub async fn check_in(
         self: Arc<Self>,
         _ctx: ActivityContext,
-        input: At,
+        input: OrderAt,
     ) -> Result<ChangeOutcome, ActivityError> {
         let outcome = orders::check_in(&self.db, input.order, input.at).await?;
         Ok(completed(input.order, outcome, "guests checked in"))
@@ -150,7 +150,7 @@ impl Activities {
     pub async fn end_stay(
         self: Arc<Self>,
         _ctx: ActivityContext,
-        input: At,
+        input: OrderAt,
     ) -> Result<ChangeOutcome, ActivityError> {
         let outcome = orders::end_stay(&self.db, input.order, input.at).await?;
         Ok(completed(input.order, outcome, "stay is over, unused"))
@@ -160,7 +160,7 @@ impl Activities {
     pub async fn close_attempts(
         self: Arc<Self>,
         _ctx: ActivityContext,
-        input: At,
+        input: OrderAt,
     ) -> Result<Vec<PaymentReport>, ActivityError> {
         Ok(attempts::close_all(&self.db, &self.providers, input).await?)
     }

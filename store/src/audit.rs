@@ -19,6 +19,7 @@ pub struct Finding {
     pub rows: Vec<String>,
 }
 
+/// So many of the rows that break an invariant are shown.
 pub const SHOWN: usize = 20;
 
 /// An invariant, and what breaks it: a line of text each.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use domain::OrderId;
 use sqlx::migrate::MigrateError;
 
+/// What the store answers; without an error of its own, only a [`Fault`] keeps it from doing so.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
 /// Why it is not known, or not done, whatever was asked.

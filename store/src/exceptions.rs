@@ -262,6 +262,7 @@ pub enum Error {
 }
 or_fault!(Error);
 
+/// Money that no rule has settled (yet), as it is stored.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Exception {
     pub id: ExceptionId,
@@ -286,6 +287,7 @@ pub struct Exception {
 }
 
 impl Exception {
+    /// When a rule or a person settled it.
     pub fn resolved_at(&self) -> Option<Timestamp> {
         self.resolved_at.map(|at| at.to_jiff())
     }

@@ -17,6 +17,7 @@ pub struct Filter {
     pub after: Option<MovementId>,
 }
 
+/// A movement of stock, as the ledger has it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Movement {
     pub id: MovementId,

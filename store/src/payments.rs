@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::{Db, Fault, Result, Tx, locks, or_fault, orders::Capture, random, retry::retry, sql};
 
+/// A try to collect money for an order.
 #[derive(Debug, Clone)]
 pub struct Payment {
     pub id: PaymentId,
@@ -389,6 +390,7 @@ pub(crate) async fn give_up(tx: &mut Tx, order: OrderId, at: Timestamp) -> Resul
     Ok(given_up.fetch_all(&mut **tx).await?)
 }
 
+/// An attempt to pay this order.
 pub async fn get(db: &Db, order: OrderId, id: PaymentId) -> Result<Option<Payment>> {
     let payment =
         payments!("SELECT", "FROM payments WHERE id = $1 AND order_id = $2", id.uuid(), order.uuid());

@@ -141,6 +141,7 @@ pub async fn read_until(db: &Db, provider: &str) -> Result<Option<Timestamp>> {
     Ok(until.map(|t| t.to_jiff()))
 }
 
+/// Notes up to which time a provider's statements have been read.
 pub async fn note_read_until(db: &Db, provider: &str, until: Timestamp) -> Result<()> {
     sqlx::query!(
         "INSERT INTO reconciliations (provider, until) VALUES ($1, $2)

@@ -80,6 +80,7 @@ pub struct Night {
 }
 
 impl Night {
+    /// How many rooms of the night are sold.
     pub fn sold(&self) -> i64 {
         self.capacity - self.level.on_hand
     }

@@ -28,6 +28,7 @@ pub struct RetryProfile {
     longest_backoff: Duration,
 }
 
+/// A step that only asks PostgreSQL.
 pub const DATABASE: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(5),
     each_try: Duration::from_secs(15),
@@ -37,6 +38,7 @@ pub const DATABASE: RetryProfile = RetryProfile {
     longest_backoff: Duration::from_secs(60),
 };
 
+/// A mail is tried for days, and then given up: it is told of as an exception.
 pub const MAIL: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(30),

@@ -78,6 +78,7 @@ macro_rules! orders {
     };
 }
 
+/// An order as it is now, with its lines.
 #[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
 pub async fn get(db: &Db, id: OrderId) -> Result<Option<Order>> {
     Ok(orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.map(Order::from))

@@ -49,6 +49,7 @@ macro_rules! starts {
     };
 }
 
+/// What the engine needs to start the workflow of this order.
 pub async fn start_of(db: &Db, id: OrderId) -> Result<Option<Start>> {
     let start = starts!("SELECT ", " FROM orders WHERE id = $1", id.uuid());
     Ok(start.fetch_optional(db.pool()).await?)

@@ -192,6 +192,7 @@ async fn project_one(tx: &mut Tx, product: &Product) -> Result<()> {
     Ok(())
 }
 
+/// A product as it is now, retired or not.
 pub async fn get(db: &Db, sku: &Sku) -> Result<Option<Product>> {
     let product = products!("products WHERE sku = $1", sku.as_str());
     Ok(product.fetch_optional(db.pool()).await?)

@@ -36,6 +36,7 @@ use crate::{Db, Fault, Idempotency, Lease, Result, Tx, lease::put_off, or_fault,
 
 const MAX_STATE_TEXT_CHARS: usize = 200;
 
+/// Money that goes back, or went, as it is stored.
 #[derive(Debug, Clone)]
 pub struct Refund {
     pub id: RefundId,
@@ -82,6 +83,7 @@ macro_rules! query_refunds {
 use query_refunds;
 
 impl Refund {
+    /// How much goes back.
     pub const fn money(&self) -> Money {
         Money::new(self.amount, self.currency)
     }
@@ -224,6 +226,7 @@ async fn append_requested(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result
     order_events::append(tx, order, at, &[event]).await
 }
 
+/// A refund as it is now.
 pub async fn get(db: &Db, id: RefundId) -> Result<Option<Refund>> {
     let found = query_refunds!("SELECT", "FROM refunds WHERE id = $1", id.uuid());
     Ok(found.fetch_optional(db.pool()).await?)
