@@ -85,7 +85,9 @@ impl Activities {
         match &changed {
             Changed::Ended { change, status } => {
                 telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
-                tracing::info!(order_id = %order, %status, change = change.as_str(), "order ended by a change");
+                tracing::info!(
+                    order_id = %order, %status, change = change.as_str(), "order ended by a change"
+                );
             }
             Changed::Extended { payment_due_at, .. } => {
                 tracing::info!(order_id = %order, %payment_due_at, "order extended");

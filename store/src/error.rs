@@ -1,5 +1,5 @@
-//! What the database did, or could not be asked. What was refused is told by an error of each aggregate's own,
-//! of which a fault is one case.
+//! What the database did, or could not be asked. What was refused is told by an error of each aggregate's
+//! own, of which a fault is one case.
 
 use std::borrow::Cow;
 

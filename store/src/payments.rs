@@ -214,7 +214,8 @@ pub async fn opened(
 ) -> Result<Payment> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        locks::order(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
+        // As `record` does: only one of us sees the other's absence.
+        locks::order(&mut tx, payment.order).await?;
         let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
         let opened = match told {
             Some(told) => told,

@@ -84,7 +84,8 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
              ORDER BY c.closes_at LIMIT $4 FOR NO KEY UPDATE OF o SKIP LOCKED
          )
          UPDATE orders SET dispatch_after = $5
-         WHERE id = ANY(ARRAY(SELECT id FROM unstarted UNION ALL SELECT id FROM overdue UNION ALL SELECT id FROM stayed))
+         WHERE id = ANY(ARRAY(SELECT id FROM unstarted UNION ALL SELECT id FROM overdue
+                              UNION ALL SELECT id FROM stayed))
          RETURNING ",
         "",
         sql(lease.now),
