@@ -7,21 +7,23 @@ mod reconcile;
 mod refund;
 mod reserve;
 
+use anyhow::Context as _;
 use std::{io, sync::Arc, time::Duration};
 
 use domain::{
-    OrderId,
+    OrderId, Timestamp,
     change::{ChangeOutcome, Changed},
     order::Status,
     payment::{PaymentReport, RefundState},
     settlement::{Settled, Settlement},
 };
+use identity::CodeKeys;
 use providers::Providers;
-use store::{Db, SettlementBatcher, orders};
+use store::{Db, SettlementBatcher, accounts::codes, orders};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contract::{
-    CancelInput, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, OrderAt, ReconcileStep,
+    CancelInput, CodeStep, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, OrderAt, ReconcileStep,
     Reconciled, RefundStep, ReserveInput, Reserved, SendMailInput, SettlePaymentInput,
 };
 
@@ -34,13 +36,26 @@ pub struct Activities {
     settlements: SettlementBatcher,
     mailer: Arc<Mailer>,
     providers: Providers,
+    /// None: this shop has no accounts of customers.
+    code_keys: Option<Arc<CodeKeys>>,
 }
 
 impl Activities {
     /// # Errors
     /// If the system has no thread for the batcher.
     pub fn new(db: Db, mailer: Mailer, providers: Providers) -> io::Result<Self> {
-        Ok(Self { settlements: SettlementBatcher::open(&db)?, db, mailer: Arc::new(mailer), providers })
+        let settlements = SettlementBatcher::open(&db)?;
+        Ok(Self { settlements, db, mailer: Arc::new(mailer), providers, code_keys: None })
+    }
+
+    /// Mails codes to those who register.
+    pub fn with_accounts(self, keys: CodeKeys) -> Self {
+        Self { code_keys: Some(Arc::new(keys)), ..self }
+    }
+
+    /// Worker and API are set up alike; until the worker is, its steps are tried again.
+    fn code_keys(&self) -> anyhow::Result<&CodeKeys> {
+        self.code_keys.as_deref().context("HOLDFAST_ACCOUNT_SECRET is not set for this worker")
     }
 
     /// Waits for mails that are on their way, which nobody else knows of.
@@ -209,6 +224,33 @@ impl Activities {
         input: SendMailInput,
     ) -> Result<MailOutcome, ActivityError> {
         Ok(mail::give_up(&self.db, &self.mailer, input).await?)
+    }
+
+    #[activity(definition = workflows::contract::SendCode)]
+    pub async fn send_code(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: CodeStep,
+    ) -> Result<Option<Timestamp>, ActivityError> {
+        Ok(mail::account::send_code(&self.db, &self.mailer, self.code_keys()?, input).await?)
+    }
+
+    #[activity(definition = workflows::contract::EndCode)]
+    pub async fn end_code(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: CodeStep,
+    ) -> Result<bool, ActivityError> {
+        Ok(codes::end(&self.db, input.code).await?.is_some())
+    }
+
+    #[activity(definition = workflows::contract::SendCodeUsed)]
+    pub async fn send_code_used(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: CodeStep,
+    ) -> Result<(), ActivityError> {
+        Ok(mail::account::send_code_used(&self.db, &self.mailer, input).await?)
     }
 }
 

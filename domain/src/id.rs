@@ -120,6 +120,22 @@ id!(
     "chg_"
 );
 
+id!(
+    /// A customer's account. It stands for the customer in orders.
+    AccountId,
+    "acc_"
+);
+id!(
+    /// A code that was mailed for an account. Also the id of its workflow.
+    AccountCodeId,
+    "cod_"
+);
+id!(
+    /// A customer's session, from signing in to signing out.
+    SessionId,
+    "ses_"
+);
+
 /// A movement in the ledger: numbered in the order in which they happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]

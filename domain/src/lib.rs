@@ -10,6 +10,7 @@ pub mod text_enum;
 #[macro_use]
 mod in_sql;
 
+pub mod account;
 pub mod attribution;
 pub mod change;
 pub mod check_in;
@@ -39,7 +40,10 @@ pub mod stock;
 mod text;
 pub mod zone;
 
-pub use id::{ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
+pub use id::{
+    AccountCodeId, AccountId, ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId,
+    SessionId,
+};
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp, civil::Date};
 #[cfg(feature = "sqlx")]

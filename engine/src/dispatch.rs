@@ -9,12 +9,14 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    ChangeId, OrderId, RefundId, Timestamp, exception,
+    AccountCodeId, ChangeId, OrderId, RefundId, Timestamp, exception,
     payment::{DisputeState, PaymentReport},
     provider_event::Notice,
 };
 use store::{
-    Db, changes, disputes,
+    Db,
+    accounts::codes,
+    changes, disputes,
     inbox::{self, Pending},
     orders::{self, Start},
     refunds,
@@ -50,6 +52,7 @@ enum Handed {
     /// By its id in the inbox.
     Event(i64),
     Refund(RefundId),
+    Code(AccountCodeId),
 }
 
 impl Dispatcher {
@@ -121,6 +124,28 @@ impl Dispatcher {
         });
     }
 
+    /// Starts the workflow of a code after the response. The sweeper starts it if this fails.
+    pub fn account_code(&self, code: AccountCodeId) {
+        let (engine, handed_over) = (self.engine.clone(), self.handed_over.clone());
+        self.spawn(async move |place| match engine.start_account_code(code).await {
+            Ok(()) => {
+                let code = HandedOver { what: Handed::Code(code), _place: place };
+                let _ = handed_over.send(code).await; // as above
+            }
+            Err(error) => tracing::warn!(code_id = %code, %error, "code stored, it is mailed later"),
+        });
+    }
+
+    /// Tells the workflow of a code after the response that it was used.
+    pub fn code_used(&self, code: AccountCodeId) {
+        let engine = self.engine.clone();
+        self.spawn(async move |_place| {
+            if let Err(error) = engine.tell_code_used(code).await {
+                tracing::warn!(code_id = %code, %error, "the owner is told later that the code was used");
+            }
+        });
+    }
+
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: impl FnOnce(OwnedSemaphorePermit) -> F) {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
             #[expect(clippy::disallowed_methods, reason = "bounded by `places`")]
@@ -151,12 +176,13 @@ async fn note_handed_over(db: Db, mut to_note: mpsc::Receiver<HandedOver>) {
 }
 
 async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Fault> {
-    let (mut orders, mut events, mut back) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut orders, mut events, mut back, mut mailed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for handed in handed_over {
         match handed.what {
             Handed::Order(id) => orders.push(id),
             Handed::Event(id) => events.push(id),
             Handed::Refund(id) => back.push(id),
+            Handed::Code(id) => mailed.push(id),
         }
     }
     let now = Timestamp::now();
@@ -168,6 +194,9 @@ async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Fault> {
     }
     if !back.is_empty() {
         refunds::note_started(db, &back, now).await?;
+    }
+    if !mailed.is_empty() {
+        codes::note_started(db, &mailed, now).await?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Temporal, seen from its client's side: start an order's workflow, tell it of money, ask it for a
 //! change, and hand over what a crash left behind. The worker's side is in `worker`.
 
+mod accounts;
 mod codec;
 mod config;
 mod dispatch;

@@ -8,10 +8,10 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use domain::{SignedDuration, Timestamp};
 use futures_util::{FutureExt as _, future::join_all};
-use store::{Db, GRACE, Lease};
+use store::{Db, GRACE, Lease, accounts};
 
 use crate::Engine;
-use backlogs::{Changes, Events, Orders, Refunds};
+use backlogs::{AccountCodes, Changes, Events, Orders, Refunds};
 
 const EVERY: Duration = Duration::from_secs(2);
 /// About as long as handing over takes when the engine hangs. To hand over twice does no harm.
@@ -20,6 +20,8 @@ const LEASE: SignedDuration = SignedDuration::from_secs(15);
 const RETRY: SignedDuration = SignedDuration::from_secs(1);
 /// How often it is seen to that the reconciliation is scheduled.
 const SCHEDULED_EVERY: Duration = Duration::from_secs(60);
+/// How often is forgotten what accounts leave behind.
+const FORGOTTEN_EVERY: Duration = Duration::from_secs(600);
 /// How much is taken, and handed over side by side.
 const BATCH: usize = 100;
 
@@ -64,7 +66,9 @@ impl Sweeper {
             sweep(engine, Events { db, engine }),
             sweep(engine, Refunds { db, engine }),
             sweep(engine, Changes { db, engine }),
+            sweep(engine, AccountCodes { db, engine }),
             keep_reconciling(engine),
+            keep_forgetting(db),
         );
     }
 }
@@ -134,6 +138,17 @@ async fn round<B: Backlog>(backlog: &B) -> store::Result<usize> {
 pub(crate) async fn caught<T>(work: impl Future<Output = store::Result<T>>) -> store::Result<T> {
     let panicked = |_| Err(store::Fault::Engine("it panicked; why stands above in the log".to_owned()));
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
+}
+
+/// Forgets what accounts leave behind, for as long as the program runs.
+#[expect(clippy::disallowed_methods, reason = "a round is the edge: nobody has called it with a time")]
+async fn keep_forgetting(db: &Db) {
+    loop {
+        if let Err(error) = accounts::forget(db, Timestamp::now()).await {
+            tracing::warn!(%error, "what accounts left behind is forgotten later");
+        }
+        tokio::time::sleep(FORGOTTEN_EVERY).await;
+    }
 }
 
 /// Sees to it that the schedule of the reconciliation is there, for as long as the program runs: it could not

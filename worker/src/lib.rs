@@ -13,12 +13,13 @@ use std::{
 
 use activities::{Activities, mail::Mailer};
 use engine::{Engine, Sweeper};
+use identity::CodeKeys;
 use providers::Providers;
 use store::Db;
 use telemetry::SdkMetrics;
 use temporalio_common::telemetry::TelemetryOptions;
 use temporalio_sdk::{Runtime, WorkerOptions, runtime::RuntimeOptions};
-use workflows::{LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
+use workflows::{AccountCodeWorkflow, LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
 
 use generation::WorkerGeneration;
 
@@ -64,6 +65,11 @@ impl Worker {
     ) -> io::Result<Self> {
         let activities = Activities::new(db.clone(), mailer, providers)?;
         Ok(Self { db, engine, activities, metrics, limits: Limits::default(), also: |_| {} })
+    }
+
+    /// Mails codes to those who register.
+    pub fn with_accounts(self, keys: CodeKeys) -> Self {
+        Self { activities: self.activities.with_accounts(keys), ..self }
     }
 
     pub fn within(self, limits: Limits) -> Self {
@@ -127,6 +133,7 @@ impl Worker {
             .register_workflow::<LatePaymentWorkflow>()?
             .register_workflow::<RefundWorkflow>()?
             .register_workflow::<ReconcileWorkflow>()?
+            .register_workflow::<AccountCodeWorkflow>()?
             .register_activities(self.activities.clone())
             .max_cached_workflows(self.limits.cached_workflows)
             .graceful_shutdown_period(GRACE)

@@ -9,7 +9,7 @@
 #![expect(clippy::unimplemented)]
 
 use domain::{
-    ChangeId, OrderId, RefundId, SignedDuration, Timestamp,
+    AccountCodeId, ChangeId, OrderId, RefundId, SignedDuration, Timestamp,
     change::{ChangeOutcome, Changed},
     mail::MailKind,
     money::Money,
@@ -126,6 +126,32 @@ impl MoneySteps {
     }
 }
 
+/// What the code of an account needs.
+pub struct AccountSteps;
+
+#[activity_definitions]
+impl AccountSteps {
+    /// Draws a code and mails it; one that was drawn before for the same mail is worth nothing from then on. Until
+    /// when it is good; none if there is nothing to wait for.
+    #[activity(name = "send-code")]
+    pub fn send_code(_: CodeStep) -> Result<Option<Timestamp>, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Lets the code die. Whether its owner is to be told that it was used.
+    #[activity(name = "end-code")]
+    pub fn end_code(_: CodeStep) -> Result<bool, ActivityError> {
+        unimplemented!()
+    }
+
+    /// Tells the owner of an account what a code was used for.
+    #[activity(name = "send-code-used")]
+    pub fn send_code_used(_: CodeStep) -> Result<(), ActivityError> {
+        unimplemented!()
+    }
+}
+
+pub use account_steps::{EndCode, SendCode, SendCodeUsed};
 pub use money_steps::{DriveRefund, ListProviders, ReconcileProvider};
 pub use order_steps::{
     Cancel, CheckIn, CloseAttempts, DecideChange, EndStay, Expire, Extend, Fulfil, GiveUpMail, Reserve,
@@ -254,6 +280,13 @@ pub enum MailOutcome {
     Moot,
     /// The mail server refused it for good, or for too long.
     Rejected,
+}
+
+/// A code that was asked for, and the time of a step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CodeStep {
+    pub code: AccountCodeId,
+    pub at: Timestamp,
 }
 
 /// A refund to be driven on.

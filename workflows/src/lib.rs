@@ -2,6 +2,7 @@
 //! workflows. This crate knows no database, no HTTP and no mail server; it names the steps it needs
 //! in [`contract`], and the `activities` crate does them.
 
+mod account_code;
 pub mod contract;
 mod late_payment;
 pub mod names;
@@ -11,6 +12,7 @@ mod refund;
 mod step;
 pub mod timeouts;
 
+pub use account_code::{AccountCodeInput, AccountCodeWorkflow};
 pub use late_payment::{LatePaymentInput, LatePaymentWorkflow};
 pub use order::{ChangeNotice, OrderInput, OrderState, OrderWorkflow, requests};
 pub use reconcile::ReconcileWorkflow;

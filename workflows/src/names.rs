@@ -1,7 +1,7 @@
 //! Ids and names that are visible in the Temporal UI. None of them may hold personal data: they
 //! are stored in clear.
 
-use domain::{OrderId, RefundId, payment::PaymentReport};
+use domain::{AccountCodeId, OrderId, RefundId, payment::PaymentReport};
 use temporalio_common::search_attributes::SearchAttributeKey;
 
 pub const DEFAULT_TASK_QUEUE: &str = "holdfast";
@@ -30,6 +30,11 @@ pub fn refund_workflow(refund: RefundId) -> String {
 /// A refund that had failed and succeeded after all has a second workflow, which tells the customer.
 pub fn refund_again_workflow(refund: RefundId) -> String {
     format!("{refund}/again")
+}
+
+/// The workflow of a code has the code's id, which is not the code.
+pub fn account_code_workflow(code: AccountCodeId) -> String {
+    code.to_string()
 }
 
 /// The schedule of the reconciliation, one per task queue: several Holdfasts may share a namespace.

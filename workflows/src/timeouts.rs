@@ -48,6 +48,16 @@ pub const MAIL: RetryProfile = RetryProfile {
     longest_backoff: Duration::from_secs(600),
 };
 
+/// The mail of a code is waited for by somebody at a screen: after a while it is not worth trying any more.
+pub const CODE_MAIL: RetryProfile = RetryProfile {
+    local_try: Duration::from_secs(8),
+    each_try: Duration::from_secs(30),
+    give_up_after: Some(Duration::from_secs(15 * 60)),
+    tries: 0,
+    first_backoff: Duration::from_secs(2),
+    longest_backoff: Duration::from_secs(30),
+};
+
 /// A provider that does not answer is asked again; nothing is lost by it.
 pub const PROVIDER: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(8),

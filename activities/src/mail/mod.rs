@@ -1,5 +1,6 @@
 //! Mails to customers: at most one of each kind per order, never a reminder after payment.
 
+pub mod account;
 mod mailer;
 mod reply;
 mod smtp;

@@ -1,9 +1,11 @@
 //! What is swept: orders without a workflow, events and changes that the engine has not got, and refunds
 //! without a workflow.
 
-use domain::{ChangeId, OrderId, RefundId, Timestamp};
+use domain::{AccountCodeId, ChangeId, OrderId, RefundId, Timestamp};
 use store::{
-    Db, Lease, Result, changes,
+    Db, Lease, Result,
+    accounts::codes,
+    changes,
     inbox::{self, Pending},
     orders::{self, Start},
     refunds,
@@ -152,5 +154,40 @@ impl Backlog for Changes<'_> {
 
     async fn put_off(&self, ids: &[ChangeId], until: Timestamp) -> Result<()> {
         changes::put_off(self.db, ids, until).await
+    }
+}
+
+pub(super) struct AccountCodes<'a> {
+    pub db: &'a Db,
+    pub engine: &'a Engine,
+}
+
+impl Backlog for AccountCodes<'_> {
+    type Item = AccountCodeId;
+    type Id = AccountCodeId;
+
+    fn name(&self) -> &'static str {
+        "account_code"
+    }
+
+    async fn claim(&self, lease: &Lease) -> Result<Vec<AccountCodeId>> {
+        codes::claim_unstarted(self.db, lease).await
+    }
+
+    fn id(&self, code: &AccountCodeId) -> AccountCodeId {
+        *code
+    }
+
+    async fn hand_over(&self, code: &AccountCodeId) -> Result<()> {
+        let started = self.engine.start_account_code(*code).await;
+        started.map_err(|error| store::Fault::Engine(error.to_string()))
+    }
+
+    async fn mark(&self, ids: &[AccountCodeId], at: Timestamp) -> Result<()> {
+        codes::note_started(self.db, ids, at).await
+    }
+
+    async fn put_off(&self, ids: &[AccountCodeId], until: Timestamp) -> Result<()> {
+        codes::put_off_start(self.db, ids, until).await
     }
 }

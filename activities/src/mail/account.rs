@@ -1,0 +1,78 @@
+//! The mails of accounts: codes, and what codes were used for. They hang on no order.
+
+use std::sync::Arc;
+
+use domain::{
+    Timestamp,
+    account::CodePurpose,
+    customer::Customer,
+};
+use identity::CodeKeys;
+use store::{Db, accounts::codes};
+use tracing::Instrument as _;
+use workflows::contract::CodeStep;
+
+use super::{Mailer, template};
+
+/// Draws a code and mails it. Until when it is good; none if there is nothing to wait for.
+pub async fn send_code(
+    db: &Db,
+    mailer: &Arc<Mailer>,
+    keys: &CodeKeys,
+    step: CodeStep,
+) -> anyhow::Result<Option<Timestamp>> {
+    let mail = codes::draw(db, step.code, step.at, |id, code| keys.hash(id, code)).await?;
+    let Some(codes::Mail { purpose, code, to, expires_at }) = mail else { return Ok(None) };
+    // By the time of its drawing: a mail that is written anew has another code, and is another mail.
+    let id = format!("{}.{}", step.code, step.at.as_millisecond());
+    let sent = send(mailer, &step, purpose, template::account(&to, purpose, code.as_ref())?, &to, id).await?;
+    Ok((sent && code.is_some()).then_some(expires_at))
+}
+
+/// Tells the owner of an account what a code was used for.
+pub async fn send_code_used(db: &Db, mailer: &Arc<Mailer>, step: CodeStep) -> anyhow::Result<()> {
+    let Some((purpose, to)) = codes::end(db, step.code).await? else { return Ok(()) };
+    let text = template::account_code_used(&to, purpose)?;
+    send(mailer, &step, purpose, text, &to, format!("{}.used", step.code)).await?;
+    Ok(())
+}
+
+/// Sends a mail to its end, also if nobody waits for it any more. False if it will never be taken.
+async fn send(
+    mailer: &Arc<Mailer>,
+    step: &CodeStep,
+    purpose: CodePurpose,
+    text: template::Text,
+    to: &Customer,
+    id: String,
+) -> anyhow::Result<bool> {
+    let turn = mailer.turn().await?;
+    let (same, to, code_id) = (Arc::clone(mailer), to.clone(), step.code);
+    let sending = async move {
+        let sent = match same.compose(&text, &to, &id) {
+            Ok(message) => same.send(&message).await,
+            Err(error) => Err(error),
+        };
+        drop(turn);
+        let label = |outcome| telemetry::metrics().mails.with_label_values(&[purpose.as_str(), outcome]).inc();
+        match sent {
+            Ok(()) => {
+                label("sent");
+                tracing::info!(%code_id, purpose = purpose.as_str(), "account mail sent");
+                Ok(true)
+            }
+            Err(error) if error.is_permanent() => {
+                label("rejected");
+                tracing::error!(%code_id, purpose = purpose.as_str(), reason = error.rejection().reason,
+                                "account mail rejected for good");
+                Ok(false)
+            }
+            Err(error) => {
+                tracing::warn!(%code_id, %error, "account mail not taken: it is tried again");
+                Err(error.into())
+            }
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "bounded by the turns that a mail waits for")]
+    mailer.begun().spawn(sending.in_current_span()).await?
+}

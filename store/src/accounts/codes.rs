@@ -1,0 +1,205 @@
+//! Codes by mail, from when one is asked for to its end. The workflow of a code has it drawn and mailed, and
+//! lets it die; what is asked for is stored before that workflow is started.
+
+use domain::{
+    AccountCodeId, AccountId, Timestamp,
+    account::{CODE_LIFE, Code, CodePurpose, MAX_WRONG},
+    customer::Customer,
+};
+use uuid::Uuid;
+
+use crate::{
+    Db, Lease, Result, Tx,
+    lease::{GRACE, put_off},
+    random,
+    retry::retry,
+    sql,
+};
+
+/// Whom a code is for. Nobody: an address that nobody has registered, for which the same is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Of {
+    Registration(AccountId),
+    Account(AccountId),
+    Nobody,
+}
+
+/// Stores that a code is to be mailed. One for nobody costs as much time, and is never mailed.
+pub(super) async fn ask(
+    tx: &mut Tx,
+    purpose: CodePurpose,
+    of: Of,
+    at: Timestamp,
+) -> Result<Option<AccountCodeId>> {
+    let id = AccountCodeId::new(at, random());
+    let (registration, account) = match of {
+        Of::Registration(id) => (Some(id.uuid()), None),
+        Of::Account(id) => (None, Some(id.uuid())),
+        Of::Nobody => (None, None),
+    };
+    let is_mailed = registration.or(account).is_some();
+    sqlx::query!(
+        "INSERT INTO account_codes (id, purpose, registration_id, account_id, requested_at, dispatch_after,
+                                    workflow_started_at)
+         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $7 THEN NULL ELSE $5 END)",
+        id.uuid(),
+        purpose.as_str(),
+        registration,
+        account,
+        sql(at) as _,
+        sql(at.saturating_add(GRACE).unwrap_or(at)),
+        is_mailed
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(is_mailed.then_some(id))
+}
+
+/// A mail to be written.
+pub struct Mail {
+    pub purpose: CodePurpose,
+    /// None: the mail has none.
+    pub code: Option<Code>,
+    pub to: Customer,
+    pub expires_at: Timestamp,
+}
+
+/// Draws the code of a mail that is written now; one that was drawn before for the same mail is worth nothing
+/// from here on. None if the mail is worth nothing any more.
+#[tracing::instrument(name = "sql account_codes.draw", skip_all, err(level = "debug"))]
+pub async fn draw(
+    db: &Db,
+    id: AccountCodeId,
+    at: Timestamp,
+    hash: impl Fn(Uuid, &str) -> Vec<u8>,
+) -> Result<Option<Mail>> {
+    let expires_at = at.saturating_add(CODE_LIFE).unwrap_or(at);
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let mail = sqlx::query!(
+            r#"SELECT purpose, coalesce(r.customer, a.customer) AS "to!: Customer"
+               FROM account_codes c LEFT JOIN registrations r ON r.id = c.registration_id
+                                    LEFT JOIN accounts a ON a.id = c.account_id
+               WHERE c.id = $1 AND c.used_at IS NULL AND (r.id IS NOT NULL OR a.id IS NOT NULL)
+               FOR NO KEY UPDATE OF c"#,
+            id.uuid()
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(mail) = mail else { return Ok(None) };
+        let code = (mail.purpose != CodePurpose::AlreadyRegistered)
+            .then(|| Code::draw(u64::from_ne_bytes(random())));
+        if let Some(code) = &code {
+            sqlx::query!(
+                "UPDATE account_codes SET code_hash = $2, expires_at = $3, wrong_attempts = 0 WHERE id = $1",
+                id.uuid(),
+                hash(id.uuid(), code.as_str()),
+                sql(expires_at)
+            )
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+        }
+        Ok(Some(Mail { purpose: mail.purpose, code, to: mail.to, expires_at }))
+    })
+    .await
+}
+
+/// Lets a code die. Whom to tell what it was used for.
+#[tracing::instrument(name = "sql account_codes.end", skip_all, err(level = "debug"))]
+pub async fn end(db: &Db, id: AccountCodeId) -> Result<Option<(CodePurpose, Customer)>> {
+    let ended = sqlx::query!(
+        r#"UPDATE account_codes c SET code_hash = NULL, expires_at = NULL
+           FROM account_codes before LEFT JOIN accounts a ON a.id = before.account_id
+           WHERE c.id = $1 AND before.id = c.id
+           RETURNING c.purpose, c.used_at IS NOT NULL AS "is_used!", a.customer AS "customer?""#,
+        id.uuid()
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(ended.filter(|it| it.is_used).and_then(|it| Some((it.purpose, it.customer?))))
+}
+
+/// A code that may be what somebody typed.
+pub(super) struct Live {
+    pub id: AccountCodeId,
+    pub registration: Option<AccountId>,
+    pub account: Option<AccountId>,
+    hash: Vec<u8>,
+}
+
+/// Which of the live codes of an address was typed. If none: each of them had one more wrong attempt, under its
+/// lock, so that no number of guesses at once gets more than the others.
+pub(super) async fn find(
+    tx: &mut Tx,
+    purpose: CodePurpose,
+    email_key: &str,
+    matches: impl Fn(Uuid, &[u8]) -> bool,
+    at: Timestamp,
+) -> Result<Option<Live>> {
+    let live = sqlx::query_as!(
+        Live,
+        r#"SELECT c.id, c.registration_id AS registration, c.account_id AS account, c.code_hash AS "hash!"
+           FROM account_codes c
+           WHERE c.purpose = $1 AND c.used_at IS NULL AND c.expires_at > $3 AND c.wrong_attempts < $4
+             AND c.code_hash IS NOT NULL
+             AND (c.registration_id = ANY(ARRAY(SELECT id FROM registrations WHERE email_key = $2))
+                  OR c.account_id = (SELECT id FROM accounts WHERE email_key = $2))
+           ORDER BY c.id FOR NO KEY UPDATE"#,
+        purpose.as_str(),
+        email_key,
+        sql(at) as _,
+        MAX_WRONG
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let ids: Vec<Uuid> = live.iter().map(|code| code.id.uuid()).collect();
+    let found = live.into_iter().find(|code| matches(code.id.uuid(), &code.hash));
+    if found.is_none() {
+        sqlx::query!("UPDATE account_codes SET wrong_attempts = wrong_attempts + 1 WHERE id = ANY($1)", &ids)
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(found)
+}
+
+/// Leases codes that have no workflow yet, and are not on their way by the ordinary road.
+pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<AccountCodeId>> {
+    let leased = sqlx::query_scalar!(
+        "WITH due AS (
+             SELECT id FROM account_codes
+             WHERE workflow_started_at IS NULL AND coalesce(dispatch_after, requested_at) < $1
+             ORDER BY coalesce(dispatch_after, requested_at) LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+         )
+         UPDATE account_codes SET dispatch_after = $3 WHERE id = ANY(ARRAY(SELECT id FROM due))
+         RETURNING id",
+        sql(lease.now),
+        lease.limit,
+        sql(lease.until)
+    )
+    .fetch_all(db.pool())
+    .await?;
+    Ok(leased)
+}
+
+/// Gives leased codes back, to be taken again after `until`.
+pub async fn put_off_start(db: &Db, ids: &[AccountCodeId], until: Timestamp) -> Result<()> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    put_off!("account_codes", &ids, until).execute(db.pool()).await?;
+    Ok(())
+}
+
+/// Notes that the engine has these codes.
+pub async fn note_started(db: &Db, ids: &[AccountCodeId], at: Timestamp) -> Result<()> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query!(
+        "UPDATE account_codes SET workflow_started_at = $2
+         WHERE id = ANY(ARRAY(SELECT id FROM account_codes WHERE id = ANY($1) AND workflow_started_at IS NULL
+                      FOR NO KEY UPDATE SKIP LOCKED))",
+        &ids,
+        sql(at)
+    )
+    .execute(db.pool())
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,65 @@
+//! A code by mail: drawn and mailed, good for a while, and dead after that.
+
+use domain::{AccountCodeId, Timestamp};
+use futures_util::FutureExt as _;
+use serde::{Deserialize, Serialize};
+use temporalio_macros::{workflow, workflow_methods};
+use temporalio_workflow::{
+    SyncWorkflowContext, TimerOptions, WorkflowCancellationToken, WorkflowContext, WorkflowResult, select,
+};
+
+use crate::{
+    contract::{AccountSteps, CodeStep},
+    step::{now, step},
+    timeouts::{CODE_MAIL, DATABASE, MAIL},
+};
+
+/// A code that was asked for and stored. Not the code itself, which is in its mail alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccountCodeInput {
+    pub code: AccountCodeId,
+}
+
+#[workflow]
+#[derive(Default)]
+pub struct AccountCodeWorkflow {
+    /// Somebody typed it.
+    is_used: bool,
+}
+
+#[workflow_methods]
+impl AccountCodeWorkflow {
+    #[run(name = "account-code")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>, input: AccountCodeInput) -> WorkflowResult<()> {
+        let at = |ctx: &WorkflowContext<Self>| CodeStep { code: input.code, at: now(ctx) };
+        let sent = step(ctx, AccountSteps::send_code, at(ctx), CODE_MAIL, "mail: code").await;
+        // What could not be mailed is of no use to anybody, and dies at once.
+        if let Ok(Some(expires_at)) = sent {
+            Self::wait_until_used(ctx, expires_at).await;
+        }
+        if step(ctx, AccountSteps::end_code, at(ctx), DATABASE, "let the code die").await? {
+            // The account is what it is, whether or not its owner can be told.
+            let _ = step(ctx, AccountSteps::send_code_used, at(ctx), MAIL, "mail: code used").await;
+        }
+        Ok(())
+    }
+
+    /// It was used: there is nothing to wait for any more.
+    #[signal(name = "used")]
+    pub fn used(&mut self, _ctx: &mut SyncWorkflowContext<Self>) {
+        self.is_used = true;
+    }
+}
+
+impl AccountCodeWorkflow {
+    async fn wait_until_used(ctx: &WorkflowContext<Self>, expires_at: Timestamp) {
+        let Ok(left) = std::time::Duration::try_from(expires_at.duration_since(now(ctx))) else { return };
+        let token = WorkflowCancellationToken::new();
+        let summary = "the code dies".to_owned();
+        let timer = TimerOptions::builder(left).cancellation_token(token.clone()).summary(summary).build();
+        select! {
+            _ = ctx.wait_condition(|s| s.is_used).fuse() => token.cancel(),
+            _ = ctx.timer(timer) => {}
+        }
+    }
+}
