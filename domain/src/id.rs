@@ -119,6 +119,11 @@ id!(
     ChangeId,
     "chg_"
 );
+id!(
+    /// An API key: not the key itself, which is a secret.
+    ApiKeyId,
+    "key_"
+);
 
 /// A movement in the ledger: numbered in the order in which they happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,6 +10,7 @@ pub mod text_enum;
 #[macro_use]
 mod in_sql;
 
+pub mod api_key;
 pub mod attribution;
 pub mod change;
 pub mod check_in;
@@ -39,7 +40,7 @@ pub mod stock;
 mod text;
 pub mod zone;
 
-pub use id::{ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
+pub use id::{ApiKeyId, ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp, civil::Date};
 #[cfg(feature = "sqlx")]

@@ -3,6 +3,7 @@
 //! Every change of an order is one transaction that locks the order's row, checks its status, and
 //! writes the change together with its timeline entries and outbox rows.
 
+pub mod api_keys;
 pub mod audit;
 mod batcher;
 pub mod changes;
