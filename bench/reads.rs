@@ -114,7 +114,7 @@ async fn bare_routes(db: Db) -> String {
 }
 
 async fn bare_order(db: &Db, id: &str) -> axum::Json<Value> {
-    let order = store::orders::get(db, id.parse().unwrap()).await.unwrap();
+    let order = store::orders::get(db, id.parse().unwrap()).await.unwrap().unwrap();
     axum::Json(json!({"id": id, "total": order.total, "lines": order.lines, "metadata": order.metadata}))
 }
 

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, future::join_all, stream};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use store::{Error, orders::Placed};
+use store::{Fault, orders::Placed};
 
 use crate::harness::{
     Answer, Shop,
@@ -169,7 +169,7 @@ async fn the_workers_steps_share_a_transaction() {
     assert!(paid.into_iter().all(|settled| settled.unwrap() == (Settled::Paid(Status::Completed), true)));
     assert!(cancelled.into_iter().chain(expired).all(|closed| closed.unwrap() == ChangeOutcome::Done));
     assert!(matches!(reinstated, Ok((Settled::Reinstated(_), true))), "{reinstated:?}");
-    assert!(matches!(unknown, Err(Error::NotFound)), "{unknown:?}");
+    assert!(matches!(unknown, Err(Fault::UnknownOrder(_))), "{unknown:?}");
     assert_eq!(again.unwrap(), (Settled::Unmatched(exception::Kind::PaidTwice), true));
     assert!(matches!(not_due, Ok(ChangeOutcome::NotDue(_))), "{not_due:?}");
     assert_eq!(transactions(&shop, &ids[1..11]).await, 1);

@@ -18,8 +18,8 @@ use domain::{
 use futures_util::future::join_all;
 use jiff::{Timestamp, ToSpan as _};
 use store::{
-    Error, audit, exceptions,
-    orders::{PlaceOrder, Placed},
+    audit, exceptions,
+    orders::{PlaceOrder, Placed, place},
     refunds::{self, Refund},
     stock,
 };
@@ -127,7 +127,7 @@ impl Actor<'_> {
                 assert_eq!(order.total, total);
                 self.known.lock().unwrap().orders.push((order.id, total));
             }
-            Ok(Placed::Replayed(_)) | Err(Error::Shortage(_)) => {}
+            Ok(Placed::Replayed(_)) | Err(place::Error::Shortage(_)) => {}
             Err(fault) => panic!("placing: {fault}"),
         }
     }
@@ -162,7 +162,7 @@ impl Actor<'_> {
         };
         let sku = Sku::parse(sku).unwrap();
         match stock::adjust(&self.process.db, &sku, kind, delta, "chance", None, Timestamp::now()).await {
-            Ok(_) | Err(Error::BelowHeld) => {}
+            Ok(_) | Err(stock::Error::BelowHeld) => {}
             Err(fault) => panic!("{kind:?} {delta}: {fault}"),
         }
     }
@@ -181,7 +181,11 @@ impl Actor<'_> {
         let request = refunds::Request { amount: Some(1), reason: "chance".into(), restock: true, lines };
         let refund = match refunds::request(&self.process.db, order, &request, None, Timestamp::now()).await {
             Ok((mut refunds, _)) => refunds.remove(0), // one payment paid it
-            Err(Error::BeyondCaptured(_) | Error::BeyondSold(_) | Error::Invalid(_)) => return,
+            Err(
+                refunds::Error::BeyondCaptured(_)
+                | refunds::Error::BeyondSold(_)
+                | refunds::Error::Invalid(_),
+            ) => return,
             Err(fault) => panic!("giving back: {fault}"),
         };
         let state = if self.rng.one_in(3) { RefundState::Failed } else { RefundState::Succeeded };
@@ -214,7 +218,11 @@ impl Actor<'_> {
             if failed.kind == exception::Kind::RefundFailed {
                 let now = Timestamp::now();
                 match exceptions::resolve(db, failed.id, Action::Refund, "again", now).await {
-                    Ok(_) | Err(Error::AlreadyResolved | Error::BeyondCaptured(_)) => {}
+                    Ok(_)
+                    | Err(
+                        exceptions::Error::AlreadyResolved
+                        | exceptions::Error::Refund(refunds::Error::BeyondCaptured(_)),
+                    ) => {}
                     Err(fault) => panic!("sending again: {fault}"),
                 }
             }

@@ -108,7 +108,10 @@ async fn money_after_the_day_of_arrival_does_not_pay_what_has_not_expired_yet() 
         }
     }
     let refused = store::payments::begin(&db, stay, "sandbox", None, end).await;
-    assert!(matches!(refused, Err(store::Error::WrongStatus(Status::AwaitingPayment))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(store::payments::Error::WrongStatus(Status::AwaitingPayment))),
+        "{refused:?}"
+    );
     let due = shop.order(&stay.to_string()).await.payment_due_at;
     assert_eq!(settlements.expire(stay, false, due - 1.seconds()).await.unwrap(), ChangeOutcome::NotDue(due));
     assert_eq!(settlements.expire(stay, false, end).await.unwrap(), ChangeOutcome::Done);

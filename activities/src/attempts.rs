@@ -20,7 +20,7 @@ pub enum Error {
     #[error(transparent)]
     Provider(#[from] providers::Error),
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(#[from] store::Fault),
 }
 
 /// Opens a payment that was begun at its provider. If we die before the answer is noted, a repeat under the

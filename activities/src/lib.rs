@@ -102,11 +102,7 @@ impl Activities {
         _ctx: ActivityContext,
         input: ExtendInput,
     ) -> Result<ChangeOutcome, ActivityError> {
-        match orders::extend(&self.db, input.order, input.payment_due_at, input.at).await {
-            Ok(()) => Ok(ChangeOutcome::Done),
-            Err(store::Error::WrongStatus(status)) => Ok(ChangeOutcome::Refused(status)),
-            Err(error) => Err(error.into()),
-        }
+        Ok(orders::extend(&self.db, input.order, input.payment_due_at, input.at).await?)
     }
 
     #[activity(definition = workflows::contract::Cancel)]

@@ -1,5 +1,6 @@
 //! Refunds, driven at their providers.
 
+use anyhow::Context as _;
 use domain::payment::RefundState;
 use providers::{AttemptRef, Error, NewRefund, Providers, RefundRef};
 use store::{
@@ -12,6 +13,7 @@ use workflows::contract::RefundStep;
 /// by our id, so a crash between its answer and our note gives nothing back twice.
 pub(crate) async fn drive(db: &Db, providers: &Providers, step: RefundStep) -> anyhow::Result<RefundState> {
     let refund = refunds::get(db, step.refund).await?;
+    let refund = refund.with_context(|| format!("there is no refund {}", step.refund))?;
     if refund.state.is_final() {
         return Ok(refund.state);
     }

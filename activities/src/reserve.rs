@@ -1,14 +1,13 @@
 //! The workflow's first step: the order that was placed, as the workflow needs to know it. An order that the
 //! API did not place does not exist.
 
-use store::{Db, Error, mails, orders};
+use store::{Db, Fault, mails, orders};
 use workflows::contract::{Facts, ReserveInput, Reserved};
 
-pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Error> {
+pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Fault> {
     let ReserveInput { order: id, at } = input;
-    let (order, is_started) = match orders::get_for_workflow(db, id).await {
-        Err(Error::NotFound) => return Ok(Reserved::Refused(format!("there is no order {id}"))),
-        found => found?,
+    let Some((order, is_started)) = orders::get_for_workflow(db, id).await? else {
+        return Ok(Reserved::Refused(format!("there is no order {id}")));
     };
     if !is_started {
         orders::note_started(db, &[id], at).await?;

@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 `application/problem+json`. One type at the edge; `code` is stable.
 
+mod of_store;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
@@ -9,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::details::{Details, NightDocument, ReturnDocument};
+use crate::details::Details;
 
 /// What a client gets to see of an error. Its `request_id` is added on the way out.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -96,6 +98,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
+    /// Something of an order that is not there.
+    pub fn nothing() -> Self {
+        Self::not_found("not_found", "There is nothing with this id.")
+    }
+
     /// The order's status forbids what was asked.
     pub fn wrong_status(code: &'static str, status: Status) -> Self {
         Self::conflict(code, format!("The order is {status}.")).with(Details::CurrentStatus(status))
@@ -114,6 +121,25 @@ impl Problem {
     pub fn wrong_code(attempts_left: i32) -> Self {
         let detail = format!("This is not the code of this order; {attempts_left} attempts are left.");
         Self::unprocessable("check_in_code_wrong", detail).with(Details::AttemptsLeft(attempts_left))
+    }
+
+    /// An `Idempotency-Key` that is another request's.
+    pub fn key_reused() -> Self {
+        let detail = "This Idempotency-Key was used before with another request.";
+        Self::unprocessable("idempotency_key_reused", detail)
+    }
+
+    fn too_many_changes() -> Self {
+        let detail = "Too many changes of this order are waiting; nothing was done. Try again.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_changes", detail).retry_after(1)
+    }
+
+    /// The product is at another version than the client expects.
+    pub fn stale(version: Option<i32>) -> Self {
+        let detail = "The product is not as your If-Match or If-None-Match expects; nothing was done.";
+        let etag = version.map(|version| format!("\"{version}\""));
+        Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
+            .with(Details::CurrentEtag(etag))
     }
 
     fn unprocessable(code: &'static str, detail: impl Into<String>) -> Self {
@@ -175,88 +201,5 @@ impl From<Vec<Invalid>> for Problem {
 impl From<Invalid> for Problem {
     fn from(error: Invalid) -> Self {
         Self::invalid(vec![error])
-    }
-}
-
-/// Answers of the store become client errors; faults are logged here, once, with their chain.
-impl From<store::Error> for Problem {
-    fn from(error: store::Error) -> Self {
-        use store::Error;
-        match error {
-            Error::NotFound => Self::not_found("not_found", "There is nothing with this id."),
-            Error::KeyReused => Self::unprocessable(
-                "idempotency_key_reused",
-                "This Idempotency-Key was used before with another request.",
-            ),
-            Error::Invalid(errors) => Self::invalid(errors),
-            Error::Shortage(shortages) => Self::conflict(
-                "insufficient_stock",
-                "There is not enough stock for this order; nothing was held.",
-            )
-            .with(Details::Shortages(shortages)),
-            Error::TooManyWaiting => Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "too_many_changes",
-                "Too many changes of this order are waiting; nothing was done. Try again.",
-            )
-            .retry_after(1),
-            Error::Busy => {
-                Self::unavailable("busy", "Too many orders are waiting; nothing was done. Try again.")
-            }
-            Error::ReportsBusy => {
-                Self::unavailable("busy", "Too many reports are running; nothing was done. Try again.")
-            }
-            Error::Stale(version) => Self::new(
-                StatusCode::PRECONDITION_FAILED,
-                "precondition_failed",
-                "The product is not as your If-Match or If-None-Match expects; nothing was done.",
-            )
-            .with(Details::CurrentEtag(version.map(|version| format!("\"{version}\"")))),
-            Error::AlreadyResolved => {
-                Self::conflict("exception_resolved", "Somebody has decided about this exception before.")
-            }
-            Error::NotApplicable { why, status } => Self {
-                details: status.map(Details::CurrentStatus),
-                ..Self::conflict("exception_not_applicable", why)
-            },
-            Error::BeyondCaptured(refundable) => Self::conflict(
-                "refund_exceeds_captured",
-                format!("At most {refundable} minor units can still go back."),
-            )
-            .with(Details::Refundable(refundable)),
-            Error::BeyondSold(returnable) => Self::conflict(
-                "restock_exceeds_sold",
-                "That is more than was sold and is still there; nothing was done.",
-            )
-            .with(Details::Returnable(returnable.into_iter().map(ReturnDocument::from).collect())),
-            Error::NotAStay => Self::conflict("product_not_a_stay", "This product is not sold by the night."),
-            Error::NotGoods => Self::conflict(
-                "product_not_goods",
-                "This product is sold by the night: its stock is the capacity of its nights.",
-            ),
-            Error::CapacityBelowSold(nights) => Self::conflict(
-                "capacity_below_sold",
-                "More of these nights is held and sold already; nothing was changed.",
-            )
-            .with(Details::Nights(nights.iter().map(NightDocument::from).collect())),
-            Error::BelowHeld => {
-                Self::conflict("stock_below_held", "That would leave less stock than is held for orders.")
-            }
-            fault => Self::of_fault(&fault),
-        }
-    }
-}
-
-impl Problem {
-    fn of_fault(fault: &store::Error) -> Self {
-        if fault.is_outage() {
-            tracing::error!(error = %fault, "the database does not answer");
-            return Self::unavailable(
-                "database_unavailable",
-                "The database does not answer; nothing was done.",
-            );
-        }
-        tracing::error!(error = %fault, "request failed");
-        Self::internal()
     }
 }

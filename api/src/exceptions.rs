@@ -168,21 +168,16 @@ async fn resolve(
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
     Json(request): Json<Resolve>,
 ) -> Result<axum::Json<ExceptionDocument>, Problem> {
-    let unknown = || Problem::not_found("exception_not_found", "There is no exception with this id.");
-    let id: ExceptionId = path.ok().and_then(|path| path.0.parse().ok()).ok_or_else(unknown)?;
+    let id: Option<ExceptionId> = path.ok().and_then(|path| path.0.parse().ok());
+    let id = id.ok_or(exceptions::Error::NotFound)?;
     let note =
         domain::stock::reason(&request.note).map_err(|invalid| Invalid::new("note", invalid.message))?;
-    match exceptions::resolve(&app.db, id, request.action, &note, now()).await {
-        Ok((exception, applied)) => {
-            tracing::info!(exception_id = %id, action = request.action.as_str(), "exception resolved");
-            if let Some(applied) = applied {
-                tell(&app, applied);
-            }
-            Ok(axum::Json(exception.into()))
-        }
-        Err(store::Error::NotFound) => Err(unknown()),
-        Err(error) => Err(error.into()),
+    let (exception, applied) = exceptions::resolve(&app.db, id, request.action, &note, now()).await?;
+    tracing::info!(exception_id = %id, action = request.action.as_str(), "exception resolved");
+    if let Some(applied) = applied {
+        tell(&app, applied);
     }
+    Ok(axum::Json(exception.into()))
 }
 
 /// What was applied is on record; the order's workflow, which sends the mails, hears of it after the

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     clock::now,
     error::{Problem, ProblemDocument},
-    extract::{Json, SkuPath, product_not_found},
+    extract::{Json, SkuPath},
     idempotency::{IdempotencyKey, idempotency, with_replayed},
     scoped::{Scope, Scoped},
 };
@@ -50,7 +50,7 @@ impl Inventory {
 )]
 async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Inventory>, Problem> {
     let sku = sku.existing()?;
-    let level = stock::level(&app.db, &sku).await.map_err(unknown_sku)?;
+    let level = stock::level(&app.db, &sku).await?;
     Ok(axum::Json(Inventory::new(&sku, level)))
 }
 
@@ -87,7 +87,7 @@ async fn adjust(
     let idempotency = key.0.map(|key| idempotency(key, &(&sku, &request)));
     let adjusted =
         stock::adjust(&app.db, &sku, request.kind, request.delta, &reason, idempotency.as_ref(), now()).await;
-    let (level, replayed) = adjusted.map_err(unknown_sku)?;
+    let (level, replayed) = adjusted?;
     let answer = (StatusCode::CREATED, axum::Json(Inventory::new(&sku, level)));
     Ok(with_replayed(replayed, answer))
 }
@@ -103,12 +103,5 @@ fn parse(request: &Adjustment) -> Result<String, Vec<Invalid>> {
     match (delta, reason) {
         (Some(_), Some(reason)) => Ok(reason),
         _ => Err(invalids.into_vec()),
-    }
-}
-
-fn unknown_sku(error: store::Error) -> Problem {
-    match error {
-        store::Error::NotFound => product_not_found(),
-        other => other.into(),
     }
 }

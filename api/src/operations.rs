@@ -77,7 +77,7 @@ async fn healthz() -> axum::Json<Value> {
 )]
 async fn readyz(State(asked): State<Operations>) -> (StatusCode, axum::Json<Value>) {
     let database = asked.db.ready().await.map_err(|error| match error {
-        outdated @ store::Error::SchemaOutdated => outdated.to_string(),
+        outdated @ store::Fault::SchemaOutdated => outdated.to_string(),
         error => silent("PostgreSQL", &error),
     });
     let engine = asked.engine.ready().await;

@@ -26,7 +26,7 @@ use crate::{
     extract::{OptionalJson, OrderPartPath, OrderPath},
     idempotency::{IdempotencyKey, with_replayed},
     list::List,
-    orders::{load, unknown_order},
+    orders::load,
     scoped::{Scope, Scoped},
 };
 
@@ -124,8 +124,7 @@ async fn open(
     let order = load(&app, id).await?;
     let provider = order.payment_method.as_deref().and_then(|name| app.providers.get(name));
     let provider = provider.ok_or_else(no_payment_method)?;
-    let begun = payments::begin(&app.db, id, provider.name(), key.0.as_deref(), now()).await;
-    let begun = begun.map_err(not_payable)?;
+    let begun = payments::begin(&app.db, id, provider.name(), key.0.as_deref(), now()).await?;
     let replayed = begun.state != PaymentState::Opening;
     let payment = match replayed {
         true => begun,
@@ -143,13 +142,6 @@ async fn open(
 fn no_payment_method() -> Problem {
     let detail = "The order has no payment method that is configured here.";
     Problem::new(StatusCode::CONFLICT, "no_payment_method", detail)
-}
-
-fn not_payable(error: store::Error) -> Problem {
-    match error {
-        store::Error::WrongStatus(status) => Problem::wrong_status("order_not_payable", status),
-        other => unknown_order(other),
-    }
 }
 
 fn not_opened(provider: &dyn Provider, error: Error) -> Problem {
@@ -213,7 +205,7 @@ async fn refresh(
     State(app): State<App>,
     OrderPartPath(order, id): OrderPartPath<PaymentId>,
 ) -> Result<axum::Json<PaymentDocument>, Problem> {
-    let payment = payments::get(&app.db, order, id).await?;
+    let payment = payments::get(&app.db, order, id).await?.ok_or_else(Problem::nothing)?;
     let provider = app.providers.get(&payment.provider).ok_or_else(no_payment_method)?;
     let captured = attempts::refresh(&app.db, provider, &payment, now()).await;
     if let Some(stored) = captured.map_err(|error| unavailable(provider, error))? {
@@ -222,16 +214,16 @@ async fn refresh(
         }
         settled(&app, order, id).await?;
     }
-    Ok(axum::Json(payments::get(&app.db, order, id).await?.into()))
+    Ok(axum::Json(payments::get(&app.db, order, id).await?.ok_or_else(Problem::nothing)?.into()))
 }
 
 /// Waits a moment for the workflow to match the money; it goes on without us.
 async fn settled(app: &App, order: OrderId, id: PaymentId) -> Result<(), Problem> {
     let settled = async {
-        while payments::get(&app.db, order, id).await?.state != PaymentState::Succeeded {
+        while payments::get(&app.db, order, id).await?.is_some_and(|it| it.state != PaymentState::Succeeded) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Ok::<_, store::Error>(())
+        Ok::<_, store::Fault>(())
     };
     match tokio::time::timeout(SETTLE_PATIENCE, settled).await {
         Ok(result) => Ok(result?),

@@ -21,7 +21,7 @@ use crate::{
     extract::{Json, OrderPath},
     idempotency::{IdempotencyKey, idempotency, with_replayed},
     list::List,
-    orders::{load, unknown_order},
+    orders::load,
     scoped::{Scope, Scoped},
 };
 
@@ -158,8 +158,7 @@ async fn request(
 ) -> Result<Response, Problem> {
     let asked = parse(&request)?;
     let idempotency = key.0.map(|key| idempotency(key, &(id, &request)));
-    let refunds = refunds::request(&app.db, id, &asked, idempotency.as_ref(), now()).await;
-    let (refunds, replayed) = refunds.map_err(unknown_order)?;
+    let (refunds, replayed) = refunds::request(&app.db, id, &asked, idempotency.as_ref(), now()).await?;
     for refund in &refunds {
         app.dispatcher.refund(refund.id, refund.order_id);
     }

@@ -19,7 +19,7 @@ use crate::{
     clock::now,
     condition::Conditions,
     error::{Problem, ProblemDocument},
-    extract::{Json, SkuPath, product_not_found},
+    extract::{Json, SkuPath},
     list::List,
     query::Query,
     scoped::{Scope, Scoped},
@@ -141,10 +141,7 @@ fn edit(caller: &Caller, at: Timestamp, condition: Condition) -> Edit {
 }
 
 async fn terms_of(app: &App, sku: &Sku) -> Result<Terms, Problem> {
-    stays::terms(&app.db, sku).await.map_err(|error| match error {
-        store::Error::NotFound => product_not_found(),
-        other => other.into(),
-    })
+    Ok(stays::terms(&app.db, sku).await?)
 }
 
 #[derive(Deserialize, ToSchema)]

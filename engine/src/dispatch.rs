@@ -148,7 +148,7 @@ async fn note_handed_over(db: Db, mut to_note: mpsc::Receiver<HandedOver>) {
     }
 }
 
-async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Error> {
+async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Fault> {
     let (mut orders, mut events, mut back) = (Vec::new(), Vec::new(), Vec::new());
     for handed in handed_over {
         match handed.what {
@@ -171,7 +171,7 @@ async fn note(db: &Db, handed_over: &[HandedOver]) -> Result<(), store::Error> {
 }
 
 /// Gives an event to whom it is for.
-pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Result<(), store::Error> {
+pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Result<(), store::Fault> {
     match &pending.notice {
         Notice::Payment { order: Some(order), report } => hand_over_payment(db, engine, *order, report).await,
         Notice::Payment { order: None, report } => raise_unknown_order(db, None, report).await,
@@ -181,7 +181,7 @@ pub(crate) async fn hand_over(db: &Db, engine: &Engine, pending: &Pending) -> Re
             }
             let Some(refund) = report.refund else { return Ok(()) };
             // The news is stored; its workflow looks by itself, only later.
-            engine.tell_refund(refund).await.map_err(|error| store::Error::Engine(error.to_string()))
+            engine.tell_refund(refund).await.map_err(|error| store::Fault::Engine(error.to_string()))
         }
         Notice::Dispute(report) => {
             if let Some(state) = disputes::record_event(db, report, Timestamp::now()).await? {
@@ -203,11 +203,11 @@ pub(crate) async fn tell_change(
     engine: &Engine,
     start: &Start,
     change: ChangeId,
-) -> Result<(), store::Error> {
+) -> Result<(), store::Fault> {
     match engine.tell_change(start, change).await {
         Ok(()) => Ok(()),
         Err(Error::Closed) => orders::refuse_ended(db, start.id, change, Timestamp::now()).await,
-        Err(error) => Err(store::Error::Engine(error.to_string())),
+        Err(error) => Err(store::Fault::Engine(error.to_string())),
     }
 }
 
@@ -217,23 +217,22 @@ async fn hand_over_payment(
     engine: &Engine,
     order: OrderId,
     report: &PaymentReport,
-) -> Result<(), store::Error> {
-    let start = match orders::start_of(db, order).await {
-        Err(store::Error::NotFound) => return raise_unknown_order(db, Some(order), report).await,
-        start => start?,
+) -> Result<(), store::Fault> {
+    let Some(start) = orders::start_of(db, order).await? else {
+        return raise_unknown_order(db, Some(order), report).await;
     };
     let reported = match engine.report_payment(&start, report).await {
         Err(Error::Closed) => engine.report_late_payment(order, report).await,
         reported => reported,
     };
-    reported.map_err(|error| store::Error::Engine(error.to_string()))
+    reported.map_err(|error| store::Fault::Engine(error.to_string()))
 }
 
 async fn raise_unknown_order(
     db: &Db,
     order: Option<OrderId>,
     report: &PaymentReport,
-) -> Result<(), store::Error> {
+) -> Result<(), store::Fault> {
     orders::raise_unknown_order(db, report, Timestamp::now()).await?;
     telemetry::metrics().exceptions.with_label_values(&[exception::Kind::UnknownOrder.as_str()]).inc();
     let order_id = order.map(tracing::field::display);

@@ -132,7 +132,7 @@ async fn round<B: Backlog>(backlog: &B) -> store::Result<usize> {
 
 /// A bug in one round, or in one row's, is a fault like another: the others go on.
 pub(crate) async fn caught<T>(work: impl Future<Output = store::Result<T>>) -> store::Result<T> {
-    let panicked = |_| Err(store::Error::Engine("it panicked; why stands above in the log".to_owned()));
+    let panicked = |_| Err(store::Fault::Engine("it panicked; why stands above in the log".to_owned()));
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
 }
 

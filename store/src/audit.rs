@@ -6,7 +6,7 @@ use domain::exception::Kind;
 use sqlx::{Postgres, postgres::PgArguments, query::QueryScalar, query_scalar};
 
 use crate::{
-    Db, Error, Result,
+    Db, Fault, Result,
     products::history,
     refunds::{left_of_payment, payment_status},
 };
@@ -286,7 +286,7 @@ pub async fn run(db: &Db) -> Result<Vec<Finding>> {
     }
     drop(tx);
     let (broken, rows) = match history::differing(db).await {
-        Err(Error::Corrupt(why)) => (1, vec![why]), // what cannot be read is broken, and no reason to tell nothing
+        Err(Fault::Corrupt(why)) => (1, vec![why]), // what cannot be read is broken, and no reason to tell nothing
         differing => differing?,
     };
     findings.push(Finding { invariant: "9. every product is what its events add up to", broken, rows });
@@ -367,7 +367,7 @@ pub async fn money(db: &Db) -> Result<Vec<Money>> {
     .fetch_all(&mut *db.begin_long_report().await?)
     .await?;
     // As text, since a sum may be larger than any of PostgreSQL's integers.
-    let read = |sum: &str| sum.parse::<i128>().map_err(Error::corrupt);
+    let read = |sum: &str| sum.parse::<i128>().map_err(Fault::corrupt);
     let money = sums.into_iter().map(|it| {
         Ok(Money {
             currency: it.currency,

@@ -13,7 +13,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use crate::{Error, Result};
+use crate::{Fault, Result};
 
 /// How many members a batch has at most, and how many may wait for the next ones.
 #[derive(Debug, Clone, Copy)]
@@ -26,19 +26,21 @@ pub(crate) struct Limits {
 pub(crate) trait BatchHandler: Send + Sync + 'static {
     type Command: Send + Sync + 'static;
     type Answer: Send + 'static;
+    type Error: From<Fault> + Send + 'static;
 
     /// Decides all in one transaction: one answer each, in the same order; none for a member that has to be
-    /// decided by itself. An error means that nothing at all was done.
-    fn handle_batch(
-        &self,
-        commands: &[Self::Command],
-    ) -> impl Future<Output = Result<Answers<Self::Answer>>> + Send;
+    /// decided by itself. A fault means that nothing at all was done.
+    fn handle_batch(&self, commands: &[Self::Command]) -> impl Future<Output = Result<Answers<Self>>> + Send;
 
     /// Decides one in a transaction of its own.
-    fn handle_one(&self, command: Self::Command) -> impl Future<Output = Result<Self::Answer>> + Send;
+    fn handle_one(
+        &self,
+        command: Self::Command,
+    ) -> impl Future<Output = Result<Self::Answer, Self::Error>> + Send;
 }
 
-pub(crate) type Answers<T> = Vec<Option<Result<T>>>;
+pub(crate) type Answers<H> = Vec<Option<Answer<H>>>;
+type Answer<H> = Result<<H as BatchHandler>::Answer, <H as BatchHandler>::Error>;
 
 /// A bounded queue, and one thread that serves it. Cheap to clone; the thread ends when the last clone is
 /// dropped, after those who wait were served.
@@ -54,7 +56,7 @@ impl<H: BatchHandler> Clone for Batcher<H> {
 
 struct Waiting<H: BatchHandler> {
     command: H::Command,
-    answer: oneshot::Sender<Result<H::Answer>>,
+    answer: oneshot::Sender<Answer<H>>,
 }
 
 impl<H: BatchHandler> Batcher<H> {
@@ -71,14 +73,14 @@ impl<H: BatchHandler> Batcher<H> {
     /// Has it decided. It is decided also if the caller does not wait for the answer.
     ///
     /// # Errors
-    /// [`Error::Busy`] if too many are waiting already, [`Error::Panicked`] if a bug ended the work on it.
-    pub async fn submit(&self, command: H::Command) -> Result<H::Answer> {
+    /// [`Fault::Busy`] if too many are waiting already, [`Fault::Panicked`] if a bug ended the work on it.
+    pub async fn submit(&self, command: H::Command) -> Answer<H> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Waiting { command, answer }).map_err(|error| match error {
-            TrySendError::Full(_) => Error::Busy,
-            TrySendError::Closed(_) => Error::Panicked,
+            TrySendError::Full(_) => Fault::Busy,
+            TrySendError::Closed(_) => Fault::Panicked,
         })?;
-        answered.await.map_err(|_| Error::Panicked)?
+        answered.await.map_err(|_| Fault::Panicked)?
     }
 }
 
@@ -99,7 +101,7 @@ async fn serve_batch<H: BatchHandler>(handler: Arc<H>, members: Vec<Waiting<H>>)
         members.into_iter().map(|member| (member.command, member.answer)).unzip();
     let decided = match caught(handler.handle_batch(&commands)).await {
         Ok(decided) => decided,
-        Err(fault) if fault.is_outage() => commands.iter().map(|_| Some(Err(fault.again()))).collect(),
+        Err(fault) if fault.is_outage() => commands.iter().map(|_| Some(Err(fault.again().into()))).collect(),
         Err(_) => commands.iter().map(|_| None).collect(),
     };
     let mut left = Vec::new();
@@ -116,11 +118,11 @@ async fn serve_batch<H: BatchHandler>(handler: Arc<H>, members: Vec<Waiting<H>>)
 
 /// A panic is a bug, and is told as one to who asked. (What it said is in the log: see the program's panic
 /// hook.)
-async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(Error::Panicked))
+async fn caught<T, E: From<Fault>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(Fault::Panicked.into()))
 }
 
-fn respond<T>(answer: oneshot::Sender<Result<T>>, decided: Result<T>) {
+fn respond<T>(answer: oneshot::Sender<T>, decided: T) {
     let _ = answer.send(decided); // The caller may have gone.
 }
 
@@ -146,15 +148,16 @@ mod tests {
     impl BatchHandler for RecordingHandler {
         type Command = u32;
         type Answer = u32;
+        type Error = Fault;
 
-        async fn handle_batch(&self, commands: &[u32]) -> Result<Answers<u32>> {
+        async fn handle_batch(&self, commands: &[u32]) -> Result<Answers<Self>> {
             self.begun.fetch_add(1, Ordering::Relaxed);
             self.permits.acquire().await.unwrap().forget();
             self.batches.lock().unwrap().push(commands.to_vec());
             assert!(!commands.contains(&666), "a bug");
             match commands {
-                _ if commands.contains(&13) => Err(Error::corrupt("13")),
-                _ if commands.contains(&503) => Err(Error::Outage("away".to_owned())),
+                _ if commands.contains(&13) => Err(Fault::corrupt("13")),
+                _ if commands.contains(&503) => Err(Fault::Outage("away".to_owned())),
                 _ => Ok(commands.iter().map(|&command| (command != 99).then_some(Ok(command))).collect()),
             }
         }
@@ -162,7 +165,7 @@ mod tests {
         async fn handle_one(&self, command: u32) -> Result<u32> {
             self.batches.lock().unwrap().push(vec![command]);
             assert!(command != 666, "a bug");
-            if command == 13 { Err(Error::corrupt("13")) } else { Ok(command) }
+            if command == 13 { Err(Fault::corrupt("13")) } else { Ok(command) }
         }
     }
 
@@ -263,6 +266,6 @@ mod tests {
         assert_eq!(fixture.answers(asked).await, [Some(1), None, Some(3)]);
         let asked = fixture.command(666, &[]).await.pop().unwrap();
         fixture.permits.add_permits(100);
-        assert!(matches!(asked.await.unwrap(), Err(Error::Panicked)), "not too many, and not nothing done");
+        assert!(matches!(asked.await.unwrap(), Err(Fault::Panicked)), "not too many, and not nothing done");
     }
 }

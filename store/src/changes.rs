@@ -9,8 +9,9 @@ use domain::{
 use sqlx::types::Json;
 
 use crate::{
-    Db, Error, Idempotency, Lease, Result, Tx,
+    Db, Fault, Idempotency, Lease, Result, Tx,
     lease::{GRACE, put_off},
+    locks, or_fault,
     orders::{self, Start},
     random,
     retry::retry,
@@ -53,6 +54,21 @@ macro_rules! select {
     };
 }
 
+/// Why a change was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such order")]
+    NotFound,
+    #[error("the idempotency key was used before with another request")]
+    KeyReused,
+    /// So many changes of this order wait that its workflow should be let catch up; nothing was done.
+    #[error("too many changes of the order are waiting")]
+    TooManyWaiting,
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
+
 /// How a change came to be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submission {
@@ -77,10 +93,10 @@ pub async fn request(
     asked: &Idempotency,
     is_keyed: bool,
     at: Timestamp,
-) -> Result<(Change, Submission)> {
+) -> Result<(Change, Submission), Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let locked = orders::lock(&mut tx, order).await?;
+        let locked = locks::order_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
         if is_keyed && let Some(known) = replay(&mut tx, order, asked).await? {
             return Ok((known, Submission::Replayed));
         }
@@ -117,11 +133,11 @@ fn may_join(request: &OrderChange) -> bool {
 }
 
 /// What was answered under this key before, or is waiting.
-pub async fn find(db: &Db, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
+pub async fn find(db: &Db, order: OrderId, asked: &Idempotency) -> Result<Option<Change>, Error> {
     replay(&mut db.begin().await?, order, asked).await
 }
 
-async fn replay(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
+async fn replay(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>, Error> {
     let hash = sqlx::query_scalar!(
         "SELECT request_hash FROM order_changes WHERE order_id = $1 AND idempotency_key = $2",
         order.uuid(),
@@ -140,7 +156,7 @@ async fn replay(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Opti
 }
 
 /// The equal change that waits, if there is one; if not, there must be room for another.
-async fn join(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>> {
+async fn join(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option<Change>, Error> {
     let waiting = sqlx::query!(
         "SELECT id, request_hash FROM order_changes WHERE order_id = $1 AND decided_at IS NULL ORDER BY id",
         order.uuid()
@@ -203,9 +219,9 @@ pub(crate) async fn end_if_refunded(tx: &mut Tx, order: OrderId, at: Timestamp) 
 }
 
 /// One change of an order.
-pub async fn get(db: &Db, order: OrderId, id: ChangeId) -> Result<Change> {
+pub async fn get(db: &Db, order: OrderId, id: ChangeId) -> Result<Option<Change>> {
     let change = select!("id = $1 AND order_id = $2", id.uuid(), order.uuid());
-    change.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
+    Ok(change.fetch_optional(db.pool()).await?)
 }
 
 /// All changes that were asked of an order, oldest first.

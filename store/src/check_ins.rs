@@ -14,7 +14,7 @@ use sqlx::types::Json;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-use crate::{Db, Error, Result, Tx, order_events, orders, random, retry::retry, returns, sql};
+use crate::{Db, Fault, Result, Tx, locks, or_fault, order_events, random, retry::retry, returns, sql};
 
 /// The stays of an order.
 pub(crate) async fn stays(tx: &mut Tx, order: OrderId) -> Result<Vec<Stay>> {
@@ -31,7 +31,7 @@ pub(crate) async fn stays(tx: &mut Tx, order: OrderId) -> Result<Vec<Stay>> {
 pub(crate) async fn open(tx: &mut Tx, order: OrderId) -> Result<()> {
     let stays = stays(tx, order).await?;
     let span = stays.iter().map(Stay::begins_at).min().zip(stays.iter().map(Stay::ends_at).max());
-    let (opens_at, closes_at) = span.ok_or_else(|| Error::corrupt(format!("order {order} has no stay")))?;
+    let (opens_at, closes_at) = span.ok_or_else(|| Fault::corrupt(format!("order {order} has no stay")))?;
     let code = Code::draw(u64::from_ne_bytes(random()));
     let salt: [u8; 16] = random();
     sqlx::query!(
@@ -101,6 +101,18 @@ pub(crate) async fn erase(tx: &mut Tx, order: OrderId, drawn_for: Option<ChangeI
     Ok(())
 }
 
+/// Why a code was not looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such order, or it has no stay")]
+    NotFound,
+    #[error("the order is {0}")]
+    WrongStatus(Status),
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
+
 /// What a code is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -118,10 +130,10 @@ pub enum Verdict {
 /// # Errors
 /// [`Error::WrongStatus`] if the order is not waiting for its guests.
 #[tracing::instrument(name = "sql check_ins.verify", skip_all, err(level = "debug"))]
-pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<Verdict> {
+pub async fn verify(db: &Db, id: OrderId, code: &Code, at: Timestamp) -> Result<Verdict, Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let order = orders::lock(&mut tx, id).await?;
+        let order = locks::order_if_known(&mut tx, id).await?.ok_or(Error::NotFound)?;
         if order.status != Status::Paid {
             return Err(Error::WrongStatus(order.status));
         }

@@ -8,7 +8,7 @@ use sqlx::{
 };
 use url::Url;
 
-use crate::{Error, Result};
+use crate::{Fault, Result};
 
 /// What may stand after the `?`; sqlx knows some of it by two more spellings.
 const KNOWN: [&str; 18] = [
@@ -55,11 +55,11 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 /// # Errors
-/// [`Error::Misconfigured`]. It tells no value, and no name of ours or of theirs that may be part of a
+/// [`Fault::Misconfigured`]. It tells no value, and no name of ours or of theirs that may be part of a
 /// secret.
 pub(crate) fn parse(text: &str) -> Result<PgConnectOptions> {
     let malformed = |_| {
-        Error::Misconfigured(
+        Fault::Misconfigured(
             "it must look like postgres://user:password@host/database, with `?`, `#`, `/`, `@` and `%` in a password \
              percent-encoded (`%3F`)"
                 .to_owned(),
@@ -80,7 +80,7 @@ pub(crate) fn parse(text: &str) -> Result<PgConnectOptions> {
             known.push((name, value));
         } else {
             // A misspelt `sslmode` would be a connection that nobody checks.
-            return Err(Error::Misconfigured(format!(
+            return Err(Fault::Misconfigured(format!(
                 "parameter {} after its `?` is not known; known are {}",
                 position + 1,
                 KNOWN[..13].join(", ")
@@ -92,8 +92,8 @@ pub(crate) fn parse(text: &str) -> Result<PgConnectOptions> {
         false => drop(url.query_pairs_mut().clear().extend_pairs(known)),
     }
     let options = PgConnectOptions::from_url(&url).map_err(|error| match error {
-        sqlx::Error::Configuration(why) => Error::Misconfigured(why.to_string()),
-        error => Error::Database(error),
+        sqlx::Error::Configuration(why) => Fault::Misconfigured(why.to_string()),
+        error => Fault::Database(error),
     })?;
     if is_perhaps_in_clear(&options) {
         tracing::warn!(
@@ -114,7 +114,7 @@ fn check_file(name: &str, value: &str) -> Result<()> {
     // What is no path may be the key itself, without its first line.
     let is_path = value.len() < 200 && !value.contains('\n') && value.contains(['/', '.']);
     let shown = if is_path { value } else { "(its value)" };
-    let wrong = |why: String| Err(Error::Misconfigured(format!("`{name}`, {shown}: {why}")));
+    let wrong = |why: String| Err(Fault::Misconfigured(format!("`{name}`, {shown}: {why}")));
     match fs::read(value).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
         Err(error) => wrong(error.to_string()),
         Ok(text) if text.contains("ENCRYPTED") => {

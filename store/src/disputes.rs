@@ -9,8 +9,8 @@ use domain::{
 };
 
 use crate::{
-    Db, Error, Result, SqlTime, Tx, inbox, order_events, random,
-    refunds::{self, PaymentRef, find_payment, lock_payment, update_attribution},
+    Db, Fault, Result, SqlTime, Tx, inbox, locks, order_events, random,
+    refunds::{self, PaymentRef, find_payment, update_attribution},
     retry::retry,
     sql,
 };
@@ -40,13 +40,13 @@ impl Dispute {
 pub async fn record_event(db: &Db, report: &DisputeReport, at: Timestamp) -> Result<Option<DisputeState>> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
+        locks::payment(&mut tx, &report.provider, &report.payment_id).await?;
         let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
         if event.is_settled {
             return Ok(None);
         }
         if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? {
-            return Err(Error::Engine("the disputed money is not settled yet".to_owned()));
+            return Err(Fault::Engine("the disputed money is not settled yet".to_owned()));
         }
         let news = take_up(&mut tx, report, event.told_at, at).await?;
         inbox::mark_settled(&mut tx, &[(&report.provider, &report.event_id, at)]).await?;

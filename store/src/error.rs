@@ -1,54 +1,16 @@
+//! What the database did, or could not be asked. What was refused is told by an error of each aggregate's own,
+//! of which a fault is one case.
+
 use std::borrow::Cow;
 
-use domain::{Invalid, order::Status, returns::Run, stock::Shortage};
+use domain::OrderId;
 use sqlx::migrate::MigrateError;
 
-use crate::stays::Night;
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
-pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Why the store did not do as asked. Except for `Database`, these are answers, not faults.
+/// Why it is not known, or not done, whatever was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("not found")]
-    NotFound,
-    #[error("the idempotency key was used before with another request")]
-    KeyReused,
-    #[error("the request does not fit the catalogue")]
-    Invalid(Vec<Invalid>),
-    #[error("not enough stock")]
-    Shortage(Vec<Shortage>),
-    #[error("the adjustment would leave less on hand than is held")]
-    BelowHeld,
-    #[error("the product is not sold by the night")]
-    NotAStay,
-    #[error("the product is sold by the night")]
-    NotGoods,
-    /// The nights of which more is held and sold than there would be.
-    #[error("more is held and sold than there would be")]
-    CapacityBelowSold(Vec<Night>),
-    /// The product is at another version than the client expects, or is not there.
-    #[error("the product is at version {0:?}")]
-    Stale(Option<i32>),
-    #[error("the order is {0}")]
-    WrongStatus(Status),
-    #[error("the exception was resolved before")]
-    AlreadyResolved,
-    /// An exception's money cannot count towards its order: why, and where the order stands.
-    #[error("{why}")]
-    NotApplicable { why: String, status: Option<Status> },
-    /// At most this much can still go back, in minor units.
-    #[error("at most {0} can be refunded")]
-    BeyondCaptured(i64),
-    /// So many changes of this order wait that its workflow should be let catch up; nothing was done.
-    #[error("too many changes of the order are waiting")]
-    TooManyWaiting,
-    /// More than was sold less what came back, or is about to; this is what can come back.
-    #[error("more is to come back than was sold and is still there")]
-    BeyondSold(Vec<Run>),
-    /// Another process committed the same key in between; nothing was done.
-    #[error("the idempotency key was taken a moment ago")]
-    Raced,
+pub enum Fault {
     /// A bug ended the work, and what it was about may have been done or not.
     #[error("the work was ended by a bug")]
     Panicked,
@@ -60,6 +22,9 @@ pub enum Error {
     ReportsBusy,
     #[error("a stored value cannot be read: {0}")]
     Corrupt(String),
+    /// What is stored, or a workflow, tells of an order that is not there.
+    #[error("there is no order {0}")]
+    UnknownOrder(OrderId),
     /// The engine did not take what was handed to it; it is handed over again.
     #[error("{0}")]
     Engine(String),
@@ -81,8 +46,40 @@ pub enum Error {
     Migrations(MigrateError),
 }
 
+/// An error of an aggregate, which may be a fault.
+pub(crate) trait OrFault: From<Fault> {
+    fn fault(&self) -> Option<&Fault>;
+}
+
+impl OrFault for Fault {
+    fn fault(&self) -> Option<&Fault> {
+        Some(self)
+    }
+}
+
+/// Makes faults, and what becomes one, a case `Fault` of an aggregate's error.
+macro_rules! or_fault {
+    ($error:ty) => {
+        impl<T: Into<$crate::Fault>> From<T> for $error {
+            fn from(fault: T) -> Self {
+                Self::Fault(fault.into())
+            }
+        }
+
+        impl $crate::error::OrFault for $error {
+            fn fault(&self) -> Option<&$crate::Fault> {
+                match self {
+                    Self::Fault(fault) => Some(fault),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use or_fault;
+
 /// A column that cannot be read holds a word that nobody wrote.
-impl From<sqlx::Error> for Error {
+impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::ColumnDecode { index, source } => Self::Corrupt(format!("column {index}: {source}")),
@@ -91,7 +88,7 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-impl From<MigrateError> for Error {
+impl From<MigrateError> for Fault {
     fn from(error: MigrateError) -> Self {
         match error {
             MigrateError::ExecuteMigration(error, version) => Self::Migration { version, error },
@@ -123,7 +120,7 @@ fn said(error: &sqlx::Error) -> String {
     format!("{} ({code}){advice}", told.message())
 }
 
-impl Error {
+impl Fault {
     /// The same outage, told to somebody else.
     pub(crate) fn again(&self) -> Self {
         Self::Outage(self.to_string())

@@ -10,13 +10,14 @@ use domain::{
     event::{Cause, ExceptionData, OrderEvent},
     exception::{Kind, ResolvedBy, State},
     money::{Currency, Money},
+    order::Status,
     payment::Action,
 };
 use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Error, Result, SqlTime, Tx, order_events, orders, orders::Applied, random, refunds,
+    Db, Fault, Result, SqlTime, Tx, locks, or_fault, order_events, orders, orders::Applied, random, refunds,
     refunds::PaymentRef, retry::retry, sql,
 };
 
@@ -244,6 +245,23 @@ pub(crate) async fn settle(
     Ok(settled.rows_affected() == 1)
 }
 
+/// Why an exception was not resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such exception")]
+    NotFound,
+    #[error("the exception was resolved before")]
+    AlreadyResolved,
+    /// Its money cannot count towards its order: why, and where the order stands.
+    #[error("{why}")]
+    NotApplicable { why: String, status: Option<Status> },
+    #[error(transparent)]
+    Refund(#[from] refunds::Error),
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
+
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Exception {
     pub id: ExceptionId,
@@ -311,11 +329,7 @@ pub async fn list(
     Ok(exceptions)
 }
 
-pub async fn get(db: &Db, id: ExceptionId) -> Result<Exception> {
-    read(db.pool(), id).await
-}
-
-async fn read(from: impl PgExecutor<'_>, id: ExceptionId) -> Result<Exception> {
+async fn read(from: impl PgExecutor<'_>, id: ExceptionId) -> Result<Exception, Error> {
     let found = select!(query_as!(Exception, + " WHERE id = $1", id.uuid()));
     found.fetch_optional(from).await?.ok_or(Error::NotFound)
 }
@@ -329,15 +343,15 @@ pub async fn resolve(
     action: Action,
     note: &str,
     at: Timestamp,
-) -> Result<(Exception, Option<Applied>)> {
+) -> Result<(Exception, Option<Applied>), Error> {
     let applied = retry(|| async {
         let mut tx = db.begin().await?;
         let seen = read(&mut *tx, id).await?;
         if let (Some(provider), Some(payment)) = (&seen.provider, &seen.provider_payment_id) {
-            refunds::lock_payment(&mut tx, provider, payment).await?;
+            locks::payment(&mut tx, provider, payment).await?;
         }
         if let Some(order) = seen.order_id {
-            orders::lock(&mut tx, order).await?; // before the exception, as everybody does
+            locks::order(&mut tx, order).await?; // before the exception, as everybody does
         }
         let locked = select!(query_as!(Exception, + " WHERE id = $1 FOR UPDATE", id.uuid()));
         let exception = locked.fetch_optional(&mut *tx).await?.ok_or(Error::NotFound)?;
@@ -358,5 +372,5 @@ pub async fn resolve(
         Ok(applied)
     })
     .await?;
-    Ok((get(db, id).await?, applied))
+    Ok((read(db.pool(), id).await?, applied))
 }

@@ -212,7 +212,7 @@ async fn alone<'q, E: Execute<'q, Postgres> + 'q>(
 async fn begin(db: &Db) -> sqlx::Result<Transaction<'static, Postgres>> {
     match db.begin().await {
         Ok(tx) => Ok(tx.0.tx),
-        Err(crate::Error::Database(error)) => Err(error),
+        Err(crate::Fault::Database(error)) => Err(error),
         Err(error) => Err(sqlx::Error::Protocol(error.to_string())),
     }
 }

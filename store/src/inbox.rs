@@ -14,7 +14,7 @@ use sqlx::PgExecutor;
 pub(crate) use waiting::money_that_waits;
 pub use waiting::waiting_money;
 
-use crate::{Db, Error, Lease, Result, Tx, exceptions, lease::put_off, orders, retry::retry, sql};
+use crate::{Db, Fault, Lease, Result, Tx, exceptions, lease::put_off, orders, retry::retry, sql};
 
 /// What a stored event says that nobody has acted on yet.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ pub(crate) async fn store_own(
     };
     let id = insert(&mut **tx, &event, at)
         .await?
-        .ok_or_else(|| Error::corrupt("an event of our own came twice"))?;
+        .ok_or_else(|| Fault::corrupt("an event of our own came twice"))?;
     Ok(Pending { id, notice: Notice::Payment { order: Some(order), report } })
 }
 

@@ -18,6 +18,7 @@ mod idempotency;
 pub mod inbox;
 mod lease;
 pub mod ledger;
+mod locks;
 pub mod mails;
 mod migrate;
 mod order_events;
@@ -39,7 +40,8 @@ pub mod stock;
 mod time;
 pub mod timeline;
 
-pub use error::{Error, Result};
+pub use error::{Fault, Result};
+use error::{OrFault, or_fault};
 pub use executor::{Connection, Tx};
 pub use idempotency::Idempotency;
 pub use lease::{GRACE, Lease};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{OrderId, Timestamp, check_in::Code, event::OrderEvent, mail::MailKind, order::Status};
 
-use crate::{Db, Error, Result, Tx, check_ins, exceptions, order_events, retry::retry, sql};
+use crate::{Db, Fault, Result, Tx, check_ins, exceptions, order_events, retry::retry, sql};
 
 /// Beyond the time that sending takes, a transaction that waits for it is ended only after this.
 const SPARE: Duration = Duration::from_secs(30);
@@ -97,7 +97,7 @@ async fn awaits_payment(tx: &mut Tx, order: OrderId) -> Result<bool> {
     )
     .fetch_optional(&mut **tx)
     .await?
-    .ok_or(Error::NotFound)?;
+    .ok_or(Fault::UnknownOrder(order))?;
     Ok(order.status == Status::AwaitingPayment && !order.is_paid)
 }
 

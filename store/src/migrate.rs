@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, migrate::Migrator};
 
 use crate::{
-    Db, Error, Result,
+    Db, Fault, Result,
     pool::{Pooler, ways_to_walk},
 };
 
@@ -41,7 +41,7 @@ pub enum Readiness {
 
 impl Db {
     /// # Errors
-    /// [`Error::Migration`] if a lock was not to be had for minutes; what was done before stays, and the next
+    /// [`Fault::Migration`] if a lock was not to be had for minutes; what was done before stays, and the next
     /// call goes on.
     pub async fn migrate(&self) -> Result<()> {
         self.reach().await?;
@@ -99,7 +99,7 @@ impl Db {
     /// Makes a connection now, and looks whether the schema is ours.
     ///
     /// # Errors
-    /// Why it cannot be used: [`Error::Unreachable`], or [`Error::SchemaOutdated`].
+    /// Why it cannot be used: [`Fault::Unreachable`], or [`Fault::SchemaOutdated`].
     pub async fn usable(&self) -> Result<()> {
         self.reach().await?;
         self.knows_our_schema().await
@@ -116,7 +116,7 @@ impl Db {
         let newest = MIGRATIONS.iter().map(|m| m.version).max();
         match self.applied().await? >= newest {
             true => Ok(()),
-            false => Err(Error::SchemaOutdated),
+            false => Err(Fault::SchemaOutdated),
         }
     }
 
@@ -124,11 +124,11 @@ impl Db {
         let asked = self.by_probe();
         let query = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success");
         match tokio::time::timeout(PROBE_TIMEOUT, query.fetch_one(&asked)).await {
-            Ok(applied) => match applied.map_err(Error::from) {
+            Ok(applied) => match applied.map_err(Fault::from) {
                 Err(error) if error.code() == UNDEFINED_TABLE => Ok(None), // nobody has ever migrated it
                 applied => applied,
             },
-            Err(_) => Err(Error::Outage(format!("no answer within {} s", PROBE_TIMEOUT.as_secs()))),
+            Err(_) => Err(Fault::Outage(format!("no answer within {} s", PROBE_TIMEOUT.as_secs()))),
         }
     }
 
@@ -149,6 +149,6 @@ fn migrator() -> Migrator {
     migrator
 }
 
-fn is_in_the_way(error: &Error) -> bool {
+fn is_in_the_way(error: &Fault) -> bool {
     error.is_conflict() || error.code() == LOCK_TIMEOUT
 }

@@ -11,13 +11,7 @@ use domain::{
 };
 use serde_json::Value;
 
-use crate::{
-    Db, Error, Result, Tx,
-    orders::{self, Capture},
-    random,
-    retry::retry,
-    sql,
-};
+use crate::{Db, Fault, Result, Tx, locks, or_fault, orders::Capture, random, retry::retry, sql};
 
 #[derive(Debug, Clone)]
 pub struct Payment {
@@ -39,6 +33,20 @@ pub struct Payment {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
+
+/// Why no attempt was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such order")]
+    NotFound,
+    #[error("the order is {0}")]
+    WrongStatus(Status),
+    #[error("the idempotency key was used before with another request")]
+    KeyReused,
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
 
 /// A statement that gives payments, from before its columns to what follows them.
 macro_rules! payments {
@@ -140,10 +148,10 @@ pub async fn begin(
     provider: &str,
     key: Option<&str>,
     at: Timestamp,
-) -> Result<Payment> {
+) -> Result<Payment, Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let locked = orders::lock(&mut tx, order).await?;
+        let locked = locks::order_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
         if let Some(key) = key
             && let Some(payment) = replay(&mut tx, order, key).await?
         {
@@ -183,7 +191,7 @@ pub async fn begin(
     .await
 }
 
-async fn replay(tx: &mut Tx, order: OrderId, key: &str) -> Result<Option<Payment>> {
+async fn replay(tx: &mut Tx, order: OrderId, key: &str) -> Result<Option<Payment>, Error> {
     match payments!("SELECT", "FROM payments WHERE idempotency_key = $1", key)
         .fetch_optional(&mut **tx)
         .await?
@@ -205,7 +213,7 @@ pub async fn opened(
 ) -> Result<Payment> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        orders::lock(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
+        locks::order(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
         let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
         let opened = match told {
             Some(told) => told,
@@ -327,7 +335,7 @@ pub(crate) async fn captured(tx: &mut Tx, id: PaymentId) -> Result<Money> {
         id.uuid()
     )
     .map(|payment| Money::new(payment.amount, payment.currency));
-    captured.fetch_optional(&mut **tx).await?.ok_or(Error::NotFound)
+    Ok(captured.fetch_one(&mut **tx).await?)
 }
 
 /// Whether this very payment pays the order.
@@ -381,10 +389,10 @@ pub(crate) async fn give_up(tx: &mut Tx, order: OrderId, at: Timestamp) -> Resul
     Ok(given_up.fetch_all(&mut **tx).await?)
 }
 
-pub async fn get(db: &Db, order: OrderId, id: PaymentId) -> Result<Payment> {
+pub async fn get(db: &Db, order: OrderId, id: PaymentId) -> Result<Option<Payment>> {
     let payment =
         payments!("SELECT", "FROM payments WHERE id = $1 AND order_id = $2", id.uuid(), order.uuid());
-    payment.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
+    Ok(payment.fetch_optional(db.pool()).await?)
 }
 
 /// All attempts of an order, and what paid it in place of another, oldest first.

@@ -5,7 +5,7 @@ use std::{io, num::NonZeroUsize};
 use crate::{
     Db, Result,
     batcher::{Answers, BatchHandler, Batcher, Limits},
-    orders::{self, PlaceOrder, Placed},
+    orders::{self, PlaceOrder, Placed, place},
 };
 
 /// More at once make a transaction longer, and each of them wait longer, without more throughput.
@@ -40,9 +40,9 @@ impl PlacementBatcher {
     /// Places an order. It is placed also if the caller does not wait for the answer.
     ///
     /// # Errors
-    /// [`crate::Error::Busy`] if too many are waiting already.
+    /// [`crate::Fault::Busy`] if too many are waiting already.
     #[tracing::instrument(name = "sql orders.place_batched", skip_all, err(level = "debug"))]
-    pub async fn place(&self, command: PlaceOrder) -> Result<Placed> {
+    pub async fn place(&self, command: PlaceOrder) -> Result<Placed, place::Error> {
         self.0.submit(command).await
     }
 }
@@ -50,12 +50,16 @@ impl PlacementBatcher {
 impl BatchHandler for Placements {
     type Command = PlaceOrder;
     type Answer = Placed;
+    type Error = place::Error;
 
-    async fn handle_batch(&self, commands: &[PlaceOrder]) -> Result<Answers<Placed>> {
-        Ok(orders::place_all(&self.0, commands).await?.into_iter().map(Some).collect())
+    async fn handle_batch(&self, commands: &[PlaceOrder]) -> Result<Answers<Self>> {
+        Ok(match orders::place_all(&self.0, commands).await? {
+            Some(answers) => answers.into_iter().map(Some).collect(),
+            None => commands.iter().map(|_| None).collect(),
+        })
     }
 
-    async fn handle_one(&self, command: PlaceOrder) -> Result<Placed> {
+    async fn handle_one(&self, command: PlaceOrder) -> Result<Placed, place::Error> {
         orders::place(&self.0, command).await
     }
 }

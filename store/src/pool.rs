@@ -13,7 +13,7 @@ use sqlx::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    Error, Result,
+    Fault, Result,
     executor::{Report, Tx},
 };
 
@@ -105,7 +105,7 @@ impl Db {
     /// Makes a connection now, to say why there is none. A pool would try on, and tell that it waited.
     ///
     /// # Errors
-    /// [`Error::Unreachable`].
+    /// [`Fault::Unreachable`].
     pub async fn reach(&self) -> Result<()> {
         let options = self.pool.connect_options();
         crate::reach::connect(&options).await.map(drop)
@@ -158,7 +158,7 @@ impl Db {
     /// them run at once that most connections are left to others.
     ///
     /// # Errors
-    /// [`Error::ReportsBusy`] if too many run already.
+    /// [`Fault::ReportsBusy`] if too many run already.
     pub(crate) async fn begin_report(&self) -> Result<Report> {
         self.begin_report_within(ASKED_REPORT_TIMEOUT).await
     }
@@ -170,7 +170,7 @@ impl Db {
 
     async fn begin_report_within(&self, timeout: &str) -> Result<Report> {
         let place = self.reports.clone().acquire_owned();
-        let place = tokio::time::timeout(REPORT_PATIENCE, place).await.map_err(|_| Error::ReportsBusy)?;
+        let place = tokio::time::timeout(REPORT_PATIENCE, place).await.map_err(|_| Fault::ReportsBusy)?;
         let place = place.expect("nobody closes the semaphore");
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{}{}; SET LOCAL statement_timeout = '{timeout}'",

@@ -4,7 +4,7 @@ use std::{io::ErrorKind, time::Duration};
 
 use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 
-use crate::{Error, Result};
+use crate::{Fault, Result};
 
 /// An address that drops what is sent to it never answers.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection> 
         Some(socket) => socket.display().to_string(),
         None => format!("{}:{}", options.get_host(), options.get_port()),
     };
-    Err(Error::Unreachable { place, why })
+    Err(Fault::Unreachable { place, why })
 }
 
 /// The reason in PostgreSQL's, the system's or the certificate checker's own words, and what to do about it

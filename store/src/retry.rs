@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::{Result, random};
+use crate::{OrFault, random};
 
 /// So often is it tried in all; who fails so often is told that the database is busy.
 const TRIES: u32 = 5;
@@ -12,16 +12,19 @@ const TRIES: u32 = 5;
 const PAUSE_MS: u64 = 20;
 
 /// Runs a whole transaction, from its beginning to its commit; again if it was undone.
-pub(crate) async fn retry<T, F: Future<Output = Result<T>>>(transaction: impl Fn() -> F) -> Result<T> {
+pub(crate) async fn retry<T, E: OrFault, F: Future<Output = Result<T, E>>>(
+    transaction: impl Fn() -> F,
+) -> Result<T, E> {
     let mut tries = 1;
     loop {
-        match transaction().await {
-            Err(error) if error.is_conflict() && tries < TRIES => {
-                tracing::warn!(%error, tries, "a transaction is done again");
+        let done = transaction().await;
+        match done.as_ref().err().and_then(OrFault::fault) {
+            Some(fault) if fault.is_conflict() && tries < TRIES => {
+                tracing::warn!(error = %fault, tries, "a transaction is done again");
                 tokio::time::sleep(pause(tries)).await;
                 tries += 1;
             }
-            done => return done,
+            _ => return done,
         }
     }
 }

@@ -9,15 +9,15 @@ use domain::{
 };
 
 use crate::{
-    Error, Result, Tx, check_ins, order_events,
+    Result, Tx, check_ins, order_events,
     orders::{self, USED},
-    refunds::Request,
+    refunds::{self, Request},
     stock,
 };
 
 /// What was sold with an order, and what of it is gone.
 pub(crate) async fn sold(tx: &mut Tx, order: OrderId, at: Timestamp) -> Result<Sold> {
-    let order = orders::read(&mut **tx, order).await?;
+    let order = orders::read(tx, order).await?;
     let is_in_use = order.status == Status::Completed && order.close_reason.as_deref() == Some(USED);
     // The guests came at the time of their order's workflow, which may be ahead of ours.
     let in_use = order.closed_at.filter(|_| is_in_use).map(|since| since.max(at));
@@ -30,7 +30,7 @@ pub(crate) async fn choose(
     order: OrderId,
     request: &Request,
     at: Timestamp,
-) -> Result<(Units, i64)> {
+) -> Result<(Units, i64), refunds::Error> {
     if !request.restock {
         return Ok((Units::new(), 0));
     }
@@ -41,8 +41,8 @@ pub(crate) async fn choose(
     };
     match units {
         Ok(units) => Ok((units.clone(), sold.paid_for(&units))),
-        Err(Refusal::Invalid(invalids)) => Err(Error::Invalid(invalids)),
-        Err(Refusal::Beyond(returnable)) => Err(Error::BeyondSold(returnable)),
+        Err(Refusal::Invalid(invalids)) => Err(refunds::Error::Invalid(invalids)),
+        Err(Refusal::Beyond(returnable)) => Err(refunds::Error::BeyondSold(returnable)),
     }
 }
 

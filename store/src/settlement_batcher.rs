@@ -11,7 +11,7 @@ use domain::{
 };
 
 use crate::{
-    Db, Error, Result,
+    Db, Fault, Result,
     batcher::{Answers, BatchHandler, Batcher, Limits},
     orders::{self, CommandResult, OrderCommand, Submitted},
 };
@@ -41,7 +41,7 @@ impl SettlementBatcher {
     /// report that is settled again is not.
     ///
     /// # Errors
-    /// [`Error::Busy`] if too many are waiting already; also of the others.
+    /// [`Fault::Busy`] if too many are waiting already; also of the others.
     #[tracing::instrument(name = "sql settlements.settle", skip_all, err(level = "debug"))]
     pub async fn settle(
         &self,
@@ -102,15 +102,16 @@ impl SettlementBatcher {
     }
 }
 
-fn mixed_up(result: &CommandResult) -> Error {
-    Error::corrupt(format!("a command was given the result of another: {result:?}"))
+fn mixed_up(result: &CommandResult) -> Fault {
+    Fault::corrupt(format!("a command was given the result of another: {result:?}"))
 }
 
 impl BatchHandler for Settlements {
     type Command = Submitted;
     type Answer = CommandResult;
+    type Error = Fault;
 
-    async fn handle_batch(&self, batch: &[Submitted]) -> Result<Answers<CommandResult>> {
+    async fn handle_batch(&self, batch: &[Submitted]) -> Result<Answers<Self>> {
         let results = orders::decide_all(&self.0, batch).await?;
         Ok(results.into_iter().map(|result| result.map(Ok)).collect())
     }

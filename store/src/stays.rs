@@ -11,18 +11,32 @@ use domain::{
 use jiff_sqlx::{Date as SqlDate, ToSqlx as _};
 
 use crate::{
-    Db, Error, Result, Tx,
+    Db, Fault, Result, Tx, locks, or_fault,
     products::{self, Edit},
     retry::retry,
     sql,
 };
 
+/// Why nights were not told, or offered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such product")]
+    NotFound,
+    #[error("the product is not sold by the night")]
+    NotAStay,
+    /// The nights of which more is held and sold than there would be.
+    #[error("more is held and sold than there would be")]
+    CapacityBelowSold(Vec<Night>),
+    #[error(transparent)]
+    Product(#[from] products::Error),
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
+
 /// What a product offers with its nights.
-///
-/// # Errors
-/// [`Error::NotFound`]; [`Error::NotAStay`] if it is sold by the piece.
 #[tracing::instrument(name = "sql stays.terms", skip_all, err(level = "debug"))]
-pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
+pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms, Error> {
     let product = sqlx::query!("SELECT kind, stay FROM products WHERE sku = $1", sku.as_str());
     let product = product.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)?;
     match product.kind {
@@ -33,17 +47,18 @@ pub async fn terms(db: &Db, sku: &Sku) -> Result<Terms> {
 
 /// Sets what a product offers with its nights. Orders that were placed keep what they booked.
 #[tracing::instrument(name = "sql stays.put_terms", skip_all, err(level = "debug"))]
-pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, edit: &Edit) -> Result<()> {
+pub async fn put_terms(db: &Db, sku: &Sku, terms: &Terms, edit: &Edit) -> Result<(), Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
         write(&mut tx, sku, edit, |details| details.stay = Some(terms.clone())).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(())
     })
     .await
 }
 
 /// An event of the product, and its row.
-async fn write(tx: &mut Tx, sku: &Sku, edit: &Edit, change: impl FnOnce(&mut Details)) -> Result<()> {
+async fn write(tx: &mut Tx, sku: &Sku, edit: &Edit, change: impl FnOnce(&mut Details)) -> Result<(), Error> {
     let product = products::lock(tx, sku).await?.ok_or(Error::NotFound)?;
     if product.details.kind != Kind::Stay {
         return Err(Error::NotAStay);
@@ -51,7 +66,7 @@ async fn write(tx: &mut Tx, sku: &Sku, edit: &Edit, change: impl FnOnce(&mut Det
     let mut details = product.details.clone();
     change(&mut details);
     let written = products::write(tx, sku, Some(product), &details, edit).await?;
-    written.map(drop).ok_or_else(|| products::behind(sku))
+    written.map(drop).ok_or_else(|| products::behind(sku).into())
 }
 
 /// A night on offer.
@@ -100,16 +115,13 @@ async fn nights_in(tx: &mut Tx, sku: &Sku, from: Date, to: Date) -> Result<Vec<N
 }
 
 /// Offers nights, all or none. Gives them as they are now.
-///
-/// # Errors
-/// [`Error::CapacityBelowSold`], with the nights of which more is held and sold already.
 #[tracing::instrument(name = "sql stays.put_nights", skip_all, err(level = "debug"))]
-pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, edit: &Edit) -> Result<Vec<Night>> {
+pub async fn put_nights(db: &Db, sku: &Sku, offer: &Offer, edit: &Edit) -> Result<Vec<Night>, Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
         write(&mut tx, sku, edit, |details| details.nights = Some(offer.clone())).await?;
         add_missing(&mut tx, sku, offer).await?;
-        lock(&mut tx, sku, offer).await?;
+        locks::levels_of_nights(&mut tx, sku, offer.from, offer.to).await?;
         let before = nights_in(&mut tx, sku, offer.from, offer.to).await?;
         let taken = |night: &Night| night.sold() + night.level.held;
         let short: Vec<Night> = before.into_iter().filter(|night| taken(night) > offer.capacity).collect();
@@ -135,19 +147,6 @@ async fn add_missing(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
          ON CONFLICT (sku) DO NOTHING",
         keys as _,
         dates as _
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-async fn lock(tx: &mut Tx, sku: &Sku, offer: &Offer) -> Result<()> {
-    sqlx::query!(
-        "SELECT FROM stock_levels WHERE product = $1 AND night >= $2 AND night < $3
-         ORDER BY sku FOR NO KEY UPDATE",
-        sku.as_str(),
-        offer.from.to_sqlx(),
-        offer.to.to_sqlx()
     )
     .execute(&mut **tx)
     .await?;

@@ -2,13 +2,32 @@
 //! with the level's row locked and SKUs taken in ascending order, so no two writers deadlock.
 
 use domain::{
-    OrderId, RefundId, Timestamp,
+    Invalid, OrderId, RefundId, Timestamp,
     product::Kind,
     returns::Units,
     stock::{self, ByHand, Level, Movement, Sku},
 };
 
-use crate::{Db, Error, Idempotency, Result, Tx, retry::retry, sql};
+use crate::{Db, Fault, Idempotency, Result, Tx, locks, or_fault, retry::retry, sql};
+
+/// Why a level was not told, or moved.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such product")]
+    NotFound,
+    /// It is sold by the night: its stock is the capacity of its nights.
+    #[error("the product is sold by the night")]
+    NotGoods,
+    #[error("the adjustment is out of range")]
+    Invalid(Invalid),
+    #[error("the adjustment would leave less on hand than is held")]
+    BelowHeld,
+    #[error("the idempotency key was used before with another request")]
+    KeyReused,
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
 
 /// A level, and the kind of its product.
 macro_rules! level {
@@ -24,15 +43,12 @@ macro_rules! level {
 }
 
 /// What there is of a SKU.
-///
-/// # Errors
-/// [`Error::NotGoods`] for what is sold by the night: its stock is the capacity of its nights.
 #[tracing::instrument(name = "sql stock.level", skip_all, err(level = "debug"))]
-pub async fn level(db: &Db, sku: &Sku) -> Result<Level> {
+pub async fn level(db: &Db, sku: &Sku) -> Result<Level, Error> {
     of_goods(level!("", sku).fetch_optional(db.pool()).await?)
 }
 
-fn of_goods(found: Option<(Level, Kind)>) -> Result<Level> {
+fn of_goods(found: Option<(Level, Kind)>) -> Result<Level, Error> {
     match found.ok_or(Error::NotFound)? {
         (_, Kind::Stay) => Err(Error::NotGoods),
         (level, Kind::Goods) => Ok(level),
@@ -41,9 +57,6 @@ fn of_goods(found: Option<(Level, Kind)>) -> Result<Level> {
 
 /// Moves the stock on hand by `delta`: a correction or a delivery. The same key and request gives the first
 /// answer again.
-///
-/// # Errors
-/// [`Error::NotGoods`], as for [`level`].
 #[tracing::instrument(name = "sql stock.adjust", skip_all, err(level = "debug"))]
 pub async fn adjust(
     db: &Db,
@@ -53,7 +66,7 @@ pub async fn adjust(
     reason: &str,
     idempotency: Option<&Idempotency>,
     at: Timestamp,
-) -> Result<(Level, Replayed)> {
+) -> Result<(Level, Replayed), Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let level = lock(&mut tx, sku).await?;
@@ -62,8 +75,7 @@ pub async fn adjust(
         {
             return Ok((level, true));
         }
-        let on_hand =
-            stock::adjusted(level.on_hand, delta).map_err(|invalid| Error::Invalid(vec![invalid]))?;
+        let on_hand = stock::adjusted(level.on_hand, delta).map_err(Error::Invalid)?;
         let after = Level { on_hand, ..level };
         if after.available() < 0 {
             return Err(Error::BelowHeld);
@@ -103,11 +115,11 @@ pub async fn adjust(
 /// Whether an answer repeats an earlier one.
 pub type Replayed = bool;
 
-async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Level> {
+async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Level, Error> {
     of_goods(level!(" FOR NO KEY UPDATE OF s", sku).fetch_optional(&mut **tx).await?)
 }
 
-async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Level>> {
+async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Level>, Error> {
     let movement = sqlx::query!(
         r#"SELECT on_hand_after, held_after, request_hash AS "request_hash!" FROM stock_movements
            WHERE idempotency_key = $1"#,
@@ -174,11 +186,7 @@ pub(crate) async fn take_back(
     at: Timestamp,
 ) -> Result<()> {
     let skus: Vec<&Sku> = units.keys().collect();
-    let locks = sqlx::query!(
-        "SELECT FROM stock_levels WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE",
-        skus.as_slice() as _
-    );
-    locks.execute(&mut **tx).await?;
+    locks::levels(tx, &skus).await?;
     sqlx::query!(
         "WITH back AS (
              SELECT sku, quantity FROM unnest($1::text[], $2::bigint[]) AS u (sku, quantity)
@@ -218,15 +226,7 @@ pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
         return Ok(());
     }
     let orders: Vec<_> = ends.iter().map(|end| end.order.uuid()).collect();
-    // Lock in SKU order first, as every writer does.
-    sqlx::query!(
-        "SELECT FROM stock_levels
-         WHERE sku IN (SELECT sku FROM holds WHERE order_id = ANY($1) AND state = 'held')
-         ORDER BY sku FOR NO KEY UPDATE",
-        &orders
-    )
-    .execute(&mut **tx)
-    .await?;
+    locks::levels_held_by(tx, &orders).await?;
     let (on_hand_signs, held_signs): (Vec<i64>, Vec<i64>) =
         ends.iter().map(|end| end.movement.deltas(1)).unzip();
     sqlx::query!(

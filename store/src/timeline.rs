@@ -3,7 +3,7 @@
 use domain::{OrderId, Timestamp};
 use serde_json::Value;
 
-use crate::{Db, Error, Result};
+use crate::{Db, Result};
 
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -13,6 +13,7 @@ pub struct Entry {
     pub data: Value,
 }
 
+/// Empty if there is no such order: each has at least `order.placed`.
 #[tracing::instrument(name = "sql timeline.of_order", skip_all, err(level = "debug"))]
 pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Entry>> {
     let entries = sqlx::query_as!(
@@ -22,8 +23,5 @@ pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Entry>> {
     )
     .fetch_all(db.pool())
     .await?;
-    match entries.is_empty() {
-        true => Err(Error::NotFound), // every order has at least `order.placed`
-        false => Ok(entries),
-    }
+    Ok(entries)
 }

@@ -10,7 +10,7 @@ use domain::{
     policy::{LatePayment, Overpayment},
 };
 use jiff::Timestamp;
-use store::{Error, audit, disputes, exceptions, orders, refunds};
+use store::{audit, disputes, exceptions, orders, refunds};
 
 use crate::harness::{
     Shop,
@@ -101,13 +101,13 @@ impl Teller<'_> {
                 };
                 match refunds::request(db, self.order, &request, None, at).await {
                     Ok((refunds, _)) => drop(self.ours.insert(name, refunds[0].id)),
-                    Err(Error::BeyondCaptured(_)) => {} // it is known already that the money is not there
+                    Err(refunds::Error::BeyondCaptured(_)) => {} // it is known already that the money is not there
                     Err(fault) => panic!("{fault}"),
                 }
             }
             Step::Ours(name, state) => {
                 let Some(id) = self.ours.get(name) else { return };
-                let refund = refunds::get(db, *id).await.unwrap();
+                let refund = refunds::get(db, *id).await.unwrap().unwrap();
                 let report = self.report(Some(*id), &format!("{id}"), refund.amount, state);
                 refunds::record_event(db, &report, at).await.unwrap();
             }
@@ -154,7 +154,7 @@ impl Teller<'_> {
 
     async fn end(&self) -> End {
         let db = &self.process.db;
-        let order = orders::get(db, self.order).await.unwrap();
+        let order = orders::get(db, self.order).await.unwrap().unwrap();
         let all = refunds::of_order(db, self.order).await.unwrap();
         let back = all.iter().filter(|it| it.state == Succeeded).map(|it| it.amount);
         let open = exceptions::list(db, Some(State::Open), Some(self.order), None, 100).await.unwrap();
@@ -167,7 +167,7 @@ impl Teller<'_> {
             lines: Vec::new(),
         };
         let refused = refunds::request(db, self.order, &too_much, None, Timestamp::now()).await;
-        let Err(Error::BeyondCaptured(refundable)) = refused else { panic!("{refused:?}") };
+        let Err(refunds::Error::BeyondCaptured(refundable)) = refused else { panic!("{refused:?}") };
         End {
             payment_status: order.payment_status.as_str().to_owned(),
             refundable,

@@ -5,11 +5,12 @@ mod reply;
 mod smtp;
 mod template;
 
+use anyhow::Context as _;
 use std::sync::Arc;
 
 use domain::{OrderId, exception::Kind, mail::MailKind, order::Order};
 use store::{
-    Db, Error,
+    Db, Fault,
     mails::{self, Rejection, Unneeded},
     orders, received, refunds,
 };
@@ -90,7 +91,7 @@ async fn claim(
     id: OrderId,
     kind: MailKind,
 ) -> anyhow::Result<Result<Claimed, MailOutcome>> {
-    let order = orders::get(db, id).await?;
+    let order = orders::get(db, id).await?.with_context(|| format!("there is no order {id}"))?;
     let Some(draft) = write(db, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
     let mut slot = match claim_slot(db, mailer, id, kind).await? {
         Ok(slot) => slot,
@@ -148,7 +149,8 @@ async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<
             template::ended(order, kind, &received::came_before_end(db, order.id).await?)?
         }
         MailKind::Refunded(refund) => {
-            template::render(order, kind, Some(refunds::get(db, refund).await?.money()))?
+            let refund = refunds::get(db, refund).await?.context("the refund is not there")?;
+            template::render(order, kind, Some(refund.money()))?
         }
         _ => template::render(order, kind, None)?,
     };
@@ -162,7 +164,7 @@ async fn note_sent(
     id: OrderId,
     kind: MailKind,
     at: domain::Timestamp,
-) -> Result<(), Error> {
+) -> Result<(), Fault> {
     slot.sent(at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "sent"]).inc();
     tracing::info!(order_id = %id, kind = kind.name(), "mail sent");
@@ -182,7 +184,7 @@ async fn note_rejected(
     kind: MailKind,
     why: &Rejection,
     at: domain::Timestamp,
-) -> Result<(), Error> {
+) -> Result<(), Fault> {
     let raised = slot.rejected(why, at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "rejected"]).inc();
     if raised {

@@ -63,7 +63,7 @@ pub async fn get_change(
     State(app): State<App>,
     OrderPartPath(order, id): OrderPartPath<ChangeId>,
 ) -> Result<axum::Json<ChangeDocument>, Problem> {
-    Ok(axum::Json(changes::get(&app.db, order, id).await?.into()))
+    Ok(axum::Json(changes::get(&app.db, order, id).await?.ok_or_else(Problem::nothing)?.into()))
 }
 
 /// List the changes that were asked of an order, oldest first.

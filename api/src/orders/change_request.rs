@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     change_document::ChangeDocument,
     document::OrderDocument,
-    read::{load, unknown_order},
+    read::load,
     refusal::{check_in_not_possible, refusal},
 };
 use crate::{
@@ -79,7 +79,7 @@ impl ChangeRequest {
     pub async fn submit(&self, app: &App) -> Result<Response, Problem> {
         let stored =
             changes::request(&app.db, self.order, &self.change, &self.identity, self.is_keyed, now()).await;
-        let (change, submission) = stored.map_err(unknown_order)?;
+        let (change, submission) = stored?;
         let answer = match change.answer {
             None if submission != Submission::New || notify_workflow(app, &change).await? => {
                 wait_for_answer(app, &change).await?
@@ -122,7 +122,7 @@ async fn wait_for_answer(app: &App, change: &Change) -> Result<Option<Answer>, P
     let mut pause = Duration::from_millis(5);
     loop {
         sleep(pause).await;
-        let answer = changes::get(&app.db, change.order, change.id).await?.answer;
+        let answer = changes::get(&app.db, change.order, change.id).await?.and_then(|change| change.answer);
         if answer.is_some() || Instant::now() >= deadline {
             return Ok(answer);
         }

@@ -66,7 +66,7 @@ pub async fn check_in(
             Err(Problem::wrong_code(left))
         }
         Ok(Verdict::Locked) => Err(Problem::conflict("check_in_locked", "There were too many wrong codes.")),
-        Err(store::Error::WrongStatus(_)) => {
+        Err(check_ins::Error::WrongStatus(_)) => {
             Err(check_in_not_possible(&load(&app, id).await?)) // its status changed a moment ago
         }
         Err(error) => Err(error.into()),

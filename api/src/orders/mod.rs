@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 use crate::scoped::{Scope, Scoped};
 
 pub use document::OrderDocument;
-pub use read::{load, unknown_order};
+pub use read::load;
 
 pub fn routes() -> Scoped {
     Scoped::new()

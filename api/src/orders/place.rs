@@ -162,7 +162,7 @@ pub async fn place(
             app.dispatcher.start(Start::from(&*order));
             (*order, false)
         }
-        Placed::Replayed(id) => (orders::get(&app.db, id).await?.as_placed(), true),
+        Placed::Replayed(id) => (super::load(&app, id).await?.as_placed(), true),
     };
     let location = format!("/v1/orders/{}", order.id);
     let document = axum::Json(OrderDocument::new(order, &app.engine));
@@ -260,10 +260,10 @@ fn collects(placement: &Placement, providers: &Providers) -> Collects {
 }
 
 /// The store names a line by its SKU; the client wrote it at an index.
-fn refuse(error: store::Error, skus: &[String]) -> Problem {
+fn refuse(error: orders::place::Error, skus: &[String]) -> Problem {
     match error {
-        store::Error::Shortage(_) => telemetry::metrics().holds.with_label_values(&["refused"]).inc(),
-        store::Error::Invalid(errors) => {
+        orders::place::Error::Shortage(_) => telemetry::metrics().holds.with_label_values(&["refused"]).inc(),
+        orders::place::Error::Invalid(errors) => {
             let indexed = |error: Invalid| {
                 let named = error.field.strip_prefix("lines[").and_then(|rest| rest.split_once(']'));
                 let at = named.and_then(|(name, of)| Some((skus.iter().position(|sku| sku == name)?, of)));

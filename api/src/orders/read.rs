@@ -23,16 +23,9 @@ use crate::{
     query::Query,
 };
 
-pub fn unknown_order(error: store::Error) -> Problem {
-    match error {
-        store::Error::NotFound => order_not_found(),
-        other => other.into(),
-    }
-}
-
 /// Loads an order, or says that there is none.
 pub async fn load(app: &App, id: OrderId) -> Result<Order, Problem> {
-    orders::get(&app.db, id).await.map_err(unknown_order)
+    orders::get(&app.db, id).await?.ok_or_else(order_not_found)
 }
 
 /// Read an order.
@@ -121,7 +114,10 @@ pub async fn timeline(
     State(app): State<App>,
     OrderPath(id): OrderPath,
 ) -> Result<axum::Json<List<TimelineEntry>>, Problem> {
-    let entries = timeline::of_order(&app.db, id).await.map_err(unknown_order)?;
+    let entries = timeline::of_order(&app.db, id).await?;
+    if entries.is_empty() {
+        return Err(order_not_found());
+    }
     let entry = |entry: timeline::Entry| TimelineEntry { at: entry.at, r#type: entry.kind, data: entry.data };
     Ok(axum::Json(List::whole(entries.into_iter().map(entry).collect())))
 }

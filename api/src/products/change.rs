@@ -14,7 +14,7 @@ use serde::Deserialize;
 use store::products::{self, Edit};
 use utoipa::ToSchema;
 
-use super::document::{Product, unknown_product};
+use super::document::Product;
 use crate::{
     app::App,
     auth::Caller,
@@ -112,6 +112,6 @@ pub async fn retire(
 ) -> Result<Tagged, Problem> {
     let sku = sku.existing()?;
     let edit = Edit { by: caller.name().to_owned(), at: now(), condition };
-    let product = products::retire(&app.db, &sku, &edit).await.map_err(unknown_product)?;
+    let product = products::retire(&app.db, &sku, &edit).await?;
     Ok((etag(product.version), axum::Json(product.into())))
 }

@@ -4,8 +4,6 @@ use domain::{Timestamp, product};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{error::Problem, extract::product_not_found};
-
 #[derive(Serialize, ToSchema)]
 pub struct Product {
     /// Always `product`.
@@ -44,12 +42,5 @@ impl From<product::Product> for Product {
             updated_at,
             retired_at,
         }
-    }
-}
-
-pub fn unknown_product(error: store::Error) -> Problem {
-    match error {
-        store::Error::NotFound => product_not_found(),
-        other => other.into(),
     }
 }

@@ -18,12 +18,12 @@ use store::products::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use super::document::{Product, unknown_product};
+use super::document::Product;
 use crate::{
     app::App,
     condition::{Conditions, etag},
     error::{Problem, ProblemDocument},
-    extract::SkuPath,
+    extract::{SkuPath, product_not_found},
     list::{List, Parameters},
     query::Query,
 };
@@ -47,10 +47,10 @@ pub async fn get(
     sku: SkuPath,
     Conditions(condition): Conditions,
 ) -> Result<Response, Problem> {
-    let product = products::get(&app.db, &sku.existing()?).await.map_err(unknown_product)?;
+    let product = products::get(&app.db, &sku.existing()?).await?.ok_or_else(product_not_found)?;
     let current = Some(product.version);
     if condition.only_if.is_some_and(|versions| !versions.include(current)) {
-        return Err(store::Error::Stale(current).into());
+        return Err(Problem::stale(current));
     }
     let etag = etag(product.version);
     if condition.unless.is_some_and(|versions| versions.include(current)) {
@@ -96,11 +96,8 @@ pub async fn list(
         let found = found.into_iter().map(Product::from).collect();
         return Ok(axum::Json(List::page(found, limit, |product| product.sku.clone())));
     };
-    let found = search::search(&app.db, &words, with_retired, after.as_ref(), limit + 1).await;
-    let found = found.map_err(|error| match error {
-        store::Error::NotFound => Invalid::new("starting_after", "is not found by this search").into(),
-        other => Problem::from(other),
-    })?;
+    let found = search::search(&app.db, &words, with_retired, after.as_ref(), limit + 1).await?;
+    let found = found.ok_or_else(|| Invalid::new("starting_after", "is not found by this search"))?;
     let page = List::page(found, limit, cursor);
     Ok(axum::Json(page.map(|found| found.product.into())))
 }
@@ -177,7 +174,10 @@ pub async fn history(
     let limit = parameters.limit(query.limit);
     let before = parameters.optional(query.starting_after, version);
     parameters.finish()?;
-    let events = history::of_product(&app.db, &sku, before, limit + 1).await.map_err(unknown_product)?;
+    let events = history::of_product(&app.db, &sku, before, limit + 1).await?;
+    if events.is_empty() && before.is_none() {
+        return Err(product_not_found());
+    }
     let events = events.into_iter().map(ProductEvent::from).collect();
     Ok(axum::Json(List::page(events, limit, |event| event.version.to_string())))
 }

@@ -39,7 +39,7 @@ impl Backlog for Orders<'_> {
     async fn hand_over(&self, start: &Start) -> Result<()> {
         match self.engine.start_order(start).await {
             Ok(()) | Err(Error::Closed) => Ok(()),
-            Err(error) => Err(store::Error::Engine(error.to_string())),
+            Err(error) => Err(store::Fault::Engine(error.to_string())),
         }
     }
 
@@ -109,7 +109,7 @@ impl Backlog for Refunds<'_> {
 
     async fn hand_over(&self, (refund, order): &Self::Item) -> Result<()> {
         let started = self.engine.start_refund(*refund, *order).await;
-        started.map_err(|error| store::Error::Engine(error.to_string()))
+        started.map_err(|error| store::Fault::Engine(error.to_string()))
     }
 
     async fn mark(&self, ids: &[RefundId], at: Timestamp) -> Result<()> {

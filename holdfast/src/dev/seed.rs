@@ -8,7 +8,7 @@ use domain::{
     stock::{ByHand, Sku},
 };
 use store::{
-    Db, Error, Idempotency,
+    Db, Idempotency,
     products::{self, Edit},
     stays, stock,
 };
@@ -69,7 +69,7 @@ fn wanted(kind: Kind, name: &str, description: &str, unit_price: i64) -> anyhow:
 async fn put_new(db: &Db, sku: &Sku, wanted: &Wanted, at: Timestamp) -> anyhow::Result<()> {
     let only_new = Condition { unless: Some(Versions::Any), ..Condition::default() };
     match products::put(db, sku, wanted, &Edit { by: "seed".to_owned(), at, condition: only_new }).await {
-        Ok(_) | Err(Error::Stale(_)) => Ok(()),
+        Ok(_) | Err(products::Error::Stale(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

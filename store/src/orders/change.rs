@@ -12,7 +12,7 @@ use domain::{
 };
 
 use super::{Change as Enter, Locked, close, extend, set_status, stay};
-use crate::{Error, Result, Tx, changes, check_ins, order_events, refunds, returns, stock::End};
+use crate::{Fault, Result, Tx, changes, check_ins, order_events, refunds, returns, stock::End};
 
 /// A change to be decided, or decided before.
 pub(super) struct PendingChange<'a> {
@@ -97,7 +97,7 @@ fn answer(outcome: ChangeOutcome, order: &Locked) -> Result<Option<Answer>> {
         ChangeOutcome::Refused(status) => Ok(Some(Answer::WrongStatus(status))),
         ChangeOutcome::Refunded => Ok(Some(Answer::Refunded)),
         ChangeOutcome::AttemptsOpen if order.status == Status::AwaitingPayment => Ok(None),
-        ChangeOutcome::AttemptsOpen => Err(Error::corrupt("an order that is paid waits for attempts")),
+        ChangeOutcome::AttemptsOpen => Err(Fault::corrupt("an order that is paid waits for attempts")),
     }
 }
 

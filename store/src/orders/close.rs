@@ -12,11 +12,11 @@ use domain::{
     stock::Movement,
 };
 
-use super::{Change, Locked, lock, parts, set_status, stay::USED};
+use super::{Change, Locked, parts, set_status, stay::USED};
 use crate::{
-    Db, Error, Result, Tx, check_ins,
+    Db, Fault, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox, order_events, payments,
+    inbox, locks, order_events, payments,
     refunds::PaymentRef,
     retry::retry,
     returns,
@@ -120,7 +120,7 @@ async fn give_back(
 pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutcome> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let order = lock(&mut tx, id).await?;
+        let order = locks::order(&mut tx, id).await?;
         let closed = fulfil_locked(&mut tx, &order, at).await?;
         tx.commit().await?;
         Ok(closed)
@@ -136,7 +136,7 @@ pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) ->
     }
     let reason = match order.policy.fulfilment {
         Fulfilment::Immediate => {
-            return Err(Error::corrupt(format!("order {} is paid but has nothing to fulfil", order.id)));
+            return Err(Fault::corrupt(format!("order {} is paid but has nothing to fulfil", order.id)));
         }
         Fulfilment::Manual => None,
         Fulfilment::CheckIn => Some(USED),

@@ -13,11 +13,11 @@ use domain::{
 };
 
 use super::{
-    Locked, change, close, lock_all,
+    Locked, change, close,
     pay::{self, Capture},
 };
 use crate::{
-    Db, Error, Result, Tx, changes, orders, refunds,
+    Db, Fault, Result, Tx, changes, locks, orders,
     retry::retry,
     stock::{self, End},
 };
@@ -57,17 +57,19 @@ pub(crate) enum CommandResult {
 
 /// Decides one command by itself.
 pub(crate) async fn decide(db: &Db, submitted: Submitted) -> Result<CommandResult> {
-    decide_all(db, &[submitted]).await?.pop().flatten().ok_or(Error::NotFound)
+    let order = submitted.order;
+    decide_all(db, &[submitted]).await?.pop().flatten().ok_or(Fault::UnknownOrder(order))
 }
 
 /// Answers a change of an order that has ended, and whose workflow has, too.
 ///
 /// # Errors
-/// [`Error::Engine`] if the order has not ended: a workflow is to decide, and somebody must have ended that
+/// [`Fault::Engine`] if the order has not ended: a workflow is to decide, and somebody must have ended that
 /// by hand.
 pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) -> Result<()> {
-    if !orders::get(db, order).await?.status.is_terminal() {
-        return Err(Error::Engine(format!("the workflow of {order} has ended, the order has not")));
+    let known = orders::get(db, order).await?.ok_or(Fault::UnknownOrder(order))?;
+    if !known.status.is_terminal() {
+        return Err(Fault::Engine(format!("the workflow of {order} has ended, the order has not")));
     }
     let command = OrderCommand::Change { id, unclear: false };
     decide(db, Submitted { order, command, at }).await.map(|_| ())
@@ -84,7 +86,7 @@ pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Optio
         let mut tx = db.begin().await?;
         lock_payments(&mut tx, batch).await?;
         let ids: Vec<OrderId> = batch.iter().map(|submitted| submitted.order).collect();
-        let mut orders = lock_all(&mut tx, &ids).await?;
+        let mut orders = locks::orders(&mut tx, &ids).await?;
         let orders: Vec<Option<Locked>> =
             batch.iter().map(|submitted| orders.remove(&submitted.order)).collect();
         let mut ends = Vec::with_capacity(batch.len());
@@ -134,7 +136,7 @@ async fn lock_payments(tx: &mut Tx, batch: &[Submitted]) -> Result<()> {
         .collect();
     match payments.is_empty() {
         true => Ok(()),
-        false => refunds::lock_payments(tx, &payments).await,
+        false => locks::payments(tx, &payments).await,
     }
 }
 

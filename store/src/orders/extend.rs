@@ -1,23 +1,23 @@
-use domain::{OrderId, Timestamp, event::OrderEvent, order::Status};
+use domain::{OrderId, Timestamp, change::ChangeOutcome, event::OrderEvent, order::Status};
 
-use super::{Locked, lock};
-use crate::{Db, Error, Result, Tx, order_events, retry::retry, sql};
+use super::Locked;
+use crate::{Db, Result, Tx, locks, order_events, retry::retry, sql};
 
 /// Moves the payment deadline of an unpaid order to a later time. Safe to repeat.
 #[tracing::instrument(name = "sql orders.extend", skip_all, err(level = "debug"))]
-pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Result<()> {
+pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Result<ChangeOutcome> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let order = lock(&mut tx, id).await?;
+        let order = locks::order(&mut tx, id).await?;
         if order.status != Status::AwaitingPayment {
-            return Err(Error::WrongStatus(order.status));
+            return Ok(ChangeOutcome::Refused(order.status));
         }
-        if due <= order.payment_due_at {
-            return Ok(()); // an earlier run of this step did it
+        // Otherwise an earlier run of this step did it.
+        if due > order.payment_due_at {
+            write(&mut tx, &order, due, at).await?;
+            tx.commit().await?;
         }
-        write(&mut tx, &order, due, at).await?;
-        tx.commit().await?;
-        Ok(())
+        Ok(ChangeOutcome::Done)
     })
     .await
 }

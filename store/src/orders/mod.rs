@@ -6,7 +6,7 @@ mod command;
 mod extend;
 mod parts;
 mod pay;
-mod place;
+pub mod place;
 mod price;
 mod read;
 mod reinstate;
@@ -31,8 +31,6 @@ pub use start::{Start, claim_unstarted, mark_started, note_started, put_off_star
 pub(crate) use stay::USED;
 pub use stay::{check_in, end_stay};
 
-use std::collections::BTreeMap;
-
 use domain::{
     OrderId, Timestamp,
     money::{Currency, Money},
@@ -40,20 +38,20 @@ use domain::{
     policy::Policy,
 };
 
-use crate::{Error, Result, Tx, refunds::payment_status, sql};
+use crate::{Fault, Result, Tx, refunds::payment_status, sql};
 
 /// The part of an order that decisions need, its row locked until the transaction ends.
 pub(crate) struct Locked {
     pub(crate) id: OrderId,
     pub(crate) status: Status,
-    version: i32,
+    pub(crate) version: i32,
     pub(crate) total: i64,
     /// What came towards it, while it awaits payment.
-    parts_paid: i64,
+    pub(crate) parts_paid: i64,
     pub(crate) currency: Currency,
-    customer_id: String,
-    policy: Policy,
-    placed_at: Timestamp,
+    pub(crate) customer_id: String,
+    pub(crate) policy: Policy,
+    pub(crate) placed_at: Timestamp,
     pub(crate) payment_due_at: Timestamp,
 }
 
@@ -82,24 +80,6 @@ impl Locked {
     fn expires_at(&self) -> Timestamp {
         self.policy.expires_at(self.payment_due_at)
     }
-}
-
-pub(crate) async fn lock(tx: &mut Tx, id: OrderId) -> Result<Locked> {
-    lock_all(tx, &[id]).await?.pop_first().map(|(_, order)| order).ok_or(Error::NotFound)
-}
-
-/// Locks orders in the order of their ids, as everybody does who locks several: so they wait and never
-/// deadlock.
-async fn lock_all(tx: &mut Tx, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
-    let orders = sqlx::query_as!(
-        Locked,
-        "SELECT id, status, version, total, parts_paid, currency, customer_id, policy, placed_at, payment_due_at
-         FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
-        ids as _
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(orders.into_iter().map(|order| (order.id, order)).collect())
 }
 
 /// A new status, and when the order came to it.
@@ -136,6 +116,6 @@ async fn set_status(tx: &mut Tx, changes: &[Change<'_>]) -> Result<()> {
     .await?;
     match written.rows_affected() == changes.len() as u64 {
         true => Ok(()),
-        false => Err(Error::corrupt("an order changed under its lock")),
+        false => Err(Fault::corrupt("an order changed under its lock")),
     }
 }

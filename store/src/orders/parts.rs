@@ -11,11 +11,11 @@ use domain::{
     payment::{Outcome, PaymentReport},
 };
 
-use super::{Locked, lock, pay};
+use super::{Locked, pay};
 use crate::{
-    Error, Result, Tx,
+    Result, Tx,
     exceptions::{self, About, Exception, Subject},
-    inbox,
+    inbox, locks,
     order_events::{self, New},
     payments,
     refunds::{self, PaymentRef},
@@ -123,7 +123,7 @@ pub(crate) async fn take_back(
     of: &PaymentRef<'_>,
     at: Timestamp,
 ) -> Result<bool> {
-    let order = lock(tx, order).await?;
+    let order = locks::order(tx, order).await?;
     let (Some(payment), true) = (of.payment, order.parts_paid > 0) else { return Ok(false) };
     let taken = sqlx::query_as!(
         Taken,
@@ -192,7 +192,11 @@ pub struct Applied {
 /// Counts an exception's money towards its order, because a person said so: as much as is due. If that pays
 /// the order, it is paid here and now. The order's workflow comes to know by an event of ours, stored with it
 /// all.
-pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> Result<Applied> {
+pub(crate) async fn apply(
+    tx: &mut Tx,
+    exception: &Exception,
+    at: Timestamp,
+) -> Result<Applied, exceptions::Error> {
     let (Some(order), Some(payment), Some(provider), Some(provider_payment_id)) = (
         exception.order_id,
         exception.payment_id,
@@ -202,7 +206,7 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
         return Err(not_applicable("The money is for no order that we know.", None));
     };
     let of = PaymentRef { provider, provider_payment_id, payment: Some(payment), order: Some(order) };
-    let order = lock(tx, order).await?;
+    let order = locks::order(tx, order).await?;
     let captured = payments::captured(tx, payment).await?;
     check(&order, exception, captured.currency, at)?;
     if exceptions::back(tx, exception.id).await? > 0 {
@@ -235,7 +239,12 @@ pub(crate) async fn apply(tx: &mut Tx, exception: &Exception, at: Timestamp) -> 
     Ok(Applied { paid, event })
 }
 
-fn check(order: &Locked, exception: &Exception, currency: Currency, at: Timestamp) -> Result<()> {
+fn check(
+    order: &Locked,
+    exception: &Exception,
+    currency: Currency,
+    at: Timestamp,
+) -> Result<(), exceptions::Error> {
     if exception.kind != exception::Kind::WrongAmount {
         let why =
             format!("Only money of a wrong amount can be applied; this exception is `{}`.", exception.kind);
@@ -252,6 +261,6 @@ fn check(order: &Locked, exception: &Exception, currency: Currency, at: Timestam
     Ok(())
 }
 
-fn not_applicable(why: &str, status: Option<Status>) -> Error {
-    Error::NotApplicable { why: why.to_owned(), status }
+fn not_applicable(why: &str, status: Option<Status>) -> exceptions::Error {
+    exceptions::Error::NotApplicable { why: why.to_owned(), status }
 }

@@ -1,4 +1,4 @@
-//! Money for an order: recorded always, judged against the order as it stands under its lock, and matched: it
+//! Money for an order: recorded always, judged against the order as it stands under its and matched: it
 //! pays the order, or is an exception that the order's rules settle at once, or a person later.
 
 use std::collections::BTreeMap;
@@ -14,11 +14,11 @@ use domain::{
     stock::Movement,
 };
 
-use super::{Change, Locked, lock, parts, reinstate::reinstate, set_status};
+use super::{Change, Locked, parts, reinstate::reinstate, set_status};
 use crate::{
     Db, Result, Tx, check_ins,
     exceptions::{self, About},
-    inbox,
+    inbox, locks,
     order_events::{self, New},
     payments,
     refunds::{self, PaymentRef},
@@ -234,7 +234,7 @@ pub(super) async fn pay_successor(
     id: OrderId,
     at: Timestamp,
 ) -> Result<()> {
-    let order = lock(tx, id).await?;
+    let order = locks::order(tx, id).await?;
     pay(tx, ends, &[(&order, at)], Vec::new()).await
 }
 
@@ -252,7 +252,7 @@ pub async fn raise_unknown_order(db: &Db, report: &PaymentReport, at: Timestamp)
 }
 
 pub(crate) async fn unknown_order(tx: &mut Tx, report: &PaymentReport, at: Timestamp) -> Result<()> {
-    refunds::lock_payment(tx, &report.provider, &report.payment_id).await?;
+    locks::payment(tx, &report.provider, &report.payment_id).await?;
     let payment = PaymentRef {
         provider: &report.provider,
         provider_payment_id: &report.payment_id,

@@ -5,22 +5,21 @@
 use std::collections::HashMap;
 
 use domain::{
-    OrderId, Timestamp,
+    Invalid, OrderId, Timestamp,
     collect::Collects,
     event::{EventLine, OrderEvent},
     metadata::Metadata,
     order::{Line, Order, Placement},
-    stock::Level,
+    stock::{Level, Shortage},
 };
 use serde_json::{Value, json};
 
 use super::{
-    lock_all,
     pay::pay,
     price::{StockSnapshot, price_order},
 };
 use crate::{
-    Db, Error, Idempotency, Result, SqlTime, Tx, order_events,
+    Db, Fault, Idempotency, Result, SqlTime, Tx, locks, or_fault, order_events,
     retry::retry,
     sql,
     stock::{self, Held},
@@ -45,25 +44,41 @@ pub enum Placed {
     Replayed(OrderId),
 }
 
+/// Why an order was not placed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the idempotency key was used before with another request")]
+    KeyReused,
+    #[error("the request does not fit the catalogue")]
+    Invalid(Vec<Invalid>),
+    #[error("not enough stock")]
+    Shortage(Vec<Shortage>),
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
+
 /// Places one order by itself.
 #[tracing::instrument(name = "sql orders.place", skip_all, err(level = "debug"))]
-pub async fn place(db: &Db, command: PlaceOrder) -> Result<Placed> {
-    match place_all(db, std::slice::from_ref(&command)).await {
+pub async fn place(db: &Db, command: PlaceOrder) -> Result<Placed, Error> {
+    let command = std::slice::from_ref(&command);
+    let answers = match place_all(db, command).await? {
         // The same key, for other SKUs, was committed between our look and our insert: look again.
-        Err(Error::Raced) => {
-            let answers = place_all(db, std::slice::from_ref(&command)).await;
-            answers?.pop().unwrap_or(Err(Error::KeyReused))
-        }
-        answers => answers?.pop().unwrap_or(Err(Error::KeyReused)),
-    }
+        None => place_all(db, command).await?,
+        answers => answers,
+    };
+    answers.and_then(|mut answers| answers.pop()).unwrap_or(Err(Error::KeyReused))
 }
 
-/// Places many orders in one transaction; one answer each, in the same order. An error means that nothing at
-/// all was done.
+/// Places many orders in one transaction; one answer each, in the same order. A fault means that nothing at
+/// all was done; so does none: a key was taken since it was looked up.
 ///
 /// Keys are looked up after the stock is locked: of twenty equal requests for the last piece, the nineteen
 /// that waited for the lock must find the first one's order, not an empty shelf.
-pub(crate) async fn place_all(db: &Db, commands: &[PlaceOrder]) -> Result<Vec<Result<Placed>>> {
+pub(crate) async fn place_all(
+    db: &Db,
+    commands: &[PlaceOrder],
+) -> Result<Option<Vec<Result<Placed, Error>>>> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let mut snapshot = StockSnapshot::lock(&mut tx, commands).await?;
@@ -79,14 +94,16 @@ pub(crate) async fn place_all(db: &Db, commands: &[PlaceOrder]) -> Result<Vec<Re
         });
         let placed: Vec<(&Order, &Idempotency)> = placed.collect();
         if placed.is_empty() {
-            return Ok(answers);
+            return Ok(Some(answers));
         }
-        insert(&mut tx, &placed).await?;
+        if !insert(&mut tx, &placed).await? {
+            return Ok(None);
+        }
         begin_timelines(&mut tx, &placed).await?;
         stock::hold(&mut tx, &holds).await?;
         pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await?;
         tx.commit().await?;
-        Ok(answers)
+        Ok(Some(answers))
     })
     .await
 }
@@ -111,7 +128,7 @@ fn decide(
     snapshot: &mut StockSnapshot,
     known: &mut Known,
     holds: &mut Vec<Held>,
-) -> Result<Placed> {
+) -> Result<Placed, Error> {
     let Idempotency { key, request_hash } = &command.idempotency;
     if let Some((id, hash)) = known.get(key) {
         return if hash == request_hash { Ok(Placed::Replayed(*id)) } else { Err(Error::KeyReused) };
@@ -131,8 +148,8 @@ fn decide(
 }
 
 /// Writes orders with their lines, whatever their number. Each begins unpaid, also one that is free.
-/// [`Error::Raced`] if a key was taken since it was looked up.
-async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+/// False, and nothing to be committed, if a key was taken since it was looked up.
+async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<bool> {
     let times = |of: fn(&Order) -> SqlTime| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
     let texts = |of: fn(&Order) -> &str| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
     let lines: Vec<(OrderId, &Line)> =
@@ -180,7 +197,7 @@ async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
     )
     .fetch_one(&mut **tx)
     .await?;
-    if inserted == orders.len() as i64 { Ok(()) } else { Err(Error::Raced) }
+    Ok(inserted == orders.len() as i64)
 }
 
 /// Metadata as the version before reads it, which may run beside this one: in jsonb. With numbers that would
@@ -226,11 +243,11 @@ async fn pay_free(tx: &mut Tx, placed: impl Iterator<Item = &Order>) -> Result<(
         return Ok(());
     }
     let ids: Vec<_> = free.iter().map(|order| order.id).collect();
-    let locked = lock_all(tx, &ids).await?;
+    let locked = locks::orders(tx, &ids).await?;
     let lock_of = |order: &Order| locked.get(&order.id).map(|locked| (locked, order.placed_at));
     let orders: Option<Vec<_>> = free.into_iter().map(lock_of).collect();
     let mut ends = Vec::new();
-    let orders = orders.ok_or_else(|| Error::corrupt("a new order is not there"))?;
+    let orders = orders.ok_or_else(|| Fault::corrupt("a new order is not there"))?;
     pay(tx, &mut ends, &orders, Vec::new()).await?;
     stock::end_holds(tx, &ends).await
 }

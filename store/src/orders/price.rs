@@ -11,8 +11,8 @@ use domain::{
     stock::{Shortage, Sku},
 };
 
-use super::place::PlaceOrder;
-use crate::{Error, Result, Tx};
+use super::place::{Error, PlaceOrder};
+use crate::{Result, Tx};
 
 /// What catalogue and stock say about one stock unit (a SKU, or one night of it), its level locked.
 pub(super) struct StockUnit {
@@ -89,7 +89,7 @@ async fn stay_products(tx: &mut Tx, skus: &[&Sku]) -> Result<BTreeMap<Sku, StayP
 }
 
 /// All lines or none. What is missing is said only of a placement with which nothing else is wrong.
-pub(super) fn price_order(command: &PlaceOrder, snapshot: &StockSnapshot) -> Result<Order> {
+pub(super) fn price_order(command: &PlaceOrder, snapshot: &StockSnapshot) -> Result<Order, Error> {
     let placement = &command.placement;
     let (lines, shortages) = price_lines(placement, snapshot, command.at).map_err(Error::Invalid)?;
     let total = order::total(&lines).map_err(|invalid| Error::Invalid(vec![invalid]))?;

@@ -11,9 +11,9 @@ use domain::{
     stay::Stay,
     stock::Sku,
 };
-use sqlx::{PgExecutor, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 
-use crate::{Db, Error, Result, SqlTime, sql};
+use crate::{Db, Fault, Result, SqlTime, Tx, sql};
 
 /// Which orders to list; absent fields do not filter.
 #[derive(Debug, Default, Clone)]
@@ -79,28 +79,26 @@ macro_rules! orders {
 }
 
 #[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
-pub async fn get(db: &Db, id: OrderId) -> Result<Order> {
-    read(db.pool(), id).await
+pub async fn get(db: &Db, id: OrderId) -> Result<Option<Order>> {
+    Ok(orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.map(Order::from))
 }
 
 /// The same, and whether its workflow is known to have been started.
-pub async fn get_for_workflow(db: &Db, id: OrderId) -> Result<(Order, bool)> {
-    let row =
-        orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.ok_or(Error::NotFound)?;
-    let is_started = row.is_started;
-    Ok((row.into(), is_started))
+pub async fn get_for_workflow(db: &Db, id: OrderId) -> Result<Option<(Order, bool)>> {
+    let row = orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?;
+    Ok(row.map(|row| (row.is_started, row)).map(|(is_started, row)| (row.into(), is_started)))
 }
 
 /// An order within a transaction.
-pub(crate) async fn read<'e>(from: impl PgExecutor<'e>, id: OrderId) -> Result<Order> {
-    let order = orders!("WHERE o.id = $1", id.uuid()).fetch_optional(from).await?;
-    order.map(Order::from).ok_or(Error::NotFound)
+pub(crate) async fn read(tx: &mut Tx, id: OrderId) -> Result<Order> {
+    let order = orders!("WHERE o.id = $1", id.uuid()).fetch_optional(&mut **tx).await?;
+    order.map(Order::from).ok_or(Fault::UnknownOrder(id))
 }
 
 /// The order that was placed under an idempotency key.
-pub async fn placed_under(db: &Db, key: &str) -> Result<OrderId> {
+pub async fn placed_under(db: &Db, key: &str) -> Result<Option<OrderId>> {
     let id = sqlx::query_scalar!("SELECT id FROM orders WHERE idempotency_key = $1", key);
-    id.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
+    Ok(id.fetch_optional(db.pool()).await?)
 }
 
 /// Newest first.

@@ -4,7 +4,7 @@
 use domain::{OrderId, SignedDuration, Timestamp, event::EventType, money::Money, order::Order};
 use sqlx::PgExecutor;
 
-use crate::{Db, Error, Lease, Result, lease::put_off, sql};
+use crate::{Db, Lease, Result, lease::put_off, sql};
 
 /// What the engine needs to start an order's workflow and describe it. No personal data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,9 +49,9 @@ macro_rules! starts {
     };
 }
 
-pub async fn start_of(db: &Db, id: OrderId) -> Result<Start> {
+pub async fn start_of(db: &Db, id: OrderId) -> Result<Option<Start>> {
     let start = starts!("SELECT ", " FROM orders WHERE id = $1", id.uuid());
-    start.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
+    Ok(start.fetch_optional(db.pool()).await?)
 }
 
 /// The same of several; those that do not exist are left out.

@@ -8,8 +8,8 @@ use domain::{
     returns::{CheckInWindow, check_in_window},
 };
 
-use super::{Locked, close::complete, lock};
-use crate::{Db, Result, Tx, check_ins, order_events, refunds, retry::retry, returns};
+use super::{Locked, close::complete};
+use crate::{Db, Result, Tx, check_ins, locks, order_events, refunds, retry::retry, returns};
 
 pub(crate) const USED: &str = CloseReason::Used.as_str();
 const UNUSED: &str = CloseReason::Unused.as_str();
@@ -19,7 +19,7 @@ const UNUSED: &str = CloseReason::Unused.as_str();
 pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutcome> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let order = lock(&mut tx, id).await?;
+        let order = locks::order(&mut tx, id).await?;
         let closed = check_in_locked(&mut tx, &order, at).await?;
         tx.commit().await?;
         Ok(closed)
@@ -57,7 +57,7 @@ pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) 
 pub async fn end_stay(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutcome> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let order = lock(&mut tx, id).await?;
+        let order = locks::order(&mut tx, id).await?;
         match order.status {
             Status::Completed => return Ok(ChangeOutcome::Done),
             Status::Paid => {}

@@ -12,7 +12,7 @@ use super::{
     Details, Product, SqlTime, project,
     search::{forget_unused, made_by},
 };
-use crate::{Db, Error, Result, Tx, audit::SHOWN, retry::retry, sql};
+use crate::{Db, Fault, Result, Tx, audit::SHOWN, locks, retry::retry, sql};
 
 /// Products that are read at once.
 const PAGE: i64 = 500;
@@ -50,7 +50,8 @@ pub(super) async fn append(tx: &mut Tx, sku: &Sku, event: &Event) -> Result<bool
     Ok(done.rows_affected() == 1)
 }
 
-/// The events of a product, newest first, from before the version `before`.
+/// The events of a product, newest first, from before the version `before`. Without one there are none only
+/// if there is no such product: each has at least `product.created`.
 #[tracing::instrument(name = "sql products.history", skip_all, err(level = "debug"))]
 pub async fn of_product(db: &Db, sku: &Sku, before: Option<i32>, limit: i64) -> Result<Vec<Event>> {
     let events = events!(
@@ -59,11 +60,7 @@ pub async fn of_product(db: &Db, sku: &Sku, before: Option<i32>, limit: i64) -> 
         before.unwrap_or(i32::MAX),
         limit
     );
-    let events = events.fetch_all(db.pool()).await?;
-    match events.is_empty() && before.is_none() {
-        true => Err(Error::NotFound), // every product has at least `product.created`
-        false => Ok(events.into_iter().map(|(_, event)| event).collect()),
-    }
+    Ok(events.fetch_all(db.pool()).await?.into_iter().map(|(_, event)| event).collect())
 }
 
 /// Writes every product anew from its events. Gives how many; an error if the events of some add up to none.
@@ -71,7 +68,7 @@ pub async fn rebuild(db: &Db) -> Result<usize> {
     match rebuild_all(db, None).await? {
         Rebuilt { done, unfit: 0 } => Ok(done),
         Rebuilt { done, unfit } => {
-            Err(Error::corrupt(format!("{unfit} products, which the log names; {done} are written anew")))
+            Err(Fault::corrupt(format!("{unfit} products, which the log names; {done} are written anew")))
         }
     }
 }
@@ -161,17 +158,13 @@ async fn rebuild_batch(db: &Db, skus: &[Sku], rebuilt: &mut Rebuilt) -> Result<(
 async fn rebuild_some(db: &Db, skus: &[Sku]) -> Result<()> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let locks = sqlx::query!(
-            "SELECT FROM products WHERE sku = ANY($1) ORDER BY sku FOR NO KEY UPDATE",
-            skus as _
-        );
-        locks.execute(&mut *tx).await?;
+        locks::products(&mut tx, skus).await?;
         let mut events = of(&mut tx, skus).await?;
         let mut products = Vec::new();
         for sku in skus {
             let events = events.remove(sku).unwrap_or_default();
             let product = product::fold(sku, &events);
-            products.extend(product.map_err(|unfit| Error::corrupt(format!("{sku}: {unfit}")))?);
+            products.extend(product.map_err(|unfit| Fault::corrupt(format!("{sku}: {unfit}")))?);
         }
         project(&mut tx, &products).await?;
         tx.commit().await?;

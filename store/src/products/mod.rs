@@ -4,14 +4,14 @@
 use std::slice;
 
 use domain::{
-    Timestamp,
+    Invalid, Timestamp,
     product::{self, Condition, Details, Wanted},
     stock::Sku,
 };
 
 pub use domain::product::Product;
 
-use crate::{Db, Error, Result, SqlTime, Tx, retry::retry, sql};
+use crate::{Db, Fault, Result, SqlTime, Tx, or_fault, retry::retry, sql};
 
 /// Products as they stand in a relation, on which conditions follow; before it, what the relation is made of.
 macro_rules! products {
@@ -58,19 +58,31 @@ pub struct Edit {
     pub condition: Condition,
 }
 
+/// Why a product was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such product")]
+    NotFound,
+    #[error("the request does not fit the product")]
+    Invalid(Invalid),
+    /// It is at another version than the client expects, or is not there.
+    #[error("the product is at version {0:?}")]
+    Stale(Option<i32>),
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
+
 /// Creates or replaces a product; a new one starts with no stock. Gives the product as stored, and whether it
 /// is new. What is so already is left as it is, without an event.
 #[tracing::instrument(name = "sql products.put", skip_all, err(level = "debug"))]
-pub async fn put(db: &Db, sku: &Sku, wanted: &Wanted, edit: &Edit) -> Result<(Product, bool)> {
-    change(db, sku, edit, |before| {
-        wanted.clone().details(before).map_err(|invalid| Error::Invalid(vec![invalid]))
-    })
-    .await
+pub async fn put(db: &Db, sku: &Sku, wanted: &Wanted, edit: &Edit) -> Result<(Product, bool), Error> {
+    change(db, sku, edit, |before| wanted.clone().details(before).map_err(Error::Invalid)).await
 }
 
 /// Takes a product out of the catalogue. It can be read still, and orders keep it.
 #[tracing::instrument(name = "sql products.retire", skip_all, err(level = "debug"))]
-pub async fn retire(db: &Db, sku: &Sku, edit: &Edit) -> Result<Product> {
+pub async fn retire(db: &Db, sku: &Sku, edit: &Edit) -> Result<Product, Error> {
     let (product, _) =
         change(db, sku, edit, |before| before.map(Product::retired).ok_or(Error::NotFound)).await?;
     Ok(product)
@@ -81,8 +93,8 @@ async fn change(
     db: &Db,
     sku: &Sku,
     edit: &Edit,
-    decide: impl Fn(Option<&Product>) -> Result<Details>,
-) -> Result<(Product, bool)> {
+    decide: impl Fn(Option<&Product>) -> Result<Details, Error>,
+) -> Result<(Product, bool), Error> {
     retry(|| async {
         // There is no row to lock before there is a product. Who is second to create it looks again, and
         // finds it.
@@ -96,14 +108,14 @@ async fn change(
                 return Ok((product, is_new));
             }
         }
-        Err(behind(sku))
+        Err(behind(sku).into())
     })
     .await
 }
 
 /// What a product's events say has not come to its row, by somebody's hand.
-pub(crate) fn behind(sku: &Sku) -> Error {
-    Error::corrupt(format!("{sku} has events that its row does not know: run `holdfast rebuild-catalogue`"))
+pub(crate) fn behind(sku: &Sku) -> Fault {
+    Fault::corrupt(format!("{sku} has events that its row does not know: run `holdfast rebuild-catalogue`"))
 }
 
 /// Makes the product that was locked what `details` say: an event, and the row. None if there is such an
@@ -114,7 +126,7 @@ pub(crate) async fn write(
     before: Option<Product>,
     details: &Details,
     edit: &Edit,
-) -> Result<Option<Product>> {
+) -> Result<Option<Product>, Error> {
     let version = before.as_ref().map(|product| product.version);
     if !edit.condition.holds(version) {
         return Err(Error::Stale(version));
@@ -125,7 +137,7 @@ pub(crate) async fn write(
     if !history::append(tx, sku, &event).await? {
         return Ok(None);
     }
-    let product = product::apply(sku, before, &event).map_err(Error::corrupt)?;
+    let product = product::apply(sku, before, &event).map_err(Fault::corrupt)?;
     project(tx, slice::from_ref(&product)).await?;
     Ok(Some(product))
 }
@@ -180,9 +192,9 @@ async fn project_one(tx: &mut Tx, product: &Product) -> Result<()> {
     Ok(())
 }
 
-pub async fn get(db: &Db, sku: &Sku) -> Result<Product> {
+pub async fn get(db: &Db, sku: &Sku) -> Result<Option<Product>> {
     let product = products!("products WHERE sku = $1", sku.as_str());
-    product.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
+    Ok(product.fetch_optional(db.pool()).await?)
 }
 
 /// Products in SKU order, after the SKU `after`.

@@ -10,7 +10,7 @@ use domain::{
 };
 
 use super::{Details, Product, SqlTime};
-use crate::{Db, Error, Result, Tx};
+use crate::{Db, Result, Tx};
 
 /// The SKU begins like that; then come four tiers of words as written, and four of words alike.
 const BY_SKU: usize = 0;
@@ -42,8 +42,8 @@ pub struct Found {
 }
 
 /// Products in which every word of the query is found, after the place `after`: first those whose SKU begins
-/// like the query, then by name and description, then by words that are alike. A SKU that the query does not
-/// find is no place: [`Error::NotFound`].
+/// like the query, then by name and description, then by words that are alike. None if
+/// the query does not find the SKU of that place.
 #[tracing::instrument(name = "sql products.search", skip_all, err(level = "debug"))]
 pub async fn search(
     db: &Db,
@@ -51,12 +51,15 @@ pub async fn search(
     with_retired: bool,
     after: Option<&Place>,
     limit: i64,
-) -> Result<Vec<Found>> {
+) -> Result<Option<Vec<Found>>> {
     let mut tiers = Tiers::new(query);
     let (start, mut after) = match after {
         None => (BY_SKU, None),
         Some(Place { tier: Some(tier), sku }) => (*tier, Some(sku)),
-        Some(Place { tier: None, sku }) => (tiers.of(db, sku).await?, Some(sku)),
+        Some(Place { tier: None, sku }) => match tiers.of(db, sku).await? {
+            Some(tier) => (tier, Some(sku)),
+            None => return Ok(None),
+        },
     };
     let mut found = Vec::new();
     for tier in start..TIERS {
@@ -67,7 +70,7 @@ pub async fn search(
         let products = tiers.products(db, tier, with_retired, after.take(), wanted).await?;
         found.extend(products.into_iter().map(|product| Found { tier, product }));
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// One query's tiers, as far as they were needed.
@@ -150,11 +153,11 @@ impl<'a> Tiers<'a> {
         Ok(products?)
     }
 
-    /// In which tier a SKU is found.
-    async fn of(&mut self, db: &Db, sku: &Sku) -> Result<usize> {
+    /// In which tier a SKU is found, if it is.
+    async fn of(&mut self, db: &Db, sku: &Sku) -> Result<Option<usize>> {
         let begins = |beginning: &String| sku.as_str().to_ascii_lowercase().starts_with(beginning);
         if self.query.sku.as_ref().is_some_and(begins) {
-            return Ok(BY_SKU);
+            return Ok(Some(BY_SKU));
         }
         self.reach(db, TIERS - 1).await?;
         let tier = sqlx::query_scalar!(
@@ -165,7 +168,7 @@ impl<'a> Tiers<'a> {
         )
         .fetch_one(db.pool())
         .await?;
-        tier.and_then(|tier| tier.try_into().ok()).ok_or(Error::NotFound)
+        Ok(tier.and_then(|tier| tier.try_into().ok()))
     }
 
     /// Looks for words alike, once a tier of them is reached.

@@ -18,13 +18,13 @@ use super::{
 use crate::{
     Result, Tx, changes,
     exceptions::{self, About, Subject},
-    orders, returns,
+    locks, orders, returns,
 };
 
 /// Says anew whose money went back of a payment, and writes what follows from it.
 pub(crate) async fn update_attribution(tx: &mut Tx, payment: &PaymentRef<'_>, at: Timestamp) -> Result<()> {
     if let Some(order) = payment.order {
-        orders::lock(tx, order).await?;
+        locks::order(tx, order).await?;
     }
     let facts = PaymentFacts::read(tx, payment).await?;
     let says = attribution::attribute(&facts.payment());

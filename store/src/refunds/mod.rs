@@ -17,22 +17,22 @@ pub(crate) use early::match_early_refunds;
 pub(crate) use of_exception::{
     refund_exception, refund_exception_by_rule, refund_exceptions_after_won_dispute,
 };
-pub(crate) use payment_ref::{PaymentRef, find_payment, lock_payment, lock_payments};
+pub(crate) use payment_ref::{PaymentRef, find_payment};
 pub use request::{Request, request};
 pub(crate) use request::{is_all_asked_back, is_refunded, refund_all, refund_cancelled_after_won_dispute};
 pub(crate) use totals::{left_of_payment, payment_status, refresh_payment_status};
 pub use transition::{record_answer, record_event};
 
 use domain::{
-    ExceptionId, OrderId, PaymentId, RefundId, Timestamp,
+    ExceptionId, Invalid, OrderId, PaymentId, RefundId, Timestamp,
     event::{self, OrderEvent},
     money::{Currency, Money},
     payment::{RefundReport, RefundSource, RefundState},
-    returns::Units,
+    returns::{Run, Units},
 };
 use sqlx::types::Json;
 
-use crate::{Db, Error, Idempotency, Lease, Result, Tx, lease::put_off, order_events, random, sql};
+use crate::{Db, Fault, Idempotency, Lease, Result, Tx, lease::put_off, or_fault, order_events, random, sql};
 
 const MAX_STATE_TEXT_CHARS: usize = 200;
 
@@ -152,9 +152,29 @@ impl<'a> NewRefund<'a> {
     }
 }
 
+/// Why a refund was not asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such order")]
+    NotFound,
+    #[error("the request does not fit the order")]
+    Invalid(Vec<Invalid>),
+    #[error("the idempotency key was used before with another request")]
+    KeyReused,
+    /// At most this much can still go back, in minor units.
+    #[error("at most {0} can be refunded")]
+    BeyondCaptured(i64),
+    /// More than was sold less what came back, or is about to; this is what can come back.
+    #[error("more is to come back than was sold and is still there")]
+    BeyondSold(Vec<Run>),
+    #[error(transparent)]
+    Fault(Fault),
+}
+or_fault!(Error);
+
 /// Stores a refund, which is only asked for so far. The caller goes on with [`update_attribution`], or with
-/// what the provider says of it.
-async fn insert(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Refund> {
+/// what the provider says of it. None if another order's refund took the key a moment ago.
+async fn insert(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Option<Refund>> {
     let inserted = query_refunds!(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
@@ -184,14 +204,15 @@ async fn insert(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Refun
         new.also_of.map(RefundId::uuid),
         new.dispatch_after.map(sql) as _
     );
-    // The order is locked: whoever took the key since we looked did so for another one.
-    let refund = inserted.fetch_optional(&mut **tx).await?.ok_or(Error::KeyReused)?;
-    append_requested(tx, &refund, at).await?;
+    let refund = inserted.fetch_optional(&mut **tx).await?;
+    if let Some(refund) = &refund {
+        append_requested(tx, refund, at).await?;
+    }
     Ok(refund)
 }
 
-/// Asks for a refund, and says anew whose money goes back.
-async fn request_one(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Refund> {
+/// Asks for a refund, and says anew whose money goes back. None as above.
+async fn request_one(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Option<Refund>> {
     let refund = insert(tx, new, at).await?;
     update_attribution(tx, &new.payment, at).await?;
     Ok(refund)
@@ -203,9 +224,9 @@ async fn append_requested(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result
     order_events::append(tx, order, at, &[event]).await
 }
 
-pub async fn get(db: &Db, id: RefundId) -> Result<Refund> {
+pub async fn get(db: &Db, id: RefundId) -> Result<Option<Refund>> {
     let found = query_refunds!("SELECT", "FROM refunds WHERE id = $1", id.uuid());
-    found.fetch_optional(db.pool()).await?.ok_or(Error::NotFound)
+    Ok(found.fetch_optional(db.pool()).await?)
 }
 
 /// Refunds that went back since `from`, as far as the provider said: the newest.

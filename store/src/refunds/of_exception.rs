@@ -7,9 +7,9 @@ use domain::{
     payment::{Action, RefundSource},
 };
 
-use super::{NewRefund, PaymentRef, insert, request_one, update_attribution};
+use super::{Error, NewRefund, PaymentRef, insert, request_one, update_attribution};
 use crate::{
-    Error, Result, Tx,
+    Result, Tx,
     exceptions::{self, About, Exception},
     returns,
 };
@@ -44,7 +44,7 @@ pub(crate) async fn refund_exception(
     exception: &Exception,
     note: &str,
     at: Timestamp,
-) -> Result<()> {
+) -> Result<(), Error> {
     let (Some(provider), Some(provider_payment_id), Some(currency)) =
         (&exception.provider, &exception.provider_payment_id, exception.currency)
     else {
@@ -77,11 +77,12 @@ pub(crate) async fn refund_exception(
         restock: failed.as_ref().is_some_and(|failed| failed.restock),
         ..NewRefund::new(payment, Money::new(amount, currency), note)
     };
-    let refund = insert(tx, &new, at).await?;
+    let refund = insert(tx, &new, at).await?.ok_or(Error::KeyReused)?;
     if let (Some(failed), Some(order)) = (failed, refund.order_id) {
         returns::take_over(tx, failed.id, refund.id, order, at).await?;
     }
-    update_attribution(tx, &payment, at).await
+    update_attribution(tx, &payment, at).await?;
+    Ok(())
 }
 
 /// What exceptions held of a payment was sent back except for what was in dispute, and that was won: it goes

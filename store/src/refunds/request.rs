@@ -8,8 +8,8 @@ use domain::{
 };
 use sqlx::types::Json;
 
-use super::{NewRefund, PaymentRef, Refund, left_of_payment, query_refunds, request_one};
-use crate::{Db, Error, Idempotency, Result, Tx, lease, orders, retry::retry, returns, stock};
+use super::{Error, NewRefund, PaymentRef, Refund, left_of_payment, query_refunds, request_one};
+use crate::{Db, Idempotency, Result, Tx, lease, locks, retry::retry, returns, stock};
 
 /// What a shop asks to give back of an order's own money.
 #[derive(Debug, Clone)]
@@ -32,10 +32,10 @@ pub async fn request(
     request: &Request,
     idempotency: Option<&Idempotency>,
     at: Timestamp,
-) -> Result<(Vec<Refund>, stock::Replayed)> {
+) -> Result<(Vec<Refund>, stock::Replayed), Error> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        let locked = orders::lock(&mut tx, order).await?;
+        let locked = locks::order_if_known(&mut tx, order).await?.ok_or(Error::NotFound)?;
         if let Some(idempotency) = idempotency
             && let Some(refunds) = replay(&mut tx, idempotency).await?
         {
@@ -68,7 +68,8 @@ pub async fn request(
                 dispatch_after: at.saturating_add(lease::GRACE).ok(),
                 ..paid.refund(order, amount, &request.reason)
             };
-            refunds.push(request_one(&mut tx, &new, at).await?);
+            // The order is locked: whoever took the key since we looked did so for another one.
+            refunds.push(request_one(&mut tx, &new, at).await?.ok_or(Error::KeyReused)?);
         }
         // What comes back does so with the first of them.
         if let Some(first) = refunds.first_mut() {
@@ -82,7 +83,7 @@ pub async fn request(
 }
 
 impl Request {
-    fn amount(&self, worth: i64, left: i64) -> Result<i64> {
+    fn amount(&self, worth: i64, left: i64) -> Result<i64, Error> {
         match self.amount {
             Some(amount) => Ok(amount),
             None if self.lines.is_empty() => Ok(left),
@@ -106,7 +107,7 @@ fn shares(paid: &[Paid], amount: i64) -> impl Iterator<Item = (&Paid, i64)> {
         .filter(|(_, share)| *share > 0)
 }
 
-async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>> {
+async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Vec<Refund>>, Error> {
     let hash = sqlx::query_scalar!(
         r#"SELECT request_hash AS "request_hash!" FROM refunds WHERE idempotency_key = $1"#,
         idempotency.key

@@ -3,7 +3,7 @@
 
 use domain::OrderId;
 
-use crate::{Result, Tx, orders};
+use crate::{Result, Tx, locks};
 
 /// What can go back of the order's own money in the payment `p`: it has not gone back, is not on its way and
 /// not in dispute, and the provider still has it.
@@ -56,7 +56,7 @@ pub(crate) use payment_status;
 /// Writes what an order's payments and refunds add up to. Under its lock first: a statement that waited for
 /// the lock would not see the refund that the other transaction wrote.
 pub(crate) async fn refresh_payment_status(tx: &mut Tx, order: OrderId) -> Result<()> {
-    orders::lock(tx, order).await?;
+    locks::order(tx, order).await?;
     payment_status!(query!("UPDATE orders o SET payment_status = ", " WHERE o.id = $1", order.uuid()))
         .execute(&mut **tx)
         .await?;

@@ -9,13 +9,11 @@ use domain::{
     payment::{RefundReport, RefundSource, RefundState},
 };
 
-use super::{
-    NewRefund, PaymentRef, Refund, find_payment, insert, lock_payment, query_refunds, update_attribution,
-};
+use super::{NewRefund, PaymentRef, Refund, find_payment, insert, query_refunds, update_attribution};
 use crate::{
-    Db, Error, Result, Tx,
+    Db, Fault, Result, Tx,
     exceptions::{self, About, Subject},
-    inbox, order_events, orders,
+    inbox, locks, order_events,
     retry::retry,
     returns, sql,
 };
@@ -49,7 +47,7 @@ pub async fn record_answer(
 pub async fn record_event(db: &Db, report: &RefundReport, at: Timestamp) -> Result<Option<RefundState>> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        lock_payment(&mut tx, &report.provider, &report.payment_id).await?;
+        locks::payment(&mut tx, &report.provider, &report.payment_id).await?;
         let event = inbox::event(&mut tx, &report.provider, &report.event_id).await?;
         if event.is_settled {
             return Ok(None); // handed over twice; what was told since stands
@@ -67,7 +65,7 @@ pub async fn record_event(db: &Db, report: &RefundReport, at: Timestamp) -> Resu
             Some(id) => locked(&mut tx, *id).await?,
             // Whose money it is shows once that is settled; the sweeper reports it again then.
             None if inbox::capture_is_under_way(&mut tx, &report.provider, &report.payment_id).await? => {
-                return Err(Error::Engine("the money that went back is not settled yet".to_owned()));
+                return Err(Fault::Engine("the money that went back is not settled yet".to_owned()));
             }
             None => insert_made_at_provider(&mut tx, report, at).await?,
         };
@@ -82,13 +80,12 @@ pub async fn record_event(db: &Db, report: &RefundReport, at: Timestamp) -> Resu
 /// A refund, locked after its payment and its order, as everybody locks them.
 async fn locked(tx: &mut Tx, id: RefundId) -> Result<Refund> {
     let payment = sqlx::query!("SELECT provider, provider_payment_id FROM refunds WHERE id = $1", id.uuid())
-        .fetch_optional(&mut **tx)
-        .await?
-        .ok_or(Error::NotFound)?;
-    lock_payment(tx, &payment.provider, &payment.provider_payment_id).await?;
+        .fetch_one(&mut **tx)
+        .await?;
+    locks::payment(tx, &payment.provider, &payment.provider_payment_id).await?;
     let order = sqlx::query_scalar!("SELECT order_id FROM refunds WHERE id = $1", id.uuid());
     if let Some(order) = order.fetch_one(&mut **tx).await? {
-        orders::lock(tx, order).await?;
+        locks::order(tx, order).await?;
     }
     let refund = query_refunds!("SELECT", "FROM refunds WHERE id = $1 FOR NO KEY UPDATE", id.uuid());
     Ok(refund.fetch_one(&mut **tx).await?)
@@ -267,5 +264,5 @@ async fn insert_made_at_provider(tx: &mut Tx, report: &RefundReport, at: Timesta
         source: RefundSource::Provider,
         ..NewRefund::new(payment, report.money, "refunded at the provider")
     };
-    insert(tx, &new, at).await
+    insert(tx, &new, at).await?.ok_or_else(|| Fault::corrupt("a refund without a key found one taken"))
 }
