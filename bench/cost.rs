@@ -126,7 +126,8 @@ fn children(pid: u32) -> Vec<u32> {
 async fn planned(house: &House) -> Vec<Value> {
     let mut sql = house.shop.sql().await;
     let all = "SELECT sum(calls)::bigint, sum(plans)::bigint, sum(total_exec_time), sum(total_plan_time)
-               FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
+               FROM pg_stat_statements
+               WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let Ok((calls, plans, run_ms, plan_ms)) =
         sqlx::query_as::<_, (i64, i64, f64, f64)>(all).fetch_one(&mut sql).await
     else {
@@ -135,13 +136,16 @@ async fn planned(house: &House) -> Vec<Value> {
     let mut rows = vec![
         json!({"statement": "all", "calls": calls, "plans": plans, "run ms": run_ms, "plan ms": plan_ms}),
     ];
-    let each = "SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 60), calls, plans, total_exec_time, total_plan_time
-                FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+    let each = "SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 60), calls, plans, total_exec_time,
+                       total_plan_time
+                FROM pg_stat_statements
+                WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
                 ORDER BY total_exec_time + total_plan_time DESC LIMIT 40";
     for (statement, calls, plans, run_ms, plan_ms) in
         sqlx::query_as::<_, (String, i64, i64, f64, f64)>(each).fetch_all(&mut sql).await.unwrap()
     {
-        rows.push(json!({"statement": statement, "calls": calls, "plans": plans, "run ms": run_ms, "plan ms": plan_ms}));
+        rows.push(json!({"statement": statement, "calls": calls, "plans": plans,
+                         "run ms": run_ms, "plan ms": plan_ms}));
     }
     rows
 }

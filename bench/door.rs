@@ -43,8 +43,8 @@ const PGBENCH_SECONDS: &str = "3";
 pub async fn run(rounds: usize) -> Report {
     let mut report = Report::new(
         "door",
-        "orders per second through HTTP, against one transaction per order called directly (same pool, same schema), \
-         and pgbench updating one bare row",
+        "orders per second through HTTP, against one transaction per order called directly (same pool, same \
+         schema), and pgbench updating one bare row",
     );
     let house = House::with_door_alone().await;
     let hot = vec!["hot".to_owned()];

@@ -100,7 +100,7 @@ async fn engine() -> Temporal {
     Temporal::start(&tools(), options).await.unwrap()
 }
 
-/// Whether statements are counted from the next start on: that is a library which is not installed everywhere.
+/// Whether statements are counted from the next start on: that is a library, and not installed everywhere.
 async fn count_statements(postgres: &Postgres) -> bool {
     let mut sql = PgConnection::connect(&postgres.url("postgres")).await.unwrap();
     let is_there = "SELECT EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_stat_statements')";

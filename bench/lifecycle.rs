@@ -65,7 +65,10 @@ async fn compare(report: &mut Report, processors: &str, house: House, count: usi
         asleep.push(ratio(whole, empty));
         report.row(row("asleep", whole, empty));
     }
-    let median = |paid, ratios: &[f64]| json!({"processors": processors, "paid": paid, "median orders / empty": median(ratios)});
+    let median = |paid, ratios: &[f64]| {
+        let median = median(ratios);
+        json!({"processors": processors, "paid": paid, "median orders / empty": median})
+    };
     report.row(median("at once", &at_once));
     report.row(median("asleep", &asleep));
     house.shop.audit();

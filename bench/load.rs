@@ -101,8 +101,8 @@ pub fn placements(shop: &Shop, skus: Vec<String>) -> impl Fn(usize) -> Vec<u8> +
 pub fn post(host: &str, path: &str, key: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
-         idempotency-key: {key}\r\ncontent-length: {length}\r\n\r\n{body}",
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\nidempotency-key: {key}\r\ncontent-length: {length}\r\n\r\n{body}",
         crate::harness::http::API_KEY
     )
     .into_bytes()
@@ -112,8 +112,8 @@ pub fn post(host: &str, path: &str, key: &str, body: &str) -> Vec<u8> {
 pub fn webhook(host: &str, order: &str, amount: i64) -> Vec<u8> {
     let Webhook { id, timestamp, signature, body, .. } = Webhook::new(&webhook::paid(order, amount));
     let mut request = format!(
-        "POST /v1/webhooks/sandbox HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\nwebhook-id: {}\r\n\
-         webhook-timestamp: {}\r\nwebhook-signature: {}\r\ncontent-length: {}\r\n\r\n",
+        "POST /v1/webhooks/sandbox HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
+         webhook-id: {}\r\nwebhook-timestamp: {}\r\nwebhook-signature: {}\r\ncontent-length: {}\r\n\r\n",
         id.unwrap(),
         timestamp.unwrap(),
         signature.unwrap(),

@@ -26,7 +26,8 @@ const MAKERS: usize = 400;
 pub async fn run(orders: usize) -> Report {
     let mut report = Report::new(
         "reads",
-        "GET /v1/orders/{id} and the list among more and more orders, against a bare axum route with the same query",
+        "GET /v1/orders/{id} and the list among more and more orders, \
+         against a bare axum route with the same query",
     );
     let house = House::with_door_alone().await;
     house.shop.stock("tea", 1250, 10_000_000).await;

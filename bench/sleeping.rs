@@ -34,7 +34,8 @@ const DUE_IN: Duration = Duration::from_secs(120);
 pub async fn run(orders: usize, cache: Option<usize>) -> Report {
     let mut report = Report::new(
         "sleeping",
-        "the worker's memory and the latencies among open orders, against an empty system; timers due together",
+        "the worker's memory and the latencies among open orders, against an empty system; \
+         timers due together",
     );
     let cache = cache.map(|cache| ("HOLDFAST_MAX_CACHED_WORKFLOWS", cache.to_string()));
     let house = House::whole_with(cache.into_iter().collect()).await;
@@ -111,7 +112,8 @@ async fn place_many(shop: &Shop, count: usize, reminders: &Value) {
     let mut sql = shop.sql().await;
     let unreminded = "SELECT count(*) FROM orders o
         WHERE metadata -> 'reminders' ->> 0 = 'PT1S' AND NOT EXISTS (
-            SELECT 1 FROM mails m WHERE m.order_id = o.id AND m.kind = 'reminder_1' AND m.sent_at IS NOT NULL)";
+            SELECT 1 FROM mails m
+            WHERE m.order_id = o.id AND m.kind = 'reminder_1' AND m.sent_at IS NOT NULL)";
     while sqlx::query_scalar::<_, i64>(unreminded).fetch_one(&mut sql).await.unwrap() > 0 {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }

@@ -19,7 +19,7 @@ use temporalio_macros::{workflow, workflow_methods};
 use temporalio_sdk::{LocalActivityOptions, WorkerOptions, WorkflowContext, WorkflowResult};
 use tokio::sync::oneshot;
 use worker::Worker;
-use workflows::contract::{At, OrderSteps};
+use workflows::contract::{OrderAt, OrderSteps};
 
 use crate::{
     harness::unique,
@@ -44,7 +44,7 @@ impl SoakWorkflow {
     #[run(name = "soak")]
     pub async fn run(ctx: &mut WorkflowContext<Self>, order: OrderId) -> WorkflowResult<()> {
         for _ in 0..ACTIVITIES / AT_ONCE {
-            let at = At { order, at: Timestamp::UNIX_EPOCH };
+            let at = OrderAt { order, at: Timestamp::UNIX_EPOCH };
             let many = (0..AT_ONCE).map(|_| {
                 ctx.execute_local_activity(
                     OrderSteps::close_attempts,

@@ -20,8 +20,8 @@ const TIMES: usize = 100;
 pub async fn run() -> Report {
     let mut report = Report::new(
         "webhook",
-        "from a payment's webhook to `completed` and to the workflow's end, against an empty workflow from its signal \
-         to its end",
+        "from a payment's webhook to `completed` and to the workflow's end, against an empty workflow from \
+         its signal to its end",
     );
     let house = House::whole().await;
     let shop = &house.shop;

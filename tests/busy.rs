@@ -23,7 +23,8 @@ async fn reports_leave_connections_to_others() {
     let api = shop.api.clone();
     let reports = tokio::spawn(async move { join_all((0..40).map(|_| api.get("/v1/settlements"))).await });
     wait_until("reports wait for the table", async || {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'WITH back%'";
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE wait_event_type = 'Lock' AND query LIKE 'WITH back%'";
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(&mut shop.sql().await).await.unwrap();
         waiting > 0
     })

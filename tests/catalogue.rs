@@ -14,7 +14,8 @@ use crate::{
 };
 
 fn tea(unit_price: i64) -> Value {
-    json!({"name": "Green tea", "description": "From Uji,\n100 g", "unit_price": unit_price, "currency": "EUR"})
+    json!({"name": "Green tea", "description": "From Uji,\n100 g", "unit_price": unit_price,
+           "currency": "EUR"})
 }
 
 /// A request under a condition.

@@ -16,7 +16,8 @@ async fn shop(timeouts: &[(&'static str, u32)]) -> Shop {
     Shop::with_env(env).await
 }
 
-const PLACE: &str = "POST /v1/orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer test-key-of-32-bytes-or-about-it\r\n\
+const PLACE: &str = "POST /v1/orders HTTP/1.1\r\nHost: a\r\n\
+    Authorization: Bearer test-key-of-32-bytes-or-about-it\r\n\
     Content-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: 900\r\n\r\n{\"customer\":";
 const WEBHOOK: &str = "POST /v1/webhooks/sandbox HTTP/1.1\r\nHost: a\r\nContent-Length: 900\r\n\r\n{";
 
@@ -59,8 +60,8 @@ async fn who_sends_too_much_hears_so() {
         ("", "/healthz", 405),
     ] {
         let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
+            "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         let mut socket = Socket::open(shop.api.address()).await;
@@ -70,7 +71,8 @@ async fn who_sends_too_much_hears_so() {
         assert!(answer.contains("application/problem+json"), "{answer}");
     }
     // Who asks before it sends is told at once.
-    let asks = "POST /v1/webhooks/sandbox HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 20000000\r\n\r\n";
+    let asks = "POST /v1/webhooks/sandbox HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
+                Content-Length: 20000000\r\n\r\n";
     let answer = Socket::ask(shop.api.address(), asks).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     shop.close();

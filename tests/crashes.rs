@@ -143,8 +143,10 @@ async fn sigterm_lets_an_api_answer_what_it_has_taken_on() {
     let body = shop.order_body(&[("tea", 1)]).to_string();
     let mut stream = TcpStream::connect(api.address()).await.unwrap();
     let head = format!(
-        "POST /v1/orders HTTP/1.1\r\nhost: x\r\nauthorization: Bearer test-key-of-32-bytes-or-about-it\r\nidempotency-key: {}\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n",
+        "POST /v1/orders HTTP/1.1\r\nhost: x\r\n\
+         authorization: Bearer test-key-of-32-bytes-or-about-it\r\nidempotency-key: {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\
+         connection: close\r\n\r\n",
         unique(),
         body.len()
     );

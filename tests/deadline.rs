@@ -280,7 +280,8 @@ async fn place_and_pay(shop: &Shop, few: &Semaphore, window: &str, n: i64) -> St
     tokio::time::sleep(Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default()).await;
     let Some(attempt) = attempt else {
         if shop.provider.pay(&id, 1250, json!({})).await.status == 502 {
-            shop.provider.release_again(&id).await; // we were too busy to answer its webhook, which is sent once
+            // We were too busy to answer its webhook, which is sent once.
+            shop.provider.release_again(&id).await;
         }
         return id;
     };

@@ -58,13 +58,15 @@ async fn sums_beyond_every_integer_are_told() {
     let shop = Shop::open().await;
     let mut connection = shop.sql().await;
     for statement in [
-        "INSERT INTO provider_movements (provider, kind, reference, payment, amount, currency, fee, at, matched)
-         SELECT 'sandbox', kind, 'x' || n, left(kind, 1) || n, 100000000000000000, 'EUR', 100000000000000000, now(), false
+        "INSERT INTO provider_movements (provider, kind, reference, payment, amount, currency, fee, at,
+                                         matched)
+         SELECT 'sandbox', kind, 'x' || n, left(kind, 1) || n, 100000000000000000, 'EUR',
+                100000000000000000, now(), false
          FROM generate_series(1, 200) AS n, unnest(ARRAY['captured', 'refunded']) AS kind",
-        "INSERT INTO exceptions (id, kind, source, data, state, raised_at, provider, provider_payment_id, amount,
-                                 currency)
-         SELECT gen_random_uuid(), 'unknown_order', 'c' || n, jsonb_build_object('payment_id', 'c' || n), 'open',
-                now(), 'sandbox', 'c' || n, 100000000000000000, 'EUR'
+        "INSERT INTO exceptions (id, kind, source, data, state, raised_at, provider, provider_payment_id,
+                                 amount, currency)
+         SELECT gen_random_uuid(), 'unknown_order', 'c' || n, jsonb_build_object('payment_id', 'c' || n),
+                'open', now(), 'sandbox', 'c' || n, 100000000000000000, 'EUR'
          FROM generate_series(1, 200) AS n",
     ] {
         sqlx::query(statement).execute(&mut connection).await.unwrap();
@@ -74,8 +76,8 @@ async fn sums_beyond_every_integer_are_told() {
     let sums = |it: &Value| ["captured", "refunded", "fees", "open"].map(|field| it[field].as_i64().unwrap());
     assert_eq!(sums(&settlements["data"][0]), [MAX; 4]);
     let (_, report) = shop.run("audit");
-    let line = "EUR: captured 20000000000000000000 = orders 0 + refunded 0 + being refunded 0 + open exceptions \
-                20000000000000000000";
+    let line = "EUR: captured 20000000000000000000 = orders 0 + refunded 0 + being refunded 0 \
+                + open exceptions 20000000000000000000";
     assert!(report.contains(line), "{report}");
 }
 
@@ -121,7 +123,10 @@ async fn extras_do_not_make_a_total_too_large() {
         json!({"name": "Palace", "unit_price": 10_000_000_000_i64, "currency": "EUR", "kind": "stay"});
     shop.put_product("palace", &product).await.is(201);
     let extras: Vec<Value> = (0..20)
-        .map(|n| json!({"code": format!("x{n}"), "name": "x", "unit_price": 10_000_000_000_i64, "per": "guest_night"}))
+        .map(|n| {
+            let code = format!("x{n}");
+            json!({"code": code, "name": "x", "unit_price": 10_000_000_000_i64, "per": "guest_night"})
+        })
         .collect();
     let terms = json!({"max_guests": 50, "time_zone": "UTC", "extras": extras});
     shop.api.put("/v1/products/palace/stay", &terms).await.is(200);
@@ -142,7 +147,8 @@ async fn stock_stays_a_number_that_can_be_told() {
     let mut transaction = sqlx::Connection::begin(&mut connection).await.unwrap();
     for statement in [
         "UPDATE stock_levels SET on_hand = 9007199254740990 WHERE sku = 'tea'",
-        "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after, reason, at)
+        "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after, reason,
+                                      at)
          VALUES ('tea', 'received', 9007199254740990, 0, 9007199254740990, 0, 'x', now())",
     ] {
         sqlx::query(statement).execute(&mut *transaction).await.unwrap();

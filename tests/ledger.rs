@@ -97,7 +97,8 @@ async fn the_database_refuses_what_would_break_the_books() {
     shop.until(&paid, "completed").await;
     let movement = |kind: &str, deltas: &str, after: &str, order: &str| {
         format!(
-            "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after, order_id, at)
+            "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
+                                          order_id, at)
              SELECT 'tea', '{kind}', {deltas}, {after}, {order}, placed_at FROM orders LIMIT 1"
         )
     };

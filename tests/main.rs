@@ -6,8 +6,8 @@
 //! processes on free ports. So tests run side by side, may kill whatever they started, and skip the
 //! hours of their own orders only. A failing test prints the end of its processes' logs.
 //!
-//! What the API answers is declared in `harness/documents.rs`, as a client would; what documents and mails say as
-//! a whole is compared with `tests/snapshots`.
+//! What the API answers is declared in `harness/documents.rs`, as a client would; what documents and mails
+//! say as a whole is compared with `tests/snapshots`.
 //!
 //! `Shop::close` ends each test: it proves the invariants with `holdfast audit` and that no personal
 //! data reached a log.

@@ -269,7 +269,8 @@ async fn the_audit_finds_what_is_wrong() {
         ),
         ("DELETE FROM stock_movements WHERE kind = 'committed'", "2. a hold moved once"),
         (
-            "INSERT INTO outbox (order_id, type, data, at) VALUES (gen_random_uuid(), 'order.placed', '{}', now())",
+            "INSERT INTO outbox (order_id, type, data, at)
+             VALUES (gen_random_uuid(), 'order.placed', '{}', now())",
             "2. every line, timeline entry",
         ),
         ("UPDATE holds SET state = 'released'", "2. every line has its hold"),
@@ -281,7 +282,8 @@ async fn the_audit_finds_what_is_wrong() {
         ("DELETE FROM payments", "3. what payments bring an order"),
         ("UPDATE products SET unit_price = unit_price + 1", "9. every product is"),
         (
-            "INSERT INTO timeline (order_id, at, type, data) SELECT id, placed_at, 'order.expired', '{}' FROM orders",
+            "INSERT INTO timeline (order_id, at, type, data)
+             SELECT id, placed_at, 'order.expired', '{}' FROM orders",
             "4. ",
         ),
     ];

@@ -24,7 +24,8 @@ async fn with_stripe(more: &[(&'static str, &str)]) -> Shop {
 
 /// Tells the API an event as Stripe does, signed.
 async fn tell(api: &Api, kind: &str, object: &Value) {
-    let event = json!({"id": format!("evt_{}", unique()), "object": "event", "type": kind, "data": {"object": object}});
+    let event = json!({"id": format!("evt_{}", unique()), "object": "event", "type": kind,
+                       "data": {"object": object}});
     let (at, body) = (Timestamp::now().as_second(), event.to_string());
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("{at}.{body}").as_bytes());
@@ -125,8 +126,8 @@ async fn the_default_method_is_asked_too_and_others_are_placed() {
 
 fn intent(currency: &str, order: Option<&str>) -> Value {
     let metadata = order.map_or(json!({}), |order| json!({"order_id": order}));
-    json!({"id": format!("pi_{}", unique()), "object": "payment_intent", "amount": 5_000, "amount_received": 5_000,
-           "currency": currency, "status": "succeeded", "metadata": metadata})
+    json!({"id": format!("pi_{}", unique()), "object": "payment_intent", "amount": 5_000,
+           "amount_received": 5_000, "currency": currency, "status": "succeeded", "metadata": metadata})
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! Whole documents and mails, as they are, in `tests/snapshots`. Whatever changes in them shows in one of these
-//! files, where somebody has to look at it: `INSTA_UPDATE=always cargo test --test blackbox snapshots` writes
-//! them anew.
+//! Whole documents and mails, as they are, in `tests/snapshots`. Whatever changes in them shows in one of
+//! these files, where somebody has to look at it: `INSTA_UPDATE=always cargo test --test blackbox snapshots`
+//! writes them anew.
 
 use jiff::{Timestamp, civil::Date};
 use reqwest::Method;
@@ -79,7 +79,7 @@ async fn data(shop: &Shop, path: &str) -> Value {
     get(shop, path).await["data"].take()
 }
 
-/// An order that is paid by an attempt, of which a part comes back, and for which the bank wants to have some.
+/// An order that is paid by an attempt; a part of that comes back, and the bank wants to have some of it.
 async fn sold(shop: &Shop) -> String {
     let mut body = shop.order_body(&[("tea", 2), ("mug", 1)]);
     body["metadata"] = json!({"basket": "b-7"});
@@ -153,7 +153,8 @@ async fn stay(shop: &Shop) {
     check_documents(shop, "order_stay", json!({"paid": paid, "used": order(shop, &id).await}));
     check_documents(shop, "timeline_stay", data(shop, &format!("/v1/orders/{id}/timeline")).await);
     let nights = format!("/v1/products/room/nights?from={}&to={}", day(3), day(6));
-    let offered = json!({"terms": get(shop, "/v1/products/room/stay").await, "nights": data(shop, &nights).await,
+    let offered = json!({"terms": get(shop, "/v1/products/room/stay").await,
+                         "nights": data(shop, &nights).await,
                          "product": get(shop, "/v1/products/room").await,
                          "history": data(shop, "/v1/products/room/history").await});
     check_documents(shop, "stay_on_offer", offered);

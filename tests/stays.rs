@@ -296,8 +296,10 @@ async fn a_lost_stay_is_closed_all_the_same() {
     let id = shop.book("room", 1, 2).await;
     shop.pay_stay(&id).await;
     shop.temporal.order(&id).await.terminate(Default::default()).await.unwrap();
-    let past = "UPDATE check_ins SET closes_at = closes_at - interval '30 days', opens_at = opens_at - interval '30 days';
-                UPDATE order_lines SET stay = jsonb_set(jsonb_set(stay, '{from}', '\"2026-01-01\"'), '{to}', '\"2026-01-02\"');
+    let past = "UPDATE check_ins SET closes_at = closes_at - interval '30 days',
+                                     opens_at = opens_at - interval '30 days';
+                UPDATE order_lines SET stay = jsonb_set(jsonb_set(stay, '{from}', '\"2026-01-01\"'),
+                                                        '{to}', '\"2026-01-02\"');
                 UPDATE orders SET workflow_started_at = workflow_started_at - interval '1 day'";
     shop.sql().await.execute(past).await.unwrap();
     assert_eq!(shop.until(&id, "completed").await.close_reason, "unused");

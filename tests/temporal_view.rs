@@ -76,8 +76,9 @@ async fn current_details(shop: &Shop, id: &str) -> String {
 async fn an_order_that_was_not_placed_does_not_exist() {
     let shop = open_shop().await;
     let id = format!("ord_{:032x}", 0x0192_0000_0000_7000_8000_0000_0000_0000_u128);
-    let placement = json!({"customer": {"id": "cust-42", "email": shop.email, "name": NAME}, "currency": "EUR",
-                           "lines": {"tea": 3}, "policy": {"payment_window": "PT1000000H", "reminders": []}});
+    let placement = json!({"customer": {"id": "cust-42", "email": shop.email, "name": NAME},
+                           "currency": "EUR", "lines": {"tea": 3},
+                           "policy": {"payment_window": "PT1000000H", "reminders": []}});
     let input: Value = json!({"order": id, "placement": placement});
     let input: OrderInput = serde_json::from_value(input).unwrap();
     assert!(!serde_json::to_string(&input).unwrap().contains("placement"));

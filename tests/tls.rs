@@ -116,7 +116,8 @@ async fn a_shop_whose_database_takes_tls_alone() {
     for parameters in
         ["sslmode=require", &format!("sslmode=verify-ca&sslrootcert={}", guarded.authority.file())]
     {
-        let (migrated, said) = migrate(&guarded.url("127.0.0.1", parameters)); // its certificate has another name
+        // Its certificate has another name.
+        let (migrated, said) = migrate(&guarded.url("127.0.0.1", parameters));
         assert!(migrated, "{parameters}: {said}");
     }
     let shop = Shop::with(Setup { database_url: Some(guarded.verified()), ..Setup::default() }).await;

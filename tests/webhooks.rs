@@ -66,7 +66,8 @@ async fn one_right_signature_among_several_is_enough() {
 async fn genuine_events_that_we_cannot_read_are_exceptions() {
     let shop = Shop::open().await;
     let data = |field: &str, value: Value| {
-        let mut data = json!({"order_id": "ord_1", "payment_id": "p", "provider_refund_id": "r", "amount": 12, "currency": "EUR"});
+        let mut data = json!({"order_id": "ord_1", "payment_id": "p", "provider_refund_id": "r",
+                              "amount": 12, "currency": "EUR"});
         data[field] = value;
         data
     };

@@ -13,7 +13,7 @@ use store::{
     inbox::{self, Pending, Stored},
     payments::{self, Payment},
 };
-use workflows::contract::At;
+use workflows::contract::OrderAt;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -106,7 +106,7 @@ async fn close_and_take_up(
 pub(crate) async fn close_all(
     db: &Db,
     providers: &Providers,
-    input: At,
+    input: OrderAt,
 ) -> anyhow::Result<Vec<PaymentReport>> {
     let mut reports = inbox::waiting_money(db, input.order).await?;
     if !reports.is_empty() {

@@ -21,8 +21,8 @@ use store::{Db, SettlementBatcher, orders};
 use temporalio_macros::activities;
 use temporalio_sdk::activities::{ActivityContext, ActivityError};
 use workflows::contract::{
-    At, CancelInput, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, ReconcileStep, Reconciled,
-    RefundStep, ReserveInput, Reserved, SendMailInput, SettlePaymentInput,
+    CancelInput, DecideChangeInput, ExpireInput, ExtendInput, MailOutcome, OrderAt, ReconcileStep,
+    Reconciled, RefundStep, ReserveInput, Reserved, SendMailInput, SettlePaymentInput,
 };
 
 use mail::Mailer;
@@ -85,7 +85,9 @@ impl Activities {
         match &changed {
             Changed::Ended { change, status } => {
                 telemetry::metrics().orders.with_label_values(&[status.as_str()]).inc();
-                tracing::info!(order_id = %order, %status, change = change.as_str(), "order ended by a change");
+                tracing::info!(
+                    order_id = %order, %status, change = change.as_str(), "order ended by a change"
+                );
             }
             Changed::Extended { payment_due_at, .. } => {
                 tracing::info!(order_id = %order, %payment_due_at, "order extended");
@@ -130,7 +132,7 @@ impl Activities {
     pub async fn fulfil(
         self: Arc<Self>,
         _ctx: ActivityContext,
-        input: At,
+        input: OrderAt,
     ) -> Result<ChangeOutcome, ActivityError> {
         let outcome = orders::fulfil(&self.db, input.order, input.at).await?;
         Ok(completed(input.order, outcome, "order fulfilled"))
@@ -140,7 +142,7 @@ impl Activities {
     pub async fn check_in(
         self: Arc<Self>,
         _ctx: ActivityContext,
-        input: At,
+        input: OrderAt,
     ) -> Result<ChangeOutcome, ActivityError> {
         let outcome = orders::check_in(&self.db, input.order, input.at).await?;
         Ok(completed(input.order, outcome, "guests checked in"))
@@ -150,7 +152,7 @@ impl Activities {
     pub async fn end_stay(
         self: Arc<Self>,
         _ctx: ActivityContext,
-        input: At,
+        input: OrderAt,
     ) -> Result<ChangeOutcome, ActivityError> {
         let outcome = orders::end_stay(&self.db, input.order, input.at).await?;
         Ok(completed(input.order, outcome, "stay is over, unused"))
@@ -160,7 +162,7 @@ impl Activities {
     pub async fn close_attempts(
         self: Arc<Self>,
         _ctx: ActivityContext,
-        input: At,
+        input: OrderAt,
     ) -> Result<Vec<PaymentReport>, ActivityError> {
         Ok(attempts::close_all(&self.db, &self.providers, input).await?)
     }

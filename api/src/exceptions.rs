@@ -156,11 +156,14 @@ struct Resolve {
 
 /// Decide about an exception. What was decided, and why, stays on record.
 #[utoipa::path(
-    post, path = "/v1/exceptions/{id}/resolve", operation_id = "resolve_exception", tag = "Payments", params(("id" = String, Path)),
+    post, path = "/v1/exceptions/{id}/resolve", operation_id = "resolve_exception", tag = "Payments",
+    params(("id" = String, Path)),
     request_body = Resolve,
     responses(
         (status = 200, body = ExceptionDocument),
-        (status = 409, body = ProblemDocument, description = "`exception_resolved`; `refund_exceeds_captured`: there is no money to send back; `exception_not_applicable`: the money cannot count towards an order, with `current_status`"),
+        (status = 409, body = ProblemDocument, description = "`exception_resolved`; \
+            `refund_exceeds_captured`: there is no money to send back; `exception_not_applicable`: the money \
+            cannot count towards an order, with `current_status`"),
     ),
 )]
 async fn resolve(

@@ -42,7 +42,8 @@ impl Inventory {
 
 /// Read a stock level.
 #[utoipa::path(
-    get, path = "/v1/inventory/{sku}", operation_id = "get_inventory", tag = "Stock", params(("sku" = String, Path)),
+    get, path = "/v1/inventory/{sku}", operation_id = "get_inventory", tag = "Stock",
+    params(("sku" = String, Path)),
     responses(
         (status = 200, body = Inventory),
         (status = 409, body = ProblemDocument, description = "`product_not_goods`: see its nights"),
@@ -70,10 +71,14 @@ struct Adjustment {
 /// Adjust the stock on hand, or receive a delivery.
 #[utoipa::path(
     post, path = "/v1/inventory/{sku}/adjustments", operation_id = "adjust_inventory", tag = "Stock",
-    params(("sku" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
+    params(
+        ("sku" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless"),
+    ),
     responses(
         (status = 201, body = Inventory),
-        (status = 409, body = ProblemDocument, description = "`stock_below_held`; `product_not_goods` for what is sold by the night"),
+        (status = 409, body = ProblemDocument,
+            description = "`stock_below_held`; `product_not_goods` for what is sold by the night"),
     ),
 )]
 async fn adjust(

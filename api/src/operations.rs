@@ -62,7 +62,10 @@ where
 }
 
 /// The process runs.
-#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "Operations", security(()), responses((status = 200, body = Value)))]
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "healthz", tag = "Operations", security(()),
+    responses((status = 200, body = Value)),
+)]
 async fn healthz() -> axum::Json<Value> {
     axum::Json(json!({"status": "ok"}))
 }
@@ -73,7 +76,10 @@ async fn healthz() -> axum::Json<Value> {
 /// 503, with why. While requests wait for a connection we are busy, not away: ready, and it says so.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "readyz", tag = "Operations", security(()),
-    responses((status = 200, body = Value), (status = 503, body = Value, description = "`missing` names what is away, `checks` why")),
+    responses(
+        (status = 200, body = Value),
+        (status = 503, body = Value, description = "`missing` names what is away, `checks` why"),
+    ),
 )]
 async fn readyz(State(asked): State<Operations>) -> (StatusCode, axum::Json<Value>) {
     let database = asked.db.ready().await.map_err(|error| match error {
@@ -116,7 +122,10 @@ fn word_for(check: &Result<(), String>) -> &str {
 }
 
 /// Prometheus text.
-#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "Operations", security(()), responses((status = 200, body = String)))]
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "metrics", tag = "Operations", security(()),
+    responses((status = 200, body = String)),
+)]
 async fn metrics(State(asked): State<Operations>) -> impl IntoResponse {
     let mut rendered = asked.rendered.lock().await;
     let text = match &*rendered {

@@ -104,14 +104,20 @@ struct OpenPayment {
 /// Open an attempt to pay an order, at the order's provider. One that was open is superseded and cancelled.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/payments", operation_id = "open_payment", tag = "Payments",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless"),
+    ),
     request_body = Option<OpenPayment>,
     responses(
-        (status = 201, body = PaymentDocument, headers(("Location" = String), ("Idempotent-Replayed" = Option<String>))),
+        (status = 201, body = PaymentDocument,
+            headers(("Location" = String), ("Idempotent-Replayed" = Option<String>))),
         (status = 404, body = ProblemDocument),
-        (status = 409, body = ProblemDocument, description = "`order_not_payable`, with `current_status`; `no_payment_method`"),
+        (status = 409, body = ProblemDocument,
+            description = "`order_not_payable`, with `current_status`; `no_payment_method`"),
         (status = 422, body = ProblemDocument, description = "`provider_refused`"),
-        (status = 503, body = ProblemDocument, description = "`provider_unavailable`: try again with the same key"),
+        (status = 503, body = ProblemDocument,
+            description = "`provider_unavailable`: try again with the same key"),
     ),
 )]
 async fn open(
@@ -176,7 +182,8 @@ fn close_superseded(app: &App, order: OrderId) {
 
 /// The payment attempts of an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/payments", operation_id = "list_payments", tag = "Payments", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/payments", operation_id = "list_payments", tag = "Payments",
+    params(("id" = String, Path)),
     responses((status = 200, body = List<PaymentDocument>), (status = 404, body = ProblemDocument)),
 )]
 async fn list(
@@ -192,8 +199,8 @@ async fn list(
 
 /// Ask the provider for the truth about an attempt. Money it has captured is taken up.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/payments/{payment_id}/refresh", operation_id = "refresh_payment", tag = "Payments",
-    params(("id" = String, Path), ("payment_id" = String, Path)),
+    post, path = "/v1/orders/{id}/payments/{payment_id}/refresh", operation_id = "refresh_payment",
+    tag = "Payments", params(("id" = String, Path), ("payment_id" = String, Path)),
     responses(
         (status = 200, body = PaymentDocument),
         (status = 404, body = ProblemDocument),

@@ -141,13 +141,17 @@ struct ReturnStay {
 /// an adjustment of its stock. Lines that cost nothing come back along with others, or, once an order is
 /// completed, by an adjustment.
 #[utoipa::path(
-    post, path = "/v1/orders/{id}/refunds", operation_id = "request_refund", tag = "Payments", request_body = RequestRefund,
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless")),
+    post, path = "/v1/orders/{id}/refunds", operation_id = "request_refund", tag = "Payments",
+    request_body = RequestRefund,
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repeat harmless"),
+    ),
     responses(
         (status = 201, body = RefundDocument, headers(("Idempotent-Replayed" = Option<String>))),
         (status = 409, body = ProblemDocument, description = "`refund_exceeds_captured`, with `refundable`; \
-            `restock_exceeds_sold`, with `returnable`: more than was sold less what came back, or nights in which \
-            the guests who have checked in sleep"),
+            `restock_exceeds_sold`, with `returnable`: more than was sold less what came back, or nights in \
+            which the guests who have checked in sleep"),
     ),
 )]
 async fn request(
@@ -209,7 +213,8 @@ fn nights(field: &str, stay: &ReturnStay, invalids: &mut Invalids) -> Option<(Da
 
 /// The refunds of an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/refunds", operation_id = "list_refunds", tag = "Payments", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/refunds", operation_id = "list_refunds", tag = "Payments",
+    params(("id" = String, Path)),
     responses((status = 200, body = List<RefundDocument>)),
 )]
 async fn list(

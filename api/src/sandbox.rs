@@ -96,7 +96,8 @@ impl From<PaidDirectly> for Paid {
 
 /// Pay an order as the sandbox provider: sends a real signed webhook to our own endpoint.
 #[utoipa::path(
-    post, path = "/v1/sandbox/orders/{id}/pay", operation_id = "pay_order", tag = "Sandbox", params(("id" = String, Path)),
+    post, path = "/v1/sandbox/orders/{id}/pay", operation_id = "pay_order", tag = "Sandbox",
+    params(("id" = String, Path)),
     request_body = Option<PayOrder>,
     responses((status = 200, body = Paid)),
 )]
@@ -145,7 +146,8 @@ struct FastForward {
 
 /// Skip an order's time on the Temporal server. Answers when the order's clock got there.
 #[utoipa::path(
-    post, path = "/v1/sandbox/orders/{id}/fast-forward", operation_id = "fast_forward_order", tag = "Sandbox", params(("id" = String, Path)),
+    post, path = "/v1/sandbox/orders/{id}/fast-forward", operation_id = "fast_forward_order", tag = "Sandbox",
+    params(("id" = String, Path)),
     responses((status = 200, body = OrderDocument)),
 )]
 async fn fast_forward(

@@ -73,7 +73,8 @@ struct ListSettlements {
 
 /// List settlements, newest day first. They are as new as the last reconciliation.
 #[utoipa::path(
-    get, path = "/v1/settlements", operation_id = "list_settlements", tag = "Payments", params(ListSettlements),
+    get, path = "/v1/settlements", operation_id = "list_settlements", tag = "Payments",
+    params(ListSettlements),
     responses((status = 200, body = List<SettlementDocument>)),
 )]
 async fn list(

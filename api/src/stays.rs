@@ -125,7 +125,8 @@ async fn put_terms(
 
 /// Read what a product offers with its nights.
 #[utoipa::path(
-    get, path = "/v1/products/{sku}/stay", operation_id = "get_stay_terms", tag = "Stays", params(("sku" = String, Path)),
+    get, path = "/v1/products/{sku}/stay", operation_id = "get_stay_terms", tag = "Stays",
+    params(("sku" = String, Path)),
     responses(
         (status = 200, body = TermsDocument),
         (status = 404, body = ProblemDocument),
@@ -197,7 +198,8 @@ impl From<stays::Night> for Night {
         (status = 200, body = List<Night>),
         (status = 400, body = ProblemDocument, description = "`precondition_invalid`"),
         (status = 404, body = ProblemDocument),
-        (status = 409, body = ProblemDocument, description = "`product_not_a_stay`, or `capacity_below_sold`, with `nights`"),
+        (status = 409, body = ProblemDocument,
+            description = "`product_not_a_stay`, or `capacity_below_sold`, with `nights`"),
         (status = 412, body = ProblemDocument, description = "`precondition_failed`: somebody was faster"),
         (status = 422, body = ProblemDocument),
     ),
@@ -253,7 +255,8 @@ struct ListNights {
 
 /// The nights on offer, in order. Days without an offer are left out.
 #[utoipa::path(
-    get, path = "/v1/products/{sku}/nights", operation_id = "list_nights", tag = "Stays", params(("sku" = String, Path), ListNights),
+    get, path = "/v1/products/{sku}/nights", operation_id = "list_nights", tag = "Stays",
+    params(("sku" = String, Path), ListNights),
     responses(
         (status = 200, body = List<Night>),
         (status = 404, body = ProblemDocument),

@@ -41,7 +41,8 @@ async fn found(repository: &Path, scratch: &Path, prepared: &Path) -> anyhow::Re
     let mut connection = PgConnection::connect(&url).await?;
     Migrator::new(repository.join("migrations")).await?.run(&mut connection).await?;
     let root = repository.join("store/src/lib.rs");
-    fs::File::options().append(true).open(root)?.set_modified(SystemTime::now())?; // so that cargo compiles it again
+    // So that cargo compiles it again.
+    fs::File::options().append(true).open(root)?.set_modified(SystemTime::now())?;
     let compiled = Command::new(env!("CARGO"))
         .current_dir(repository)
         .args(["check", "--locked", "--package", "store"])

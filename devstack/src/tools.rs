@@ -90,10 +90,12 @@ impl Tools {
         }
         match major {
             Some(major) => bail!(
-                "the data was made by PostgreSQL {major}, which is not here: install it, or use another data folder"
+                "the data was made by PostgreSQL {major}, which is not here: install it, \
+                 or use another data folder"
             ),
             None => bail!(
-                "the fetched PostgreSQL does not run here: install PostgreSQL {OLDEST_POSTGRES_MAJOR} or newer"
+                "the fetched PostgreSQL does not run here: \
+                 install PostgreSQL {OLDEST_POSTGRES_MAJOR} or newer"
             ),
         }
     }

@@ -93,7 +93,8 @@ pub fn id(field: &str, text: &str) -> Result<String, Invalid> {
         false => Err(Invalid::new(
             field,
             format!(
-                "must be 1-{MAX_ID} characters with a letter or digit, without @, and without spaces around them"
+                "must be 1-{MAX_ID} characters with a letter or digit, without @, \
+                 and without spaces around them"
             ),
         )),
     }

@@ -61,9 +61,8 @@ fn is_accent(base: Option<char>, mark: char) -> bool {
     match base {
         // Vowels and doubled consonants, which Arabic and Hebrew write for children and in scripture; hamza
         // and madda; and the dot below, of Devanagari and Gurmukhi.
-        _ if matches!(mark, '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{655}' | '\u{670}' | '\u{93c}' | '\u{a3c}') => {
-            true
-        }
+        _ if matches!(mark, '\u{591}'..='\u{5c7}' | '\u{64b}'..='\u{655}') => true,
+        _ if matches!(mark, '\u{670}' | '\u{93c}' | '\u{a3c}') => true,
         Some('И' | 'и' | 'У' | 'у') => mark != '\u{306}', // й, ў
         Some('І' | 'і') => mark != '\u{308}',             // ї
         Some('Г' | 'г' | 'К' | 'к') => mark != '\u{301}', // ѓ, ќ
@@ -73,16 +72,16 @@ fn is_accent(base: Option<char>, mark: char) -> bool {
 }
 
 const fn is_latin_greek_or_cyrillic(c: char) -> bool {
-    matches!(c, '\u{c0}'..='\u{2af}' | '\u{370}'..='\u{52f}' | '\u{1c80}'..='\u{1c8f}' | '\u{1d00}'..='\u{1dbf}'
-        | '\u{1e00}'..='\u{1fff}' | '\u{2c60}'..='\u{2c7f}' | '\u{a640}'..='\u{a69f}' | '\u{a720}'..='\u{a7ff}'
-        | '\u{ab30}'..='\u{ab6f}')
+    matches!(c, '\u{c0}'..='\u{2af}' | '\u{370}'..='\u{52f}' | '\u{1c80}'..='\u{1c8f}'
+        | '\u{1d00}'..='\u{1dbf}' | '\u{1e00}'..='\u{1fff}' | '\u{2c60}'..='\u{2c7f}'
+        | '\u{a640}'..='\u{a69f}' | '\u{a720}'..='\u{a7ff}' | '\u{ab30}'..='\u{ab6f}')
 }
 
 /// Within a word, and not seen: where it may be broken, how its letters join, and which way it runs.
 const fn is_ignorable(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{640}' | '\u{180b}'..='\u{180f}' | '\u{200c}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-        | '\u{e0100}'..='\u{e01ef}')
+    matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{640}' | '\u{180b}'..='\u{180f}'
+        | '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0100}'..='\u{e01ef}')
 }
 
 /// Digits of other scripts: each has its ten in a row.

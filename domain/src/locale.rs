@@ -121,10 +121,11 @@ mod tests {
     /// Mostly from RFC 5646, appendix A.
     #[test]
     fn a_locale_has_the_shape_of_bcp_47() {
-        let tags = "de en ja de-AT de-DE en-US es-419 zh-Hant zh-Hans-CN sr-Latn-RS zh-cmn-Hans-CN zh-yue-HK sl-rozaj \
-                    sl-rozaj-biske sl-nedis de-CH-1901 ca-ES-valencia hy-Latn-IT-arevela mas de-CH-x-phonebk \
-                    az-Arab-x-aze-derbend x-whatever qaa-Qaaa-QM-x-southern sr-Qaaa-RS en-US-u-islamcal \
-                    zh-CN-a-myext-x-private en-a-myext-b-another und en-u-hc-h12 de-AT-u-co-phonebk-t-en";
+        let tags = "de en ja de-AT de-DE en-US es-419 zh-Hant zh-Hans-CN sr-Latn-RS zh-cmn-Hans-CN zh-yue-HK \
+                    sl-rozaj sl-rozaj-biske sl-nedis de-CH-1901 ca-ES-valencia hy-Latn-IT-arevela mas \
+                    de-CH-x-phonebk az-Arab-x-aze-derbend x-whatever qaa-Qaaa-QM-x-southern sr-Qaaa-RS \
+                    en-US-u-islamcal zh-CN-a-myext-x-private en-a-myext-b-another und en-u-hc-h12 \
+                    de-AT-u-co-phonebk-t-en";
         for tag in tags.split_whitespace() {
             assert_eq!(parse("locale", tag).as_deref(), Ok(tag));
         }

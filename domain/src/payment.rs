@@ -130,8 +130,8 @@ text_enum! {
 }
 
 impl DisputeState {
-    /// Whether a provider may say this of a dispute that was so before. One that has ended opens no more, though
-    /// its end may be told otherwise later.
+    /// Whether a provider may say this of a dispute that was so before. One that has ended opens no more,
+    /// though its end may be told otherwise later.
     pub const fn may_become(self, next: Self) -> bool {
         matches!(self, Self::Open) || !matches!(next, Self::Open)
     }
@@ -219,13 +219,14 @@ impl Action {
         match self {
             Self::Refund => "The money goes back by a refund. The order is as it was.",
             Self::Accept => {
-                "The money is kept, and that is all: it does not pay the order. One that awaits payment still asks for \
-                 all that is due, and expires without it; `apply` would have counted the money towards it."
+                "The money is kept, and that is all: it does not pay the order. One that awaits payment \
+                 still asks for all that is due, and expires without it; \
+                 `apply` would have counted the money towards it."
             }
             Self::Dismiss => "Nothing was done. No money moves, and the order is as it was.",
             Self::Apply => {
-                "The money counts towards the order, as far as it was due. The order is paid once nothing is due any \
-                 more; if it ends before, the money is dealt with as money for an ended order."
+                "The money counts towards the order, as far as it was due. The order is paid once nothing is \
+                 due any more; if it ends before, the money is dealt with as money for an ended order."
             }
         }
     }

@@ -41,8 +41,8 @@ impl Fulfilment {
 
 /// Offsets count from the moment the order was placed.
 ///
-/// What a client sends goes through [`Policy::parse`]. serde reads what is stored, and that as it is: an order
-/// keeps the rules it was placed under, also where no new order could have them any more.
+/// What a client sends goes through [`Policy::parse`]. serde reads what is stored, and that as it is: an
+/// order keeps the rules it was placed under, also where no new order could have them any more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     payment_window: SignedDuration,

@@ -86,7 +86,8 @@ const fn is_apostrophe(c: char) -> bool {
 
 /// Chinese and Japanese are written without spaces: each character is found by itself.
 const fn is_word_alone(c: char) -> bool {
-    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}')
+    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
+        | '\u{20000}'..='\u{3ffff}')
 }
 
 /// Whether a word may have been meant by one like it. Numbers are meant as they are.

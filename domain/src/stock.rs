@@ -13,8 +13,8 @@ pub const MAX_ON_HAND: i64 = money::MAX_AMOUNT;
 /// A stock keeping unit: 1-64 characters out of letters, digits, `.`, `_`, `-`, `/`, `+` and spaces, but none
 /// around it.
 ///
-/// What a client sends goes through [`Sku::parse`]. serde and sqlx read what is stored, and that as it is: the
-/// rules have become stricter since the first SKUs, and those must stay readable.
+/// What a client sends goes through [`Sku::parse`]. serde and sqlx read what is stored, and that as it is:
+/// the rules have become stricter since the first SKUs, and those must stay readable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 #[cfg_attr(feature = "sqlx", derive(sqlx::Type), sqlx(transparent))]

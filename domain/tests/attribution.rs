@@ -86,7 +86,8 @@ proptest! {
         here += sent;
         prop_assert!(says.still_here.iter().sum::<i64>() <= here);
         for (refund, still_here) in payment.refunds.iter().zip(&says.still_here) {
-            prop_assert!(*still_here == 0 || refund.state == RefundState::Failed && *still_here <= refund.amount);
+            let may_be = refund.state == RefundState::Failed && *still_here <= refund.amount;
+            prop_assert!(*still_here == 0 || may_be);
         }
     }
 
@@ -105,8 +106,8 @@ proptest! {
     fn what_went_back_is_short_only_when_nothing_is_left(payment in payment()) {
         let says = attribute(&payment);
         let is_back = |it: &Refund| it.state == RefundState::Succeeded;
-        let short: i64 =
-            payment.refunds.iter().zip(&says.refunds).filter(|(it, _)| is_back(it)).map(|(_, it)| it.short).sum();
+        let refunds = payment.refunds.iter().zip(&says.refunds);
+        let short: i64 = refunds.filter(|(it, _)| is_back(it)).map(|(_, it)| it.short).sum();
         let all = says.refunds.iter().chain(&says.disputes);
         let taken: i64 = all.map(|it| it.own + it.held).sum();
         let kept = |it: &&Held| it.fate != Fate::Kept;

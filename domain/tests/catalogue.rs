@@ -53,7 +53,8 @@ proptest! {
         for (details, second) in changes {
             let at = Timestamp::from_second(second).unwrap();
             let event = product::change(product.as_ref(), &details, at, "test");
-            prop_assert_eq!(event.is_none(), product.as_ref().is_some_and(|product| product.details == details));
+            let is_same = product.as_ref().is_some_and(|product| product.details == details);
+            prop_assert_eq!(event.is_none(), is_same);
             if let Some(event) = event {
                 prop_assert!(events.last().is_none_or(|last| last.at <= event.at));
                 product = Some(product::apply(&sku(), product.clone(), &event).unwrap());
@@ -71,7 +72,8 @@ proptest! {
     /// Events that were lost, doubled or exchanged do not add up unnoticed.
     #[test]
     fn a_torn_history_is_refused(
-        changes in prop::collection::vec(details(), 2..10), gap: prop::sample::Index, other: prop::sample::Index
+        changes in prop::collection::vec(details(), 2..10), gap: prop::sample::Index,
+        other: prop::sample::Index
     ) {
         let mut events = Vec::new();
         let mut product = None;

@@ -72,10 +72,8 @@ fn of_the_order() -> Vec<Case> {
         (
             placed(Some(order)),
             json!({"total": 5, "currency": "EUR", "in_place_of": format!("ord_{HEX}")}),
-            Some(
-                json!({"total": 5, "currency": "EUR", "in_place_of": format!("ord_{HEX}"), "customer_id": "c1",
-                        "lines": told}),
-            ),
+            Some(json!({"total": 5, "currency": "EUR", "in_place_of": format!("ord_{HEX}"),
+                       "customer_id": "c1", "lines": told})),
         ),
         (
             OrderEvent::OrderExtended {
@@ -137,7 +135,8 @@ fn of_its_workflow_and_mails() -> Vec<Case> {
         ),
         (
             rejected(MailKind::NewCheckInCode(change), Some(550)),
-            json!({"kind": "new_check_in_code", "change_id": format!("chg_{HEX}"), "code": 550, "reason": "refused"}),
+            json!({"kind": "new_check_in_code", "change_id": format!("chg_{HEX}"), "code": 550,
+                   "reason": "refused"}),
             None,
         ),
         (
@@ -208,13 +207,14 @@ fn of_exceptions() -> Vec<Case> {
     vec![
         (
             raised(Kind::PaidTwice, Cause::Money(received())),
-            json!({"exception_id": id, "kind": "paid_twice", "provider": "sandbox", "payment_id": "p1", "amount": 5,
-                   "currency": "EUR"}),
+            json!({"exception_id": id, "kind": "paid_twice", "provider": "sandbox", "payment_id": "p1",
+                   "amount": 5, "currency": "EUR"}),
             None,
         ),
         (
             raised(Kind::CodeUndelivered, Cause::Mail { code: None, reason: "refused".to_owned() }),
-            json!({"exception_id": id, "kind": "check_in_code_undelivered", "code": null, "reason": "refused"}),
+            json!({"exception_id": id, "kind": "check_in_code_undelivered", "code": null,
+                   "reason": "refused"}),
             None,
         ),
         (

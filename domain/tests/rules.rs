@@ -94,7 +94,8 @@ proptest! {
             _ => false,
         };
         prop_assert_eq!(resolution == Resolution::Refund, refund_wanted);
-        let reinstated = mismatch == exception::Kind::OrderClosed && rules.late_payment == LatePayment::Reinstate;
+        let reinstated =
+            mismatch == exception::Kind::OrderClosed && rules.late_payment == LatePayment::Reinstate;
         prop_assert_eq!(resolution == Resolution::Reinstate, reinstated);
     }
 
@@ -121,7 +122,9 @@ proptest! {
     fn the_parts_of_a_stay_add_up(
         prices in prop::collection::vec(0_i64..=MAX_UNIT_PRICE, 1..=90), rooms in 1..=stay::MAX_ROOMS,
         guests in 1..=stay::MAX_GUESTS * stay::MAX_ROOMS,
-        extras in prop::collection::vec((0_i64..=MAX_UNIT_PRICE, prop::sample::select(PERS.to_vec())), 0..=stay::MAX_EXTRAS)
+        extras in prop::collection::vec(
+            (0_i64..=MAX_UNIT_PRICE, prop::sample::select(PERS.to_vec())), 0..=stay::MAX_EXTRAS
+        )
     ) {
         let from = Date::constant(2026, 12, 30);
         let to = from.checked_add(jiff::Span::new().days(prices.len() as i64)).unwrap();
@@ -131,12 +134,14 @@ proptest! {
         let extras: Vec<Extra> = extras.iter().enumerate().map(extra).collect();
         let codes = extras.iter().map(|extra| extra.code.clone()).collect();
         let rooms_asked = Quantity::parse(rooms).unwrap();
-        let booking = Booking::parse(rooms_asked, UncheckedBooking { from, to, guests, extras: codes }).unwrap();
+        let unchecked = UncheckedBooking { from, to, guests, extras: codes };
+        let booking = Booking::parse(rooms_asked, unchecked).unwrap();
         let terms = Terms { max_guests: stay::MAX_GUESTS, extras, ..Terms::default() }.parse().unwrap();
         let at = "2026-12-30T23:59:59Z".parse().unwrap();
         prop_assert_eq!(terms.check(&booking, at).is_empty(), guests <= rooms * stay::MAX_GUESTS);
 
-        let nights: Vec<Night> = booking.nights().zip(&prices).map(|(date, price)| Night { date, unit_price: *price }).collect();
+        let night = |(date, price): (_, &i64)| Night { date, unit_price: *price };
+        let nights: Vec<Night> = booking.nights().zip(&prices).map(night).collect();
         prop_assert_eq!(nights.len(), prices.len());
         let stay = terms.book(&booking, nights);
         let shown = |per| match per {
@@ -150,7 +155,8 @@ proptest! {
         let of_parts = stay.nights.iter().map(|night| rooms * night.unit_price).sum::<i64>()
             + stay.extras.iter().map(|charge| charge.quantity * charge.unit_price).sum::<i64>();
         let sku = Sku::parse("room").unwrap();
-        let line = Line { sku, name: "Room".to_owned(), quantity: rooms, unit_price: stay.room_price(), stay: Some(stay) };
+        let unit_price = stay.room_price();
+        let line = Line { sku, name: "Room".to_owned(), quantity: rooms, unit_price, stay: Some(stay) };
         prop_assert_eq!((i128::from(line.amount()), i128::from(of_parts)), (by_hand, by_hand));
         // The dearest order there can be has a total.
         prop_assert!(line.amount().checked_mul(stay::MAX_STAYS as i64).is_some());
@@ -162,7 +168,9 @@ proptest! {
         entries in prop::collection::vec(("[a-c]{1,2}", -2..MAX_QUANTITY * 2), 0..120)
     ) {
         let mut invalids = Invalids::default();
-        let unchecked = entries.iter().map(|(sku, quantity)| UncheckedLine { sku, quantity: *quantity, stay: None });
+        let unchecked = entries
+            .iter()
+            .map(|(sku, quantity)| UncheckedLine { sku, quantity: *quantity, stay: None });
         let lines = parse_lines(unchecked.collect(), &mut invalids);
         let pieces: Vec<i64> = lines.values().map(|requested| match requested {
             Requested::Pieces(quantity) => quantity.get(),
@@ -173,7 +181,8 @@ proptest! {
             && pieces.iter().all(|quantity| *quantity <= MAX_QUANTITY);
         prop_assert_eq!(invalids.is_empty(), is_good);
         if is_good {
-            prop_assert_eq!(pieces.iter().sum::<i64>(), entries.iter().map(|(_, quantity)| quantity).sum::<i64>());
+            let asked = entries.iter().map(|(_, quantity)| quantity).sum::<i64>();
+            prop_assert_eq!(pieces.iter().sum::<i64>(), asked);
         }
     }
 

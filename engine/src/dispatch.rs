@@ -99,7 +99,9 @@ impl Dispatcher {
         match noted {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(order_id = %start.id, change_id = %change, %error, "change stored, it is decided later");
+                tracing::warn!(
+                    order_id = %start.id, change_id = %change, %error, "change stored, it is decided later"
+                );
                 false
             }
         }

@@ -85,8 +85,8 @@ impl Engine {
 fn details(start: &Start) -> Option<String> {
     let Start { total, payment_due_at, first_alarm, .. } = start;
     Some(format!(
-        "Placed, waiting for a payment of {total} until {payment_due_at}. It sleeps until {} if nothing wakes it before, \
-         and has current details from then on.",
+        "Placed, waiting for a payment of {total} until {payment_due_at}. It sleeps until {} if nothing \
+         wakes it before, and has current details from then on.",
         (*first_alarm)?
     ))
 }

@@ -170,7 +170,8 @@ pub async fn reconcile() -> anyhow::Result<()> {
     for (provider, read) in &found {
         match read {
             Some(Reconciled { lines, healed, unmatched, missing }) => println!(
-                "{provider}: {lines} lines read, {healed} taken up now, {unmatched} unmatched, {missing} missing"
+                "{provider}: {lines} lines read, {healed} taken up now, {unmatched} unmatched, \
+                 {missing} missing"
             ),
             None => println!("{provider}: could not be read; the next run reads on from the last one"),
         }
@@ -211,8 +212,9 @@ pub async fn audit() -> anyhow::Result<()> {
         let verdict = if money.adds_up() { "ok    " } else { "BROKEN" };
         let Money { currency, captured, orders, refunded, refunding, disputed, open, decided } = &money;
         println!(
-            "{verdict} 3. {currency}: captured {captured} = orders {orders} + refunded {refunded} + being refunded \
-             {refunding} + open exceptions {open} + decided by a person {decided} + disputed {disputed}"
+            "{verdict} 3. {currency}: captured {captured} = orders {orders} + refunded {refunded} \
+             + being refunded {refunding} + open exceptions {open} + decided by a person {decided} \
+             + disputed {disputed}"
         );
         broken += usize::from(!money.adds_up());
     }

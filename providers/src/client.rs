@@ -1,5 +1,5 @@
-//! HTTP to a provider, as far as it is the same for all of them: a limit on everything that is awaited or read,
-//! no redirects, and what the status of an answer means ([`Answer::checked`]). Each provider signs its
+//! HTTP to a provider, as far as it is the same for all of them: a limit on everything that is awaited or
+//! read, no redirects, and what the status of an answer means ([`Answer::checked`]). Each provider signs its
 //! requests, reads its answers and knows its own codes.
 
 use std::time::Duration;
@@ -23,8 +23,8 @@ const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// About 200,000 lines of a bill.
 const MAX_DOWNLOAD_BYTES: usize = 64 * 1024 * 1024;
 
-/// The builder of any HTTP client. reqwest is built without a choice of cryptography, and panics until somebody
-/// chose, also for plain HTTP: here ring is chosen for the process.
+/// The builder of any HTTP client. reqwest is built without a choice of cryptography, and panics until
+/// somebody chose, also for plain HTTP: here ring is chosen for the process.
 pub fn http_client() -> reqwest::ClientBuilder {
     // Whoever comes first chooses; all here choose ring.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -110,9 +110,9 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The answer, if it says that what was asked was done. A 4xx is the provider's last word, which `refusal`
-    /// reads. All else tells nothing, and the provider is to be asked again: other statuses, a 4xx that may
-    /// pass, and one of which `refusal` makes nothing.
+    /// The answer, if it says that what was asked was done. A 4xx is the provider's last word, which
+    /// `refusal` reads. All else tells nothing, and the provider is to be asked again: other statuses, a 4xx
+    /// that may pass, and one of which `refusal` makes nothing.
     pub fn checked(self, refusal: impl FnOnce(&Self) -> Option<Error>) -> Result<Self, Error> {
         if self.status.is_success() {
             return Ok(self);
@@ -148,8 +148,8 @@ pub(crate) fn unavailable(why: &str) -> Error {
     Error::Unavailable(why.to_owned())
 }
 
-/// Why there is no answer, by its first cause: reqwest's own words have the address, which carries ids and, for
-/// files, a token.
+/// Why there is no answer, by its first cause: reqwest's own words have the address, which carries ids and,
+/// for files, a token.
 fn no_answer(error: reqwest::Error) -> Error {
     let kind = match () {
         () if error.is_timeout() => return unavailable("no answer in time"),

@@ -112,8 +112,9 @@ pub struct Dispute {
 impl Dispute {
     pub fn event(&self) -> Event {
         let data = json!({
-            "order_id": self.order_id, "payment_id": self.payment_id, "dispute_id": self.id, "amount": self.amount,
-            "currency": self.currency, "state": self.state, "told_at": Timestamp::now(),
+            "order_id": self.order_id, "payment_id": self.payment_id, "dispute_id": self.id,
+            "amount": self.amount, "currency": self.currency, "state": self.state,
+            "told_at": Timestamp::now(),
         });
         let kind = if self.state == DisputeState::Open { "dispute.created" } else { "dispute.closed" };
         let (payment_id, order_id) = (self.payment_id.clone(), self.order_id.clone());

@@ -19,6 +19,7 @@ pub struct Finding {
     pub rows: Vec<String>,
 }
 
+/// So many of the rows that break an invariant are shown.
 pub const SHOWN: usize = 20;
 
 /// An invariant, and what breaks it: a line of text each.
@@ -82,14 +83,18 @@ const CHECKS: &[Check] = &[
                    ELSE false END"
     ),
     check!(
-        "2. a hold moved once, by all of it, and the ledger says how; what came back did so after it was sold",
+        "2. a hold moved once, by all of it, and the ledger says how; \
+         what came back did so after it was sold",
         "SELECT format('%s %s: hold of %s is %s, ledger: %s', order_id, sku, quantity, state,
                        coalesce(moves, 'nothing'))
          FROM holds FULL JOIN (
-             SELECT order_id, sku, string_agg(kind || ' ' || greatest(abs(on_hand_delta), abs(held_delta)), ', '
-                                              ORDER BY id) FILTER (WHERE kind <> 'returned') AS moves,
-                    min(id) FILTER (WHERE kind = 'returned') < max(id) FILTER (WHERE kind <> 'returned') AS too_early
-             FROM stock_movements WHERE order_id IS NOT NULL GROUP BY order_id, sku) AS m USING (order_id, sku)
+             SELECT order_id, sku,
+                    string_agg(kind || ' ' || greatest(abs(on_hand_delta), abs(held_delta)), ', ' ORDER BY id)
+                        FILTER (WHERE kind <> 'returned') AS moves,
+                    min(id) FILTER (WHERE kind = 'returned')
+                        < max(id) FILTER (WHERE kind <> 'returned') AS too_early
+             FROM stock_movements WHERE order_id IS NOT NULL
+             GROUP BY order_id, sku) AS m USING (order_id, sku)
          WHERE moves IS NULL OR state IS NULL OR too_early OR moves <> CASE state
                    WHEN 'held' THEN 'held ' || quantity
                    WHEN 'released' THEN format('held %s, released %1$s', quantity)
@@ -125,8 +130,8 @@ const CHECKS: &[Check] = &[
     ),
     check!(
         "3. every captured cent is an order's, or an exception's",
-        "SELECT format('%s: captured %s %s by %s, applied %s, exceptions %s', p.order_id, p.amount, p.currency,
-                       p.provider_payment_id, p.applied, coalesce(sum(e.amount), 0))
+        "SELECT format('%s: captured %s %s by %s, applied %s, exceptions %s', p.order_id, p.amount,
+                       p.currency, p.provider_payment_id, p.applied, coalesce(sum(e.amount), 0))
          FROM payments p LEFT JOIN exceptions e ON e.payment_id = p.id AND e.kind = ANY($1)
               AND e.action IS DISTINCT FROM 'apply'
          WHERE p.state = 'succeeded'
@@ -134,13 +139,14 @@ const CHECKS: &[Check] = &[
         &Kind::holding_money()
     ),
     check!(
-        "3. what payments bring an order is what it costs once it is paid, less while it waits, and nothing if it ended \
-         unpaid",
-        "SELECT format('%s, %s: costs %s, %s in parts, paid %s by %s payments', o.id, o.status, o.total, o.parts_paid,
-                       coalesce(sum(p.applied), 0), count(p.id))
+        "3. what payments bring an order is what it costs once it is paid, less while it waits, and nothing \
+         if it ended unpaid",
+        "SELECT format('%s, %s: costs %s, %s in parts, paid %s by %s payments', o.id, o.status, o.total,
+                       o.parts_paid, coalesce(sum(p.applied), 0), count(p.id))
          FROM orders o LEFT JOIN payments p ON coalesce(p.pays_order, p.order_id) = o.id AND p.applied > 0
          GROUP BY o.id
-         HAVING coalesce(sum(p.applied), 0) <> CASE WHEN o.paid_at IS NOT NULL THEN o.total ELSE o.parts_paid END
+         HAVING coalesce(sum(p.applied), 0)
+                <> CASE WHEN o.paid_at IS NOT NULL THEN o.total ELSE o.parts_paid END
              OR bool_or(p.currency <> o.currency)"
     ),
     check!(
@@ -183,16 +189,20 @@ const CHECKS: &[Check] = &[
     ),
     check!(
         "3. what went back has a reason, or is an exception",
-        "SELECT format('%s: %s went back, %s of it for a reason', r.id, r.amount, r.own + r.held) FROM refunds r
+        "SELECT format('%s: %s went back, %s of it for a reason', r.id, r.amount, r.own + r.held)
+         FROM refunds r
          WHERE r.state = 'succeeded' AND r.own + r.held < r.amount
-           AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.refund_id = r.id AND e.kind = 'refund_unexplained')
+           AND NOT EXISTS (SELECT 1 FROM exceptions e
+                           WHERE e.refund_id = r.id AND e.kind = 'refund_unexplained')
            AND NOT EXISTS (SELECT 1 FROM refunds o WHERE o.provider_payment_id = r.provider_payment_id
                                AND o.source <> 'provider' AND o.state IN ('requested', 'pending'))
          UNION ALL
-         SELECT format('%s: %s was lost, %s of it for a reason', d.provider_dispute_id, d.amount, d.own + d.held)
+         SELECT format('%s: %s was lost, %s of it for a reason', d.provider_dispute_id, d.amount,
+                       d.own + d.held)
          FROM disputes d
          WHERE d.state = 'lost' AND d.payment_id IS NOT NULL AND d.own + d.held < d.amount
-           AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.dispute_id = d.id AND e.kind = 'refund_unexplained')"
+           AND NOT EXISTS (SELECT 1 FROM exceptions e
+                           WHERE e.dispute_id = d.id AND e.kind = 'refund_unexplained')"
     ),
     ("3. an order that was cancelled after it was paid keeps none of its money", || {
         left_of_payment!(query_scalar!(
@@ -201,27 +211,33 @@ const CHECKS: &[Check] = &[
              CROSS JOIN LATERAL (SELECT ",
             " AS rest) AS back
              WHERE o.status = 'cancelled' AND o.paid_at IS NOT NULL AND p.applied > 0 AND back.rest > 0
-               AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.payment_id = p.id AND e.kind = 'refund_failed')"
+               AND NOT EXISTS (SELECT 1 FROM exceptions e
+                               WHERE e.payment_id = p.id AND e.kind = 'refund_failed')"
         ))
     }),
     check!(
         "3. what should have gone back and is still here is one exception",
         "WITH here AS (
              SELECT p.id, p.applied
-                    - coalesce((SELECT sum(own) FROM refunds WHERE payment_id = p.id AND state <> 'failed'), 0)
-                    - coalesce((SELECT sum(own) FROM disputes WHERE payment_id = p.id AND state <> 'won'), 0)
+                    - coalesce((SELECT sum(own) FROM refunds
+                                WHERE payment_id = p.id AND state <> 'failed'), 0)
+                    - coalesce((SELECT sum(own) FROM disputes
+                                WHERE payment_id = p.id AND state <> 'won'), 0)
                       AS own,
                     coalesce((SELECT sum(amount - back) FROM exceptions
                               WHERE payment_id = p.id AND action = 'refund' AND kind = ANY($1)), 0) AS sent,
                     coalesce((SELECT sum(amount) FROM exceptions
-                              WHERE payment_id = p.id AND kind = 'refund_failed' AND state = 'open'), 0) AS open
+                              WHERE payment_id = p.id AND kind = 'refund_failed' AND state = 'open'), 0)
+                        AS open
              FROM payments p
          )
          SELECT format('%s: %s should have gone back, %s is here', id, open, own + sent) FROM here
          WHERE open > own + sent
          UNION ALL
-         SELECT format('%s: failed without an exception', r.id) FROM refunds r JOIN here ON here.id = r.payment_id
-         WHERE r.state = 'failed' AND r.source <> 'provider' AND r.exception_id IS NULL AND here.own + sent > open
+         SELECT format('%s: failed without an exception', r.id)
+         FROM refunds r JOIN here ON here.id = r.payment_id
+         WHERE r.state = 'failed' AND r.source <> 'provider' AND r.exception_id IS NULL
+           AND here.own + sent > open
            AND NOT EXISTS (SELECT 1 FROM exceptions e WHERE e.refund_id = r.id AND e.kind = 'refund_failed')",
         &Kind::holding_money()
     ),
@@ -286,7 +302,8 @@ pub async fn run(db: &Db) -> Result<Vec<Finding>> {
     }
     drop(tx);
     let (broken, rows) = match history::differing(db).await {
-        Err(Fault::Corrupt(why)) => (1, vec![why]), // what cannot be read is broken, and no reason to tell nothing
+        // What cannot be read is broken, and no reason to tell nothing.
+        Err(Fault::Corrupt(why)) => (1, vec![why]),
         differing => differing?,
     };
     findings.push(Finding { invariant: "9. every product is what its events add up to", broken, rows });
@@ -328,13 +345,16 @@ pub async fn money(db: &Db) -> Result<Vec<Money>> {
         r#"WITH held AS (
                  SELECT currency, state, amount, back, CASE
                      WHEN state = 'open' THEN 'open'
-                     WHEN action = 'refund' AND resolved_by <> 'provider' THEN 'orders' -- until its refund has it
+                     -- Until its refund has it.
+                     WHEN action = 'refund' AND resolved_by <> 'provider' THEN 'orders'
                      ELSE 'decided' END AS what
-                 FROM exceptions WHERE kind = ANY($1) AND action IS DISTINCT FROM 'apply' AND currency IS NOT NULL
+                 FROM exceptions
+                 WHERE kind = ANY($1) AND action IS DISTINCT FROM 'apply' AND currency IS NOT NULL
              ), part AS (
                  SELECT currency, 'captured' AS what, amount FROM payments WHERE state = 'succeeded'
                  UNION ALL
-                 SELECT currency, 'captured', amount FROM exceptions WHERE kind = 'unknown_order' AND currency IS NOT NULL
+                 SELECT currency, 'captured', amount FROM exceptions
+                 WHERE kind = 'unknown_order' AND currency IS NOT NULL
                  UNION ALL
                  SELECT currency, 'orders', applied FROM payments WHERE applied > 0
                  UNION ALL

@@ -60,8 +60,8 @@ const FILES: [(&str, &str); 3] = [
 pub(crate) fn parse(text: &str) -> Result<PgConnectOptions> {
     let malformed = |_| {
         Fault::Misconfigured(
-            "it must look like postgres://user:password@host/database, with `?`, `#`, `/`, `@` and `%` in a password \
-             percent-encoded (`%3F`)"
+            "it must look like postgres://user:password@host/database, with `?`, `#`, `/`, `@` and `%` in a \
+             password percent-encoded (`%3F`)"
                 .to_owned(),
         )
     };

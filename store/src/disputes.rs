@@ -78,12 +78,13 @@ async fn take_up(
     let before = known.map(|dispute| dispute.state);
     let dispute = sqlx::query_as!(
         Dispute,
-        "INSERT INTO disputes (id, order_id, payment_id, provider, provider_payment_id, provider_dispute_id, amount,
-                               currency, state, state_text, told_at, created_at, updated_at)
+        "INSERT INTO disputes (id, order_id, payment_id, provider, provider_payment_id, provider_dispute_id,
+                               amount, currency, state, state_text, told_at, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)
          ON CONFLICT (provider, provider_dispute_id) DO UPDATE
-             SET amount = excluded.amount, state = excluded.state, state_text = excluded.state_text, own = 0, held = 0,
-                 told_at = coalesce(excluded.told_at, disputes.told_at), updated_at = excluded.updated_at
+             SET amount = excluded.amount, state = excluded.state, state_text = excluded.state_text,
+                 own = 0, held = 0, told_at = coalesce(excluded.told_at, disputes.told_at),
+                 updated_at = excluded.updated_at
          RETURNING provider_dispute_id, amount, currency, state, state_text, told_at",
         DisputeId::new(at, random()).uuid(),
         payment.order.map(OrderId::uuid),

@@ -1,11 +1,12 @@
-//! What the database did, or could not be asked. What was refused is told by an error of each aggregate's own,
-//! of which a fault is one case.
+//! What the database did, or could not be asked. What was refused is told by an error of each aggregate's
+//! own, of which a fault is one case.
 
 use std::borrow::Cow;
 
 use domain::OrderId;
 use sqlx::migrate::MigrateError;
 
+/// What the store answers; without an error of its own, only a [`Fault`] keeps it from doing so.
 pub type Result<T, E = Fault> = std::result::Result<T, E>;
 
 /// Why it is not known, or not done, whatever was asked.

@@ -205,8 +205,8 @@ pub(crate) async fn reopen(
     at: Timestamp,
 ) -> Result<()> {
     let opened = sqlx::query!(
-        "UPDATE exceptions SET state = 'open', action = NULL, note = NULL, resolved_by = NULL, resolved_at = NULL,
-                amount = $2
+        "UPDATE exceptions SET state = 'open', action = NULL, note = NULL, resolved_by = NULL,
+                resolved_at = NULL, amount = $2
          WHERE id = $1 AND state = 'resolved' AND resolved_by IN ('rule', 'provider')",
         id.uuid(),
         amount
@@ -262,6 +262,7 @@ pub enum Error {
 }
 or_fault!(Error);
 
+/// Money that no rule has settled (yet), as it is stored.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Exception {
     pub id: ExceptionId,
@@ -286,6 +287,7 @@ pub struct Exception {
 }
 
 impl Exception {
+    /// When a rule or a person settled it.
     pub fn resolved_at(&self) -> Option<Timestamp> {
         self.resolved_at.map(|at| at.to_jiff())
     }
@@ -296,8 +298,8 @@ macro_rules! select {
     ($query:ident!($($record:ident,)? $(+ $condition:literal)? $(, $argument:expr)*)) => {
         $query!(
             $($record,)?
-            "SELECT id, order_id, kind, state, provider, provider_payment_id, payment_id, amount, back, currency,
-                    refund_id, action, note, resolved_by, raised_at, resolved_at, data
+            "SELECT id, order_id, kind, state, provider, provider_payment_id, payment_id, amount, back,
+                    currency, refund_id, action, note, resolved_by, raised_at, resolved_at, data
              FROM exceptions" $(+ $condition)?
             $(, $argument)*
         )

@@ -12,6 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Beyond this a figure says "very many".
 const COUNTED_AT_MOST: i64 = 10_000;
 
+/// What waits for somebody: the sweeper, or a person.
 #[derive(Debug, Clone, Copy)]
 pub struct Backlog {
     /// Orders that the engine does not know yet.
@@ -22,6 +23,7 @@ pub struct Backlog {
     pub oldest_unsettled: Option<Timestamp>,
 }
 
+/// Counts what waits, for `/metrics`.
 pub async fn backlog(db: &Db) -> Result<Backlog> {
     let query = sqlx::query!(
         // Each in the order of its index, so that no plan walks through the table.
@@ -60,6 +62,7 @@ pub struct Connections {
     pub max: u32,
 }
 
+/// Looks at the pool, for `/metrics`.
 pub fn connections(db: &Db) -> Connections {
     let pool = &db.pool;
     let open = pool.size();

@@ -17,6 +17,7 @@ pub struct Filter {
     pub after: Option<MovementId>,
 }
 
+/// A movement of stock, as the ledger has it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Movement {
     pub id: MovementId,
@@ -39,7 +40,8 @@ pub struct Movement {
 #[tracing::instrument(name = "sql ledger.list", skip_all, err(level = "debug"))]
 pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Movement>> {
     let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT id, sku, kind, quantity, on_hand_delta, held_delta, on_hand_after, held_after, order_id, reason, at
+        "SELECT id, sku, kind, quantity, on_hand_delta, held_delta, on_hand_after, held_after, order_id,
+                reason, at
          FROM stock_movements WHERE true",
     );
     if let Some(sku) = &filter.sku {

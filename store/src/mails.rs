@@ -50,8 +50,8 @@ pub async fn claim(
         .await?;
         let mut tx = db.begin().await?;
         let found = sqlx::query!(
-            "SELECT sent_at, rejected_at, set_config('idle_in_transaction_session_timeout', $3, true) FROM mails
-             WHERE order_id = $1 AND kind = $2 FOR UPDATE SKIP LOCKED",
+            "SELECT sent_at, rejected_at, set_config('idle_in_transaction_session_timeout', $3, true)
+             FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE SKIP LOCKED",
             order.uuid(),
             kind.name(),
             format!("{}s", (within + SPARE).as_secs())
@@ -76,8 +76,8 @@ pub async fn claim(
 /// The number of the last reminder of an order that went out (0: none did), and when it did.
 pub async fn reminders_sent(db: &Db, order: OrderId) -> Result<(u8, Option<Timestamp>)> {
     let last = sqlx::query!(
-        "SELECT max(substr(kind, length('reminder_') + 1)::bigint) AS number, max(sent_at) AS sent_at FROM mails
-         WHERE order_id = $1 AND starts_with(kind, 'reminder_') AND sent_at IS NOT NULL",
+        "SELECT max(substr(kind, length('reminder_') + 1)::bigint) AS number, max(sent_at) AS sent_at
+         FROM mails WHERE order_id = $1 AND starts_with(kind, 'reminder_') AND sent_at IS NOT NULL",
         order.uuid()
     )
     .fetch_one(db.pool())
@@ -91,7 +91,8 @@ async fn awaits_payment(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let order = sqlx::query!(
         r#"SELECT status, EXISTS (SELECT 1 FROM inbox
                                   WHERE order_id = $1 AND outcome = 'succeeded' AND settled_at IS NULL
-                                    AND amount >= o.total - o.parts_paid AND inbox.currency = o.currency) AS "is_paid!"
+                                    AND amount >= o.total - o.parts_paid
+                                    AND inbox.currency = o.currency) AS "is_paid!"
            FROM orders o WHERE id = $1"#,
         order.uuid()
     )
@@ -124,7 +125,8 @@ impl Slot {
             MailKind::Reminder(number) => OrderEvent::ReminderSent { number },
             other => OrderEvent::MailSent(other.into()),
         };
-        order_events::append(&mut self.tx, self.order, at, &[event]).await?; // locks the order, before its check-in
+        // Locks the order, before its check-in.
+        order_events::append(&mut self.tx, self.order, at, &[event]).await?;
         if let Some(drawn_for) = self.kind.code_drawn_for() {
             check_ins::erase(&mut self.tx, self.order, drawn_for).await?;
             exceptions::settle_undelivered(&mut self.tx, self.order, at).await?;

@@ -81,7 +81,8 @@ pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &
 pub(crate) async fn append_all(tx: &mut Tx, events: &[New<&Locked>]) -> Result<()> {
     write!(
         tx,
-        "greatest(at, (SELECT t.at FROM timeline t WHERE t.order_id = event.order_id ORDER BY t.id DESC LIMIT 1))",
+        "greatest(at, (SELECT t.at FROM timeline t
+                       WHERE t.order_id = event.order_id ORDER BY t.id DESC LIMIT 1))",
         events.iter().map(|(order, at, event)| (order.id, *at, event))
     )
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::{Db, Fault, Result, Tx, locks, or_fault, orders::Capture, random, retry::retry, sql};
 
+/// A try to collect money for an order.
 #[derive(Debug, Clone)]
 pub struct Payment {
     pub id: PaymentId,
@@ -213,7 +214,8 @@ pub async fn opened(
 ) -> Result<Payment> {
     retry(|| async {
         let mut tx = db.begin().await?;
-        locks::order(&mut tx, payment.order).await?; // as `record` does: only one of us sees the other's absence
+        // As `record` does: only one of us sees the other's absence.
+        locks::order(&mut tx, payment.order).await?;
         let told = stand_aside(&mut tx, payment, provider_payment_id, at).await?;
         let opened = match told {
             Some(told) => told,
@@ -389,6 +391,7 @@ pub(crate) async fn give_up(tx: &mut Tx, order: OrderId, at: Timestamp) -> Resul
     Ok(given_up.fetch_all(&mut **tx).await?)
 }
 
+/// An attempt to pay this order.
 pub async fn get(db: &Db, order: OrderId, id: PaymentId) -> Result<Option<Payment>> {
     let payment =
         payments!("SELECT", "FROM payments WHERE id = $1 AND order_id = $2", id.uuid(), order.uuid());

@@ -180,6 +180,7 @@ impl Db {
         Ok(Report::new(self.begin_with(begin).await?, place))
     }
 
+    /// Closes all connections, once they are given back.
     pub async fn close(&self) {
         self.pool.close().await;
         self.probe.close().await;

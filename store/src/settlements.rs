@@ -43,7 +43,8 @@ macro_rules! matched {
                          AND r.state = 'succeeded' AND r.amount = m.amount AND r.currency = m.currency)
           ELSE EXISTS (SELECT 1 FROM disputes d
                        WHERE d.provider = m.provider AND d.provider_dispute_id = m.reference
-                         AND d.state = m.state AND d.amount = m.amount AND d.currency = m.currency) END)" + $after
+                         AND d.state = m.state AND d.amount = m.amount
+                        AND d.currency = m.currency) END)" + $after
             $(, $argument)*)
     };
 }
@@ -53,9 +54,10 @@ pub async fn record_line(db: &Db, provider: &str, line: &StatementLine) -> Resul
     let stored = matched!(query!(
         "WITH m AS (SELECT $1::text AS provider, $2::text AS kind, $3::text AS reference, $4::text AS payment,
                            $6::bigint AS amount, $7::char(3) AS currency, $10::text AS state)
-         INSERT INTO provider_movements AS line (provider, kind, reference, payment, order_id, amount, currency,
-                                                 fee, at, state, matched)
-         SELECT provider, kind, reference, payment, $5::uuid, amount, currency, $8::bigint, $9::timestamptz, state, ",
+         INSERT INTO provider_movements AS line (provider, kind, reference, payment, order_id, amount,
+                                                 currency, fee, at, state, matched)
+         SELECT provider, kind, reference, payment, $5::uuid, amount,
+                currency, $8::bigint, $9::timestamptz, state, ",
         r#" FROM m
          ON CONFLICT (provider, kind, reference) DO UPDATE
              SET fee = coalesce(excluded.fee, line.fee), matched = excluded.matched, state = excluded.state
@@ -141,6 +143,7 @@ pub async fn read_until(db: &Db, provider: &str) -> Result<Option<Timestamp>> {
     Ok(until.map(|t| t.to_jiff()))
 }
 
+/// Notes up to which time a provider's statements have been read.
 pub async fn note_read_until(db: &Db, provider: &str, until: Timestamp) -> Result<()> {
     sqlx::query!(
         "INSERT INTO reconciliations (provider, until) VALUES ($1, $2)
@@ -182,7 +185,8 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
         Settlement,
         "WITH back AS (
              SELECT provider, payment,
-                    sum(CASE kind WHEN 'captured' THEN 0 WHEN 'dispute_reversed' THEN -amount ELSE amount END) AS amount
+                    sum(CASE kind WHEN 'captured' THEN 0 WHEN 'dispute_reversed' THEN -amount
+                                  ELSE amount END) AS amount
              FROM provider_movements GROUP BY provider, payment
          ), line AS (
              SELECT m.provider, m.kind, m.amount, m.currency, m.fee,
@@ -191,7 +195,8 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
                     to_char(m.at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day,
                     -- No more than is there, by the provider's statement as well as by our books.
                     (SELECT least(coalesce(sum(e.amount - e.back), 0), greatest(0, m.amount - greatest(
-                                (SELECT amount FROM back WHERE (back.provider, back.payment) = (m.provider, m.payment)),
+                                (SELECT amount FROM back
+                                 WHERE (back.provider, back.payment) = (m.provider, m.payment)),
                                 (SELECT sum(amount) FROM refunds r
                                  WHERE r.provider_payment_id = m.payment AND r.provider = m.provider
                                    AND r.state = 'succeeded'))))
@@ -206,13 +211,14 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
                     sum(fee) AS fees,
                     count(*) FILTER (WHERE NOT matched) AS unmatched,
                     coalesce(sum(open), 0) AS open,
-                    coalesce(sum(CASE kind WHEN 'disputed' THEN amount WHEN 'dispute_reversed' THEN -amount END),
-                             0) AS disputed
+                    coalesce(sum(CASE kind WHEN 'disputed' THEN amount
+                                           WHEN 'dispute_reversed' THEN -amount END), 0) AS disputed
              FROM line GROUP BY day, provider, currency
          )
          SELECT day AS "day!", provider, currency AS "currency!: Currency", unmatched AS "unmatched!",
-                least(captured, $5::bigint)::bigint AS "captured!", least(refunded, $5)::bigint AS "refunded!",
-                least(open, $5)::bigint AS "open!", greatest(-$5, least(disputed, $5))::bigint AS "disputed!",
+                least(captured, $5::bigint)::bigint AS "captured!",
+                least(refunded, $5)::bigint AS "refunded!", least(open, $5)::bigint AS "open!",
+                greatest(-$5, least(disputed, $5))::bigint AS "disputed!",
                 CASE WHEN fees IS NOT NULL THEN greatest(-$5, least(fees, $5))::bigint END AS fees
          FROM settlement
          WHERE $1::text IS NULL OR (day, provider, currency) < ($1, $2, $3)

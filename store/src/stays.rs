@@ -80,6 +80,7 @@ pub struct Night {
 }
 
 impl Night {
+    /// How many rooms of the night are sold.
     pub fn sold(&self) -> i64 {
         self.capacity - self.level.on_hand
     }
@@ -163,7 +164,8 @@ async fn change(tx: &mut Tx, sku: &Sku, offer: &Offer, at: Timestamp) -> Result<
              FROM before WHERE s.sku = before.sku
              RETURNING s.sku, $4 - before.capacity AS delta, s.on_hand, s.held
          )
-         INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after, reason, at)
+         INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after, reason,
+                                      at)
          SELECT sku, $6, delta, 0, on_hand, held, 'capacity', $7 FROM level WHERE delta <> 0 ORDER BY sku",
         sku.as_str(),
         offer.from.to_sqlx(),

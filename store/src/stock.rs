@@ -232,8 +232,8 @@ pub(crate) async fn end_holds(tx: &mut Tx, ends: &[End]) -> Result<()> {
     sqlx::query!(
         "WITH hold AS (
              UPDATE holds h SET state = e.kind
-             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[]) WITH ORDINALITY
-                  AS e (order_id, kind, on_hand_sign, held_sign, at, position)
+             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+                  WITH ORDINALITY AS e (order_id, kind, on_hand_sign, held_sign, at, position)
              WHERE h.order_id = e.order_id AND h.state = 'held'
              RETURNING h.order_id, h.sku, e.kind, e.on_hand_sign * h.quantity AS on_hand,
                        e.held_sign * h.quantity AS held, e.at, e.position

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::{Db, Result};
 
+/// One thing that happened to an order.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub at: Timestamp,

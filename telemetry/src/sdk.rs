@@ -82,7 +82,8 @@ async fn answer(
 ) {
     while let Some(answer) = asked.recv().await {
         let text = ask(&mut connection).await;
-        let _ = answer.send(text.unwrap_or_else(|error| format!("# the SDK's metrics: {error}\n"))); // it may have gone
+        // It may have gone.
+        let _ = answer.send(text.unwrap_or_else(|error| format!("# the SDK's metrics: {error}\n")));
     }
 }
 

@@ -75,10 +75,11 @@ impl Front {
         let users = dir.join("users.txt");
         fs::write(&users, format!("\"{ROLE}\" \"{PASSWORD}\"\n")).unwrap();
         let text = format!(
-            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+            "[databases]\n* = host=127.0.0.1 port={}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
              auth_type = scram-sha-256\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 8\n\
-             max_client_conn = 2000\nserver_idle_timeout = 3\nunix_socket_dir =\nclient_tls_sslmode = require\nclient_tls_key_file = {}\n\
-             client_tls_cert_file = {}\n",
+             max_client_conn = 2000\nserver_idle_timeout = 3\nunix_socket_dir =\n\
+             client_tls_sslmode = require\nclient_tls_key_file = {}\nclient_tls_cert_file = {}\n",
             url.port().unwrap(),
             users.display(),
             dir.join("front.key").display(),

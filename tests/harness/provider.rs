@@ -163,8 +163,8 @@ impl Provider {
         self.dashboard("payments", payment, "refunds", json!({"amount": amount})).await
     }
 
-    /// A refund, named by the provider's id or ours, comes to this end, whatever it had come to before, as soon
-    /// as the provider knows it.
+    /// A refund, named by the provider's id or ours, comes to this end, whatever it had come to before, as
+    /// soon as the provider knows it.
     pub async fn settle(&self, refund: &str, state: &str) {
         let path = format!("/dashboard/refunds/{refund}/settle");
         wait_until(&format!("the provider has the refund {refund}"), async || {

@@ -267,8 +267,8 @@ impl Shop {
         assert!(done, "{said}");
     }
 
-    /// Runs `holdfast reconcile`; gives whether it succeeded, and what it said. Not on this thread: the sandbox
-    /// may serve on it.
+    /// Runs `holdfast reconcile`; gives whether it succeeded, and what it said. Not on this thread: the
+    /// sandbox may serve on it.
     pub fn reconcile(&self) -> impl Future<Output = (bool, String)> + Send + use<> {
         let env = self.env.clone();
         async { tokio::task::spawn_blocking(move || run("reconcile", &env)).await.unwrap() }

@@ -28,7 +28,8 @@ pub fn paid(order: &str, amount: i64) -> Value {
 
 pub fn payment(kind: &str, order: &str, amount: i64) -> Value {
     let payment_id = format!("pi_{}", unique());
-    json!({"type": kind, "data": {"order_id": order, "payment_id": payment_id, "amount": amount, "currency": "EUR"}})
+    json!({"type": kind,
+           "data": {"order_id": order, "payment_id": payment_id, "amount": amount, "currency": "EUR"}})
 }
 
 impl Webhook {

@@ -101,7 +101,8 @@ impl Teller<'_> {
                 };
                 match refunds::request(db, self.order, &request, None, at).await {
                     Ok((refunds, _)) => drop(self.ours.insert(name, refunds[0].id)),
-                    Err(refunds::Error::BeyondCaptured(_)) => {} // it is known already that the money is not there
+                    // It is known already that the money is not there.
+                    Err(refunds::Error::BeyondCaptured(_)) => {}
                     Err(fault) => panic!("{fault}"),
                 }
             }

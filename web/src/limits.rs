@@ -47,7 +47,8 @@ impl Limits {
     /// As many connections as the process has files for, with some left for what else it opens.
     pub(crate) fn connections(&self) -> usize {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(MAX_FILES);
-        let room = files.saturating_sub(OTHER_FILES).max(files / 4) * 2 / 3; // the rest is for listeners beside
+        // The rest is for listeners beside.
+        let room = files.saturating_sub(OTHER_FILES).max(files / 4) * 2 / 3;
         self.connections.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
     }
 }

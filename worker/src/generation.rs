@@ -61,8 +61,12 @@ impl WorkerGeneration {
     /// Waits for the next event. There is none once it has ended.
     pub async fn next_event(&mut self) -> GenerationEvent {
         tokio::select! {
-            ended = &mut self.done => GenerationEvent::Ended(ended.unwrap_or_else(|_| Err(anyhow::anyhow!("its thread is gone")))),
-            Ok(()) = self.panics.changed() => GenerationEvent::PartLost(self.panics.borrow_and_update().clone()),
+            ended = &mut self.done => {
+                GenerationEvent::Ended(ended.unwrap_or_else(|_| Err(anyhow::anyhow!("its thread is gone"))))
+            }
+            Ok(()) = self.panics.changed() => {
+                GenerationEvent::PartLost(self.panics.borrow_and_update().clone())
+            }
             () = self.recycle_due.notified() => GenerationEvent::RecycleDue,
         }
     }

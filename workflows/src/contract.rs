@@ -66,25 +66,25 @@ impl OrderSteps {
 
     /// Closes every attempt to pay at its provider. Gives what turned out to be captured.
     #[activity(name = "close-attempts")]
-    pub fn close_attempts(_: At) -> Result<Vec<PaymentReport>, ActivityError> {
+    pub fn close_attempts(_: OrderAt) -> Result<Vec<PaymentReport>, ActivityError> {
         unimplemented!()
     }
 
     /// Completes the paid order that the shop has fulfilled.
     #[activity(name = "fulfil")]
-    pub fn fulfil(_: At) -> Result<ChangeOutcome, ActivityError> {
+    pub fn fulfil(_: OrderAt) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
     /// Completes the paid order whose guest has shown the code.
     #[activity(name = "check-in")]
-    pub fn check_in(_: At) -> Result<ChangeOutcome, ActivityError> {
+    pub fn check_in(_: OrderAt) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
     /// Completes the paid order whose stay is over, unused.
     #[activity(name = "end-stay")]
-    pub fn end_stay(_: At) -> Result<ChangeOutcome, ActivityError> {
+    pub fn end_stay(_: OrderAt) -> Result<ChangeOutcome, ActivityError> {
         unimplemented!()
     }
 
@@ -132,12 +132,14 @@ pub use order_steps::{
     SendMail, SettlePayment,
 };
 
+/// The order whose hold is looked at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReserveInput {
     pub order: OrderId,
     pub at: Timestamp,
 }
 
+/// What the first step found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reserved {
@@ -179,6 +181,7 @@ impl Facts {
     }
 }
 
+/// What a provider told of an order's money.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SettlePaymentInput {
     pub order: OrderId,
@@ -186,12 +189,14 @@ pub struct SettlePaymentInput {
     pub report: PaymentReport,
 }
 
+/// An order, and the time of a step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct At {
+pub struct OrderAt {
     pub order: OrderId,
     pub at: Timestamp,
 }
 
+/// An unpaid order to be cancelled, and why.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CancelInput {
     pub order: OrderId,
@@ -202,6 +207,7 @@ pub struct CancelInput {
     pub unclear: bool,
 }
 
+/// An unpaid order whose deadline has passed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExpireInput {
     pub order: OrderId,
@@ -211,6 +217,7 @@ pub struct ExpireInput {
     pub unclear: bool,
 }
 
+/// A stored change to be decided about.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DecideChangeInput {
     pub order: OrderId,
@@ -221,6 +228,7 @@ pub struct DecideChangeInput {
     pub unclear: bool,
 }
 
+/// An unpaid order, and its new deadline.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExtendInput {
     pub order: OrderId,
@@ -228,6 +236,7 @@ pub struct ExtendInput {
     pub payment_due_at: Timestamp,
 }
 
+/// A mail to an order's customer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SendMailInput {
     pub order: OrderId,
@@ -235,6 +244,7 @@ pub struct SendMailInput {
     pub kind: MailKind,
 }
 
+/// What became of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MailOutcome {
@@ -246,12 +256,14 @@ pub enum MailOutcome {
     Rejected,
 }
 
+/// A refund to be driven on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RefundStep {
     pub refund: RefundId,
     pub at: Timestamp,
 }
 
+/// A provider whose statement is to be read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReconcileStep {
     pub provider: String,

@@ -6,7 +6,7 @@
 //! | sends a mail      | 8 s             | each try 30 s, backoff 5 s to 10 min, 3 days   |
 //! | sends a reminder  | 8 s             | the same, but only until the next deadline     |
 //! | sends a check-in code | 8 s         | the same, but until the stay is over           |
-//! | asks a provider   | 8 s             | each try 40 s, backoff 2 s to 5 min; about open attempts for 1 h, refunds for ever |
+//! | asks a provider   | 8 s | each try 40 s, backoff 2 s to 5 min; open attempts for 1 h, refunds for ever |
 //! | reads a provider's statement | 8 s       | 2 tries of 10 min, 5 s apart: the next run reads on |
 
 use std::time::Duration;
@@ -28,6 +28,7 @@ pub struct RetryProfile {
     longest_backoff: Duration,
 }
 
+/// A step that only asks PostgreSQL.
 pub const DATABASE: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(5),
     each_try: Duration::from_secs(15),
@@ -37,6 +38,7 @@ pub const DATABASE: RetryProfile = RetryProfile {
     longest_backoff: Duration::from_secs(60),
 };
 
+/// A mail is tried for days, and then given up: it is told of as an exception.
 pub const MAIL: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(30),

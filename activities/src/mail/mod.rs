@@ -190,7 +190,9 @@ async fn note_rejected(
     if raised {
         telemetry::metrics().exceptions.with_label_values(&[Kind::CodeUndelivered.as_str()]).inc();
     }
-    tracing::error!(order_id = %id, kind = kind.name(), reason = why.reason, code = why.code, "mail rejected for good");
+    tracing::error!(
+        order_id = %id, kind = kind.name(), reason = why.reason, code = why.code, "mail rejected for good"
+    );
     Ok(())
 }
 

@@ -66,8 +66,8 @@ struct CheckIn {
 const CHECK_IN: &str = "Your check-in code";
 const NEW_CODE: &str = "Your new check-in code";
 const INSTEAD: &str = "It takes the place of any code that we sent you before, which is not good any more.";
-const WARNING: &str = "Do not share this code with anybody before you arrive. We never ask for it by phone, mail or \
-                       chat: whoever does is not us.";
+const WARNING: &str = "Do not share this code with anybody before you arrive. We never ask for it by phone, \
+                       mail or chat: whoever does is not us.";
 
 #[derive(Template)]
 #[template(path = "check_in.txt", escape = "none")]
@@ -117,8 +117,8 @@ pub(super) fn asking(order: &Order, kind: MailKind, undecided: &[Money]) -> Resu
         false => (
             "We are looking at your payment",
             format!(
-                "We are holding your order for you until {due}. {} reached us for it, and not the {} that was due. We will \
-                 get in touch with you about it; please do not pay again before.",
+                "We are holding your order for you until {due}. {} reached us for it, and not the {} that \
+                 was due. We will get in touch with you about it; please do not pay again before.",
                 list(undecided),
                 order.amount_due()
             ),
@@ -143,8 +143,8 @@ pub(super) fn ended(order: &Order, kind: MailKind, came: &[Came]) -> Result<Text
     let message = match (kind, sums.is_empty()) {
         (_, true) => message,
         (MailKind::Expired, false) => format!(
-            "Until {due}, {sums} reached us for this order, and not the {} that it costs, so we have released what we \
-             held for you. {then} You are welcome to order again.",
+            "Until {due}, {sums} reached us for this order, and not the {} that it costs, so we have \
+             released what we held for you. {then} You are welcome to order again.",
             order.total()
         ),
         (_, false) => format!("{message} {sums} had reached us for it. {then}"),
@@ -223,8 +223,8 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
         MailKind::Reminder(_) if order.parts_paid > 0 => (
             "Please pay the rest of your order",
             format!(
-                "We are holding your order for you. Of {total}, {} has reached us, and {} is still due. Please pay \
-                     it until {due}; after that the order expires.",
+                "We are holding your order for you. Of {total}, {} has reached us, and {} is still due. \
+                 Please pay it until {due}; after that the order expires.",
                 order.amount_paid(),
                 order.amount_due()
             ),
@@ -270,7 +270,9 @@ fn words(kind: MailKind, due: &str, order: &Order, refunded: Option<Money>) -> (
             "Your order was cancelled",
             match order.paid_at {
                 Some(_) if !order.is_free() => {
-                    "Your order has been cancelled. What you paid for it goes back to you, if it has not already.".to_owned()
+                    "Your order has been cancelled. What you paid for it goes back to you, \
+                     if it has not already."
+                        .to_owned()
                 }
                 _ => "Your order has been cancelled and nothing is due any more.".to_owned(),
             },

@@ -38,19 +38,22 @@ use crate::{
 #[openapi(
     info(
         title = "Holdfast",
-        description = "Holds stock until the money arrives. Amounts are integer minor units; times are RFC 3339 UTC; \
-                       durations ISO 8601. Errors are RFC 9457 problem details with a stable `code`."
+        description = "Holds stock until the money arrives. Amounts are integer minor units; times are \
+                       RFC 3339 UTC; durations ISO 8601. Errors are RFC 9457 problem details with a stable \
+                       `code`."
     ),
     servers((url = "/", description = "Where this document is served")),
     tags(
         (name = "Orders", description = "From the placement to the end, and what happened in between"),
-        (name = "Payments", description = "Attempts to pay, refunds, money that no rule settled, and settlements"),
+        (name = "Payments",
+            description = "Attempts to pay, refunds, money that no rule settled, and settlements"),
         (name = "Catalogue", description = "What is sold, and the history of it"),
         (name = "Stays", description = "What is sold by the night"),
         (name = "Stock", description = "Pieces on hand and held, and every movement of them"),
         (name = "Keys", description = "Who may call, and for what"),
         (name = "Webhooks", description = "For payment providers"),
-        (name = "Sandbox", description = "To play: payments of a provider that is none, and time that passes"),
+        (name = "Sandbox",
+            description = "To play: payments of a provider that is none, and time that passes"),
         (name = "Operations", description = "Health and figures")
     ),
     components(schemas(ProblemDocument)),
@@ -120,9 +123,9 @@ async fn guard(mut response: Response) -> Response {
 }
 
 /// Swagger UI writes styles into its elements, and has its pictures in them.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; \
-    frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+    style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; connect-src 'self'; \
+    base-uri 'self'; form-action 'none'; frame-ancestors 'none'";
 const DOCUMENT: &str = "/openapi.json";
 const FILES: &str = "/docs/files";
 

@@ -36,13 +36,18 @@ pub struct CancelOrder {
 /// is told.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/cancel", operation_id = "cancel_order", tag = "Orders",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "The same key gets the first answer again"),
+    ),
     request_body = Option<CancelOrder>,
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
-        (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
-        (status = 409, body = ProblemDocument, description = "`order_not_cancellable`, with `current_status`; \
-            `cancellation_closed`, with `closed_at`"),
+        (status = 202, body = ChangeDocument, headers(("Location" = String)),
+            description = "Stored, and not decided yet"),
+        (status = 409, body = ProblemDocument, description = "`order_not_cancellable`, with \
+            `current_status`; `cancellation_closed`, with `closed_at`"),
         (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
     ),
 )]
@@ -72,10 +77,15 @@ pub struct ExtendOrder {
 /// Give the customer more time to pay. A mail says so, and reminders go out before the new deadline.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/extend", operation_id = "extend_order", tag = "Orders",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "The same key gets the first answer again"),
+    ),
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
-        (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
+        (status = 202, body = ChangeDocument, headers(("Location" = String)),
+            description = "Stored, and not decided yet"),
         (status = 409, body = ProblemDocument, description = "`order_not_extendable`, with `current_status`"),
         (status = 422, body = ProblemDocument, description = "not later than the current deadline"),
         (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
@@ -117,12 +127,17 @@ fn check_due(order: &Order, due: Timestamp) -> Result<(), Invalid> {
 /// guests get in who have lost their code.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/fulfil", operation_id = "fulfil_order", tag = "Orders",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "The same key gets the first answer again"),
+    ),
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
-        (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
-        (status = 409, body = ProblemDocument, description = "`order_not_fulfillable`, with `current_status`; \
-            `order_refunded`: its money goes back"),
+        (status = 202, body = ChangeDocument, headers(("Location" = String)),
+            description = "Stored, and not decided yet"),
+        (status = 409, body = ProblemDocument, description = "`order_not_fulfillable`, with \
+            `current_status`; `order_refunded`: its money goes back"),
         (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
     ),
 )]

@@ -68,7 +68,8 @@ pub async fn get_change(
 
 /// List the changes that were asked of an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/changes", operation_id = "list_order_changes", tag = "Orders", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/changes", operation_id = "list_order_changes", tag = "Orders",
+    params(("id" = String, Path)),
     responses((status = 200, body = List<ChangeDocument>)),
 )]
 pub async fn list_changes(

@@ -1,5 +1,5 @@
-//! A change of an order on its way: it is stored, the order's workflow is notified and decides, and the answer
-//! is what the workflow wrote down.
+//! A change of an order on its way: it is stored, the order's workflow is notified and decides, and the
+//! answer is what the workflow wrote down.
 
 use std::time::Duration;
 

@@ -32,13 +32,18 @@ pub struct CheckInOrder {
 /// is only a new code, or `fulfil`, once the shop knows its guests otherwise.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/check-in", operation_id = "check_in_order", tag = "Orders",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again")),
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "The same key gets the first answer again"),
+    ),
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
-        (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
-        (status = 409, body = ProblemDocument, description = "`already_checked_in`; `check_in_too_early`, with \
-            `opens_at`; `check_in_locked`; `order_refunded`; `order_has_no_stay`; `check_in_not_possible`, with \
-            `current_status`"),
+        (status = 202, body = ChangeDocument, headers(("Location" = String)),
+            description = "Stored, and not decided yet"),
+        (status = 409, body = ProblemDocument, description = "`already_checked_in`; `check_in_too_early`, \
+            with `opens_at`; `check_in_locked`; `order_refunded`; `order_has_no_stay`; \
+            `check_in_not_possible`, with `current_status`"),
         (status = 422, body = ProblemDocument, description = "`check_in_code_wrong`, with `attempts_left`"),
         (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
     ),
@@ -77,10 +82,15 @@ pub async fn check_in(
 /// shown nowhere else; the one before it is worth nothing from the answer on.
 #[utoipa::path(
     post, path = "/v1/orders/{id}/check-in-code", operation_id = "renew_check_in_code", tag = "Orders",
-    params(("id" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the first answer again, and no second code")),
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = Option<String>, Header,
+            description = "The same key gets the first answer again, and no second code"),
+    ),
     responses(
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
-        (status = 202, body = ChangeDocument, headers(("Location" = String)), description = "Stored, and not decided yet"),
+        (status = 202, body = ChangeDocument, headers(("Location" = String)),
+            description = "Stored, and not decided yet"),
         (status = 409, body = ProblemDocument, description = "`already_checked_in`; `order_refunded`; \
             `order_has_no_stay`; `check_in_not_possible`, with `current_status`"),
         (status = 422, body = ProblemDocument, description = "`idempotency_key_reused`"),

@@ -134,12 +134,17 @@ struct PlacePolicy {
 /// check-in.
 #[utoipa::path(
     post, path = "/v1/orders", operation_id = "place_order", tag = "Orders", request_body = PlaceOrder,
-    params(("Idempotency-Key" = String, Header, description = "New for each order; a repeat gets the first answer again")),
+    params(
+        ("Idempotency-Key" = String, Header,
+            description = "New for each order; a repeat gets the first answer again"),
+    ),
     responses(
-        (status = 201, body = OrderDocument, headers(("Location" = String), ("Idempotent-Replayed" = Option<String>))),
+        (status = 201, body = OrderDocument,
+            headers(("Location" = String), ("Idempotent-Replayed" = Option<String>))),
         (status = 409, body = ProblemDocument, description = "`insufficient_stock`, with `shortages`"),
         (status = 422, body = ProblemDocument, description = "`invalid_request` or `idempotency_key_reused`"),
-        (status = 503, body = ProblemDocument, description = "`busy` or `database_unavailable`: nothing was done, try again"),
+        (status = 503, body = ProblemDocument,
+            description = "`busy` or `database_unavailable`: nothing was done, try again"),
     ),
 )]
 pub async fn place(

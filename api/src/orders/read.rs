@@ -107,7 +107,8 @@ pub struct TimelineEntry {
 
 /// What happened to an order, oldest first.
 #[utoipa::path(
-    get, path = "/v1/orders/{id}/timeline", operation_id = "get_order_timeline", tag = "Orders", params(("id" = String, Path)),
+    get, path = "/v1/orders/{id}/timeline", operation_id = "get_order_timeline", tag = "Orders",
+    params(("id" = String, Path)),
     responses((status = 200, body = List<TimelineEntry>)),
 )]
 pub async fn timeline(

@@ -49,7 +49,8 @@ type Tagged = ([(HeaderName, String); 1], axum::Json<Product>);
     put, path = "/v1/products/{sku}", operation_id = "put_product", tag = "Catalogue",
     params(
         ("sku" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "An `ETag`: change the product only if it still has it; `*`: only if there is one"),
+        ("If-Match" = Option<String>, Header,
+            description = "An `ETag`: change the product only if it still has it; `*`: only if there is one"),
         ("If-None-Match" = Option<String>, Header, description = "`*`: only create"),
     ),
     responses(
@@ -96,7 +97,8 @@ fn parse(sku: SkuPath, request: PutProduct) -> Result<(Sku, Wanted), Vec<Invalid
     delete, path = "/v1/products/{sku}", operation_id = "retire_product", tag = "Catalogue",
     params(
         ("sku" = String, Path),
-        ("If-Match" = Option<String>, Header, description = "An `ETag`: retire the product only if it still has it"),
+        ("If-Match" = Option<String>, Header,
+            description = "An `ETag`: retire the product only if it still has it"),
     ),
     responses(
         (status = 200, body = Product, headers(("ETag" = String))),

@@ -33,7 +33,8 @@ use crate::{
     get, path = "/v1/products/{sku}", operation_id = "get_product", tag = "Catalogue",
     params(
         ("sku" = String, Path),
-        ("If-None-Match" = Option<String>, Header, description = "An `ETag`: 304 if the product still has it"),
+        ("If-None-Match" = Option<String>, Header,
+            description = "An `ETag`: 304 if the product still has it"),
     ),
     responses(
         (status = 200, body = Product, headers(("ETag" = String))),
@@ -161,7 +162,8 @@ pub struct ListEvents {
 
 /// What became of a product, newest first.
 #[utoipa::path(
-    get, path = "/v1/products/{sku}/history", operation_id = "list_product_events", tag = "Catalogue", params(("sku" = String, Path), ListEvents),
+    get, path = "/v1/products/{sku}/history", operation_id = "list_product_events", tag = "Catalogue",
+    params(("sku" = String, Path), ListEvents),
     responses((status = 200, body = List<ProductEvent>)),
 )]
 pub async fn history(

@@ -8,7 +8,10 @@ use super::servers::{Servers, quoted};
 pub fn print(servers: &Servers, address: SocketAddr, api_key: &str, data_dir: &Path) {
     let api = format!("http://{}", api::loopback(address));
     let given = || "(given)".to_owned();
-    let place = r#"{"customer":{"id":"ann","email":"ann@example.org","name":"Ann","time_zone":"Europe/Vienna"},"currency":"EUR","lines":[{"sku":"tea-green","quantity":2}]}"#;
+    let place = concat!(
+        r#"{"customer":{"id":"ann","email":"ann@example.org","name":"Ann","time_zone":"Europe/Vienna"},"#,
+        r#""currency":"EUR","lines":[{"sku":"tea-green","quantity":2}]}"#
+    );
     let auth = format!("-H 'Authorization: Bearer {api_key}'");
     let json = "-H 'Content-Type: application/json'";
     println!(
@@ -24,7 +27,9 @@ Holdfast is up.
 
 Place an order, let five hours pass (a reminder is mailed), pay:
 
-  ORDER=$(curl -s -w '\\n' {api}/v1/orders {auth} {json} -H \"Idempotency-Key: try-$(date +%s)\" -d '{place}' | tee -a /dev/stderr | grep -o 'ord_[0-9a-f]*' | head -1)
+  ORDER=$(curl -s -w '\\n' {api}/v1/orders {auth} {json} \
+   -H \"Idempotency-Key: try-$(date +%s)\" -d '{place}' \
+   | tee -a /dev/stderr | grep -o 'ord_[0-9a-f]*' | head -1)
   curl -s -w '\\n' {api}/v1/sandbox/orders/$ORDER/fast-forward {auth} {json} -d '{{\"duration\":\"PT5H\"}}'
   curl -s -w '\\n' -X POST {api}/v1/sandbox/orders/$ORDER/pay {auth}
 

@@ -206,13 +206,13 @@ mod tests {
     #[test]
     fn what_disputes_take_and_give_back_is_told() {
         let line = |amount: i64, source: &Value| {
-            let line = json!({ "id": "txn_1", "created": 1000, "amount": amount, "currency": "usd", "fee": 1500,
-                "type": "adjustment", "source": source });
+            let line = json!({ "id": "txn_1", "created": 1000, "amount": amount, "currency": "usd",
+                "fee": 1500, "type": "adjustment", "source": source });
             let line = serde_json::from_value(line).expect("a line");
             movement(line, Timestamp::from_second(1000).expect("in range")).expect("readable")
         };
-        let dispute = json!({ "id": "dp_1", "object": "dispute", "amount": 2000, "currency": "usd", "status": "won",
-            "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
+        let dispute = json!({ "id": "dp_1", "object": "dispute", "amount": 2000, "currency": "usd",
+            "status": "won", "payment_intent": { "id": "pi_1", "metadata": { "order_id": ORDER } } });
         let taken = line(-2000, &dispute).expect("a withdrawal");
         assert!(matches!(taken.kind, LineKind::Disputed { is_reversal: false, .. }));
         assert_eq!(taken.provider_payment_id, "pi_1");

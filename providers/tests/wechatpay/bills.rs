@@ -18,8 +18,8 @@ fn line(at: &str, payment: &str, state: &str, attach: &str, refund: Option<&str>
         None => ("`0,`0,`0.00,`0.00,`,`".to_owned(), "0.08000", "`12.50,`0.00"),
     };
     format!(
-        "`{at},`wxd678efh567hg6787,`{MERCHANT_ID},`0,`,`420,`{payment},`{OPENID},`NATIVE,`{state},`OTHERS,`CNY,\
-         `12.40,`0.10,{refund_cells},`tea, green and 'black',`{attach},`{fee},`0.60%,{amounts},`"
+        "`{at},`wxd678efh567hg6787,`{MERCHANT_ID},`0,`,`420,`{payment},`{OPENID},`NATIVE,`{state},`OTHERS,\
+         `CNY,`12.40,`0.10,{refund_cells},`tea, green and 'black',`{attach},`{fee},`0.60%,{amounts},`"
     )
 }
 

@@ -8,8 +8,8 @@ use super::{Check, check};
 pub(super) const CHECKS: &[Check] = &[
     check!(
         "10. no more of an order came back, or is claimed, than was sold with it",
-        "SELECT format('%s %s: %s of %s, returned %s, claimed %s', h.order_id, h.sku, h.state, h.quantity, h.returned,
-                       coalesce(l.claimed, 0))
+        "SELECT format('%s %s: %s of %s, returned %s, claimed %s', h.order_id, h.sku, h.state, h.quantity,
+                       h.returned, coalesce(l.claimed, 0))
          FROM holds h LEFT JOIN (
              SELECT order_id, sku, sum(quantity) AS claimed FROM refund_lines WHERE state = 'claimed'
              GROUP BY order_id, sku) AS l USING (order_id, sku)
@@ -57,8 +57,8 @@ pub(super) const CHECKS: &[Check] = &[
     ),
     check!(
         "10. of each unit, what is not on the shelf is owed to its orders, each piece to one",
-        "SELECT format('%s: %s there were, %s on hand, %s sold and not back', s.sku, coalesce(m.there, 0), s.on_hand,
-                       coalesce(h.sold, 0))
+        "SELECT format('%s: %s there were, %s on hand, %s sold and not back', s.sku, coalesce(m.there, 0),
+                       s.on_hand, coalesce(h.sold, 0))
          FROM stock_levels s
          LEFT JOIN (SELECT sku, sum(on_hand_delta) AS there FROM stock_movements
                     WHERE kind IN ('received', 'adjusted') GROUP BY sku) AS m USING (sku)
@@ -67,10 +67,10 @@ pub(super) const CHECKS: &[Check] = &[
          WHERE coalesce(s.capacity, m.there, 0) - s.on_hand <> coalesce(h.sold, 0)"
     ),
     // Where a day begins is known here to some hours: time zones lie between UTC-12 and UTC+14.
-        check!(
+    check!(
         "10. an open check-in is of a paid order, and good for the nights that are still its guests'",
-        "SELECT format('%s: %s, good from %s to %s, for nights from %s to %s', c.order_id, o.status, c.opens_at,
-                       c.closes_at, n.first, n.last)
+        "SELECT format('%s: %s, good from %s to %s, for nights from %s to %s', c.order_id, o.status,
+                       c.opens_at, c.closes_at, n.first, n.last)
          FROM check_ins c JOIN orders o ON o.id = c.order_id
          CROSS JOIN LATERAL (
              SELECT min(s.night) FILTER (WHERE is_left) AS first, max(s.night) FILTER (WHERE is_left) AS last,
@@ -84,8 +84,9 @@ pub(super) const CHECKS: &[Check] = &[
          WHERE c.closed_at IS NULL
            AND (o.status <> 'paid'
                 OR CASE WHEN n.first IS NULL THEN NOT n.waits
-                   ELSE abs(extract(epoch FROM c.opens_at - (n.first::timestamp AT TIME ZONE 'UTC')) + 3600) > 50400
-                     OR abs(extract(epoch FROM c.closes_at - ((n.last + 2)::timestamp AT TIME ZONE 'UTC')) + 3600)
-                        > 50400 END)"
+                   ELSE abs(extract(epoch FROM c.opens_at - (n.first::timestamp AT TIME ZONE 'UTC')) + 3600)
+                        > 50400
+                     OR abs(extract(epoch FROM c.closes_at - ((n.last + 2)::timestamp AT TIME ZONE 'UTC'))
+                            + 3600) > 50400 END)"
     ),
 ];

@@ -159,12 +159,15 @@ async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<bool> 
              INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer,
                                  policy, metadata, placed_at, payment_due_at, idempotency_key, request_hash,
                                  payment_method, metadata_sent)
-             SELECT id, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer, policy, metadata,
-                    placed_at, payment_due_at, idempotency_key, request_hash, payment_method, metadata_sent::json
-             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::jsonb[], $6::jsonb[], $7::jsonb[],
-                         $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[], $12::text[], $13::text[])
-                  AS o (id, currency, total, customer_id, customer, policy, metadata, placed_at, payment_due_at,
-                        idempotency_key, request_hash, payment_method, metadata_sent)
+             SELECT id, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer,
+                    policy, metadata, placed_at, payment_due_at, idempotency_key, request_hash,
+                    payment_method, metadata_sent::json
+             FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::jsonb[], $6::jsonb[],
+                         $7::jsonb[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[],
+                         $12::text[], $13::text[])
+                  AS o (id, currency, total, customer_id, customer, policy,
+                        metadata, placed_at, payment_due_at, idempotency_key, request_hash,
+                        payment_method, metadata_sent)
              ON CONFLICT (idempotency_key) DO NOTHING
              RETURNING id
          ), line AS (

@@ -58,8 +58,8 @@ impl StockSnapshot {
         let units: BTreeSet<Sku> = commands.iter().flat_map(|command| command.placement.units()).collect();
         let units = sqlx::query_as!(
             StockUnit,
-            r#"SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS "unit_price!", currency, active,
-                      on_hand, held
+            r#"SELECT s.sku, kind, name, coalesce(s.unit_price, p.unit_price) AS "unit_price!", currency,
+                      active, on_hand, held
                FROM stock_levels s JOIN products p ON p.sku = s.product
                WHERE s.sku = ANY($1) ORDER BY s.sku FOR NO KEY UPDATE OF s"#,
             units.iter().collect::<Vec<_>>() as _
@@ -104,8 +104,8 @@ pub(super) fn price_order(command: &PlaceOrder, snapshot: &StockSnapshot) -> Res
     Ok(order)
 }
 
-/// The lines of a placement with their prices, and what is missing for them. Every line must be on sale in the
-/// order's currency.
+/// The lines of a placement with their prices, and what is missing for them. Every line must be on sale in
+/// the order's currency.
 fn price_lines(
     placement: &Placement,
     snapshot: &StockSnapshot,

@@ -59,9 +59,9 @@ macro_rules! orders {
     ($which:literal, $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             Row,
-            r#"SELECT o.id, o.status, o.payment_status, o.currency, o.total, o.parts_paid, o.customer, o.policy,
-                      coalesce(o.metadata_sent::text, o.metadata::text) AS "metadata!: Metadata", o.placed_at,
-                      o.payment_due_at, o.paid_at, o.closed_at, o.close_reason, o.payment_method,
+            r#"SELECT o.id, o.status, o.payment_status, o.currency, o.total, o.parts_paid, o.customer,
+                      o.policy, coalesce(o.metadata_sent::text, o.metadata::text) AS "metadata!: Metadata",
+                      o.placed_at, o.payment_due_at, o.paid_at, o.closed_at, o.close_reason, o.payment_method,
                       ARRAY(SELECT ROW(sku, name, quantity, unit_price, stay) FROM order_lines
                             WHERE order_id = o.id ORDER BY sku) AS "lines!: Vec<LineRow>",
                       ARRAY(SELECT ROW(h.sku, h.returned, l.claimed) FROM holds h CROSS JOIN LATERAL (
@@ -78,6 +78,7 @@ macro_rules! orders {
     };
 }
 
+/// An order as it is now, with its lines.
 #[tracing::instrument(name = "sql orders.get", skip_all, err(level = "debug"))]
 pub async fn get(db: &Db, id: OrderId) -> Result<Option<Order>> {
     Ok(orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.map(Order::from))

@@ -49,6 +49,7 @@ macro_rules! starts {
     };
 }
 
+/// What the engine needs to start the workflow of this order.
 pub async fn start_of(db: &Db, id: OrderId) -> Result<Option<Start>> {
     let start = starts!("SELECT ", " FROM orders WHERE id = $1", id.uuid());
     Ok(start.fetch_optional(db.pool()).await?)
@@ -83,7 +84,8 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<Start>> {
              ORDER BY c.closes_at LIMIT $4 FOR NO KEY UPDATE OF o SKIP LOCKED
          )
          UPDATE orders SET dispatch_after = $5
-         WHERE id = ANY(ARRAY(SELECT id FROM unstarted UNION ALL SELECT id FROM overdue UNION ALL SELECT id FROM stayed))
+         WHERE id = ANY(ARRAY(SELECT id FROM unstarted UNION ALL SELECT id FROM overdue
+                              UNION ALL SELECT id FROM stayed))
          RETURNING ",
         "",
         sql(lease.now),

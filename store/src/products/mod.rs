@@ -159,14 +159,15 @@ async fn project(tx: &mut Tx, products: &[Product]) -> Result<()> {
 async fn project_one(tx: &mut Tx, product: &Product) -> Result<()> {
     let Product { sku, details, version, created_at, updated_at, retired_at } = product;
     sqlx::query!(
-        "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, version, created_at,
-                               updated_at, retired_at, search, stay, nights)
+        "INSERT INTO products (sku, kind, name, description, unit_price, currency, active, version,
+                               created_at, updated_at, retired_at, search, stay, nights)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::text::tsvector, $13, $14)
          ON CONFLICT (sku) DO UPDATE SET
              kind = excluded.kind, name = excluded.name, description = excluded.description,
              unit_price = excluded.unit_price, currency = excluded.currency, active = excluded.active,
              version = excluded.version, created_at = excluded.created_at, updated_at = excluded.updated_at,
-             retired_at = excluded.retired_at, search = excluded.search, stay = excluded.stay, nights = excluded.nights",
+             retired_at = excluded.retired_at, search = excluded.search, stay = excluded.stay,
+             nights = excluded.nights",
         sku.as_str(),
         details.kind.as_str(),
         details.name,
@@ -192,6 +193,7 @@ async fn project_one(tx: &mut Tx, product: &Product) -> Result<()> {
     Ok(())
 }
 
+/// A product as it is now, retired or not.
 pub async fn get(db: &Db, sku: &Sku) -> Result<Option<Product>> {
     let product = products!("products WHERE sku = $1", sku.as_str());
     Ok(product.fetch_optional(db.pool()).await?)

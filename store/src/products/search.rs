@@ -15,6 +15,7 @@ use crate::{Db, Result, Tx};
 /// The SKU begins like that; then come four tiers of words as written, and four of words alike.
 const BY_SKU: usize = 0;
 const DIRECT: usize = 5;
+/// How many tiers there are, the best first.
 pub const TIERS: usize = 9;
 /// Marks a word of the name.
 const IN_NAME: &str = "^";
@@ -35,6 +36,7 @@ pub struct Place {
     pub sku: Sku,
 }
 
+/// A product, and the tier in which it was found.
 #[derive(Debug)]
 pub struct Found {
     pub tier: usize,

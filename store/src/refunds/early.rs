@@ -14,12 +14,14 @@ pub(crate) async fn match_early_refunds(tx: &mut Tx, captured: &[(&str, &str, Ti
     let early = sqlx::query!(
         r#"SELECT provider AS "provider!", provider_payment_id AS "payment!" FROM refunds
            WHERE (provider, provider_payment_id) IN (
-                     SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
+                     SELECT it.provider, it.payment
+                     FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
              AND payment_id IS NULL
            UNION
            SELECT provider, provider_payment_id FROM disputes
            WHERE (provider, provider_payment_id) IN (
-                     SELECT it.provider, it.payment FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
+                     SELECT it.provider, it.payment
+                     FROM unnest($1::text[], $2::text[]) AS it (provider, payment))
              AND payment_id IS NULL"#,
         &captured.iter().map(|(provider, ..)| (*provider).to_owned()).collect::<Vec<_>>(),
         &captured.iter().map(|(_, payment, _)| (*payment).to_owned()).collect::<Vec<_>>()

@@ -1,6 +1,6 @@
-//! Refunds: money that goes back. A refund is asked for in the transaction that decides on it ([`request`], of
-//! an order's money; [`of_exception`], of an exception's). A workflow of its own then drives the provider, and
-//! what the provider says changes its state ([`transition`]). Whose money it was that went back, and what
+//! Refunds: money that goes back. A refund is asked for in the transaction that decides on it ([`request`],
+//! of an order's money; [`of_exception`], of an exception's). A workflow of its own then drives the provider,
+//! and what the provider says changes its state ([`transition`]). Whose money it was that went back, and what
 //! exceptions tell of that, is said anew after each of them ([`attribution`]).
 
 mod attribution;
@@ -36,6 +36,7 @@ use crate::{Db, Fault, Idempotency, Lease, Result, Tx, lease::put_off, or_fault,
 
 const MAX_STATE_TEXT_CHARS: usize = 200;
 
+/// Money that goes back, or went, as it is stored.
 #[derive(Debug, Clone)]
 pub struct Refund {
     pub id: RefundId,
@@ -69,10 +70,10 @@ macro_rules! query_refunds {
     ($before:literal, $after:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Refund,
-            $before + r#" refunds.id, refunds.order_id, refunds.payment_id, refunds.exception_id, refunds.provider,
-                refunds.provider_payment_id, refunds.provider_refund_id, refunds.amount, refunds.currency,
-                refunds.captured, refunds.reason, refunds.restock, refunds.source, refunds.also_of, refunds.state,
-                refunds.state_text, refunds.created_at, refunds.updated_at,
+            $before + r#" refunds.id, refunds.order_id, refunds.payment_id, refunds.exception_id,
+                refunds.provider, refunds.provider_payment_id, refunds.provider_refund_id, refunds.amount,
+                refunds.currency, refunds.captured, refunds.reason, refunds.restock, refunds.source,
+                refunds.also_of, refunds.state, refunds.state_text, refunds.created_at, refunds.updated_at,
                 coalesce((SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l
                           WHERE l.refund_id = refunds.id), '{}') AS "units!: _" "# + $after
             $(, $argument)*
@@ -82,6 +83,7 @@ macro_rules! query_refunds {
 use query_refunds;
 
 impl Refund {
+    /// How much goes back.
     pub const fn money(&self) -> Money {
         Money::new(self.amount, self.currency)
     }
@@ -178,10 +180,11 @@ async fn insert(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Optio
     let inserted = query_refunds!(
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
-                              created_at, updated_at, idempotency_key, request_hash, workflow_started_at, also_of,
-                              dispatch_after)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce((SELECT amount FROM payments WHERE id = $3), $10),
-                 $11, $12, $13, 'requested', $14, $14, $15, $16,
+                              created_at, updated_at, idempotency_key, request_hash, workflow_started_at,
+                              also_of, dispatch_after)
+         VALUES ($1, $2, $3, $4, $5, $6,
+                 $7, $8, $9, coalesce((SELECT amount FROM payments WHERE id = $3), $10), $11, $12, $13,
+                 'requested', $14, $14, $15, $16,
                  CASE WHEN $13 = 'provider' THEN $14::timestamptz END, $17, $18)
          ON CONFLICT (idempotency_key) DO NOTHING RETURNING",
         "",
@@ -224,6 +227,7 @@ async fn append_requested(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result
     order_events::append(tx, order, at, &[event]).await
 }
 
+/// A refund as it is now.
 pub async fn get(db: &Db, id: RefundId) -> Result<Option<Refund>> {
     let found = query_refunds!("SELECT", "FROM refunds WHERE id = $1", id.uuid());
     Ok(found.fetch_optional(db.pool()).await?)
@@ -257,7 +261,8 @@ pub async fn claim_unstarted(db: &Db, lease: &Lease) -> Result<Vec<(RefundId, Op
              WHERE workflow_started_at IS NULL AND (dispatch_after IS NULL OR dispatch_after < $1)
              ORDER BY coalesce(dispatch_after, created_at) LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
          )
-         UPDATE refunds SET dispatch_after = $3 WHERE id = ANY(ARRAY(SELECT id FROM due)) RETURNING id, order_id",
+         UPDATE refunds SET dispatch_after = $3 WHERE id = ANY(ARRAY(SELECT id FROM due))
+         RETURNING id, order_id",
         sql(lease.now),
         lease.limit,
         sql(lease.until)

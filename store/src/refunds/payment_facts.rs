@@ -100,8 +100,8 @@ impl PaymentFacts {
         .await?;
         let exceptions = sqlx::query_as!(
             ExceptionRow,
-            r#"SELECT id, kind, state = 'open' AS "is_open!", action, resolved_by, amount, currency, back, refund_id,
-                      dispute_id
+            r#"SELECT id, kind, state = 'open' AS "is_open!", action, resolved_by, amount, currency, back,
+                      refund_id, dispute_id
                FROM exceptions
                WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
                  AND action IS DISTINCT FROM 'apply'
@@ -114,7 +114,8 @@ impl PaymentFacts {
         .await?;
         let refunds = sqlx::query_as!(
             RefundRow,
-            r#"SELECT id, exception_id, source = 'provider' AS "by_provider!", state, amount, currency, own, held
+            r#"SELECT id, exception_id, source = 'provider' AS "by_provider!", state, amount, currency, own,
+                      held
                FROM refunds
                WHERE provider_payment_id = $2 AND provider = $1 AND payment_id IS NOT DISTINCT FROM $3
                ORDER BY source <> 'provider', CASE source WHEN 'provider' THEN provider_refund_id END, id"#,

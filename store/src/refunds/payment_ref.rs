@@ -21,7 +21,8 @@ impl PaymentRef<'_> {
     }
 }
 
-/// Which of our payments a provider's is, its order locked; none if it is not captured (yet), as far as we know.
+/// Which of our payments a provider's is, its order locked; none if, as far as we know, it is not captured
+/// (yet).
 pub(crate) async fn find_payment<'a>(
     tx: &mut Tx,
     provider: &'a str,

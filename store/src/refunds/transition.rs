@@ -91,8 +91,8 @@ async fn locked(tx: &mut Tx, id: RefundId) -> Result<Refund> {
     Ok(refund.fetch_one(&mut **tx).await?)
 }
 
-/// Takes up what was seen of a refund, if that follows from what is known; gives its state now, and whether that
-/// is news. `told_at` is the provider's own time of what it says, if it says one.
+/// Takes up what was seen of a refund, if that follows from what is known; gives its state now, and whether
+/// that is news. `told_at` is the provider's own time of what it says, if it says one.
 async fn take_up(
     tx: &mut Tx,
     before: &Refund,
@@ -184,9 +184,9 @@ async fn is_outdated(tx: &mut Tx, refund: &Refund, told_at: Option<Timestamp>) -
     Ok(last.is_some_and(|last| told_at < last.to_jiff()))
 }
 
-/// Changes a refund's state: nothing else does. What an order makes of it (its timeline, its stock) is written
-/// with it; whose money it was is said by [`update_attribution`], which the caller goes on with. None if a
-/// refund in this state does not come to that one.
+/// Changes a refund's state: nothing else does. What an order makes of it (its timeline, its stock) is
+/// written with it; whose money it was is said by [`update_attribution`], which the caller goes on with. None
+/// if a refund in this state does not come to that one.
 async fn apply_transition(
     tx: &mut Tx,
     before: &Refund,

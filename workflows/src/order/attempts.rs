@@ -9,7 +9,7 @@ use temporalio_workflow::{WorkflowCancellationToken, WorkflowContext, select};
 
 use super::{Event, OrderWorkflow};
 use crate::{
-    contract::{At, OrderSteps},
+    contract::{OrderAt, OrderSteps},
     step::now,
     timeouts::{PROVIDER, PROVIDER_GIVE_UP_AFTER},
 };
@@ -36,7 +36,7 @@ impl OrderWorkflow {
         if left.is_zero() {
             return AttemptsClosed::Unclear;
         }
-        let input = At { order: ctx.state(Self::order), at: now };
+        let input = OrderAt { order: ctx.state(Self::order), at: now };
         let token = WorkflowCancellationToken::new();
         let summary = "close attempts to pay";
         let local = PROVIDER.local(&token, summary);

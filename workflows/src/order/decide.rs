@@ -15,7 +15,7 @@ use temporalio_workflow::{WorkflowContext, WorkflowTermination};
 use super::{Event, OrderWorkflow, attempts::AttemptsClosed, requests::Request};
 use crate::{
     contract::{
-        At, CancelInput, DecideChangeInput, ExpireInput, ExtendInput, OrderSteps, SettlePaymentInput,
+        CancelInput, DecideChangeInput, ExpireInput, ExtendInput, OrderAt, OrderSteps, SettlePaymentInput,
     },
     names,
     step::{now, step},
@@ -52,7 +52,7 @@ impl OrderWorkflow {
         }
     }
 
-    /// Money came. At any time: what does not fit the order becomes an exception.
+    /// Money came. OrderAt any time: what does not fit the order becomes an exception.
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
         let settlement = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
@@ -145,7 +145,7 @@ impl OrderWorkflow {
     }
 
     async fn fulfil_order(ctx: &WorkflowContext<Self>) -> Decided<ChangeOutcome> {
-        let input = At { order: ctx.state(Self::order), at: now(ctx) };
+        let input = OrderAt { order: ctx.state(Self::order), at: now(ctx) };
         let outcome = step(ctx, OrderSteps::fulfil, input, DATABASE, "complete the order").await?;
         if outcome == ChangeOutcome::Done {
             Self::enter(ctx, Status::Completed, Some(MailKind::Completed));
@@ -159,7 +159,7 @@ impl OrderWorkflow {
         if status != Status::Paid {
             return Ok(ChangeOutcome::Refused(status));
         }
-        let input = At { order: ctx.state(Self::order), at: now(ctx) };
+        let input = OrderAt { order: ctx.state(Self::order), at: now(ctx) };
         let outcome = step(ctx, OrderSteps::check_in, input, DATABASE, "check in").await?;
         if outcome == ChangeOutcome::Done {
             Self::enter(ctx, Status::Completed, None);
@@ -169,7 +169,7 @@ impl OrderWorkflow {
 
     /// The stay is over, and nobody has checked in.
     pub(crate) async fn end_stay(ctx: &WorkflowContext<Self>) -> Decided {
-        let input = At { order: ctx.state(Self::order), at: now(ctx) };
+        let input = OrderAt { order: ctx.state(Self::order), at: now(ctx) };
         match step(ctx, OrderSteps::end_stay, input, DATABASE, "close as unused").await? {
             ChangeOutcome::Done => Self::enter(ctx, Status::Completed, None),
             // Some of its nights were given back: what is left ends at another time.

@@ -5,16 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use super::OrderWorkflow;
 
+/// Cancel the order, for this reason.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CancelRequest {
     pub reason: String,
 }
 
+/// Wait for the money until then.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExtendRequest {
     pub payment_due_at: Timestamp,
 }
 
+/// The shop has handed the order over.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FulfilRequest {}
 
