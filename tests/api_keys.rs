@@ -228,7 +228,10 @@ async fn strangers_make_few_reads_and_placements_none() {
     shop.api_process.terminate(); // what a session has read is counted for good when it ends
     shop.api_process.ended().await;
     let reads: i64 = shop
-        .query("SELECT (seq_scan + coalesce(idx_scan, 0))::bigint FROM pg_stat_user_tables WHERE relname = 'api_keys'")
+        .query(
+            "SELECT (seq_scan + coalesce(idx_scan, 0))::bigint FROM pg_stat_user_tables
+             WHERE relname = 'api_keys'",
+        )
         .await;
     assert!(reads > 0 && i128::from(reads) < most.try_into().unwrap(), "{reads} reads, at most {most}");
     shop.close();

@@ -94,8 +94,8 @@ struct CreateKey {
 /// No cache on the way keeps a key.
 type Secret<T> = ([(HeaderName, &'static str); 1], axum::Json<T>);
 
-/// Make an API key. The answer alone has it. There is no `Idempotency-Key` here, since a repeat could not show the
-/// key again: if the answer was lost, make another, and revoke the one that nobody has.
+/// Make an API key. The answer alone has it. There is no `Idempotency-Key` here, since a repeat could not
+/// show the key again: if the answer was lost, make another, and revoke the one that nobody has.
 #[utoipa::path(
     post, path = "/v1/keys", operation_id = "create_api_key", tag = "Keys", request_body = CreateKey,
     responses(
@@ -116,7 +116,8 @@ async fn create(
         return Err(Problem::conflict("too_many_keys", detail));
     };
     let by = caller.name();
-    tracing::info!(created_key_id = %known.id, name = %known.name, scopes = ?known.scopes, by, "API key created");
+    let IssuedKey { id, name, scopes, .. } = &known;
+    tracing::info!(created_key_id = %id, %name, ?scopes, by, "API key created");
     let document = CreatedDocument { known: known.into(), key: key.as_str().to_owned() };
     Ok((StatusCode::CREATED, ([(header::CACHE_CONTROL, "no-store")], axum::Json(document))))
 }
@@ -178,7 +179,8 @@ async fn list(
 
 /// Revoke an API key. Within five seconds it is good nowhere any more. Revoking it again changes nothing.
 #[utoipa::path(
-    delete, path = "/v1/keys/{id}", operation_id = "revoke_api_key", tag = "Keys", params(("id" = String, Path)),
+    delete, path = "/v1/keys/{id}", operation_id = "revoke_api_key", tag = "Keys",
+    params(("id" = String, Path)),
     responses((status = 200, body = KeyDocument)),
 )]
 async fn revoke(

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn scopes_are_read_and_each_unknown_one_is_named() {
-        assert_eq!(scopes(&Scope::WORDS.to_vec()), Ok(BTreeSet::from(Scope::ALL)));
+        assert_eq!(scopes(Scope::WORDS), Ok(BTreeSet::from(Scope::ALL)));
         assert_eq!(scopes(&["operations", "operations"]).unwrap().len(), 1);
         let fields = |texts: &[&str]| {
             let unknown = scopes(texts).unwrap_err();

@@ -1,5 +1,5 @@
-//! Keys that were issued: all of them are in memory, as they were a few seconds ago at most, so that a request
-//! costs no look into the database (docs/adr/0036).
+//! Keys that were issued: all of them are in memory, as they were a few seconds ago at most, so that a
+//! request costs no look into the database (docs/adr/0036).
 
 use std::{
     collections::HashMap,
