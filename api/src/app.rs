@@ -8,7 +8,12 @@ use providers::{Providers, sandbox::Sandbox};
 use store::{Db, PlacementBatcher};
 use telemetry::SdkMetrics;
 
-use crate::{auth::ApiKeys, behind::Behind, figures::MailProbe, operations::Operations};
+use crate::{
+    auth::{ApiKeys, Keys},
+    behind::Behind,
+    figures::MailProbe,
+    operations::Operations,
+};
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -18,7 +23,7 @@ pub struct App {
     pub(crate) engine: Arc<Engine>,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) behind: Behind,
-    pub(crate) api_keys: ApiKeys,
+    pub(crate) keys: Keys,
     /// Routes to play with the sandbox provider. Never in production.
     pub(crate) sandbox: Option<Arc<Sandbox>>,
     pub(crate) providers: Providers,
@@ -38,6 +43,7 @@ impl App {
     ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
         let behind = Behind::new();
+        let keys = Keys::new(api_keys, db.clone(), behind.clone());
         let operations = Operations::new(db.clone(), engine.clone(), sdk_metrics);
         Self {
             db,
@@ -45,7 +51,7 @@ impl App {
             engine,
             dispatcher,
             behind,
-            api_keys,
+            keys,
             sandbox: None,
             providers,
             operations,

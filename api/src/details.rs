@@ -1,6 +1,6 @@
 //! What a problem tells beyond its `code`, for a program to act upon.
 
-use domain::{Date, Invalid, Timestamp, order::Status, returns::Run, stock::Shortage};
+use domain::{Date, Invalid, Timestamp, api_key::Scope, order::Status, returns::Run, stock::Shortage};
 use serde::Serialize;
 use store::stays::Night;
 use utoipa::ToSchema;
@@ -12,6 +12,8 @@ use utoipa::ToSchema;
 pub enum Details {
     /// With `invalid_request`: each field that broke a rule.
     Errors(Vec<Invalid>),
+    /// With `scope_missing`: the scope that a key must have for this.
+    Scope(Scope),
     /// With `insufficient_stock`: each SKU that fell short.
     Shortages(Vec<Shortage>),
     /// With `order_not_...` and `exception_not_applicable`: where the order stands.

@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{Invalid, order::Status};
+use domain::{Invalid, api_key::Scope, order::Status};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -68,6 +68,21 @@ impl Problem {
     pub fn unauthorized() -> Self {
         let detail = "Send your API key as `Authorization: Bearer <key>`.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    /// Whoever has the key may know what became of it.
+    pub fn key_ended(detail: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    pub fn scope_missing(scope: Scope) -> Self {
+        let detail = format!("This API key does not have the scope `{scope}`.");
+        Self::new(StatusCode::FORBIDDEN, "scope_missing", detail).with(Details::Scope(scope))
+    }
+
+    pub fn keys_unavailable() -> Self {
+        let detail = "Whether the API key is good cannot be known while the database does not answer.";
+        Self::unavailable("database_unavailable", detail)
     }
 
     pub fn not_found(code: &'static str, detail: impl Into<String>) -> Self {

@@ -13,7 +13,7 @@ use store::{
     orders::Applied,
 };
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     app::App,
@@ -22,10 +22,11 @@ use crate::{
     extract::Json,
     list::{self, List, Parameters},
     query::Query,
+    scoped::{Scope, Scoped},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(resolve))
+pub fn routes() -> Scoped {
+    Scoped::new().with(Scope::PaymentsRead, routes!(list)).with(Scope::PaymentsWrite, routes!(resolve))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -8,7 +8,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use store::stock;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     app::App,
@@ -16,10 +16,11 @@ use crate::{
     error::{Problem, ProblemDocument},
     extract::{Json, SkuPath},
     idempotency::{IdempotencyKey, idempotency, with_replayed},
+    scoped::{Scope, Scoped},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(get)).routes(routes!(adjust))
+pub fn routes() -> Scoped {
+    Scoped::new().with(Scope::StockRead, routes!(get)).with(Scope::StockWrite, routes!(adjust))
 }
 
 /// `available + held = on_hand`, none negative.

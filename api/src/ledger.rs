@@ -8,17 +8,18 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use store::ledger::{self, Filter, Movement};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     app::App,
     error::Problem,
     list::{self, List, Parameters},
     query::Query,
+    scoped::{Scope, Scoped},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list))
+pub fn routes() -> Scoped {
+    Scoped::new().with(Scope::Operations, routes!(list))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -17,7 +17,7 @@ use store::{
     payments::{self, Payment},
 };
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     app::App,
@@ -27,13 +27,17 @@ use crate::{
     idempotency::{IdempotencyKey, with_replayed},
     list::List,
     orders::load,
+    scoped::{Scope, Scoped},
 };
 
 /// How long a refresh waits until what the provider said is settled.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(3);
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(open, list)).routes(routes!(refresh))
+pub fn routes() -> Scoped {
+    Scoped::new()
+        .with(Scope::PaymentsRead, routes!(list))
+        .with(Scope::PaymentsWrite, routes!(open))
+        .with(Scope::PaymentsWrite, routes!(refresh))
 }
 
 /// One try to collect money.

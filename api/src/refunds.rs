@@ -11,7 +11,7 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use store::refunds::{self, Refund};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     app::App,
@@ -22,10 +22,11 @@ use crate::{
     idempotency::{IdempotencyKey, idempotency, with_replayed},
     list::List,
     orders::load,
+    scoped::{Scope, Scoped},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(request, list))
+pub fn routes() -> Scoped {
+    Scoped::new().with(Scope::PaymentsRead, routes!(list)).with(Scope::PaymentsWrite, routes!(request))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -38,7 +38,8 @@ pub async fn frame(request: Request, next: Next) -> Response {
         "otel.name" = format!("{method} {route}"),
         "otel.kind" = "server",
         request_id = id,
-        order_id = Empty
+        order_id = Empty,
+        key_id = Empty
     );
     if traceparent.is_some() {
         // Fails only where traces are not exported.

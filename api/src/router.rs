@@ -19,12 +19,12 @@ use crate::{
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 fn router(app: App) -> Router {
-    let with_key = middleware::from_fn_with_state(app.api_keys.clone(), auth::require_key);
-    let routes = openapi::routes(app.sandbox.is_some());
+    let (routes, wanted) = openapi::routes(app.sandbox.is_some()).into_parts();
+    let gate = auth::Gate::new(app.keys.clone(), wanted);
     let known = query::Known::new(routes.get_openapi());
     let (documented, openapi) = routes
         .route_layer(middleware::from_fn_with_state(known, query::refuse_unknown))
-        .route_layer(with_key)
+        .route_layer(middleware::from_fn_with_state(gate, auth::require))
         .merge(webhooks::routes())
         .merge(operations::routes())
         .split_for_parts();

@@ -16,19 +16,20 @@ use providers::{
 use serde::{Deserialize, Serialize};
 use store::orders::Start;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     app::App,
     error::Problem,
     extract::{Json, OptionalJson, OrderPath},
     orders::{OrderDocument, load},
+    scoped::{Scope, Scoped},
 };
 
 const MAX_SKIP: SignedDuration = SignedDuration::from_hours(400 * 24);
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(pay)).routes(routes!(fast_forward))
+pub fn routes() -> Scoped {
+    Scoped::new().with(Scope::PaymentsWrite, routes!(pay)).with(Scope::Operations, routes!(fast_forward))
 }
 
 #[derive(Default, Deserialize, ToSchema)]

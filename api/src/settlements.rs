@@ -5,17 +5,18 @@ use domain::Invalid;
 use serde::{Deserialize, Serialize};
 use store::settlements::{self, Settlement};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     app::App,
     error::Problem,
     list::{List, Parameters},
     query::Query,
+    scoped::{Scope, Scoped},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list))
+pub fn routes() -> Scoped {
+    Scoped::new().with(Scope::Operations, routes!(list))
 }
 
 /// Amounts are minor units. A sum beyond 9,007,199,254,740,991 (2^53 - 1) is given as that.

@@ -11,21 +11,26 @@ use domain::{
 use serde::{Deserialize, Serialize};
 use store::{products::Edit, stays};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use crate::{
     app::App,
-    auth::CALLER,
+    auth::Caller,
     clock::now,
     condition::Conditions,
     error::{Problem, ProblemDocument},
     extract::{Json, SkuPath},
     list::List,
     query::Query,
+    scoped::{Scope, Scoped},
 };
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(put_terms, get_terms)).routes(routes!(put_nights, get_nights))
+pub fn routes() -> Scoped {
+    Scoped::new()
+        .with(Scope::CatalogueRead, routes!(get_terms))
+        .with(Scope::CatalogueRead, routes!(get_nights))
+        .with(Scope::CatalogueWrite, routes!(put_terms))
+        .with(Scope::CatalogueWrite, routes!(put_nights))
 }
 
 /// What a `stay` offers with its nights.
@@ -106,6 +111,7 @@ impl From<TermsDocument> for Terms {
 )]
 async fn put_terms(
     State(app): State<App>,
+    caller: Caller,
     sku: SkuPath,
     Conditions(condition): Conditions,
     Json(request): Json<TermsDocument>,
@@ -113,7 +119,7 @@ async fn put_terms(
     let sku = sku.existing()?;
     terms_of(&app, &sku).await?;
     let terms = Terms::from(request).parse()?;
-    stays::put_terms(&app.db, &sku, &terms, &edit(now(), condition)).await?;
+    stays::put_terms(&app.db, &sku, &terms, &edit(&caller, now(), condition)).await?;
     Ok(axum::Json(terms.into()))
 }
 
@@ -131,8 +137,8 @@ async fn get_terms(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Te
     Ok(axum::Json(terms_of(&app, &sku.existing()?).await?.into()))
 }
 
-fn edit(at: Timestamp, condition: Condition) -> Edit {
-    Edit { by: CALLER, at, condition }
+fn edit(caller: &Caller, at: Timestamp, condition: Condition) -> Edit {
+    Edit { by: caller.name().to_owned(), at, condition }
 }
 
 async fn terms_of(app: &App, sku: &Sku) -> Result<Terms, Problem> {
@@ -200,6 +206,7 @@ impl From<stays::Night> for Night {
 )]
 async fn put_nights(
     State(app): State<App>,
+    caller: Caller,
     sku: SkuPath,
     Conditions(condition): Conditions,
     Json(request): Json<PutNights>,
@@ -208,7 +215,7 @@ async fn put_nights(
     let terms = terms_of(&app, &sku).await?;
     let at = now();
     let offer = parse(&request, &terms, at)?;
-    let nights = stays::put_nights(&app.db, &sku, &offer, &edit(at, condition)).await?;
+    let nights = stays::put_nights(&app.db, &sku, &offer, &edit(&caller, at, condition)).await?;
     Ok(axum::Json(List::whole(nights.into_iter().map(Night::from).collect())))
 }
 

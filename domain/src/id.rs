@@ -119,6 +119,11 @@ id!(
     ChangeId,
     "chg_"
 );
+id!(
+    /// An API key: not the key itself, which is a secret.
+    ApiKeyId,
+    "key_"
+);
 
 id!(
     /// A customer's account. It stands for the customer in orders.

@@ -2,6 +2,7 @@
 
 mod config;
 mod dev;
+mod keys;
 mod providers;
 mod run;
 mod stop;
@@ -37,6 +38,9 @@ enum Command {
     Reconcile,
     /// Write the catalogue anew from the history of each product
     RebuildCatalogue,
+    /// Make, list and revoke API keys
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Prove the invariants on the database; exits with 1 if one is broken
     Audit,
 }
@@ -80,6 +84,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate => run::migrate().await,
         Command::Reconcile => run::reconcile().await,
         Command::RebuildCatalogue => run::rebuild_catalogue().await,
+        Command::Keys(command) => keys::execute(command).await,
         Command::Audit => run::audit().await,
     }
 }

@@ -4,6 +4,7 @@
 //! writes the change together with its timeline entries and outbox rows.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod audit;
 mod batcher;
 pub mod changes;

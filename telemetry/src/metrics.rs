@@ -13,6 +13,9 @@ pub struct Metrics {
     pub http_requests: IntCounterVec,
     /// By route and method.
     pub http_seconds: HistogramVec,
+    /// Requests without a key that is good for them, by reason: missing, malformed, unknown, expired, revoked,
+    /// scope_missing.
+    pub keys_refused: IntCounterVec,
     /// Orders by what became of them: placed, paid, completed, cancelled, expired.
     pub orders: IntCounterVec,
     /// Holds by result: held, refused, committed, released.
@@ -81,6 +84,11 @@ impl Metrics {
                 "holdfast_http_requests_total",
                 "HTTP requests answered",
                 &["route", "method", "status"],
+            ),
+            keys_refused: counter(
+                "holdfast_keys_refused_total",
+                "Requests refused for their API key",
+                &["reason"],
             ),
             orders: counter("holdfast_orders_total", "Orders by outcome", &["outcome"]),
             holds: counter("holdfast_holds_total", "Stock holds by result", &["result"]),

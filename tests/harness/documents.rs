@@ -289,6 +289,38 @@ pub struct Readiness {
     pub checks: BTreeMap<String, String>,
 }
 
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiKey {
+    pub object: String,
+    pub id: String,
+    pub name: String,
+    pub prefix: String,
+    pub scopes: Vec<String>,
+    pub created_at: Timestamp,
+    pub created_by: String,
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// The one answer that has the key itself.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreatedApiKey {
+    pub key: String,
+    pub object: String,
+    pub id: String,
+    pub name: String,
+    pub prefix: String,
+    pub scopes: Vec<String>,
+    pub created_at: Timestamp,
+    pub created_by: String,
+    pub expires_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}
+
 /// Why a request was refused. What is said of some refusals only stands below `request_id`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -302,6 +334,8 @@ pub struct Problem {
     pub request_id: String,
     #[serde(default)]
     pub errors: Vec<FieldError>,
+    #[serde(default)]
+    pub scope: String,
     #[serde(default)]
     pub shortages: Value,
     #[serde(default)]

@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use http::{Answer, Api, encoded, send, try_send};
 pub use mail::{Mail, mails, mails_at};
 pub use orders::SOLD;
-pub use process::{Holdfast, run};
+pub use process::{Holdfast, printed, run};
 pub use provider::{Provider, StatementLine};
 pub use seeded_rng::SeededRng;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};

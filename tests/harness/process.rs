@@ -113,10 +113,17 @@ impl Holdfast {
 
 /// Runs a command of `holdfast` to its end; gives whether it succeeded, and what it said.
 pub fn run(command: &str, env: &[(&'static str, String)]) -> (bool, String) {
+    let (succeeded, printed, logged) = printed(&[command], env);
+    (succeeded, printed + &logged)
+}
+
+/// The same with arguments, and what it printed apart from what it logged.
+pub fn printed(arguments: &[&str], env: &[(&'static str, String)]) -> (bool, String, String) {
     let mut holdfast = Command::new(env!("CARGO_BIN_EXE_holdfast"));
-    let output = holdfast.arg(command).env_clear().envs(env.iter().cloned()).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+    let output = holdfast.args(arguments).env_clear().envs(env.iter().cloned()).output().unwrap();
+    let [printed, logged] =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    (output.status.success(), printed, logged)
 }
 
 impl Drop for Holdfast {

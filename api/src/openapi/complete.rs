@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::{
-    flatten,
+    SECURITY_SCHEME, flatten,
     meaning::{self, Words},
     timeline,
 };
@@ -40,7 +40,8 @@ pub fn complete(mut document: Value) -> Value {
 fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &mut Map<String, Value>) {
     tidy(operation, "summary");
     let operation_name = text(operation, "operationId");
-    let wants_key = operation.get("security").is_none();
+    let scope = text(&operation["security"][0][SECURITY_SCHEME], 0);
+    let wants_key = !scope.is_empty();
     let has_body = operation.get("requestBody").is_some();
     let mut others = vec![400, 500, 503];
     // A body that may be left out is not `null`.
@@ -61,6 +62,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
             if let Some(schema) = parameter.get_mut("schema") {
                 let of = match name.as_str() {
                     "id" if path.contains("/orders/") => "Order",
+                    "id" if path.contains("/keys/") => "ApiKey",
                     "id" => "ExceptionRecord",
                     "sku" if is_in_path => "Product",
                     _ => "",
@@ -88,7 +90,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
         others.extend([408, 413, 415, 422]);
     }
     if wants_key {
-        others.extend([401, 422]); // no query is read that is not known
+        others.extend([401, 403, 422]); // no query is read that is not known
     }
     if path.contains('{') && method != "put" {
         others.push(404); // a PUT may make what it names
@@ -98,6 +100,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
         responses.entry(status.to_string()).or_insert_with(problem);
     }
     for (status, response) in responses {
+        if status == "403" {
+            let lacks = format!("`scope_missing`: the API key does not have the scope `{scope}`");
+            response["description"] = json!(lacks);
+        }
         complete_response(status, response);
     }
 }
@@ -138,7 +144,7 @@ fn meaning_of(status: &StatusCode) -> Option<&'static str> {
         200 => "As asked",
         201 => "Created",
         400 => "The request cannot be read: `malformed_json`, or a header is not as it should be",
-        401 => "`unauthorized`: the API key is missing or wrong",
+        401 => "`unauthorized`: the API key is missing or wrong, has expired or was revoked",
         404 => "There is nothing with this name",
         408 => "`request_timeout`: the body came too slowly",
         413 => "`payload_too_large`",
@@ -237,6 +243,6 @@ fn tidy(of: &mut Value, key: &str) {
     }
 }
 
-fn text(of: &Value, key: &str) -> String {
+fn text(of: &Value, key: impl serde_json::value::Index) -> String {
     of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

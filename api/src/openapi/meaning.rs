@@ -3,6 +3,7 @@
 //! make types of.
 
 use domain::{
+    api_key::{self, Scope},
     email, exception,
     money::{MAX_AMOUNT, MAX_UNIT_PRICE},
     order::{MAX_LINES, Status},
@@ -65,6 +66,7 @@ fn id(schema: &str, name: &str) -> Option<&'static str> {
         ("Payment", "id") | ("ExceptionRecord" | "", "payment_id") => "pay",
         ("Refund", "id") => "re",
         ("ExceptionRecord", "id") | (_, "exception_id") => "exc",
+        ("ApiKey" | "CreatedApiKey", "id") => "key",
         ("OrderChange", "id") | ("", "change_id") => "chg",
         _ => return None,
     })
@@ -97,6 +99,7 @@ fn items(schema: &str, name: &str) -> Option<(usize, usize)> {
         ("PlaceOrder" | "RequestRefund", "lines") => (1, MAX_LINES),
         ("PlaceLine" | "StayTerms", "extras") => (0, MAX_EXTRAS),
         ("PlacePolicy", "reminders") => (0, 10),
+        ("CreateApiKey", "scopes") => (1, Scope::ALL.len()),
         _ => return None,
     })
 }
@@ -115,6 +118,7 @@ pub fn cursor(operation: &str) -> Option<&'static str> {
         "list_exceptions" => "^exc_[0-9a-f]{32}$",
         "list_movements" => "^mov_[0-9]+$",
         "list_settlements" => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[!-~]{1,32}\.[!-~]{1,32}$",
+        "list_api_keys" => "^key_[0-9a-f]{32}$",
         "list_product_events" => "^[1-9][0-9]{0,8}$",
         _ => return None,
     })
@@ -146,6 +150,8 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         ("CheckInOrder", "code") => json!({"maxLength": 64, "pattern": "^[ -]*([0-9A-Za-z][ -]*){8}$"}),
         ("Extra" | "PlaceExtra" | "BookedExtra", "code") => line(64),
         (_, "locale") => line(35),
+        ("CreateApiKey" | "ApiKey" | "CreatedApiKey", "name") => json!({"pattern": api_key::NAME_PATTERN}),
+        ("CreatedApiKey", "key") => json!({"pattern": api_key::PATTERN}),
         (_, "time_zone") => line(64),
         ("Customer" | "PutProduct" | "Extra", "name") => line(200),
         ("PutProduct", "description") => json!({"maxLength": 5000}),

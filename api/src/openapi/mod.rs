@@ -15,21 +15,23 @@ use axum::{
     response::{Html, Response},
     routing::get,
 };
+use domain::api_key::Scope;
 use serde_json::json;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
         OpenApi as Document,
-        security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
     app::App,
     error::{Problem, ProblemDocument},
-    exceptions, inventory, ledger, orders, payments, products, refunds, sandbox, settlements, stays,
+    exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
+    scoped::{SECURITY_SCHEME, Scoped},
+    settlements, stays,
 };
 
 #[derive(OpenApi)]
@@ -48,6 +50,7 @@ use crate::{
         (name = "Catalogue", description = "What is sold, and the history of it"),
         (name = "Stays", description = "What is sold by the night"),
         (name = "Stock", description = "Pieces on hand and held, and every movement of them"),
+        (name = "Keys", description = "Who may call, and for what"),
         (name = "Webhooks", description = "For payment providers"),
         (name = "Sandbox",
             description = "To play: payments of a provider that is none, and time that passes"),
@@ -60,17 +63,23 @@ struct Api;
 
 struct BearerKey;
 
+const ABOUT_KEYS: &str = "An API key: of the environment, good for everything, or one that was issued by \
+    `POST /v1/keys` with some scopes. Each operation names the one scope that it wants; none includes another.";
+
 impl Modify for BearerKey {
     fn modify(&self, document: &mut Document) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        document.components.get_or_insert_default().add_security_scheme("api_key", scheme);
-        document.security = Some(vec![SecurityRequirement::new("api_key", Vec::<String>::new())]);
+        let scopes = Scope::ALL.map(|scope| format!("- `{scope}`: {}", scope.meaning()));
+        let description = format!("{ABOUT_KEYS}\n\n{}", scopes.join("\n"));
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(SECURITY_SCHEME, SecurityScheme::Http(scheme));
+        document.security = Some(vec![SecurityRequirement::new(SECURITY_SCHEME, Vec::<String>::new())]);
     }
 }
 
 /// Every route that wants a key, with its documentation.
-pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
-    let routes = OpenApiRouter::with_openapi(Api::openapi())
+pub fn routes(with_sandbox: bool) -> Scoped {
+    let routes = Scoped::within(Api::openapi())
         .merge(products::routes())
         .merge(stays::routes())
         .merge(inventory::routes())
@@ -79,7 +88,8 @@ pub fn routes(with_sandbox: bool) -> OpenApiRouter<App> {
         .merge(payments::routes())
         .merge(refunds::routes())
         .merge(exceptions::routes())
-        .merge(settlements::routes());
+        .merge(settlements::routes())
+        .merge(keys::routes());
     match with_sandbox {
         true => routes.merge(sandbox::routes()),
         false => routes,

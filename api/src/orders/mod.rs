@@ -9,23 +9,24 @@ mod place;
 mod read;
 mod refusal;
 
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use crate::app::App;
+use crate::scoped::{Scope, Scoped};
 
 pub use document::OrderDocument;
 pub use read::load;
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(place::place, read::list))
-        .routes(routes!(read::get))
-        .routes(routes!(read::timeline))
-        .routes(routes!(change::cancel))
-        .routes(routes!(change::extend))
-        .routes(routes!(change::fulfil))
-        .routes(routes!(check_in::check_in))
-        .routes(routes!(check_in::new_code))
-        .routes(routes!(change_document::list_changes))
-        .routes(routes!(change_document::get_change))
+pub fn routes() -> Scoped {
+    Scoped::new()
+        .with(Scope::OrdersRead, routes!(read::list))
+        .with(Scope::OrdersRead, routes!(read::get))
+        .with(Scope::OrdersRead, routes!(read::timeline))
+        .with(Scope::OrdersRead, routes!(change_document::list_changes))
+        .with(Scope::OrdersRead, routes!(change_document::get_change))
+        .with(Scope::OrdersWrite, routes!(place::place))
+        .with(Scope::OrdersWrite, routes!(change::cancel))
+        .with(Scope::OrdersWrite, routes!(change::extend))
+        .with(Scope::OrdersWrite, routes!(change::fulfil))
+        .with(Scope::OrdersWrite, routes!(check_in::check_in))
+        .with(Scope::OrdersWrite, routes!(check_in::new_code))
 }

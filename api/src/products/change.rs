@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use super::document::Product;
 use crate::{
     app::App,
-    auth::CALLER,
+    auth::Caller,
     clock::now,
     condition::{Conditions, etag},
     error::{Problem, ProblemDocument},
@@ -62,12 +62,13 @@ type Tagged = ([(HeaderName, String); 1], axum::Json<Product>);
 )]
 pub async fn put(
     State(app): State<App>,
+    caller: Caller,
     sku: SkuPath,
     Conditions(condition): Conditions,
     Json(request): Json<PutProduct>,
 ) -> Result<(StatusCode, Tagged), Problem> {
     let (sku, wanted) = parse(sku, request)?;
-    let edit = Edit { by: CALLER, at: now(), condition };
+    let edit = Edit { by: caller.name().to_owned(), at: now(), condition };
     let (product, created) = products::put(&app.db, &sku, &wanted, &edit).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, (etag(product.version), axum::Json(product.into()))))
@@ -107,11 +108,12 @@ fn parse(sku: SkuPath, request: PutProduct) -> Result<(Sku, Wanted), Vec<Invalid
 )]
 pub async fn retire(
     State(app): State<App>,
+    caller: Caller,
     sku: SkuPath,
     Conditions(condition): Conditions,
 ) -> Result<Tagged, Problem> {
     let sku = sku.existing()?;
-    let edit = Edit { by: CALLER, at: now(), condition };
+    let edit = Edit { by: caller.name().to_owned(), at: now(), condition };
     let product = products::retire(&app.db, &sku, &edit).await?;
     Ok((etag(product.version), axum::Json(product.into())))
 }

@@ -4,13 +4,14 @@ mod change;
 mod document;
 mod read;
 
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use crate::app::App;
+use crate::scoped::{Scope, Scoped};
 
-pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(change::put, change::retire, read::get))
-        .routes(routes!(read::list))
-        .routes(routes!(read::history))
+pub fn routes() -> Scoped {
+    Scoped::new()
+        .with(Scope::CatalogueRead, routes!(read::get))
+        .with(Scope::CatalogueRead, routes!(read::list))
+        .with(Scope::CatalogueRead, routes!(read::history))
+        .with(Scope::CatalogueWrite, routes!(change::put, change::retire))
 }

@@ -134,7 +134,8 @@ pub struct ProductEvent {
     /// `product.created`, `product.changed`, `product.retired` or `product.restored`.
     r#type: EventKind,
     at: Timestamp,
-    /// Who asked for it: `api`, or `seed` and `migration` for what Holdfast did by itself.
+    /// Who asked for it: the name of an API key, `api` for one of the environment, or `seed` and `migration`
+    /// for what Holdfast did by itself.
     by: String,
     /// By field, what it was (null when it was created) and what it became: `{"name": {"from": "Te", "to":
     /// "Tea"}}`. Of a stay, `stay` has its terms and `nights` the last offer of nights.

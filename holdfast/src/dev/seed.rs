@@ -48,7 +48,7 @@ async fn seed_room(db: &Db, at: Timestamp) -> anyhow::Result<()> {
     let from = terms.today(at);
     let to = from.saturating_add(SignedDuration::from_hours(24 * NIGHTS));
     if stays::nights(db, &sku, from, to).await?.is_empty() {
-        let edit = Edit { by: "seed", at, condition: Condition::default() };
+        let edit = Edit { by: "seed".to_owned(), at, condition: Condition::default() };
         stays::put_terms(db, &sku, &terms, &edit).await?;
         stays::put_nights(db, &sku, &Offer { from, to, capacity: 3, unit_price: None }, &edit).await?;
     }
@@ -68,7 +68,7 @@ fn wanted(kind: Kind, name: &str, description: &str, unit_price: i64) -> anyhow:
 
 async fn put_new(db: &Db, sku: &Sku, wanted: &Wanted, at: Timestamp) -> anyhow::Result<()> {
     let only_new = Condition { unless: Some(Versions::Any), ..Condition::default() };
-    match products::put(db, sku, wanted, &Edit { by: "seed", at, condition: only_new }).await {
+    match products::put(db, sku, wanted, &Edit { by: "seed".to_owned(), at, condition: only_new }).await {
         Ok(_) | Err(products::Error::Stale(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }

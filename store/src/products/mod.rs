@@ -53,7 +53,7 @@ pub mod search;
 /// Who asks for a change, when, and under which condition.
 #[derive(Debug, Clone)]
 pub struct Edit {
-    pub by: &'static str,
+    pub by: String,
     pub at: Timestamp,
     pub condition: Condition,
 }
@@ -131,7 +131,7 @@ pub(crate) async fn write(
     if !edit.condition.holds(version) {
         return Err(Error::Stale(version));
     }
-    let Some(event) = product::change(before.as_ref(), details, edit.at, edit.by) else {
+    let Some(event) = product::change(before.as_ref(), details, edit.at, &edit.by) else {
         return before.map(Some).ok_or(Error::NotFound);
     };
     if !history::append(tx, sku, &event).await? {

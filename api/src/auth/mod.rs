@@ -1,0 +1,178 @@
+//! Who is calling, and what they may do. Everything but health, metrics, docs and webhooks wants an API key:
+//! one of the environment ([`configured`]), or one that was issued ([`issued`]) with some scopes.
+
+mod configured;
+mod issued;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{HeaderMap, header, request::Parts},
+    middleware::Next,
+    response::Response,
+};
+use domain::{
+    ApiKeyId,
+    api_key::{ApiKey, Scope},
+};
+use store::{Db, api_keys};
+
+use crate::{behind::Behind, clock::now, error::Problem, headers::only, scoped::Wanted};
+pub use configured::ApiKeys;
+use issued::IssuedKeys;
+
+/// Who is calling, by the key that came with the request. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    name: Arc<str>,
+    /// None: a key of the environment.
+    key: Option<ApiKeyId>,
+    scopes: Arc<BTreeSet<Scope>>,
+}
+
+impl Caller {
+    fn new(name: &str, key: Option<ApiKeyId>, scopes: BTreeSet<Scope>) -> Self {
+        Self { name: name.into(), key, scopes: Arc::new(scopes) }
+    }
+
+    /// What histories call them.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// # Errors
+    /// 403 `scope_missing`.
+    pub fn check(&self, scope: Scope) -> Result<(), Problem> {
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        count_refusal("scope_missing");
+        let key_id = self.key.map(tracing::field::display);
+        tracing::info!(key_id, scope = scope.as_str(), "API key refused: it lacks the scope");
+        Err(Problem::scope_missing(scope))
+    }
+}
+
+/// For handlers that write down who asked.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Every route whose handler asks is behind `require`.
+        parts.extensions.get().cloned().ok_or_else(Problem::internal)
+    }
+}
+
+/// Why a key is not taken.
+#[derive(Debug, Clone, Copy)]
+pub enum Refusal {
+    Missing,
+    /// It cannot be a key of ours.
+    Malformed,
+    Unknown,
+    Expired,
+    Revoked,
+}
+
+impl Refusal {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Strangers learn nothing; whoever had a good key learns what has become of it.
+    fn problem(self, key_id: Option<ApiKeyId>) -> Problem {
+        let reason = self.reason();
+        count_refusal(reason);
+        tracing::info!(key_id = key_id.map(tracing::field::display), reason, "API key refused");
+        match self {
+            Self::Missing | Self::Malformed | Self::Unknown => Problem::unauthorized(),
+            Self::Expired => Problem::key_ended("This API key has expired."),
+            Self::Revoked => Problem::key_ended("This API key was revoked."),
+        }
+    }
+}
+
+fn count_refusal(reason: &str) {
+    telemetry::metrics().keys_refused.with_label_values(&[reason]).inc();
+}
+
+/// All keys. Cheap to clone.
+#[derive(Clone)]
+pub struct Keys {
+    configured: ApiKeys,
+    issued: Arc<IssuedKeys>,
+}
+
+impl Keys {
+    pub fn new(configured: ApiKeys, db: Db, behind: Behind) -> Self {
+        Self { configured, issued: Arc::new(IssuedKeys::new(db, behind)) }
+    }
+
+    /// A key was revoked: it is good no more, from now on (for other processes, within seconds).
+    pub fn forget(&self) {
+        self.issued.forget();
+    }
+
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+        let refuse = |refusal: Refusal| Err(refusal.problem(None));
+        let Some(text) = only(headers, &header::AUTHORIZATION).and_then(bearer) else {
+            return refuse(Refusal::Missing);
+        };
+        if let Some(caller) = self.configured.find(text) {
+            return Ok(caller);
+        }
+        let Some(key) = ApiKey::parse(text) else { return refuse(Refusal::Malformed) };
+        let Some(issued) = self.issued.find(&api_keys::hash(&key)).await? else {
+            return refuse(Refusal::Unknown);
+        };
+        if let Some(refusal) = issued.refusal(now()) {
+            return Err(refusal.problem(Some(issued.id)));
+        }
+        self.issued.note_use(issued.id);
+        Ok(issued.caller.clone())
+    }
+}
+
+/// Who may do what: the keys, and what each route wants of them.
+#[derive(Clone)]
+pub struct Gate {
+    keys: Keys,
+    wanted: Arc<Wanted>,
+}
+
+impl Gate {
+    pub fn new(keys: Keys, wanted: Wanted) -> Self {
+        Self { keys, wanted: Arc::new(wanted) }
+    }
+}
+
+/// The one place where keys and scopes are asked for.
+pub async fn require(
+    State(gate): State<Gate>,
+    path: MatchedPath,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let caller = gate.keys.caller(request.headers()).await?;
+    if let Some(id) = caller.key {
+        tracing::Span::current().record("key_id", tracing::field::display(id));
+    }
+    // A method that the path does not have is answered 405 behind us.
+    if let Some(scope) = gate.wanted.scope(request.method(), path.as_str()) {
+        caller.check(scope)?;
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, key) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
