@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use engine::{Dispatcher, Engine};
+use identity::Tokens;
 use providers::{Providers, sandbox::Sandbox};
 use store::{Db, PlacementBatcher};
 use telemetry::SdkMetrics;
 
 use crate::{
+    accounts::Accounts,
     auth::{ApiKeys, Keys},
     behind::Behind,
     figures::MailProbe,
@@ -24,6 +26,8 @@ pub struct App {
     pub(crate) dispatcher: Dispatcher,
     pub(crate) behind: Behind,
     pub(crate) keys: Keys,
+    /// None: this shop has no accounts of customers.
+    pub(crate) accounts: Option<Arc<Accounts>>,
     /// Routes to play with the sandbox provider. Never in production.
     pub(crate) sandbox: Option<Arc<Sandbox>>,
     pub(crate) providers: Providers,
@@ -52,11 +56,22 @@ impl App {
             dispatcher,
             behind,
             keys,
+            accounts: None,
             sandbox: None,
             providers,
             operations,
             with_docs: true,
         }
+    }
+
+    /// Takes the tokens of customers.
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { keys: self.keys.with_tokens(tokens), ..self }
+    }
+
+    /// Lets customers have accounts.
+    pub fn with_accounts(self, accounts: Accounts) -> Self {
+        Self { accounts: Some(Arc::new(accounts)), ..self }
     }
 
     /// Tells in `/metrics` whether mails can be sent.

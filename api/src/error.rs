@@ -6,12 +6,15 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use domain::{Invalid, api_key::Scope, order::Status};
+use domain::{Invalid, SignedDuration, api_key::Scope, order::Status};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::details::Details;
+
+/// How a client is told that its token is not good.
+const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
 
 /// What a client gets to see of an error. Its `request_id` is added on the way out.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -28,6 +31,8 @@ pub struct Problem {
     details: Option<Details>,
     #[serde(skip)]
     retry_after_s: Option<u32>,
+    #[serde(skip)]
+    challenge: Option<&'static str>,
 }
 
 /// The documented shape of every error.
@@ -50,7 +55,7 @@ fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok,
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), details: None, retry_after_s: None }
+        Self { status, code, detail: detail.into(), details: None, retry_after_s: None, challenge: None }
     }
 
     pub fn with(self, details: Details) -> Self {
@@ -78,6 +83,47 @@ impl Problem {
     pub fn scope_missing(scope: Scope) -> Self {
         let detail = format!("This API key does not have the scope `{scope}`.");
         Self::new(StatusCode::FORBIDDEN, "scope_missing", detail).with(Details::Scope(scope))
+    }
+
+    /// A token that is not good. RFC 6750 says in which words a client is told so.
+    pub fn invalid_token(detail: &str) -> Self {
+        Self { challenge: Some(INVALID_TOKEN), ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail) }
+    }
+
+    /// Of a route for customers alone.
+    pub fn account_required() -> Self {
+        let detail = "This is for those who are signed in with an account.";
+        Self::new(StatusCode::FORBIDDEN, "account_required", detail)
+    }
+
+    pub fn invalid_credentials() -> Self {
+        let detail = "There is no account with this address and password.";
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", detail)
+    }
+
+    pub fn email_not_verified() -> Self {
+        let detail = "The address is not verified yet: enter the code that was mailed to it.";
+        Self::new(StatusCode::FORBIDDEN, "email_not_verified", detail)
+    }
+
+    pub fn wrong_password() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "wrong_password", "This is not your current password.")
+    }
+
+    pub fn code_invalid() -> Self {
+        let detail = "This code is not good, or not any more. Ask for another one.";
+        Self::unprocessable("code_invalid", detail)
+    }
+
+    pub fn refresh_token_invalid() -> Self {
+        let detail = "This refresh token is not good, or not any more. Sign in again.";
+        Self::new(StatusCode::UNAUTHORIZED, "refresh_token_invalid", detail)
+    }
+
+    pub fn too_many_attempts(wait: SignedDuration) -> Self {
+        let seconds = u32::try_from(wait.as_secs() + 1).unwrap_or(1);
+        let detail = "There were too many attempts. Try again later.";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail).retry_after(seconds)
     }
 
     pub fn keys_unavailable() -> Self {
@@ -163,6 +209,7 @@ impl Problem {
     /// The finished answer.
     pub fn render(self, request_id: String) -> Response {
         let (status, retry_after_s) = (self.status, self.retry_after_s);
+        let challenge = self.challenge.unwrap_or("Bearer");
         let document = ProblemDocument {
             r#type: format!("urn:holdfast:problem:{}", self.code),
             title: status.canonical_reason().unwrap_or_default(),
@@ -176,7 +223,7 @@ impl Problem {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("Bearer");
+            let scheme = HeaderValue::from_static(challenge);
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response

@@ -8,9 +8,12 @@ use axum::{
 };
 use domain::{Invalid, OrderId, Timestamp, stock::Sku};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use store::orders;
 use web::json;
 
 use crate::{
+    app::App,
+    auth::Caller,
     bodies::{self, body},
     error::Problem,
     headers::only,
@@ -121,14 +124,24 @@ pub fn parse_time(text: &str) -> Result<Timestamp, &'static str> {
 /// The id in the path. What is not an id names no order.
 pub struct OrderPath(pub OrderId);
 
-impl<S: Send + Sync> FromRequestParts<S> for OrderPath {
+impl FromRequestParts<App> for OrderPath {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let text = path_segment(parts, state).await;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let text = path_segment(parts, app).await;
         let id: OrderId = text.and_then(|text| text.parse().ok()).ok_or_else(order_not_found)?;
         tracing::Span::current().record("order_id", tracing::field::display(id));
+        own(parts, app, id).await?;
         Ok(Self(id))
+    }
+}
+
+/// The one way to an order by its id: a customer has only their own, and there are no others for them.
+async fn own(parts: &mut Parts, app: &App, order: OrderId) -> Result<(), Problem> {
+    let caller = Caller::from_request_parts(parts, app).await?;
+    match caller.customer() {
+        Some(customer) if !orders::is_of(&app.db, order, &customer.id).await? => Err(order_not_found()),
+        _ => Ok(()),
     }
 }
 
@@ -139,14 +152,15 @@ pub fn order_not_found() -> Problem {
 /// An order's id in the path, and then the id of something of it.
 pub struct OrderPartPath<T>(pub OrderId, pub T);
 
-impl<S: Send + Sync, T: std::str::FromStr> FromRequestParts<S> for OrderPartPath<T> {
+impl<T: std::str::FromStr + Send> FromRequestParts<App> for OrderPartPath<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, state).await;
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<(String, String)>::from_request_parts(parts, app).await;
         let (order, part) = path.map_err(|_| order_not_found())?.0;
         let order: OrderId = order.parse().map_err(|_| order_not_found())?;
         tracing::Span::current().record("order_id", tracing::field::display(order));
+        own(parts, app, order).await?;
         let part =
             part.parse().map_err(|_| Problem::not_found("not_found", "There is nothing with this id."))?;
         Ok(Self(order, part))

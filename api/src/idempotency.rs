@@ -10,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use store::Idempotency;
 
-use crate::{error::Problem, headers::only};
+use crate::{auth::Caller, error::Problem, headers::only};
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -33,8 +33,19 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
                 "An Idempotency-Key has 1-255 printable ASCII characters, and there is one of them.",
             )
         })?;
-        Ok(Self(Some(key.to_owned())))
+        Ok(Self(Some(match parts.extensions.get::<Caller>().and_then(Caller::customer) {
+            Some(customer) => customers_own(&customer.id, key),
+            None => key.to_owned(),
+        })))
     }
+}
+
+/// A customer's keys are their own: the same key of another is another. The id as a hash, so that no two pairs
+/// of id and key make the same text.
+fn customers_own(id: &str, key: &str) -> String {
+    let id = Sha256::digest(id);
+    let id: String = id.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("customer:{id}/{key}")
 }
 
 impl IdempotencyKey {

@@ -1,9 +1,11 @@
 //! HTTP in and out. Handlers parse, call `store` or `engine`, and answer; they decide nothing.
 
+mod accounts;
 mod app;
 mod auth;
 mod behind;
 mod bodies;
+mod client;
 mod clock;
 mod codec;
 mod condition;
@@ -33,6 +35,7 @@ mod settlements;
 mod stays;
 mod webhooks;
 
+pub use accounts::Accounts;
 pub use app::App;
 pub use auth::ApiKeys;
 pub use codec::serve_codec;

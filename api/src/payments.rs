@@ -35,9 +35,9 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(3);
 
 pub fn routes() -> Scoped {
     Scoped::new()
-        .with(Scope::PaymentsRead, routes!(list))
-        .with(Scope::PaymentsWrite, routes!(open))
-        .with(Scope::PaymentsWrite, routes!(refresh))
+        .shared(Scope::PaymentsRead, routes!(list))
+        .shared(Scope::PaymentsWrite, routes!(open))
+        .shared(Scope::PaymentsWrite, routes!(refresh))
 }
 
 /// One try to collect money.

@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub fn routes() -> Scoped {
-    Scoped::new().with(Scope::PaymentsRead, routes!(list)).with(Scope::PaymentsWrite, routes!(request))
+    Scoped::new().shared(Scope::PaymentsRead, routes!(list)).with(Scope::PaymentsWrite, routes!(request))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -4,9 +4,11 @@ use std::{future::pending, net::SocketAddr, time::Duration};
 
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
+use utoipa_axum::router::OpenApiRouter;
 use web::Limits;
 
 use crate::{
+    accounts,
     app::App,
     auth,
     error::Problem,
@@ -19,12 +21,14 @@ use crate::{
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 fn router(app: App) -> Router {
-    let (routes, wanted) = openapi::routes(app.sandbox.is_some()).into_parts();
+    let with_accounts = app.accounts.is_some();
+    let (routes, wanted) = openapi::routes(app.sandbox.is_some(), with_accounts).into_parts();
     let gate = auth::Gate::new(app.keys.clone(), wanted);
     let known = query::Known::new(routes.get_openapi());
     let (documented, openapi) = routes
         .route_layer(middleware::from_fn_with_state(known, query::refuse_unknown))
         .route_layer(middleware::from_fn_with_state(gate, auth::require))
+        .merge(if with_accounts { accounts::public_routes() } else { OpenApiRouter::new() })
         .merge(webhooks::routes())
         .merge(operations::routes())
         .split_for_parts();

@@ -11,6 +11,10 @@ pub use domain::api_key::Scope;
 
 /// What the OpenAPI document calls the way to send a key.
 pub const SECURITY_SCHEME: &str = "api_key";
+/// And the way to send a customer's token.
+pub const CUSTOMER_SCHEME: &str = "customer_token";
+
+const NO_SCOPES: [&str; 0] = [];
 
 /// Routes with their scopes. There is no way to add one without: it does not compile.
 #[derive(Default)]
@@ -30,12 +34,36 @@ impl Scoped {
     }
 
     /// Adds handlers (by `routes!`) for which a key must have this scope. The document says so, too.
-    pub fn with(mut self, scope: Scope, routes: UtoipaMethodRouter<App>) -> Self {
+    pub fn with(self, scope: Scope, routes: UtoipaMethodRouter<App>) -> Self {
+        self.add(scope, false, routes)
+    }
+
+    /// The same; customers may use them, too, for what is theirs.
+    pub fn shared(self, scope: Scope, routes: UtoipaMethodRouter<App>) -> Self {
+        self.add(scope, true, routes)
+    }
+
+    /// Adds handlers that are for customers alone.
+    pub fn for_customers(mut self, routes: UtoipaMethodRouter<App>) -> Self {
         let (schemas, mut paths, methods) = routes;
         for (path, item) in &mut paths.paths {
             for (method, security) in operations(item) {
-                *security = Some(vec![SecurityRequirement::new(SECURITY_SCHEME, [scope.as_str()])]);
-                self.wanted.0.entry(path.clone()).or_default().push((method, scope));
+                *security = Some(vec![SecurityRequirement::new(CUSTOMER_SCHEME, NO_SCOPES)]);
+                let access = Access { scope: None, customers: true };
+                self.wanted.0.entry(path.clone()).or_default().push((method, access));
+            }
+        }
+        Self { router: self.router.routes((schemas, paths, methods)), wanted: self.wanted }
+    }
+
+    fn add(mut self, scope: Scope, customers: bool, routes: UtoipaMethodRouter<App>) -> Self {
+        let (schemas, mut paths, methods) = routes;
+        for (path, item) in &mut paths.paths {
+            for (method, security) in operations(item) {
+                let with_key = SecurityRequirement::new(SECURITY_SCHEME, [scope.as_str()]);
+                let with_token = customers.then(|| SecurityRequirement::new(CUSTOMER_SCHEME, NO_SCOPES));
+                *security = Some([Some(with_key), with_token].into_iter().flatten().collect());
+                self.wanted.0.entry(path.clone()).or_default().push((method, Access { scope: Some(scope), customers }));
             }
         }
         Self { router: self.router.routes((schemas, paths, methods)), wanted: self.wanted }
@@ -71,15 +99,24 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Securit
     all.into_iter().filter_map(|(method, operation)| Some((method, &mut operation.as_mut()?.security)))
 }
 
-/// Which scope each route wants.
+/// Who may use a route.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    /// Which scope a key must have. None: it is no route for keys.
+    pub scope: Option<Scope>,
+    /// Whether customers may use it.
+    pub customers: bool,
+}
+
+/// Who may use each route.
 #[derive(Default)]
-pub struct Wanted(HashMap<String, Vec<(Method, Scope)>>);
+pub struct Wanted(HashMap<String, Vec<(Method, Access)>>);
 
 impl Wanted {
     /// None: the path has no such method.
-    pub fn scope(&self, method: &Method, path: &str) -> Option<Scope> {
+    pub fn access(&self, method: &Method, path: &str) -> Option<Access> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let (_, scope) = self.0.get(path)?.iter().find(|(of, _)| of == method)?;
-        Some(*scope)
+        let (_, access) = self.0.get(path)?.iter().find(|(of, _)| of == method)?;
+        Some(*access)
     }
 }

@@ -27,8 +27,8 @@ use crate::{
 
 pub fn routes() -> Scoped {
     Scoped::new()
-        .with(Scope::CatalogueRead, routes!(get_terms))
-        .with(Scope::CatalogueRead, routes!(get_nights))
+        .shared(Scope::CatalogueRead, routes!(get_terms))
+        .shared(Scope::CatalogueRead, routes!(get_nights))
         .with(Scope::CatalogueWrite, routes!(put_terms))
         .with(Scope::CatalogueWrite, routes!(put_nights))
 }

@@ -10,11 +10,8 @@ pub mod text_enum;
 #[macro_use]
 mod in_sql;
 
-<<<<<<< HEAD
 pub mod account;
-=======
 pub mod api_key;
->>>>>>> w-keys
 pub mod attribution;
 pub mod change;
 pub mod check_in;
@@ -44,14 +41,10 @@ pub mod stock;
 mod text;
 pub mod zone;
 
-<<<<<<< HEAD
 pub use id::{
-    AccountCodeId, AccountId, ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId,
-    SessionId,
+    AccountCodeId, AccountId, ApiKeyId, ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId,
+    RefundId, SessionId,
 };
-=======
-pub use id::{ApiKeyId, ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId, RefundId};
->>>>>>> w-keys
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp, civil::Date};
 #[cfg(feature = "sqlx")]

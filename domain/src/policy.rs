@@ -14,6 +14,7 @@ const MAX_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
 const MAX_REMINDERS: usize = 10;
 const MAX_GRACE: SignedDuration = SignedDuration::from_hours(24);
 const MAX_FREE_CANCELLATION: SignedDuration = SignedDuration::from_hours(365 * 24);
+const MAX_CUSTOMER_EXTENSION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 text_enum! {
     /// What happens once an order is paid.
@@ -58,6 +59,9 @@ pub struct Policy {
     /// hours.
     #[serde(default)]
     pub free_cancellation: Option<FreeCancellation>,
+    /// How much longer than its window the customer may make it wait; none if absent: the shop alone does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_extension: Option<CustomerExtension>,
     /// Money that comes at this time or after it is late, whatever the window, an extension or the grace say:
     /// the end of the first stay's day of arrival. None without a stay. Of the order, not of what the client
     /// sent.
@@ -171,6 +175,7 @@ impl Default for Policy {
             money: MoneyRules::default(),
             cancel_paid: CancelPaid::default(),
             free_cancellation: None,
+            customer_extension: None,
             due_by: None,
         }
     }
@@ -179,6 +184,12 @@ impl Default for Policy {
 impl Policy {
     /// The default policy with what a client sent of these two. Default reminders that a shorter window
     /// leaves no room for are dropped; reminders the client named must fit.
+    /// By when a customer may have the order paid at the latest; none if they may not extend it.
+    pub fn latest_by_customer(&self, placed_at: Timestamp) -> Option<Timestamp> {
+        let CustomerExtension(extension) = self.customer_extension?;
+        placed_at.saturating_add(self.payment_window).and_then(|due| due.saturating_add(extension)).ok()
+    }
+
     pub fn parse(payment_window: Option<&str>, reminders: Option<&[String]>) -> Result<Self, Invalid> {
         let default = Self::default();
         let payment_window = match payment_window {
@@ -295,6 +306,21 @@ impl FreeCancellation {
 
     pub const fn get(self) -> SignedDuration {
         self.0
+    }
+}
+
+/// How much longer than its payment window a customer may make an order wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CustomerExtension(SignedDuration);
+
+impl CustomerExtension {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let extension = duration("customer_extension", text)?;
+        match extension.is_positive() && extension <= MAX_CUSTOMER_EXTENSION {
+            true => Ok(Self(extension)),
+            false => Err(Invalid::new("customer_extension", "must be positive, and at most P30D")),
+        }
     }
 }
 

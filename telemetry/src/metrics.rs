@@ -16,6 +16,9 @@ pub struct Metrics {
     /// Requests without a key that is good for them, by reason: missing, malformed, unknown, expired, revoked,
     /// scope_missing.
     pub keys_refused: IntCounterVec,
+    /// What became of those who sign in, and of their codes: signed_in, not_verified, wrong_password, verified,
+    /// wrong_code, refresh_reused, limited.
+    pub sign_ins: IntCounterVec,
     /// Orders by what became of them: placed, paid, completed, cancelled, expired.
     pub orders: IntCounterVec,
     /// Holds by result: held, refused, committed, released.
@@ -90,6 +93,7 @@ impl Metrics {
                 "Requests refused for their API key",
                 &["reason"],
             ),
+            sign_ins: counter("holdfast_sign_ins_total", "Sign-ins and codes by result", &["result"]),
             orders: counter("holdfast_orders_total", "Orders by outcome", &["outcome"]),
             holds: counter("holdfast_holds_total", "Stock holds by result", &["result"]),
             mails: counter("holdfast_mails_total", "Mails by kind and result", &["kind", "result"]),

@@ -3,6 +3,7 @@
 
 mod configured;
 mod issued;
+mod token;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -13,14 +14,19 @@ use axum::{
     response::Response,
 };
 use domain::{
-    ApiKeyId,
+    AccountId, ApiKeyId, SessionId,
     api_key::{ApiKey, Scope},
 };
+use identity::{ProviderClaims, Tokens};
 use store::{Db, api_keys};
 
-use crate::{behind::Behind, clock::now, error::Problem, headers::only, scoped::Wanted};
+use crate::{behind::Behind, clock::now, error::Problem, headers::only, scoped::{Access, Wanted},
+};
 pub use configured::ApiKeys;
 use issued::IssuedKeys;
+
+/// What histories call a customer: who it is, the order says.
+const CUSTOMER: &str = "customer";
 
 /// Who is calling, by the key that came with the request. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,11 +35,46 @@ pub struct Caller {
     /// None: a key of the environment.
     key: Option<ApiKeyId>,
     scopes: Arc<BTreeSet<Scope>>,
+    /// Somebody with a token of their own, and no key.
+    customer: Option<Arc<Customer>>,
+}
+
+/// A customer, as their token tells.
+#[derive(Debug)]
+pub struct Customer {
+    /// As it stands in orders.
+    pub id: String,
+    /// Of an account of ours.
+    pub account: Option<(AccountId, SessionId)>,
+    /// What the shop's identity provider says.
+    pub claims: Option<ProviderClaims>,
 }
 
 impl Caller {
     fn new(name: &str, key: Option<ApiKeyId>, scopes: BTreeSet<Scope>) -> Self {
-        Self { name: name.into(), key, scopes: Arc::new(scopes) }
+        Self { name: name.into(), key, scopes: Arc::new(scopes), customer: None }
+    }
+
+    fn signed_in(customer: Customer) -> Self {
+        let (name, scopes) = (CUSTOMER.into(), Arc::default());
+        Self { name, key: None, scopes, customer: Some(Arc::new(customer)) }
+    }
+
+    /// None: a program of the shop.
+    pub fn customer(&self) -> Option<&Customer> {
+        self.customer.as_deref()
+    }
+
+    /// Whether they may use a route.
+    ///
+    /// # Errors
+    /// 403 `scope_missing`, or `account_required`.
+    fn admit(&self, access: Access) -> Result<(), Problem> {
+        match (&self.customer, access) {
+            (Some(_), Access { customers: true, .. }) => Ok(()),
+            (_, Access { scope: Some(scope), .. }) => self.check(scope),
+            (_, Access { scope: None, .. }) => Err(Problem::account_required()),
+        }
     }
 
     /// What histories call them.
@@ -49,7 +90,7 @@ impl Caller {
         }
         count_refusal("scope_missing");
         let key_id = self.key.map(tracing::field::display);
-        tracing::info!(key_id, scope = scope.as_str(), "API key refused: it lacks the scope");
+        tracing::info!(key_id, scope = scope.as_str(), "caller refused: the scope is missing");
         Err(Problem::scope_missing(scope))
     }
 }
@@ -103,16 +144,22 @@ fn count_refusal(reason: &str) {
     telemetry::metrics().keys_refused.with_label_values(&[reason]).inc();
 }
 
-/// All keys. Cheap to clone.
+/// All keys, and who judges tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Keys {
     configured: ApiKeys,
     issued: Arc<IssuedKeys>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Keys {
     pub fn new(configured: ApiKeys, db: Db, behind: Behind) -> Self {
-        Self { configured, issued: Arc::new(IssuedKeys::new(db, behind)) }
+        Self { configured, issued: Arc::new(IssuedKeys::new(db, behind)), tokens: None }
+    }
+
+    /// Takes the tokens of customers, too.
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { tokens: Some(Arc::new(tokens)), ..self }
     }
 
     /// A key was revoked: it is good no more, from now on (for other processes, within seconds).
@@ -127,6 +174,9 @@ impl Keys {
         };
         if let Some(caller) = self.configured.find(text) {
             return Ok(caller);
+        }
+        if let Some(tokens) = self.tokens.as_ref().filter(|_| text.split('.').count() == 3) {
+            return token::caller(tokens, text).await;
         }
         let Some(key) = ApiKey::parse(text) else { return refuse(Refusal::Malformed) };
         let Some(issued) = self.issued.find(&api_keys::hash(&key)).await? else {
@@ -165,8 +215,8 @@ pub async fn require(
         tracing::Span::current().record("key_id", tracing::field::display(id));
     }
     // A method that the path does not have is answered 405 behind us.
-    if let Some(scope) = gate.wanted.scope(request.method(), path.as_str()) {
-        caller.check(scope)?;
+    if let Some(access) = gate.wanted.access(request.method(), path.as_str()) {
+        caller.admit(access)?;
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)

@@ -170,3 +170,9 @@ impl From<stays::Error> for Problem {
         }
     }
 }
+
+impl From<identity::Busy> for Problem {
+    fn from(_: identity::Busy) -> Self {
+        Self::unavailable("busy", "Too many are signing in; nothing was done. Try again.")
+    }
+}

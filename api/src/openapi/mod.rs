@@ -29,8 +29,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::{
     app::App,
     error::{Problem, ProblemDocument},
-    exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
-    scoped::{SECURITY_SCHEME, Scoped},
+    accounts, exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
+    scoped::{CUSTOMER_SCHEME, SECURITY_SCHEME, Scoped},
     settlements, stays,
 };
 
@@ -50,6 +50,7 @@ use crate::{
         (name = "Catalogue", description = "What is sold, and the history of it"),
         (name = "Stays", description = "What is sold by the night"),
         (name = "Stock", description = "Pieces on hand and held, and every movement of them"),
+        (name = "Accounts", description = "Customers who sign in with an address and a password"),
         (name = "Keys", description = "Who may call, and for what"),
         (name = "Webhooks", description = "For payment providers"),
         (name = "Sandbox",
@@ -66,6 +67,9 @@ struct BearerKey;
 const ABOUT_KEYS: &str = "An API key: of the environment, good for everything, or one that was issued by \
     `POST /v1/keys` with some scopes. Each operation names the one scope that it wants; none includes another.";
 
+const ABOUT_TOKENS: &str = "An access token of a customer: of an account here (`POST /v1/sessions`), or of the \
+    shop's identity provider. It opens what is the customer's own, and nothing else.";
+
 impl Modify for BearerKey {
     fn modify(&self, document: &mut Document) {
         let scopes = Scope::ALL.map(|scope| format!("- `{scope}`: {}", scope.meaning()));
@@ -73,12 +77,15 @@ impl Modify for BearerKey {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(SECURITY_SCHEME, SecurityScheme::Http(scheme));
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        let token = token.description(Some(ABOUT_TOKENS)).build();
+        components.add_security_scheme(CUSTOMER_SCHEME, SecurityScheme::Http(token));
         document.security = Some(vec![SecurityRequirement::new(SECURITY_SCHEME, Vec::<String>::new())]);
     }
 }
 
 /// Every route that wants a key, with its documentation.
-pub fn routes(with_sandbox: bool) -> Scoped {
+pub fn routes(with_sandbox: bool, with_accounts: bool) -> Scoped {
     let routes = Scoped::within(Api::openapi())
         .merge(products::routes())
         .merge(stays::routes())
@@ -90,6 +97,7 @@ pub fn routes(with_sandbox: bool) -> Scoped {
         .merge(exceptions::routes())
         .merge(settlements::routes())
         .merge(keys::routes());
+    let routes = if with_accounts { routes.merge(accounts::routes()) } else { routes };
     match with_sandbox {
         true => routes.merge(sandbox::routes()),
         false => routes,

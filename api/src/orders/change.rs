@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     app::App,
+    auth::Caller,
     error::{Problem, ProblemDocument},
     extract::{Json, OptionalJson, OrderPath, time},
     idempotency::IdempotencyKey,
@@ -53,10 +54,14 @@ pub struct CancelOrder {
 )]
 pub async fn cancel(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
     OptionalJson(request): OptionalJson<CancelOrder>,
 ) -> Result<Response, Problem> {
+    if request.force && caller.customer().is_some() {
+        return Err(Invalid::new("force", "is the shop's to decide: leave it out").into());
+    }
     let reason = match &request.reason {
         Some(reason) => domain::stock::reason(reason)?,
         None => "requested".to_owned(),
@@ -86,13 +91,15 @@ pub struct ExtendOrder {
         (status = 200, body = OrderDocument, headers(("Idempotent-Replayed" = Option<String>))),
         (status = 202, body = ChangeDocument, headers(("Location" = String)),
             description = "Stored, and not decided yet"),
-        (status = 409, body = ProblemDocument, description = "`order_not_extendable`, with `current_status`"),
+        (status = 409, body = ProblemDocument, description = "`order_not_extendable`, with \
+            `current_status`; `extension_not_allowed`: by the customer"),
         (status = 422, body = ProblemDocument, description = "not later than the current deadline"),
         (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
     ),
 )]
 pub async fn extend(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
     Json(request): Json<ExtendOrder>,
@@ -101,9 +108,27 @@ pub async fn extend(
     let due = request.payment_due_at.round(jiff::Unit::Microsecond).map_err(|_| bad("is out of range"))?;
     let change = ChangeRequest::new(id, OrderChange::Extend { payment_due_at: due }, key);
     if !change.is_known(&app).await? {
-        check_due(&load(&app, id).await?, due)?;
+        let order = load(&app, id).await?;
+        check_due(&order, due)?;
+        if caller.customer().is_some() {
+            check_customer_may_extend(&order, due)?;
+        }
     }
     change.submit(&app).await
+}
+
+/// Customers extend as far as the shop lets them.
+fn check_customer_may_extend(order: &Order, due: Timestamp) -> Result<(), Problem> {
+    match order.policy.latest_by_customer(order.placed_at) {
+        None => {
+            let detail = "Ask the shop: its policy does not let you extend this order.";
+            Err(Problem::conflict("extension_not_allowed", detail))
+        }
+        Some(latest) if due > latest => {
+            Err(Invalid::new("payment_due_at", format!("must be {latest} at the latest")).into())
+        }
+        Some(_) => Ok(()),
+    }
 }
 
 /// What no deadline of this order can be. The order itself is looked at under its lock.

@@ -5,6 +5,7 @@ mod change_document;
 mod change_request;
 mod check_in;
 mod document;
+mod own;
 mod place;
 mod read;
 mod refusal;
@@ -18,15 +19,15 @@ pub use read::load;
 
 pub fn routes() -> Scoped {
     Scoped::new()
-        .with(Scope::OrdersRead, routes!(read::list))
-        .with(Scope::OrdersRead, routes!(read::get))
-        .with(Scope::OrdersRead, routes!(read::timeline))
-        .with(Scope::OrdersRead, routes!(change_document::list_changes))
-        .with(Scope::OrdersRead, routes!(change_document::get_change))
-        .with(Scope::OrdersWrite, routes!(place::place))
-        .with(Scope::OrdersWrite, routes!(change::cancel))
-        .with(Scope::OrdersWrite, routes!(change::extend))
+        .shared(Scope::OrdersRead, routes!(read::list))
+        .shared(Scope::OrdersRead, routes!(read::get))
+        .shared(Scope::OrdersRead, routes!(read::timeline))
+        .shared(Scope::OrdersRead, routes!(change_document::list_changes))
+        .shared(Scope::OrdersRead, routes!(change_document::get_change))
+        .shared(Scope::OrdersWrite, routes!(place::place))
+        .shared(Scope::OrdersWrite, routes!(change::cancel))
+        .shared(Scope::OrdersWrite, routes!(change::extend))
         .with(Scope::OrdersWrite, routes!(change::fulfil))
-        .with(Scope::OrdersWrite, routes!(check_in::check_in))
-        .with(Scope::OrdersWrite, routes!(check_in::new_code))
+        .shared(Scope::OrdersWrite, routes!(check_in::check_in))
+        .shared(Scope::OrdersWrite, routes!(check_in::new_code))
 }

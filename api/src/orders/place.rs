@@ -12,7 +12,7 @@ use domain::{
     metadata::{self, Metadata},
     money::Currency,
     order::{self, Placement, UncheckedLine},
-    policy::{
+    policy::{CustomerExtension, 
         CancelPaid, FreeCancellation, Fulfilment, Grace, LatePayment, MoneyRules, Overpayment, Policy,
         Settle, Underpayment,
     },
@@ -27,6 +27,7 @@ use utoipa::ToSchema;
 use super::document::{CustomerDocument, OrderDocument};
 use crate::{
     app::App,
+    auth::Caller,
     clock::now,
     error::{Problem, ProblemDocument},
     extract::Json,
@@ -36,11 +37,13 @@ use crate::{
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
-    customer: CustomerDocument,
+    /// Required with an API key. With a customer's token it is whose token it is, and may be left out.
+    customer: Option<PlaceCustomer>,
     /// ISO 4217. Every product of the order must be sold in it.
     currency: String,
     /// 1 to 100.
     lines: Vec<PlaceLine>,
+    /// The shop's alone: not with a customer's token.
     policy: Option<PlacePolicy>,
     /// The provider that is to collect the money, such as `stripe`; default by configuration. It must be able
     /// to collect the order's total in its currency.
@@ -127,6 +130,10 @@ struct PlacePolicy {
     /// ISO 8601, such as `P2D`: how long before its stay begins a paid order can be cancelled; default until
     /// it begins.
     free_cancellation: Option<String>,
+    /// ISO 8601, at most `P30D`: how much longer than the window the customer may make the order wait, with a
+    /// token of their own. Default: not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer_extension: Option<String>,
 }
 
 /// Place an order. Takes the hold on every line or on none, and answers without waiting for the engine. An
@@ -149,12 +156,14 @@ struct PlacePolicy {
 )]
 pub async fn place(
     State(app): State<App>,
+    caller: Caller,
     key: IdempotencyKey,
     Json(request): Json<PlaceOrder>,
 ) -> Result<Response, Problem> {
     let idempotency = idempotency(key.required()?, &request);
+    let own = own::customer(&app, &caller).await?;
     let skus: Vec<String> = request.lines.iter().map(|line| line.sku.clone()).collect();
-    let placement = parse(request, &app.providers)?;
+    let placement = parse(request, own, &app.providers)?;
     let at = now();
     let id = OrderId::new(at, store::random());
     let collects = collects(&placement, &app.providers);
@@ -174,9 +183,16 @@ pub async fn place(
     Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
 }
 
-fn parse(request: PlaceOrder, providers: &Providers) -> Result<Placement, Vec<Invalid>> {
+fn parse(
+    request: PlaceOrder,
+    own: Option<OwnCustomer>,
+    providers: &Providers,
+) -> Result<Placement, Vec<Invalid>> {
     let mut invalids = Invalids::default();
-    let customer = invalids.check_all_in("customer", Customer::parse(&request.customer.into()));
+    if own.is_some() && request.policy.is_some() {
+        invalids.push(Invalid::new("policy", "is the shop's to set: leave it out"));
+    }
+    let customer = own::whose(request.customer, own, &mut invalids);
     let currency = invalids.check(Currency::parse(&request.currency));
     let lines = request.lines.iter().enumerate().map(|(i, it)| line(i, it, &mut invalids)).collect();
     let lines = order::parse_lines(lines, &mut invalids);
@@ -243,6 +259,8 @@ fn policy(policy: Option<PlacePolicy>) -> Result<Policy, Invalid> {
     parsed.money = money;
     parsed.cancel_paid = policy.cancel_paid.unwrap_or_default();
     parsed.free_cancellation = free_cancellation;
+    parsed.customer_extension =
+        policy.customer_extension.as_deref().map(CustomerExtension::parse).transpose()?;
     Ok(parsed)
 }
 

@@ -17,6 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::document::OrderDocument;
 use crate::{
     app::App,
+    auth::Caller,
     error::Problem,
     extract::{NOT_A_TIME, OrderPath, order_not_found, parse_time},
     list::{self, List, Parameters},
@@ -64,6 +65,7 @@ pub struct ListOrders {
 )]
 pub async fn list(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<ListOrders>,
 ) -> Result<axum::Json<List<OrderDocument>>, Problem> {
     let mut parameters = Parameters::default();
@@ -73,12 +75,25 @@ pub async fn list(
         placed_to: parameters.optional(query.placed_to, |text| time("placed_to", text)),
         status: parameters.optional(query.status, Status::parse),
         after: parameters.optional(query.starting_after, list::cursor("an order id")),
-        customer_id: parameters.optional(query.customer, |text| customer::id("customer", text)),
+        customer_id: parameters.optional(query.customer, |text| own_id(&caller, text)),
     };
     parameters.finish()?;
+    let own = caller.customer().map(|customer| customer.id.clone());
+    let filter = Filter { customer_id: own.or(filter.customer_id), ..filter };
     let found = orders::list(&app.db, &filter, limit + 1).await?;
     let documents = found.into_iter().map(|order| OrderDocument::new(order, &app.engine)).collect();
     Ok(axum::Json(List::page(documents, limit, |order| order.id.to_string())))
+}
+
+/// A customer's orders; a customer can ask for their own alone.
+fn own_id(caller: &Caller, text: &str) -> Result<String, Invalid> {
+    let id = customer::id("customer", text)?;
+    match caller.customer() {
+        Some(customer) if customer.id != id => {
+            Err(Invalid::new("customer", "is another customer than the one whose token this is"))
+        }
+        _ => Ok(id),
+    }
 }
 
 fn time(field: &str, text: &str) -> Result<Timestamp, Invalid> {

@@ -10,8 +10,8 @@ use crate::scoped::{Scope, Scoped};
 
 pub fn routes() -> Scoped {
     Scoped::new()
-        .with(Scope::CatalogueRead, routes!(read::get))
-        .with(Scope::CatalogueRead, routes!(read::list))
+        .shared(Scope::CatalogueRead, routes!(read::get))
+        .shared(Scope::CatalogueRead, routes!(read::list))
         .with(Scope::CatalogueRead, routes!(read::history))
         .with(Scope::CatalogueWrite, routes!(change::put, change::retire))
 }

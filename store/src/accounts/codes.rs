@@ -41,7 +41,7 @@ pub(super) async fn ask(
     sqlx::query!(
         "INSERT INTO account_codes (id, purpose, registration_id, account_id, requested_at, dispatch_after,
                                     workflow_started_at)
-         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $7 THEN NULL ELSE $5 END)",
+         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN NOT $7 THEN $5::timestamptz END)",
         id.uuid(),
         purpose.as_str(),
         registration,

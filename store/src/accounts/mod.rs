@@ -207,7 +207,7 @@ pub struct Credentials {
 pub async fn credentials(db: &Db, email_key: &str) -> Result<Option<Credentials>> {
     let found = sqlx::query_as!(
         Credentials,
-        r#"(SELECT id AS "id!", password_hash AS "password_hash!", true AS "is_verified!" FROM accounts
+        r#"(SELECT id AS "id!: AccountId", password_hash AS "password_hash!", true AS "is_verified!" FROM accounts
             WHERE email_key = $1)
            UNION ALL
            (SELECT id, password_hash, false FROM registrations WHERE email_key = $1 ORDER BY id DESC LIMIT 1)

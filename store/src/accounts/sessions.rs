@@ -53,7 +53,7 @@ pub async fn rotate(db: &Db, id: SessionId, generation: i32, at: Timestamp) -> R
         let is_last = session.generation == generation;
         sqlx::query!(
             "UPDATE sessions SET generation = generation + 1, refreshed_at = $2,
-                    ended_at = CASE WHEN $3 THEN NULL ELSE $2 END
+                    ended_at = CASE WHEN NOT $3 THEN $2::timestamptz END
              WHERE id = $1",
             id.uuid(),
             sql(at) as _,

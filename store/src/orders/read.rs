@@ -84,7 +84,18 @@ pub async fn get(db: &Db, id: OrderId) -> Result<Option<Order>> {
     Ok(orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.map(Order::from))
 }
 
-/// The same, and whether its workflow is known to have been started.
+/// Whether there is such an order of this customer's.
+#[tracing::instrument(name = "sql orders.is_of", skip_all, err(level = "debug"))]
+pub async fn is_of(db: &Db, id: OrderId, customer_id: &str) -> Result<bool> {
+    let is_of = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1 AND customer_id = $2) AS "it!""#,
+        id.uuid(),
+        customer_id
+    );
+    Ok(is_of.fetch_one(db.pool()).await?)
+}
+
+/// An order, and whether its workflow is known to have been started.
 pub async fn get_for_workflow(db: &Db, id: OrderId) -> Result<Option<(Order, bool)>> {
     let row = orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?;
     Ok(row.map(|row| (row.is_started, row)).map(|(is_started, row)| (row.into(), is_started)))

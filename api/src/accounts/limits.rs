@@ -1,0 +1,65 @@
+//! How often strangers may try. Exact over all processes: each try is counted in PostgreSQL before it is looked
+//! at, and given back if it was no guess.
+
+use domain::{SignedDuration, Timestamp, account::CODE_EVERY};
+use store::{
+    Db,
+    accounts::limits::{self, Limit, Taken},
+};
+
+use crate::error::Problem;
+
+const QUARTER: SignedDuration = SignedDuration::from_mins(15);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// One mail with a code to an address.
+pub const CODE_MAILS: Limit = Limit { name: "code-mails", at_most: 1, within: CODE_EVERY };
+/// Registrations and codes that are asked for from one place.
+pub const ASKED_BY_PLACE: Limit = Limit { name: "asked-by-place", at_most: 100, within: HOUR };
+/// Wrong codes for one address, whatever number of codes was mailed to it.
+pub const CODES: Limit = Limit { name: "codes", at_most: 30, within: HOUR };
+/// Wrong codes from one place.
+pub const CODES_BY_PLACE: Limit = Limit { name: "codes-by-place", at_most: 100, within: HOUR };
+/// Wrong passwords for one address from one place: somebody mistypes theirs.
+pub const PASSWORDS_OF_PLACE: Limit = Limit { name: "passwords-of-place", at_most: 10, within: QUARTER };
+/// Wrong passwords for one address, from wherever.
+pub const PASSWORDS: Limit = Limit { name: "passwords", at_most: 100, within: HOUR };
+/// Wrong passwords from one place, for whichever addresses: somebody sprays.
+pub const PASSWORDS_BY_PLACE: Limit = Limit { name: "passwords-by-place", at_most: 100, within: QUARTER };
+
+/// Tries that were counted, and against whom.
+pub struct Counted<'a> {
+    db: &'a Db,
+    tries: Vec<(&'static Limit, String)>,
+}
+
+/// Counts a try against each of these limits.
+///
+/// # Errors
+/// 429 once there were too many against one of them; it is not counted then.
+pub async fn count<'a>(
+    db: &'a Db,
+    tries: Vec<(&'static Limit, String)>,
+    at: Timestamp,
+) -> Result<Counted<'a>, Problem> {
+    for (i, (limit, whom)) in tries.iter().enumerate() {
+        if let Taken::RetryAfter(wait) = limits::take(db, limit, whom, at).await? {
+            telemetry::metrics().sign_ins.with_label_values(&["limited"]).inc();
+            tracing::warn!(limit = limit.name, "too many tries");
+            let before = tries.into_iter().take(i).collect();
+            Counted { db, tries: before }.forgive().await?;
+            return Err(Problem::too_many_attempts(wait));
+        }
+    }
+    Ok(Counted { db, tries })
+}
+
+impl Counted<'_> {
+    /// It was no guess.
+    pub async fn forgive(self) -> Result<(), Problem> {
+        for (limit, whom) in &self.tries {
+            limits::give_back(self.db, limit, whom).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! Signing in and out.
+
+use axum::{
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+};
+use domain::{AccountId, SessionId, Timestamp};
+use serde::{Deserialize, Serialize};
+use store::accounts::{
+    self, Credentials,
+    sessions::{self, Rotated},
+};
+use utoipa::ToSchema;
+
+use super::{
+    SignedIn, key_of,
+    limits::{PASSWORDS, PASSWORDS_BY_PLACE, PASSWORDS_OF_PLACE, count},
+    refresh_token,
+};
+use crate::{
+    app::App,
+    client::Place,
+    clock::now,
+    error::{Problem, ProblemDocument},
+    extract::Json,
+};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    email: String,
+    #[schema(format = Password)]
+    password: String,
+}
+
+/// What a session is used by. The names are OAuth's.
+#[derive(Serialize, ToSchema)]
+pub struct Session {
+    /// Always `session`.
+    object: &'static str,
+    /// For `Authorization: Bearer`.
+    access_token: String,
+    /// Always `Bearer`.
+    token_type: &'static str,
+    /// So many seconds is the access token good.
+    expires_in: u64,
+    /// For one `POST /v1/sessions/refresh`, which gives the next one. Who uses one twice is signed out.
+    refresh_token: String,
+}
+
+/// No cache on the way keeps a token.
+type Secret<T> = ([(HeaderName, &'static str); 1], axum::Json<T>);
+
+fn secret<T>(document: T) -> Secret<T> {
+    ([(header::CACHE_CONTROL, "no-store")], axum::Json(document))
+}
+
+/// Sign in with an address that is verified.
+#[utoipa::path(
+    post, path = "/v1/sessions", operation_id = "sign_in", tag = "Accounts", request_body = SignIn, security(()),
+    responses(
+        (status = 201, body = Session),
+        (status = 401, body = ProblemDocument, description = "`invalid_credentials`: no such account, or another password"),
+        (status = 403, body = ProblemDocument, description = "`email_not_verified`: the password is right"),
+        (status = 429, body = ProblemDocument, description = "`too_many_attempts`, with `Retry-After`"),
+        (status = 503, body = ProblemDocument, description = "`busy`: too many sign in"),
+    ),
+)]
+pub async fn sign_in(
+    State(app): State<App>,
+    place: Place,
+    Json(request): Json<SignIn>,
+) -> Result<(StatusCode, Secret<Session>), Problem> {
+    let (at, email_key) = (now(), key_of(&request.email)?);
+    let tries = vec![
+        (&PASSWORDS_OF_PLACE, format!("{}/{email_key}", place.0)),
+        (&PASSWORDS_BY_PLACE, place.0),
+        (&PASSWORDS, email_key.clone()),
+    ];
+    let counted = count(&app.db, tries, at).await?;
+    let known = accounts::credentials(&app.db, &email_key).await?;
+    let hash = known.as_ref().map(|known| known.password_hash.as_str());
+    let verified = app.accounts()?.passwords.verify(hash, &request.password).await?;
+    let (true, Some(known)) = (verified.matches, known) else {
+        telemetry::metrics().sign_ins.with_label_values(&["wrong_password"]).inc();
+        tracing::info!("sign-in refused");
+        return Err(Problem::invalid_credentials());
+    };
+    counted.forgive().await?;
+    if !known.is_verified {
+        telemetry::metrics().sign_ins.with_label_values(&["not_verified"]).inc();
+        return Err(Problem::email_not_verified());
+    }
+    if verified.needs_rehash {
+        rehash(&app, &known, request.password);
+    }
+    let session = sessions::begin(&app.db, known.id, at).await?;
+    telemetry::metrics().sign_ins.with_label_values(&["signed_in"]).inc();
+    tracing::info!(account_id = %known.id, session_id = %session, "signed in");
+    Ok((StatusCode::CREATED, secret(document(&app, known.id, session, 0, at)?)))
+}
+
+/// Hashes a password as it is done now, after the response.
+fn rehash(app: &App, known: &Credentials, password: String) {
+    let (id, before) = (known.id, known.password_hash.clone());
+    let same = app.clone();
+    app.behind.spawn(async move {
+        let Ok(accounts) = same.accounts() else { return };
+        if let Ok(hash) = accounts.passwords.hash_again(&password).await {
+            let _ = accounts::rehash(&same.db, id, &before, &hash).await; // at the next sign-in, then
+        }
+    });
+}
+
+fn document(
+    app: &App,
+    account: AccountId,
+    session: SessionId,
+    generation: i32,
+    at: Timestamp,
+) -> Result<Session, Problem> {
+    let accounts = app.accounts()?;
+    let issued = accounts.tokens.issue(&account.to_string(), session.uuid(), at);
+    Ok(Session {
+        object: "session",
+        access_token: issued.token,
+        token_type: "Bearer",
+        expires_in: issued.expires_in_s,
+        refresh_token: refresh_token::write(&accounts.codes, session, generation),
+    })
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Refresh {
+    refresh_token: String,
+}
+
+/// Go on with a session. The refresh token is used up by it; if it was used before, somebody has copied it, and
+/// the session ends.
+#[utoipa::path(
+    post, path = "/v1/sessions/refresh", operation_id = "refresh_session", tag = "Accounts",
+    request_body = Refresh, security(()),
+    responses(
+        (status = 200, body = Session),
+        (status = 401, body = ProblemDocument, description = "`refresh_token_invalid`: sign in again"),
+    ),
+)]
+pub async fn refresh(
+    State(app): State<App>,
+    Json(request): Json<Refresh>,
+) -> Result<Secret<Session>, Problem> {
+    let at = now();
+    let token = refresh_token::read(&app.accounts()?.codes, &request.refresh_token);
+    let (session, generation) = token.ok_or_else(Problem::refresh_token_invalid)?;
+    match sessions::rotate(&app.db, session, generation, at).await? {
+        Rotated::Good { account, generation } => {
+            Ok(secret(document(&app, account, session, generation, at)?))
+        }
+        Rotated::Reused(account) => {
+            telemetry::metrics().sign_ins.with_label_values(&["refresh_reused"]).inc();
+            tracing::warn!(account_id = %account, session_id = %session, "refresh token used twice: session ended");
+            Err(Problem::refresh_token_invalid())
+        }
+        Rotated::Ended => Err(Problem::refresh_token_invalid()),
+    }
+}
+
+/// Sign out. The access token is good until it expires, the refresh token no more.
+#[utoipa::path(
+    delete, path = "/v1/sessions/current", operation_id = "sign_out", tag = "Accounts",
+    responses((status = 204)),
+)]
+pub async fn sign_out(State(app): State<App>, who: SignedIn) -> Result<StatusCode, Problem> {
+    sessions::end(&app.db, who.session, now()).await?;
+    tracing::info!(account_id = %who.account, session_id = %who.session, "signed out");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sign out everywhere.
+#[utoipa::path(
+    delete, path = "/v1/sessions", operation_id = "sign_out_everywhere", tag = "Accounts",
+    responses((status = 204)),
+)]
+pub async fn sign_out_everywhere(State(app): State<App>, who: SignedIn) -> Result<StatusCode, Problem> {
+    sessions::end_all(&app.db, who.account, now()).await?;
+    tracing::info!(account_id = %who.account, "signed out everywhere");
+    Ok(StatusCode::NO_CONTENT)
+}

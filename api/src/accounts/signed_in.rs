@@ -1,0 +1,47 @@
+//! Who is signed in with an account of ours.
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use domain::{AccountId, SessionId};
+use store::accounts::{self, Account};
+
+use super::limits::{PASSWORDS, count};
+use crate::{app::App, auth::Caller, clock::now, error::Problem};
+
+/// The account and the session of a token of ours.
+pub struct SignedIn {
+    pub account: AccountId,
+    pub session: SessionId,
+}
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        let (account, session) = caller.customer().and_then(|it| it.account).ok_or_else(Problem::account_required)?;
+        Ok(Self { account, session })
+    }
+}
+
+impl SignedIn {
+    /// # Errors
+    /// 401 if it was erased since the token was issued.
+    pub async fn account(&self, app: &App) -> Result<Account, Problem> {
+        accounts::get(&app.db, self.account).await?.ok_or_else(|| Problem::invalid_token("There is no such account any more."))
+    }
+
+    /// Somebody may have left a screen open: what cannot be undone wants the password again.
+    ///
+    /// # Errors
+    /// 403 `wrong_password`.
+    pub async fn prove(&self, app: &App, password: &str) -> Result<Account, Problem> {
+        let account = self.account(app).await?;
+        let counted = count(&app.db, vec![(&PASSWORDS, self.account.to_string())], now()).await?;
+        let verified = app.accounts()?.passwords.verify(Some(&account.password_hash), password).await?;
+        if !verified.matches {
+            return Err(Problem::wrong_password());
+        }
+        counted.forgive().await?;
+        Ok(account)
+    }
+}

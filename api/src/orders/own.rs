@@ -1,0 +1,134 @@
+//! For whom an order is placed: whom the shop names, or whoever has a token of their own.
+
+use domain::{
+    AccountId, Invalid, Invalids,
+    account::email_key,
+    customer::{Customer, UncheckedCustomer},
+};
+use identity::ProviderClaims;
+use serde::{Deserialize, Serialize};
+use store::accounts;
+use utoipa::ToSchema;
+
+use crate::{app::App, auth::Caller, error::Problem};
+
+/// Whom an order is for. With a customer's token nothing of it is required, and nobody else can be named.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlaceCustomer {
+    /// Required with an API key. Your id for the customer, such as `auth0|abc`: 1-128 characters with a letter
+    /// or digit, without `@`. Visible in the Temporal UI, so never an e-mail address.
+    id: Option<String>,
+    /// Required with an API key, or if the token's issuer knows none. In any letters. Mails go to it; one that
+    /// the mail server refuses for good is told on the timeline.
+    email: Option<String>,
+    name: Option<String>,
+    /// A language tag as BCP 47 writes it, such as `de-AT`. `de_AT.UTF-8` is understood as that.
+    locale: Option<String>,
+    /// IANA name, such as `Europe/Vienna`; due dates in mails are written in it, with their offset. Default
+    /// UTC.
+    time_zone: Option<String>,
+}
+
+/// What is known of a customer by their token.
+pub struct OwnCustomer {
+    id: String,
+    /// None: the identity provider does not say.
+    email: Option<String>,
+    name: Option<String>,
+    locale: Option<String>,
+    time_zone: Option<String>,
+}
+
+/// Who places an order for themselves; none if it is the shop that places it.
+///
+/// # Errors
+/// 401 if the account was erased since the token was issued.
+pub async fn customer(app: &App, caller: &Caller) -> Result<Option<OwnCustomer>, Problem> {
+    let Some(customer) = caller.customer() else { return Ok(None) };
+    Ok(Some(match (customer.account, &customer.claims) {
+        (Some((account, _)), _) => of_account(app, account).await?,
+        (None, claims) => {
+            let ProviderClaims { email, name, .. } = claims.clone().ok_or_else(Problem::internal)?;
+            OwnCustomer { id: customer.id.clone(), email, name, locale: None, time_zone: None }
+        }
+    }))
+}
+
+async fn of_account(app: &App, id: AccountId) -> Result<OwnCustomer, Problem> {
+    let account = accounts::get(&app.db, id).await?;
+    let customer = account.ok_or_else(|| Problem::invalid_token("There is no such account any more."))?.customer;
+    let text = |of: Option<&str>| of.map(str::to_owned);
+    Ok(OwnCustomer {
+        id: customer.id().to_owned(),
+        email: Some(customer.email().to_owned()),
+        name: text(customer.name()),
+        locale: text(customer.locale()),
+        time_zone: text(customer.time_zone()),
+    })
+}
+
+/// Whom the body and the token together name.
+pub fn whose(
+    body: Option<PlaceCustomer>,
+    own: Option<OwnCustomer>,
+    invalids: &mut Invalids,
+) -> Option<Customer> {
+    let customer = match (body, own) {
+        (None, None) => {
+            invalids.push(Invalid::new("customer", "is required"));
+            return None;
+        }
+        (Some(body), None) => named(body, invalids)?,
+        (body, Some(own)) => themselves(body, own, invalids)?,
+    };
+    invalids.check_all_in("customer", Customer::parse(&customer))
+}
+
+fn named(body: PlaceCustomer, invalids: &mut Invalids) -> Option<UncheckedCustomer> {
+    let PlaceCustomer { id, email, name, locale, time_zone } = body;
+    let mut required = |field: &str, value: Option<String>| {
+        if value.is_none() {
+            invalids.push(Invalid::new(format!("customer.{field}"), "is required"));
+        }
+        value
+    };
+    let (id, email) = (required("id", id), required("email", email));
+    Some(UncheckedCustomer { id: id?, email: email?, name, locale, time_zone })
+}
+
+/// A customer may say in which language and time zone mails are to be, and how they are called.
+fn themselves(
+    body: Option<PlaceCustomer>,
+    own: OwnCustomer,
+    invalids: &mut Invalids,
+) -> Option<UncheckedCustomer> {
+    let none = PlaceCustomer { id: None, email: None, name: None, locale: None, time_zone: None };
+    let body = body.unwrap_or(none);
+    if body.id.is_some_and(|id| id != own.id) {
+        invalids.push(Invalid::new("customer.id", "is another customer than the one whose token this is"));
+    }
+    let email = match (body.email, own.email) {
+        (Some(named), Some(email)) if !are_same(&named, &email) => {
+            invalids.push(Invalid::new("customer.email", "is another address than the one of the token"));
+            return None;
+        }
+        (named, email) => email.or(named),
+    };
+    let Some(email) = email else {
+        invalids.push(Invalid::new("customer.email", "is required: the token has none"));
+        return None;
+    };
+    Some(UncheckedCustomer {
+        id: own.id,
+        email,
+        name: body.name.or(own.name),
+        locale: body.locale.or(own.locale),
+        time_zone: body.time_zone.or(own.time_zone),
+    })
+}
+
+fn are_same(one: &str, other: &str) -> bool {
+    let key = |address| email_key("email", address).ok();
+    key(one).is_some() && key(one) == key(other)
+}
