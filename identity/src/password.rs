@@ -1,0 +1,97 @@
+//! Which passwords are taken, as NIST SP 800-63B has it: long ones, of whatever characters, that nobody guesses
+//! among the first. No rules about digits and signs, which make passwords that people write down.
+
+use std::fmt;
+
+use domain::Invalid;
+use unicode_normalization::UnicodeNormalization as _;
+use zeroize::Zeroizing;
+use zxcvbn::{Score, zxcvbn};
+
+const FIELD: &str = "password";
+/// In characters, after normalization.
+const MIN: usize = 12;
+const MAX: usize = 128;
+/// In bytes, as it came: a letter may be written as itself and up to three marks.
+const MAX_WRITTEN_BYTES: usize = 4 * 4 * MAX;
+/// Below it, less than a hundred million guesses find it.
+const ENOUGH: Score = Score::Three;
+/// Shorter words of a name or an address say nothing about a password.
+const MIN_WORD: usize = 3;
+
+/// A password that is good enough to be somebody's. Not shown by `Debug`, and wiped from memory when it is done
+/// with.
+#[derive(Clone)]
+pub struct Password(Zeroizing<String>);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(..)")
+    }
+}
+
+impl Password {
+    /// Checks a new password. `context` is what others may know of its owner: the e-mail address, the name.
+    ///
+    /// Takes about a millisecond for the longest ones.
+    ///
+    /// # Errors
+    /// About the field `password`, what has to be different.
+    pub fn parse(text: &str, context: &[&str]) -> Result<Self, Invalid> {
+        let too_long = || Invalid::new(FIELD, format!("must be at most {MAX} characters"));
+        let text = normalized(text).ok_or_else(too_long)?;
+        match text.chars().count() {
+            ..MIN => return Err(Invalid::new(FIELD, format!("must be at least {MIN} characters"))),
+            MIN..=MAX => {}
+            _ => return Err(too_long()),
+        }
+        if text.chars().any(char::is_control) {
+            return Err(Invalid::new(FIELD, "must not contain control characters"));
+        }
+        let known = words(context);
+        if is_made_of(&text, &known) {
+            return Err(Invalid::new(FIELD, "must not be your name or e-mail address"));
+        }
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        match zxcvbn(&text, &known).score() < ENOUGH {
+            true => Err(Invalid::new(FIELD, "is easy to guess: take several words that have no connection")),
+            false => Ok(Self(text)),
+        }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// As it is hashed: in NFC, so that one keyboard's letters are those of another. None: it is longer than any
+/// password, which is found out before any work is done for it.
+pub(crate) fn normalized(text: &str) -> Option<Zeroizing<String>> {
+    (text.len() <= MAX_WRITTEN_BYTES).then(|| Zeroizing::new(text.nfc().collect()))
+}
+
+/// What is known of somebody: each text, and each word in it, in small letters. Of an e-mail address the local
+/// part is one.
+fn words(context: &[&str]) -> Vec<String> {
+    let mut words = Vec::new();
+    for text in context {
+        let text: String = text.nfc().flat_map(char::to_lowercase).collect();
+        let local = text.rsplit_once('@').map(|(local, _)| local.to_owned());
+        words.extend(text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned));
+        words.extend(local);
+        words.push(text);
+    }
+    words.retain(|word| word.chars().count() >= MIN_WORD);
+    words
+}
+
+/// Whether nothing is left of the password, or nearly so, without these words and what stands between them.
+fn is_made_of(text: &str, known: &[String]) -> bool {
+    let mut rest = text.to_lowercase();
+    let mut known: Vec<&String> = known.iter().collect();
+    known.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
+    for word in known {
+        rest = rest.replace(word.as_str(), "");
+    }
+    rest.chars().filter(|c| c.is_alphanumeric()).count() < MIN_WORD
+}

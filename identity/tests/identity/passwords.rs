@@ -1,0 +1,141 @@
+//! Passwords: which are taken, and how they are compared.
+
+use std::time::{Duration, Instant};
+
+use identity::{Busy, Password, Passwords, Verified};
+
+const GOOD: &str = "gravel otter lamp seven";
+
+fn refusal(text: &str, context: &[&str]) -> String {
+    let invalid = Password::parse(text, context).expect_err(text);
+    assert_eq!(invalid.field, "password");
+    invalid.message
+}
+
+#[test]
+fn length_is_counted_in_characters() {
+    // Neither a row of neighbours nor one that begins anew.
+    let long: String = (0..129).filter_map(|i| char::from_u32(0x4e00 + i * i % 20_011)).collect();
+    assert!(refusal("Tr0ub4dor&3", &[]).contains("at least 12 characters"));
+    assert!(refusal("ééééééééééé", &[]).contains("at least 12 characters"), "22 bytes");
+    assert!(refusal(&long, &[]).contains("at most 128 characters"));
+    assert!(refusal(&"\u{301}".repeat(100_000), &[]).contains("at most 128 characters"));
+    assert!(Password::parse(&long.chars().take(128).collect::<String>(), &[]).is_ok());
+    assert!(refusal("gravel otter\u{0} lamp", &[]).contains("control characters"));
+}
+
+#[test]
+fn common_ones_are_refused() {
+    for common in [
+        "password1234",
+        "Password1234!",
+        "P@ssw0rd12345",
+        "123456789012",
+        "qwertyuiop12",
+        "aaaaaaaaaaaa",
+        "iloveyou1234",
+        "abcabcabcabc",
+        "letmeinletmein",
+    ] {
+        assert!(refusal(common, &[]).contains("easy to guess"), "{common}");
+    }
+    for good in [
+        GOOD,
+        "correct horse battery staple",
+        "Yq7#mKp2vWx9",
+        "пароль из четырёх слов",
+        "今日は天気がとても良いですね",
+    ] {
+        assert!(Password::parse(good, &[]).is_ok(), "{good}");
+    }
+}
+
+#[test]
+fn what_others_know_is_no_password() {
+    let context = ["annabelle.winterbourne@example.org", "Annabelle Winterbourne"];
+    for own in [
+        "annabelle.winterbourne",
+        "AnnabelleWinterbourne",
+        "annabelle.winterbourne@example.org",
+        "Winterbourne Annabelle",
+        "winterbourne12",
+    ] {
+        assert!(refusal(own, &context).contains("must not be your name or e-mail address"), "{own}");
+    }
+    assert!(Password::parse(GOOD, &context).is_ok());
+    assert!(Password::parse(GOOD, &["", "a@b.test", "@"]).is_ok());
+}
+
+#[tokio::test]
+async fn a_hash_is_its_passwords_and_no_others() {
+    let passwords = Passwords::new(2).unwrap();
+    let password = Password::parse(GOOD, &[]).unwrap();
+    let hash = passwords.hash(&password).await.unwrap();
+    assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+    assert_ne!(passwords.hash(&password).await.unwrap(), hash, "each has a salt of its own");
+    assert!(!format!("{password:?}").contains("gravel"));
+
+    let good = Verified { matches: true, needs_rehash: false };
+    let bad = Verified { matches: false, needs_rehash: false };
+    assert_eq!(passwords.verify(Some(&hash), GOOD).await, Ok(good));
+    for other in ["", "gravel otter lamp sevem", "Gravel otter lamp seven", " gravel otter lamp seven"] {
+        assert_eq!(passwords.verify(Some(&hash), other).await, Ok(bad), "{other}");
+    }
+    assert_eq!(passwords.verify(None, GOOD).await, Ok(bad));
+    assert_eq!(passwords.verify(Some("no hash"), GOOD).await, Ok(bad));
+    assert_eq!(passwords.verify(Some(&hash), &GOOD.repeat(100_000)).await, Ok(bad));
+}
+
+#[tokio::test]
+async fn one_keyboards_letters_are_anothers() {
+    let passwords = Passwords::new(1).unwrap();
+    let composed = "zw\u{f6}lf Boxk\u{e4}mpfer jagen";
+    let decomposed = "zwo\u{308}lf Boxka\u{308}mpfer jagen";
+    let hash = passwords.hash(&Password::parse(decomposed, &[]).unwrap()).await.unwrap();
+    assert!(passwords.verify(Some(&hash), composed).await.unwrap().matches);
+}
+
+/// Made with argon2-cffi, by a fifth of the memory: `hash_secret(b"gravel otter lamp seven", b"saltsaltsalt",
+/// time_cost=2, memory_cost=4096, parallelism=1, hash_len=32, type=Type.ID)`.
+const WEAKER: &str =
+    "$argon2id$v=19$m=4096,t=2,p=1$c2FsdHNhbHRzYWx0$ejxE1m8smMOYCJHPpcS3Kv/ns1dMnqlTkpW5RpLTlss";
+
+#[tokio::test]
+async fn a_weaker_hash_is_made_anew() {
+    let passwords = Passwords::new(1).unwrap();
+    let verified = passwords.verify(Some(WEAKER), GOOD).await.unwrap();
+    assert_eq!(verified, Verified { matches: true, needs_rehash: true });
+    let verified = passwords.verify(Some(WEAKER), "something else").await.unwrap();
+    assert_eq!(verified, Verified { matches: false, needs_rehash: false });
+}
+
+/// One place, and eight who wait for it: whoever comes then is sent away at once.
+#[tokio::test]
+async fn a_flood_is_sent_away() {
+    let passwords = Passwords::new(1).unwrap();
+    let flood = (0..40).map(|_| passwords.verify(None, GOOD));
+    let answers = futures_util::future::join_all(flood).await;
+    let busy = answers.iter().filter(|answer| **answer == Err(Busy)).count();
+    assert!((31..=32).contains(&busy), "{busy}");
+    // And later it is as before.
+    assert!(passwords.verify(None, GOOD).await.is_ok());
+}
+
+/// Whether there is an account cannot be told by the time: the shortest of several is compared, which is the
+/// one that nothing disturbed.
+#[tokio::test]
+async fn without_an_account_it_takes_as_long() {
+    let passwords = Passwords::new(1).unwrap();
+    let hash = passwords.hash(&Password::parse(GOOD, &[]).unwrap()).await.unwrap();
+    let shortest = async |hash: Option<&str>| {
+        let mut shortest = Duration::MAX;
+        for _ in 0..8 {
+            let began = Instant::now();
+            passwords.verify(hash, "something else").await.unwrap();
+            shortest = shortest.min(began.elapsed());
+        }
+        shortest.as_secs_f64()
+    };
+    let ratio = shortest(Some(&hash)).await / shortest(None).await;
+    assert!((0.5..2.0).contains(&ratio), "{ratio}");
+}
