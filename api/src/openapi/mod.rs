@@ -65,7 +65,8 @@ struct Api;
 struct BearerKey;
 
 const ABOUT_KEYS: &str = "An API key: of the environment, good for everything, or one that was issued by \
-    `POST /v1/keys` with some scopes. Each operation names the one scope that it wants; none includes another.";
+    `POST /v1/keys` with some scopes. Each operation names the one scope that it wants; none includes \
+    another.";
 
 const ABOUT_TOKENS: &str = "An access token of a customer: of an account here (`POST /v1/sessions`), or of the \
     shop's identity provider. It opens what is the customer's own, and nothing else.";
