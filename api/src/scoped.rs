@@ -63,7 +63,11 @@ impl Scoped {
                 let with_key = SecurityRequirement::new(SECURITY_SCHEME, [scope.as_str()]);
                 let with_token = customers.then(|| SecurityRequirement::new(CUSTOMER_SCHEME, NO_SCOPES));
                 *security = Some([Some(with_key), with_token].into_iter().flatten().collect());
-                self.wanted.0.entry(path.clone()).or_default().push((method, Access { scope: Some(scope), customers }));
+                self.wanted
+                    .0
+                    .entry(path.clone())
+                    .or_default()
+                    .push((method, Access { scope: Some(scope), customers }));
             }
         }
         Self { router: self.router.routes((schemas, paths, methods)), wanted: self.wanted }

@@ -2,6 +2,7 @@
 
 mod config;
 mod dev;
+mod identity;
 mod keys;
 mod providers;
 mod run;

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use workflows::contract::Reconciled;
 
 use crate::{
-    config,
+    config, identity,
     providers::{self, Configured},
     stop::Stop,
 };
@@ -29,6 +29,7 @@ pub async fn api() -> anyhow::Result<()> {
     let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
     let configured = Configured::load(sandbox_url.as_deref().zip(http.sandbox_secret.as_deref()))?;
     let app = api_app(&http, db.clone(), engine.clone(), configured, metrics)?;
+    let app = identity::with_customers(app, identity::secrets(None)?.as_deref())?;
     let app = match config::optional_mail() {
         Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
         None => app,
@@ -113,6 +114,10 @@ pub async fn worker() -> anyhow::Result<()> {
     let tell_of_mail = mailer.tell_whether_reached();
     let worker = worker::Worker::new(db.clone(), engine, mailer, configured.providers, metrics)?
         .within(config::worker_limits()?);
+    let worker = match identity::code_keys(identity::secrets(None)?.as_deref())? {
+        Some(keys) => worker.with_accounts(keys),
+        None => worker,
+    };
     run_beside(watch_database(db));
     run_beside(tell_of_mail);
     worker.run(stop.wait()).await

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{
-    Timestamp,
-    account::CodePurpose,
-    customer::Customer,
-};
+use domain::{Timestamp, account::CodePurpose, customer::Customer};
 use identity::CodeKeys;
 use store::{Db, accounts::codes};
 use tracing::Instrument as _;
@@ -54,7 +50,8 @@ async fn send(
             Err(error) => Err(error),
         };
         drop(turn);
-        let label = |outcome| telemetry::metrics().mails.with_label_values(&[purpose.as_str(), outcome]).inc();
+        let label =
+            |outcome| telemetry::metrics().mails.with_label_values(&[purpose.as_str(), outcome]).inc();
         match sent {
             Ok(()) => {
                 label("sent");

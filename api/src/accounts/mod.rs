@@ -10,6 +10,8 @@ mod register;
 mod session;
 mod signed_in;
 
+use std::io;
+
 use domain::account::email_key;
 use identity::{AccessTokens, CodeKeys, Passwords, SigningKeys};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -29,8 +31,10 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    pub fn new(keys: &SigningKeys, codes: CodeKeys, tokens: AccessTokens) -> Self {
-        Self { tokens, codes, passwords: Passwords::new(HASHED_AT_ONCE), jwks: keys.jwks() }
+    /// # Errors
+    /// If the system has no threads for passwords.
+    pub fn new(keys: &SigningKeys, codes: CodeKeys, tokens: AccessTokens) -> io::Result<Self> {
+        Ok(Self { tokens, codes, passwords: Passwords::new(HASHED_AT_ONCE)?, jwks: keys.jwks() })
     }
 }
 

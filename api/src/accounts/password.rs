@@ -111,7 +111,8 @@ pub async fn reset(
     let accounts = app.accounts()?;
     let hash = accounts.passwords.hash(&password).await?;
     let matches = |id, of: &[u8]| accounts.codes.matches(id, code.as_str(), of);
-    let Some((account, used)) = accounts::reset_password(&app.db, &email_key, matches, &hash, at).await? else {
+    let Some((account, used)) = accounts::reset_password(&app.db, &email_key, matches, &hash, at).await?
+    else {
         telemetry::metrics().sign_ins.with_label_values(&["wrong_code"]).inc();
         return Err(Problem::code_invalid());
     };

@@ -1,9 +1,6 @@
 //! Registering, and showing that an address is one's own.
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-};
+use axum::{extract::State, http::StatusCode};
 use domain::{
     AccountId, Invalid, Invalids,
     account::Code,

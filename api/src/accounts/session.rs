@@ -7,7 +7,7 @@ use axum::{
 use domain::{AccountId, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::accounts::{
-    self, Credentials,
+    self,
     sessions::{self, Rotated},
 };
 use utoipa::ToSchema;
@@ -43,7 +43,7 @@ pub struct Session {
     /// Always `Bearer`.
     token_type: &'static str,
     /// So many seconds is the access token good.
-    expires_in: u64,
+    expires_in: i64,
     /// For one `POST /v1/sessions/refresh`, which gives the next one. Who uses one twice is signed out.
     refresh_token: String,
 }
@@ -91,25 +91,10 @@ pub async fn sign_in(
         telemetry::metrics().sign_ins.with_label_values(&["not_verified"]).inc();
         return Err(Problem::email_not_verified());
     }
-    if verified.needs_rehash {
-        rehash(&app, &known, request.password);
-    }
     let session = sessions::begin(&app.db, known.id, at).await?;
     telemetry::metrics().sign_ins.with_label_values(&["signed_in"]).inc();
     tracing::info!(account_id = %known.id, session_id = %session, "signed in");
     Ok((StatusCode::CREATED, secret(document(&app, known.id, session, 0, at)?)))
-}
-
-/// Hashes a password as it is done now, after the response.
-fn rehash(app: &App, known: &Credentials, password: String) {
-    let (id, before) = (known.id, known.password_hash.clone());
-    let same = app.clone();
-    app.behind.spawn(async move {
-        let Ok(accounts) = same.accounts() else { return };
-        if let Ok(hash) = accounts.passwords.hash_again(&password).await {
-            let _ = accounts::rehash(&same.db, id, &before, &hash).await; // at the next sign-in, then
-        }
-    });
 }
 
 fn document(

@@ -18,7 +18,8 @@ impl FromRequestParts<App> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let caller = Caller::from_request_parts(parts, app).await?;
-        let (account, session) = caller.customer().and_then(|it| it.account).ok_or_else(Problem::account_required)?;
+        let (account, session) =
+            caller.customer().and_then(|it| it.account).ok_or_else(Problem::account_required)?;
         Ok(Self { account, session })
     }
 }
@@ -27,7 +28,9 @@ impl SignedIn {
     /// # Errors
     /// 401 if it was erased since the token was issued.
     pub async fn account(&self, app: &App) -> Result<Account, Problem> {
-        accounts::get(&app.db, self.account).await?.ok_or_else(|| Problem::invalid_token("There is no such account any more."))
+        accounts::get(&app.db, self.account)
+            .await?
+            .ok_or_else(|| Problem::invalid_token("There is no such account any more."))
     }
 
     /// Somebody may have left a screen open: what cannot be undone wants the password again.

@@ -20,7 +20,12 @@ use domain::{
 use identity::{ProviderClaims, Tokens};
 use store::{Db, api_keys};
 
-use crate::{behind::Behind, clock::now, error::Problem, headers::only, scoped::{Access, Wanted},
+use crate::{
+    behind::Behind,
+    clock::now,
+    error::Problem,
+    headers::only,
+    scoped::{Access, Wanted},
 };
 pub use configured::ApiKeys;
 use issued::IssuedKeys;

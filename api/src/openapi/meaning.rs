@@ -136,7 +136,9 @@ fn text(schema: &str, name: &str) -> Option<Value> {
     Some(match (schema, name) {
         ("Movement", "id") => json!({"pattern": "^mov_[0-9]+$"}),
         (_, "currency") => json!({"pattern": "^[A-Z]{3}$"}),
-        (_, "payment_window" | "grace" | "free_cancellation" | "customer_extension" | "duration") => json!({"format": "duration"}),
+        (_, "payment_window" | "grace" | "free_cancellation" | "customer_extension" | "duration") => {
+            json!({"format": "duration"})
+        }
         ("", "from" | "to") | (_, "day") => json!({"format": "date"}),
         ("", "placed_from" | "placed_to") => json!({"format": "date-time"}),
         // No `format`: validators know fewer addresses than mail servers (docs/adr/0033).

@@ -27,9 +27,10 @@ use utoipa::{
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::{
+    accounts,
     app::App,
     error::{Problem, ProblemDocument},
-    accounts, exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
+    exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
     scoped::{CUSTOMER_SCHEME, SECURITY_SCHEME, Scoped},
     settlements, stays,
 };

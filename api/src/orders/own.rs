@@ -57,7 +57,8 @@ pub async fn customer(app: &App, caller: &Caller) -> Result<Option<OwnCustomer>,
 
 async fn of_account(app: &App, id: AccountId) -> Result<OwnCustomer, Problem> {
     let account = accounts::get(&app.db, id).await?;
-    let customer = account.ok_or_else(|| Problem::invalid_token("There is no such account any more."))?.customer;
+    let customer =
+        account.ok_or_else(|| Problem::invalid_token("There is no such account any more."))?.customer;
     let text = |of: Option<&str>| of.map(str::to_owned);
     Ok(OwnCustomer {
         id: customer.id().to_owned(),

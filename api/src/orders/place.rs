@@ -8,13 +8,12 @@ use axum::{
 use domain::{
     Invalid, Invalids, OrderId,
     collect::Collects,
-    customer::Customer,
     metadata::{self, Metadata},
     money::Currency,
     order::{self, Placement, UncheckedLine},
-    policy::{CustomerExtension, 
-        CancelPaid, FreeCancellation, Fulfilment, Grace, LatePayment, MoneyRules, Overpayment, Policy,
-        Settle, Underpayment,
+    policy::{
+        CancelPaid, CustomerExtension, FreeCancellation, Fulfilment, Grace, LatePayment, MoneyRules,
+        Overpayment, Policy, Settle, Underpayment,
     },
     stay::{self, UncheckedBooking},
 };
@@ -24,7 +23,10 @@ use serde_json::value::RawValue;
 use store::orders::{self, Placed, Start};
 use utoipa::ToSchema;
 
-use super::document::{CustomerDocument, OrderDocument};
+use super::{
+    document::OrderDocument,
+    own::{self, OwnCustomer, PlaceCustomer},
+};
 use crate::{
     app::App,
     auth::Caller,

@@ -15,7 +15,7 @@ use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
 use crate::{
-    config,
+    config, identity,
     providers::{self, Configured},
     run,
     stop::Stop,
@@ -93,13 +93,15 @@ async fn up(
     stop: Stop,
 ) -> anyhow::Result<()> {
     let payload_key = secrets::payload_key(&args.data_dir)?;
+    let account_secret = secrets::account_secret(&args.data_dir)?;
     // A key as `holdfast api` wants it, for those who run it with `env`.
     http.api_keys.push(secrets::api_key(&args.data_dir)?);
     let address = listener.local_addr()?;
     let secret = http.sandbox_secret.as_deref().unwrap_or(WEBHOOK_SECRET);
     let sandbox = sandbox(args, secret, &format!("http://{}", api::loopback(address))).await?;
     let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
-    servers.write_environment(args, &http, &payload_key, sandbox_url.as_deref())?;
+    let secrets = [payload_key.as_str(), account_secret.as_str()];
+    servers.write_environment(args, &http, secrets, sandbox_url.as_deref())?;
 
     let db = servers.database().open()?;
     db.migrate().await.with_context(|| {
@@ -116,7 +118,13 @@ async fn up(
     let mail_probe = Arc::new(mailer.probe());
     let providers = configured.providers.clone();
     let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?;
+    let account_secrets = identity::secrets(Some(&account_secret))?;
+    let worker = match identity::code_keys(account_secrets.as_deref())? {
+        Some(keys) => worker.with_accounts(keys),
+        None => worker,
+    };
     let app = run::api_app(&http, db, engine, configured, metrics)?.with_mail(mail_probe);
+    let app = identity::with_customers(app, account_secrets.as_deref())?;
     banner::print(servers, address, &http.api_keys[0], &args.data_dir);
 
     let served = async {

@@ -46,6 +46,11 @@ pub fn api_key(data_dir: &Path) -> anyhow::Result<String> {
     kept(&data_dir.join("api.key"))
 }
 
+/// What accounts of customers are made with: kept in `account.secret`.
+pub fn account_secret(data_dir: &Path) -> anyhow::Result<String> {
+    kept(&data_dir.join("account.secret"))
+}
+
 /// What is in a file; at the first start, a new random key.
 fn kept(file: &Path) -> anyhow::Result<String> {
     match fs::read_to_string(file) {

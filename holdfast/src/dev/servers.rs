@@ -161,7 +161,7 @@ impl Servers {
         &self,
         args: &Args,
         http: &config::Http,
-        payload_key: &str,
+        [payload_key, account_secret]: [&str; 2],
         sandbox_url: Option<&str>,
     ) -> anyhow::Result<()> {
         let database = self.database();
@@ -179,6 +179,7 @@ impl Servers {
                 http.api_keys.iter().find(|key| config::is_long(key)).cloned().unwrap_or_default(),
             ),
             ("HOLDFAST_PAYLOAD_KEY", payload_key.to_owned()),
+            ("HOLDFAST_ACCOUNT_SECRET", account_secret.to_owned()),
             ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", http.sandbox_secret.clone().unwrap_or_default()),
             ("HOLDFAST_SANDBOX_URL", sandbox_url.unwrap_or_default().to_owned()),
             ("HOLDFAST_SMTP_URL", self.smtp_url()),

@@ -182,19 +182,6 @@ async fn set_password(tx: &mut Tx, id: AccountId, password_hash: &str, at: Times
     sessions::end_all_in(tx, id, at).await
 }
 
-/// Stores the same password, hashed as it is done now.
-pub async fn rehash(db: &Db, id: AccountId, before: &str, password_hash: &str) -> Result<()> {
-    sqlx::query!(
-        "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2",
-        id.uuid(),
-        before,
-        password_hash
-    )
-    .execute(db.pool())
-    .await?;
-    Ok(())
-}
-
 /// What signing in needs to know of an address.
 pub struct Credentials {
     pub id: AccountId,

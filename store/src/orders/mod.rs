@@ -25,7 +25,7 @@ pub(crate) use pay::{Capture, unknown_order};
 pub(crate) use place::place_all;
 pub use place::{PlaceOrder, Placed, place};
 pub(crate) use read::read;
-pub use read::{Filter, get, is_of, get_for_workflow, list, placed_under};
+pub use read::{Filter, get, get_for_workflow, is_of, list, placed_under};
 pub(crate) use start::starts_of;
 pub use start::{Start, claim_unstarted, mark_started, note_started, put_off_start, start_of};
 pub(crate) use stay::USED;
