@@ -72,7 +72,13 @@ impl Password {
 /// As it is hashed: in NFC, so that one keyboard's letters are those of another. None: it is longer than any
 /// password, which is found out before any work is done for it.
 pub(crate) fn normalized(text: &str) -> Option<Zeroizing<String>> {
-    (text.len() <= MAX_WRITTEN_BYTES).then(|| Zeroizing::new(text.nfc().collect()))
+    if text.len() > MAX_WRITTEN_BYTES {
+        return None;
+    }
+    // NFC makes nothing longer than three times, and a string that grows leaves copies of itself behind.
+    let mut normalized = Zeroizing::new(String::with_capacity(3 * text.len()));
+    normalized.extend(text.nfc());
+    Some(normalized)
 }
 
 /// By lists of common passwords, names and words, by dates, by neighbours on keyboards, and by what is known
@@ -99,13 +105,14 @@ fn words(context: &[&str]) -> Vec<String> {
     words
 }
 
-/// Whether nothing is left of the password, or nearly so, without these words and what stands between them.
+/// Whether the password is these words, and nearly nothing is left without them and what stands between them.
 fn is_made_of(text: &str, known: &[String]) -> bool {
-    let mut rest = text.to_lowercase();
+    let text = Zeroizing::new(text.to_lowercase());
+    let mut rest = text.clone();
     let mut known: Vec<&String> = known.iter().collect();
     known.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
     for word in known {
-        rest = rest.replace(word.as_str(), "");
+        rest = Zeroizing::new(rest.replace(word.as_str(), ""));
     }
-    rest.chars().filter(|c| c.is_alphanumeric()).count() < MIN_WORD
+    rest.len() < text.len() && rest.chars().filter(|c| c.is_alphanumeric()).count() < MIN_WORD
 }

@@ -78,6 +78,7 @@ fn what_others_know_is_no_password() {
     }
     assert!(Password::parse(GOOD, &context).is_ok());
     assert!(Password::parse(GOOD, &["", "a@b.test", "@"]).is_ok());
+    assert!(Password::parse("#*?;:_-.,~^=>", &context).is_ok(), "no letters are nobody's name");
 }
 
 #[tokio::test]
