@@ -109,8 +109,8 @@ impl AccessTokens {
     }
 }
 
-/// Another machine of ours may have issued the token, by a clock that is ahead. Nobody is helped by a leeway at
-/// its end: how long that is away is ours to say.
+/// Another machine of ours may have issued the token, by a clock that is ahead. Nobody is helped by a leeway
+/// at its end: how long that is away is ours to say.
 fn within_its_time(claims: &Claims, now: Timestamp) -> Result<(Timestamp, Timestamp), Refused> {
     let issued_at = claims.time("iat")?.ok_or(Refused::Malformed)?;
     let expires_at = claims.expiry()?;

@@ -36,8 +36,8 @@ pub struct Unverified<'a> {
 
 impl<'a> Unverified<'a> {
     /// # Errors
-    /// [`Refused::Malformed`], or [`Refused::Algorithm`] for one that no key of ours can be for: `none`, and
-    /// those with a shared secret, are among them.
+    /// [`Refused::Malformed`], or [`Refused::Algorithm`] for one that no key can be for: `none`, and those
+    /// with a shared secret, are among them.
     pub fn parse(token: &'a str) -> Result<Self, Refused> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Refused::Malformed);
@@ -85,8 +85,8 @@ impl<'a> Unverified<'a> {
     /// What it says, if this key has signed it.
     ///
     /// # Errors
-    /// [`Refused::Algorithm`] if the key is not for the algorithm that the token names, [`Refused::Signature`]
-    /// if the key has not signed it.
+    /// [`Refused::Algorithm`] if the key is not for the algorithm that the token names,
+    /// [`Refused::Signature`] if the key has not signed it.
     pub fn verify(self, key: &PublicKey) -> Result<Vec<u8>, Refused> {
         if self.algorithm != key.algorithm() {
             return Err(Refused::Algorithm);

@@ -1,5 +1,5 @@
-//! Who a customer is, and how that is proved: access tokens of our own accounts, tokens of the shop's identity
-//! provider, and passwords.
+//! Who a customer is, and how that is proved: access tokens of our own accounts, tokens of the shop's
+//! identity provider, and passwords.
 //!
 //! There is no SQL in here, no route and no clock: times are parameters, and who calls keeps what is to be
 //! kept. Cryptography is ring's, and argon2 for passwords. No secret, token or password is shown by `Debug`,
@@ -8,8 +8,8 @@
 //! - [`jws`] reads and makes signed tokens, [`jwk`] the public keys that judge them. The key says which
 //!   algorithm it is for, and the token has no say in it (RFC 8725).
 //! - [`keys`] derives our keys from secrets of the environment.
-//! - [`access_token`] are the tokens of our accounts (RFC 9068), [`identity_provider`] those of the shop's own
-//!   provider, and [`tokens`] takes both.
+//! - [`access_token`] has the tokens of our accounts (RFC 9068), [`identity_provider`] those of the shop's
+//!   own provider, and [`tokens`] takes both.
 //! - [`password`] says which passwords are taken, and [`password_hashing`] hashes them, a few at a time.
 
 pub mod access_token;

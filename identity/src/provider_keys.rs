@@ -70,7 +70,7 @@ impl ProviderKeys {
         if url.scheme() != "https" && !is_plain {
             return Err("the address of the keys must be an https address");
         }
-        // reqwest is built without a choice of cryptography. Whoever comes first chooses; all here choose ring.
+        // reqwest is built without a choice of cryptography, and panics until somebody chose ring.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .user_agent(USER_AGENT)
@@ -133,8 +133,8 @@ impl ProviderKeys {
         }
         state.asked_at = Some(now);
         let inner = Arc::clone(&self.0);
-        // A task of its own: the caller may go away, and a fetch that ended with it would have been the only one
-        // of its thirty seconds.
+        // A task of its own: the caller may go away, and a fetch that ended with it would have been the only
+        // one of its thirty seconds.
         #[expect(clippy::disallowed_methods, reason = "one at a time, and each has a timeout")]
         let task = tokio::spawn(async move { inner.refresh(now).await });
         let fetch = task.map(|_| ()).boxed().shared();

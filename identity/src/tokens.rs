@@ -36,7 +36,7 @@ impl Tokens {
         Ok(Self { ours, provider })
     }
 
-    /// Whom the token speaks for. Who says to have issued it only chooses who judges that, and everything else.
+    /// Whom the token speaks for. Who says to have issued it only chooses who judges that, and all else.
     ///
     /// # Errors
     /// Why the token is not good, or that nobody can say now.

@@ -162,12 +162,14 @@ proptest! {
 
     #[test]
     fn reading_never_panics(token in ".{0,200}") {
-        let _ = Unverified::parse(&token).map(|it| (it.claimed_issuer(), it.key_id().is_ok(), it.kind().is_ok()));
+        if let Ok(token) = Unverified::parse(&token) {
+            let _ = (token.claimed_issuer(), token.key_id(), token.kind());
+        }
     }
 
     #[test]
-    fn reading_parts_never_panics(header in any::<Vec<u8>>(), payload in any::<Vec<u8>>(), rest in ".{0,90}") {
-        let token = format!("{}.{}.{rest}", b64(header), b64(payload));
+    fn reading_parts_never_panics(header in any::<Vec<u8>>(), payload in any::<Vec<u8>>()) {
+        let token = format!("{}.{}.AAAA", b64(header), b64(payload));
         prop_assert!(our_tokens().verify(&token, now()).is_err());
     }
 

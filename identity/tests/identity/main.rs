@@ -5,6 +5,10 @@
 mod access_tokens;
 mod attacks;
 mod harness;
+mod key_server;
 mod keys;
 mod passwords;
+mod provider;
+mod provider_keys;
+mod tokens;
 mod vectors;

@@ -50,6 +50,20 @@ fn common_ones_are_refused() {
     }
 }
 
+/// Signs that may stand for letters can be read in many ways.
+#[test]
+fn nobody_is_kept_busy_by_a_password() {
+    for text in
+        ["4@8({[<3&96!i1|70$5+%2".repeat(6), "4@9613!70$582kjhvqwert".repeat(6), "1.1.1990 ".repeat(14)]
+    {
+        let text: String = text.chars().take(128).collect();
+        let began = Instant::now();
+        let _ = Password::parse(&text, &[]);
+        // It took 18 seconds in a build without optimisations; it takes a tenth of one.
+        assert!(began.elapsed() < Duration::from_secs(2), "{text}: {:?}", began.elapsed());
+    }
+}
+
 #[test]
 fn what_others_know_is_no_password() {
     let context = ["annabelle.winterbourne@example.org", "Annabelle Winterbourne"];
@@ -64,6 +78,7 @@ fn what_others_know_is_no_password() {
     }
     assert!(Password::parse(GOOD, &context).is_ok());
     assert!(Password::parse(GOOD, &["", "a@b.test", "@"]).is_ok());
+    assert!(Password::parse("#*?;:_-.,~^=>", &context).is_ok(), "no letters are nobody's name");
 }
 
 #[tokio::test]
@@ -121,21 +136,19 @@ async fn a_flood_is_sent_away() {
     assert!(passwords.verify(None, GOOD).await.is_ok());
 }
 
-/// Whether there is an account cannot be told by the time: the shortest of several is compared, which is the
-/// one that nothing disturbed.
+/// Whether there is an account cannot be told by the time. The shortest of several is compared, which is the
+/// one that the machine's other work disturbed least; without any work the one would be a thousandth.
 #[tokio::test]
 async fn without_an_account_it_takes_as_long() {
     let passwords = Passwords::new(1).unwrap();
     let hash = passwords.hash(&Password::parse(GOOD, &[]).unwrap()).await.unwrap();
-    let shortest = async |hash: Option<&str>| {
-        let mut shortest = Duration::MAX;
-        for _ in 0..8 {
+    let (mut with, mut without) = (f64::MAX, f64::MAX);
+    for _ in 0..12 {
+        for (hash, shortest) in [(Some(hash.as_str()), &mut with), (None, &mut without)] {
             let began = Instant::now();
             passwords.verify(hash, "something else").await.unwrap();
-            shortest = shortest.min(began.elapsed());
+            *shortest = shortest.min(began.elapsed().as_secs_f64());
         }
-        shortest.as_secs_f64()
-    };
-    let ratio = shortest(Some(&hash)).await / shortest(None).await;
-    assert!((0.5..2.0).contains(&ratio), "{ratio}");
+    }
+    assert!((0.25..4.0).contains(&(without / with)), "{with} s, without {without} s");
 }
