@@ -24,6 +24,7 @@
 
 mod harness;
 
+mod accounts;
 mod api_keys;
 mod attempts;
 mod bad_stays;

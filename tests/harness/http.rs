@@ -185,6 +185,12 @@ impl<T: DeserializeOwned> Answer<T> {
         self.read()
     }
 
+    /// An answer that has no document.
+    #[track_caller]
+    pub fn done(&self) {
+        assert_eq!((self.status.as_u16(), &*self.body), (204, &[][..]));
+    }
+
     /// The problem document, which must be complete and of this status and code.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Problem {

@@ -54,6 +54,18 @@ fn mail(message: &Value) -> Mail {
     }
 }
 
+/// Waits until an address has got so many mails; gives all of them, oldest first.
+pub async fn mails_to(address: &str, number: usize) -> Vec<Mail> {
+    let catcher = &super::servers().await.mail;
+    let api = Api::new(catcher.http_url().trim_start_matches("http://"));
+    eventually(&format!("{number} mails to {address}"), async || {
+        let mut all = mails_at(&api, "").await;
+        all.retain(|mail| mail.to == address);
+        (all.len() >= number).then_some(all)
+    })
+    .await
+}
+
 impl Shop {
     /// The mails about an order, oldest first.
     pub async fn mails(&self, order: &str) -> Vec<Mail> {

@@ -21,13 +21,13 @@ mod wire;
 use std::time::Duration;
 
 pub use http::{Answer, Api, encoded, send, try_send};
-pub use mail::{Mail, mails, mails_at};
+pub use mail::{Mail, mails, mails_at, mails_to};
 pub use orders::SOLD;
 pub use process::{Holdfast, printed, run};
 pub use provider::{Provider, StatementLine};
 pub use seeded_rng::SeededRng;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};
-pub use shop::{NAME, Setup, Shop};
+pub use shop::{ACCOUNT_SECRET, NAME, Setup, Shop};
 pub use smtp::{GREETING, Smtp};
 pub use socket::Socket;
 pub use wire::Wire;

@@ -20,6 +20,7 @@ use super::{
 
 /// 32 bytes in base64.
 const PAYLOAD_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub const ACCOUNT_SECRET: &str = "the-accounts-of-this-shop-have-this-secret";
 /// The customer's name, by which leaks of personal data are found.
 pub const NAME: &str = "Zaphod Beeblebrox";
 
@@ -108,6 +109,7 @@ impl Shop {
             ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", webhook::SECRET.into()),
             ("HOLDFAST_TASK_QUEUE", task_queue.clone()),
             ("HOLDFAST_TEMPORAL_UI_URL", "http://ui.test/".into()),
+            ("HOLDFAST_ACCOUNT_SECRET", ACCOUNT_SECRET.into()),
         ];
         env.extend(database_env);
         if !setup.without_payload_key {

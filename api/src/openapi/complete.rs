@@ -41,7 +41,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
     tidy(operation, "summary");
     let operation_name = text(operation, "operationId");
     let scope = text(&operation["security"][0][SECURITY_SCHEME], 0);
-    let wants_key = !scope.is_empty();
+    // Public operations have one requirement, of nothing.
+    let wants_caller = operation["security"][0].as_object().is_some_and(|wanted| !wanted.is_empty());
     let has_body = operation.get("requestBody").is_some();
     let mut others = vec![400, 500, 503];
     // A body that may be left out is not `null`.
@@ -89,7 +90,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
     if has_body {
         others.extend([408, 413, 415, 422]);
     }
-    if wants_key {
+    if wants_caller {
         others.extend([401, 403, 422]); // no query is read that is not known
     }
     if path.contains('{') && method != "put" {
@@ -100,7 +101,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
         responses.entry(status.to_string()).or_insert_with(problem);
     }
     for (status, response) in responses {
-        if status == "403" {
+        if status == "403" && !scope.is_empty() {
             let lacks = format!("`scope_missing`: the API key does not have the scope `{scope}`");
             response["description"] = json!(lacks);
         }
@@ -144,7 +145,8 @@ fn meaning_of(status: &StatusCode) -> Option<&'static str> {
         200 => "As asked",
         201 => "Created",
         400 => "The request cannot be read: `malformed_json`, or a header is not as it should be",
-        401 => "`unauthorized`: the API key is missing or wrong, has expired or was revoked",
+        401 => "`unauthorized`: the API key or token is missing or wrong, has expired or was revoked",
+        403 => "`account_required`: only for those who are signed in with an account",
         404 => "There is nothing with this name",
         408 => "`request_timeout`: the body came too slowly",
         413 => "`payload_too_large`",

@@ -7,8 +7,8 @@ use crate::{operations, webhooks};
 const PUBLISHED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
 
 fn document() -> Value {
-    let parts =
-        routes(true).into_parts().0.merge(webhooks::routes()).merge(operations::routes()).split_for_parts();
+    let public = accounts::public_routes().merge(webhooks::routes()).merge(operations::routes());
+    let parts = routes(true, true).into_parts().0.merge(public).split_for_parts();
     complete::complete(json!(parts.1))
 }
 
@@ -53,8 +53,11 @@ fn operations_have_names_of_their_own_and_answers_are_described() {
         let mut expected = vec!["400", "500", "503"];
         let security = operation["security"].as_array().expect("a scope, or that there is none");
         if security != &[json!({})] {
-            let scopes = security[0][SECURITY_SCHEME].as_array().expect("scopes");
-            assert!(security.len() == 1 && scopes.len() == 1, "{address} wants {security:?}");
+            let of = |scheme| security.iter().find_map(|it| it.get(scheme)).and_then(Value::as_array);
+            let (key, token) = (of(SECURITY_SCHEME), of(CUSTOMER_SCHEME));
+            assert!(key.is_none_or(|scopes| scopes.len() == 1), "{address} wants {security:?}");
+            assert!(key.is_some() || token.is_some(), "{address} wants {security:?}");
+            assert_eq!(security.len(), key.iter().count() + token.iter().count(), "{address}");
             expected.extend(["401", "403"]);
         }
         let parameters = operation["parameters"].as_array().into_iter().flatten();
