@@ -4,6 +4,7 @@ use domain::{AccountCodeId, Timestamp, account::Code};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use store::accounts::codes;
 use uuid::Uuid;
 
@@ -236,7 +237,7 @@ async fn nobody_learns_who_has_an_account() {
 /// As if the time of all limits had passed.
 async fn forget_limits(shop: &Shop) {
     let mut sql = shop.sql().await;
-    sqlx::query("DELETE FROM rate_limits").execute(&mut sql).await.unwrap();
+    sql.execute("DELETE FROM rate_limits").await.unwrap();
 }
 
 #[tokio::test]
@@ -338,7 +339,8 @@ async fn passwords_are_changed_and_reset_and_accounts_erased() {
     let stale = json!({"refresh_token": session["refresh_token"]});
     person.tell("/v1/sessions/refresh", &stale).await.problem(401, "refresh_token_invalid");
 
-    let mails = mails_to(&person.email, 3).await.len();
+    let mails = mails_to(&person.email, 2).await.len();
+    forget_limits(&shop).await;
     person.tell("/v1/accounts/password/reset-code", &json!({"email": person.email})).await.is(202);
     let code = code_in(&mails_to(&person.email, mails + 1).await.last().unwrap().text);
     let reset = json!({"email": person.email, "code": code, "password": PASSWORD});
@@ -415,6 +417,49 @@ async fn a_code_is_mailed_whatever_was_away_when_it_was_asked_for() {
     shop.start_worker();
     let told = mails_to(&person.email, 2).await.pop().unwrap();
     assert_eq!(told.subject, "Your account is verified");
+}
+
+/// Takes every route of accounts once; gives each, with its method.
+pub async fn walk(shop: &Shop) -> Vec<(Method, &'static str)> {
+    let (person, session, ann) = Person::signed_in(shop).await;
+    let email = json!({"email": person.email});
+    let refreshed = json!({"refresh_token": session["refresh_token"]});
+    person.tell("/v1/sessions/refresh", &refreshed).await.is(200);
+    ann.get("/v1/accounts/me").await.is(200);
+    let (old, new) = (PASSWORD, "another one that is long");
+    let change = json!({"current_password": old, "password": new});
+    ann.post("/v1/accounts/me/password", &change).await.done();
+    let mails = mails_to(&person.email, 2).await.len();
+    forget_limits(shop).await;
+    person.tell("/v1/accounts/resend-code", &email).await.is(202); // there is none to be sent
+    forget_limits(shop).await;
+    person.tell("/v1/accounts/password/reset-code", &email).await.is(202);
+    let code = code_in(&mails_to(&person.email, mails + 1).await.last().unwrap().text);
+    let reset = json!({"email": person.email, "code": code, "password": old});
+    person.tell("/v1/accounts/password/reset", &reset).await.done();
+    mails_to(&person.email, mails + 2).await;
+    let ann = caller(shop, &person.sign_in().await.is(201));
+    ann.list::<Order>("/v1/orders").await;
+    ann.delete("/v1/sessions/current").await.done();
+    ann.delete("/v1/sessions").await.done();
+    let erased = ann.request(Method::DELETE, "/v1/accounts/me").json(&json!({"password": old}));
+    send(erased).await.done();
+    shop.api.get("/.well-known/jwks.json").await.is(200);
+    vec![
+        (Method::POST, "/v1/accounts"),
+        (Method::POST, "/v1/accounts/verify"),
+        (Method::POST, "/v1/accounts/resend-code"),
+        (Method::POST, "/v1/accounts/password/reset-code"),
+        (Method::POST, "/v1/accounts/password/reset"),
+        (Method::POST, "/v1/accounts/me/password"),
+        (Method::GET, "/v1/accounts/me"),
+        (Method::DELETE, "/v1/accounts/me"),
+        (Method::POST, "/v1/sessions"),
+        (Method::POST, "/v1/sessions/refresh"),
+        (Method::DELETE, "/v1/sessions/current"),
+        (Method::DELETE, "/v1/sessions"),
+        (Method::GET, "/.well-known/jwks.json"),
+    ]
 }
 
 /// The steps of a code's workflow, each done twice.

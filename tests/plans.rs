@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
+    accounts,
     harness::{
         Api, Setup, Shop, database,
         documents::{ApiKey, CreatedApiKey},
@@ -157,6 +158,7 @@ async fn live(shop: &Shop) {
         shop.api.get(&path).await.is(200);
     }
     keys(shop).await;
+    accounts::walk(shop).await;
     shop.api.get("/readyz").await.is(200);
     shop.figures().await;
 }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::{
+    accounts,
     harness::{
         Answer, Api, Shop,
         documents::{CreatedApiKey, Order, Payment},
@@ -53,7 +54,7 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
     // The last ones have to be done again: one of them locks `mails`.
     sql.execute(
         "ALTER TABLE mails DROP COLUMN rejected_at; ALTER TABLE check_ins DROP COLUMN drawn_for;
-         DROP TABLE api_keys;
+         DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits;
          DELETE FROM _sqlx_migrations WHERE version >= 19",
     )
     .await
@@ -118,6 +119,8 @@ impl<'a> Walk<'a> {
         walk.stay().await;
         walk.odd_money().await;
         walk.keys().await;
+        let accounts = accounts::walk(shop).await.into_iter();
+        walk.walked.extend(accounts.map(|(method, route)| (method, route.to_owned())));
         for path in ["/healthz", "/readyz", "/metrics"] {
             walk.get(path, "").await;
         }

@@ -143,7 +143,7 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         ("", "placed_from" | "placed_to") => json!({"format": "date-time"}),
         // No `format`: validators know fewer addresses than mail servers (docs/adr/0033).
         (_, "email") => json!({"minLength": 3, "maxLength": email::MAX_WRITTEN, "pattern": "^[^@]+@[^@]+$"}),
-        ("Customer" | "PlaceCustomer", "id") | ("", "customer") => {
+        ("Customer", "id") | ("", "customer") => {
             json!({"minLength": 1, "maxLength": 128, "pattern": CUSTOMER})
         }
         // Of the ledger, also a night of one.
@@ -155,7 +155,7 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         ("CreateApiKey" | "ApiKey" | "CreatedApiKey", "name") => json!({"pattern": api_key::NAME_PATTERN}),
         ("CreatedApiKey", "key") => json!({"pattern": api_key::PATTERN}),
         (_, "time_zone") => line(64),
-        ("Customer" | "PlaceCustomer" | "Register" | "PutProduct" | "Extra", "name") => line(200),
+        ("Customer" | "Register" | "PutProduct" | "Extra", "name") => line(200),
         ("Verify" | "ResetPassword", "code") => json!({"maxLength": 32, "pattern": "^[ -]*([0-9][ -]*){6}$"}),
         ("Register" | "ChangePassword" | "ResetPassword", "password") => {
             json!({"minLength": 12, "maxLength": 128})

@@ -8,25 +8,17 @@ use domain::{
 use identity::ProviderClaims;
 use serde::{Deserialize, Serialize};
 use store::accounts;
-use utoipa::ToSchema;
 
 use crate::{app::App, auth::Caller, error::Problem};
 
-/// Whom an order is for. With a customer's token nothing of it is required, and nobody else can be named.
-#[derive(Serialize, Deserialize, ToSchema)]
+/// Whom an order is for, as far as the body says. What it must say depends on who asks.
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlaceCustomer {
-    /// Required with an API key. Your id for the customer, such as `auth0|abc`: 1-128 characters with a letter
-    /// or digit, without `@`. Visible in the Temporal UI, so never an e-mail address.
     id: Option<String>,
-    /// Required with an API key, or if the token's issuer knows none. In any letters. Mails go to it; one that
-    /// the mail server refuses for good is told on the timeline.
     email: Option<String>,
     name: Option<String>,
-    /// A language tag as BCP 47 writes it, such as `de-AT`. `de_AT.UTF-8` is understood as that.
     locale: Option<String>,
-    /// IANA name, such as `Europe/Vienna`; due dates in mails are written in it, with their offset. Default
-    /// UTC.
     time_zone: Option<String>,
 }
 

@@ -24,7 +24,7 @@ use store::orders::{self, Placed, Start};
 use utoipa::ToSchema;
 
 use super::{
-    document::OrderDocument,
+    document::{CustomerDocument, OrderDocument},
     own::{self, OwnCustomer, PlaceCustomer},
 };
 use crate::{
@@ -40,6 +40,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct PlaceOrder {
     /// Required with an API key. With a customer's token it is whose token it is, and may be left out.
+    #[schema(value_type = Option<CustomerDocument>)]
     customer: Option<PlaceCustomer>,
     /// ISO 4217. Every product of the order must be sold in it.
     currency: String,
