@@ -99,11 +99,15 @@ pub fn placements(shop: &Shop, skus: Vec<String>) -> impl Fn(usize) -> Vec<u8> +
 }
 
 pub fn post(host: &str, path: &str, key: &str, body: &str) -> Vec<u8> {
+    post_as(host, path, crate::harness::http::API_KEY, key, body)
+}
+
+/// The same by somebody else than the shop.
+pub fn post_as(host: &str, path: &str, bearer: &str, key: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\n\
-         content-type: application/json\r\nidempotency-key: {key}\r\ncontent-length: {length}\r\n\r\n{body}",
-        crate::harness::http::API_KEY
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {bearer}\r\n\
+         content-type: application/json\r\nidempotency-key: {key}\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

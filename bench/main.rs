@@ -11,6 +11,7 @@
 #[allow(dead_code, unused_imports)] // the benchmarks stand on a part of what the tests stand on
 mod harness;
 
+mod accounts;
 mod cost;
 mod door;
 mod empty;
@@ -78,6 +79,11 @@ enum Benchmark {
         #[arg(long, default_value_t = 100_000)]
         orders: usize,
     },
+    /// Customers with tokens: placing, signing in, among many.
+    Accounts {
+        #[arg(long, default_value_t = 100_000)]
+        accounts: i64,
+    },
     /// The worker's memory over very many activities.
     Soak {
         #[arg(long, default_value_t = 1_000_000)]
@@ -96,6 +102,7 @@ async fn main() {
         Benchmark::Sleeping { orders, cache } => sleeping::run(orders, cache).await,
         Benchmark::History => history::run().await,
         Benchmark::Reads { orders } => reads::run(orders).await,
+        Benchmark::Accounts { accounts } => accounts::run(accounts).await,
         Benchmark::Soak { activities } => soak::run(activities).await,
     };
     report.publish();

@@ -1,4 +1,4 @@
--- Accounts of customers. Personal data: all of it is erased with the account, but for what orders keep (docs/adr/0039).
+-- Accounts of customers. Personal data: all of it is erased with the account, but for what orders keep (docs/adr/0038).
 
 -- Who has registered, and not shown yet that the address is theirs. Several may stand side by side for one address: the
 -- code of each mail verifies the registration that it was sent for, and no other's password comes with it.

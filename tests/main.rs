@@ -25,6 +25,7 @@
 mod harness;
 
 mod accounts;
+mod accounts_attacked;
 mod api_keys;
 mod attempts;
 mod bad_stays;

@@ -229,7 +229,7 @@ pub async fn get(db: &Db, id: AccountId) -> Result<Option<Account>> {
 }
 
 /// Erases an account with all that stands for it, and who placed what was never paid for. What was paid keeps
-/// the name and the address, as its invoice does (docs/adr/0039).
+/// the name and the address, as its invoice does (docs/adr/0038).
 #[tracing::instrument(name = "sql accounts.delete", skip_all, err(level = "debug"))]
 pub async fn delete(db: &Db, id: AccountId) -> Result<()> {
     retry(|| async {
