@@ -16,6 +16,8 @@ pub struct Metrics {
     /// Requests without a key that is good for them, by reason: missing, malformed, unknown, expired, revoked,
     /// scope_missing.
     pub keys_refused: IntCounterVec,
+    /// Requests that were too many, by what is limited: reads, writes, reports, strangers.
+    pub rate_limited: IntCounterVec,
     /// Orders by what became of them: placed, paid, completed, cancelled, expired.
     pub orders: IntCounterVec,
     /// Holds by result: held, refused, committed, released.
@@ -89,6 +91,11 @@ impl Metrics {
                 "holdfast_keys_refused_total",
                 "Requests refused for their API key",
                 &["reason"],
+            ),
+            rate_limited: counter(
+                "holdfast_rate_limited_total",
+                "Requests refused because they were too many",
+                &["limit"],
             ),
             orders: counter("holdfast_orders_total", "Orders by outcome", &["outcome"]),
             holds: counter("holdfast_holds_total", "Stock holds by result", &["result"]),
