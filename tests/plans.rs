@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
-    harness::{Setup, Shop, database, postgres_log, servers},
+    harness::{
+        Api, Setup, Shop, database,
+        documents::{ApiKey, CreatedApiKey},
+        postgres_log, servers, wait_until,
+    },
     stays::code,
 };
 
@@ -152,8 +156,20 @@ async fn live(shop: &Shop) {
     ] {
         shop.api.get(&path).await.is(200);
     }
+    keys(shop).await;
     shop.api.get("/readyz").await.is(200);
     shop.figures().await;
+}
+
+/// A key is made, looked for, used and revoked.
+async fn keys(shop: &Shop) {
+    let body = json!({"name": "reader", "scopes": ["stock:read"]});
+    let key: CreatedApiKey = shop.api.post("/v1/keys", &body).await.of().is(201);
+    let reader = Api::with_key(shop.api.address(), String::leak(key.key));
+    reader.get("/v1/inventory/sku-1").await.is(200);
+    let is_noted = async || shop.api.list::<ApiKey>("/v1/keys").await.data[0].last_used_at.is_some();
+    wait_until("the use is noted", is_noted).await;
+    shop.api.delete(&format!("/v1/keys/{}", key.id)).await.is(200);
 }
 
 /// Both ways for a stay to end.

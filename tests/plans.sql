@@ -58,4 +58,8 @@ INSERT INTO disputes (id, order_id, payment_id, provider, provider_payment_id, p
                       created_at, updated_at)
 SELECT gen_random_uuid(), order_id, id, provider, provider_payment_id, 'dp-' || id, 1, currency, 'won', created_at, updated_at
 FROM payments WHERE provider_payment_id IS NOT NULL;
+INSERT INTO api_keys (id, name, hash, prefix, scopes, created_at, created_by, revoked_at)
+SELECT gen_random_uuid(), 'old', sha256(n::text::bytea), 'hf_0000', '{operations}', now() - interval '1 year', 'api',
+       now() - interval '1 month'
+FROM generate_series(1, 3000) AS n;
 ANALYZE;

@@ -52,7 +52,8 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
     let mut sql = shop.sql().await;
     // The last ones have to be done again: one of them locks `mails`.
     sql.execute(
-        "ALTER TABLE mails DROP COLUMN rejected_at; ALTER TABLE check_ins DROP COLUMN drawn_for; DROP TABLE api_keys;
+        "ALTER TABLE mails DROP COLUMN rejected_at; ALTER TABLE check_ins DROP COLUMN drawn_for;
+         DROP TABLE api_keys;
          DELETE FROM _sqlx_migrations WHERE version >= 19",
     )
     .await

@@ -102,8 +102,9 @@ pub async fn create(db: &Db, new: NewKey<'_>) -> Result<Option<(ApiKey, IssuedKe
     let stored = sqlx::query!(
         "INSERT INTO api_keys (id, name, hash, prefix, scopes, created_at, created_by, expires_at)
          SELECT $1, $2, $3, $4, $5, $6, $7, $8
-         WHERE (SELECT count(*) FROM api_keys
-                WHERE coalesce(least(expires_at, revoked_at), 'infinity') > $9) < $10",
+         WHERE (SELECT count(*) FROM (
+                    SELECT FROM api_keys WHERE coalesce(least(expires_at, revoked_at), 'infinity') > $9
+                    ORDER BY coalesce(least(expires_at, revoked_at), 'infinity') DESC LIMIT $10) AS k) < $10",
         issued.id.uuid(),
         issued.name.as_str(),
         &hash(&key)[..],
@@ -156,8 +157,10 @@ pub async fn all(db: &Db, at: Timestamp) -> Result<Vec<(Hash, IssuedKey)>> {
     let query = sqlx::query_as!(
         Row,
         "SELECT id, name, hash, prefix, scopes, created_at, created_by, expires_at, last_used_at, revoked_at
-         FROM api_keys WHERE coalesce(least(expires_at, revoked_at), 'infinity') > $1",
-        sql(at - REMEMBERED)
+         FROM api_keys WHERE coalesce(least(expires_at, revoked_at), 'infinity') > $1
+         ORDER BY coalesce(least(expires_at, revoked_at), 'infinity') DESC LIMIT $2",
+        sql(at - REMEMBERED),
+        MAX_KEYS
     );
     let read = query.fetch_all(&probe);
     let rows = tokio::time::timeout(READ_TIMEOUT, read).await.map_err(|_| sqlx::Error::PoolTimedOut)??;

@@ -64,7 +64,8 @@ struct Api;
 struct BearerKey;
 
 const ABOUT_KEYS: &str = "An API key: of the environment, good for everything, or one that was issued by \
-    `POST /v1/keys` with some scopes. Each operation names the one scope that it wants; none includes another.";
+    `POST /v1/keys` with some scopes. Each operation names the one scope that it wants; none includes \
+    another.";
 
 impl Modify for BearerKey {
     fn modify(&self, document: &mut Document) {
