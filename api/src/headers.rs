@@ -150,5 +150,15 @@ mod tests {
         for bad in bad {
             assert!(!check(Version::HTTP_11, bad), "{bad:?}");
         }
+        let of_http2 = |uri: &'static str, host: Option<&'static str>| {
+            let host = host.map(|host| (header::HOST, HeaderValue::from_static(host)));
+            check_host(Version::HTTP_2, &Uri::from_static(uri), &host.into_iter().collect()).is_ok()
+        };
+        assert!(of_http2("http://a.example/", None));
+        assert!(of_http2("http://a.example/", Some("a.example")));
+        assert!(of_http2("/", Some("a.example")));
+        assert!(!of_http2("/", None));
+        assert!(!of_http2("http://a.example/", Some("b.example")));
+        assert!(!of_http2("http://ann@a.example/", None));
     }
 }

@@ -90,7 +90,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
         others.extend([408, 413, 415, 422]);
     }
     if wants_key {
-        others.extend([401, 403, 422]); // no query is read that is not known
+        others.extend([401, 403, 422, 429]); // no query is read that is not known
     }
     if path.contains('{') && method != "put" {
         others.push(404); // a PUT may make what it names
@@ -103,6 +103,13 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
         if status == "403" {
             let lacks = format!("`scope_missing`: the API key does not have the scope `{scope}`");
             response["description"] = json!(lacks);
+        }
+        if status == "429" && wants_key {
+            let said = text(response, "description");
+            let others = if said.is_empty() { said } else { format!("{said}; or ") };
+            let too_many =
+                "`rate_limited`: this key, or without one this address, has sent too many requests";
+            response["description"] = json!(format!("{others}{too_many}"));
         }
         complete_response(status, response);
     }

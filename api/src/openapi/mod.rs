@@ -40,7 +40,8 @@ use crate::{
         title = "Holdfast",
         description = "Holds stock until the money arrives. Amounts are integer minor units; times are \
                        RFC 3339 UTC; durations ISO 8601. Errors are RFC 9457 problem details with a stable \
-                       `code`."
+                       `code`. Answers to who has a key tell in `RateLimit-Policy` and `RateLimit` how many \
+                       requests are left; one too many is answered 429 with `Retry-After`."
     ),
     servers((url = "/", description = "Where this document is served")),
     tags(
