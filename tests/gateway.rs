@@ -158,7 +158,7 @@ async fn pages_of_configured_origins_may_call() {
     let other = send(preflight(&api, "https://other.example", "/v1/orders")).await;
     assert_eq!(other.header("access-control-allow-origin"), None);
     // By default there is no other origin, and a preflight is a method that is not there.
-    send(preflight(&shop.api, SHOP, "/v1/orders")).await.problem(401, "unauthorized");
+    send(preflight(&shop.api, SHOP, "/v1/orders")).await.problem(405, "method_not_allowed");
     for wrong in ["*", "https://shop.example/", "shop.example"] {
         let mut process = shop.start("api", &[("HOLDFAST_CORS_ORIGINS", wrong.to_owned())]);
         assert!(!process.ended().await.success());

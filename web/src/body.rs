@@ -13,8 +13,8 @@ use axum::{
 };
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use hyper::body::{Buf, Incoming};
+use tokio::time::timeout;
 
 use crate::{
     client::{Exchange, UnderWay},
@@ -135,42 +135,91 @@ impl http_body::Body for RequestBody {
 
 const ALIVE: &str = "the body is there until it is dropped";
 
-/// An answer's body. With its end the client may ask again.
+/// HTTP/2: so much of an answer is given to the stream at once. It would take any amount, and keep it for a
+/// client that does not.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// An answer's body. With the end of its last piece the client may ask again.
 pub struct AnswerBody {
     body: Body,
-    under_way: UnderWay,
-    _place: Option<OwnedSemaphorePermit>,
+    /// What the body gave, and the stream has not got yet.
+    rest: Bytes,
+    under_way: Arc<UnderWay>,
 }
 
 impl AnswerBody {
-    pub fn new(body: Body, under_way: UnderWay, place: Option<OwnedSemaphorePermit>) -> Self {
+    pub fn new(body: Body, under_way: UnderWay) -> Self {
         under_way.exchange().gives();
-        Self { body, under_way, _place: place }
+        Self { body, rest: Bytes::new(), under_way: Arc::new(under_way) }
+    }
+
+    fn piece(&mut self) -> Piece {
+        let has_streams = self.under_way.exchange().has_streams;
+        let length = if has_streams { self.rest.len().min(PIECE_BYTES) } else { self.rest.len() };
+        Piece { bytes: self.rest.split_to(length), _under_way: has_streams.then(|| self.under_way.clone()) }
     }
 }
 
 impl http_body::Body for AnswerBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = axum::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
         let this = self.get_mut();
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        match frame {
-            Poll::Ready(_) => this.under_way.exchange().gives(),
-            Poll::Pending => this.under_way.exchange().makes(),
+        if this.rest.is_empty() {
+            let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+                this.under_way.exchange().makes();
+                return Poll::Pending;
+            };
+            this.under_way.exchange().gives();
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(bytes))) => this.rest = bytes,
+                Some(Ok(Err(frame))) => {
+                    return Poll::Ready(frame.into_trailers().ok().map(|it| Ok(Frame::trailers(it))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        } else {
+            this.under_way.exchange().gives();
         }
-        frame
+        Poll::Ready(Some(Ok(Frame::data(this.piece()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, mut hint) = (self.rest.len() as u64, self.body.size_hint());
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
+
+/// A piece of an answer. In HTTP/2 the stream keeps it until the client takes it, and so long the request is
+/// under way.
+pub struct Piece {
+    bytes: Bytes,
+    _under_way: Option<Arc<UnderWay>>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
     }
 }

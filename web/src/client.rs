@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::http::Version;
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::Limits;
@@ -86,13 +86,9 @@ impl Client {
         let id = state.begun;
         state.requests.push((id, None));
         let body_due = Instant::now() + self.limits.body;
-        UnderWay(Arc::new(Exchange {
-            client: self.clone(),
-            id,
-            has_streams,
-            body_due,
-            is_too_slow: AtomicBool::new(false),
-        }))
+        let (client, is_too_slow) = (self.clone(), AtomicBool::new(false));
+        let exchange = Arc::new(Exchange { client, id, has_streams, body_due, is_too_slow });
+        UnderWay { exchange, place: None }
     }
 
     /// It does not take what we send; gives by when it has to.
@@ -204,17 +200,21 @@ impl Exchange {
     }
 }
 
-/// An exchange, until its answer is given to the stream or nobody wants it any more.
-pub struct UnderWay(Arc<Exchange>);
+/// An exchange, until its answer is sent or nobody wants it any more.
+pub struct UnderWay {
+    exchange: Arc<Exchange>,
+    /// HTTP/2: its place among all requests.
+    pub place: Option<OwnedSemaphorePermit>,
+}
 
 impl UnderWay {
     pub fn exchange(&self) -> &Arc<Exchange> {
-        &self.0
+        &self.exchange
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.client.ends(self.0.id);
+        self.exchange.client.ends(self.exchange.id);
     }
 }

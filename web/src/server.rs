@@ -196,12 +196,11 @@ impl Server {
         peer: SocketAddr,
         request: Request<Incoming>,
     ) -> Result<Response<AnswerBody>, Infallible> {
-        let under_way = client.begins(request.version());
+        let mut under_way = client.begins(request.version());
         let exchange = under_way.exchange().clone();
-        let place = match exchange.has_streams {
-            true => Some(self.place(&self.streams, Client::longest_wait).await),
-            false => None, // the connection has its place
-        };
+        if exchange.has_streams {
+            under_way.place = Some(self.place(&self.streams, Client::longest_wait).await);
+        }
         let unread = Unread::default();
         let asked = request.headers().contains_key(header::EXPECT);
         let body = |body| Body::new(RequestBody::new(body, exchange.clone(), unread.clone()));
@@ -220,7 +219,7 @@ impl Server {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }
-        Ok(response.map(|body| AnswerBody::new(body, under_way, place)))
+        Ok(response.map(|body| AnswerBody::new(body, under_way)))
     }
 
     async fn drain(&self) {
