@@ -120,6 +120,29 @@ async fn a_slow_stream_is_cut_off_and_others_are_not() {
     shop.close();
 }
 
+/// Requests of all streams together are bounded as connections are. More of them wait, and who lets them wait
+/// for nothing is cut off.
+#[tokio::test]
+async fn streams_share_the_places_there_are() {
+    let shop = Shop::with_tea(30).await;
+    let (api, _process) = shop.start_api(&[("HOLDFAST_MAX_CONNECTIONS", "4".to_owned())]).await;
+    let honest = Connection::open(api.address(), 65_535).await;
+    let lists = (0..30).map(|_| honest.get("/v1/products"));
+    for list in futures_util::future::join_all(lists).await {
+        assert_eq!(list.unwrap().status(), 200);
+    }
+    let greedy = Connection::open(api.address(), 100).await;
+    let mut untaken = Vec::new();
+    for _ in 0..4 {
+        let much = greedy.request("GET", "/openapi.json").body(()).unwrap();
+        let (answer, _) = greedy.requests.clone().send_request(much, true).unwrap();
+        untaken.push(timeout(PATIENCE, answer).await.unwrap().unwrap());
+    }
+    assert_eq!(honest.get("/v1/products").await.unwrap().status(), 200);
+    drop(timeout(PATIENCE, greedy.ended).await.expect("it is cut off"));
+    shop.close();
+}
+
 /// Asking and taking it back costs a client next to nothing, and us a request: it may do that a few times.
 #[tokio::test]
 async fn who_takes_back_what_it_asked_for_again_and_again_is_cut_off() {

@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Limits;
 
+/// HTTP/2: so long a stream may wait for its client though its place is wanted.
+const STREAM_PATIENCE: Duration = Duration::from_secs(1);
+
 /// The client of one connection, as its stream, its requests and the server see it.
 pub struct Client {
     pub limits: Limits,
@@ -128,12 +131,12 @@ impl Client {
         Some(now.duration_since(since))
     }
 
-    /// How long one of its requests has waited for it, whatever we do for the others. HTTP/2: who leaves
-    /// streams unread holds their places, also while it goes on with one.
+    /// How long one of its requests has waited for it, whatever we do for the others, if that is more than a
+    /// network needs. HTTP/2: who leaves streams unread holds their places, also while it goes on with one.
     pub fn longest_wait(&self, now: Instant) -> Option<Duration> {
         let state = self.state();
-        let since = state.requests.iter().filter_map(|(_, wait)| wait.map(Wait::since)).min();
-        since.map(|since| now.duration_since(since))
+        let since = state.requests.iter().filter_map(|(_, wait)| wait.map(Wait::since)).min()?;
+        Some(now.duration_since(since)).filter(|waited| *waited >= STREAM_PATIENCE)
     }
 
     fn set(&self, id: u64, wait: impl FnOnce(Option<Wait>) -> Option<Wait>) {

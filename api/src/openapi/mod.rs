@@ -117,6 +117,7 @@ async fn guard(mut response: Response) -> Response {
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CACHE_CONTROL, "max-age=300"), // the same for everybody, until the next release
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     let headers = response.headers_mut();
