@@ -54,8 +54,8 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The nearest address that is none of our proxies'. Whatever stands before it, its owner could write. Two
-    /// headers that tell different things are one too many: one of them came from the client.
+    /// The nearest address that is none of our proxies'. Whatever stands before it, its owner could write.
+    /// Two headers that tell different things are one too many: one of them came from the client.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.trusts(peer) {

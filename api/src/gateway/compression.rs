@@ -21,8 +21,8 @@ pub fn layer() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(worthwhile)
 }
 
-/// A strong entity tag names these very bytes; a weak one would be of no use in `If-Match`. So what has a tag,
-/// a single product, stays as it is.
+/// A strong entity tag names these very bytes; a weak one would be of no use in `If-Match`. So what has a
+/// tag, a single product, stays as it is.
 fn has_no_tag(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
     !headers.contains_key(header::ETAG)
 }

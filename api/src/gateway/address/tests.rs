@@ -5,13 +5,16 @@ use super::*;
 
 const PROXY: &str = "10.0.0.1";
 
+fn proxies() -> TrustedProxies {
+    TrustedProxies::parse("10.0.0.0/8, 2001:db8:1::/48").expect("networks")
+}
+
 fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
-    let proxies = TrustedProxies::parse("10.0.0.0/8, 2001:db8:1::/48").expect("networks");
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.append(*name, HeaderValue::from_str(value).expect("a value"));
     }
-    proxies.client(peer.parse().expect("an address"), &map).to_string()
+    proxies().client(peer.parse().expect("an address"), &map).to_string()
 }
 
 #[test]
@@ -105,7 +108,7 @@ proptest! {
     #[test]
     fn a_client_cannot_choose_its_address(sent in "[ -~]{0,60}", address in addresses()) {
         let address = address.to_canonical();
-        prop_assume!(!TrustedProxies::parse("10.0.0.0/8, 2001:db8:1::/48").expect("networks").trusts(address));
+        prop_assume!(!proxies().trusts(address));
         let added = |name, line: String| client(PROXY, &[(name, line.as_str())]);
         prop_assert_eq!(added("x-forwarded-for", format!("{sent}, {address}")), address.to_string());
         let node = if address.is_ipv6() { format!("\"[{address}]\"") } else { address.to_string() };

@@ -57,7 +57,8 @@ impl Buckets {
     }
 }
 
-/// Who is known costs a look and a compare-and-swap, however many ask at once; who is new, a lock for a moment.
+/// Who is known costs a look and a compare-and-swap, however many ask at once; who is new, a lock for a
+/// moment.
 impl StateStore for Buckets {
     type Key = Who;
 
@@ -98,5 +99,5 @@ impl ShrinkableKeyedStateStore<Who> for Buckets {
 
 /// What is in a bucket, which stays as it is.
 fn level(bucket: &InMemoryState) -> Option<Nanos> {
-    bucket.measure_and_replace(&NotKeyed::NonKey, |level| Err::<((), Nanos), _>(level)).err().flatten()
+    bucket.measure_and_replace(&NotKeyed::NonKey, Err::<((), Nanos), _>).err().flatten()
 }

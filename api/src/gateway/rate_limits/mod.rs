@@ -70,6 +70,7 @@ pub async fn of_callers(
     }
 }
 
+/// What limits a request of somebody we know. Callers of another kind would get groups of their own here.
 fn group(method: &Method, path: &str) -> Group {
     match *method {
         _ if REPORTS.contains(&path) => Group::Reports,

@@ -93,7 +93,7 @@ impl Default for RateLimits {
 impl RateLimits {
     pub const OFF: Self = Self { reads: None, writes: None, reports: None, strangers: None };
 
-    /// `off`, or limits that differ from the defaults: `writes=1000/60, strangers=off` (requests and seconds).
+    /// `off`, or limits that differ from the defaults: `writes=1000/60, strangers=off` (requests, seconds).
     ///
     /// # Errors
     /// A sentence that names what cannot be meant.
