@@ -131,9 +131,13 @@ fn complete_response(status: &str, response: &mut Value) {
                            "content": problem()["content"]});
     }
     let headers = match status {
-        "429" | "503" if response["content"][PROBLEM_JSON].is_object() => {
-            json!({"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}}})
-        }
+        "429" if response["content"][PROBLEM_JSON].is_object() => json!({
+            "Retry-After": retry_after(),
+            "RateLimit": {"description": "`\"writes\";r=0;t=1`: one more after `t` seconds", "schema": {"type": "string"}},
+            "RateLimit-Policy": {"description": "`\"writes\";q=30000;w=60`: `q` requests in `w` seconds",
+                                 "schema": {"type": "string"}}
+        }),
+        "503" if response["content"][PROBLEM_JSON].is_object() => json!({"Retry-After": retry_after()}),
         "401" => json!({"WWW-Authenticate": {"schema": {"type": "string"}}}),
         _ => Value::Null,
     };
@@ -143,6 +147,10 @@ fn complete_response(status: &str, response: &mut Value) {
     if let Some(response) = response.as_object_mut() {
         response.retain(|_, value| !value.is_null());
     }
+}
+
+fn retry_after() -> Value {
+    json!({"description": "Seconds", "schema": {"type": "integer", "minimum": 0}})
 }
 
 /// For an answer of which the handler says nothing more.
