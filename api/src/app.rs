@@ -14,6 +14,7 @@ use crate::{
     auth::{ApiKeys, Keys},
     behind::Behind,
     figures::MailProbe,
+    gateway::Gateway,
     operations::Operations,
 };
 
@@ -34,6 +35,7 @@ pub struct App {
     operations: Operations,
     /// Whether `/docs` and `/openapi.json` are served.
     pub(crate) with_docs: bool,
+    pub(crate) gateway: Gateway,
 }
 
 impl App {
@@ -61,6 +63,7 @@ impl App {
             providers,
             operations,
             with_docs: true,
+            gateway: Gateway::default(),
         }
     }
 
@@ -77,6 +80,11 @@ impl App {
     /// Tells in `/metrics` whether mails can be sent.
     pub fn with_mail(self, probe: MailProbe) -> Self {
         Self { operations: self.operations.with_mail(probe), ..self }
+    }
+
+    /// Meets the network in another way than by default.
+    pub fn with_gateway(self, gateway: Gateway) -> Self {
+        Self { gateway, ..self }
     }
 
     /// Serves no page to try the API on.

@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::details::Details;
+use crate::{details::Details, gateway::rate_limits::Group};
 
 /// How a client is told that its token is not good.
 const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
@@ -178,6 +178,12 @@ impl Problem {
     fn too_many_changes() -> Self {
         let detail = "Too many changes of this order are waiting; nothing was done. Try again.";
         Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_changes", detail).retry_after(1)
+    }
+
+    pub fn rate_limited(group: Group, wait_s: u32) -> Self {
+        let detail =
+            format!("Too many requests ({}); nothing was done. Come again in {wait_s} s.", group.name());
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry_after(wait_s)
     }
 
     /// The product is at another version than the client expects.

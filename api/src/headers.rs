@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, uri::Authority};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, uri::Authority};
 
 use crate::error::Problem;
 
@@ -17,14 +17,20 @@ pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// RFC 9112, 3.2: one `Host`, which is one. Two are how requests are smuggled past a proxy that reads the
-/// other.
-pub fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Problem> {
+/// other. HTTP/2 has `:authority` in its place (RFC 9113, 8.3.1), and whoever sends both sends the same.
+pub fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     let is_authority =
         |host: &str| !host.contains('@') && host.parse::<Authority>().is_ok_and(|it| is_place(&it));
     if version < Version::HTTP_11 && !headers.contains_key(header::HOST) {
         return Ok(());
     }
-    match only(headers, &header::HOST).is_some_and(is_authority) {
+    let host = only(headers, &header::HOST);
+    let authority = uri.authority().filter(|_| version == Version::HTTP_2).map(Authority::as_str);
+    let is_one = match authority {
+        Some(authority) => !headers.contains_key(header::HOST) || host == Some(authority),
+        None => true,
+    };
+    match is_one && authority.or(host).is_some_and(is_authority) {
         true => Ok(()),
         false => {
             Err(Problem::bad_request("host_invalid", "Send one Host header, such as `shop.example:8080`."))
@@ -124,7 +130,7 @@ mod tests {
             for host in hosts {
                 headers.append(header::HOST, HeaderValue::from_static(host));
             }
-            check_host(version, &headers).is_ok()
+            check_host(version, &Uri::from_static("/"), &headers).is_ok()
         };
         for good in ["shop.example", "127.0.0.1:8080", "[::1]:8080", "localhost"] {
             assert!(check(Version::HTTP_11, &[good]), "{good}");
@@ -144,5 +150,15 @@ mod tests {
         for bad in bad {
             assert!(!check(Version::HTTP_11, bad), "{bad:?}");
         }
+        let of_http2 = |uri: &'static str, host: Option<&'static str>| {
+            let host = host.map(|host| (header::HOST, HeaderValue::from_static(host)));
+            check_host(Version::HTTP_2, &Uri::from_static(uri), &host.into_iter().collect()).is_ok()
+        };
+        assert!(of_http2("http://a.example/", None));
+        assert!(of_http2("http://a.example/", Some("a.example")));
+        assert!(of_http2("/", Some("a.example")));
+        assert!(!of_http2("/", None));
+        assert!(!of_http2("http://a.example/", Some("b.example")));
+        assert!(!of_http2("http://ann@a.example/", None));
     }
 }

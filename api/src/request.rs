@@ -26,6 +26,10 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// Skipping an order's time takes about a second per timer.
 const SANDBOX_TIME_LIMIT: Duration = Duration::from_secs(90);
 
+/// In an answer's extensions: who asked has shown no good key, though the answer is not 401.
+#[derive(Debug, Clone, Copy)]
+pub struct OfStranger;
+
 pub async fn frame(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = headers::request_id(request.headers());
@@ -47,6 +51,7 @@ pub async fn frame(request: Request, next: Next) -> Response {
     }
 
     let mut response = run(request, next, limit).instrument(span.clone()).await;
+    let is_stranger = response.extensions_mut().remove::<OfStranger>().is_some();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let rendered = problem.render(id.clone());
         let headers = std::mem::replace(&mut response, rendered).into_parts().0.headers;
@@ -58,12 +63,12 @@ pub async fn frame(request: Request, next: Next) -> Response {
     if let Some(value) = traceparent {
         response.headers_mut().insert(TRACEPARENT.clone(), value);
     }
-    span.in_scope(|| record(method, &route, &response, started.elapsed()));
+    span.in_scope(|| record(method, &route, is_stranger, &response, started.elapsed()));
     response
 }
 
 async fn run(request: Request, next: Next, limit: Duration) -> Response {
-    if let Err(problem) = headers::check_host(request.version(), request.headers()) {
+    if let Err(problem) = headers::check_host(request.version(), request.uri(), request.headers()) {
         return problem.into_response();
     }
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
@@ -76,11 +81,11 @@ async fn run(request: Request, next: Next, limit: Duration) -> Response {
 }
 
 /// One line and two figures per request. Probes and scrapes are counted, not logged.
-fn record(method: &str, route: &str, response: &Response, took: Duration) {
+fn record(method: &str, route: &str, is_stranger: bool, response: &Response, took: Duration) {
     let status = response.status().as_u16();
     let metrics = telemetry::metrics();
     // Whoever has no key could otherwise make a series of each route and method; the log has them.
-    let route_label = if matches!(status, 401 | 405) { "unmatched" } else { route };
+    let route_label = if is_stranger || matches!(status, 401 | 405) { "unmatched" } else { route };
     metrics.http_requests.with_label_values(&[route_label, method, &status.to_string()]).inc();
     metrics.http_seconds.with_label_values(&[route_label, method]).observe(took.as_secs_f64());
     if matches!(route, "/healthz" | "/readyz" | "/metrics") {

@@ -12,6 +12,7 @@ use crate::{
     app::App,
     auth,
     error::Problem,
+    gateway::{Gateway, Layers, rate_limits},
     openapi,
     operations::{self, Operations},
     query, request, webhooks,
@@ -24,30 +25,50 @@ fn router(app: App) -> Router {
     let with_accounts = app.accounts.is_some();
     let (routes, wanted) = openapi::routes(app.sandbox.is_some(), with_accounts).into_parts();
     let gate = auth::Gate::new(app.keys.clone(), wanted);
+    let layers = Layers::new(app.gateway.clone());
     let known = query::Known::new(routes.get_openapi());
     let (documented, openapi) = routes
         .route_layer(middleware::from_fn_with_state(known, query::refuse_unknown))
-        .route_layer(middleware::from_fn_with_state(gate, auth::require))
-        .merge(if with_accounts { accounts::public_routes() } else { OpenApiRouter::new() })
+        .route_layer(middleware::from_fn_with_state(gate.clone(), auth::authorize))
+        .route_layer(middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_callers))
+        .route_layer(middleware::from_fn_with_state(gate, auth::authenticate))
+        .route_layer(middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_strangers))
+        .merge(with_accounts.then(|| strangers(&layers)).unwrap_or_default())
         .merge(webhooks::routes())
-        .merge(operations::routes())
         .split_for_parts();
+    let (operations, of_operations) = operations::routes().split_for_parts();
+    let openapi = openapi.merge_from(of_operations);
     let pages = if app.with_docs { openapi::pages(&openapi) } else { Router::new() };
-    framed(documented.merge(pages)).with_state(app)
+    let visitors = middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_visitors);
+    layers
+        .around_api(framed(documented.fallback(nothing)))
+        .merge(layers.around(framed(operations)))
+        .merge(layers.around_pages(framed(pages.layer(visitors))))
+        .with_state(app)
+}
+
+/// What may be asked for without a key or a token: counted by address before anything is done.
+fn strangers(layers: &Layers) -> OpenApiRouter<App> {
+    let visitors = middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_visitors);
+    accounts::public_routes().route_layer(visitors)
 }
 
 /// The routes, within what every request of ours goes through.
 fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
-        .fallback(|| async { Problem::not_found("route_not_found", "There is nothing at this address.") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn(request::frame))
+}
+
+async fn nothing() -> Problem {
+    Problem::not_found("route_not_found", "There is nothing at this address.")
 }
 
 /// Health and metrics alone, for a process that has no other HTTP.
 pub async fn serve_operations(asked: Operations, listener: TcpListener) {
     let (routes, _) = operations::routes().with_state(asked).split_for_parts();
-    web::serve(listener, framed(routes), Limits::small(), pending()).await;
+    let routes = Layers::new(Gateway::default()).around(framed(routes.fallback(nothing)));
+    web::serve(listener, routes, Limits::small(), pending()).await;
 }
 
 /// Where a process on this machine reaches a listener that may be bound to every address.

@@ -80,7 +80,7 @@ impl Scoped {
         Self { router: self.router.merge(other.router), wanted: self.wanted }
     }
 
-    /// The routes, to be put behind [`crate::auth::require`], and what they want.
+    /// The routes, to be put behind [`crate::auth::authenticate`] and [`crate::auth::authorize`], and what they want.
     pub fn into_parts(self) -> (OpenApiRouter<App>, Wanted) {
         (self.router, self.wanted)
     }

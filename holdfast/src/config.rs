@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use engine::PayloadKeys;
 use web::Limits;
 
+use crate::gateway;
+
 const DEFAULT_LISTEN: &str = "127.0.0.1:8080";
 const DEFAULT_MAIL_FROM: &str = "Holdfast <orders@holdfast.localhost>";
 const DEFAULT_MAX_CONNECTIONS: u32 = 20;
@@ -97,7 +99,8 @@ fn ui_url() -> anyhow::Result<Option<String>> {
 }
 
 /// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY` (several with commas between them),
-/// `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`, and [`limits`].
+/// `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`, and what [`limits`] and
+/// [`gateway::load`] read.
 pub struct Http {
     pub listen: String,
     /// Each of them is good.
@@ -108,6 +111,7 @@ pub struct Http {
     pub limits: Limits,
     /// `/docs` and `/openapi.json` are served, unless `HOLDFAST_DOCS` is `off`.
     pub with_docs: bool,
+    pub gateway: api::Gateway,
 }
 
 impl Http {
@@ -123,6 +127,7 @@ impl Http {
             max_waiting,
             limits: limits()?,
             with_docs: with_docs()?,
+            gateway: gateway::load(api::RateLimits::default())?,
             listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             api_keys,
             sandbox_secret: secret("HOLDFAST_SANDBOX_WEBHOOK_SECRET")?,
@@ -198,7 +203,7 @@ fn count<T: TryFrom<u32>>(name: &str) -> anyhow::Result<Option<T>> {
     count_up_to(MAX_COUNT, name)
 }
 
-fn count_up_to<T: TryFrom<u32>>(max: u32, name: &str) -> anyhow::Result<Option<T>> {
+pub fn count_up_to<T: TryFrom<u32>>(max: u32, name: &str) -> anyhow::Result<Option<T>> {
     let read = |text: String| {
         let count = text.parse().ok().filter(|count| (1..=max).contains(count));
         let count = count.and_then(|count| T::try_from(count).ok());

@@ -2,6 +2,7 @@
 
 mod config;
 mod dev;
+mod gateway;
 mod identity;
 mod keys;
 mod providers;

@@ -72,7 +72,8 @@ pub fn api_app(
         None => store::PlacementBatcher::open(&db)?,
     };
     let keys = api::ApiKeys::new(&http.api_keys);
-    let app = api::App::new(db, placements, engine, keys, configured.providers, metrics);
+    let app = api::App::new(db, placements, engine, keys, configured.providers, metrics)
+        .with_gateway(http.gateway.clone());
     let app = if http.with_docs { app } else { app.without_docs() };
     Ok(match configured.sandbox {
         None => app,

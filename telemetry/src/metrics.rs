@@ -19,6 +19,8 @@ pub struct Metrics {
     /// What became of those who sign in, and of their codes: signed_in, not_verified, wrong_password, verified,
     /// wrong_code, refresh_reused, limited.
     pub sign_ins: IntCounterVec,
+    /// Requests that were too many, by what is limited: reads, writes, reports, strangers.
+    pub rate_limited: IntCounterVec,
     /// Orders by what became of them: placed, paid, completed, cancelled, expired.
     pub orders: IntCounterVec,
     /// Holds by result: held, refused, committed, released.
@@ -94,6 +96,11 @@ impl Metrics {
                 &["reason"],
             ),
             sign_ins: counter("holdfast_sign_ins_total", "Sign-ins and codes by result", &["result"]),
+            rate_limited: counter(
+                "holdfast_rate_limited_total",
+                "Requests refused because they were too many",
+                &["limit"],
+            ),
             orders: counter("holdfast_orders_total", "Orders by outcome", &["outcome"]),
             holds: counter("holdfast_holds_total", "Stock holds by result", &["result"]),
             mails: counter("holdfast_mails_total", "Mails by kind and result", &["kind", "result"]),

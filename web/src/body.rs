@@ -13,10 +13,13 @@ use axum::{
 };
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use tokio::time::{Instant, timeout};
+use hyper::body::{Buf, Incoming};
+use tokio::time::timeout;
 
-use crate::{client::Client, stream::Alarm};
+use crate::{
+    client::{Exchange, UnderWay},
+    stream::Alarm,
+};
 
 /// A body that did not come in time.
 #[derive(Debug)]
@@ -55,12 +58,12 @@ const UNREAD_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Unread {
     /// `asked`: the client sends only if it is told to, which reading would do.
-    pub async fn discard(&self, client: &Client, asked: bool) {
+    pub async fn discard(&self, exchange: &Exchange, asked: bool) {
         let Rest { body, was_read } = std::mem::take(&mut *self.rest());
         let Some(mut body) = body.filter(|_| was_read || !asked) else { return };
         let discarding = async {
             let mut bytes = 0;
-            client.owes_body(); // whoever sends nothing has no claim to its place
+            exchange.owes_body(); // whoever sends nothing has no claim to its place
             while let Some(Ok(frame)) = body.frame().await
                 && bytes < MAX_UNREAD_BYTES
             {
@@ -68,7 +71,7 @@ impl Unread {
             }
         };
         let _ = timeout(UNREAD_PATIENCE, discarding).await; // as far as it came
-        client.sent_body();
+        exchange.sent_body();
     }
 
     fn rest(&self) -> MutexGuard<'_, Rest> {
@@ -79,22 +82,21 @@ impl Unread {
 pub struct RequestBody {
     /// None only while it is dropped.
     body: Option<Incoming>,
-    due: Instant,
     alarm: Alarm,
-    client: Arc<Client>,
+    exchange: Arc<Exchange>,
     was_read: bool,
     unread: Unread,
 }
 
 impl RequestBody {
-    pub fn new(body: Incoming, due: Instant, client: Arc<Client>, unread: Unread) -> Self {
-        Self { body: Some(body), due, alarm: Alarm::default(), client, was_read: false, unread }
+    pub fn new(body: Incoming, exchange: Arc<Exchange>, unread: Unread) -> Self {
+        Self { body: Some(body), alarm: Alarm::default(), exchange, was_read: false, unread }
     }
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        let body = self.body.take().filter(|body| !body.is_end_stream() && !self.client.is_too_slow());
+        let body = self.body.take().filter(|body| !body.is_end_stream() && !self.exchange.is_too_slow());
         *self.unread.rest() = Rest { body, was_read: self.was_read };
     }
 }
@@ -111,14 +113,14 @@ impl http_body::Body for RequestBody {
         this.was_read = true;
         let body = this.body.as_mut().expect(ALIVE);
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
-            this.client.sent_body();
+            this.exchange.sent_body();
             return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
         }
-        if this.alarm.rings(this.due, cx) {
-            this.client.body_is_too_slow();
+        if this.alarm.rings(this.exchange.body_due, cx) {
+            this.exchange.body_is_too_slow();
             return Poll::Ready(Some(Err(Box::new(BodyTooSlow))));
         }
-        this.client.owes_body();
+        this.exchange.owes_body();
         Poll::Pending
     }
 
@@ -133,40 +135,91 @@ impl http_body::Body for RequestBody {
 
 const ALIVE: &str = "the body is there until it is dropped";
 
-/// An answer's body. With its end the client may ask again.
+/// HTTP/2: so much of an answer is given to the stream at once. It would take any amount, and keep it for a
+/// client that does not.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// An answer's body. With the end of its last piece the client may ask again.
 pub struct AnswerBody {
     body: Body,
-    client: Arc<Client>,
+    /// What the body gave, and the stream has not got yet.
+    rest: Bytes,
+    under_way: Arc<UnderWay>,
 }
 
 impl AnswerBody {
-    pub fn new(body: Body, client: Arc<Client>) -> Self {
-        Self { body, client }
+    pub fn new(body: Body, under_way: UnderWay) -> Self {
+        under_way.exchange().gives();
+        Self { body, rest: Bytes::new(), under_way: Arc::new(under_way) }
     }
-}
 
-impl Drop for AnswerBody {
-    fn drop(&mut self) {
-        self.client.is_answered();
+    fn piece(&mut self) -> Piece {
+        let has_streams = self.under_way.exchange().has_streams;
+        let length = if has_streams { self.rest.len().min(PIECE_BYTES) } else { self.rest.len() };
+        Piece { bytes: self.rest.split_to(length), _under_way: has_streams.then(|| self.under_way.clone()) }
     }
 }
 
 impl http_body::Body for AnswerBody {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = axum::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) else {
+                this.under_way.exchange().makes();
+                return Poll::Pending;
+            };
+            this.under_way.exchange().gives();
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(bytes))) => this.rest = bytes,
+                Some(Ok(Err(frame))) => {
+                    return Poll::Ready(frame.into_trailers().ok().map(|it| Ok(Frame::trailers(it))));
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        } else {
+            this.under_way.exchange().gives();
+        }
+        Poll::Ready(Some(Ok(Frame::data(this.piece()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, mut hint) = (self.rest.len() as u64, self.body.size_hint());
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint.set_lower(hint.lower() + rest);
+        hint
+    }
+}
+
+/// A piece of an answer. In HTTP/2 the stream keeps it until the client takes it, and so long the request is
+/// under way.
+pub struct Piece {
+    bytes: Bytes,
+    _under_way: Option<Arc<UnderWay>>,
+}
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
     }
 }

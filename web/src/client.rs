@@ -1,14 +1,21 @@
 //! What a connection waits for: for its client, or for us.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use tokio::time::Instant;
+use axum::http::Version;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::Limits;
+
+/// HTTP/2: so long a stream may wait for its client though its place is wanted.
+const STREAM_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The client of one connection, as its stream, its requests and the server see it.
 pub struct Client {
@@ -19,68 +26,72 @@ pub struct Client {
 }
 
 struct State {
-    phase: Phase,
+    /// While there is no request.
+    rest: Rest,
+    /// Requests whose answers are not given yet: one at most in HTTP/1.
+    requests: Vec<(u64, Option<Wait>)>,
+    begun: u64,
     /// Since when it does not take what we send.
     stalled: Option<Instant>,
-    /// The body of this request did not come in time.
-    is_too_slow: bool,
+    /// HTTP/2: what comes need not be a request.
+    has_streams: bool,
 }
 
 #[derive(Clone, Copy)]
-enum Phase {
+enum Rest {
     /// No byte of a request is there.
     Idle(Instant),
     Header(Instant),
-    Body(Instant),
-    /// The request is there; the answer is made, or on its way.
-    Served,
+}
+
+/// What a request waits for, if it is for its client.
+#[derive(Clone, Copy)]
+enum Wait {
+    ForBody(Instant),
+    /// HTTP/2 alone: a stream may be left unread while the connection is not.
+    ForReader(Instant),
+}
+
+impl Wait {
+    fn since(self) -> Instant {
+        let (Self::ForBody(since) | Self::ForReader(since)) = self;
+        since
+    }
 }
 
 impl Client {
     pub fn new(limits: Limits, close: CancellationToken) -> Self {
-        let phase = Phase::Idle(Instant::now());
-        Self { limits, close, state: Mutex::new(State { phase, stalled: None, is_too_slow: false }) }
+        let state = State {
+            rest: Rest::Idle(Instant::now()),
+            requests: Vec::new(),
+            begun: 0,
+            stalled: None,
+            has_streams: false,
+        };
+        Self { limits, close, state: Mutex::new(state) }
     }
 
     /// Bytes came.
     pub fn sends(&self) {
         let mut state = self.state();
-        if let Phase::Idle(_) = state.phase {
-            state.phase = Phase::Header(Instant::now());
+        // A stream's header has the time of an idle connection: a ping is no request, and begins none.
+        if !state.has_streams && matches!(state.rest, Rest::Idle(_)) {
+            state.rest = Rest::Header(Instant::now());
         }
     }
 
-    /// The header of a request is complete; gives by when its body has to be.
-    pub fn begins_request(&self) -> Instant {
+    /// The header of a request is complete.
+    pub fn begins(self: &Arc<Self>, version: Version) -> UnderWay {
+        let has_streams = version == Version::HTTP_2;
         let mut state = self.state();
-        state.phase = Phase::Served;
-        state.is_too_slow = false;
-        Instant::now() + self.limits.body
-    }
-
-    /// The next piece of the body is not there.
-    pub fn owes_body(&self) {
-        let mut state = self.state();
-        if let Phase::Served = state.phase {
-            state.phase = Phase::Body(Instant::now());
-        }
-    }
-
-    pub fn sent_body(&self) {
-        self.state().phase = Phase::Served;
-    }
-
-    pub fn is_too_slow(&self) -> bool {
-        self.state().is_too_slow
-    }
-
-    pub fn body_is_too_slow(&self) {
-        self.state().is_too_slow = true;
-    }
-
-    /// The answer is given to the stream.
-    pub fn is_answered(&self) {
-        self.state().phase = Phase::Idle(Instant::now());
+        state.begun += 1;
+        state.has_streams = has_streams;
+        let id = state.begun;
+        state.requests.push((id, None));
+        let body_due = Instant::now() + self.limits.body;
+        let (client, is_too_slow) = (self.clone(), AtomicBool::new(false));
+        let exchange = Arc::new(Exchange { client, id, has_streams, body_due, is_too_slow });
+        UnderWay { exchange, place: None }
     }
 
     /// It does not take what we send; gives by when it has to.
@@ -92,26 +103,121 @@ impl Client {
         self.state().stalled = None;
     }
 
-    /// By when its next bytes must be there, if it is its turn.
+    /// By when something must come of it, if it is its turn.
     pub fn bytes_due(&self) -> Option<Instant> {
-        match self.state().phase {
-            Phase::Idle(since) => Some(since + self.limits.idle),
-            Phase::Header(since) => Some(since + self.limits.header),
-            Phase::Body(_) | Phase::Served => None,
+        let state = self.state();
+        let unread = state.requests.iter().filter_map(|(_, wait)| match wait {
+            Some(Wait::ForReader(since)) => Some(*since + self.limits.idle),
+            _ => None,
+        });
+        match (state.requests.is_empty(), state.rest) {
+            (true, Rest::Idle(since)) => Some(since + self.limits.idle),
+            (true, Rest::Header(since)) => Some(since + self.limits.header),
+            (false, _) => unread.min(),
         }
     }
 
-    /// How long we have waited for it, if we do.
+    /// How long we have waited for it, if we do: as long as there is something for us to do, we do not.
     pub fn waited_for(&self, now: Instant) -> Option<Duration> {
         let state = self.state();
-        let since = match state.phase {
-            Phase::Served => state.stalled?,
-            Phase::Idle(since) | Phase::Header(since) | Phase::Body(since) => since,
+        let waits: Option<Vec<Instant>> =
+            state.requests.iter().map(|(_, wait)| wait.map(Wait::since)).collect();
+        let since = match (waits, state.rest) {
+            (Some(waits), Rest::Idle(since) | Rest::Header(since)) => {
+                waits.into_iter().max().unwrap_or(since)
+            }
+            (None, _) => state.stalled?,
         };
         Some(now.duration_since(since))
     }
 
+    /// How long one of its requests has waited for it, whatever we do for the others, if that is more than a
+    /// network needs. HTTP/2: who leaves streams unread holds their places, also while it goes on with one.
+    pub fn longest_wait(&self, now: Instant) -> Option<Duration> {
+        let state = self.state();
+        let since = state.requests.iter().filter_map(|(_, wait)| wait.map(Wait::since)).min()?;
+        Some(now.duration_since(since)).filter(|waited| *waited >= STREAM_PATIENCE)
+    }
+
+    fn set(&self, id: u64, wait: impl FnOnce(Option<Wait>) -> Option<Wait>) {
+        if let Some((_, it)) = self.state().requests.iter_mut().find(|(of, _)| *of == id) {
+            *it = wait(*it);
+        }
+    }
+
+    fn ends(&self, id: u64) {
+        let mut state = self.state();
+        state.requests.retain(|(of, _)| *of != id);
+        if state.requests.is_empty() {
+            state.rest = Rest::Idle(Instant::now());
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request and its answer.
+pub struct Exchange {
+    client: Arc<Client>,
+    id: u64,
+    pub has_streams: bool,
+    pub body_due: Instant,
+    /// The body did not come in time.
+    is_too_slow: AtomicBool,
+}
+
+impl Exchange {
+    /// The next piece of the body is not there.
+    pub fn owes_body(&self) {
+        let now = Instant::now();
+        self.client.set(self.id, |wait| wait.or(Some(Wait::ForBody(now))));
+    }
+
+    pub fn sent_body(&self) {
+        self.client.set(self.id, |_| None);
+    }
+
+    pub fn is_too_slow(&self) -> bool {
+        self.is_too_slow.load(Ordering::Relaxed)
+    }
+
+    pub fn body_is_too_slow(&self) {
+        self.is_too_slow.store(true, Ordering::Relaxed);
+    }
+
+    /// A piece of the answer is there to be taken.
+    pub fn gives(&self) {
+        if self.has_streams {
+            let now = Instant::now();
+            self.client.set(self.id, |_| Some(Wait::ForReader(now)));
+        }
+    }
+
+    /// The next piece of the answer is being made.
+    pub fn makes(&self) {
+        if self.has_streams {
+            self.client.set(self.id, |_| None);
+        }
+    }
+}
+
+/// An exchange, until its answer is sent or nobody wants it any more.
+pub struct UnderWay {
+    exchange: Arc<Exchange>,
+    /// HTTP/2: its place among all requests.
+    pub place: Option<OwnedSemaphorePermit>,
+}
+
+impl UnderWay {
+    pub fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.exchange.client.ends(self.exchange.id);
     }
 }

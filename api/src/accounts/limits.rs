@@ -9,23 +9,24 @@ use store::{
 
 use crate::error::Problem;
 
-const QUARTER: SignedDuration = SignedDuration::from_mins(15);
-const HOUR: SignedDuration = SignedDuration::from_hours(1);
-
 /// One mail with a code to an address.
 pub const CODE_MAILS: Limit = Limit { name: "code-mails", at_most: 1, within: CODE_EVERY };
 /// Registrations and codes that are asked for from one place.
-pub const ASKED_BY_PLACE: Limit = Limit { name: "asked-by-place", at_most: 100, within: HOUR };
+pub const ASKED_BY_PLACE: Limit =
+    Limit { name: "asked-by-place", at_most: 100, within: SignedDuration::from_hours(1) };
 /// Wrong codes for one address, whatever number of codes was mailed to it.
-pub const CODES: Limit = Limit { name: "codes", at_most: 30, within: HOUR };
+pub const CODES: Limit = Limit { name: "codes", at_most: 30, within: SignedDuration::from_hours(1) };
 /// Wrong codes from one place.
-pub const CODES_BY_PLACE: Limit = Limit { name: "codes-by-place", at_most: 100, within: HOUR };
+pub const CODES_BY_PLACE: Limit =
+    Limit { name: "codes-by-place", at_most: 100, within: SignedDuration::from_hours(1) };
 /// Wrong passwords for one address from one place: somebody mistypes theirs.
-pub const PASSWORDS_OF_PLACE: Limit = Limit { name: "passwords-of-place", at_most: 10, within: QUARTER };
+pub const PASSWORDS_OF_PLACE: Limit =
+    Limit { name: "passwords-of-place", at_most: 10, within: SignedDuration::from_mins(15) };
 /// Wrong passwords for one address, from wherever.
-pub const PASSWORDS: Limit = Limit { name: "passwords", at_most: 100, within: HOUR };
+pub const PASSWORDS: Limit = Limit { name: "passwords", at_most: 100, within: SignedDuration::from_hours(1) };
 /// Wrong passwords from one place, for whichever addresses: somebody sprays.
-pub const PASSWORDS_BY_PLACE: Limit = Limit { name: "passwords-by-place", at_most: 100, within: QUARTER };
+pub const PASSWORDS_BY_PLACE: Limit =
+    Limit { name: "passwords-by-place", at_most: 100, within: SignedDuration::from_mins(15) };
 
 /// Tries that were counted, and against whom.
 pub struct Counted<'a> {

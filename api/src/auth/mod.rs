@@ -32,11 +32,15 @@ use issued::IssuedKeys;
 
 /// What histories call a customer: who it is, the order says.
 const CUSTOMER: &str = "customer";
+/// Keys of the environment, as one caller. No key's id looks like it.
+const ENVIRONMENT: &str = "environment";
 
 /// Who is calling, by the key that came with the request. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Caller {
     name: Arc<str>,
+    /// Whose requests are counted together: a key's id, or all keys of the environment, which are the shop's.
+    identity: Arc<str>,
     /// None: a key of the environment.
     key: Option<ApiKeyId>,
     scopes: Arc<BTreeSet<Scope>>,
@@ -57,12 +61,14 @@ pub struct Customer {
 
 impl Caller {
     fn new(name: &str, key: Option<ApiKeyId>, scopes: BTreeSet<Scope>) -> Self {
-        Self { name: name.into(), key, scopes: Arc::new(scopes), customer: None }
+        let identity = key.map_or_else(|| ENVIRONMENT.into(), |id| id.to_string().into());
+        Self { name: name.into(), identity, key, scopes: Arc::new(scopes), customer: None }
     }
 
     fn signed_in(customer: Customer) -> Self {
         let (name, scopes) = (CUSTOMER.into(), Arc::default());
-        Self { name, key: None, scopes, customer: Some(Arc::new(customer)) }
+        let identity = format!("{CUSTOMER}:{}", customer.id).into();
+        Self { name, identity, key: None, scopes, customer: Some(Arc::new(customer)) }
     }
 
     /// None: a program of the shop.
@@ -87,6 +93,11 @@ impl Caller {
         &self.name
     }
 
+    /// Who they are to us, whatever they are called: it stays the same, and nobody else has it.
+    pub fn identity(&self) -> &Arc<str> {
+        &self.identity
+    }
+
     /// # Errors
     /// 403 `scope_missing`.
     pub fn check(&self, scope: Scope) -> Result<(), Problem> {
@@ -105,7 +116,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // Every route whose handler asks is behind `require`.
+        // Every route whose handler asks is behind `authenticate`.
         parts.extensions.get().cloned().ok_or_else(Problem::internal)
     }
 }
@@ -208,10 +219,9 @@ impl Gate {
     }
 }
 
-/// The one place where keys and scopes are asked for.
-pub async fn require(
+/// The one place where keys are asked for.
+pub async fn authenticate(
     State(gate): State<Gate>,
-    path: MatchedPath,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -219,11 +229,22 @@ pub async fn require(
     if let Some(id) = caller.key {
         tracing::Span::current().record("key_id", tracing::field::display(id));
     }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// The one place where scopes are asked for.
+pub async fn authorize(
+    State(gate): State<Gate>,
+    path: MatchedPath,
+    caller: Caller,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     // A method that the path does not have is answered 405 behind us.
     if let Some(access) = gate.wanted.access(request.method(), path.as_str()) {
         caller.admit(access)?;
     }
-    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 

@@ -91,7 +91,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
         others.extend([408, 413, 415, 422]);
     }
     if wants_caller {
-        others.extend([401, 403, 422]); // no query is read that is not known
+        others.extend([401, 403, 422, 429]); // no query is read that is not known
     }
     if path.contains('{') && method != "put" {
         others.push(404); // a PUT may make what it names
@@ -104,6 +104,13 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
         if status == "403" && !scope.is_empty() {
             let lacks = format!("`scope_missing`: the API key does not have the scope `{scope}`");
             response["description"] = json!(lacks);
+        }
+        if status == "429" && wants_caller {
+            let said = text(response, "description");
+            let others = if said.is_empty() { said } else { format!("{said}; or ") };
+            let too_many =
+                "`rate_limited`: this key, or without one this address, has sent too many requests";
+            response["description"] = json!(format!("{others}{too_many}"));
         }
         complete_response(status, response);
     }
@@ -125,9 +132,13 @@ fn complete_response(status: &str, response: &mut Value) {
                            "content": problem()["content"]});
     }
     let headers = match status {
-        "429" | "503" if response["content"][PROBLEM_JSON].is_object() => {
-            json!({"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 0}}})
-        }
+        "429" if response["content"][PROBLEM_JSON].is_object() => json!({
+            "Retry-After": retry_after(),
+            "RateLimit": {"description": "`\"writes\";r=0;t=1`: one more after `t` seconds", "schema": {"type": "string"}},
+            "RateLimit-Policy": {"description": "`\"writes\";q=30000;w=60`: `q` requests in `w` seconds",
+                                 "schema": {"type": "string"}}
+        }),
+        "503" if response["content"][PROBLEM_JSON].is_object() => json!({"Retry-After": retry_after()}),
         "401" => json!({"WWW-Authenticate": {"schema": {"type": "string"}}}),
         _ => Value::Null,
     };
@@ -137,6 +148,10 @@ fn complete_response(status: &str, response: &mut Value) {
     if let Some(response) = response.as_object_mut() {
         response.retain(|_, value| !value.is_null());
     }
+}
+
+fn retry_after() -> Value {
+    json!({"description": "Seconds", "schema": {"type": "integer", "minimum": 0}})
 }
 
 /// For an answer of which the handler says nothing more.

@@ -41,7 +41,8 @@ use crate::{
         title = "Holdfast",
         description = "Holds stock until the money arrives. Amounts are integer minor units; times are \
                        RFC 3339 UTC; durations ISO 8601. Errors are RFC 9457 problem details with a stable \
-                       `code`."
+                       `code`. Answers to who has a key tell in `RateLimit-Policy` and `RateLimit` how many \
+                       requests are left; one too many is answered 429 with `Retry-After`."
     ),
     servers((url = "/", description = "Where this document is served")),
     tags(
@@ -125,6 +126,7 @@ async fn guard(mut response: Response) -> Response {
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CACHE_CONTROL, "max-age=300"), // the same for everybody, until the next release
         (header::REFERRER_POLICY, "no-referrer"),
     ];
     let headers = response.headers_mut();

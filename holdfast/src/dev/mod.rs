@@ -15,7 +15,7 @@ use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
 use crate::{
-    config, identity,
+    config, gateway, identity,
     providers::{self, Configured},
     run,
     stop::Stop,
@@ -160,5 +160,7 @@ fn http(args: &Args) -> anyhow::Result<config::Http> {
         max_waiting: None,
         limits: config::limits()?,
         with_docs: config::with_docs()?,
+        // Who tries things out tries them often.
+        gateway: gateway::load(api::RateLimits::OFF)?,
     })
 }
