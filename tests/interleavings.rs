@@ -161,7 +161,8 @@ impl Actor<'_> {
             _ => (ByHand::Received, self.rng.amount(2)),
         };
         let sku = Sku::parse(sku).unwrap();
-        match stock::adjust(&self.process.db, &sku, kind, delta, "chance", None, Timestamp::now()).await {
+        let adjustment = stock::Adjustment { kind, delta, reason: "chance", by: "test" };
+        match stock::adjust(&self.process.db, &sku, &adjustment, None, Timestamp::now()).await {
             Ok(_) | Err(stock::Error::BelowHeld) => {}
             Err(fault) => panic!("{kind:?} {delta}: {fault}"),
         }
@@ -178,7 +179,8 @@ impl Actor<'_> {
                 vec![Part { sku: sku.to_owned(), stay: None, quantity: Some(self.rng.amount(2)) }]
             }
         };
-        let request = refunds::Request { amount: Some(1), reason: "chance".into(), restock: true, lines };
+        let (amount, reason, by) = (Some(1), "chance".into(), "test".into());
+        let request = refunds::Request { amount, reason, restock: true, lines, by };
         let refund = match refunds::request(&self.process.db, order, &request, None, Timestamp::now()).await {
             Ok((mut refunds, _)) => refunds.remove(0), // one payment paid it
             Err(
@@ -217,7 +219,7 @@ impl Actor<'_> {
         for failed in exceptions::list(db, Some(State::Open), Some(order), None, 100).await.unwrap() {
             if failed.kind == exception::Kind::RefundFailed {
                 let now = Timestamp::now();
-                match exceptions::resolve(db, failed.id, Action::Refund, "again", now).await {
+                match exceptions::resolve(db, failed.id, Action::Refund, "again", "test", now).await {
                     Ok(_)
                     | Err(
                         exceptions::Error::AlreadyResolved

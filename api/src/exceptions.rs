@@ -17,6 +17,7 @@ use utoipa_axum::routes;
 
 use crate::{
     app::App,
+    auth::Caller,
     clock::now,
     error::{Problem, ProblemDocument},
     extract::Json,
@@ -64,6 +65,8 @@ struct ExceptionDocument {
     /// `rule` (the order's policy, or a new code that was sent), `api` (a person) or `provider` (it went back
     /// there).
     resolved_by: Option<ResolvedBy>,
+    /// Of `api`: the name of the key.
+    by: Option<String>,
     raised_at: Timestamp,
     resolved_at: Option<Timestamp>,
 }
@@ -105,6 +108,7 @@ impl From<Exception> for ExceptionDocument {
             action: exception.action,
             note: exception.note,
             resolved_by: exception.resolved_by,
+            by: exception.asked_by,
         }
     }
 }
@@ -168,6 +172,7 @@ struct Resolve {
 )]
 async fn resolve(
     State(app): State<App>,
+    caller: Caller,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
     Json(request): Json<Resolve>,
 ) -> Result<axum::Json<ExceptionDocument>, Problem> {
@@ -175,7 +180,8 @@ async fn resolve(
     let id = id.ok_or(exceptions::Error::NotFound)?;
     let note =
         domain::stock::reason(&request.note).map_err(|invalid| Invalid::new("note", invalid.message))?;
-    let (exception, applied) = exceptions::resolve(&app.db, id, request.action, &note, now()).await?;
+    let (exception, applied) =
+        exceptions::resolve(&app.db, id, request.action, &note, caller.name(), now()).await?;
     tracing::info!(exception_id = %id, action = request.action.as_str(), "exception resolved");
     if let Some(applied) = applied {
         tell(&app, applied);

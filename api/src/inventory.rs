@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 
 use crate::{
     app::App,
+    auth::Caller,
     clock::now,
     error::{Problem, ProblemDocument},
     extract::{Json, SkuPath},
@@ -83,6 +84,7 @@ struct Adjustment {
 )]
 async fn adjust(
     State(app): State<App>,
+    caller: Caller,
     sku: SkuPath,
     key: IdempotencyKey,
     Json(request): Json<Adjustment>,
@@ -90,9 +92,9 @@ async fn adjust(
     let sku = sku.existing()?;
     let reason = parse(&request)?;
     let idempotency = key.0.map(|key| idempotency(key, &(&sku, &request)));
-    let adjusted =
-        stock::adjust(&app.db, &sku, request.kind, request.delta, &reason, idempotency.as_ref(), now()).await;
-    let (level, replayed) = adjusted?;
+    let Adjustment { kind, delta, .. } = request;
+    let adjustment = stock::Adjustment { kind, delta, reason: &reason, by: caller.name() };
+    let (level, replayed) = stock::adjust(&app.db, &sku, &adjustment, idempotency.as_ref(), now()).await?;
     let answer = (StatusCode::CREATED, axum::Json(Inventory::new(&sku, level)));
     Ok(with_replayed(replayed, answer))
 }

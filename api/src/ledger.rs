@@ -43,6 +43,8 @@ struct MovementDocument {
     order_id: Option<String>,
     /// Why, of what was received or adjusted.
     reason: Option<String>,
+    /// Who did that: the name of an API key.
+    by: Option<String>,
     at: Timestamp,
 }
 
@@ -61,6 +63,7 @@ impl From<Movement> for MovementDocument {
             on_hand_after: movement.on_hand_after,
             held_after: movement.held_after,
             reason: movement.reason,
+            by: movement.asked_by,
         }
     }
 }

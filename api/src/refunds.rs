@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 
 use crate::{
     app::App,
+    auth::Caller,
     clock::now,
     details::ReturnDocument,
     error::{Problem, ProblemDocument},
@@ -52,6 +53,8 @@ struct RefundDocument {
     also: Vec<String>,
     /// `api`, `rule` (the order's policy) or `provider` (made in its dashboard).
     source: RefundSource,
+    /// Who asked for it: the name of an API key. None: nobody did.
+    by: Option<String>,
     /// `requested`, `pending`, `succeeded` or `failed`.
     state: RefundState,
     /// The provider's own word for the state.
@@ -78,6 +81,7 @@ impl RefundDocument {
             restock: refund.restock,
             lines: runs(&refund.units).into_iter().map(ReturnDocument::from).collect(),
             source: refund.source,
+            by: refund.asked_by,
             state: refund.state,
             state_text: refund.state_text,
             created_at: refund.created_at,
@@ -156,11 +160,12 @@ struct ReturnStay {
 )]
 async fn request(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
     Json(request): Json<RequestRefund>,
 ) -> Result<Response, Problem> {
-    let asked = parse(&request)?;
+    let asked = parse(&request, caller.name())?;
     let idempotency = key.0.map(|key| idempotency(key, &(id, &request)));
     let (refunds, replayed) = refunds::request(&app.db, id, &asked, idempotency.as_ref(), now()).await?;
     for refund in &refunds {
@@ -170,7 +175,7 @@ async fn request(
     Ok(with_replayed(replayed, (StatusCode::CREATED, axum::Json(first))))
 }
 
-fn parse(request: &RequestRefund) -> Result<refunds::Request, Vec<Invalid>> {
+fn parse(request: &RequestRefund, by: &str) -> Result<refunds::Request, Vec<Invalid>> {
     let mut invalids = Invalids::default();
     let reason = invalids.check(domain::stock::reason(&request.reason));
     request.amount.map(|amount| invalids.check(money::asked(amount)));
@@ -181,7 +186,8 @@ fn parse(request: &RequestRefund) -> Result<refunds::Request, Vec<Invalid>> {
     let restock = lines.is_some() || request.restock == Some(true);
     match reason {
         Some(reason) if invalids.is_empty() => {
-            Ok(refunds::Request { amount: request.amount, reason, restock, lines: lines.unwrap_or_default() })
+            let (lines, by) = (lines.unwrap_or_default(), by.to_owned());
+            Ok(refunds::Request { amount: request.amount, reason, restock, lines, by })
         }
         _ => Err(invalids.into_vec()),
     }

@@ -30,6 +30,8 @@ pub struct Change {
     pub order: OrderId,
     pub request: OrderChange,
     pub requested_at: Timestamp,
+    /// None: nobody did; see `migrations/0022_by.sql`.
+    pub by: Option<String>,
     /// None: it is not decided yet.
     pub answer: Option<Answer>,
     pub decided_at: Option<Timestamp>,
@@ -39,7 +41,7 @@ pub struct Change {
 macro_rules! select {
     ($condition:literal, $($arguments:expr),+) => {
         sqlx::query!(
-            "SELECT id, order_id, request, requested_at, answer, decided_at FROM order_changes WHERE "
+            "SELECT id, order_id, request, requested_at, asked_by, answer, decided_at FROM order_changes WHERE "
                 + $condition,
             $($arguments),+
         )
@@ -48,6 +50,7 @@ macro_rules! select {
             order: row.order_id,
             request: row.request.0,
             requested_at: row.requested_at.to_jiff(),
+            by: row.asked_by,
             answer: row.answer.map(|Json(answer)| answer),
             decided_at: row.decided_at.map(|at| at.to_jiff()),
         })
@@ -92,6 +95,7 @@ pub async fn request(
     request: &OrderChange,
     asked: &Idempotency,
     is_keyed: bool,
+    by: &str,
     at: Timestamp,
 ) -> Result<(Change, Submission), Error> {
     retry(|| async {
@@ -114,6 +118,7 @@ pub async fn request(
             order,
             request: request.clone(),
             requested_at: at,
+            by: Some(by.to_owned()),
             answer,
             decided_at: answer.map(|_| at),
         };
@@ -177,8 +182,8 @@ async fn join(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option
 async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) -> Result<()> {
     sqlx::query!(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, idempotency_key, requested_at,
-                                    dispatch_after, answer, decided_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                    dispatch_after, answer, decided_at, asked_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         new.id.uuid(),
         new.order.uuid(),
         new.request.kind().as_str(),
@@ -188,7 +193,8 @@ async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) 
         sql(new.requested_at),
         sql(new.requested_at.saturating_add(GRACE).unwrap_or(new.requested_at)),
         new.answer.map(Json) as _,
-        new.decided_at.map(sql)
+        new.decided_at.map(sql) as _,
+        new.by
     )
     .execute(&mut **tx)
     .await?;

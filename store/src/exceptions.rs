@@ -280,6 +280,8 @@ pub struct Exception {
     pub action: Option<Action>,
     pub note: Option<String>,
     pub resolved_by: Option<ResolvedBy>,
+    /// Whose key it was, if a person resolved it.
+    pub asked_by: Option<String>,
     #[sqlx(try_from = "SqlTime")]
     pub raised_at: Timestamp,
     resolved_at: Option<SqlTime>,
@@ -299,7 +301,7 @@ macro_rules! select {
         $query!(
             $($record,)?
             "SELECT id, order_id, kind, state, provider, provider_payment_id, payment_id, amount, back,
-                    currency, refund_id, action, note, resolved_by, raised_at, resolved_at, data
+                    currency, refund_id, action, note, resolved_by, asked_by, raised_at, resolved_at, data
              FROM exceptions" $(+ $condition)?
             $(, $argument)*
         )
@@ -344,6 +346,7 @@ pub async fn resolve(
     id: ExceptionId,
     action: Action,
     note: &str,
+    by: &str,
     at: Timestamp,
 ) -> Result<(Exception, Option<Applied>), Error> {
     let applied = retry(|| async {
@@ -360,6 +363,9 @@ pub async fn resolve(
         if !settle(&mut tx, id, action, note, ResolvedBy::Api, at).await? {
             return Err(Error::AlreadyResolved);
         }
+        sqlx::query!("UPDATE exceptions SET asked_by = $2 WHERE id = $1", id.uuid(), by)
+            .execute(&mut *tx)
+            .await?;
         if action == Action::Refund {
             refunds::refund_exception(&mut tx, &exception, note, at).await?;
         }

@@ -31,6 +31,8 @@ pub struct Movement {
     pub held_after: i64,
     pub order_id: Option<OrderId>,
     pub reason: Option<String>,
+    /// Who received or adjusted it.
+    pub asked_by: Option<String>,
     #[sqlx(try_from = "SqlTime")]
     pub at: Timestamp,
 }
@@ -41,7 +43,7 @@ pub struct Movement {
 pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Movement>> {
     let mut query = QueryBuilder::<Postgres>::new(
         "SELECT id, sku, kind, quantity, on_hand_delta, held_delta, on_hand_after, held_after, order_id,
-                reason, at
+                reason, asked_by, at
          FROM stock_movements WHERE true",
     );
     if let Some(sku) = &filter.sku {

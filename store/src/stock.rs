@@ -55,18 +55,26 @@ fn of_goods(found: Option<(Level, Kind)>) -> Result<Level, Error> {
     }
 }
 
-/// Moves the stock on hand by `delta`: a correction or a delivery. The same key and request gives the first
-/// answer again.
+/// A correction, or a delivery.
+#[derive(Debug, Clone, Copy)]
+pub struct Adjustment<'a> {
+    pub kind: ByHand,
+    pub delta: i64,
+    pub reason: &'a str,
+    /// Who makes it: the name of an API key.
+    pub by: &'a str,
+}
+
+/// Moves the stock on hand. The same key and request gives the first answer again.
 #[tracing::instrument(name = "sql stock.adjust", skip_all, err(level = "debug"))]
 pub async fn adjust(
     db: &Db,
     sku: &Sku,
-    kind: ByHand,
-    delta: i64,
-    reason: &str,
+    adjustment: &Adjustment<'_>,
     idempotency: Option<&Idempotency>,
     at: Timestamp,
 ) -> Result<(Level, Replayed), Error> {
+    let Adjustment { kind, delta, reason, by } = *adjustment;
     retry(|| async {
         let mut tx = db.begin().await?;
         let level = lock(&mut tx, sku).await?;
@@ -87,8 +95,8 @@ pub async fn adjust(
         let (on_hand_delta, held_delta) = movement.deltas(delta);
         let inserted = sqlx::query!(
             "INSERT INTO stock_movements (sku, kind, on_hand_delta, held_delta, on_hand_after, held_after,
-                                          reason, idempotency_key, request_hash, at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                          reason, idempotency_key, request_hash, at, asked_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (idempotency_key) DO NOTHING",
             sku.as_str(),
             movement.as_str(),
@@ -99,7 +107,8 @@ pub async fn adjust(
             reason,
             idempotency.map(|it| it.key.as_str()),
             idempotency.map(|it| it.request_hash.as_slice()),
-            sql(at)
+            sql(at) as _,
+            by
         )
         .execute(&mut *tx)
         .await?;

@@ -98,6 +98,7 @@ impl Teller<'_> {
                     reason: "test".into(),
                     restock: false,
                     lines: Vec::new(),
+                    by: "test".into(),
                 };
                 match refunds::request(db, self.order, &request, None, at).await {
                     Ok((refunds, _)) => drop(self.ours.insert(name, refunds[0].id)),
@@ -166,6 +167,7 @@ impl Teller<'_> {
             reason: "test".into(),
             restock: false,
             lines: Vec::new(),
+            by: "test".into(),
         };
         let refused = refunds::request(db, self.order, &too_much, None, Timestamp::now()).await;
         let Err(refunds::Error::BeyondCaptured(refundable)) = refused else { panic!("{refused:?}") };

@@ -67,7 +67,7 @@ pub async fn cancel(
         None => "requested".to_owned(),
     };
     let change = OrderChange::Cancel { reason, force: request.force };
-    ChangeRequest::new(id, change, key).submit(&app).await
+    ChangeRequest::new(id, change, key).submit(&app, &caller).await
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -114,7 +114,7 @@ pub async fn extend(
             check_customer_may_extend(&order, due)?;
         }
     }
-    change.submit(&app).await
+    change.submit(&app, &caller).await
 }
 
 /// Customers extend as far as the shop lets them.
@@ -168,8 +168,9 @@ fn check_due(order: &Order, due: Timestamp) -> Result<(), Invalid> {
 )]
 pub async fn fulfil(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
 ) -> Result<Response, Problem> {
-    ChangeRequest::new(id, OrderChange::Fulfil, key).submit(&app).await
+    ChangeRequest::new(id, OrderChange::Fulfil, key).submit(&app, &caller).await
 }

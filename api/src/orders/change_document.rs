@@ -33,6 +33,8 @@ pub struct ChangeDocument {
     /// Of a refusal: why, as a problem's `code`, `detail` and what else it tells.
     problem: Option<Value>,
     requested_at: Timestamp,
+    /// Who asked: the name of an API key, or `customer`. None: Holdfast itself.
+    by: Option<String>,
     decided_at: Option<Timestamp>,
 }
 
@@ -48,6 +50,7 @@ impl From<Change> for ChangeDocument {
             state: change::State::of(change.answer),
             problem: refused.map(|answer| json!(refusal(kind, answer))),
             requested_at: change.requested_at,
+            by: change.by,
             decided_at: change.decided_at,
         }
     }

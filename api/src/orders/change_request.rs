@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     app::App,
+    auth::Caller,
     clock::now,
     error::Problem,
     idempotency::{IdempotencyKey, idempotency, with_replayed},
@@ -76,10 +77,10 @@ impl ChangeRequest {
     }
 
     /// Stores the change, has the workflow decide, and responds with what it decided; 202 if that takes long.
-    pub async fn submit(&self, app: &App) -> Result<Response, Problem> {
-        let stored =
-            changes::request(&app.db, self.order, &self.change, &self.identity, self.is_keyed, now()).await;
-        let (change, submission) = stored?;
+    pub async fn submit(&self, app: &App, caller: &Caller) -> Result<Response, Problem> {
+        let Self { order, change, identity, is_keyed } = self;
+        let stored = changes::request(&app.db, *order, change, identity, *is_keyed, caller.name(), now());
+        let (change, submission) = stored.await?;
         let answer = match change.answer {
             None if submission != Submission::New || notify_workflow(app, &change).await? => {
                 wait_for_answer(app, &change).await?

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     app::App,
+    auth::Caller,
     clock::now,
     error::{Problem, ProblemDocument},
     extract::{Json, OrderPath},
@@ -50,6 +51,7 @@ pub struct CheckInOrder {
 )]
 pub async fn check_in(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
     Json(request): Json<CheckInOrder>,
@@ -57,7 +59,7 @@ pub async fn check_in(
     let code = Code::parse(&request.code)?;
     let change = ChangeRequest::with_proof(id, OrderChange::CheckIn { code: None }, key, code.as_str());
     if change.is_known(&app).await? {
-        return change.submit(&app).await; // the code was right
+        return change.submit(&app, &caller).await; // the code was right
     }
     let order = load(&app, id).await?;
     let is_expected = Kind::CheckIn.required_status().contains(&order.status);
@@ -65,7 +67,9 @@ pub async fn check_in(
         return Err(check_in_not_possible(&order));
     }
     match check_ins::verify(&app.db, id, &code, now()).await {
-        Ok(Verdict::Right(code)) => change.with(OrderChange::CheckIn { code: Some(code) }).submit(&app).await,
+        Ok(Verdict::Right(code)) => {
+            change.with(OrderChange::CheckIn { code: Some(code) }).submit(&app, &caller).await
+        }
         Ok(Verdict::Wrong(left)) => {
             tracing::warn!(order_id = %id, attempts_left = left, "wrong check-in code");
             Err(Problem::wrong_code(left))
@@ -99,8 +103,9 @@ pub async fn check_in(
 )]
 pub async fn new_code(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
 ) -> Result<Response, Problem> {
-    ChangeRequest::new(id, OrderChange::NewCheckInCode, key).submit(&app).await
+    ChangeRequest::new(id, OrderChange::NewCheckInCode, key).submit(&app, &caller).await
 }

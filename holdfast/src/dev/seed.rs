@@ -32,7 +32,9 @@ pub async fn seed(db: &Db) -> anyhow::Result<()> {
         put_new(db, &sku, &wanted(Kind::Goods, name, description, unit_price)?, at).await?;
         // The key makes this happen once, also if the last start was killed right here.
         let once = Idempotency { key: format!("dev-seed-{sku}"), request_hash: Vec::new() };
-        stock::adjust(db, &sku, ByHand::Received, PIECES, "first delivery", Some(&once), at).await?;
+        let delivery =
+            stock::Adjustment { kind: ByHand::Received, delta: PIECES, reason: "first delivery", by: "seed" };
+        stock::adjust(db, &sku, &delivery, Some(&once), at).await?;
     }
     Ok(())
 }

@@ -57,6 +57,8 @@ pub struct Refund {
     /// What it brings back, as far as that was looked up.
     pub units: Json<Units>,
     pub source: RefundSource,
+    /// Who asked for it: the name of an API key.
+    pub asked_by: Option<String>,
     /// The first of the refunds that answer one request together, if it is not this one.
     pub also_of: Option<RefundId>,
     pub state: RefundState,
@@ -73,7 +75,7 @@ macro_rules! query_refunds {
             $before + r#" refunds.id, refunds.order_id, refunds.payment_id, refunds.exception_id,
                 refunds.provider, refunds.provider_payment_id, refunds.provider_refund_id, refunds.amount,
                 refunds.currency, refunds.captured, refunds.reason, refunds.restock, refunds.source,
-                refunds.also_of, refunds.state, refunds.state_text, refunds.created_at, refunds.updated_at,
+                refunds.also_of, refunds.asked_by, refunds.state, refunds.state_text, refunds.created_at, refunds.updated_at,
                 coalesce((SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l
                           WHERE l.refund_id = refunds.id), '{}') AS "units!: _" "# + $after
             $(, $argument)*
@@ -127,6 +129,7 @@ struct NewRefund<'a> {
     reason: &'a str,
     restock: bool,
     source: RefundSource,
+    by: Option<&'a str>,
     idempotency: Option<&'a Idempotency>,
     /// The first of the refunds that answer one request.
     also_of: Option<RefundId>,
@@ -147,6 +150,7 @@ impl<'a> NewRefund<'a> {
             reason,
             restock: false,
             source: RefundSource::Api,
+            by: None,
             idempotency: None,
             also_of: None,
             dispatch_after: None,
@@ -181,11 +185,11 @@ async fn insert(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Optio
         "INSERT INTO refunds (id, order_id, payment_id, exception_id, provider, provider_payment_id,
                               provider_refund_id, amount, currency, captured, reason, restock, source, state,
                               created_at, updated_at, idempotency_key, request_hash, workflow_started_at,
-                              also_of, dispatch_after)
+                              also_of, dispatch_after, asked_by)
          VALUES ($1, $2, $3, $4, $5, $6,
                  $7, $8, $9, coalesce((SELECT amount FROM payments WHERE id = $3), $10), $11, $12, $13,
                  'requested', $14, $14, $15, $16,
-                 CASE WHEN $13 = 'provider' THEN $14::timestamptz END, $17, $18)
+                 CASE WHEN $13 = 'provider' THEN $14::timestamptz END, $17, $18, $19)
          ON CONFLICT (idempotency_key) DO NOTHING RETURNING",
         "",
         RefundId::new(at, random()).uuid(),
@@ -205,7 +209,8 @@ async fn insert(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<Optio
         new.idempotency.map(|it| it.key.as_str()),
         new.idempotency.map(|it| it.request_hash.as_slice()),
         new.also_of.map(RefundId::uuid),
-        new.dispatch_after.map(sql) as _
+        new.dispatch_after.map(sql) as _,
+        new.by
     );
     let refund = inserted.fetch_optional(&mut **tx).await?;
     if let Some(refund) = &refund {

@@ -21,6 +21,8 @@ pub struct Request {
     pub restock: bool,
     /// Which of them; all that are still there if empty.
     pub lines: Vec<Part>,
+    /// Who asks: the name of an API key.
+    pub by: String,
 }
 
 /// Asks for a refund of what an order was paid with. If several payments paid it, more than one of them has
@@ -65,6 +67,7 @@ pub async fn request(
                 restock: request.restock && first.is_none(), // once for all of them
                 idempotency: idempotency.filter(|_| first.is_none()),
                 also_of: first,
+                by: Some(&request.by),
                 dispatch_after: at.saturating_add(lease::GRACE).ok(),
                 ..paid.refund(order, amount, &request.reason)
             };
