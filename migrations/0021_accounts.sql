@@ -1,7 +1,7 @@
 -- Accounts of customers. Personal data: all of it is erased with the account, but for what orders keep (docs/adr/0038).
 
--- Who has registered, and not shown yet that the address is theirs. Several may stand side by side for one address: the
--- code of each mail verifies the registration that it was sent for, and no other's password comes with it.
+-- Who has registered, and not shown yet that the address is theirs. Several may stand side by side for one address, with
+-- other passwords: one of them may be somebody else's.
 CREATE TABLE registrations (
     id            uuid PRIMARY KEY, -- becomes the account's
     email_key     text NOT NULL,
@@ -16,7 +16,7 @@ CREATE TABLE accounts (
     id                  uuid PRIMARY KEY,
     email_key           text NOT NULL UNIQUE,
     customer            jsonb NOT NULL, -- as orders have it: id, email, name, locale, time zone
-    password_hash       text NOT NULL,
+    password_hash       text, -- NULL: registrations of several passwords stood side by side; one is chosen by a code
     verified_at         timestamptz NOT NULL,
     password_changed_at timestamptz NOT NULL
 );
@@ -27,7 +27,8 @@ CREATE TABLE account_codes (
     purpose             text NOT NULL CHECK (purpose IN ('verify_email', 'reset_password', 'already_registered')),
     registration_id     uuid REFERENCES registrations ON DELETE CASCADE,
     account_id          uuid REFERENCES accounts ON DELETE CASCADE,
-    code_hash           bytea,       -- NULL: it is not drawn yet, or dead
+    seed                bytea NOT NULL, -- of the operating system's; with a key of the environment the code follows from it
+    code_hash           bytea,       -- NULL: it is not mailed yet, or dead
     expires_at          timestamptz, -- NULL: as above
     wrong_attempts      integer NOT NULL DEFAULT 0,
     requested_at        timestamptz NOT NULL,
@@ -60,3 +61,9 @@ CREATE TABLE rate_limits (
     ends_at timestamptz NOT NULL
 );
 CREATE INDEX rate_limits_end ON rate_limits (ends_at);
+
+-- Accounts that were erased while an order of theirs was open. Who they were is erased there, too, when it ends unpaid.
+CREATE TABLE erasures (
+    account_id uuid PRIMARY KEY,
+    erased_at  timestamptz NOT NULL
+);

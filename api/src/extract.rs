@@ -53,7 +53,10 @@ async fn json_body(request: Request) -> Result<Bytes, Problem> {
     let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING)
         && !only(request.headers(), &header::CONTENT_ENCODING)
             .is_some_and(|encoding| encoding.trim().eq_ignore_ascii_case("identity"));
-    let bytes = body(request, &bodies::WITH_KEY).await?;
+    // Customers and strangers take no place from the shop.
+    let is_shops = request.extensions().get::<Caller>().is_some_and(|caller| caller.customer().is_none());
+    let places = if is_shops { &bodies::WITH_KEY } else { &bodies::OF_STRANGERS };
+    let bytes = body(request, places).await?;
     match bytes.is_empty() {
         false if !is_json => Err(unsupported("Send the body as `Content-Type: application/json`.")),
         false if is_encoded => Err(unsupported("Send the body without a `Content-Encoding`.")),

@@ -58,6 +58,11 @@ impl Customer {
         }
     }
 
+    /// The same, and nothing of what they are called.
+    pub fn without_name(self) -> Self {
+        Self { name: None, ..self }
+    }
+
     /// The shop's own id for the customer, such as `auth0|abc` or `gid://shop/Customer/1`. Never an e-mail
     /// address.
     pub fn id(&self) -> &str {

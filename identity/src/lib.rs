@@ -30,5 +30,5 @@ pub use error::{Error, Refused, Unavailable};
 pub use identity_provider::{IdentityProvider, ProviderClaims};
 pub use keys::{CodeKeys, Secret, SigningKeys};
 pub use password::Password;
-pub use password_hashing::{Busy, Passwords, Verified};
+pub use password_hashing::{Busy, Passwords};
 pub use tokens::{Subject, Tokens};

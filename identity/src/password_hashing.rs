@@ -41,16 +41,6 @@ const DUMMY_SALT: &[u8] = b"nobody has this account";
 #[error("too many passwords are being checked")]
 pub struct Busy;
 
-/// What came of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verified {
-    pub matches: bool,
-    /// It matches, and the hash is not one that would be made today: make it anew.
-    pub needs_rehash: bool,
-}
-
-const NO_MATCH: Verified = Verified { matches: false, needs_rehash: false };
-
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that hash passwords. They end when the last clone is dropped.
@@ -92,8 +82,8 @@ impl Passwords {
     ///
     /// # Errors
     /// [`Busy`] if there is no place.
-    pub async fn verify(&self, hash: Option<&str>, candidate: &str) -> Result<Verified, Busy> {
-        let Some(candidate) = normalized(candidate) else { return Ok(NO_MATCH) };
+    pub async fn verify(&self, hash: Option<&str>, candidate: &str) -> Result<bool, Busy> {
+        let Some(candidate) = normalized(candidate) else { return Ok(false) };
         let hash = hash.map(str::to_owned);
         self.run(move || compare(hash.as_deref(), &candidate)).await
     }
@@ -127,7 +117,7 @@ fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params.expect("within the bounds of argon2"))
 }
 
-fn compare(hash: Option<&str>, candidate: &Zeroizing<String>) -> Verified {
+fn compare(hash: Option<&str>, candidate: &Zeroizing<String>) -> bool {
     let hash = hash.and_then(|hash| {
         let parsed = PasswordHash::new(hash);
         parsed.inspect_err(|error| tracing::error!(%error, "a stored hash is none")).ok()
@@ -136,16 +126,7 @@ fn compare(hash: Option<&str>, candidate: &Zeroizing<String>) -> Verified {
         let mut unused = [0; HASH_BYTES];
         let _ = argon2().hash_password_into(candidate.as_bytes(), DUMMY_SALT, &mut unused);
         black_box(unused);
-        return NO_MATCH;
+        return false;
     };
-    let matches = argon2().verify_password(candidate.as_bytes(), &hash).is_ok();
-    Verified { matches, needs_rehash: matches && !is_of_today(&hash) }
-}
-
-fn is_of_today(hash: &PasswordHash) -> bool {
-    let params = Params::try_from(hash);
-    let is_as_strong = params.is_ok_and(|params| params == *argon2().params());
-    is_as_strong
-        && hash.algorithm.as_str() == Algorithm::Argon2id.as_str()
-        && hash.version == Some(Version::V0x13.into())
+    argon2().verify_password(candidate.as_bytes(), &hash).is_ok()
 }

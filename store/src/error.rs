@@ -47,7 +47,8 @@ pub enum Fault {
     Migrations(MigrateError),
 }
 
-/// An error of an aggregate, which may be a fault.
+/// An error of an aggregate, which may be a fault. An error that holds another aggregate's takes the fault out of
+/// it: a conflict that nobody sees is not done again.
 pub(crate) trait OrFault: From<Fault> {
     fn fault(&self) -> Option<&Fault>;
 }
@@ -170,5 +171,18 @@ impl Fault {
     /// A value that this crate wrote and cannot read back.
     pub(crate) fn corrupt(what: impl std::fmt::Display) -> Self {
         Self::Corrupt(what.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{exceptions, products, refunds, stays};
+
+    #[test]
+    fn a_fault_is_seen_through_errors_of_other_aggregates() {
+        let stay: stays::Error = products::Error::Fault(Fault::Busy).into();
+        let exception: exceptions::Error = refunds::Error::Fault(Fault::Busy).into();
+        assert!(matches!((stay.fault(), exception.fault()), (Some(Fault::Busy), Some(Fault::Busy))));
     }
 }

@@ -256,11 +256,20 @@ pub enum Error {
     #[error("{why}")]
     NotApplicable { why: String, status: Option<Status> },
     #[error(transparent)]
-    Refund(#[from] refunds::Error),
+    Refund(refunds::Error),
     #[error(transparent)]
     Fault(Fault),
 }
 or_fault!(Error);
+
+impl From<refunds::Error> for Error {
+    fn from(error: refunds::Error) -> Self {
+        match error {
+            refunds::Error::Fault(fault) => Self::Fault(fault),
+            refused => Self::Refund(refused),
+        }
+    }
+}
 
 /// Money that no rule has settled (yet), as it is stored.
 #[derive(Debug, Clone, sqlx::FromRow)]

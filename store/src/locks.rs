@@ -9,6 +9,8 @@
 //! 5. stock levels, by SKU: [`levels`], [`levels_held_by`], [`levels_of_nights`], `stock::lock`,
 //!    `StockSnapshot::lock`, `lines_on_the_shelf`.
 //!
+//! Of accounts the address comes first: [`email`]; then what belongs to it, and orders last.
+//!
 //! Orders are locked behind stock only where they are new, so that nobody else can know of them. What is leased
 //! or claimed (`SKIP LOCKED`) waits for nobody, and stands in no order.
 
@@ -36,6 +38,14 @@ pub(crate) async fn payments(tx: &mut Tx, payments: &[(&str, &str)]) -> Result<(
     )
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// One at a time for each address: who registers it, verifies it, or resets its password.
+pub(crate) async fn email(tx: &mut Tx, email_key: &str) -> Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 1))", email_key)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 

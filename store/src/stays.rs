@@ -28,11 +28,20 @@ pub enum Error {
     #[error("more is held and sold than there would be")]
     CapacityBelowSold(Vec<Night>),
     #[error(transparent)]
-    Product(#[from] products::Error),
+    Product(products::Error),
     #[error(transparent)]
     Fault(Fault),
 }
 or_fault!(Error);
+
+impl From<products::Error> for Error {
+    fn from(error: products::Error) -> Self {
+        match error {
+            products::Error::Fault(fault) => Self::Fault(fault),
+            refused => Self::Product(refused),
+        }
+    }
+}
 
 /// What a product offers with its nights.
 #[tracing::instrument(name = "sql stays.terms", skip_all, err(level = "debug"))]

@@ -1,5 +1,7 @@
 //! A code by mail: drawn and mailed, good for a while, and dead after that.
 
+use std::time::Duration;
+
 use domain::{AccountCodeId, Timestamp};
 use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,11 @@ use crate::{
     step::{now, step},
     timeouts::{CODE_MAIL, DATABASE, MAIL},
 };
+
+/// So often is a mail tried for as long as [`CODE_MAIL`] says, with such a pause after each. What could not be
+/// mailed by then is of no use to anybody.
+const ROUNDS: u32 = 15;
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// A code that was asked for and stored. Not the code itself, which is in its mail alone.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,10 +39,16 @@ impl AccountCodeWorkflow {
     #[run(name = "account-code")]
     pub async fn run(ctx: &mut WorkflowContext<Self>, input: AccountCodeInput) -> WorkflowResult<()> {
         let at = |ctx: &WorkflowContext<Self>| CodeStep { code: input.code, at: now(ctx) };
-        let sent = step(ctx, AccountSteps::send_code, at(ctx), CODE_MAIL, "mail: code").await;
-        // What could not be mailed is of no use to anybody, and dies at once.
-        if let Ok(Some(expires_at)) = sent {
-            Self::wait_until_used(ctx, expires_at).await;
+        // Each round has a time of its own: a code is good for as long as its mail says, whenever that is taken.
+        for _ in 0..ROUNDS {
+            match step(ctx, AccountSteps::send_code, at(ctx), CODE_MAIL, "mail: code").await {
+                Ok(Some(expires_at)) => {
+                    Self::wait_until_used(ctx, expires_at).await;
+                    break;
+                }
+                Ok(None) => break,
+                Err(_) => Self::pause(ctx).await,
+            }
         }
         if step(ctx, AccountSteps::end_code, at(ctx), DATABASE, "let the code die").await? {
             // The account is what it is, whether or not its owner can be told.
@@ -52,8 +65,13 @@ impl AccountCodeWorkflow {
 }
 
 impl AccountCodeWorkflow {
+    async fn pause(ctx: &WorkflowContext<Self>) {
+        let summary = "the mail server is tried again".to_owned();
+        ctx.timer(TimerOptions::builder(PAUSE).summary(summary).build()).await;
+    }
+
     async fn wait_until_used(ctx: &WorkflowContext<Self>, expires_at: Timestamp) {
-        let Ok(left) = std::time::Duration::try_from(expires_at.duration_since(now(ctx))) else { return };
+        let Ok(left) = Duration::try_from(expires_at.duration_since(now(ctx))) else { return };
         let token = WorkflowCancellationToken::new();
         let summary = "the code dies".to_owned();
         let timer = TimerOptions::builder(left).cancellation_token(token.clone()).summary(summary).build();

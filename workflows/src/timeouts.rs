@@ -52,7 +52,7 @@ pub const MAIL: RetryProfile = RetryProfile {
 pub const CODE_MAIL: RetryProfile = RetryProfile {
     local_try: Duration::from_secs(8),
     each_try: Duration::from_secs(30),
-    give_up_after: Some(Duration::from_secs(15 * 60)),
+    give_up_after: Some(Duration::from_secs(60)),
     tries: 0,
     first_backoff: Duration::from_secs(2),
     longest_backoff: Duration::from_secs(30),

@@ -2,27 +2,44 @@
 
 use std::sync::Arc;
 
-use domain::{Timestamp, account::CodePurpose, customer::Customer};
+use domain::{
+    Timestamp,
+    account::{Code, CodePurpose},
+    customer::Customer,
+};
 use identity::CodeKeys;
 use store::{Db, accounts::codes};
 use tracing::Instrument as _;
+use uuid::Uuid;
 use workflows::contract::CodeStep;
 
 use super::{Mailer, template};
 
-/// Draws a code and mails it. Until when it is good; none if there is nothing to wait for.
+/// Mails a code. Until when it is good; none if there is nothing to wait for.
 pub async fn send_code(
     db: &Db,
     mailer: &Arc<Mailer>,
     keys: &CodeKeys,
     step: CodeStep,
 ) -> anyhow::Result<Option<Timestamp>> {
-    let mail = codes::draw(db, step.code, step.at, |id, code| keys.hash(id, code)).await?;
+    let mail = codes::draw(db, step.code, step.at, |id, seed| drawn(keys, id, seed)).await?;
     let Some(codes::Mail { purpose, code, to, expires_at }) = mail else { return Ok(None) };
-    // By the time of its drawing: a mail that is written anew has another code, and is another mail.
-    let id = format!("{}.{}", step.code, step.at.as_millisecond());
+    // The same at each try, as the code is: it is the same mail.
+    let id = format!("{}.{}", step.code, purpose.as_str());
     let sent = send(mailer, &step, purpose, template::account(&to, purpose, code.as_ref())?, &to, id).await?;
     Ok((sent && code.is_some()).then_some(expires_at))
+}
+
+/// A code, and what is kept of it. It follows from random bytes of the operating system and a key of ours, so that
+/// a mail that is written again has the same one, though it is stored nowhere.
+fn drawn(keys: &CodeKeys, id: Uuid, seed: &[u8]) -> (Code, Vec<u8>) {
+    let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Never six digits: what is kept of a code tells nothing of this.
+    let derived = keys.hash(id, &format!("draw/{seed}"));
+    let number = derived.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte));
+    let code = Code::draw(number);
+    let hash = keys.hash(id, code.as_str());
+    (code, hash)
 }
 
 /// Tells the owner of an account what a code was used for.

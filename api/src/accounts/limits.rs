@@ -2,6 +2,7 @@
 //! at, and given back if it was no guess.
 
 use domain::{SignedDuration, Timestamp, account::CODE_EVERY};
+use identity::Busy;
 use store::{
     Db,
     accounts::limits::{self, Limit, Taken},
@@ -9,13 +10,17 @@ use store::{
 
 use crate::error::Problem;
 
-/// One mail with a code to an address.
-pub const CODE_MAILS: Limit = Limit { name: "code-mails", at_most: 1, within: CODE_EVERY };
+/// One mail with a code to an address, of each kind.
+pub const VERIFICATION_MAILS: Limit = Limit { name: "verification-mails", at_most: 1, within: CODE_EVERY };
+pub const RESET_MAILS: Limit = Limit { name: "reset-mails", at_most: 1, within: CODE_EVERY };
 /// Registrations and codes that are asked for from one place.
 pub const ASKED_BY_PLACE: Limit =
     Limit { name: "asked-by-place", at_most: 100, within: SignedDuration::from_hours(1) };
 /// Wrong codes for one address, whatever number of codes was mailed to it.
 pub const CODES: Limit = Limit { name: "codes", at_most: 30, within: SignedDuration::from_hours(1) };
+/// Wrong codes for one address from one place, so that one place alone does not use up all of them.
+pub const CODES_OF_PLACE: Limit =
+    Limit { name: "codes-of-place", at_most: 10, within: SignedDuration::from_hours(1) };
 /// Wrong codes from one place.
 pub const CODES_BY_PLACE: Limit =
     Limit { name: "codes-by-place", at_most: 100, within: SignedDuration::from_hours(1) };
@@ -55,7 +60,23 @@ pub async fn count<'a>(
     Ok(Counted { db, tries })
 }
 
+/// Whether another mail with a code may be sent to an address now.
+pub async fn may_mail(db: &Db, limit: &Limit, email_key: &str, at: Timestamp) -> Result<bool, Problem> {
+    Ok(limits::take(db, limit, email_key, at).await? == Taken::Allowed)
+}
+
 impl Counted<'_> {
+    /// It could not be looked at, and does not count.
+    pub async fn unless_busy<T>(self, looked_at: Result<T, Busy>) -> Result<(Self, T), Problem> {
+        match looked_at {
+            Ok(found) => Ok((self, found)),
+            Err(busy) => {
+                self.forgive().await?;
+                Err(busy.into())
+            }
+        }
+    }
+
     /// It was no guess.
     pub async fn forgive(self) -> Result<(), Problem> {
         for (limit, whom) in &self.tries {

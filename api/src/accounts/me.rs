@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use super::SignedIn;
 use crate::{
     app::App,
+    clock::now,
     error::{Problem, ProblemDocument},
     extract::Json,
 };
@@ -72,7 +73,7 @@ pub async fn delete(
     Json(request): Json<DeleteAccount>,
 ) -> Result<StatusCode, Problem> {
     who.prove(&app, &request.password).await?;
-    accounts::delete(&app.db, who.account).await?;
+    accounts::delete(&app.db, who.account, now()).await?;
     tracing::info!(account_id = %who.account, "account erased");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::{
     SignedIn, key_of,
-    limits::{ASKED_BY_PLACE, CODE_MAILS, CODES, CODES_BY_PLACE, count},
-    register::{ACCEPTED, Accepted, Address},
+    limits::{ASKED_BY_PLACE, RESET_MAILS, count},
+    register::{ACCEPTED, Accepted, Address, tries_of_code},
 };
 use crate::{
     app::App,
@@ -70,7 +70,7 @@ pub async fn ask_reset(
     Json(request): Json<Address>,
 ) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
     let (at, email_key) = (now(), key_of(&request.email)?);
-    count(&app.db, vec![(&ASKED_BY_PLACE, place.0), (&CODE_MAILS, email_key.clone())], at).await?;
+    count(&app.db, vec![(&ASKED_BY_PLACE, place.0), (&RESET_MAILS, email_key.clone())], at).await?;
     if let Some(code) = accounts::ask_reset(&app.db, &email_key, at).await? {
         app.dispatcher.account_code(code);
     }
@@ -106,10 +106,9 @@ pub async fn reset(
 ) -> Result<StatusCode, Problem> {
     let (at, email_key, code) = (now(), key_of(&request.email)?, Code::parse(&request.code)?);
     let password = Password::parse(&request.password, &[&request.email])?;
-    let tries = vec![(&CODES_BY_PLACE, place.0), (&CODES, email_key.clone())];
-    let counted = count(&app.db, tries, at).await?;
+    let counted = count(&app.db, tries_of_code(place, &email_key), at).await?;
     let accounts = app.accounts()?;
-    let hash = accounts.passwords.hash(&password).await?;
+    let (counted, hash) = counted.unless_busy(accounts.passwords.hash(&password).await).await?;
     let matches = |id, of: &[u8]| accounts.codes.matches(id, code.as_str(), of);
     let Some((account, used)) = accounts::reset_password(&app.db, &email_key, matches, &hash, at).await?
     else {

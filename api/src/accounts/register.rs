@@ -8,12 +8,12 @@ use domain::{
 };
 use identity::Password;
 use serde::{Deserialize, Serialize};
-use store::accounts::{self, Registration};
+use store::accounts::{self, Registration, limits::Limit};
 use utoipa::ToSchema;
 
 use super::{
     key_of,
-    limits::{ASKED_BY_PLACE, CODE_MAILS, CODES, CODES_BY_PLACE, count},
+    limits::{ASKED_BY_PLACE, CODES, CODES_BY_PLACE, CODES_OF_PLACE, VERIFICATION_MAILS, count, may_mail},
 };
 use crate::{
     app::App,
@@ -48,8 +48,8 @@ pub const ACCEPTED: (StatusCode, axum::Json<Accepted>) =
     (StatusCode::ACCEPTED, axum::Json(Accepted { status: "accepted" }));
 
 /// Register an account. A code of six digits comes by mail, by which the address is verified. The answer is
-/// the same if the address has an account: then its owner is told so, by mail. Within a minute after a code
-/// was mailed nothing more is done.
+/// the same if the address has an account: then its owner is told so, by mail. Within a minute after one no
+/// other mail is sent.
 #[utoipa::path(
     post, path = "/v1/accounts", operation_id = "register_account", tag = "Accounts", request_body = Register,
     security(()),
@@ -65,17 +65,21 @@ pub async fn register(
     Json(request): Json<Register>,
 ) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
     let at = now();
+    count(&app.db, vec![(&ASKED_BY_PLACE, place.0)], at).await?;
     let (id, email_key) = (AccountId::new(at, store::random()), key_of(&request.email));
+    let plain = request.password.clone();
     let (customer, password) = parse(id, request)?;
     let email_key = email_key?;
-    count(&app.db, vec![(&ASKED_BY_PLACE, place.0)], at).await?;
-    // In any case, so that both take as long.
-    let password_hash = app.accounts()?.passwords.hash(&password).await?;
-    if count(&app.db, vec![(&CODE_MAILS, email_key.clone())], at).await.is_ok() {
-        let new = Registration { id, email_key, customer, password_hash };
-        if let Some(code) = accounts::register(&app.db, &new, at).await? {
-            app.dispatcher.account_code(code);
-        }
+    let passwords = &app.accounts()?.passwords;
+    // Both in any case, so that it takes as long whatever there is.
+    let newest = accounts::newest_registration(&app.db, &email_key).await?;
+    let is_same = passwords.verify(newest.as_ref().map(|(_, hash)| hash.as_str()), &plain).await?;
+    let password_hash = passwords.hash(&password).await?;
+    let same = newest.filter(|_| is_same).map(|(id, _)| id);
+    let is_mailed = may_mail(&app.db, &VERIFICATION_MAILS, &email_key, at).await?;
+    let new = Registration { id, email_key, customer, password_hash };
+    if let Some(code) = accounts::register(&app.db, &new, same, is_mailed, at).await? {
+        app.dispatcher.account_code(code);
     }
     Ok(ACCEPTED)
 }
@@ -120,11 +124,17 @@ pub async fn resend(
     Json(request): Json<Address>,
 ) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
     let (at, email_key) = (now(), key_of(&request.email)?);
-    count(&app.db, vec![(&ASKED_BY_PLACE, place.0), (&CODE_MAILS, email_key.clone())], at).await?;
+    count(&app.db, vec![(&ASKED_BY_PLACE, place.0), (&VERIFICATION_MAILS, email_key.clone())], at).await?;
     if let Some(code) = accounts::resend(&app.db, &email_key, at).await? {
         app.dispatcher.account_code(code);
     }
     Ok(ACCEPTED)
+}
+
+/// Against which limits a code counts.
+pub fn tries_of_code(place: Place, email_key: &str) -> Vec<(&'static Limit, String)> {
+    let of_place = format!("{}/{email_key}", place.0);
+    vec![(&CODES_BY_PLACE, place.0), (&CODES_OF_PLACE, of_place), (&CODES, email_key.to_owned())]
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -141,6 +151,9 @@ pub struct Verified {
     /// Always `account`.
     object: &'static str,
     id: AccountId,
+    /// Whether the account has the password that was registered. It has none if the address was registered with
+    /// several: choose one by `POST /v1/accounts/password/reset-code`.
+    has_password: bool,
 }
 
 /// Show that the address is yours, by the code of the mail.
@@ -159,11 +172,11 @@ pub async fn verify(
     Json(request): Json<Verify>,
 ) -> Result<axum::Json<Verified>, Problem> {
     let (at, email_key, code) = (now(), key_of(&request.email)?, Code::parse(&request.code)?);
-    let tries = vec![(&CODES_BY_PLACE, place.0), (&CODES, email_key.clone())];
-    let counted = count(&app.db, tries, at).await?;
+    let counted = count(&app.db, tries_of_code(place, &email_key), at).await?;
     let keys = &app.accounts()?.codes;
     let matches = |id, hash: &[u8]| keys.matches(id, code.as_str(), hash);
-    let Some((account, used)) = accounts::verify(&app.db, &email_key, matches, at).await? else {
+    let verified = accounts::verify(&app.db, &email_key, matches, at).await?;
+    let Some(accounts::Verified { account, code: used, has_password }) = verified else {
         telemetry::metrics().sign_ins.with_label_values(&["wrong_code"]).inc();
         return Err(Problem::code_invalid());
     };
@@ -171,5 +184,5 @@ pub async fn verify(
     telemetry::metrics().sign_ins.with_label_values(&["verified"]).inc();
     tracing::info!(account_id = %account, "account verified");
     app.dispatcher.code_used(used);
-    Ok(axum::Json(Verified { object: "account", id: account }))
+    Ok(axum::Json(Verified { object: "account", id: account, has_password }))
 }

@@ -7,7 +7,7 @@ use axum::{
 use domain::{AccountId, SessionId, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::accounts::{
-    self,
+    self, Credentials,
     sessions::{self, Rotated},
 };
 use utoipa::ToSchema;
@@ -72,29 +72,41 @@ pub async fn sign_in(
     Json(request): Json<SignIn>,
 ) -> Result<(StatusCode, Secret<Session>), Problem> {
     let (at, email_key) = (now(), key_of(&request.email)?);
+    let of_place = format!("{}/{email_key}", place.0);
     let tries = vec![
-        (&PASSWORDS_OF_PLACE, format!("{}/{email_key}", place.0)),
         (&PASSWORDS_BY_PLACE, place.0),
+        (&PASSWORDS_OF_PLACE, of_place),
         (&PASSWORDS, email_key.clone()),
     ];
     let counted = count(&app.db, tries, at).await?;
-    let known = accounts::credentials(&app.db, &email_key).await?;
-    let hash = known.as_ref().map(|known| known.password_hash.as_str());
-    let verified = app.accounts()?.passwords.verify(hash, &request.password).await?;
-    let (true, Some(known)) = (verified.matches, known) else {
-        telemetry::metrics().sign_ins.with_label_values(&["wrong_password"]).inc();
-        tracing::info!("sign-in refused");
-        return Err(Problem::invalid_credentials());
+    let Credentials { account, password_hash, registered_hash } =
+        accounts::credentials(&app.db, &email_key).await?;
+    let passwords = &app.accounts()?.passwords;
+    // Both in any case, so that it takes as long whatever there is.
+    let is_right = passwords.verify(password_hash.as_deref(), &request.password).await;
+    let (counted, is_right) = counted.unless_busy(is_right).await?;
+    let is_registered = passwords.verify(registered_hash.as_deref(), &request.password).await;
+    let (counted, is_registered) = counted.unless_busy(is_registered).await?;
+    let (known, session) = match (is_right, account, password_hash) {
+        (true, Some(id), Some(hash)) => {
+            let session = sessions::begin(&app.db, id, &hash, at).await?;
+            (id, session.ok_or_else(Problem::invalid_credentials)?)
+        }
+        _ if is_registered => {
+            counted.forgive().await?;
+            telemetry::metrics().sign_ins.with_label_values(&["not_verified"]).inc();
+            return Err(Problem::email_not_verified());
+        }
+        _ => {
+            telemetry::metrics().sign_ins.with_label_values(&["wrong_password"]).inc();
+            tracing::info!("sign-in refused");
+            return Err(Problem::invalid_credentials());
+        }
     };
     counted.forgive().await?;
-    if !known.is_verified {
-        telemetry::metrics().sign_ins.with_label_values(&["not_verified"]).inc();
-        return Err(Problem::email_not_verified());
-    }
-    let session = sessions::begin(&app.db, known.id, at).await?;
     telemetry::metrics().sign_ins.with_label_values(&["signed_in"]).inc();
-    tracing::info!(account_id = %known.id, session_id = %session, "signed in");
-    Ok((StatusCode::CREATED, secret(document(&app, known.id, session, 0, at)?)))
+    tracing::info!(account_id = %known, session_id = %session, "signed in");
+    Ok((StatusCode::CREATED, secret(document(&app, known, session, 0, at)?)))
 }
 
 fn document(

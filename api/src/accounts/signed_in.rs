@@ -40,8 +40,9 @@ impl SignedIn {
     pub async fn prove(&self, app: &App, password: &str) -> Result<Account, Problem> {
         let account = self.account(app).await?;
         let counted = count(&app.db, vec![(&PASSWORDS, self.account.to_string())], now()).await?;
-        let verified = app.accounts()?.passwords.verify(Some(&account.password_hash), password).await?;
-        if !verified.matches {
+        let is_right = app.accounts()?.passwords.verify(account.password_hash.as_deref(), password).await;
+        let (counted, is_right) = counted.unless_busy(is_right).await?;
+        if !is_right {
             return Err(Problem::wrong_password());
         }
         counted.forgive().await?;

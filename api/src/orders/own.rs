@@ -69,7 +69,7 @@ pub fn whose(
 ) -> Option<Customer> {
     let customer = match (body, own) {
         (None, None) => {
-            invalids.push(Invalid::new("customer", "is required"));
+            invalids.push(Invalid::new("customer", "`customer` is required"));
             return None;
         }
         (Some(body), None) => named(body, invalids)?,
@@ -82,7 +82,8 @@ fn named(body: PlaceCustomer, invalids: &mut Invalids) -> Option<UncheckedCustom
     let PlaceCustomer { id, email, name, locale, time_zone } = body;
     let mut required = |field: &str, value: Option<String>| {
         if value.is_none() {
-            invalids.push(Invalid::new(format!("customer.{field}"), "is required"));
+            // As of any field that is not there: it has no place of its own.
+            invalids.push(Invalid::new("customer", format!("`{field}` is required")));
         }
         value
     };

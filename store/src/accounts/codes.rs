@@ -24,7 +24,8 @@ pub(super) enum Of {
     Nobody,
 }
 
-/// Stores that a code is to be mailed. One for nobody costs as much time, and is never mailed.
+/// Stores that a code is to be mailed, in place of one that was before it. One for nobody costs as much time, and
+/// is never mailed.
 pub(super) async fn ask(
     tx: &mut Tx,
     purpose: CodePurpose,
@@ -39,16 +40,27 @@ pub(super) async fn ask(
     };
     let is_mailed = registration.or(account).is_some();
     sqlx::query!(
+        "DELETE FROM account_codes
+         WHERE purpose = $1 AND used_at IS NULL AND (registration_id = $2 OR account_id = $3)",
+        purpose.as_str(),
+        registration,
+        account
+    )
+    .execute(&mut **tx)
+    .await?;
+    let seed: [u8; 16] = random();
+    sqlx::query!(
         "INSERT INTO account_codes (id, purpose, registration_id, account_id, requested_at, dispatch_after,
-                                    workflow_started_at)
-         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN NOT $7 THEN $5::timestamptz END)",
+                                    workflow_started_at, seed)
+         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN NOT $7 THEN $5::timestamptz END, $8)",
         id.uuid(),
         purpose.as_str(),
         registration,
         account,
         sql(at) as _,
         sql(at.saturating_add(GRACE).unwrap_or(at)),
-        is_mailed
+        is_mailed,
+        &seed[..]
     )
     .execute(&mut **tx)
     .await?;
@@ -64,20 +76,21 @@ pub struct Mail {
     pub expires_at: Timestamp,
 }
 
-/// Draws the code of a mail that is written now; one that was drawn before for the same mail is worth nothing
-/// from here on. None if the mail is worth nothing any more.
+/// The code of a mail that is written now: the same at each try, and good from now on. None if the mail is worth
+/// nothing any more.
 #[tracing::instrument(name = "sql account_codes.draw", skip_all, err(level = "debug"))]
 pub async fn draw(
     db: &Db,
     id: AccountCodeId,
     at: Timestamp,
-    hash: impl Fn(Uuid, &str) -> Vec<u8>,
+    drawn: impl Fn(Uuid, &[u8]) -> (Code, Vec<u8>),
 ) -> Result<Option<Mail>> {
     let expires_at = at.saturating_add(CODE_LIFE).unwrap_or(at);
     retry(|| async {
         let mut tx = db.begin().await?;
         let mail = sqlx::query!(
-            r#"SELECT purpose, coalesce(r.customer, a.customer) AS "to!: Customer"
+            r#"SELECT purpose, seed, coalesce(r.customer, a.customer) AS "to!: Customer",
+                      r.id IS NOT NULL AS "is_registration!"
                FROM account_codes c LEFT JOIN registrations r ON r.id = c.registration_id
                                     LEFT JOIN accounts a ON a.id = c.account_id
                WHERE c.id = $1 AND c.used_at IS NULL AND (r.id IS NOT NULL OR a.id IS NOT NULL)
@@ -87,20 +100,22 @@ pub async fn draw(
         .fetch_optional(&mut *tx)
         .await?;
         let Some(mail) = mail else { return Ok(None) };
-        let code = (mail.purpose != CodePurpose::AlreadyRegistered)
-            .then(|| Code::draw(u64::from_ne_bytes(random())));
-        if let Some(code) = &code {
+        let code = (mail.purpose != CodePurpose::AlreadyRegistered).then(|| drawn(id.uuid(), &mail.seed));
+        if let Some((_, hash)) = &code {
             sqlx::query!(
-                "UPDATE account_codes SET code_hash = $2, expires_at = $3, wrong_attempts = 0 WHERE id = $1",
+                "UPDATE account_codes SET code_hash = $2, expires_at = $3 WHERE id = $1",
                 id.uuid(),
-                hash(id.uuid(), code.as_str()),
+                hash,
                 sql(expires_at)
             )
             .execute(&mut *tx)
             .await?;
             tx.commit().await?;
         }
-        Ok(Some(Mail { purpose: mail.purpose, code, to: mail.to, expires_at }))
+        let code = code.map(|(code, _)| code);
+        // What a stranger calls somebody is in no mail of ours.
+        let to = if mail.is_registration { mail.to.without_name() } else { mail.to };
+        Ok(Some(Mail { purpose: mail.purpose, code, to, expires_at }))
     })
     .await
 }
@@ -155,12 +170,37 @@ pub(super) async fn find(
     .await?;
     let ids: Vec<Uuid> = live.iter().map(|code| code.id.uuid()).collect();
     let found = live.into_iter().find(|code| matches(code.id.uuid(), &code.hash));
+    if found.is_none() && ids.is_empty() {
+        // The commit takes as long as if there were a code.
+        sqlx::query_scalar!("SELECT pg_logical_emit_message(true, 'holdfast', '')::text")
+            .fetch_one(&mut **tx)
+            .await?;
+    }
     if found.is_none() {
         sqlx::query!("UPDATE account_codes SET wrong_attempts = wrong_attempts + 1 WHERE id = ANY($1)", &ids)
             .execute(&mut **tx)
             .await?;
     }
     Ok(found)
+}
+
+/// Notes that a code was used, and for which account.
+pub(super) async fn use_up(
+    tx: &mut Tx,
+    code: AccountCodeId,
+    account: AccountId,
+    at: Timestamp,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE account_codes SET used_at = $2, code_hash = NULL, registration_id = NULL, account_id = $3
+         WHERE id = $1",
+        code.uuid(),
+        sql(at),
+        account.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Leases codes that have no workflow yet, and are not on their way by the ordinary road.

@@ -8,18 +8,44 @@ use domain::{
 
 use crate::{Db, Result, random, retry::retry, sql};
 
-/// Begins a session. Gives its first refresh token's generation with it.
-pub async fn begin(db: &Db, account: AccountId, at: Timestamp) -> Result<SessionId> {
+/// Sessions of one account. Who begins another ends the one that was not used for the longest time.
+const MAX_SESSIONS: i64 = 50;
+
+/// Begins a session of whoever has shown this password. None if it was changed meanwhile: what was looked at
+/// before is not to outlive that.
+#[tracing::instrument(name = "sql sessions.begin", skip_all, err(level = "debug"))]
+pub async fn begin(
+    db: &Db,
+    account: AccountId,
+    password_hash: &str,
+    at: Timestamp,
+) -> Result<Option<SessionId>> {
     let id = SessionId::new(at, random());
-    sqlx::query!(
-        "INSERT INTO sessions (id, account_id, started_at, refreshed_at) VALUES ($1, $2, $3, $3)",
-        id.uuid(),
-        account.uuid(),
-        sql(at)
-    )
-    .execute(db.pool())
-    .await?;
-    Ok(id)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        let begun = sqlx::query!(
+            "INSERT INTO sessions (id, account_id, started_at, refreshed_at)
+             SELECT $1, id, $4, $4 FROM accounts WHERE id = $2 AND password_hash = $3 FOR SHARE",
+            id.uuid(),
+            account.uuid(),
+            password_hash,
+            sql(at)
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "DELETE FROM sessions
+             WHERE id = ANY(ARRAY(SELECT id FROM sessions WHERE account_id = $1
+                                  ORDER BY refreshed_at DESC, id DESC OFFSET $2))",
+            account.uuid(),
+            MAX_SESSIONS
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok((begun.rows_affected() == 1).then_some(id))
+    })
+    .await
 }
 
 /// What became of a refresh token.
@@ -80,9 +106,12 @@ pub async fn end(db: &Db, id: SessionId, at: Timestamp) -> Result<()> {
 
 /// Ends all sessions of an account.
 pub async fn end_all(db: &Db, account: AccountId, at: Timestamp) -> Result<()> {
-    let mut tx = db.begin().await?;
-    end_all_in(&mut tx, account, at).await?;
-    Ok(tx.commit().await?)
+    retry(|| async {
+        let mut tx = db.begin().await?;
+        end_all_in(&mut tx, account, at).await?;
+        Ok(tx.commit().await?)
+    })
+    .await
 }
 
 pub(super) async fn end_all_in(tx: &mut crate::Tx, account: AccountId, at: Timestamp) -> Result<()> {

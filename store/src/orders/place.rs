@@ -67,7 +67,8 @@ pub async fn place(db: &Db, command: PlaceOrder) -> Result<Placed, Error> {
         None => place_all(db, command).await?,
         answers => answers,
     };
-    answers.and_then(|mut answers| answers.pop()).unwrap_or(Err(Error::KeyReused))
+    let answer = answers.and_then(|mut answers| answers.pop());
+    answer.unwrap_or_else(|| Err(Fault::corrupt("a key is taken by an order that is not there").into()))
 }
 
 /// Places many orders in one transaction; one answer each, in the same order. A fault means that nothing at
