@@ -184,12 +184,6 @@ impl Default for Policy {
 impl Policy {
     /// The default policy with what a client sent of these two. Default reminders that a shorter window
     /// leaves no room for are dropped; reminders the client named must fit.
-    /// By when a customer may have the order paid at the latest; none if they may not extend it.
-    pub fn latest_by_customer(&self, placed_at: Timestamp) -> Option<Timestamp> {
-        let CustomerExtension(extension) = self.customer_extension?;
-        placed_at.saturating_add(self.payment_window).and_then(|due| due.saturating_add(extension)).ok()
-    }
-
     pub fn parse(payment_window: Option<&str>, reminders: Option<&[String]>) -> Result<Self, Invalid> {
         let default = Self::default();
         let payment_window = match payment_window {
@@ -201,6 +195,12 @@ impl Policy {
             None => default.reminders.iter().copied().filter(|r| *r < payment_window).collect(),
         };
         Ok(Self { payment_window, reminders, ..default })
+    }
+
+    /// By when a customer may have the order paid at the latest; none if they may not extend it.
+    pub fn latest_by_customer(&self, placed_at: Timestamp) -> Option<Timestamp> {
+        let CustomerExtension(extension) = self.customer_extension?;
+        placed_at.saturating_add(self.payment_window).and_then(|due| due.saturating_add(extension)).ok()
     }
 
     /// The policy of an order with these lines.
