@@ -81,8 +81,8 @@ impl Scoped {
         Self { router: self.router.merge(other.router), wanted: self.wanted }
     }
 
-    /// The routes, to be put behind [`crate::auth::authenticate`] and [`crate::auth::authorize`], and what they
-    /// want.
+    /// The routes, to be put behind [`crate::auth::authenticate`] and [`crate::auth::authorize`], and who may
+    /// use each.
     pub fn into_parts(self) -> (OpenApiRouter<App>, Wanted) {
         (self.router, self.wanted)
     }

@@ -13,8 +13,8 @@ pub struct Metrics {
     pub http_requests: IntCounterVec,
     /// By route and method.
     pub http_seconds: HistogramVec,
-    /// Requests without a key or token that is good for them, by reason: missing, malformed, unknown, expired,
-    /// revoked, scope_missing, and of tokens the words of `identity::Refused`.
+    /// Requests without a key or token that is good for them, by reason: missing, malformed, unknown,
+    /// expired, revoked, scope_missing, and of tokens the words of `identity::Refused`.
     pub keys_refused: IntCounterVec,
     /// What became of those who sign in, and of their codes: signed_in, not_verified, wrong_password,
     /// verified, wrong_code, refresh_reused, limited.

@@ -131,8 +131,8 @@ pub struct AccountSteps;
 
 #[activity_definitions]
 impl AccountSteps {
-    /// Draws a code and mails it; one that was drawn before for the same mail is worth nothing from then on. Until
-    /// when it is good; none if there is nothing to wait for.
+    /// Draws a code and mails it; one that was drawn before for the same mail is worth nothing from then on.
+    /// Until when it is good; none if there is nothing to wait for.
     #[activity(name = "send-code")]
     pub fn send_code(_: CodeStep) -> Result<Option<Timestamp>, ActivityError> {
         unimplemented!()

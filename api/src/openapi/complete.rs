@@ -108,8 +108,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
         if status == "429" && wants_caller {
             let said = text(response, "description");
             let others = if said.is_empty() { said } else { format!("{said}; or ") };
-            let too_many = "`rate_limited`: this key or customer, or without a key or token this address, has \
-                            sent too many requests";
+            let too_many = "`rate_limited`: this key or customer, or without a key or token this address, \
+                            has sent too many requests";
             response["description"] = json!(format!("{others}{too_many}"));
         }
         complete_response(status, response);
