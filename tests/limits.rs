@@ -7,7 +7,9 @@ use web::Limits;
 
 const PAGE: &str = "limits.md";
 /// In these crates each limit and each timeout is in the page.
-const COMPLETE: [&str; 2] = ["api/src", "web/src"];
+const COMPLETE: [&str; 3] = ["api/src", "identity/src", "web/src"];
+/// How long something is that has one length.
+const LENGTHS: [&str; 3] = ["COORDINATE_BYTES", "HASH_BYTES", "KEY_BYTES"];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new("..").join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -45,7 +47,9 @@ impl Constant {
     fn is_limit(&self) -> bool {
         let is_number = ["usize", "u32", "u64", "i64", "u16"].contains(&self.kind.as_str());
         self.kind.ends_with("Duration")
-            || is_number && (self.name.starts_with("MAX_") || self.name.ends_with("_BYTES"))
+            || is_number
+                && (self.name.starts_with("MAX_") || self.name.ends_with("_BYTES"))
+                && !LENGTHS.contains(&self.name.as_str())
     }
 
     /// As the page writes it.
@@ -69,10 +73,11 @@ impl Constant {
     }
 }
 
-/// A product of numbers, and of the largest body.
+/// A product of numbers, of the largest body, and of the longest password.
 fn number(product: &str) -> u64 {
     let factor = |text: &str| match text.trim() {
         "MAX_BODY_BYTES" => number(&constant("api/src/bodies.rs", "MAX_BODY_BYTES").expression),
+        "MAX" => number(&constant("identity/src/password.rs", "MAX").expression),
         text => text.replace('_', "").parse().unwrap_or_else(|_| panic!("{product} is no product")),
     };
     product.split('*').map(factor).product()

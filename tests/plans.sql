@@ -66,10 +66,10 @@ INSERT INTO registrations (id, email_key, customer, password_hash, registered_at
 SELECT gen_random_uuid(), 'r' || n, '{}', '', now() - interval '1 day' FROM generate_series(1, 3000) AS n;
 INSERT INTO accounts (id, email_key, customer, password_hash, verified_at, password_changed_at)
 SELECT gen_random_uuid(), 'a' || n, '{}', '', now(), now() FROM generate_series(1, 3000) AS n;
-INSERT INTO account_codes (id, purpose, account_id, requested_at, workflow_started_at)
-SELECT gen_random_uuid(), 'reset_password', id, now(), now() FROM accounts;
-INSERT INTO account_codes (id, purpose, registration_id, requested_at, workflow_started_at)
-SELECT gen_random_uuid(), 'verify_email', id, now(), now() FROM registrations;
+INSERT INTO account_codes (id, purpose, account_id, requested_at, workflow_started_at, seed)
+SELECT gen_random_uuid(), 'reset_password', id, now(), now(), '' FROM accounts;
+INSERT INTO account_codes (id, purpose, registration_id, requested_at, workflow_started_at, seed)
+SELECT gen_random_uuid(), 'verify_email', id, now(), now(), '' FROM registrations;
 INSERT INTO sessions (id, account_id, started_at, refreshed_at) SELECT gen_random_uuid(), id, now(), now() FROM accounts;
 INSERT INTO rate_limits (key, used, ends_at) SELECT sha256(n::text::bytea), 1, now() FROM generate_series(1, 3000) AS n;
 ANALYZE;

@@ -23,9 +23,9 @@ const REPEATED: &[(&str, &[&str])] = &[
     ("end-stay", &["repeats::guests_are_in_when_they_check_in_again"]),
     ("send-mail", &["repeats::a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense"]),
     ("give-up-mail", &["repeats::a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense"]),
-    ("send-code", &["accounts::a_code_that_is_mailed_again_is_another_one"]),
-    ("end-code", &["accounts::a_code_that_is_mailed_again_is_another_one"]),
-    ("send-code-used", &["accounts::a_code_that_is_mailed_again_is_another_one"]),
+    ("send-code", &["accounts::a_code_that_is_mailed_again_is_the_same_one"]),
+    ("end-code", &["accounts::a_code_that_is_mailed_again_is_the_same_one"]),
+    ("send-code-used", &["accounts::a_code_that_is_mailed_again_is_the_same_one"]),
     ("drive-refund", &["refunds::whatever_dies_the_money_goes_back_once"]),
     ("reconcile-provider", &["reconcile::a_worker_that_dies_over_the_books_leaves_them_to_the_next"]),
 ];

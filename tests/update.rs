@@ -56,7 +56,7 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
         "ALTER TABLE mails DROP COLUMN rejected_at; ALTER TABLE check_ins DROP COLUMN drawn_for;
          ALTER TABLE order_changes DROP COLUMN asked_by; ALTER TABLE stock_movements DROP COLUMN asked_by;
          ALTER TABLE refunds DROP COLUMN asked_by; ALTER TABLE exceptions DROP COLUMN asked_by;
-         DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits;
+         DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
          DELETE FROM _sqlx_migrations WHERE version >= 19",
     )
     .await

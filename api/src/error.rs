@@ -71,7 +71,7 @@ impl Problem {
     }
 
     pub fn unauthorized() -> Self {
-        let detail = "Send your API key as `Authorization: Bearer <key>`.";
+        let detail = "Send your API key or access token as `Authorization: Bearer <key or token>`.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }
 
@@ -81,7 +81,7 @@ impl Problem {
     }
 
     pub fn scope_missing(scope: Scope) -> Self {
-        let detail = format!("This API key does not have the scope `{scope}`.");
+        let detail = format!("You do not have the scope `{scope}`.");
         Self::new(StatusCode::FORBIDDEN, "scope_missing", detail).with(Details::Scope(scope))
     }
 

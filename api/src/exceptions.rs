@@ -154,7 +154,7 @@ struct Resolve {
     /// it had not come. `dismiss`: there is nothing to do. `apply`: money of a wrong amount counts towards
     /// its order, which is paid once nothing is due any more; what is too much is an exception of its own.
     action: Action,
-    /// Why; at most 200 characters.
+    /// Why; at most 200 characters. Of a `refund` it is the refund's reason, which the customer may read.
     note: String,
 }
 

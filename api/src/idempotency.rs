@@ -40,8 +40,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// A customer's keys are their own: the same key of another is another. The id as a hash, so that no two pairs
-/// of id and key make the same text.
+/// A customer's keys are their own: the same key of another is another. The id as a hash, so that no two
+/// pairs of id and key make the same text.
 fn customers_own(id: &str, key: &str) -> String {
     let id = Sha256::digest(id);
     let id: String = id.iter().take(16).map(|byte| format!("{byte:02x}")).collect();

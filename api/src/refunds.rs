@@ -225,9 +225,13 @@ fn nights(field: &str, stay: &ReturnStay, invalids: &mut Invalids) -> Option<(Da
 )]
 async fn list(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
 ) -> Result<axum::Json<List<RefundDocument>>, Problem> {
-    let refunds = refunds::of_order(&app.db, id).await?;
+    let mut refunds = refunds::of_order(&app.db, id).await?;
+    if caller.customer().is_some() {
+        refunds.iter_mut().for_each(|refund| refund.asked_by = None); // who works there is the shop's
+    }
     if refunds.is_empty() {
         load(&app, id).await?; // an unknown order is a 404, not an empty list
     }

@@ -1,4 +1,4 @@
-//! Routes that want an API key, each beside the scope that the key must have.
+//! Routes that want an API key or a customer's token, each beside who may use it.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,8 @@ pub const CUSTOMER_SCHEME: &str = "customer_token";
 
 const NO_SCOPES: [&str; 0] = [];
 
-/// Routes with their scopes. There is no way to add one without: it does not compile.
+/// Routes with who may use them: [`Scoped::with`] for keys, [`Scoped::shared`] for keys and customers,
+/// [`Scoped::for_customers`] for customers alone. There is no way to add one without: it does not compile.
 #[derive(Default)]
 pub struct Scoped {
     router: OpenApiRouter<App>,
@@ -80,7 +81,8 @@ impl Scoped {
         Self { router: self.router.merge(other.router), wanted: self.wanted }
     }
 
-    /// The routes, to be put behind [`crate::auth::authenticate`] and [`crate::auth::authorize`], and what they want.
+    /// The routes, to be put behind [`crate::auth::authenticate`] and [`crate::auth::authorize`], and who may
+    /// use each.
     pub fn into_parts(self) -> (OpenApiRouter<App>, Wanted) {
         (self.router, self.wanted)
     }

@@ -1,5 +1,5 @@
-//! Accounts of customers: who signs in with an e-mail address and a password, and the six-digit codes by which
-//! an address is shown to be somebody's own.
+//! Accounts of customers: who signs in with an e-mail address and a password, and the six-digit codes by
+//! which an address is shown to be somebody's own.
 
 use jiff::SignedDuration;
 

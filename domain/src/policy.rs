@@ -1,7 +1,9 @@
 //! When an order is reminded of and when it ends. A snapshot travels with the order, so a change
 //! of defaults never touches an order already placed.
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+mod durations;
+
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -9,12 +11,11 @@ use crate::{
     order::{self, Line, Status},
 };
 
+pub use durations::{CustomerExtension, FreeCancellation, Grace, duration};
+
 const MIN_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_secs(1);
 const MAX_PAYMENT_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
 const MAX_REMINDERS: usize = 10;
-const MAX_GRACE: SignedDuration = SignedDuration::from_hours(24);
-const MAX_FREE_CANCELLATION: SignedDuration = SignedDuration::from_hours(365 * 24);
-const MAX_CUSTOMER_EXTENSION: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 text_enum! {
     /// What happens once an order is paid.
@@ -184,12 +185,6 @@ impl Default for Policy {
 impl Policy {
     /// The default policy with what a client sent of these two. Default reminders that a shorter window
     /// leaves no room for are dropped; reminders the client named must fit.
-    /// By when a customer may have the order paid at the latest; none if they may not extend it.
-    pub fn latest_by_customer(&self, placed_at: Timestamp) -> Option<Timestamp> {
-        let CustomerExtension(extension) = self.customer_extension?;
-        placed_at.saturating_add(self.payment_window).and_then(|due| due.saturating_add(extension)).ok()
-    }
-
     pub fn parse(payment_window: Option<&str>, reminders: Option<&[String]>) -> Result<Self, Invalid> {
         let default = Self::default();
         let payment_window = match payment_window {
@@ -201,6 +196,12 @@ impl Policy {
             None => default.reminders.iter().copied().filter(|r| *r < payment_window).collect(),
         };
         Ok(Self { payment_window, reminders, ..default })
+    }
+
+    /// By when a customer may have the order paid at the latest; none if they may not extend it.
+    pub fn latest_by_customer(&self, placed_at: Timestamp) -> Option<Timestamp> {
+        let extension = self.customer_extension?.get();
+        placed_at.saturating_add(self.payment_window).and_then(|due| due.saturating_add(extension)).ok()
     }
 
     /// The policy of an order with these lines.
@@ -271,59 +272,6 @@ fn window(text: &str) -> Result<SignedDuration, Invalid> {
     Ok(window)
 }
 
-/// How long after its deadline an order still waits for money on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Grace(SignedDuration);
-
-impl Grace {
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let grace = duration("grace", text)?;
-        match (SignedDuration::ZERO..=MAX_GRACE).contains(&grace) {
-            true => Ok(Self(grace)),
-            false => Err(Invalid::new("grace", "must be from PT0S to PT24H")),
-        }
-    }
-
-    pub const fn get(self) -> SignedDuration {
-        self.0
-    }
-}
-
-/// How long before its stay begins an order can be cancelled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct FreeCancellation(SignedDuration);
-
-impl FreeCancellation {
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let free = duration("free_cancellation", text)?;
-        match (SignedDuration::ZERO..=MAX_FREE_CANCELLATION).contains(&free) {
-            true => Ok(Self(free)),
-            false => Err(Invalid::new("free_cancellation", "must be from PT0S to P365D")),
-        }
-    }
-
-    pub const fn get(self) -> SignedDuration {
-        self.0
-    }
-}
-
-/// How much longer than its payment window a customer may make an order wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct CustomerExtension(SignedDuration);
-
-impl CustomerExtension {
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let extension = duration("customer_extension", text)?;
-        match extension.is_positive() && extension <= MAX_CUSTOMER_EXTENSION {
-            true => Ok(Self(extension)),
-            false => Err(Invalid::new("customer_extension", "must be positive, and at most P30D")),
-        }
-    }
-}
-
 fn parse_reminders(texts: &[String], window: SignedDuration) -> Result<Vec<SignedDuration>, Invalid> {
     if texts.len() > MAX_REMINDERS {
         return Err(Invalid::new("reminders", format!("must be at most {MAX_REMINDERS}")));
@@ -340,19 +288,6 @@ fn parse_reminders(texts: &[String], window: SignedDuration) -> Result<Vec<Signe
     reminders.sort_unstable();
     reminders.dedup();
     Ok(reminders)
-}
-
-/// An ISO 8601 duration without months or years: `PT4H`, `PT90M`, `P1D` (24 hours). Down to microseconds, as
-/// the store keeps the times that come of it: an answer shows the same time as a later read.
-pub fn duration(field: &str, text: &str) -> Result<SignedDuration, Invalid> {
-    let bad = || Invalid::new(field, "must be an ISO 8601 duration such as PT4H");
-    if !text.starts_with('P') {
-        return Err(bad());
-    }
-    let span: Span = text.parse().map_err(|_| bad())?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
-    let beyond = SignedDuration::from_nanos(i64::from(duration.subsec_nanos() % 1_000));
-    Ok(duration.saturating_sub(beyond))
 }
 
 #[cfg(test)]
@@ -372,7 +307,7 @@ mod tests {
     fn a_deadline_and_its_grace_end_where_money_would_be_late() {
         let time = |text: &str| text.parse::<Timestamp>().expect("a time");
         let (placed, by) = (time("2026-07-01T12:00:00Z"), time("2026-07-01T22:00:00Z"));
-        let money = MoneyRules { grace: Grace(SignedDuration::from_hours(2)), ..MoneyRules::default() };
+        let money = MoneyRules { grace: Grace::parse("PT2H").expect("valid"), ..MoneyRules::default() };
         let policy = Policy { due_by: Some(by), money, ..Policy::default() };
         assert_eq!(policy.payment_due_at(placed), by);
         assert_eq!(policy.expires_at(by), by);

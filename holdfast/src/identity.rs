@@ -1,6 +1,6 @@
 //! Who customers are: accounts of ours (`HOLDFAST_ACCOUNT_SECRET`, `HOLDFAST_TOKEN_ISSUER`,
-//! `HOLDFAST_TOKEN_AUDIENCE`), and those of the shop's identity provider (`HOLDFAST_IDENTITY_PROVIDER_ISSUER`,
-//! `_JWKS_URL`, `_AUDIENCE`).
+//! `HOLDFAST_TOKEN_AUDIENCE`), and those of the shop's identity provider
+//! (`HOLDFAST_IDENTITY_PROVIDER_ISSUER`, `_JWKS_URL`, `_AUDIENCE`).
 
 use anyhow::Context as _;
 use identity::{AccessTokens, CodeKeys, IdentityProvider, Secret, SigningKeys, Tokens, identity_provider};

@@ -30,6 +30,13 @@ pub async fn api() -> anyhow::Result<()> {
     let configured = Configured::load(sandbox_url.as_deref().zip(http.sandbox_secret.as_deref()))?;
     let app = api_app(&http, db.clone(), engine.clone(), configured, metrics)?;
     let app = identity::with_customers(app, identity::secrets(None)?.as_deref())?;
+    let is_set = |name: &str| config::optional(name).is_some();
+    if is_set("HOLDFAST_ACCOUNT_SECRET") && !is_set("HOLDFAST_TRUSTED_PROXIES") {
+        tracing::warn!(
+            "HOLDFAST_TRUSTED_PROXIES is not set: behind a proxy all customers would share one address's \
+             limits"
+        );
+    }
     let app = match config::optional_mail() {
         Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
         None => app,

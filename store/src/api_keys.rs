@@ -15,8 +15,8 @@ use crate::{Db, Result, SqlTime, random, sql};
 pub const MAX_KEYS: i64 = 1000;
 /// So long a key that is good no more is still told from one that never was.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// A use is noted only if the last one that was is as old as this.
-pub const USE_NOTED_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// A use is noted only if the last one that was is as old as this. Each process, too, tries no more often.
+pub const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 /// Requests wait for it: so long at most.
 const READ_TIMEOUT: Duration = Duration::from_secs(3);
 

@@ -41,7 +41,8 @@ pub struct Change {
 macro_rules! select {
     ($condition:literal, $($arguments:expr),+) => {
         sqlx::query!(
-            "SELECT id, order_id, request, requested_at, asked_by, answer, decided_at FROM order_changes WHERE "
+            "SELECT id, order_id, request, requested_at, asked_by, answer, decided_at
+             FROM order_changes WHERE "
                 + $condition,
             $($arguments),+
         )

@@ -47,8 +47,8 @@ pub enum Fault {
     Migrations(MigrateError),
 }
 
-/// An error of an aggregate, which may be a fault. An error that holds another aggregate's takes the fault out of
-/// it: a conflict that nobody sees is not done again.
+/// An error of an aggregate, which may be a fault. An error that holds another aggregate's takes the fault
+/// out of it: a conflict that nobody sees is not done again.
 pub(crate) trait OrFault: From<Fault> {
     fn fault(&self) -> Option<&Fault>;
 }

@@ -11,8 +11,8 @@
 //!
 //! Of accounts the address comes first: [`email`]; then what belongs to it, and orders last.
 //!
-//! Orders are locked behind stock only where they are new, so that nobody else can know of them. What is leased
-//! or claimed (`SKIP LOCKED`) waits for nobody, and stands in no order.
+//! Orders are locked behind stock only where they are new, so that nobody else can know of them. What is
+//! leased or claimed (`SKIP LOCKED`) waits for nobody, and stands in no order.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,8 @@ pub(crate) async fn order_if_known(tx: &mut Tx, id: OrderId) -> Result<Option<Lo
 pub(crate) async fn orders(tx: &mut Tx, ids: &[OrderId]) -> Result<BTreeMap<OrderId, Locked>> {
     let orders = sqlx::query_as!(
         Locked,
-        "SELECT id, status, version, total, parts_paid, currency, customer_id, policy, placed_at, payment_due_at
+        "SELECT id, status, version, total, parts_paid, currency, customer_id, policy, placed_at,
+                payment_due_at
          FROM orders WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE",
         ids as _
     )

@@ -44,7 +44,7 @@ macro_rules! matched {
           ELSE EXISTS (SELECT 1 FROM disputes d
                        WHERE d.provider = m.provider AND d.provider_dispute_id = m.reference
                          AND d.state = m.state AND d.amount = m.amount
-                        AND d.currency = m.currency) END)" + $after
+                         AND d.currency = m.currency) END)" + $after
             $(, $argument)*)
     };
 }

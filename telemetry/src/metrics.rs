@@ -13,13 +13,14 @@ pub struct Metrics {
     pub http_requests: IntCounterVec,
     /// By route and method.
     pub http_seconds: HistogramVec,
-    /// Requests without a key that is good for them, by reason: missing, malformed, unknown, expired, revoked,
-    /// scope_missing.
+    /// Requests without a key or token that is good for them, by reason: missing, malformed, unknown,
+    /// expired, revoked, scope_missing, and of tokens the words of `identity::Refused`.
     pub keys_refused: IntCounterVec,
-    /// What became of those who sign in, and of their codes: signed_in, not_verified, wrong_password, verified,
-    /// wrong_code, refresh_reused, limited.
+    /// What became of those who sign in, and of their codes: signed_in, not_verified, wrong_password,
+    /// verified, wrong_code, refresh_reused, limited.
     pub sign_ins: IntCounterVec,
-    /// Requests that were too many, by what is limited: reads, writes, reports, strangers.
+    /// Requests that were too many, by what is limited: reads, writes, reports, customers,
+    /// strangers.
     pub rate_limited: IntCounterVec,
     /// Orders by what became of them: placed, paid, completed, cancelled, expired.
     pub orders: IntCounterVec,

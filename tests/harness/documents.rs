@@ -110,6 +110,7 @@ pub struct Change {
     pub state: String,
     pub problem: Value,
     pub requested_at: Timestamp,
+    pub by: Option<String>,
     pub decided_at: Option<Timestamp>,
 }
 
@@ -154,6 +155,7 @@ pub struct Refund {
     pub lines: Value,
     pub also: Vec<String>,
     pub source: String,
+    pub by: Option<String>,
     pub state: String,
     pub state_text: String,
     pub created_at: Timestamp,
@@ -189,6 +191,7 @@ pub struct Exception {
     pub note: String,
     #[serde(deserialize_with = "text")]
     pub resolved_by: String,
+    pub by: Option<String>,
     pub raised_at: Timestamp,
     pub resolved_at: Option<Timestamp>,
 }
@@ -261,6 +264,7 @@ pub struct Movement {
     pub order_id: String,
     #[serde(deserialize_with = "text")]
     pub reason: String,
+    pub by: Option<String>,
     pub at: Timestamp,
 }
 

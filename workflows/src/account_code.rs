@@ -16,8 +16,8 @@ use crate::{
     timeouts::{CODE_MAIL, DATABASE, MAIL},
 };
 
-/// So often is a mail tried for as long as [`CODE_MAIL`] says, with such a pause after each. What could not be
-/// mailed by then is of no use to anybody.
+/// So often is a mail tried for as long as [`CODE_MAIL`] says, with such a pause after each. What could not
+/// be mailed by then is of no use to anybody.
 const ROUNDS: u32 = 15;
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -39,7 +39,8 @@ impl AccountCodeWorkflow {
     #[run(name = "account-code")]
     pub async fn run(ctx: &mut WorkflowContext<Self>, input: AccountCodeInput) -> WorkflowResult<()> {
         let at = |ctx: &WorkflowContext<Self>| CodeStep { code: input.code, at: now(ctx) };
-        // Each round has a time of its own: a code is good for as long as its mail says, whenever that is taken.
+        // Each round has a time of its own: a code is good for as long as its mail says, whenever that is
+        // taken.
         for _ in 0..ROUNDS {
             match step(ctx, AccountSteps::send_code, at(ctx), CODE_MAIL, "mail: code").await {
                 Ok(Some(expires_at)) => {

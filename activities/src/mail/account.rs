@@ -30,8 +30,8 @@ pub async fn send_code(
     Ok((sent && code.is_some()).then_some(expires_at))
 }
 
-/// A code, and what is kept of it. It follows from random bytes of the operating system and a key of ours, so that
-/// a mail that is written again has the same one, though it is stored nowhere.
+/// A code, and what is kept of it. It follows from random bytes of the operating system and a key of ours, so
+/// that a mail that is written again has the same one, though it is stored nowhere.
 fn drawn(keys: &CodeKeys, id: Uuid, seed: &[u8]) -> (Code, Vec<u8>) {
     let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
     // Never six digits: what is kept of a code tells nothing of this.

@@ -16,8 +16,8 @@ pub struct JwkSet {
     keys: serde_json::Value,
 }
 
-/// The public keys of access tokens. A key stands here before the first token is signed with it, and for as long
-/// as one may be.
+/// The public keys of access tokens. A key stands here before the first token is signed with it, and for as
+/// long as one may be.
 #[utoipa::path(
     get, path = "/.well-known/jwks.json", operation_id = "get_jwks", tag = "Accounts", security(()),
     responses((status = 200, body = JwkSet)),

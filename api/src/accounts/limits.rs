@@ -1,5 +1,5 @@
-//! How often strangers may try. Exact over all processes: each try is counted in PostgreSQL before it is looked
-//! at, and given back if it was no guess.
+//! How often strangers may try. Exact over all processes: each try is counted in PostgreSQL before it is
+//! looked at, and given back if it was no guess.
 
 use domain::{SignedDuration, Timestamp, account::CODE_EVERY};
 use identity::Busy;

@@ -1,5 +1,5 @@
-//! Accounts of customers: registering, signing in, and what becomes of passwords. What is answered here is the
-//! same for an address that has an account and for one that has none; its mailbox alone learns which.
+//! Accounts of customers: registering, signing in, and what becomes of passwords. What is answered here is
+//! the same for an address that has an account and for one that has none; its mailbox alone learns which.
 
 mod jwks;
 mod limits;

@@ -57,7 +57,8 @@ pub async fn change(
 
 /// Have a code mailed by which you can choose a new password. The answer is the same if there is no account.
 #[utoipa::path(
-    post, path = "/v1/accounts/password/reset-code", operation_id = "request_password_reset", tag = "Accounts",
+    post, path = "/v1/accounts/password/reset-code", operation_id = "request_password_reset",
+    tag = "Accounts",
     request_body = Address, security(()),
     responses(
         (status = 202, body = Accepted),
@@ -94,7 +95,8 @@ pub struct ResetPassword {
     request_body = ResetPassword, security(()),
     responses(
         (status = 204),
-        (status = 422, body = ProblemDocument, description = "`code_invalid`: another one, too old, or tried too often"),
+        (status = 422, body = ProblemDocument,
+            description = "`code_invalid`: another one, too old, or tried too often"),
         (status = 429, body = ProblemDocument, description = "`too_many_attempts`, with `Retry-After`"),
         (status = 503, body = ProblemDocument, description = "`busy`"),
     ),

@@ -1,5 +1,5 @@
-//! Refresh tokens: which session they are of and of which generation, under a code of ours. Nothing of them is
-//! stored, so nobody finds one in the database.
+//! Refresh tokens: which session they are of and of which generation, under a code of ours. Nothing of them
+//! is stored, so nobody finds one in the database.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use domain::SessionId;

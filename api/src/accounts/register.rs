@@ -151,18 +151,20 @@ pub struct Verified {
     /// Always `account`.
     object: &'static str,
     id: AccountId,
-    /// Whether the account has the password that was registered. It has none if the address was registered with
-    /// several: choose one by `POST /v1/accounts/password/reset-code`.
+    /// Whether the account has the password that was registered. It has none if the address was registered
+    /// with several: choose one by `POST /v1/accounts/password/reset-code`.
     has_password: bool,
 }
 
 /// Show that the address is yours, by the code of the mail.
 #[utoipa::path(
-    post, path = "/v1/accounts/verify", operation_id = "verify_account", tag = "Accounts", request_body = Verify,
+    post, path = "/v1/accounts/verify", operation_id = "verify_account", tag = "Accounts",
+    request_body = Verify,
     security(()),
     responses(
         (status = 200, body = Verified),
-        (status = 422, body = ProblemDocument, description = "`code_invalid`: another one, too old, or tried too often"),
+        (status = 422, body = ProblemDocument,
+            description = "`code_invalid`: another one, too old, or tried too often"),
         (status = 429, body = ProblemDocument, description = "`too_many_attempts`, with `Retry-After`"),
     ),
 )]

@@ -57,10 +57,12 @@ fn secret<T>(document: T) -> Secret<T> {
 
 /// Sign in with an address that is verified.
 #[utoipa::path(
-    post, path = "/v1/sessions", operation_id = "sign_in", tag = "Accounts", request_body = SignIn, security(()),
+    post, path = "/v1/sessions", operation_id = "sign_in", tag = "Accounts", request_body = SignIn,
+    security(()),
     responses(
         (status = 201, body = Session),
-        (status = 401, body = ProblemDocument, description = "`invalid_credentials`: no such account, or another password"),
+        (status = 401, body = ProblemDocument,
+            description = "`invalid_credentials`: no such account, or another password"),
         (status = 403, body = ProblemDocument, description = "`email_not_verified`: the password is right"),
         (status = 429, body = ProblemDocument, description = "`too_many_attempts`, with `Retry-After`"),
         (status = 503, body = ProblemDocument, description = "`busy`: too many sign in"),
@@ -133,8 +135,8 @@ pub struct Refresh {
     refresh_token: String,
 }
 
-/// Go on with a session. The refresh token is used up by it; if it was used before, somebody has copied it, and
-/// the session ends.
+/// Go on with a session. The refresh token is used up by it; if it was used before, somebody has copied it,
+/// and the session ends.
 #[utoipa::path(
     post, path = "/v1/sessions/refresh", operation_id = "refresh_session", tag = "Accounts",
     request_body = Refresh, security(()),
@@ -156,7 +158,9 @@ pub async fn refresh(
         }
         Rotated::Reused(account) => {
             telemetry::metrics().sign_ins.with_label_values(&["refresh_reused"]).inc();
-            tracing::warn!(account_id = %account, session_id = %session, "refresh token used twice: session ended");
+            tracing::warn!(
+                account_id = %account, session_id = %session, "refresh token used twice: session ended"
+            );
             Err(Problem::refresh_token_invalid())
         }
         Rotated::Ended => Err(Problem::refresh_token_invalid()),

@@ -10,7 +10,7 @@ use std::{
 use domain::{ApiKeyId, Timestamp};
 use store::{
     Db,
-    api_keys::{self, Hash, IssuedKey},
+    api_keys::{self, Hash, IssuedKey, USE_NOTED_EVERY},
 };
 use tokio::time::{Instant, sleep_until};
 
@@ -21,8 +21,6 @@ use crate::{behind::Behind, clock::now, error::Problem};
 const BELIEVED_FOR: Duration = Duration::from_secs(5);
 /// So far apart are two reads at least, whatever strangers send.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Each process notes the use of a key once in this time.
-const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 
 pub struct IssuedKeys {
     db: Db,

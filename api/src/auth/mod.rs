@@ -31,7 +31,7 @@ pub use configured::ApiKeys;
 use issued::IssuedKeys;
 
 /// What histories call a customer: who it is, the order says.
-const CUSTOMER: &str = "customer";
+pub const CUSTOMER: &str = "customer";
 /// Keys of the environment, as one caller. No key's id looks like it.
 const ENVIRONMENT: &str = "environment";
 

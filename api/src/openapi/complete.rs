@@ -102,14 +102,14 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
     }
     for (status, response) in responses {
         if status == "403" && !scope.is_empty() {
-            let lacks = format!("`scope_missing`: the API key does not have the scope `{scope}`");
+            let lacks = format!("`scope_missing`: the caller does not have the scope `{scope}`");
             response["description"] = json!(lacks);
         }
         if status == "429" && wants_caller {
             let said = text(response, "description");
             let others = if said.is_empty() { said } else { format!("{said}; or ") };
-            let too_many =
-                "`rate_limited`: this key, or without one this address, has sent too many requests";
+            let too_many = "`rate_limited`: this key or customer, or without a key or token this address, \
+                            has sent too many requests";
             response["description"] = json!(format!("{others}{too_many}"));
         }
         complete_response(status, response);
@@ -134,7 +134,8 @@ fn complete_response(status: &str, response: &mut Value) {
     let headers = match status {
         "429" if response["content"][PROBLEM_JSON].is_object() => json!({
             "Retry-After": retry_after(),
-            "RateLimit": {"description": "`\"writes\";r=0;t=1`: one more after `t` seconds", "schema": {"type": "string"}},
+            "RateLimit": {"description": "`\"writes\";r=0;t=1`: one more after `t` seconds",
+                          "schema": {"type": "string"}},
             "RateLimit-Policy": {"description": "`\"writes\";q=30000;w=60`: `q` requests in `w` seconds",
                                  "schema": {"type": "string"}}
         }),

@@ -70,8 +70,8 @@ const ABOUT_KEYS: &str = "An API key: of the environment, good for everything, o
     `POST /v1/keys` with some scopes. Each operation names the one scope that it wants; none includes \
     another.";
 
-const ABOUT_TOKENS: &str = "An access token of a customer: of an account here (`POST /v1/sessions`), or of the \
-    shop's identity provider. It opens what is the customer's own, and nothing else.";
+const ABOUT_TOKENS: &str = "An access token of a customer: of an account here (`POST /v1/sessions`), or of \
+    the shop's identity provider. It opens what is the customer's own, and nothing else.";
 
 impl Modify for BearerKey {
     fn modify(&self, document: &mut Document) {

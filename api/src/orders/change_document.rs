@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::{read::load, refusal::refusal};
 use crate::{
     app::App,
+    auth::{CUSTOMER, Caller},
     error::Problem,
     extract::{OrderPartPath, OrderPath},
     list::List,
@@ -56,6 +57,15 @@ impl From<Change> for ChangeDocument {
     }
 }
 
+impl ChangeDocument {
+    /// As whoever calls may see it: who works in the shop is the shop's.
+    fn told(change: Change, caller: &Caller) -> Self {
+        let document = Self::from(change);
+        let by = document.by.filter(|by| caller.customer().is_none() || by == CUSTOMER);
+        Self { by, ..document }
+    }
+}
+
 /// Look at a change that was asked of an order: whether it is decided yet.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/changes/{change_id}", operation_id = "get_order_change", tag = "Orders",
@@ -64,9 +74,11 @@ impl From<Change> for ChangeDocument {
 )]
 pub async fn get_change(
     State(app): State<App>,
+    caller: Caller,
     OrderPartPath(order, id): OrderPartPath<ChangeId>,
 ) -> Result<axum::Json<ChangeDocument>, Problem> {
-    Ok(axum::Json(changes::get(&app.db, order, id).await?.ok_or_else(Problem::nothing)?.into()))
+    let change = changes::get(&app.db, order, id).await?.ok_or_else(Problem::nothing)?;
+    Ok(axum::Json(ChangeDocument::told(change, &caller)))
 }
 
 /// List the changes that were asked of an order, oldest first.
@@ -77,11 +89,13 @@ pub async fn get_change(
 )]
 pub async fn list_changes(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
 ) -> Result<axum::Json<List<ChangeDocument>>, Problem> {
     let changes = changes::of_order(&app.db, id).await?;
     if changes.is_empty() {
         load(&app, id).await?; // an unknown order is a 404, not an empty list
     }
-    Ok(axum::Json(List::whole(changes.into_iter().map(ChangeDocument::from).collect())))
+    let told = |change| ChangeDocument::told(change, &caller);
+    Ok(axum::Json(List::whole(changes.into_iter().map(told).collect())))
 }

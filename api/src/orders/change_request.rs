@@ -91,7 +91,7 @@ impl ChangeRequest {
             None => accepted(change),
             Some(Answer::Done) => {
                 let order = load(app, self.order).await?;
-                axum::Json(OrderDocument::new(order, &app.engine)).into_response()
+                axum::Json(OrderDocument::told(order, app, caller)).into_response()
             }
             Some(answer) => self.refused(app, answer).await?.into_response(),
         };

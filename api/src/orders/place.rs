@@ -182,7 +182,7 @@ pub async fn place(
         Placed::Replayed(id) => (super::load(&app, id).await?.as_placed(), true),
     };
     let location = format!("/v1/orders/{}", order.id);
-    let document = axum::Json(OrderDocument::new(order, &app.engine));
+    let document = axum::Json(OrderDocument::told(order, &app, &caller));
     Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
 }
 

@@ -36,9 +36,10 @@ pub async fn load(app: &App, id: OrderId) -> Result<Order, Problem> {
 )]
 pub async fn get(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
 ) -> Result<axum::Json<OrderDocument>, Problem> {
-    Ok(axum::Json(OrderDocument::new(load(&app, id).await?, &app.engine)))
+    Ok(axum::Json(OrderDocument::told(load(&app, id).await?, &app, &caller)))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -81,7 +82,7 @@ pub async fn list(
     let own = caller.customer().map(|customer| customer.id.clone());
     let filter = Filter { customer_id: own.or(filter.customer_id), ..filter };
     let found = orders::list(&app.db, &filter, limit + 1).await?;
-    let documents = found.into_iter().map(|order| OrderDocument::new(order, &app.engine)).collect();
+    let documents = found.into_iter().map(|order| OrderDocument::told(order, &app, &caller)).collect();
     Ok(axum::Json(List::page(documents, limit, |order| order.id.to_string())))
 }
 
@@ -128,6 +129,7 @@ pub struct TimelineEntry {
 )]
 pub async fn timeline(
     State(app): State<App>,
+    caller: Caller,
     OrderPath(id): OrderPath,
 ) -> Result<axum::Json<List<TimelineEntry>>, Problem> {
     let entries = timeline::of_order(&app.db, id).await?;
@@ -135,5 +137,8 @@ pub async fn timeline(
         return Err(order_not_found());
     }
     let entry = |entry: timeline::Entry| TimelineEntry { at: entry.at, r#type: entry.kind, data: entry.data };
-    Ok(axum::Json(List::whole(entries.into_iter().map(entry).collect())))
+    // What the shop's people have to settle is theirs.
+    let is_told =
+        |entry: &timeline::Entry| caller.customer().is_none() || !entry.kind.starts_with("exception.");
+    Ok(axum::Json(List::whole(entries.into_iter().filter(is_told).map(entry).collect())))
 }

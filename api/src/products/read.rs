@@ -21,6 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::document::Product;
 use crate::{
     app::App,
+    auth::Caller,
     condition::{Conditions, etag},
     error::{Problem, ProblemDocument},
     extract::{SkuPath, product_not_found},
@@ -83,11 +84,13 @@ pub struct ListProducts {
 )]
 pub async fn list(
     State(app): State<App>,
+    caller: Caller,
     Query(query): Query<ListProducts>,
 ) -> Result<axum::Json<List<Product>>, Problem> {
     let mut parameters = Parameters::default();
     let limit = parameters.limit(query.limit);
     let words = parameters.optional(query.q, Words::parse).flatten();
+    let flag = |text: &str| flag(text, caller.customer().is_some());
     let with_retired = parameters.optional(query.include_retired, flag).unwrap_or_default();
     let after = parameters.optional(query.starting_after, place);
     parameters.finish()?;
@@ -103,8 +106,12 @@ pub async fn list(
     Ok(axum::Json(page.map(|found| found.product.into())))
 }
 
-fn flag(text: &str) -> Result<bool, Invalid> {
-    text.parse().map_err(|_| Invalid::new("include_retired", "must be true or false"))
+fn flag(text: &str, is_customer: bool) -> Result<bool, Invalid> {
+    match text.parse() {
+        Ok(true) if is_customer => Err(Invalid::new("include_retired", "is for the shop alone")),
+        Ok(wanted) => Ok(wanted),
+        Err(_) => Err(Invalid::new("include_retired", "must be true or false")),
+    }
 }
 
 /// No SKU has a `~`.

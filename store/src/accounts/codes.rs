@@ -24,8 +24,8 @@ pub(super) enum Of {
     Nobody,
 }
 
-/// Stores that a code is to be mailed, in place of one that was before it. One for nobody costs as much time, and
-/// is never mailed.
+/// Stores that a code is to be mailed, in place of one that was before it. One for nobody costs as much time,
+/// and is never mailed.
 pub(super) async fn ask(
     tx: &mut Tx,
     purpose: CodePurpose,
@@ -76,8 +76,8 @@ pub struct Mail {
     pub expires_at: Timestamp,
 }
 
-/// The code of a mail that is written now: the same at each try, and good from now on. None if the mail is worth
-/// nothing any more.
+/// The code of a mail that is written now: the same at each try, and good from now on. None if the mail is
+/// worth nothing any more.
 #[tracing::instrument(name = "sql account_codes.draw", skip_all, err(level = "debug"))]
 pub async fn draw(
     db: &Db,
@@ -143,8 +143,8 @@ pub(super) struct Live {
     hash: Vec<u8>,
 }
 
-/// Which of the live codes of an address was typed. If none: each of them had one more wrong attempt, under its
-/// lock, so that no number of guesses at once gets more than the others.
+/// Which of the live codes of an address was typed. If none: each of them had one more wrong attempt, under
+/// its lock, so that no number of guesses at once gets more than the others.
 pub(super) async fn find(
     tx: &mut Tx,
     purpose: CodePurpose,

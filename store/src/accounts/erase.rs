@@ -24,7 +24,8 @@ pub async fn delete(db: &Db, id: AccountId, at: Timestamp) -> Result<()> {
         sqlx::query!("DELETE FROM registrations WHERE email_key = $1", email_key).execute(&mut *tx).await?;
         sqlx::query!("DELETE FROM accounts WHERE id = $1", id.uuid()).execute(&mut *tx).await?;
         sqlx::query!(
-            "INSERT INTO erasures (account_id, erased_at) VALUES ($1, $2) ON CONFLICT (account_id) DO NOTHING",
+            "INSERT INTO erasures (account_id, erased_at) VALUES ($1, $2)
+             ON CONFLICT (account_id) DO NOTHING",
             id.uuid(),
             sql(at) as _
         )
@@ -41,7 +42,8 @@ async fn erase_in_orders(tx: &mut Tx, customers: &[String]) -> Result<()> {
         "UPDATE orders SET customer = jsonb_build_object('id', customer_id, 'email', 'erased@erased.invalid')
          WHERE id = ANY(ARRAY(SELECT id FROM orders
                               WHERE customer_id = ANY($1) AND status IN ('cancelled', 'expired')
-                                AND payment_status = 'unpaid' AND customer ->> 'email' <> 'erased@erased.invalid'
+                                AND payment_status = 'unpaid'
+                                AND customer ->> 'email' <> 'erased@erased.invalid'
                               ORDER BY id FOR NO KEY UPDATE))",
         customers
     )
@@ -69,13 +71,14 @@ pub async fn forget(db: &Db, at: Timestamp) -> Result<()> {
         if erased.is_empty() {
             return Ok(());
         }
-        let customers: Vec<String> = erased.iter().map(|it| AccountId::from_uuid(it.account_id).to_string()).collect();
+        let customer = |id| AccountId::from_uuid(id).to_string();
+        let customers: Vec<String> = erased.iter().map(|it| customer(it.account_id)).collect();
         erase_in_orders(&mut tx, &customers).await?;
         sqlx::query!(
             "DELETE FROM erasures e USING unnest($1::uuid[], $2::text[]) AS c (account_id, customer_id)
              WHERE e.account_id = c.account_id AND e.erased_at < $3
-               AND NOT EXISTS (SELECT FROM orders o
-                               WHERE o.customer_id = c.customer_id AND o.status IN ('awaiting_payment', 'paid'))",
+               AND NOT EXISTS (SELECT FROM orders o WHERE o.customer_id = c.customer_id
+                                                      AND o.status IN ('awaiting_payment', 'paid'))",
             &erased.iter().map(|it| it.account_id).collect::<Vec<_>>(),
             &customers,
             before(REQUESTS_END) as _

@@ -1,5 +1,5 @@
-//! What may happen only so often, exactly, however many processes are asked at once: trying passwords and codes,
-//! and mailing codes.
+//! What may happen only so often, exactly, however many processes are asked at once: trying passwords and
+//! codes, and mailing codes.
 
 use domain::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};

@@ -121,8 +121,8 @@ pub struct Verified {
 
 /// Makes an account of the registration whose code was typed. None if there is no such code.
 ///
-/// Who typed it has the mailbox. If registrations with other passwords stand beside it, nobody can say whose mail
-/// it was that they read: then the account has no password, until its owner chooses one by another code.
+/// Who typed it has the mailbox. If registrations with other passwords stand beside it, nobody can say whose
+/// mail it was that they read: then the account has no password, until its owner chooses one by another code.
 #[tracing::instrument(name = "sql accounts.verify", skip_all, err(level = "debug"))]
 pub async fn verify(
     db: &Db,

@@ -1,5 +1,5 @@
-//! Sessions: families of refresh tokens. A token says which session it is of, and of which generation; the one
-//! of the last is good, once. One from before was copied by somebody, and ends them all.
+//! Sessions: families of refresh tokens. A token says which session it is of, and of which generation; the
+//! one of the last is good, once. One from before was copied by somebody, and ends them all.
 
 use domain::{
     AccountId, SessionId, Timestamp,

@@ -1,4 +1,4 @@
-//! Money for an order: recorded always, judged against the order as it stands under its and matched: it
+//! Money for an order: recorded always, judged against the order as it stands under its lock, and matched: it
 //! pays the order, or is an exception that the order's rules settle at once, or a person later.
 
 use std::collections::BTreeMap;

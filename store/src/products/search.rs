@@ -44,8 +44,8 @@ pub struct Found {
 }
 
 /// Products in which every word of the query is found, after the place `after`: first those whose SKU begins
-/// like the query, then by name and description, then by words that are alike. None if
-/// the query does not find the SKU of that place.
+/// like the query, then by name and description, then by words that are alike. None if the
+/// query does not find the SKU of that place.
 #[tracing::instrument(name = "sql products.search", skip_all, err(level = "debug"))]
 pub async fn search(
     db: &Db,

@@ -75,7 +75,8 @@ macro_rules! query_refunds {
             $before + r#" refunds.id, refunds.order_id, refunds.payment_id, refunds.exception_id,
                 refunds.provider, refunds.provider_payment_id, refunds.provider_refund_id, refunds.amount,
                 refunds.currency, refunds.captured, refunds.reason, refunds.restock, refunds.source,
-                refunds.also_of, refunds.asked_by, refunds.state, refunds.state_text, refunds.created_at, refunds.updated_at,
+                refunds.also_of, refunds.asked_by, refunds.state, refunds.state_text, refunds.created_at,
+                refunds.updated_at,
                 coalesce((SELECT jsonb_object_agg(l.sku, l.quantity) FROM refund_lines l
                           WHERE l.refund_id = refunds.id), '{}') AS "units!: _" "# + $after
             $(, $argument)*

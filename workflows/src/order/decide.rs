@@ -52,7 +52,7 @@ impl OrderWorkflow {
         }
     }
 
-    /// Money came. OrderAt any time: what does not fit the order becomes an exception.
+    /// Money came. At any time: what does not fit the order becomes an exception.
     async fn settle(ctx: &WorkflowContext<Self>, report: PaymentReport) -> Decided {
         let input = SettlePaymentInput { order: ctx.state(Self::order), at: now(ctx), report };
         let settlement = step(ctx, OrderSteps::settle_payment, input, DATABASE, "settle the payment").await?;
