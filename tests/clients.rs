@@ -8,7 +8,7 @@ use std::{
 
 use tokio::process::Command;
 
-use crate::harness::{Shop, http::API_KEY, test_dir, tools};
+use crate::harness::{Shop, http::API_KEY, servers, test_dir, tools};
 
 const VALIDATOR: &str = "openapi-spec-validator==0.9.0";
 const PYTHON_CLIENT: &str = "openapi-python-client==0.29.1";
@@ -53,16 +53,22 @@ async fn the_document_is_valid() {
 
 #[tokio::test]
 async fn a_generated_python_client_sells() {
-    let (shop, dir) = (Shop::open().await, test_dir());
+    let (shop, dir) = (Shop::with_tea(10).await, test_dir());
     let (mut generator, packages) = python(PYTHON_CLIENT).await;
     generator.current_dir(&dir).args(["-m", "openapi_python_client", "generate", "--path"]).arg(document());
     let said = run(&mut generator).await;
     assert!(!said.contains("arning"), "{said}");
-    let mut client = Command::from(devstack::python(&packages));
     let path = format!("{}:{}", packages.display(), dir.join("holdfast-client").display());
-    client.env("PYTHONPATH", path).arg(repository().join("tests/clients/check.py"));
-    let said = run(client.arg(format!("http://{}", shop.api.address())).arg(API_KEY)).await;
-    assert!(said.contains("all as it should be"), "{said}");
+    let (api, mails) = (format!("http://{}", shop.api.address()), servers().await.mail.http_url());
+    let of_another = shop.place(&[("tea", 1)]).await;
+    for (script, arguments) in
+        [("check.py", vec![API_KEY]), ("customer.py", vec![mails.as_str(), of_another.as_str()])]
+    {
+        let mut client = Command::from(devstack::python(&packages));
+        client.env("PYTHONPATH", &path).arg(repository().join("tests/clients").join(script));
+        let said = run(client.arg(&api).args(arguments)).await;
+        assert!(said.contains("all as it should be"), "{said}");
+    }
     shop.close();
 }
 
