@@ -106,7 +106,8 @@ async fn somebody_registers_verifies_signs_in_and_orders_for_themselves() {
     let theirs = shop.place(&[("tea", 1)]).await;
 
     let mine: List<Order> = ann.list("/v1/orders").await;
-    assert_eq!(mine.data.iter().map(|order| order.id.clone()).collect::<Vec<_>>(), [order.id.clone()]);
+    let ids: Vec<&str> = mine.data.iter().map(|order| order.id.as_str()).collect();
+    assert_eq!(ids, [order.id.as_str()]);
     ann.get(&format!("/v1/orders/{theirs}")).await.problem(404, "order_not_found");
     ann.get(&format!("/v1/orders/{}/timeline", order.id)).await.is(200);
     let opened = ann.post(&format!("/v1/orders/{}/payments", order.id), &json!({})).await.is(201);

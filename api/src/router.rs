@@ -33,7 +33,7 @@ fn router(app: App) -> Router {
         .route_layer(middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_callers))
         .route_layer(middleware::from_fn_with_state(gate, auth::authenticate))
         .route_layer(middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_strangers))
-        .merge(with_accounts.then(|| strangers(&layers)).unwrap_or_default())
+        .merge(if with_accounts { strangers(&layers) } else { OpenApiRouter::new() })
         .merge(webhooks::routes())
         .split_for_parts();
     let (operations, of_operations) = operations::routes().split_for_parts();

@@ -32,7 +32,7 @@ pub async fn delete(db: &Db, id: AccountId, at: Timestamp) -> Result<()> {
         .execute(&mut *tx)
         .await?;
         erase_in_orders(&mut tx, &[id.to_string()]).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     })
     .await
 }
@@ -85,7 +85,7 @@ pub async fn forget(db: &Db, at: Timestamp) -> Result<()> {
         )
         .execute(&mut *tx)
         .await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     })
     .await
 }

@@ -64,7 +64,7 @@ pub async fn change_password(db: &Db, id: AccountId, password_hash: &str, at: Ti
     retry(|| async {
         let mut tx = db.begin().await?;
         set_password(&mut tx, id, password_hash, at).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     })
     .await
 }

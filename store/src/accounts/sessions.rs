@@ -109,7 +109,7 @@ pub async fn end_all(db: &Db, account: AccountId, at: Timestamp) -> Result<()> {
     retry(|| async {
         let mut tx = db.begin().await?;
         end_all_in(&mut tx, account, at).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await
     })
     .await
 }
