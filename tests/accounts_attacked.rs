@@ -114,7 +114,9 @@ async fn an_address_that_two_register_has_neither_password() {
     for body in [&theirs, &json!({"email": owner.email, "password": PASSWORD})] {
         owner.tell("/v1/sessions", body).await.problem(401, "invalid_credentials");
     }
-    let mails = mails_to(&owner.email, 2).await.len();
+    let told = mails_to(&owner.email, 2).await;
+    assert!(told[1].text.contains("choose a password"), "{}", told[1].text);
+    let mails = told.len();
     owner.tell("/v1/accounts/password/reset-code", &json!({"email": owner.email})).await.is(202);
     let reset = json!({"email": owner.email, "code": owner.code(mails + 1).await, "password": PASSWORD});
     owner.tell("/v1/accounts/password/reset", &reset).await.done();

@@ -13,7 +13,7 @@ use web::json;
 
 use crate::{
     app::App,
-    auth::Caller,
+    auth::{Caller, Customer},
     bodies::{self, body},
     error::Problem,
     headers::only,
@@ -143,8 +143,14 @@ impl FromRequestParts<App> for OrderPath {
 async fn own(parts: &mut Parts, app: &App, order: OrderId) -> Result<(), Problem> {
     let caller = Caller::from_request_parts(parts, app).await?;
     match caller.customer() {
-        Some(customer) if !orders::is_of(&app.db, order, &customer.id).await? => Err(order_not_found()),
-        _ => Ok(()),
+        Some(Customer { id, account, .. }) => {
+            let account = account.map(|(account, _)| account);
+            match orders::is_of(&app.db, order, id, account).await? {
+                true => Ok(()),
+                false => Err(order_not_found()),
+            }
+        }
+        None => Ok(()),
     }
 }
 

@@ -18,7 +18,8 @@ pub const PATTERN: &str = "^hf_[0-9A-Za-z]{38}$";
 pub const NAME_PATTERN: &str = "^[a-z0-9._-]{1,64}$";
 const MAX_NAME: usize = 64;
 /// What histories call somebody else: Holdfast itself, its rules, providers, and the keys of the environment.
-const RESERVED: [&str; 8] = ["api", "cli", "holdfast", "migration", "provider", "rule", "seed", "worker"];
+const RESERVED: [&str; 10] =
+    ["api", "cli", "customer", "holdfast", "migration", "provider", "rule", "seed", "system", "worker"];
 
 text_enum! {
     /// What a key lets its holder do. A route wants one of them. None includes another: who may write need

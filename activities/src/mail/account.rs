@@ -8,7 +8,10 @@ use domain::{
     customer::Customer,
 };
 use identity::CodeKeys;
-use store::{Db, accounts::codes};
+use store::{
+    Db,
+    accounts::codes::{self, Used},
+};
 use tracing::Instrument as _;
 use uuid::Uuid;
 use workflows::contract::CodeStep;
@@ -44,8 +47,8 @@ fn drawn(keys: &CodeKeys, id: Uuid, seed: &[u8]) -> (Code, Vec<u8>) {
 
 /// Tells the owner of an account what a code was used for.
 pub async fn send_code_used(db: &Db, mailer: &Arc<Mailer>, step: CodeStep) -> anyhow::Result<()> {
-    let Some((purpose, to)) = codes::end(db, step.code).await? else { return Ok(()) };
-    let text = template::account_code_used(&to, purpose)?;
+    let Some(Used { purpose, to, has_password }) = codes::end(db, step.code).await? else { return Ok(()) };
+    let text = template::account_code_used(&to, purpose, has_password)?;
     send(mailer, &step, purpose, text, &to, format!("{}.used", step.code)).await?;
     Ok(())
 }

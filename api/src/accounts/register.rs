@@ -65,10 +65,16 @@ pub async fn register(
     Json(request): Json<Register>,
 ) -> Result<(StatusCode, axum::Json<Accepted>), Problem> {
     let at = now();
-    count(&app.db, vec![(&ASKED_BY_PLACE, place.0)], at).await?;
+    let counted = count(&app.db, vec![(&ASKED_BY_PLACE, place.0)], at).await?;
     let (id, email_key) = (AccountId::new(at, store::random()), key_of(&request.email));
     let plain = request.password.clone();
-    let (customer, password) = parse(id, request)?;
+    let (customer, password) = match parse(id, request) {
+        Ok(parsed) => parsed,
+        Err(wrong) => {
+            counted.forgive().await?;
+            return Err(wrong.into());
+        }
+    };
     let email_key = email_key?;
     let passwords = &app.accounts()?.passwords;
     // Both in any case, so that it takes as long whatever there is.

@@ -4,7 +4,10 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use domain::{AccountId, SessionId};
 use store::accounts::{self, Account};
 
-use super::limits::{PASSWORDS, count};
+use super::{
+    key_of,
+    limits::{PASSWORDS, count},
+};
 use crate::{app::App, auth::Caller, clock::now, error::Problem};
 
 /// The account and the session of a token of ours.
@@ -39,10 +42,11 @@ impl SignedIn {
     /// 403 `wrong_password`.
     pub async fn prove(&self, app: &App, password: &str) -> Result<Account, Problem> {
         let account = self.account(app).await?;
-        let counted = count(&app.db, vec![(&PASSWORDS, self.account.to_string())], now()).await?;
+        let counted = count(&app.db, vec![(&PASSWORDS, key_of(account.customer.email())?)], now()).await?;
         let is_right = app.accounts()?.passwords.verify(account.password_hash.as_deref(), password).await;
         let (counted, is_right) = counted.unless_busy(is_right).await?;
         if !is_right {
+            telemetry::metrics().sign_ins.with_label_values(&["wrong_password"]).inc();
             return Err(Problem::wrong_password());
         }
         counted.forgive().await?;

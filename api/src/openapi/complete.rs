@@ -93,6 +93,11 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
     if wants_caller {
         others.extend([401, 403, 422, 429]); // no query is read that is not known
     }
+    let is_of_strangers =
+        ["/v1/accounts", "/v1/sessions", "/.well-known"].iter().any(|begin| path.starts_with(begin));
+    if is_of_strangers {
+        others.push(429);
+    }
     if path.contains('{') && method != "put" {
         others.push(404); // a PUT may make what it names
     }
@@ -105,7 +110,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
             let lacks = format!("`scope_missing`: the caller does not have the scope `{scope}`");
             response["description"] = json!(lacks);
         }
-        if status == "429" && wants_caller {
+        if status == "429" && (wants_caller || is_of_strangers) {
             let said = text(response, "description");
             let others = if said.is_empty() { said } else { format!("{said}; or ") };
             let too_many = "`rate_limited`: this key or customer, or without a key or token this address, \

@@ -46,10 +46,14 @@ use crate::{
 )]
 pub async fn get(
     State(app): State<App>,
+    caller: Caller,
     sku: SkuPath,
     Conditions(condition): Conditions,
 ) -> Result<Response, Problem> {
     let product = products::get(&app.db, &sku.existing()?).await?.ok_or_else(product_not_found)?;
+    if product.retired_at.is_some() && caller.customer().is_some() {
+        return Err(product_not_found());
+    }
     let current = Some(product.version);
     if condition.only_if.is_some_and(|versions| !versions.include(current)) {
         return Err(Problem::stale(current));

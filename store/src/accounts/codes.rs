@@ -120,19 +120,30 @@ pub async fn draw(
     .await
 }
 
+/// What a code was used for, and whom to tell.
+pub struct Used {
+    pub purpose: CodePurpose,
+    pub to: Customer,
+    /// Whether they can sign in by it.
+    pub has_password: bool,
+}
+
 /// Lets a code die. Whom to tell what it was used for.
 #[tracing::instrument(name = "sql account_codes.end", skip_all, err(level = "debug"))]
-pub async fn end(db: &Db, id: AccountCodeId) -> Result<Option<(CodePurpose, Customer)>> {
+pub async fn end(db: &Db, id: AccountCodeId) -> Result<Option<Used>> {
     let ended = sqlx::query!(
         r#"UPDATE account_codes c SET code_hash = NULL, expires_at = NULL
            FROM account_codes before LEFT JOIN accounts a ON a.id = before.account_id
            WHERE c.id = $1 AND before.id = c.id
-           RETURNING c.purpose, c.used_at IS NOT NULL AS "is_used!", a.customer AS "customer?""#,
+           RETURNING c.purpose, c.used_at IS NOT NULL AS "is_used!", a.customer AS "customer?",
+                     a.password_hash IS NOT NULL AS "has_password!""#,
         id.uuid()
     )
     .fetch_optional(db.pool())
     .await?;
-    Ok(ended.filter(|it| it.is_used).and_then(|it| Some((it.purpose, it.customer?))))
+    Ok(ended
+        .filter(|it| it.is_used)
+        .and_then(|it| Some(Used { purpose: it.purpose, to: it.customer?, has_password: it.has_password })))
 }
 
 /// A code that may be what somebody typed.

@@ -1,7 +1,7 @@
 //! Reading orders. Always from PostgreSQL, so it works with every worker stopped.
 
 use domain::{
-    OrderId, Timestamp,
+    AccountId, OrderId, Timestamp,
     customer::Customer,
     metadata::Metadata,
     money::Currency,
@@ -84,13 +84,15 @@ pub async fn get(db: &Db, id: OrderId) -> Result<Option<Order>> {
     Ok(orders!("WHERE o.id = $1", id.uuid()).fetch_optional(db.pool()).await?.map(Order::from))
 }
 
-/// Whether there is such an order of this customer's.
+/// Whether there is such an order of this customer's; and their account, if they have one of ours.
 #[tracing::instrument(name = "sql orders.is_of", skip_all, err(level = "debug"))]
-pub async fn is_of(db: &Db, id: OrderId, customer_id: &str) -> Result<bool> {
+pub async fn is_of(db: &Db, id: OrderId, customer_id: &str, account: Option<AccountId>) -> Result<bool> {
     let is_of = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1 AND customer_id = $2) AS "it!""#,
+        r#"SELECT EXISTS (SELECT 1 FROM orders WHERE id = $1 AND customer_id = $2)
+              AND ($3::uuid IS NULL OR EXISTS (SELECT 1 FROM accounts WHERE id = $3)) AS "it!""#,
         id.uuid(),
-        customer_id
+        customer_id,
+        account.map(AccountId::uuid)
     );
     Ok(is_of.fetch_one(db.pool()).await?)
 }

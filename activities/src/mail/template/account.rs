@@ -55,8 +55,17 @@ pub(in crate::mail) fn account(
 }
 
 /// Tells what a code was used for.
-pub(in crate::mail) fn account_code_used(to: &Customer, purpose: CodePurpose) -> Result<Text, askama::Error> {
+pub(in crate::mail) fn account_code_used(
+    to: &Customer,
+    purpose: CodePurpose,
+    has_password: bool,
+) -> Result<Text, askama::Error> {
     let (headline, message) = match purpose {
+        CodePurpose::VerifyEmail if !has_password => (
+            "Your account is verified",
+            "Your address is verified. It was registered with several passwords, of which somebody else may know \
+             one: ask for a code to choose a password, and sign in with that.",
+        ),
         CodePurpose::VerifyEmail | CodePurpose::AlreadyRegistered => {
             ("Your account is verified", "Your address is verified, and you can sign in now.")
         }
