@@ -63,8 +63,8 @@ pub(in crate::mail) fn account_code_used(
     let (headline, message) = match purpose {
         CodePurpose::VerifyEmail if !has_password => (
             "Your account is verified",
-            "Your address is verified. It was registered with several passwords, of which somebody else may know \
-             one: ask for a code to choose a password, and sign in with that.",
+            "Your address is verified. It was registered with several passwords, of which somebody else may \
+             know one: ask for a code to choose a password, and sign in with that.",
         ),
         CodePurpose::VerifyEmail | CodePurpose::AlreadyRegistered => {
             ("Your account is verified", "Your address is verified, and you can sign in now.")
