@@ -50,7 +50,10 @@ pub async fn change(
     let context = [customer.email(), customer.name().unwrap_or_default()];
     let password = Password::parse(&request.password, &context)?;
     let hash = app.accounts()?.passwords.hash(&password).await?;
-    accounts::change_password(&app.db, who.account, &hash, now()).await?;
+    let shown = account.password_hash.as_deref();
+    if !accounts::change_password(&app.db, who.account, shown, &hash, now()).await? {
+        return Err(Problem::wrong_password());
+    }
     tracing::info!(account_id = %who.account, "password changed");
     Ok(StatusCode::NO_CONTENT)
 }

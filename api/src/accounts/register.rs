@@ -79,8 +79,9 @@ pub async fn register(
     let passwords = &app.accounts()?.passwords;
     // Both in any case, so that it takes as long whatever there is.
     let newest = accounts::newest_registration(&app.db, &email_key).await?;
-    let is_same = passwords.verify(newest.as_ref().map(|(_, hash)| hash.as_str()), &plain).await?;
-    let password_hash = passwords.hash(&password).await?;
+    let is_same = passwords.verify(newest.as_ref().map(|(_, hash)| hash.as_str()), &plain).await;
+    let (counted, is_same) = counted.unless_busy(is_same).await?;
+    let (_, password_hash) = counted.unless_busy(passwords.hash(&password).await).await?;
     let same = newest.filter(|_| is_same).map(|(id, _)| id);
     let is_mailed = may_mail(&app.db, &VERIFICATION_MAILS, &email_key, at).await?;
     let new = Registration { id, email_key, customer, password_hash };

@@ -84,10 +84,13 @@ pub async fn sign_in(
     let Credentials { account, password_hash, registered_hash } =
         accounts::credentials(&app.db, &email_key).await?;
     let passwords = &app.accounts()?.passwords;
-    // Both in any case, so that it takes as long whatever there is.
+    // A wrong one is compared with both in any case, so that it takes as long whatever there is.
     let is_right = passwords.verify(password_hash.as_deref(), &request.password).await;
     let (counted, is_right) = counted.unless_busy(is_right).await?;
-    let is_registered = passwords.verify(registered_hash.as_deref(), &request.password).await;
+    let is_registered = match is_right {
+        true => Ok(false),
+        false => passwords.verify(registered_hash.as_deref(), &request.password).await,
+    };
     let (counted, is_registered) = counted.unless_busy(is_registered).await?;
     let (known, session) = match (is_right, account, password_hash) {
         (true, Some(id), Some(hash)) => {

@@ -181,18 +181,20 @@ pub(super) async fn find(
     .await?;
     let ids: Vec<Uuid> = live.iter().map(|code| code.id.uuid()).collect();
     let found = live.into_iter().find(|code| matches(code.id.uuid(), &code.hash));
-    if found.is_none() && ids.is_empty() {
+    if found.is_some() {
+        return Ok(found);
+    }
+    if ids.is_empty() {
         // The commit takes as long as if there were a code.
         sqlx::query_scalar!("SELECT pg_logical_emit_message(true, 'holdfast', '')::text")
             .fetch_one(&mut **tx)
             .await?;
-    }
-    if found.is_none() {
+    } else {
         sqlx::query!("UPDATE account_codes SET wrong_attempts = wrong_attempts + 1 WHERE id = ANY($1)", &ids)
             .execute(&mut **tx)
             .await?;
     }
-    Ok(found)
+    Ok(None)
 }
 
 /// Notes that a code was used, and for which account.

@@ -28,20 +28,23 @@ pub async fn take(db: &Db, limit: &Limit, whom: &str, at: Timestamp) -> Result<T
     let taken = sqlx::query!(
         r#"INSERT INTO rate_limits AS l (key, used, ends_at) VALUES ($1, 1, $2)
            ON CONFLICT (key) DO UPDATE
-               SET used = CASE WHEN l.ends_at <= $3 THEN 1 ELSE least(l.used, $4) + 1 END,
+               SET used = CASE WHEN l.ends_at <= $3 THEN 1 ELSE l.used + 1 END,
                    ends_at = CASE WHEN l.ends_at <= $3 THEN excluded.ends_at ELSE l.ends_at END
-           RETURNING used, ends_at"#,
+               WHERE l.ends_at <= $3 OR l.used < $4"#,
         key(limit, whom),
         sql(ends_at),
         sql(at) as _,
         limit.at_most
     )
-    .fetch_one(db.pool())
+    .execute(db.pool())
     .await?;
-    Ok(match taken.used > limit.at_most {
-        true => Taken::RetryAfter(taken.ends_at.to_jiff().duration_since(at)),
-        false => Taken::Allowed,
-    })
+    if taken.rows_affected() == 1 {
+        return Ok(Taken::Allowed);
+    }
+    let ends_at = sqlx::query_scalar!("SELECT ends_at FROM rate_limits WHERE key = $1", key(limit, whom));
+    // It may be forgotten by now.
+    let left = ends_at.fetch_optional(db.pool()).await?.map(|ends_at| ends_at.to_jiff().duration_since(at));
+    Ok(Taken::RetryAfter(left.unwrap_or_default().max(SignedDuration::ZERO)))
 }
 
 /// Gives back one that was taken: it is not to count.

@@ -58,13 +58,30 @@ pub async fn reset_password(
     .await
 }
 
-/// Sets another password. All sessions end.
+/// Sets another password in place of the one that was shown. All sessions end. False if that was changed
+/// meanwhile: who has shown an old password does not undo a reset.
 #[tracing::instrument(name = "sql accounts.change_password", skip_all, err(level = "debug"))]
-pub async fn change_password(db: &Db, id: AccountId, password_hash: &str, at: Timestamp) -> Result<()> {
+pub async fn change_password(
+    db: &Db,
+    id: AccountId,
+    shown: Option<&str>,
+    password_hash: &str,
+    at: Timestamp,
+) -> Result<bool> {
     retry(|| async {
         let mut tx = db.begin().await?;
+        let is_still = sqlx::query_scalar!(
+            r#"SELECT password_hash = $2 AS "it!" FROM accounts
+               WHERE id = $1 AND password_hash IS NOT NULL FOR NO KEY UPDATE"#,
+            id.uuid(),
+            shown
+        );
+        if is_still.fetch_optional(&mut *tx).await? != Some(true) {
+            return Ok(false);
+        }
         set_password(&mut tx, id, password_hash, at).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
     })
     .await
 }
