@@ -1,5 +1,5 @@
 //! What happens to an order: the one list of event types, each with the shape of its data. All of them stand
-//! on the order's timeline; those that others should know are in the outbox, too.
+//! on the order's timeline; what others are told of them: [`crate::public_event`].
 
 use jiff::{Timestamp, civil::Date};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ macro_rules! events {
             }
         }
 
-        /// An event with its data, as the timeline has it. What is skipped there is only in the outbox.
+        /// An event with its data, as the timeline has it. What is skipped there is only in what others are told.
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
         #[serde(untagged)]
@@ -154,31 +154,6 @@ impl OrderEvent {
     /// The data as the timeline has it.
     pub fn data(&self) -> Value {
         json!(self)
-    }
-
-    /// The data as the outbox has it. None: the event is nobody's but ours.
-    pub fn outbox_data(&self) -> Option<Value> {
-        let customer = match self {
-            Self::OrderPlaced { customer_id, .. }
-            | Self::OrderPaid { customer_id }
-            | Self::OrderCompleted { customer_id, .. }
-            | Self::OrderCancelled { customer_id, .. }
-            | Self::OrderExpired { customer_id, .. } => Some(customer_id),
-            Self::PaymentApplied { .. }
-            | Self::PaymentRefunded(_)
-            | Self::PaymentDisputed(_)
-            | Self::DisputeWon(_)
-            | Self::DisputeLost(_) => None,
-            _ => return None,
-        };
-        let mut data = self.data();
-        if let Some(customer) = customer {
-            data["customer_id"] = json!(customer);
-        }
-        if let Self::OrderPlaced { lines, .. } = self {
-            data["lines"] = json!(lines);
-        }
-        Some(data)
     }
 }
 

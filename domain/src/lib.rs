@@ -32,6 +32,7 @@ pub mod payment;
 pub mod policy;
 pub mod product;
 pub mod provider_event;
+pub mod public_event;
 pub mod returns;
 pub mod search;
 pub mod settlement;

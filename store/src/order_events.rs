@@ -1,14 +1,17 @@
-//! Writing what happened to orders, in the transaction of the change: to the timeline always, and to the
-//! outbox what others should know ([`OrderEvent::outbox_data`]).
+//! Writing what happened to orders, in the transaction of the change: to the timeline always, and to the stream of
+//! public events what others are told ([`OrderEvent::public`]).
+
+use std::collections::HashMap;
 
 use domain::{
     OrderId, Timestamp,
     event::{EventType, OrderEvent},
+    public_event::Cause,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Result, SqlTime, Tx, orders::Locked, sql};
+use crate::{Result, SqlTime, Tx, cause, events::salt, orders::Locked, sql};
 
 /// An event: whose, when, what.
 pub(crate) type New<Of> = (Of, Timestamp, OrderEvent);
@@ -20,49 +23,69 @@ struct Columns {
     times: Vec<SqlTime>,
     types: Vec<EventType>,
     data: Vec<Value>,
-    /// What the outbox gets of each, if it gets anything.
-    outbox_data: Vec<Option<Value>>,
+    /// What others are told of each, if anything.
+    public: Vec<Option<Value>>,
+    /// How many public events of its order there are among these, up to each.
+    told: Vec<i32>,
+    causes: Vec<Option<Cause>>,
+    salts: Vec<i64>,
 }
 
 impl Columns {
     fn of<'a>(events: impl Iterator<Item = (OrderId, Timestamp, &'a OrderEvent)>) -> Self {
         let mut columns = Self::default();
+        let mut told: HashMap<OrderId, i32> = HashMap::new();
         for (order, at, event) in events {
+            let public = event.public();
+            let told = told.entry(order).or_default();
+            *told += i32::from(public.is_some());
+            let cause = cause::of_order(order);
             columns.orders.push(order.uuid());
             columns.times.push(sql(at));
             columns.types.push(event.event_type());
             columns.data.push(event.data());
-            columns.outbox_data.push(event.outbox_data());
+            columns.public.push(public.map(|data| json!(data)));
+            columns.told.push(*told);
+            columns.causes.push((!cause.is_empty()).then(|| (*cause).clone()));
+            columns.salts.push(salt());
         }
         columns
     }
 }
 
-/// Writes events in their order. `$at` is their time on the timeline; the outbox has it as it was given, and
-/// gets its rows after that, so behind the order's lock.
+/// Writes events in their order, behind `$end`: what there is of an event's order so far. The timeline comes
+/// first, so that an event has its number behind the order's lock. `$cause` is that of an event without its own.
 macro_rules! write {
-    ($tx:ident, $at:literal, $events:expr) => {{
+    ($tx:ident, $end:literal, $cause:literal, $events:expr) => {{
         let events = Columns::of($events);
         let written = sqlx::query!(
-            "WITH event AS (
-                 SELECT order_id, at, type, data, outbox_data, position
-                 FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[], $5::jsonb[])
-                      WITH ORDINALITY AS e (order_id, at, type, data, outbox_data, position)
-             ), told AS (
-                 INSERT INTO timeline (order_id, at, type, data)
-                 SELECT order_id, "
-                + $at
-                + ", type, data FROM event ORDER BY position RETURNING 1
+            "WITH event AS MATERIALIZED (
+                 SELECT e.order_id, e.at, greatest(e.at, so_far.at) AS dated, type, data, public,
+                        so_far.told + e.told AS told, cause, salt, position
+                 FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::jsonb[], $5::jsonb[], $6::int[],
+                             $7::jsonb[], $8::bigint[])
+                      WITH ORDINALITY AS e (order_id, at, type, data, public, told, cause, salt, position)
+                 CROSS JOIN LATERAL ("
+                + $end
+                + ") AS so_far
+             ), entered AS (
+                 INSERT INTO timeline (order_id, at, type, data, told)
+                 SELECT order_id, dated, type, data, told FROM event ORDER BY position RETURNING 1
              )
-             INSERT INTO outbox (order_id, at, type, data)
-             SELECT order_id, at, type, outbox_data FROM event
-             WHERE outbox_data IS NOT NULL AND EXISTS (SELECT FROM told)
+             INSERT INTO events (order_id, sequence, type, at, data, cause, salt)
+             SELECT order_id, told, type, at, public, coalesce(cause, "
+                + $cause
+                + "), salt
+             FROM event WHERE public IS NOT NULL AND EXISTS (SELECT FROM entered)
              ORDER BY position",
             &events.orders,
             events.times as _,
             events.types as _,
             &events.data,
-            &events.outbox_data as _
+            &events.public as _,
+            &events.told,
+            events.causes as _,
+            &events.salts
         );
         written.execute(&mut **$tx).await?;
         Ok(())
@@ -73,7 +96,12 @@ macro_rules! write {
 /// Locks the order, if that has not been done.
 pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &[OrderEvent]) -> Result<()> {
     // The entries get their numbers behind the sort, which is behind the lock.
-    write!(tx, "(SELECT timeline_at($1[1], $2[1]))", events.iter().map(|event| (order, at, event)))
+    write!(
+        tx,
+        "SELECT at, told FROM timeline_end($1[1], $2[1])",
+        "(SELECT o.cause FROM orders o WHERE o.id = order_id)",
+        events.iter().map(|event| (order, at, event))
+    )
 }
 
 /// The same for many orders. A statement sees what was committed before it began, and one that waits for a
@@ -81,13 +109,18 @@ pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &
 pub(crate) async fn append_all(tx: &mut Tx, events: &[New<&Locked>]) -> Result<()> {
     write!(
         tx,
-        "greatest(at, (SELECT t.at FROM timeline t
-                       WHERE t.order_id = event.order_id ORDER BY t.id DESC LIMIT 1))",
+        "SELECT max(t.at) AS at, coalesce(max(t.told), 0) AS told FROM timeline t WHERE t.order_id = e.order_id",
+        "(SELECT o.cause FROM orders o WHERE o.id = order_id)",
         events.iter().map(|(order, at, event)| (order.id, *at, event))
     )
 }
 
 /// The first events of new orders.
 pub(crate) async fn begin(tx: &mut Tx, events: &[New<OrderId>]) -> Result<()> {
-    write!(tx, "at", events.iter().map(|(order, at, event)| (*order, *at, event)))
+    write!(
+        tx,
+        "SELECT NULL::timestamptz AS at, 0 AS told",
+        "NULL",
+        events.iter().map(|(order, at, event)| (*order, *at, event))
+    )
 }

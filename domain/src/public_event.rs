@@ -1,0 +1,369 @@
+//! What others are told: the one list of public event types, each with the shape of its data, and what an event
+//! says of itself besides (docs/adr/0039).
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    ExceptionId, Invalid, OrderId,
+    event::{Dispute, EventLine, ExceptionData, OrderEvent, ReceivedMoney, Refund},
+    exception,
+    money::Currency,
+    payment::{Action, RefundSource},
+};
+
+/// Declares the words, the topics and the shapes together, so that no type can lack one.
+macro_rules! public_events {
+    ($( $(#[$meta:meta])* $name:ident = $word:literal to $topic:ident $data:tt, )+) => {
+        text_enum! {
+            pub enum PublicEventType("type" as "EventType") {
+                $( $name = $word, )+
+            }
+        }
+
+        /// The data of an event, by its type.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = EventData))]
+        #[serde(untagged)]
+        pub enum PublicData {
+            $( $(#[$meta])* $name $data, )+
+        }
+
+        impl PublicData {
+            pub const fn event_type(&self) -> PublicEventType {
+                match self {
+                    $( Self::$name { .. } => PublicEventType::$name, )+
+                }
+            }
+        }
+
+        impl PublicEventType {
+            /// Where events of this type are published.
+            pub const fn topic(self) -> Topic {
+                match self {
+                    $( Self::$name => Topic::$topic, )+
+                }
+            }
+        }
+    };
+}
+
+public_events! {
+    OrderPlaced = "order.placed" to Orders {
+        customer_id: String,
+        total: i64,
+        #[cfg_attr(feature = "utoipa", schema(value_type = String))]
+        currency: Currency,
+        lines: Vec<EventLine>,
+        /// The ended order whose late money pays this one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        in_place_of: Option<OrderId>,
+    },
+    OrderExtended = "order.extended" to Orders { from: Timestamp, to: Timestamp },
+    OrderPaid = "order.paid" to Orders { customer_id: String },
+    OrderCompleted = "order.completed" to Orders {
+        customer_id: String,
+        /// Of an order with a stay.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    OrderCancelled = "order.cancelled" to Orders { customer_id: String, reason: String },
+    OrderExpired = "order.expired" to Orders { customer_id: String, reason: String },
+    /// Money came after the order's end, and a new order took its place.
+    OrderReinstated = "order.reinstated" to Orders {
+        #[serde(rename = "as")]
+        successor: OrderId,
+    },
+    OrderCheckedIn = "order.checked_in" to Orders {},
+    /// The stay is over, and nobody came.
+    StayUnused = "stay.unused" to Orders {},
+    CheckInLocked = "check_in.locked" to Orders { wrong_attempts: i32 },
+    PaymentReceived = "payment.received" to Payments (ReceivedMoney),
+    /// A part counts towards the order.
+    PaymentApplied = "payment.applied" to Payments {
+        #[serde(flatten)]
+        money: ReceivedMoney,
+        amount_due: i64,
+    },
+    PaymentRefunded = "payment.refunded" to Payments (Refund),
+    PaymentDisputed = "payment.disputed" to Payments (Dispute),
+    DisputeWon = "dispute.won" to Payments (Dispute),
+    DisputeLost = "dispute.lost" to Payments (Dispute),
+    RefundRequested = "refund.requested" to Payments {
+        #[serde(flatten)]
+        refund: Refund,
+        source: RefundSource,
+    },
+    RefundFailed = "refund.failed" to Payments {
+        #[serde(flatten)]
+        refund: Refund,
+        state_text: String,
+    },
+    /// Money or a mail that no rule could settle: a person must look.
+    ExceptionRaised = "exception.raised" to Payments {
+        exception_id: ExceptionId,
+        #[serde(flatten)]
+        about: ExceptionData,
+    },
+    ExceptionReopened = "exception.reopened" to Payments { exception_id: ExceptionId, amount: i64 },
+    ExceptionResolved = "exception.resolved" to Payments {
+        exception_id: ExceptionId,
+        action: Action,
+        /// None: a person.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        by: Option<exception::ResolvedBy>,
+    },
+    ProductCreated = "product.created" to Products (ProductData),
+    ProductChanged = "product.changed" to Products (ProductData),
+    ProductRetired = "product.retired" to Products (ProductData),
+    /// In the catalogue again.
+    ProductRestored = "product.restored" to Products (ProductData),
+    /// The last piece, or room in a night, is taken.
+    StockDepleted = "stock.depleted" to Products (StockData),
+    /// There is some again.
+    StockRestocked = "stock.restocked" to Products (StockData),
+    /// There is no more than the SKU's threshold.
+    StockLow = "stock.low" to Products (StockData),
+    /// There is more than the SKU's threshold again.
+    StockRecovered = "stock.recovered" to Products (StockData),
+}
+
+/// Where events are published: a topic of Kafka is `holdfast.` and this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Topic {
+    Orders,
+    Payments,
+    Products,
+}
+
+impl Topic {
+    pub const ALL: [Self; 3] = [Self::Orders, Self::Payments, Self::Products];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Payments => "payments",
+            Self::Products => "products",
+        }
+    }
+}
+
+/// A product as the event left it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct ProductData {
+    pub sku: String,
+    pub name: String,
+    pub unit_price: i64,
+    #[cfg_attr(feature = "utoipa", schema(value_type = String))]
+    pub currency: Currency,
+    /// Whether it can be ordered.
+    pub active: bool,
+    /// The fields that are not what they were before.
+    pub changed: Vec<String>,
+}
+
+/// A level as the movement left it. The trigger `tell_of_level` writes it (migrations/0023).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
+pub struct StockData {
+    /// Of a night: the stay's SKU, `@`, and the night's date.
+    pub sku: String,
+    pub on_hand: i64,
+    pub held: i64,
+    pub available: i64,
+    /// None: the SKU has none.
+    pub low_stock_threshold: Option<i64>,
+}
+
+impl OrderEvent {
+    /// What others are told of it. None: the event is nobody's but ours.
+    pub fn public(&self) -> Option<PublicData> {
+        Some(match self.clone() {
+            Self::OrderPlaced { total, currency, in_place_of, customer_id, lines } => {
+                PublicData::OrderPlaced { customer_id, total, currency, lines, in_place_of }
+            }
+            Self::OrderExtended { from, to } => PublicData::OrderExtended { from, to },
+            Self::OrderPaid { customer_id } => PublicData::OrderPaid { customer_id },
+            Self::OrderCompleted { reason, customer_id } => {
+                PublicData::OrderCompleted { customer_id, reason }
+            }
+            Self::OrderCancelled { reason, customer_id } => {
+                PublicData::OrderCancelled { customer_id, reason }
+            }
+            Self::OrderExpired { reason, customer_id } => PublicData::OrderExpired { customer_id, reason },
+            Self::OrderReinstated { successor } => PublicData::OrderReinstated { successor },
+            Self::OrderCheckedIn {} => PublicData::OrderCheckedIn {},
+            Self::StayUnused {} => PublicData::StayUnused {},
+            Self::CheckInLocked { wrong_attempts } => PublicData::CheckInLocked { wrong_attempts },
+            Self::PaymentReceived(money) => PublicData::PaymentReceived(money),
+            Self::PaymentApplied { money, amount_due } => PublicData::PaymentApplied { money, amount_due },
+            Self::PaymentRefunded(refund) => PublicData::PaymentRefunded(refund),
+            Self::PaymentDisputed(dispute) => PublicData::PaymentDisputed(dispute),
+            Self::DisputeWon(dispute) => PublicData::DisputeWon(dispute),
+            Self::DisputeLost(dispute) => PublicData::DisputeLost(dispute),
+            Self::RefundRequested { refund, source } => PublicData::RefundRequested { refund, source },
+            Self::RefundFailed { refund, state_text } => PublicData::RefundFailed { refund, state_text },
+            Self::ExceptionRaised { exception_id, about } => {
+                PublicData::ExceptionRaised { exception_id, about }
+            }
+            Self::ExceptionReopened { exception_id, amount } => {
+                PublicData::ExceptionReopened { exception_id, amount }
+            }
+            Self::ExceptionResolved { exception_id, action, by, .. } => {
+                PublicData::ExceptionResolved { exception_id, action, by }
+            }
+            Self::StockHeld { .. }
+            | Self::WorkflowStarted {}
+            | Self::ReminderSent { .. }
+            | Self::MailSent(_)
+            | Self::MailRejected { .. }
+            | Self::StockCommitted {}
+            | Self::StockReleased {}
+            | Self::StockReturned { .. }
+            | Self::CodeRenewed { .. }
+            | Self::RefundContradicted { .. } => return None,
+        })
+    }
+}
+
+/// An event's id: where it stands in the stream, and what tells it from another that stood there before the
+/// database was restored. It sorts by place, and is a cursor as it stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct EventId {
+    position: u64,
+    salt: u64,
+}
+
+impl EventId {
+    pub const PREFIX: &'static str = "evt_";
+
+    /// Of an event that is stored.
+    pub const fn new(position: i64, salt: i64) -> Self {
+        Self { position: position.cast_unsigned(), salt: salt.cast_unsigned() }
+    }
+
+    /// Where the event stands: those after it have higher numbers. Not all numbers are taken.
+    pub const fn position(self) -> i64 {
+        self.position.cast_signed()
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:016x}{:016x}", Self::PREFIX, self.position, self.salt)
+    }
+}
+
+impl fmt::Debug for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for EventId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.strip_prefix(Self::PREFIX)
+            .filter(|hex| hex.len() == 32 && !hex.contains(|c: char| c.is_ascii_uppercase()))
+            .and_then(|hex| Uuid::try_parse(hex).ok())
+            .map(|uuid| uuid.as_u64_pair())
+            .filter(|(position, _)| i64::try_from(*position).is_ok())
+            .map(|(position, salt)| Self { position, salt })
+            .ok_or_else(|| Invalid::new("id", "must be the id of an event, like evt_0000..."))
+    }
+}
+
+impl From<EventId> for String {
+    fn from(id: EventId) -> Self {
+        id.to_string()
+    }
+}
+
+impl TryFrom<String> for EventId {
+    type Error = Invalid;
+
+    fn try_from(text: String) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+/// The request that caused an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// W3C Trace Context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Its `x-*` headers, by their names in lower case.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+json_in_sql!(Cause);
+
+impl Cause {
+    pub fn is_empty(&self) -> bool {
+        self.traceparent.is_none() && self.headers.is_empty()
+    }
+}
+
+/// A public event as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PublicEvent {
+    pub id: EventId,
+    pub event_type: PublicEventType,
+    /// Of the shape of its data.
+    pub version: i16,
+    /// What it is about: an order's id, a SKU, `inventory/{sku}`, or the id of an exception without an order.
+    pub subject: String,
+    /// The how-manieth event of its subject, from 1 without a gap. None: a version of Holdfast that did not
+    /// count wrote it.
+    pub sequence: Option<i32>,
+    pub at: Timestamp,
+    pub cause: Cause,
+    pub data: Value,
+}
+
+/// What every event says it is from, unless the shop gives a name of its own.
+pub const SOURCE: &str = "holdfast";
+
+impl PublicEvent {
+    /// Where the schema of its data is found at the API.
+    pub fn data_schema(&self) -> String {
+        format!("/v1/event-schemas/{}/{}", self.event_type, self.version)
+    }
+
+    /// The event as CloudEvents 1.0 has it, in JSON. Extensions: `sequence`, `version`, `traceparent`, and each
+    /// header of the request that caused it without its dashes, for that is what an extension's name may be.
+    pub fn cloud_event(&self) -> Value {
+        let mut event = json!({
+            "specversion": "1.0",
+            "id": self.id,
+            "source": SOURCE,
+            "type": self.event_type,
+            "subject": self.subject,
+            "time": self.at,
+            "datacontenttype": "application/json",
+            "dataschema": self.data_schema(),
+            "version": self.version,
+            "data": self.data,
+        });
+        if let Some(sequence) = self.sequence {
+            event["sequence"] = json!(sequence);
+        }
+        if let Some(traceparent) = &self.cause.traceparent {
+            event["traceparent"] = json!(traceparent);
+        }
+        for (name, value) in &self.cause.headers {
+            let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+            event[name] = json!(value);
+        }
+        event
+    }
+}

@@ -1,0 +1,59 @@
+-- What we tell others, stored with the change it tells of (docs/adr/0039). It takes the place of `outbox`, which nobody read; what
+-- a version before this one still writes there comes here.
+
+-- Who has the number of an event has a transaction id first: so whoever sees that all transactions up to a later id have ended
+-- knows that no event with this number or a lower one can still appear. The CASE keeps the two in this order.
+CREATE SEQUENCE events_position AS bigint;
+
+CREATE TABLE events (
+    position bigint PRIMARY KEY DEFAULT CASE WHEN pg_current_xact_id() IS NOT NULL THEN nextval('events_position') END,
+    -- The other half of the event's id: a database that is restored gives a number again, but not the same id.
+    salt     bigint NOT NULL DEFAULT ('x' || left(md5(gen_random_uuid()::text), 16))::bit(64)::bigint,
+    -- What it is about: an order, or something else by its subject.
+    order_id uuid,
+    subject  text,
+    -- The how-manieth public event of its subject. NULL: written by a version that did not count.
+    sequence integer,
+    type     text NOT NULL,
+    -- Of the shape of `data`.
+    version  smallint NOT NULL DEFAULT 1,
+    at       timestamptz NOT NULL,
+    data     jsonb NOT NULL,
+    -- The request that caused it: `traceparent`, and its `x-*` headers.
+    cause    jsonb,
+    CHECK ((order_id IS NULL) <> (subject IS NULL))
+);
+CREATE INDEX events_of_order ON events (order_id, position) WHERE order_id IS NOT NULL;
+CREATE INDEX events_of_subject ON events (subject, position) WHERE subject IS NOT NULL;
+-- For those that are old enough to be forgotten.
+CREATE INDEX events_by_time ON events USING brin (at);
+
+-- How many public events of its order there are up to an entry, this one included. NULL: as above.
+ALTER TABLE timeline ADD COLUMN told integer;
+-- The request that placed the order: what happens later by nobody's request carries its headers on.
+ALTER TABLE orders ADD COLUMN cause jsonb;
+-- The request that asked for it, until the order's workflow does it.
+ALTER TABLE order_changes ADD COLUMN cause jsonb;
+
+-- How far each of those who carry events away has come, and who of them has it in hand (docs/adr/0039).
+CREATE TABLE event_cursors (
+    name         text PRIMARY KEY,
+    position     bigint NOT NULL,
+    holder       uuid,
+    leased_until timestamptz
+);
+
+CREATE FUNCTION outbox_becomes_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO events (order_id, type, data, at) VALUES (NEW.order_id, NEW.type, NEW.data, NEW.at);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER outbox_becomes_events BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION outbox_becomes_events();
+
+-- `timeline_at` with what the order has been told of so far. The same reasons: each statement in here sees what was committed
+-- before it began, so after the lock was had.
+CREATE FUNCTION timeline_end(of_order uuid, wanted timestamptz, OUT at timestamptz, OUT told integer) LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM FROM orders WHERE id = of_order FOR NO KEY UPDATE;
+    SELECT greatest(wanted, max(t.at)), coalesce(max(t.told), 0) INTO at, told FROM timeline t WHERE t.order_id = of_order;
+END $$;
