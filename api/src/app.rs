@@ -13,6 +13,7 @@ use crate::{
     accounts::Accounts,
     auth::{ApiKeys, Keys},
     behind::Behind,
+    events::Feed,
     figures::MailProbe,
     gateway::Gateway,
     operations::Operations,
@@ -36,6 +37,7 @@ pub struct App {
     /// Whether `/docs` and `/openapi.json` are served.
     pub(crate) with_docs: bool,
     pub(crate) gateway: Gateway,
+    pub(crate) feed: Arc<Feed>,
 }
 
 impl App {
@@ -51,6 +53,7 @@ impl App {
         let behind = Behind::new();
         let keys = Keys::new(api_keys, db.clone(), behind.clone());
         let operations = Operations::new(db.clone(), engine.clone(), sdk_metrics);
+        let feed = Arc::new(Feed::new(db.clone()));
         Self {
             db,
             placements,
@@ -64,6 +67,7 @@ impl App {
             operations,
             with_docs: true,
             gateway: Gateway::default(),
+            feed,
         }
     }
 

@@ -34,6 +34,8 @@ text_enum! {
         StockRead = "stock:read",
         StockWrite = "stock:write",
         Operations = "operations",
+        EventsRead = "events:read",
+        EventsWrite = "events:write",
         KeysWrite = "keys:write",
     }
 }
@@ -51,6 +53,8 @@ impl Scope {
             Self::StockRead => "read stock levels",
             Self::StockWrite => "adjust stock",
             Self::Operations => "read the ledger and the settlements",
+            Self::EventsRead => "read public events, webhook endpoints and deliveries",
+            Self::EventsWrite => "make, change and remove webhook endpoints, and deliver again",
             Self::KeysWrite => "make, list and revoke API keys",
         }
     }
