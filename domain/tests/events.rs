@@ -20,8 +20,13 @@ use serde_json::{Value, json};
 const UUID: uuid::Uuid = uuid::Uuid::from_u128(7);
 const HEX: &str = "00000000000000000000000000000007";
 
-/// An event, its data on the timeline, and in the outbox.
+/// An event, its data on the timeline, and what others are told.
 type Case = (OrderEvent, Value, Option<Value>);
+
+/// Others are told what the timeline says.
+fn alike(event: OrderEvent, data: Value) -> Case {
+    (event, data.clone(), Some(data))
+}
 
 fn eur() -> Currency {
     Currency::parse("EUR").expect("a currency")
@@ -75,17 +80,16 @@ fn of_the_order() -> Vec<Case> {
             Some(json!({"total": 5, "currency": "EUR", "in_place_of": format!("ord_{HEX}"),
                        "customer_id": "c1", "lines": told})),
         ),
-        (
+        alike(
             OrderEvent::OrderExtended {
                 from: time("2026-07-01T10:00:00Z"),
                 to: time("2026-07-01T11:00:00.5Z"),
             },
             json!({"from": "2026-07-01T10:00:00Z", "to": "2026-07-01T11:00:00.5Z"}),
-            None,
         ),
         (OrderEvent::OrderPaid { customer_id: customer() }, json!({}), Some(json!({"customer_id": "c1"}))),
-        (OrderEvent::OrderCheckedIn {}, json!({}), None),
-        (OrderEvent::StayUnused {}, json!({}), None),
+        alike(OrderEvent::OrderCheckedIn {}, json!({})),
+        alike(OrderEvent::StayUnused {}, json!({})),
         (completed(None), json!({}), Some(json!({"customer_id": "c1"}))),
         (completed(Some("used")), used, used_out),
         (
@@ -98,7 +102,7 @@ fn of_the_order() -> Vec<Case> {
             expired,
             expired_out,
         ),
-        (OrderEvent::OrderReinstated { successor: order }, json!({"as": format!("ord_{HEX}")}), None),
+        alike(OrderEvent::OrderReinstated { successor: order }, json!({"as": format!("ord_{HEX}")})),
         (OrderEvent::StockHeld { lines: lines() }, json!({"lines": told}), None),
         (OrderEvent::StockHeld { lines: Vec::new() }, json!({}), None),
         (OrderEvent::StockCommitted {}, json!({}), None),
@@ -145,7 +149,7 @@ fn of_its_workflow_and_mails() -> Vec<Case> {
             None,
         ),
         (OrderEvent::CodeRenewed { change_id: change }, json!({"change_id": format!("chg_{HEX}")}), None),
-        (OrderEvent::CheckInLocked { wrong_attempts: 5 }, json!({"wrong_attempts": 5}), None),
+        alike(OrderEvent::CheckInLocked { wrong_attempts: 5 }, json!({"wrong_attempts": 5})),
     ]
 }
 
@@ -169,21 +173,19 @@ fn of_money() -> Vec<Case> {
     let applied = with(&money, "amount_due", json!(7));
     let said = RefundSaid { money: received(), state: RefundState::Failed };
     vec![
-        (OrderEvent::PaymentReceived(received()), money.clone(), None),
+        alike(OrderEvent::PaymentReceived(received()), money.clone()),
         (OrderEvent::PaymentApplied { money: received(), amount_due: 7 }, applied.clone(), Some(applied)),
         (OrderEvent::PaymentRefunded(refund()), told.clone(), Some(told.clone())),
         (OrderEvent::PaymentDisputed(dispute()), disputed.clone(), Some(disputed.clone())),
         (OrderEvent::DisputeWon(dispute()), disputed.clone(), Some(disputed.clone())),
         (OrderEvent::DisputeLost(dispute()), disputed.clone(), Some(disputed)),
-        (
+        alike(
             OrderEvent::RefundRequested { refund: refund(), source: RefundSource::Rule },
             with(&told, "source", json!("rule")),
-            None,
         ),
-        (
+        alike(
             OrderEvent::RefundFailed { refund: refund(), state_text: "no account".to_owned() },
             with(&told, "state_text", json!("no account")),
-            None,
         ),
         (
             OrderEvent::RefundContradicted { refund_id, said },
@@ -205,29 +207,30 @@ fn of_exceptions() -> Vec<Case> {
         by,
     };
     vec![
-        (
+        alike(
             raised(Kind::PaidTwice, Cause::Money(received())),
             json!({"exception_id": id, "kind": "paid_twice", "provider": "sandbox", "payment_id": "p1",
                    "amount": 5, "currency": "EUR"}),
-            None,
         ),
-        (
+        alike(
             raised(Kind::CodeUndelivered, Cause::Mail { code: None, reason: "refused".to_owned() }),
             json!({"exception_id": id, "kind": "check_in_code_undelivered", "code": null,
                    "reason": "refused"}),
-            None,
         ),
-        (
+        alike(
             OrderEvent::ExceptionReopened { exception_id, amount: 5 },
             json!({"exception_id": id, "amount": 5}),
-            None,
         ),
         (
             resolved(Some(ResolvedBy::Rule)),
             json!({"exception_id": id, "action": "accept", "note": "kept", "by": "rule"}),
-            None,
+            Some(json!({"exception_id": id, "action": "accept", "by": "rule"})),
         ),
-        (resolved(None), json!({"exception_id": id, "action": "accept", "note": "kept"}), None),
+        (
+            resolved(None),
+            json!({"exception_id": id, "action": "accept", "note": "kept"}),
+            Some(json!({"exception_id": id, "action": "accept"})),
+        ),
     ]
 }
 
@@ -246,7 +249,14 @@ fn every_event_type_has_its_json() {
 /// What was stored with an exception is read again when its order is found.
 #[test]
 fn what_an_exception_is_about_is_read_as_it_was_written() {
-    for cause in [Cause::Money(received()), Cause::Mail { code: Some(550), reason: "refused".to_owned() }] {
+    let event = Cause::Event {
+        provider: "sandbox".to_owned(),
+        event_id: "e1".to_owned(),
+        event_type: "charge.what".to_owned(),
+        why: "no amount".to_owned(),
+    };
+    let mail = Cause::Mail { code: Some(550), reason: "refused".to_owned() };
+    for cause in [Cause::Money(received()), mail, event] {
         let about = ExceptionData { kind: Kind::Disputed, cause };
         assert_eq!(serde_json::from_value::<ExceptionData>(json!(about)).unwrap(), about);
     }

@@ -1,5 +1,6 @@
 //! The OpenAPI document, made from the handlers themselves, and a page to try it.
 
+mod asyncapi;
 mod complete;
 mod flatten;
 mod meaning;
@@ -13,10 +14,10 @@ use axum::{
     http::{HeaderValue, header},
     middleware,
     response::{Html, Response},
-    routing::get,
+    routing::{MethodRouter, get},
 };
 use domain::api_key::Scope;
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -109,16 +110,26 @@ pub fn routes(with_sandbox: bool, with_accounts: bool) -> Scoped {
     }
 }
 
-/// `/openapi.json`, and `/docs` to try it, served from the program itself.
+/// `/openapi.json`, and `/docs` to try it, `/asyncapi.json` and the schemas of events, served from the program
+/// itself.
 pub fn pages(document: &Document) -> Router<App> {
     let config = Config::new([DOCUMENT]).persist_authorization(true).try_it_out_enabled(true);
     // Written once: anybody may ask, and need not take the answer.
-    let text = Bytes::from(complete::complete(json!(document)).to_string());
-    let document = async move || ([(header::CONTENT_TYPE, "application/json")], text.clone());
-    Router::from(SwaggerUi::new(FILES).config(config))
-        .route(DOCUMENT, get(document))
-        .route("/docs", get(page))
-        .layer(middleware::map_response(guard))
+    let document = complete::complete(json!(document));
+    let mut pages = Router::from(SwaggerUi::new(FILES).config(config))
+        .route(DOCUMENT, served("application/json", &document))
+        .route("/asyncapi.json", served("application/json", &asyncapi::asyncapi(&document)))
+        .route("/docs", get(page));
+    for (address, schema) in asyncapi::data_schemas(&document) {
+        pages = pages.route(&address, served("application/schema+json", &schema));
+    }
+    pages.layer(middleware::map_response(guard))
+}
+
+/// A document that is always the same.
+fn served(content_type: &'static str, document: &Value) -> MethodRouter<App> {
+    let text = Bytes::from(document.to_string());
+    get(async move || ([(header::CONTENT_TYPE, content_type)], text.clone()))
 }
 
 /// The page holds the API key that somebody types in: it runs no script but its own, talks to nobody but us,

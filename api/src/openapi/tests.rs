@@ -40,6 +40,22 @@ fn the_published_document_is_this_one() {
     );
 }
 
+/// As it is published, too.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a developer's switch")]
+fn the_published_document_of_events_is_this_one() {
+    let published = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/asyncapi.json");
+    let text = serde_json::to_string_pretty(&asyncapi::asyncapi(&document())).expect("JSON") + "\n";
+    if std::env::var_os("HOLDFAST_UPDATE_OPENAPI").is_some() {
+        std::fs::write(published, &text).expect("docs/ can be written");
+    }
+    let said = std::fs::read_to_string(published).unwrap_or_default();
+    assert!(
+        said == text,
+        "docs/asyncapi.json is another one: HOLDFAST_UPDATE_OPENAPI=1 cargo test -p api openapi"
+    );
+}
+
 #[test]
 fn operations_have_names_of_their_own_and_answers_are_described() {
     let document = document();
