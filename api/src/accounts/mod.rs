@@ -1,6 +1,7 @@
 //! Accounts of customers: registering, signing in, and what becomes of passwords. What is answered here is
 //! the same for an address that has an account and for one that has none; its mailbox alone learns which.
 
+mod customers;
 mod jwks;
 mod limits;
 mod me;
@@ -17,6 +18,7 @@ use identity::{AccessTokens, CodeKeys, Passwords, SigningKeys};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{app::App, error::Problem, scoped::Scoped};
+use customers::Customers;
 pub use signed_in::SignedIn;
 
 /// Passwords that are hashed at the same time: each takes a processor for as long as it lasts.
@@ -28,13 +30,16 @@ pub struct Accounts {
     codes: CodeKeys,
     passwords: Passwords,
     jwks: serde_json::Value,
+    /// Whose they are, for the orders that they place.
+    pub(crate) customers: Customers,
 }
 
 impl Accounts {
     /// # Errors
     /// If the system has no threads for passwords.
     pub fn new(keys: &SigningKeys, codes: CodeKeys, tokens: AccessTokens) -> io::Result<Self> {
-        Ok(Self { tokens, codes, passwords: Passwords::new(HASHED_AT_ONCE)?, jwks: keys.jwks() })
+        let (passwords, customers) = (Passwords::new(HASHED_AT_ONCE)?, Customers::new());
+        Ok(Self { tokens, codes, passwords, jwks: keys.jwks(), customers })
     }
 }
 
@@ -63,7 +68,7 @@ pub fn routes() -> Scoped {
 impl App {
     /// # Errors
     /// None of these routes is there without accounts; so it is a bug.
-    fn accounts(&self) -> Result<&Accounts, Problem> {
+    pub(crate) fn accounts(&self) -> Result<&Accounts, Problem> {
         self.accounts.as_deref().ok_or_else(Problem::internal)
     }
 }

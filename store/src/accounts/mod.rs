@@ -7,6 +7,8 @@ pub mod limits;
 mod register;
 pub mod sessions;
 
+use std::collections::HashSet;
+
 use domain::{AccountCodeId, AccountId, Timestamp, account::CodePurpose, customer::Customer};
 use uuid::Uuid;
 
@@ -147,4 +149,11 @@ pub async fn get(db: &Db, id: AccountId) -> Result<Option<Account>> {
         password_changed_at: it.password_changed_at.to_jiff(),
     });
     Ok(account.fetch_optional(db.pool()).await?)
+}
+
+/// Those of the accounts that are there, in the transaction of what they ask for.
+pub(crate) async fn there(tx: &mut Tx, accounts: HashSet<AccountId>) -> Result<HashSet<AccountId>> {
+    let ids: Vec<Uuid> = accounts.into_iter().map(AccountId::uuid).collect();
+    let there = sqlx::query_scalar!("SELECT id FROM accounts WHERE id = ANY($1)", &ids);
+    Ok(there.fetch_all(&mut **tx).await?.into_iter().collect())
 }
