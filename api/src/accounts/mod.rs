@@ -11,7 +11,7 @@ mod register;
 mod session;
 mod signed_in;
 
-use std::io;
+use std::{io, num::NonZeroUsize, thread::available_parallelism};
 
 use domain::account::email_key;
 use identity::{AccessTokens, CodeKeys, Passwords, SigningKeys};
@@ -21,8 +21,9 @@ use crate::{app::App, error::Problem, scoped::Scoped};
 use customers::Customers;
 pub use signed_in::SignedIn;
 
-/// Passwords that are hashed at the same time: each takes a processor for as long as it lasts.
-const HASHED_AT_ONCE: usize = 2;
+/// One password is hashed at the same time for so many processors: it takes one of them for as long as it lasts,
+/// and the others are for placing orders.
+const PROCESSORS_PER_PASSWORD: usize = 2;
 
 /// What accounts are made with, if this shop has them.
 pub struct Accounts {
@@ -38,8 +39,9 @@ impl Accounts {
     /// # Errors
     /// If the system has no threads for passwords.
     pub fn new(keys: &SigningKeys, codes: CodeKeys, tokens: AccessTokens) -> io::Result<Self> {
-        let (passwords, customers) = (Passwords::new(HASHED_AT_ONCE)?, Customers::new());
-        Ok(Self { tokens, codes, passwords, jwks: keys.jwks(), customers })
+        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+        let passwords = Passwords::new(processors / PROCESSORS_PER_PASSWORD)?;
+        Ok(Self { tokens, codes, passwords, jwks: keys.jwks(), customers: Customers::new() })
     }
 }
 
