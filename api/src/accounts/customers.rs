@@ -7,12 +7,11 @@ use std::{
     collections::HashMap,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use domain::{AccountId, customer::Customer};
 use store::{Db, accounts};
-use tokio::time::Instant;
 
 use crate::error::Problem;
 
@@ -59,7 +58,7 @@ impl Customers {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.make_room();
+        known.make_room(Instant::now());
         known
     }
 }
@@ -69,14 +68,15 @@ impl Known {
         self.new.get(&id).or_else(|| self.old.get(&id)).cloned()
     }
 
-    fn make_room(&mut self) {
+    fn make_room(&mut self, now: Instant) {
+        let age = now.duration_since(self.since);
         // If nobody came for so long, the new ones are old as well.
-        if self.since.elapsed() >= 2 * REMEMBERED_FOR {
+        if age >= 2 * REMEMBERED_FOR {
             self.new.clear();
         }
-        if self.since.elapsed() >= REMEMBERED_FOR || self.new.len() >= MAX_CUSTOMERS / 2 {
+        if age >= REMEMBERED_FOR || self.new.len() >= MAX_CUSTOMERS / 2 {
             self.old = mem::take(&mut self.new);
-            self.since = Instant::now();
+            self.since = now;
         }
     }
 }
@@ -95,21 +95,24 @@ mod tests {
         id
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn nobody_is_remembered_for_longer_than_twice_the_time() {
+    #[test]
+    fn nobody_is_remembered_for_longer_than_twice_the_time() {
         let customers = Customers::new();
-        let ann = remember(&customers, 1);
-        tokio::time::advance(REMEMBERED_FOR).await;
-        assert!(customers.known().find(ann).is_some());
-        tokio::time::advance(REMEMBERED_FOR).await;
-        assert!(customers.known().find(ann).is_none());
+        let (ann, begin) = (remember(&customers, 1), Instant::now());
+        let mut known = customers.known();
+        known.make_room(begin + REMEMBERED_FOR);
+        assert!(known.find(ann).is_some());
+        known.make_room(begin + 2 * REMEMBERED_FOR);
+        assert!(known.find(ann).is_none());
+        drop(known);
         let bob = remember(&customers, 2);
-        tokio::time::advance(2 * REMEMBERED_FOR).await;
-        assert!(customers.known().find(bob).is_none(), "nobody came meanwhile");
+        let mut known = customers.known();
+        known.make_room(begin + 5 * REMEMBERED_FOR);
+        assert!(known.find(bob).is_none(), "nobody came meanwhile");
     }
 
-    #[tokio::test]
-    async fn there_are_never_more_than_there_is_room_for() {
+    #[test]
+    fn there_are_never_more_than_there_is_room_for() {
         let customers = Customers::new();
         for n in 1..=2 * MAX_CUSTOMERS as u128 {
             let id = remember(&customers, n);
