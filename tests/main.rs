@@ -92,4 +92,5 @@ mod underpayment;
 mod update;
 mod webhooks;
 mod wechat;
+mod who_asked;
 mod zero;

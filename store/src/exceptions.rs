@@ -379,7 +379,8 @@ pub async fn resolve(
             refunds::refund_exception(&mut tx, &exception, note, at).await?;
         }
         if let Some(order) = exception.order_id {
-            order_events::append(&mut tx, order, at, &[resolved(id, action, note, None)]).await?;
+            order_events::append_by(&mut tx, order, at, Some(by), &[resolved(id, action, note, None)])
+                .await?;
         }
         let applied = match action {
             Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),
