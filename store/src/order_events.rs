@@ -13,8 +13,8 @@ use crate::{Result, SqlTime, Tx, orders::Locked, sql};
 /// An event: whose, when, what.
 pub(crate) type New<Of> = (Of, Timestamp, OrderEvent);
 
-/// Where an entry has it, beside the data of its event, who asked for what happened. No event has such a field,
-/// and the outbox has none of it.
+/// Where an entry has it, beside the data of its event, who asked for what happened. No event has such a
+/// field, and the outbox has none of it.
 pub(crate) const ASKED_BY: &str = "asked_by";
 
 /// Events as a statement takes them, a list of each column.

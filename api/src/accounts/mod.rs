@@ -21,8 +21,8 @@ use crate::{app::App, error::Problem, scoped::Scoped};
 use customers::Customers;
 pub use signed_in::SignedIn;
 
-/// One password is hashed at the same time for so many processors: it takes one of them for as long as it lasts,
-/// and the others are for placing orders.
+/// One password is hashed at the same time for so many processors: it takes one of them for as long as it
+/// lasts, and the others are for placing orders.
 const PROCESSORS_PER_PASSWORD: usize = 2;
 
 /// What accounts are made with, if this shop has them.

@@ -34,7 +34,8 @@ pub struct OwnCustomer {
 /// Who places an order for themselves; none if it is the shop that places it.
 ///
 /// # Errors
-/// 401 if the account was erased since the token was issued. If that was a moment ago, the placement finds out.
+/// 401 if the account was erased since the token was issued. If that was a moment ago, the placement finds
+/// it out.
 pub async fn customer(app: &App, caller: &Caller) -> Result<Option<OwnCustomer>, Problem> {
     let Some(customer) = caller.customer() else { return Ok(None) };
     Ok(Some(match (customer.account, &customer.claims) {
