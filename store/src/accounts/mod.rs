@@ -60,8 +60,8 @@ pub async fn reset_password(
     .await
 }
 
-/// Sets another password in place of the one that was shown. All sessions end. False if that was changed
-/// meanwhile: who has shown an old password does not undo a reset.
+/// Sets another password in place of the one that was shown, and asks for the mail that says so. All sessions
+/// end. None if it was changed meanwhile: who has shown an old password does not undo a reset.
 #[tracing::instrument(name = "sql accounts.change_password", skip_all, err(level = "debug"))]
 pub async fn change_password(
     db: &Db,
@@ -69,7 +69,7 @@ pub async fn change_password(
     shown: Option<&str>,
     password_hash: &str,
     at: Timestamp,
-) -> Result<bool> {
+) -> Result<Option<AccountCodeId>> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let is_still = sqlx::query_scalar!(
@@ -79,11 +79,12 @@ pub async fn change_password(
             shown
         );
         if is_still.fetch_optional(&mut *tx).await? != Some(true) {
-            return Ok(false);
+            return Ok(None);
         }
         set_password(&mut tx, id, password_hash, at).await?;
+        let mail = codes::ask(&mut tx, CodePurpose::PasswordChanged, Of::Account(id), at).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(mail)
     })
     .await
 }
