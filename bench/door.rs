@@ -140,6 +140,7 @@ pub fn ask(run: &str, n: usize, sku: &str) -> PlaceOrder {
             payment_method: None,
             metadata: Metadata::default(),
         },
+        account: None,
         collects: Collects::Anything,
         idempotency: Idempotency { key: format!("{run}-{n}"), request_hash: vec![0; 32] },
         at,

@@ -135,6 +135,26 @@ async fn somebody_registers_verifies_signs_in_and_orders_for_themselves() {
     shop.audit();
 }
 
+/// Each new code is a mail. What was asked before is answered as before.
+#[tokio::test]
+async fn a_customer_has_another_check_in_code_once_a_minute() {
+    let shop = Shop::open().await;
+    shop.rooms("room", 1).await;
+    let (_, _, ann) = Person::signed_in(&shop).await;
+    let mut body = shop.stay_body("room", 2, 4);
+    body.as_object_mut().unwrap().remove("customer");
+    let order: Order = ann.post_as("k", "/v1/orders", &body).await.of().is(201);
+    shop.pay(&order.id).await;
+    shop.until(&order.id, "paid").await;
+    let renew = format!("/v1/orders/{}/check-in-code", order.id);
+    ann.post_as("c", &renew, &json!({})).await.is(200);
+    let refused = ann.impatient().post(&renew, &json!({})).await;
+    refused.problem(429, "too_many_attempts");
+    assert!(refused.header("Retry-After").is_some());
+    ann.post_as("c", &renew, &json!({})).await.is(200);
+    shop.api.post(&renew, &json!({})).await.is(200);
+}
+
 #[tokio::test]
 async fn extending_is_the_shops_to_allow() {
     let shop = Shop::with_tea(10).await;
@@ -197,7 +217,9 @@ async fn passwords_are_changed_and_reset_and_accounts_erased() {
     let stale = json!({"refresh_token": session["refresh_token"]});
     person.tell("/v1/sessions/refresh", &stale).await.problem(401, "refresh_token_invalid");
 
-    let mails = mails_to(&person.email, 2).await.len();
+    let mails = mails_to(&person.email, 3).await;
+    assert!(mails.iter().any(|mail| mail.subject == "Your password was changed"));
+    let mails = mails.len();
     forget_limits(&shop).await;
     person.tell("/v1/accounts/password/reset-code", &json!({"email": person.email})).await.is(202);
     let code = code_in(&mails_to(&person.email, mails + 1).await.last().unwrap().text);
@@ -299,7 +321,7 @@ pub async fn walk(shop: &Shop) -> Vec<(Method, &'static str)> {
     let (old, new) = (PASSWORD, "another one that is long");
     let change = json!({"current_password": old, "password": new});
     ann.post("/v1/accounts/me/password", &change).await.done();
-    let mails = mails_to(&person.email, 2).await.len();
+    let mails = mails_to(&person.email, 3).await.len();
     forget_limits(shop).await;
     person.tell("/v1/accounts/resend-code", &email).await.is(202); // there is none to be sent
     forget_limits(shop).await;
@@ -366,23 +388,4 @@ async fn a_code_that_is_mailed_again_is_the_same_one() {
     }
     let is_forgotten: bool = shop.query("SELECT code_hash IS NULL FROM account_codes").await;
     assert!(is_forgotten);
-}
-
-/// An account is erased while its order is open: who placed it is erased when that ends unpaid.
-#[tokio::test]
-async fn what_ends_after_its_account_forgets_who_placed_it() {
-    let shop = Shop::with_tea(5).await;
-    let (_, _, ann) = Person::signed_in(&shop).await;
-    let body = json!({"currency": "EUR", "lines": [{"sku": "tea", "quantity": 1}]});
-    let order: Order = ann.post_as("k", "/v1/orders", &body).await.of().is(201);
-    send(ann.request(Method::DELETE, "/v1/accounts/me").json(&json!({"password": PASSWORD}))).await.done();
-    assert_ne!(shop.order(&order.id).await.customer.email, "erased@erased.invalid");
-    shop.cancel(&order.id).await.is(200);
-    let db = store::Db::open(&shop.database_url, 2).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "when the sweeper comes by")]
-    let later = Timestamp::now() + jiff::SignedDuration::from_hours(2);
-    store::accounts::forget(&db, later).await.unwrap();
-    assert_eq!(shop.order(&order.id).await.customer.email, "erased@erased.invalid");
-    let left: i64 = shop.query("SELECT count(*) FROM erasures").await;
-    assert_eq!(left, 0);
 }

@@ -21,7 +21,7 @@ async fn create(api: &Api, body: &Value) -> Answer<CreatedApiKey> {
 }
 
 /// A key with these scopes, and whoever calls with it.
-async fn key(api: &Api, name: &str, scopes: &[&str]) -> (CreatedApiKey, Api) {
+pub async fn key(api: &Api, name: &str, scopes: &[&str]) -> (CreatedApiKey, Api) {
     let created = create(api, &json!({"name": name, "scopes": scopes})).await.is(201);
     let caller = Api::with_key(api.address(), String::leak(created.key.clone()));
     (created, caller)

@@ -157,6 +157,9 @@ async fn pages_of_configured_origins_may_call() {
     }
     let other = send(preflight(&api, "https://other.example", "/v1/orders")).await;
     assert_eq!(other.header("access-control-allow-origin"), None);
+    // What asks for nothing is no preflight.
+    let plain = send(api.bare(Method::OPTIONS, "/v1/orders").header("origin", SHOP)).await;
+    plain.problem(405, "method_not_allowed");
     // By default there is no other origin, and a preflight is a method that is not there.
     send(preflight(&shop.api, SHOP, "/v1/orders")).await.problem(405, "method_not_allowed");
     for wrong in ["*", "https://shop.example/", "shop.example"] {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::mail::MailKind;
 use serde_json::{Value, json};
+use sqlx::Executor as _;
 use store::{Db, mails};
 
 use crate::{
@@ -37,6 +38,21 @@ async fn a_reminder_knows_what_has_come() {
             assert!(part.contains("do not pay again") && !part.contains("Please pay"), "{part}");
         }
     }
+    shop.close();
+}
+
+/// The account was erased while the mail waited: the address that stands in its order now is nobody's.
+#[tokio::test]
+async fn who_is_erased_gets_no_mail() {
+    let (shop, _smtp) = with_whims().await;
+    let id = shop.place_started(&[("tea", 1)]).await;
+    let erase = "UPDATE orders SET customer = jsonb_build_object('id', customer_id, 'email',
+                                                                 'erased@erased.invalid')";
+    shop.sql().await.execute(erase).await.unwrap();
+    shop.cancel(&id).await.is(200);
+    shop.temporal.until_closed(&id).await;
+    let mails: i64 = shop.query("SELECT count(*) FROM mails").await;
+    assert_eq!((mails, shop.told(&id, "mail.sent").await), (0, Vec::new()));
     shop.close();
 }
 

@@ -26,6 +26,7 @@ mod harness;
 
 mod accounts;
 mod accounts_attacked;
+mod accounts_erased;
 mod api_keys;
 mod attempts;
 mod bad_stays;
@@ -92,4 +93,5 @@ mod underpayment;
 mod update;
 mod webhooks;
 mod wechat;
+mod who_asked;
 mod zero;

@@ -90,6 +90,11 @@ impl Problem {
         Self { challenge: Some(INVALID_TOKEN), ..Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail) }
     }
 
+    /// The account was erased since its token was issued.
+    pub fn account_gone() -> Self {
+        Self::invalid_token("There is no such account any more.")
+    }
+
     /// Of a route for customers alone.
     pub fn account_required() -> Self {
         let detail = "This is for those who are signed in with an account.";

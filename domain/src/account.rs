@@ -26,6 +26,15 @@ text_enum! {
         ResetPassword = "reset_password",
         /// No code: somebody registered an address that has an account, and its owner is told.
         AlreadyRegistered = "already_registered",
+        /// No code: who is signed in has changed the password, and its owner is told.
+        PasswordChanged = "password_changed",
+    }
+}
+
+impl CodePurpose {
+    /// Whether there is a code in its mail.
+    pub const fn has_code(self) -> bool {
+        matches!(self, Self::VerifyEmail | Self::ResetPassword)
     }
 }
 

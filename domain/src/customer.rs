@@ -8,6 +8,10 @@ use crate::{Invalid, Invalids, email, locale, text, zone};
 const MAX_ID: usize = 128;
 const MAX_ID_BYTES: usize = 256;
 
+/// Stands in orders where the address of somebody was whose account is erased. Nobody gets mail there
+/// (RFC 2606).
+const ERASED_EMAIL: &str = "erased@erased.invalid";
+
 /// A customer as a client names them.
 pub struct UncheckedCustomer {
     pub id: String,
@@ -61,6 +65,11 @@ impl Customer {
     /// The same, and nothing of what they are called.
     pub fn without_name(self) -> Self {
         Self { name: None, ..self }
+    }
+
+    /// Whether their account was erased, and nothing is left but their id.
+    pub fn is_erased(&self) -> bool {
+        self.email == ERASED_EMAIL
     }
 
     /// The shop's own id for the customer, such as `auth0|abc` or `gid://shop/Customer/1`. Never an e-mail

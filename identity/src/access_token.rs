@@ -8,6 +8,7 @@ use crate::{
     Refused, SigningKeys,
     claims::{Claims, LEEWAY},
     jws::Unverified,
+    known_signatures::KnownSignatures,
 };
 
 /// How the ids of our accounts begin, and no name that an identity provider may give.
@@ -25,6 +26,7 @@ pub struct AccessTokens {
     keys: SigningKeys,
     issuer: String,
     audience: String,
+    signatures: KnownSignatures,
 }
 
 /// A new token, and for how long it is good.
@@ -54,8 +56,8 @@ pub struct AccessClaims {
 
 impl AccessTokens {
     /// `issuer` and `audience` are compared letter by letter, as they stand in tokens.
-    pub const fn new(keys: SigningKeys, issuer: String, audience: String) -> Self {
-        Self { keys, issuer, audience }
+    pub fn new(keys: SigningKeys, issuer: String, audience: String) -> Self {
+        Self { keys, issuer, audience, signatures: KnownSignatures::default() }
     }
 
     /// What stands in `iss` of each of these tokens.
@@ -87,13 +89,16 @@ impl AccessTokens {
     /// # Errors
     /// Why it is none of our tokens that is good now.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<AccessClaims, Refused> {
-        let token = Unverified::parse(token)?;
+        self.judge(Unverified::parse(token)?, now)
+    }
+
+    pub(crate) fn judge(&self, token: Unverified<'_>, now: Timestamp) -> Result<AccessClaims, Refused> {
         if token.kind()?.as_deref() != Some(KIND) {
             return Err(Refused::Type);
         }
         let id = token.key_id()?.ok_or(Refused::UnknownKey)?;
         let key = self.keys.find(id).ok_or(Refused::UnknownKey)?;
-        let claims = Claims::parse(&token.verify(key)?)?;
+        let claims = Claims::parse(&self.signatures.verify(token, key)?)?;
         claims.is_issued_by(&self.issuer)?;
         claims.is_for(&self.audience)?;
         let (issued_at, expires_at) = within_its_time(&claims, now)?;

@@ -7,6 +7,7 @@ use crate::{
     Error, Refused,
     claims::{Claims, LEEWAY},
     jws::Unverified,
+    known_signatures::KnownSignatures,
     provider_keys::ProviderKeys,
 };
 
@@ -34,6 +35,7 @@ pub struct IdentityProvider {
     issuer: String,
     audience: String,
     keys: ProviderKeys,
+    signatures: KnownSignatures,
 }
 
 /// What a good token of the provider says of the customer. Not shown by `Debug`: it is personal data.
@@ -62,7 +64,8 @@ impl IdentityProvider {
         if issuer.is_empty() || audience.is_empty() {
             return Err("the identity provider needs an issuer and an audience");
         }
-        Ok(Self { issuer, audience, keys: ProviderKeys::new(&jwks_url)? })
+        let (keys, signatures) = (ProviderKeys::new(&jwks_url)?, KnownSignatures::default());
+        Ok(Self { issuer, audience, keys, signatures })
     }
 
     /// What stands in `iss` of each of its tokens.
@@ -73,17 +76,20 @@ impl IdentityProvider {
     /// # Errors
     /// Why it is no token of the provider that is good now, or that nobody can say.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<ProviderClaims, Error> {
-        let token = Unverified::parse(token)?;
+        self.judge(Unverified::parse(token)?, now).await
+    }
+
+    pub(crate) async fn judge(&self, token: Unverified<'_>, now: Timestamp) -> Result<ProviderClaims, Error> {
         if !token.kind()?.is_some_and(|kind| KINDS.contains(&kind.as_str())) {
             return Err(Refused::Type.into());
         }
         let key = self.keys.find(token.key_id()?, now).await?;
-        let claims = Claims::parse(&token.verify(&key)?)?;
-        Ok(self.judge(&claims, now)?)
+        let claims = Claims::parse(&self.signatures.verify(token, &key)?)?;
+        Ok(self.read(&claims, now)?)
     }
 
     /// What it says, its signature being good.
-    fn judge(&self, claims: &Claims, now: Timestamp) -> Result<ProviderClaims, Refused> {
+    fn read(&self, claims: &Claims, now: Timestamp) -> Result<ProviderClaims, Refused> {
         claims.is_issued_by(&self.issuer)?;
         claims.is_for(&self.audience)?;
         // The provider's clock is not ours.

@@ -3,7 +3,7 @@
 //! (`jwk`, `x5c`) or an address of one (`jku`, `x5u`), is not looked at.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use ring::signature::Ed25519KeyPair;
+use ring::{digest, signature::Ed25519KeyPair};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -80,6 +80,21 @@ impl<'a> Unverified<'a> {
     /// Who says to have issued it: good for choosing who is to judge the token, and for nothing else.
     pub fn claimed_issuer(&self) -> Option<String> {
         json::object(&self.payload)?.get("iss")?.as_str().map(str::to_owned)
+    }
+
+    /// Of all that there is of it, the signature included.
+    pub(crate) fn hash(&self) -> [u8; digest::SHA256_OUTPUT_LEN] {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        // What is signed has one point, so the next one is where the signature begins.
+        for part in [self.signed.as_bytes(), b".", &self.signature] {
+            hash.update(part);
+        }
+        hash.finish().as_ref().try_into().expect("SHA-256 gives this many bytes")
+    }
+
+    /// What it says, without asking whether anybody has signed it.
+    pub(crate) fn into_payload(self) -> Vec<u8> {
+        self.payload
     }
 
     /// What it says, if this key has signed it.

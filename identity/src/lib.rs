@@ -20,6 +20,7 @@ mod json;
 pub mod jwk;
 pub mod jws;
 pub mod keys;
+mod known_signatures;
 pub mod password;
 pub mod password_hashing;
 mod provider_keys;

@@ -3,8 +3,8 @@
 //! One hash wants 19 MiB and a processor for a while, on purpose: 28 to 33 ms, measured in a release build on
 //! two shared EPYC cores, where m=46 MiB, t=1, which OWASP holds to be as good, took 48 and more. So a place
 //! does about 30 in a second. It is done on threads of its own, as many as there are places, and few wait for
-//! one of those: beyond that, whoever asks is told to come again. A flood of sign-ins slows sign-ins down,
-//! and nothing else.
+//! one of those: beyond that, whoever asks is told to come again. These threads give way to all others. A
+//! flood of sign-ins slows sign-ins down, and little else.
 
 use std::{
     hint::black_box,
@@ -31,8 +31,14 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const HASH_BYTES: usize = 32;
-/// How many wait for each place: the last of them for about a quarter of a second.
-const QUEUE_PER_PLACE: usize = 8;
+/// How many wait for each place: the last of them for about half a second, and longer while others want the
+/// processor.
+const QUEUE_PER_PLACE: usize = 16;
+/// How much less of a processor a hash gets than whatever wants it, too: about a third of what others get
+/// (Linux counts each step as a quarter more or less). On a processor that nobody else wants it is as fast as
+/// ever.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
 /// Of hashes that nobody keeps.
 const DUMMY_SALT: &[u8] = b"nobody has this account";
 
@@ -101,7 +107,16 @@ impl Passwords {
     }
 }
 
+/// On Linux each thread has a priority of its own; elsewhere it is the whole process', which is left alone.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::warn!(%error, "passwords are hashed at the same priority as all else");
+    }
+}
+
 fn work(jobs: &Mutex<Receiver<Job>>) {
+    give_way();
     loop {
         // The lock is held while waiting: the others wait for it instead.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();

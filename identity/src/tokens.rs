@@ -41,13 +41,14 @@ impl Tokens {
     /// # Errors
     /// Why the token is not good, or that nobody can say now.
     pub async fn verify(&self, token: &str, now: Timestamp) -> Result<Subject, Error> {
-        let issuer = Unverified::parse(token)?.claimed_issuer().ok_or(Refused::Malformed)?;
+        let token = Unverified::parse(token)?;
+        let issuer = token.claimed_issuer().ok_or(Refused::Malformed)?;
         if let Some(ours) = self.ours.as_ref().filter(|ours| ours.issuer() == issuer) {
-            let claims = ours.verify(token, now)?;
+            let claims = ours.judge(token, now)?;
             return Ok(Subject::Account { id: claims.account, session: claims.session });
         }
         match self.provider.as_ref().filter(|provider| provider.issuer() == issuer) {
-            Some(provider) => customer(provider.verify(token, now).await?),
+            Some(provider) => customer(provider.judge(token, now).await?),
             None => Err(Refused::Issuer.into()),
         }
     }

@@ -51,7 +51,13 @@ pub(crate) async fn open(tx: &mut Tx, order: OrderId) -> Result<()> {
 
 /// Draws another code in place of the one there is, which is worth nothing from now on, as are the wrong
 /// attempts at it.
-pub(crate) async fn renew(tx: &mut Tx, order: OrderId, change: ChangeId, at: Timestamp) -> Result<()> {
+pub(crate) async fn renew(
+    tx: &mut Tx,
+    order: OrderId,
+    change: ChangeId,
+    by: Option<&str>,
+    at: Timestamp,
+) -> Result<()> {
     let code = Code::draw(u64::from_ne_bytes(random()));
     let salt: [u8; 16] = random();
     sqlx::query!(
@@ -65,7 +71,7 @@ pub(crate) async fn renew(tx: &mut Tx, order: OrderId, change: ChangeId, at: Tim
     )
     .execute(&mut **tx)
     .await?;
-    order_events::append(tx, order, at, &[OrderEvent::CodeRenewed { change_id: change }]).await
+    order_events::append_by(tx, order, at, by, &[OrderEvent::CodeRenewed { change_id: change }]).await
 }
 
 fn hash(salt: &[u8], code: &Code) -> Vec<u8> {

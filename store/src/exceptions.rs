@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Fault, Result, SqlTime, Tx, events, locks, or_fault, order_events, orders, orders::Applied, random, refunds,
-    refunds::PaymentRef, retry::retry, sql,
+    Db, Fault, Result, SqlTime, Tx, events, locks, or_fault, order_events, orders, orders::Applied, random,
+    refunds, refunds::PaymentRef, retry::retry, sql,
 };
 
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
@@ -119,14 +119,24 @@ async fn tell(
     at: Timestamp,
     event: OrderEvent,
 ) -> Result<()> {
+    tell_by(tx, id, order, at, None, event).await
+}
+
+/// The same of what somebody asked for.
+async fn tell_by(
+    tx: &mut Tx,
+    id: ExceptionId,
+    order: Option<OrderId>,
+    at: Timestamp,
+    by: Option<&str>,
+    event: OrderEvent,
+) -> Result<()> {
     if let Some(order) = order {
-        return order_events::append(tx, order, at, &[event]).await;
+        return order_events::append_by(tx, order, at, by, &[event]).await;
     }
     let Some(public) = event.public() else { return Ok(()) };
-    let count = sqlx::query_scalar!(
-        "UPDATE exceptions SET told = told + 1 WHERE id = $1 RETURNING told",
-        id.uuid()
-    );
+    let count =
+        sqlx::query_scalar!("UPDATE exceptions SET told = told + 1 WHERE id = $1 RETURNING told", id.uuid());
     let count = count.fetch_one(&mut **tx).await?;
     events::append(tx, &id.to_string(), count, at, &public).await
 }
@@ -390,7 +400,7 @@ pub async fn resolve(
         if action == Action::Refund {
             refunds::refund_exception(&mut tx, &exception, note, at).await?;
         }
-        tell(&mut tx, id, exception.order_id, at, resolved(id, action, note, None)).await?;
+        tell_by(&mut tx, id, exception.order_id, at, Some(by), resolved(id, action, note, None)).await?;
         let applied = match action {
             Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),
             Action::Refund | Action::Accept | Action::Dismiss => None,

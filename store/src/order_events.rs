@@ -16,6 +16,10 @@ use crate::{Result, SqlTime, Tx, cause, events::salt, orders::Locked, sql};
 /// An event: whose, when, what.
 pub(crate) type New<Of> = (Of, Timestamp, OrderEvent);
 
+/// Where an entry has it, beside the data of its event, who asked for what happened. No event has such a
+/// field, and others are not told.
+pub(crate) const ASKED_BY: &str = "asked_by";
+
 /// Events as a statement takes them, a list of each column.
 #[derive(Default)]
 struct Columns {
@@ -51,13 +55,22 @@ impl Columns {
         }
         columns
     }
+
+    /// All of them happened because somebody asked.
+    fn asked_by(mut self, by: Option<&str>) -> Self {
+        if let Some(by) = by {
+            self.data.iter_mut().for_each(|data| data[ASKED_BY] = by.into());
+        }
+        self
+    }
 }
 
 /// Writes events in their order, behind `$end`: what there is of an event's order so far. The timeline comes
-/// first, so that an event has its number behind the order's lock. `$cause` is what of its cause an event takes over from its order.
+/// first, so that an event has its number behind the order's lock. `$cause` is the event's, completed by that of
+/// its order.
 macro_rules! write {
     ($tx:ident, $end:literal, $cause:literal, $events:expr) => {{
-        let events = Columns::of($events);
+        let events: Columns = $events;
         let written = sqlx::query!(
             "WITH event AS MATERIALIZED (
                  SELECT e.order_id, e.at, greatest(e.at, so_far.at) AS dated, type, data, public,
@@ -95,12 +108,25 @@ macro_rules! write {
 /// Clocks of several machines meet on a timeline, so an event is never dated there before the one it follows.
 /// Locks the order, if that has not been done.
 pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &[OrderEvent]) -> Result<()> {
+    append_by(tx, order, at, None, events).await
+}
+
+/// The same of what somebody asked for; none if nobody did, or nobody knows who.
+pub(crate) async fn append_by(
+    tx: &mut Tx,
+    order: OrderId,
+    at: Timestamp,
+    by: Option<&str>,
+    events: &[OrderEvent],
+) -> Result<()> {
+    let events = Columns::of(events.iter().map(|event| (order, at, event))).asked_by(by);
     // The entries get their numbers behind the sort, which is behind the lock.
     write!(
         tx,
         "SELECT at, told FROM timeline_end($1[1], $2[1])",
-        "(SELECT nullif(coalesce(o.cause, '{}') || coalesce(event.cause, '{}'), '{}') FROM orders o WHERE o.id = order_id)",
-        events.iter().map(|event| (order, at, event))
+        "(SELECT nullif(coalesce(o.cause, '{}') || coalesce(event.cause, '{}'), '{}')
+          FROM orders o WHERE o.id = order_id)",
+        events
     )
 }
 
@@ -109,9 +135,11 @@ pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &
 pub(crate) async fn append_all(tx: &mut Tx, events: &[New<&Locked>]) -> Result<()> {
     write!(
         tx,
-        "SELECT max(t.at) AS at, coalesce(max(t.told), 0) AS told FROM timeline t WHERE t.order_id = e.order_id",
-        "(SELECT nullif(coalesce(o.cause, '{}') || coalesce(event.cause, '{}'), '{}') FROM orders o WHERE o.id = order_id)",
-        events.iter().map(|(order, at, event)| (order.id, *at, event))
+        "SELECT max(t.at) AS at, coalesce(max(t.told), 0) AS told FROM timeline t
+         WHERE t.order_id = e.order_id",
+        "(SELECT nullif(coalesce(o.cause, '{}') || coalesce(event.cause, '{}'), '{}')
+          FROM orders o WHERE o.id = order_id)",
+        Columns::of(events.iter().map(|(order, at, event)| (order.id, *at, event)))
     )
 }
 
@@ -121,6 +149,6 @@ pub(crate) async fn begin(tx: &mut Tx, events: &[New<OrderId>]) -> Result<()> {
         tx,
         "SELECT NULL::timestamptz AS at, 0 AS told",
         "cause",
-        events.iter().map(|(order, at, event)| (*order, *at, event))
+        Columns::of(events.iter().map(|(order, at, event)| (*order, *at, event)))
     )
 }

@@ -96,6 +96,7 @@ pub struct Entry {
     pub at: Timestamp,
     #[serde(rename = "type")]
     pub kind: String,
+    pub by: Option<String>,
     pub data: Value,
 }
 

@@ -56,6 +56,7 @@ pub fn ask(lines: &[(&str, i64)], late_payment: LatePayment) -> PlaceOrder {
     PlaceOrder {
         id: OrderId::new(at, store::random()),
         placement,
+        account: None,
         collects: Collects::Anything,
         idempotency,
         at,

@@ -93,6 +93,10 @@ async fn claim(
     kind: MailKind,
 ) -> anyhow::Result<Result<Claimed, MailOutcome>> {
     let order = orders::get(db, id).await?.with_context(|| format!("there is no order {id}"))?;
+    // A mail may have waited for its server for longer than there was an account.
+    if order.customer.is_erased() {
+        return Ok(Err(skipped(id, kind)));
+    }
     let Some(draft) = write(db, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
     let mut slot = match claim_slot(db, mailer, id, kind).await? {
         Ok(slot) => slot,

@@ -74,6 +74,7 @@ pub async fn delete(
 ) -> Result<StatusCode, Problem> {
     who.prove(&app, &request.password).await?;
     accounts::delete(&app.db, who.account, now()).await?;
+    app.accounts()?.customers.forget(who.account);
     tracing::info!(account_id = %who.account, "account erased");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,7 @@
 //! Accounts of customers: registering, signing in, and what becomes of passwords. What is answered here is
 //! the same for an address that has an account and for one that has none; its mailbox alone learns which.
 
+mod customers;
 mod jwks;
 mod limits;
 mod me;
@@ -10,17 +11,19 @@ mod register;
 mod session;
 mod signed_in;
 
-use std::io;
+use std::{io, num::NonZeroUsize, thread::available_parallelism};
 
 use domain::account::email_key;
 use identity::{AccessTokens, CodeKeys, Passwords, SigningKeys};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{app::App, error::Problem, scoped::Scoped};
+use customers::Customers;
 pub use signed_in::SignedIn;
 
-/// Passwords that are hashed at the same time: each takes a processor for as long as it lasts.
-const HASHED_AT_ONCE: usize = 2;
+/// One password is hashed at the same time for so many processors: it takes one of them for as long as it
+/// lasts, and the others are for placing orders.
+const PROCESSORS_PER_PASSWORD: usize = 2;
 
 /// What accounts are made with, if this shop has them.
 pub struct Accounts {
@@ -28,13 +31,17 @@ pub struct Accounts {
     codes: CodeKeys,
     passwords: Passwords,
     jwks: serde_json::Value,
+    /// Whose they are, for the orders that they place.
+    pub(crate) customers: Customers,
 }
 
 impl Accounts {
     /// # Errors
     /// If the system has no threads for passwords.
     pub fn new(keys: &SigningKeys, codes: CodeKeys, tokens: AccessTokens) -> io::Result<Self> {
-        Ok(Self { tokens, codes, passwords: Passwords::new(HASHED_AT_ONCE)?, jwks: keys.jwks() })
+        let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+        let passwords = Passwords::new(processors / PROCESSORS_PER_PASSWORD)?;
+        Ok(Self { tokens, codes, passwords, jwks: keys.jwks(), customers: Customers::new() })
     }
 }
 
@@ -63,7 +70,7 @@ pub fn routes() -> Scoped {
 impl App {
     /// # Errors
     /// None of these routes is there without accounts; so it is a bug.
-    fn accounts(&self) -> Result<&Accounts, Problem> {
+    pub(crate) fn accounts(&self) -> Result<&Accounts, Problem> {
         self.accounts.as_deref().ok_or_else(Problem::internal)
     }
 }

@@ -30,7 +30,7 @@ pub struct ChangePassword {
     password: String,
 }
 
-/// Change your password. All sessions end, this one included.
+/// Change your password. All sessions end, this one included, and a mail says so.
 #[utoipa::path(
     post, path = "/v1/accounts/me/password", operation_id = "change_password", tag = "Accounts",
     request_body = ChangePassword,
@@ -51,9 +51,8 @@ pub async fn change(
     let password = Password::parse(&request.password, &context)?;
     let hash = app.accounts()?.passwords.hash(&password).await?;
     let shown = account.password_hash.as_deref();
-    if !accounts::change_password(&app.db, who.account, shown, &hash, now()).await? {
-        return Err(Problem::wrong_password());
-    }
+    let changed = accounts::change_password(&app.db, who.account, shown, &hash, now()).await?;
+    app.dispatcher.account_code(changed.ok_or_else(Problem::wrong_password)?);
     tracing::info!(account_id = %who.account, "password changed");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -31,9 +31,7 @@ impl SignedIn {
     /// # Errors
     /// 401 if it was erased since the token was issued.
     pub async fn account(&self, app: &App) -> Result<Account, Problem> {
-        accounts::get(&app.db, self.account)
-            .await?
-            .ok_or_else(|| Problem::invalid_token("There is no such account any more."))
+        accounts::get(&app.db, self.account).await?.ok_or_else(Problem::account_gone)
     }
 
     /// Somebody may have left a screen open: what cannot be undone wants the password again.

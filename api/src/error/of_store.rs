@@ -39,6 +39,7 @@ impl From<place::Error> for Problem {
         use place::Error;
         match error {
             Error::KeyReused => Self::key_reused(),
+            Error::NoAccount => Self::account_gone(),
             Error::Invalid(errors) => Self::invalid(errors),
             Error::Shortage(shortages) => {
                 let detail = "There is not enough stock for this order; nothing was held.";

@@ -7,7 +7,10 @@ use reqwest::Url;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::{
-    gateway::rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY},
+    gateway::{
+        preflight::ForPages,
+        rate_limits::{RATE_LIMIT, RATE_LIMIT_POLICY},
+    },
     headers::{REQUEST_ID, TRACEPARENT},
 };
 
@@ -49,7 +52,7 @@ impl Origin {
 }
 
 /// No cookies and the like: who calls sends a token. A preflight is answered here, without a key.
-pub fn layer(origins: &[Origin]) -> CorsLayer {
+pub fn layer(origins: &[Origin]) -> ForPages {
     let sent = [
         header::AUTHORIZATION,
         header::CONTENT_TYPE,
@@ -73,12 +76,13 @@ pub fn layer(origins: &[Origin]) -> CorsLayer {
         TRACEPARENT.clone(),
     ];
     let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().map(|origin| origin.0.clone())))
         .allow_methods(methods)
         .allow_headers(sent)
         .expose_headers(shown)
-        .max_age(PREFLIGHT_MAX_AGE)
+        .max_age(PREFLIGHT_MAX_AGE);
+    ForPages(layer)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod address;
 mod compression;
 mod cors;
+mod preflight;
 pub mod rate_limits;
 mod security_headers;
 

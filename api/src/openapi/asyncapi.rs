@@ -65,7 +65,8 @@ pub fn asyncapi(openapi: &Value) -> Value {
     for topic in Topic::ALL {
         let name = topic.as_str();
         let of_topic = PublicEventType::ALL.into_iter().filter(|it| it.topic() == topic);
-        let of_topic = of_topic.map(|it| (it.to_string(), json!({"$ref": format!("#/components/messages/{it}")})));
+        let of_topic =
+            of_topic.map(|it| (it.to_string(), json!({"$ref": format!("#/components/messages/{it}")})));
         let channel = json!({
             "address": format!("holdfast.{name}"),
             "description": format!("A topic of Kafka. The key of a message is its subject. {}", about(topic)),

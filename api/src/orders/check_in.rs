@@ -2,11 +2,15 @@
 
 use axum::{extract::State, response::Response};
 use domain::{
+    SignedDuration,
     change::{Kind, OrderChange},
     check_in::Code,
 };
 use serde::Deserialize;
-use store::check_ins::{self, Verdict};
+use store::{
+    accounts::limits::{self, Limit, Taken},
+    check_ins::{self, Verdict},
+};
 use utoipa::ToSchema;
 
 use super::{
@@ -21,6 +25,10 @@ use crate::{
     extract::{Json, OrderPath},
     idempotency::IdempotencyKey,
 };
+
+/// New codes of one order that its customer asks for: each is a mail. The shop helps its guests as often as
+/// it must.
+const NEW_CODES: Limit = Limit { name: "check-in-codes", at_most: 1, within: SignedDuration::from_mins(1) };
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -98,7 +106,8 @@ pub async fn check_in(
         (status = 409, body = ProblemDocument, description = "`already_checked_in`; `order_refunded`; \
             `order_has_no_stay`; `check_in_not_possible`, with `current_status`"),
         (status = 422, body = ProblemDocument, description = "`idempotency_key_reused`"),
-        (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait"),
+        (status = 429, body = ProblemDocument, description = "`too_many_changes` of this order wait; \
+            `too_many_attempts`, with `Retry-After`: a customer asked for another a minute ago"),
     ),
 )]
 pub async fn new_code(
@@ -107,5 +116,12 @@ pub async fn new_code(
     OrderPath(id): OrderPath,
     key: IdempotencyKey,
 ) -> Result<Response, Problem> {
-    ChangeRequest::new(id, OrderChange::NewCheckInCode, key).submit(&app, &caller).await
+    let change = ChangeRequest::new(id, OrderChange::NewCheckInCode, key);
+    if caller.customer().is_some()
+        && !change.is_known(&app).await?
+        && let Taken::RetryAfter(wait) = limits::take(&app.db, &NEW_CODES, &id.to_string(), now()).await?
+    {
+        return Err(Problem::too_many_attempts(wait));
+    }
+    change.submit(&app, &caller).await
 }

@@ -7,7 +7,6 @@ use domain::{
 };
 use identity::ProviderClaims;
 use serde::{Deserialize, Serialize};
-use store::accounts;
 
 use crate::{app::App, auth::Caller, error::Problem};
 
@@ -35,7 +34,8 @@ pub struct OwnCustomer {
 /// Who places an order for themselves; none if it is the shop that places it.
 ///
 /// # Errors
-/// 401 if the account was erased since the token was issued.
+/// 401 if the account was erased since the token was issued. If that was a moment ago, the placement finds
+/// it out.
 pub async fn customer(app: &App, caller: &Caller) -> Result<Option<OwnCustomer>, Problem> {
     let Some(customer) = caller.customer() else { return Ok(None) };
     Ok(Some(match (customer.account, &customer.claims) {
@@ -48,9 +48,7 @@ pub async fn customer(app: &App, caller: &Caller) -> Result<Option<OwnCustomer>,
 }
 
 async fn of_account(app: &App, id: AccountId) -> Result<OwnCustomer, Problem> {
-    let account = accounts::get(&app.db, id).await?;
-    let customer =
-        account.ok_or_else(|| Problem::invalid_token("There is no such account any more."))?.customer;
+    let customer = app.accounts()?.customers.of(&app.db, id).await?;
     let text = |of: Option<&str>| of.map(str::to_owned);
     Ok(OwnCustomer {
         id: customer.id().to_owned(),

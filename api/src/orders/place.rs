@@ -165,14 +165,15 @@ pub async fn place(
 ) -> Result<Response, Problem> {
     let idempotency = idempotency(key.required()?, &request);
     let own = own::customer(&app, &caller).await?;
+    let account = caller.customer().and_then(|it| it.account).map(|(account, _)| account);
     let skus: Vec<String> = request.lines.iter().map(|line| line.sku.clone()).collect();
     let placement = parse(request, own, &app.providers)?;
     let at = now();
     let id = OrderId::new(at, store::random());
     let collects = collects(&placement, &app.providers);
     let cause = store::cause::current();
-    let placed = app.placements.place(orders::PlaceOrder { id, placement, collects, idempotency, at, cause }).await;
-    let (order, replayed) = match placed.map_err(|error| refuse(error, &skus))? {
+    let command = orders::PlaceOrder { id, placement, account, collects, idempotency, at, cause };
+    let (order, replayed) = match app.placements.place(command).await.map_err(|error| refuse(error, &skus))? {
         Placed::New(order) => {
             telemetry::metrics().orders.with_label_values(&["placed"]).inc();
             telemetry::metrics().holds.with_label_values(&["held"]).inc();

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::document::OrderDocument;
 use crate::{
     app::App,
-    auth::Caller,
+    auth::{CUSTOMER, Caller},
     error::Problem,
     extract::{NOT_A_TIME, OrderPath, order_not_found, parse_time},
     list::{self, List, Parameters},
@@ -116,6 +116,8 @@ pub struct TimelineEntry {
     at: Timestamp,
     /// Past tense: `order.placed`, `reminder.sent`, `stock.released`...
     r#type: String,
+    /// Who asked for it: the name of an API key, or `customer`. None: nobody did, or it is not known.
+    by: Option<String>,
     /// What is in it follows from the type.
     #[schema(value_type = OrderEvent)]
     data: Value,
@@ -136,8 +138,13 @@ pub async fn timeline(
     if entries.is_empty() {
         return Err(order_not_found());
     }
-    let entry = |entry: timeline::Entry| TimelineEntry { at: entry.at, r#type: entry.kind, data: entry.data };
-    // What the shop's people have to settle is theirs.
+    let entry = |entry: timeline::Entry| TimelineEntry {
+        at: entry.at,
+        r#type: entry.kind,
+        by: entry.by.filter(|by| caller.customer().is_none() || by == CUSTOMER),
+        data: entry.data,
+    };
+    // What the shop's people have to settle is theirs, and so is who of them asked for what.
     let is_told =
         |entry: &timeline::Entry| caller.customer().is_none() || !entry.kind.starts_with("exception.");
     Ok(axum::Json(List::whole(entries.into_iter().filter(is_told).map(entry).collect())))

@@ -100,7 +100,7 @@ pub async fn draw(
         .fetch_optional(&mut *tx)
         .await?;
         let Some(mail) = mail else { return Ok(None) };
-        let code = (mail.purpose != CodePurpose::AlreadyRegistered).then(|| drawn(id.uuid(), &mail.seed));
+        let code = mail.purpose.has_code().then(|| drawn(id.uuid(), &mail.seed));
         if let Some((_, hash)) = &code {
             sqlx::query!(
                 "UPDATE account_codes SET code_hash = $2, expires_at = $3 WHERE id = $1",

@@ -7,6 +7,8 @@ pub mod limits;
 mod register;
 pub mod sessions;
 
+use std::collections::HashSet;
+
 use domain::{AccountCodeId, AccountId, Timestamp, account::CodePurpose, customer::Customer};
 use uuid::Uuid;
 
@@ -58,8 +60,8 @@ pub async fn reset_password(
     .await
 }
 
-/// Sets another password in place of the one that was shown. All sessions end. False if that was changed
-/// meanwhile: who has shown an old password does not undo a reset.
+/// Sets another password in place of the one that was shown, and asks for the mail that says so. All sessions
+/// end. None if it was changed meanwhile: who has shown an old password does not undo a reset.
 #[tracing::instrument(name = "sql accounts.change_password", skip_all, err(level = "debug"))]
 pub async fn change_password(
     db: &Db,
@@ -67,7 +69,7 @@ pub async fn change_password(
     shown: Option<&str>,
     password_hash: &str,
     at: Timestamp,
-) -> Result<bool> {
+) -> Result<Option<AccountCodeId>> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let is_still = sqlx::query_scalar!(
@@ -77,11 +79,12 @@ pub async fn change_password(
             shown
         );
         if is_still.fetch_optional(&mut *tx).await? != Some(true) {
-            return Ok(false);
+            return Ok(None);
         }
         set_password(&mut tx, id, password_hash, at).await?;
+        let mail = codes::ask(&mut tx, CodePurpose::PasswordChanged, Of::Account(id), at).await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(mail)
     })
     .await
 }
@@ -147,4 +150,11 @@ pub async fn get(db: &Db, id: AccountId) -> Result<Option<Account>> {
         password_changed_at: it.password_changed_at.to_jiff(),
     });
     Ok(account.fetch_optional(db.pool()).await?)
+}
+
+/// Those of the accounts that are there, in the transaction of what they ask for.
+pub(crate) async fn there(tx: &mut Tx, accounts: HashSet<AccountId>) -> Result<HashSet<AccountId>> {
+    let ids: Vec<Uuid> = accounts.into_iter().map(AccountId::uuid).collect();
+    let there = sqlx::query_scalar!("SELECT id FROM accounts WHERE id = ANY($1)", &ids);
+    Ok(there.fetch_all(&mut **tx).await?.into_iter().collect())
 }

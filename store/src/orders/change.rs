@@ -64,27 +64,28 @@ async fn make(tx: &mut Tx, ends: &mut Vec<End>, pending: &PendingChange<'_>) -> 
     if let Some(refusal) = refusal(tx, order, &change.request, at).await? {
         return Ok(Some(refusal));
     }
+    let by = change.by.as_deref();
     match &change.request {
         OrderChange::Cancel { reason, .. } if order.status == Status::Paid => {
-            cancel_paid(tx, order, reason, at).await?;
+            cancel_paid(tx, order, reason, by, at).await?;
             refunds::refund_all(tx, order.id, reason, at).await?;
             Ok(Some(Answer::Done))
         }
         OrderChange::Cancel { reason, .. } => {
-            answer(close::cancel(tx, ends, order, reason, unclear, at).await?, order)
+            answer(close::cancel(tx, ends, order, reason, unclear, by, at).await?, order)
         }
         OrderChange::Extend { payment_due_at } => {
-            extend::write(tx, order, *payment_due_at, at).await?;
+            extend::write(tx, order, *payment_due_at, by, at).await?;
             Ok(Some(Answer::Done))
         }
-        OrderChange::Fulfil => answer(close::fulfil_locked(tx, order, at).await?, order),
-        OrderChange::CheckIn { .. } => answer(stay::check_in_locked(tx, order, at).await?, order),
+        OrderChange::Fulfil => answer(close::fulfil_locked(tx, order, by, at).await?, order),
+        OrderChange::CheckIn { .. } => answer(stay::check_in_locked(tx, order, by, at).await?, order),
         OrderChange::EndRefunded => {
-            cancel_paid(tx, order, CloseReason::Refunded.as_str(), at).await?;
+            cancel_paid(tx, order, CloseReason::Refunded.as_str(), by, at).await?;
             Ok(Some(Answer::Done))
         }
         OrderChange::NewCheckInCode => {
-            check_ins::renew(tx, order.id, change.id, at).await?;
+            check_ins::renew(tx, order.id, change.id, by, at).await?;
             Ok(Some(Answer::Done))
         }
     }
@@ -167,12 +168,18 @@ async fn cancellation_closed(tx: &mut Tx, order: &Locked, at: Timestamp) -> Resu
 
 /// The compensation of an order that was paid and not handed over: what it was sold and still has goes back
 /// on the shelf, and its code lets nobody in any more.
-async fn cancel_paid(tx: &mut Tx, order: &Locked, reason: &str, at: Timestamp) -> Result<()> {
+async fn cancel_paid(
+    tx: &mut Tx,
+    order: &Locked,
+    reason: &str,
+    by: Option<&str>,
+    at: Timestamp,
+) -> Result<()> {
     let status = Status::Cancelled;
     set_status(tx, &[Enter { order, status, close_reason: Some(reason), at }]).await?;
     check_ins::close(tx, order.id, false, at).await?;
     let (reason, customer_id) = (reason.to_owned(), order.customer_id.clone());
     let event = OrderEvent::OrderCancelled { reason, customer_id };
-    order_events::append(tx, order.id, at, &[event]).await?;
+    order_events::append_by(tx, order.id, at, by, &[event]).await?;
     returns::give_back_rest(tx, order.id, at).await
 }

@@ -44,7 +44,7 @@ pub(super) async fn expire(
     if !attempts_closed(tx, order, unclear, at).await? {
         return Ok(ChangeOutcome::AttemptsOpen);
     }
-    give_back(tx, ends, order, Status::Expired, CloseReason::PaymentOverdue.as_str(), at).await?;
+    give_back(tx, ends, order, Status::Expired, CloseReason::PaymentOverdue.as_str(), None, at).await?;
     Ok(ChangeOutcome::Done)
 }
 
@@ -55,6 +55,7 @@ pub(super) async fn cancel(
     order: &Locked,
     reason: &str,
     unclear: bool,
+    by: Option<&str>,
     at: Timestamp,
 ) -> Result<ChangeOutcome> {
     match order.status {
@@ -65,7 +66,7 @@ pub(super) async fn cancel(
     if !attempts_closed(tx, order, unclear, at).await? {
         return Ok(ChangeOutcome::AttemptsOpen);
     }
-    give_back(tx, ends, order, Status::Cancelled, reason, at).await?;
+    give_back(tx, ends, order, Status::Cancelled, reason, by, at).await?;
     Ok(ChangeOutcome::Done)
 }
 
@@ -101,6 +102,7 @@ async fn give_back(
     order: &Locked,
     status: Status,
     reason: &str,
+    by: Option<&str>,
     at: Timestamp,
 ) -> Result<()> {
     set_status(tx, &[Change { order, status, close_reason: Some(reason), at }]).await?;
@@ -110,7 +112,7 @@ async fn give_back(
         Status::Expired => OrderEvent::OrderExpired { reason, customer_id },
         _ => OrderEvent::OrderCancelled { reason, customer_id },
     };
-    order_events::append(tx, order.id, at, &[ended, OrderEvent::StockReleased {}]).await?;
+    order_events::append_by(tx, order.id, at, by, &[ended, OrderEvent::StockReleased {}]).await?;
     parts::release(tx, ends, order, at).await
 }
 
@@ -121,14 +123,19 @@ pub async fn fulfil(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutcome
     retry(|| async {
         let mut tx = db.begin().await?;
         let order = locks::order(&mut tx, id).await?;
-        let closed = fulfil_locked(&mut tx, &order, at).await?;
+        let closed = fulfil_locked(&mut tx, &order, None, at).await?;
         tx.commit().await?;
         Ok(closed)
     })
     .await
 }
 
-pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<ChangeOutcome> {
+pub(super) async fn fulfil_locked(
+    tx: &mut Tx,
+    order: &Locked,
+    by: Option<&str>,
+    at: Timestamp,
+) -> Result<ChangeOutcome> {
     match order.status {
         Status::Completed => return Ok(ChangeOutcome::Done),
         Status::Paid => {}
@@ -145,15 +152,21 @@ pub(super) async fn fulfil_locked(tx: &mut Tx, order: &Locked, at: Timestamp) ->
         return Ok(ChangeOutcome::Refunded);
     }
     check_ins::close(tx, order.id, true, at).await?;
-    complete(tx, order, reason, at).await?;
+    complete(tx, order, reason, by, at).await?;
     Ok(ChangeOutcome::Done)
 }
 
 /// Status, timeline and outbox of a paid order that has waited.
-pub(super) async fn complete(tx: &mut Tx, order: &Locked, reason: Option<&str>, at: Timestamp) -> Result<()> {
+pub(super) async fn complete(
+    tx: &mut Tx,
+    order: &Locked,
+    reason: Option<&str>,
+    by: Option<&str>,
+    at: Timestamp,
+) -> Result<()> {
     set_status(tx, &[Change { order, status: Status::Completed, close_reason: reason, at }]).await?;
     returns::hand_over(tx, order.id).await?;
     let (reason, customer_id) = (reason.map(str::to_owned), order.customer_id.clone());
     let event = OrderEvent::OrderCompleted { reason, customer_id };
-    order_events::append(tx, order.id, at, &[event]).await
+    order_events::append_by(tx, order.id, at, by, &[event]).await
 }

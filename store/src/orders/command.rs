@@ -188,7 +188,7 @@ impl Submitted {
                 CommandResult::Settled { settlement, is_news }
             }
             OrderCommand::Cancel { reason, unclear } => {
-                CommandResult::Ended(close::cancel(tx, ends, order, reason, *unclear, at).await?)
+                CommandResult::Ended(close::cancel(tx, ends, order, reason, *unclear, None, at).await?)
             }
             OrderCommand::Expire { unclear } => {
                 CommandResult::Ended(close::expire(tx, ends, order, *unclear, at).await?)

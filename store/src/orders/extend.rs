@@ -14,7 +14,7 @@ pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Resu
         }
         // Otherwise an earlier run of this step did it.
         if due > order.payment_due_at {
-            write(&mut tx, &order, due, at).await?;
+            write(&mut tx, &order, due, None, at).await?;
             tx.commit().await?;
         }
         Ok(ChangeOutcome::Done)
@@ -23,10 +23,16 @@ pub async fn extend(db: &Db, id: OrderId, due: Timestamp, at: Timestamp) -> Resu
 }
 
 /// Writes a new deadline.
-pub(super) async fn write(tx: &mut Tx, order: &Locked, due: Timestamp, at: Timestamp) -> Result<()> {
+pub(super) async fn write(
+    tx: &mut Tx,
+    order: &Locked,
+    due: Timestamp,
+    by: Option<&str>,
+    at: Timestamp,
+) -> Result<()> {
     sqlx::query!("UPDATE orders SET payment_due_at = $2 WHERE id = $1", order.id.uuid(), sql(due))
         .execute(&mut **tx)
         .await?;
     let event = OrderEvent::OrderExtended { from: order.payment_due_at, to: due };
-    order_events::append(tx, order.id, at, &[event]).await
+    order_events::append_by(tx, order.id, at, by, &[event]).await
 }

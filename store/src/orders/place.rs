@@ -2,10 +2,13 @@
 //! rows. It decides any number of placements in order of their arrival: all lines of an order or none.
 //! [`crate::placement_batcher`] brings together what arrives at the same time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use domain::{
-    Invalid, OrderId, Timestamp,
+    AccountId, Invalid, OrderId, Timestamp,
     collect::Collects,
     event::{EventLine, OrderEvent},
     metadata::Metadata,
@@ -20,7 +23,7 @@ use super::{
     price::{StockSnapshot, price_order},
 };
 use crate::{
-    Db, Fault, Idempotency, Result, SqlTime, Tx, cause, locks, or_fault, order_events,
+    Db, Fault, Idempotency, Result, SqlTime, Tx, accounts, cause, locks, or_fault, order_events,
     retry::retry,
     sql,
     stock::{self, Held},
@@ -31,6 +34,8 @@ use crate::{
 pub struct PlaceOrder {
     pub id: OrderId,
     pub placement: Placement,
+    /// The account of ours that places it, with a token that may be older than its end.
+    pub account: Option<AccountId>,
     /// What its payment method can collect in its currency.
     pub collects: Collects,
     pub idempotency: Idempotency,
@@ -52,6 +57,8 @@ pub enum Placed {
 pub enum Error {
     #[error("the idempotency key was used before with another request")]
     KeyReused,
+    #[error("the account that places it was erased")]
+    NoAccount,
     #[error("the request does not fit the catalogue")]
     Invalid(Vec<Invalid>),
     #[error("not enough stock")]
@@ -85,12 +92,17 @@ pub(crate) async fn place_all(
 ) -> Result<Option<Vec<Result<Placed, Error>>>> {
     retry(|| async {
         let mut tx = db.begin().await?;
+        let accounts = accounts_of(&mut tx, commands).await?;
         let mut snapshot = StockSnapshot::lock(&mut tx, commands).await?;
         let mut known = known_keys(&mut tx, commands).await?;
         let mut answers = Vec::with_capacity(commands.len());
         let mut holds = Vec::new();
         for command in commands {
-            answers.push(decide(command, &mut snapshot, &mut known, &mut holds));
+            let is_gone = command.account.is_some_and(|account| !accounts.contains(&account));
+            answers.push(match is_gone {
+                true => Err(Error::NoAccount),
+                false => decide(command, &mut snapshot, &mut known, &mut holds),
+            });
         }
         let placed = answers.iter().zip(commands).filter_map(|(answer, command)| match answer {
             Ok(Placed::New(order)) => Some((&**order, command)),
@@ -114,6 +126,16 @@ pub(crate) async fn place_all(
         Ok(Some(answers))
     })
     .await
+}
+
+/// The accounts that place something and are still there. It is asked before anything is locked; one that is
+/// erased meanwhile is remembered until its orders are erased, too. Without accounts it costs nothing.
+async fn accounts_of(tx: &mut Tx, commands: &[PlaceOrder]) -> Result<HashSet<AccountId>> {
+    let placing: HashSet<AccountId> = commands.iter().filter_map(|command| command.account).collect();
+    match placing.is_empty() {
+        true => Ok(placing),
+        false => accounts::there(tx, placing).await,
+    }
 }
 
 /// Which order a key made, and of what request.

@@ -20,14 +20,19 @@ pub async fn check_in(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutco
     retry(|| async {
         let mut tx = db.begin().await?;
         let order = locks::order(&mut tx, id).await?;
-        let closed = check_in_locked(&mut tx, &order, at).await?;
+        let closed = check_in_locked(&mut tx, &order, None, at).await?;
         tx.commit().await?;
         Ok(closed)
     })
     .await
 }
 
-pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) -> Result<ChangeOutcome> {
+pub(super) async fn check_in_locked(
+    tx: &mut Tx,
+    order: &Locked,
+    by: Option<&str>,
+    at: Timestamp,
+) -> Result<ChangeOutcome> {
     let Some(check_in) = check_ins::get(tx, order.id).await? else {
         return Ok(ChangeOutcome::Refused(order.status));
     };
@@ -47,8 +52,8 @@ pub(super) async fn check_in_locked(tx: &mut Tx, order: &Locked, at: Timestamp) 
         CheckInWindow::Shut => return Ok(ChangeOutcome::Refused(order.status)),
     }
     check_ins::close(tx, order.id, true, at).await?;
-    order_events::append(tx, order.id, at, &[OrderEvent::OrderCheckedIn {}]).await?;
-    complete(tx, order, Some(USED), at).await?;
+    order_events::append_by(tx, order.id, at, by, &[OrderEvent::OrderCheckedIn {}]).await?;
+    complete(tx, order, Some(USED), by, at).await?;
     Ok(ChangeOutcome::Done)
 }
 
@@ -65,7 +70,7 @@ pub async fn end_stay(db: &Db, id: OrderId, at: Timestamp) -> Result<ChangeOutco
         }
         check_ins::close(&mut tx, id, false, at).await?;
         order_events::append(&mut tx, id, at, &[OrderEvent::StayUnused {}]).await?;
-        complete(&mut tx, &order, Some(UNUSED), at).await?;
+        complete(&mut tx, &order, Some(UNUSED), None, at).await?;
         tx.commit().await?;
         Ok(ChangeOutcome::Done)
     })

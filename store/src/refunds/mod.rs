@@ -230,7 +230,7 @@ async fn request_one(tx: &mut Tx, new: &NewRefund<'_>, at: Timestamp) -> Result<
 async fn append_requested(tx: &mut Tx, refund: &Refund, at: Timestamp) -> Result<()> {
     let Some(order) = refund.order_id else { return Ok(()) };
     let event = OrderEvent::RefundRequested { refund: refund.event_data(), source: refund.source };
-    order_events::append(tx, order, at, &[event]).await
+    order_events::append_by(tx, order, at, refund.asked_by.as_deref(), &[event]).await
 }
 
 /// A refund as it is now.

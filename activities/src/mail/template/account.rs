@@ -50,6 +50,12 @@ pub(in crate::mail) fn account(
              as it is: sign in with your password, or ask for a new one.",
             "If it was not you, you need not do anything.",
         ),
+        CodePurpose::PasswordChanged => (
+            "Your password was changed",
+            "Your password was changed by somebody who knew it and was signed in, perhaps you. All \
+             are signed out.",
+            "If it was not you, ask for a new password at once.",
+        ),
     };
     compose(to, headline, message, code.map(|code| code.as_str().to_owned()), warning)
 }
@@ -69,7 +75,7 @@ pub(in crate::mail) fn account_code_used(
         CodePurpose::VerifyEmail | CodePurpose::AlreadyRegistered => {
             ("Your account is verified", "Your address is verified, and you can sign in now.")
         }
-        CodePurpose::ResetPassword => (
+        CodePurpose::ResetPassword | CodePurpose::PasswordChanged => (
             "Your password was changed",
             "Your password was changed with a code that we sent to this address, and you are signed out \
              everywhere.",
