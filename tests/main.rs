@@ -44,6 +44,7 @@ mod deadline;
 mod dev;
 mod disputes;
 mod errors;
+mod events;
 mod exceptions;
 mod fuzz;
 mod gateway;

@@ -34,7 +34,8 @@ FROM stock_levels s JOIN products p ON p.sku = s.product WHERE s.night IS NOT NU
 SELECT pg_temp.copy_rows('orders_map', 'orders', 'id', $$jsonb_build_object('idempotency_key', 'copy-' || c.new,
                          'customer_id', 'cust-' || c.n)$$);
 SELECT pg_temp.copy_rows('orders_map', which, 'order_id', '''{}''')
-FROM unnest(ARRAY['order_lines', 'holds', 'stock_movements', 'timeline', 'outbox', 'mails', 'check_ins']) AS which;
+FROM unnest(ARRAY['order_lines', 'holds', 'stock_movements', 'timeline', 'mails', 'check_ins']) AS which;
+SELECT pg_temp.copy_rows('orders_map', 'events', 'order_id', $$jsonb_build_object('position', nextval('events_position'))$$);
 SELECT pg_temp.copy_rows('orders_map', 'inbox', 'order_id',
     $$jsonb_build_object('event_id', t.event_id || c.new)$$);
 SELECT pg_temp.copy_rows('orders_map', 'payments', 'order_id',

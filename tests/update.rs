@@ -56,6 +56,12 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
         "ALTER TABLE mails DROP COLUMN rejected_at; ALTER TABLE check_ins DROP COLUMN drawn_for;
          ALTER TABLE order_changes DROP COLUMN asked_by; ALTER TABLE stock_movements DROP COLUMN asked_by;
          ALTER TABLE refunds DROP COLUMN asked_by; ALTER TABLE exceptions DROP COLUMN asked_by;
+         DROP TRIGGER outbox_becomes_events ON outbox; DROP TRIGGER tell_of_level ON stock_levels;
+         DROP FUNCTION outbox_becomes_events, tell_of_level, timeline_end;
+         ALTER TABLE timeline DROP COLUMN told; ALTER TABLE exceptions DROP COLUMN told;
+         ALTER TABLE stock_levels DROP COLUMN told, DROP COLUMN low_stock_threshold;
+         ALTER TABLE orders DROP COLUMN cause; ALTER TABLE order_changes DROP COLUMN cause;
+         DROP TABLE events, event_cursors; DROP SEQUENCE events_position;
          DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
          DELETE FROM _sqlx_migrations WHERE version >= 19",
     )
@@ -121,6 +127,7 @@ impl<'a> Walk<'a> {
         walk.stay().await;
         walk.odd_money().await;
         walk.keys().await;
+        walk.events().await;
         let accounts = accounts::walk(shop).await.into_iter();
         walk.walked.extend(accounts.map(|(method, route)| (method, route.to_owned())));
         for path in ["/healthz", "/readyz", "/metrics"] {
@@ -238,6 +245,19 @@ impl<'a> Walk<'a> {
         let caller = Api::with_key(self.shop.api.address(), String::leak(key.key));
         caller.get("/v1/settlements").await.is(200);
         self.ask(Method::DELETE, "/v1/keys/{id}", &[&key.id], "").await.is(200);
+    }
+
+    async fn events(&mut self) {
+        for query in ["", "?type=order.paid,order.placed", &format!("?subject=tea-{}", self.word)] {
+            self.ask(Method::GET, "/v1/events", &[], query).await.is(200);
+        }
+        let stream = "/v1/events/stream";
+        let opened = self.shop.api.request(Method::GET, stream).send().await.unwrap();
+        assert_eq!(opened.status(), 200); // it has no end
+        self.walked.insert((Method::GET, stream.to_owned()));
+        let (route, tea) = ("/v1/inventory/{sku}/low-stock-threshold", format!("tea-{}", self.word));
+        self.call(Method::PUT, route, &[&tea], "", &json!({"threshold": 3})).await.is(200);
+        self.get(route, &tea).await.is(200);
     }
 
     fn lines(&self) -> [(&'static str, i64); 1] {

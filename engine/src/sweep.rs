@@ -8,7 +8,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use domain::{SignedDuration, Timestamp};
 use futures_util::{FutureExt as _, future::join_all};
-use store::{Db, GRACE, Lease, accounts};
+use store::{Db, GRACE, Lease, accounts, events};
 
 use crate::Engine;
 use backlogs::{AccountCodes, Changes, Events, Orders, Refunds};
@@ -20,7 +20,7 @@ const LEASE: SignedDuration = SignedDuration::from_secs(15);
 const RETRY: SignedDuration = SignedDuration::from_secs(1);
 /// How often it is seen to that the reconciliation is scheduled.
 const SCHEDULED_EVERY: Duration = Duration::from_secs(60);
-/// How often is forgotten what accounts leave behind.
+/// How often is forgotten what accounts leave behind, and events that are old.
 const FORGOTTEN_EVERY: Duration = Duration::from_secs(600);
 /// How much is taken, and handed over side by side.
 const BATCH: usize = 100;
@@ -51,16 +51,18 @@ trait Backlog: Send + Sync {
 pub struct Sweeper {
     db: Db,
     engine: Arc<Engine>,
+    events_kept: SignedDuration,
 }
 
 impl Sweeper {
-    pub fn new(db: Db, engine: Arc<Engine>) -> Self {
-        Self { db, engine }
+    /// Public events that were carried away are forgotten after `events_kept`.
+    pub fn new(db: Db, engine: Arc<Engine>, events_kept: SignedDuration) -> Self {
+        Self { db, engine, events_kept }
     }
 
     /// Sweeps until the program ends.
     pub async fn run(self) {
-        let Self { db, engine } = &self;
+        let Self { db, engine, events_kept } = &self;
         tokio::join!(
             sweep(engine, Orders { db, engine }),
             sweep(engine, Events { db, engine }),
@@ -68,7 +70,7 @@ impl Sweeper {
             sweep(engine, Changes { db, engine }),
             sweep(engine, AccountCodes { db, engine }),
             keep_reconciling(engine),
-            keep_forgetting(db),
+            keep_forgetting(db, *events_kept),
         );
     }
 }
@@ -142,10 +144,15 @@ pub(crate) async fn caught<T>(work: impl Future<Output = store::Result<T>>) -> s
 
 /// Forgets what accounts leave behind, for as long as the program runs.
 #[expect(clippy::disallowed_methods, reason = "a round is the edge: nobody has called it with a time")]
-async fn keep_forgetting(db: &Db) {
+async fn keep_forgetting(db: &Db, events_kept: SignedDuration) {
     loop {
-        if let Err(error) = accounts::forget(db, Timestamp::now()).await {
+        let now = Timestamp::now();
+        if let Err(error) = accounts::forget(db, now).await {
             tracing::warn!(%error, "what accounts left behind is forgotten later");
+        }
+        let cutoff = now.saturating_sub(events_kept).unwrap_or(now);
+        if let Err(error) = events::prune(db, cutoff).await {
+            tracing::warn!(%error, "old events are forgotten later");
         }
         tokio::time::sleep(FORGOTTEN_EVERY).await;
     }

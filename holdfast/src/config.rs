@@ -5,6 +5,7 @@ use std::{env, num::NonZeroUsize, time::Duration};
 
 use activities::mail::MailerConfig;
 use anyhow::Context as _;
+use domain::SignedDuration;
 use engine::PayloadKeys;
 use web::Limits;
 
@@ -172,7 +173,7 @@ pub fn limits() -> anyhow::Result<Limits> {
     Ok(limits)
 }
 
-/// `HOLDFAST_WORKER_MAX_ACTIVITIES`, `HOLDFAST_MAX_CACHED_WORKFLOWS`.
+/// `HOLDFAST_WORKER_MAX_ACTIVITIES`, `HOLDFAST_MAX_CACHED_WORKFLOWS`, `HOLDFAST_EVENTS_KEPT`.
 pub fn worker_limits() -> anyhow::Result<worker::Limits> {
     let default = worker::Limits::default();
     Ok(worker::Limits {
@@ -182,7 +183,21 @@ pub fn worker_limits() -> anyhow::Result<worker::Limits> {
         )?
         .unwrap_or(default.max_activities),
         cached_workflows: count("HOLDFAST_MAX_CACHED_WORKFLOWS")?.unwrap_or(default.cached_workflows),
+        events_kept: events_kept()?.unwrap_or(default.events_kept),
     })
+}
+
+/// Between an hour and ten years.
+fn events_kept() -> anyhow::Result<Option<SignedDuration>> {
+    let Some(text) = optional("HOLDFAST_EVENTS_KEPT") else { return Ok(None) };
+    let kept =
+        domain::policy::duration("HOLDFAST_EVENTS_KEPT", &text).map_err(|it| anyhow::anyhow!("{it}"))?;
+    let bounds = SignedDuration::from_hours(1)..=SignedDuration::from_hours(10 * 365 * 24);
+    anyhow::ensure!(
+        bounds.contains(&kept),
+        "HOLDFAST_EVENTS_KEPT must be an hour to ten years, such as P30D"
+    );
+    Ok(Some(kept))
 }
 
 /// The name by which a variable is set: the old one is still read.

@@ -128,8 +128,16 @@ const CHECKS: &[Check] = &[
          SELECT format('%s: %s in the timeline of no order', order_id, type) FROM timeline t
          WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = t.order_id)
          UNION ALL
-         SELECT format('%s: event %s of no order', order_id, type) FROM outbox e
-         WHERE NOT EXISTS (SELECT 1 FROM orders WHERE id = e.order_id)"
+         SELECT format('%s: event %s of no order', order_id, type) FROM events e
+         WHERE order_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM orders WHERE id = e.order_id)"
+    ),
+    check!(
+        "13. the events of each subject are numbered without a gap, in their order",
+        "SELECT format('%s: event %s follows event %s', coalesce(order_id::text, subject), sequence, before)
+         FROM (SELECT order_id, subject, sequence,
+                      lag(sequence) OVER (PARTITION BY order_id, subject ORDER BY position) AS before
+               FROM events) AS numbered
+         WHERE sequence <> before + 1"
     ),
     check!(
         "3. every captured cent is an order's, or an exception's",

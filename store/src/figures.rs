@@ -36,7 +36,9 @@ pub async fn backlog(db: &Db) -> Result<Backlog> {
                  SELECT FROM exceptions WHERE state = 'open' ORDER BY id DESC LIMIT $1) AS e)
              AS "open_exceptions!",
              (SELECT count(*) FROM (
-                 SELECT FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT $1) AS u)
+                 SELECT FROM events WHERE position > (SELECT min(c.position) FROM event_cursors c
+                                                      WHERE c.name <> 'pruned')
+                 ORDER BY position LIMIT $1) AS u)
              AS "unpublished_events!",
              (SELECT min(received_at) FROM (
                  SELECT received_at FROM inbox WHERE settled_at IS NULL

@@ -119,7 +119,10 @@ impl Metrics {
             ),
             orders_unstarted: gauge("holdfast_orders_unstarted", "Orders that Temporal does not know yet"),
             exceptions_open: gauge("holdfast_exceptions_open", "Exceptions that wait for a person"),
-            outbox_unpublished: gauge("holdfast_outbox_unpublished", "Our events that are not published"),
+            outbox_unpublished: gauge(
+                "holdfast_outbox_unpublished",
+                "Public events that were not carried away yet",
+            ),
             inbox_oldest_unsettled_seconds: gauge(
                 "holdfast_inbox_oldest_unsettled_seconds",
                 "Age of the oldest provider event of which nothing is done yet",

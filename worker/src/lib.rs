@@ -12,6 +12,7 @@ use std::{
 };
 
 use activities::{Activities, mail::Mailer};
+use domain::SignedDuration;
 use engine::{Engine, Sweeper};
 use identity::CodeKeys;
 use providers::Providers;
@@ -29,18 +30,23 @@ const GRACE: Duration = Duration::from_secs(8);
 const DRAIN_DEADLINE: Duration = Duration::from_secs(15);
 const RECONNECT_EVERY: Duration = Duration::from_secs(1);
 
-/// What bounds the worker's memory.
+/// Unless the shop says otherwise.
+const EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What bounds what the worker keeps, in memory and in the database.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Sleeping orders kept in memory. One that was evicted is replayed from its history when it wakes.
     pub cached_workflows: usize,
     /// After so many the SDK's worker is replaced by a new one, because of what it keeps of each.
     pub max_activities: u64,
+    /// Public events are kept for so long, and until they were carried away.
+    pub events_kept: SignedDuration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cached_workflows: 10_000, max_activities: 100_000 }
+        Self { cached_workflows: 10_000, max_activities: 100_000, events_kept: EVENTS_KEPT }
     }
 }
 
@@ -84,7 +90,8 @@ impl Worker {
     /// Works until `stop` resolves and everything under way is done, or the drain's deadline.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         #[expect(clippy::disallowed_methods, reason = "one for each worker, aborted at its end")]
-        let sweeper = tokio::spawn(Sweeper::new(self.db.clone(), self.engine.clone()).run());
+        let sweeper =
+            tokio::spawn(Sweeper::new(self.db.clone(), self.engine.clone(), self.limits.events_kept).run());
         let (activities, stopped_at) = (self.activities.clone(), OnceLock::new());
         let result = self
             .work(async {

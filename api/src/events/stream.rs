@@ -10,7 +10,10 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use domain::public_event::{EventId, PublicEvent};
+use domain::{
+    Invalid,
+    public_event::{EventId, PublicEvent},
+};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use store::events::Filter;
@@ -68,7 +71,9 @@ pub async fn stream(
     let after = parameters.optional(query.after, super::after);
     let filter = super::filter(query.r#type, query.subject, &mut parameters);
     let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default().to_owned());
-    let last = parameters.optional(last.filter(|id| !id.is_empty()), super::after);
+    let last = parameters.optional(last.filter(|id| !id.is_empty()), |text| {
+        super::after(text).map_err(|invalid| Invalid::new("Last-Event-ID", invalid.message))
+    });
     parameters.finish()?;
     let after = last.or(after);
     super::refuse_pruned(&app, after).await?;
