@@ -72,11 +72,12 @@ async fn a_generated_python_client_sells() {
     shop.close();
 }
 
-/// Two of them: types alone, with a client that others wrote; and functions.
+/// Two of them: types alone, with a client that others wrote; and functions. Then what they have done is read as
+/// events.
 #[tokio::test]
 async fn generated_typescript_clients_sell() {
     let (shop, dir) = (Shop::open().await, test_dir());
-    for file in ["package.json", "tsconfig.json", "fetch.ts", "functions.ts", "until.ts"] {
+    for file in ["package.json", "tsconfig.json", "fetch.ts", "functions.ts", "until.ts", "events.mjs"] {
         std::fs::copy(repository().join("tests/clients").join(file), dir.join(file)).unwrap();
     }
     let node = Node::find().await;
@@ -92,7 +93,7 @@ async fn generated_typescript_clients_sell() {
         assert!(!said.contains("arning"), "{said}");
     }
     run(&mut node.bin(&dir, "typescript/bin/tsc")).await;
-    for client in ["out/fetch.js", "out/functions.js"] {
+    for client in ["out/fetch.js", "out/functions.js", "events.mjs"] {
         let url = format!("http://{}", shop.api.address());
         let said = run(node.node(&dir).arg(client).arg(url).arg(API_KEY)).await;
         assert!(said.contains("all as it should be"), "{said}");

@@ -1,7 +1,7 @@
 //! All SQL of Holdfast, one file per aggregate. Nothing outside this crate writes a query.
 //!
 //! Every change of an order is one transaction that locks the order's row, checks its status, and
-//! writes the change together with its timeline entries and outbox rows.
+//! writes the change together with its timeline entries and public events.
 
 pub mod accounts;
 pub mod api_keys;

@@ -95,7 +95,7 @@ async fn attempts_closed(tx: &mut Tx, order: &Locked, unclear: bool, at: Timesta
     Ok(unclear)
 }
 
-/// The compensation: status, stock, timeline and outbox together.
+/// The compensation: status, stock, timeline and public event together.
 async fn give_back(
     tx: &mut Tx,
     ends: &mut Vec<End>,
@@ -156,7 +156,7 @@ pub(super) async fn fulfil_locked(
     Ok(ChangeOutcome::Done)
 }
 
-/// Status, timeline and outbox of a paid order that has waited.
+/// Status, timeline and public event of a paid order that has waited.
 pub(super) async fn complete(
     tx: &mut Tx,
     order: &Locked,

@@ -1,5 +1,5 @@
-//! Placing orders: ONE transaction takes the holds and writes orders, price snapshots, timelines and outbox
-//! rows. It decides any number of placements in order of their arrival: all lines of an order or none.
+//! Placing orders: ONE transaction takes the holds and writes orders, price snapshots, timelines and public
+//! events. It decides any number of placements in order of their arrival: all lines of an order or none.
 //! [`crate::placement_batcher`] brings together what arrives at the same time.
 
 use std::{
