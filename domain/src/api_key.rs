@@ -33,6 +33,8 @@ text_enum! {
         CatalogueWrite = "catalogue:write",
         StockRead = "stock:read",
         StockWrite = "stock:write",
+        EventsRead = "events:read",
+        EventsWrite = "events:write",
         Operations = "operations",
         KeysWrite = "keys:write",
     }
@@ -50,6 +52,8 @@ impl Scope {
             Self::CatalogueWrite => "change products, stays and nights",
             Self::StockRead => "read stock levels",
             Self::StockWrite => "adjust stock",
+            Self::EventsRead => "read events, webhook endpoints and what became of deliveries",
+            Self::EventsWrite => "make, change, test and delete webhook endpoints, and redeliver",
             Self::Operations => "read the ledger and the settlements",
             Self::KeysWrite => "make, list and revoke API keys",
         }

@@ -7,11 +7,10 @@
 mod client;
 mod registry;
 pub mod sandbox;
-pub mod standard_webhooks;
 pub mod stripe;
 pub mod wechatpay;
 
-pub use client::http_client;
+pub use web::{http_client, standard_webhooks};
 pub use registry::Providers;
 
 use async_trait::async_trait;

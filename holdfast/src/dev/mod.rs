@@ -11,6 +11,7 @@ use std::{path::PathBuf, sync::Arc};
 use activities::mail::{Mailer, MailerConfig};
 use anyhow::{Context as _, ensure};
 use devstack::DataDirLock;
+use events::webhooks::Networks;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
@@ -19,6 +20,7 @@ use crate::{
     providers::{self, Configured},
     run,
     stop::Stop,
+    webhooks,
 };
 use servers::Servers;
 
@@ -117,13 +119,17 @@ async fn up(
     let mailer = Mailer::new(&mail)?;
     let mail_probe = Arc::new(mailer.probe());
     let providers = configured.providers.clone();
-    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?;
+    // What is tried out runs on this machine.
+    let webhooks = webhooks::sender(Networks::loopback())?;
+    let owner = webhooks::owner(&mailer)?;
+    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?
+        .with_webhooks(webhooks.clone(), owner);
     let account_secrets = identity::secrets(Some(&account_secret))?;
     let worker = match identity::code_keys(account_secrets.as_deref())? {
         Some(keys) => worker.with_accounts(keys),
         None => worker,
     };
-    let app = run::api_app(&http, db, engine, configured, metrics)?.with_mail(mail_probe);
+    let app = run::api_app(&http, db, engine, configured, webhooks, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
     banner::print(servers, address, &http.api_keys[0], &args.data_dir);
 
