@@ -153,11 +153,11 @@ struct Caused<'a>(&'a str);
 
 impl Extractor for Caused<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        (key == TRACEPARENT.as_str()).then_some(self.0)
+        (key == TRACEPARENT).then_some(self.0)
     }
 
     fn keys(&self) -> Vec<&str> {
-        vec![TRACEPARENT.as_str()]
+        vec![TRACEPARENT]
     }
 }
 

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::json;
 use web::standard_webhooks::{ID, SIGNATURE, Secret, TIMESTAMP};
 
-pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) const TRACEPARENT: &str = "traceparent";
 /// One body is one event, of which the type says all.
 const CONTENT_TYPE: &str = "application/cloudevents+json; charset=utf-8";
 
@@ -24,7 +24,7 @@ impl Message {
     pub fn of(event: &PublicEvent) -> Self {
         let mut headers = HeaderMap::new();
         let x_headers = event.cause.headers.iter().filter(|(name, _)| name.starts_with("x-"));
-        let traceparent = event.cause.traceparent.iter().map(|value| (TRACEPARENT.as_str(), value.as_str()));
+        let traceparent = event.cause.traceparent.iter().map(|value| (TRACEPARENT, value.as_str()));
         for (name, value) in x_headers.map(|(name, value)| (name.as_str(), value.as_str())).chain(traceparent) {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
                 headers.insert(name, value);

@@ -94,7 +94,7 @@ struct Trace<'a>(&'a mut HeaderMap);
 
 impl Injector for Trace<'_> {
     fn set(&mut self, key: &str, value: String) {
-        if let (true, Ok(value)) = (key == TRACEPARENT.as_str(), value.parse()) {
+        if let (true, Ok(value)) = (key == TRACEPARENT, value.parse()) {
             self.0.insert(TRACEPARENT, value);
         }
     }

@@ -6,7 +6,7 @@ use domain::{
     webhook::DeliveryState,
 };
 
-use crate::{Db, Result, SqlTime, sql};
+use crate::{Db, Result, SqlTime};
 
 /// One event for one endpoint.
 #[derive(Debug, Clone)]
