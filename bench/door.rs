@@ -143,6 +143,7 @@ pub fn ask(run: &str, n: usize, sku: &str) -> PlaceOrder {
         collects: Collects::Anything,
         idempotency: Idempotency { key: format!("{run}-{n}"), request_hash: vec![0; 32] },
         at,
+        cause: Default::default(),
     }
 }
 

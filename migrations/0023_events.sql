@@ -25,8 +25,6 @@ CREATE TABLE events (
 );
 CREATE INDEX events_of_order ON events (order_id, position) WHERE order_id IS NOT NULL;
 CREATE INDEX events_of_subject ON events (subject, position) WHERE subject IS NOT NULL;
--- For those that are old enough to be forgotten.
-CREATE INDEX events_by_time ON events USING brin (at);
 
 -- How many public events of its order there are up to an entry, this one included. NULL: as above.
 ALTER TABLE timeline ADD COLUMN told integer;
@@ -57,3 +55,44 @@ BEGIN
     PERFORM FROM orders WHERE id = of_order FOR NO KEY UPDATE;
     SELECT greatest(wanted, max(t.at)), coalesce(max(t.told), 0) INTO at, told FROM timeline t WHERE t.order_id = of_order;
 END $$;
+
+-- The same for exceptions of no order, and for levels.
+ALTER TABLE exceptions ADD COLUMN told integer NOT NULL DEFAULT 0;
+ALTER TABLE stock_levels
+    ADD COLUMN told integer NOT NULL DEFAULT 0,
+    -- What is available may fall to this much without anybody being told.
+    ADD COLUMN low_stock_threshold bigint CHECK (low_stock_threshold BETWEEN 1 AND 1000000000000);
+
+-- Whatever moves a level, others are told when the last piece goes, when there is some again, and when the SKU's threshold is
+-- crossed. When the transaction ends: the movement that did it is in the ledger then, and says when it was and for which order.
+CREATE FUNCTION tell_of_level() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    was bigint := OLD.on_hand - OLD.held;
+    is_now bigint := NEW.on_hand - NEW.held;
+    low bigint := NEW.low_stock_threshold;
+    moved record;
+    word text;
+    count integer;
+BEGIN
+    SELECT m.at, o.cause INTO moved FROM stock_movements m LEFT JOIN orders o ON o.id = m.order_id
+    WHERE m.sku = NEW.sku ORDER BY m.id DESC LIMIT 1;
+    FOREACH word IN ARRAY ARRAY[
+        CASE WHEN was > low AND is_now <= low THEN 'stock.low' END,
+        CASE WHEN was > 0 AND is_now = 0 THEN 'stock.depleted' END,
+        CASE WHEN was = 0 AND is_now > 0 THEN 'stock.restocked' END,
+        CASE WHEN was <= low AND is_now > low THEN 'stock.recovered' END]
+    LOOP
+        CONTINUE WHEN word IS NULL;
+        UPDATE stock_levels SET told = told + 1 WHERE sku = NEW.sku RETURNING told INTO count;
+        INSERT INTO events (subject, sequence, type, at, data, cause) VALUES (
+            'inventory/' || NEW.sku, count, word, moved.at,
+            jsonb_build_object('sku', NEW.sku, 'on_hand', NEW.on_hand, 'held', NEW.held, 'available', is_now,
+                               'low_stock_threshold', low),
+            moved.cause);
+    END LOOP;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER tell_of_level AFTER UPDATE ON stock_levels DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN ((OLD.on_hand = OLD.held) <> (NEW.on_hand = NEW.held)
+          OR (OLD.on_hand - OLD.held > NEW.low_stock_threshold) <> (NEW.on_hand - NEW.held > NEW.low_stock_threshold))
+    EXECUTE FUNCTION tell_of_level();

@@ -14,6 +14,7 @@ use crate::{
     accounts::Accounts,
     auth::{ApiKeys, Keys},
     behind::Behind,
+    events::Feed,
     figures::MailProbe,
     gateway::Gateway,
     operations::Operations,
@@ -39,6 +40,7 @@ pub struct App {
     /// Whether `/docs` and `/openapi.json` are served.
     pub(crate) with_docs: bool,
     pub(crate) gateway: Gateway,
+    pub(crate) feed: Arc<Feed>,
 }
 
 impl App {
@@ -55,6 +57,7 @@ impl App {
         let behind = Behind::new();
         let keys = Keys::new(api_keys, db.clone(), behind.clone());
         let operations = Operations::new(db.clone(), engine.clone(), sdk_metrics);
+        let feed = Arc::new(Feed::new(db.clone()));
         Self {
             db,
             placements,
@@ -69,6 +72,7 @@ impl App {
             operations,
             with_docs: true,
             gateway: Gateway::default(),
+            feed,
         }
     }
 

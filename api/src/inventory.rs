@@ -20,8 +20,10 @@ use crate::{
     scoped::{Scope, Scoped},
 };
 
+mod threshold;
+
 pub fn routes() -> Scoped {
-    Scoped::new().with(Scope::StockRead, routes!(get)).with(Scope::StockWrite, routes!(adjust))
+    Scoped::new().with(Scope::StockRead, routes!(get)).with(Scope::StockWrite, routes!(adjust)).merge(threshold::routes())
 }
 
 /// `available + held = on_hand`, none negative.

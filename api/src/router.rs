@@ -10,7 +10,7 @@ use web::Limits;
 use crate::{
     accounts,
     app::App,
-    auth,
+    auth, cause,
     error::Problem,
     gateway::{Gateway, Layers, rate_limits},
     openapi,
@@ -57,6 +57,7 @@ fn strangers(layers: &Layers) -> OpenApiRouter<App> {
 fn framed<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn(cause::of_request))
         .layer(middleware::from_fn(request::frame))
 }
 
@@ -81,7 +82,11 @@ pub fn loopback(address: SocketAddr) -> SocketAddr {
 
 /// Serves until `stop` resolves, then lets what is under way finish: answers first, then hand-overs.
 pub async fn serve(app: App, listener: TcpListener, limits: Limits, stop: impl Future<Output = ()>) {
-    let (dispatcher, behind) = (app.dispatcher.clone(), app.behind.clone());
+    let (dispatcher, behind, feed) = (app.dispatcher.clone(), app.behind.clone(), app.feed.clone());
+    let stop = async move {
+        stop.await;
+        feed.end(); // streams have no end of their own
+    };
     web::serve(listener, router(app), limits, stop).await;
     tokio::join!(dispatcher.drain(), behind.drain(DRAIN_PATIENCE));
 }

@@ -33,9 +33,9 @@ text_enum! {
         CatalogueWrite = "catalogue:write",
         StockRead = "stock:read",
         StockWrite = "stock:write",
+        Operations = "operations",
         EventsRead = "events:read",
         EventsWrite = "events:write",
-        Operations = "operations",
         KeysWrite = "keys:write",
     }
 }
@@ -52,9 +52,9 @@ impl Scope {
             Self::CatalogueWrite => "change products, stays and nights",
             Self::StockRead => "read stock levels",
             Self::StockWrite => "adjust stock",
-            Self::EventsRead => "read events, webhook endpoints and what became of deliveries",
-            Self::EventsWrite => "make, change, test and delete webhook endpoints, and redeliver",
             Self::Operations => "read the ledger and the settlements",
+            Self::EventsRead => "read public events, webhook endpoints and deliveries",
+            Self::EventsWrite => "make, change and remove webhook endpoints, and deliver again",
             Self::KeysWrite => "make, list and revoke API keys",
         }
     }

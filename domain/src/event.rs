@@ -279,6 +279,15 @@ pub enum Cause {
         code: Option<u16>,
         reason: String,
     },
+    /// A provider's event that could not be read.
+    Event {
+        provider: String,
+        /// The provider's own.
+        event_id: String,
+        #[serde(rename = "type")]
+        event_type: String,
+        why: String,
+    },
 }
 
 json_in_sql!(ExceptionData);

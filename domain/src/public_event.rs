@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
     exception,
     money::Currency,
     payment::{Action, RefundSource},
+    product::{self, Product},
 };
 
 /// Declares the words, the topics and the shapes together, so that no type can lack one.
@@ -231,6 +232,25 @@ impl OrderEvent {
     }
 }
 
+/// What others are told of a change of a product.
+pub fn of_product(product: &Product, event: &product::Event) -> PublicData {
+    let Product { sku, details, .. } = product;
+    let data = ProductData {
+        sku: sku.to_string(),
+        name: details.name.clone(),
+        unit_price: details.unit_price,
+        currency: details.currency,
+        active: details.active,
+        changed: event.changes.keys().cloned().collect(),
+    };
+    match event.kind {
+        product::EventKind::Created => PublicData::ProductCreated(data),
+        product::EventKind::Changed => PublicData::ProductChanged(data),
+        product::EventKind::Retired => PublicData::ProductRetired(data),
+        product::EventKind::Restored => PublicData::ProductRestored(data),
+    }
+}
+
 /// An event's id: where it stands in the stream, and what tells it from another that stood there before the
 /// database was restored. It sorts by place, and is a cursor as it stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -253,6 +273,19 @@ impl EventId {
         self.position.cast_signed()
     }
 }
+
+#[cfg(feature = "utoipa")]
+impl utoipa::PartialSchema for EventId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::Type::String)
+            .pattern(Some("^evt_[0-9a-f]{32}$"))
+            .into()
+    }
+}
+
+#[cfg(feature = "utoipa")]
+impl utoipa::ToSchema for EventId {}
 
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -308,8 +341,9 @@ pub struct Cause {
 json_in_sql!(Cause);
 
 impl Cause {
-    pub fn is_empty(&self) -> bool {
-        self.traceparent.is_none() && self.headers.is_empty()
+    /// None: nothing is known of it.
+    pub fn unless_empty(&self) -> Option<&Self> {
+        (self.traceparent.is_some() || !self.headers.is_empty()).then_some(self)
     }
 }
 
@@ -339,31 +373,61 @@ impl PublicEvent {
         format!("/v1/event-schemas/{}/{}", self.event_type, self.version)
     }
 
-    /// The event as CloudEvents 1.0 has it, in JSON. Extensions: `sequence`, `version`, `traceparent`, and each
-    /// header of the request that caused it without its dashes, for that is what an extension's name may be.
-    pub fn cloud_event(&self) -> Value {
-        let mut event = json!({
-            "specversion": "1.0",
-            "id": self.id,
-            "source": SOURCE,
-            "type": self.event_type,
-            "subject": self.subject,
-            "time": self.at,
-            "datacontenttype": "application/json",
-            "dataschema": self.data_schema(),
-            "version": self.version,
-            "data": self.data,
-        });
-        if let Some(sequence) = self.sequence {
-            event["sequence"] = json!(sequence);
+    /// The event as CloudEvents 1.0 has it.
+    pub fn cloud_event(&self) -> CloudEvent<'_> {
+        let named = |(name, value): (&String, &String)| {
+            (name.chars().filter(char::is_ascii_alphanumeric).collect(), value.clone())
+        };
+        CloudEvent {
+            specversion: "1.0",
+            id: self.id,
+            source: SOURCE,
+            event_type: self.event_type,
+            subject: &self.subject,
+            time: self.at,
+            datacontenttype: "application/json",
+            dataschema: self.data_schema(),
+            version: self.version,
+            sequence: self.sequence,
+            traceparent: self.cause.traceparent.as_deref(),
+            data: &self.data,
+            headers: self.cause.headers.iter().map(named).collect(),
         }
-        if let Some(traceparent) = &self.cause.traceparent {
-            event["traceparent"] = json!(traceparent);
-        }
-        for (name, value) in &self.cause.headers {
-            let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-            event[name] = json!(value);
-        }
-        event
     }
+}
+
+/// A public event, in the JSON format of CloudEvents 1.0. The `x-*` headers of the request that caused it stand
+/// beside these members, without the dashes of their names: `x-tenant-id` is `xtenantid`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = Event))]
+pub struct CloudEvent<'a> {
+    /// Always `1.0`.
+    pub specversion: &'static str,
+    /// Give it as `after` to go on behind it. Who has seen it has seen the event.
+    pub id: EventId,
+    pub source: &'static str,
+    #[serde(rename = "type")]
+    #[cfg_attr(feature = "utoipa", schema(value_type = PublicEventType))]
+    pub event_type: PublicEventType,
+    /// What it is about: an order's id, a SKU, `inventory/` and a SKU, or the id of an exception of no order.
+    pub subject: &'a str,
+    pub time: Timestamp,
+    /// Always `application/json`.
+    pub datacontenttype: &'static str,
+    /// Where the schema of the data is.
+    pub dataschema: String,
+    /// Of the shape of the data.
+    pub version: i16,
+    /// The how-manieth event of its subject, from 1 without a gap. Left out where an older version of Holdfast,
+    /// which did not count, wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<i32>,
+    /// W3C Trace Context of what caused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<&'a str>,
+    #[cfg_attr(feature = "utoipa", schema(value_type = PublicData))]
+    pub data: &'a Value,
+    #[serde(flatten)]
+    #[cfg_attr(feature = "utoipa", schema(ignore))]
+    pub headers: BTreeMap<String, String>,
 }

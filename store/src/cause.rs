@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use domain::{OrderId, public_event::Cause};
+use opentelemetry::global;
 
 /// The cause of all that a task writes, unless an order has one of its own among many.
 #[derive(Debug, Clone, Default)]
@@ -29,13 +30,24 @@ pub(crate) async fn caused_each<T>(
     CAUSES.scope(Causes { of_task: Arc::default(), of_orders: Arc::new(causes) }, work).await
 }
 
-/// What causes what this task does; nothing, if nobody said.
+/// What causes what this task does, at the place of its span in the trace.
 pub fn current() -> Arc<Cause> {
-    CAUSES.try_with(|causes| causes.of_task.clone()).unwrap_or_default()
+    let said = CAUSES.try_with(|causes| causes.of_task.clone()).unwrap_or_default();
+    match traceparent() {
+        None => said,
+        Some(here) => Arc::new(Cause { traceparent: Some(here), headers: said.headers.clone() }),
+    }
 }
 
 /// What causes a change of this order.
 pub(crate) fn of_order(order: OrderId) -> Arc<Cause> {
-    let of = |causes: &Causes| causes.of_orders.get(&order).unwrap_or(&causes.of_task).clone();
-    CAUSES.try_with(of).unwrap_or_default()
+    let of_order = CAUSES.try_with(|causes| causes.of_orders.get(&order).cloned());
+    of_order.ok().flatten().unwrap_or_else(current)
+}
+
+/// Where the task is in its trace, if traces are taken.
+fn traceparent() -> Option<String> {
+    let mut carrier = HashMap::<String, String>::new();
+    global::get_text_map_propagator(|propagator| propagator.inject(&mut carrier));
+    carrier.remove("traceparent")
 }

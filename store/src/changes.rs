@@ -5,11 +5,12 @@
 use domain::{
     ChangeId, OrderId, Timestamp,
     change::{Answer, Kind, OrderChange},
+    public_event::Cause,
 };
 use sqlx::types::Json;
 
 use crate::{
-    Db, Fault, Idempotency, Lease, Result, Tx,
+    Db, Fault, Idempotency, Lease, Result, Tx, cause,
     lease::{GRACE, put_off},
     locks, or_fault,
     orders::{self, Start},
@@ -35,13 +36,15 @@ pub struct Change {
     /// None: it is not decided yet.
     pub answer: Option<Answer>,
     pub decided_at: Option<Timestamp>,
+    /// The request that asked for it.
+    pub cause: Cause,
 }
 
 /// The changes of which a condition is true.
 macro_rules! select {
     ($condition:literal, $($arguments:expr),+) => {
         sqlx::query!(
-            "SELECT id, order_id, request, requested_at, asked_by, answer, decided_at
+            "SELECT id, order_id, request, requested_at, asked_by, answer, decided_at, cause
              FROM order_changes WHERE "
                 + $condition,
             $($arguments),+
@@ -54,6 +57,7 @@ macro_rules! select {
             by: row.asked_by,
             answer: row.answer.map(|Json(answer)| answer),
             decided_at: row.decided_at.map(|at| at.to_jiff()),
+            cause: row.cause.unwrap_or_default(),
         })
     };
 }
@@ -122,6 +126,7 @@ pub async fn request(
             by: Some(by.to_owned()),
             answer,
             decided_at: answer.map(|_| at),
+            cause: (*cause::current()).clone(),
         };
         // A refusal is kept only for those who may ask for it again.
         if answer.is_none() || is_keyed {
@@ -183,8 +188,8 @@ async fn join(tx: &mut Tx, order: OrderId, asked: &Idempotency) -> Result<Option
 async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) -> Result<()> {
     sqlx::query!(
         "INSERT INTO order_changes (id, order_id, kind, request, request_hash, idempotency_key, requested_at,
-                                    dispatch_after, answer, decided_at, asked_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                    dispatch_after, answer, decided_at, asked_by, cause)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         new.id.uuid(),
         new.order.uuid(),
         new.request.kind().as_str(),
@@ -195,7 +200,8 @@ async fn insert(tx: &mut Tx, new: &Change, asked: &Idempotency, is_keyed: bool) 
         sql(new.requested_at.saturating_add(GRACE).unwrap_or(new.requested_at)),
         new.answer.map(Json) as _,
         new.decided_at.map(sql) as _,
-        new.by
+        new.by,
+        new.cause.unless_empty() as Option<&Cause>
     )
     .execute(&mut **tx)
     .await?;

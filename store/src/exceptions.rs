@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Fault, Result, SqlTime, Tx, locks, or_fault, order_events, orders, orders::Applied, random, refunds,
+    Db, Fault, Result, SqlTime, Tx, events, locks, or_fault, order_events, orders, orders::Applied, random, refunds,
     refunds::PaymentRef, retry::retry, sql,
 };
 
@@ -107,11 +107,28 @@ pub(crate) async fn raise(
     if raised.rows_affected() == 0 {
         return Ok(None);
     }
-    if let Some(order) = order {
-        let event = OrderEvent::ExceptionRaised { exception_id: id, about: data };
-        order_events::append(tx, order, at, &[event]).await?;
-    }
+    tell(tx, id, order, at, OrderEvent::ExceptionRaised { exception_id: id, about: data }).await?;
     Ok(Some(id))
+}
+
+/// What becomes of an exception stands on its order's timeline; of one without an order only others are told.
+async fn tell(
+    tx: &mut Tx,
+    id: ExceptionId,
+    order: Option<OrderId>,
+    at: Timestamp,
+    event: OrderEvent,
+) -> Result<()> {
+    if let Some(order) = order {
+        return order_events::append(tx, order, at, &[event]).await;
+    }
+    let Some(public) = event.public() else { return Ok(()) };
+    let count = sqlx::query_scalar!(
+        "UPDATE exceptions SET told = told + 1 WHERE id = $1 RETURNING told",
+        id.uuid()
+    );
+    let count = count.fetch_one(&mut **tx).await?;
+    events::append(tx, &id.to_string(), count, at, &public).await
 }
 
 /// What the exception is about: one provider payment (or a part of it), for one order.
@@ -184,12 +201,10 @@ pub(crate) async fn settle_and_tell(
     by: ResolvedBy,
     at: Timestamp,
 ) -> Result<()> {
-    if settle(tx, id, action, note, by, at).await?
-        && let Some(order) = order
-    {
-        order_events::append(tx, order, at, &[resolved(id, action, note, Some(by))]).await?;
+    match settle(tx, id, action, note, by, at).await? {
+        true => tell(tx, id, order, at, resolved(id, action, note, Some(by))).await,
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn resolved(id: ExceptionId, action: Action, note: &str, by: Option<ResolvedBy>) -> OrderEvent {
@@ -213,13 +228,10 @@ pub(crate) async fn reopen(
     )
     .execute(&mut **tx)
     .await?;
-    if opened.rows_affected() == 1
-        && let Some(order) = order
-    {
-        let event = OrderEvent::ExceptionReopened { exception_id: id, amount };
-        order_events::append(tx, order, at, &[event]).await?;
+    match opened.rows_affected() {
+        1 => tell(tx, id, order, at, OrderEvent::ExceptionReopened { exception_id: id, amount }).await,
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Marks an open exception as settled. False if somebody else was faster.
@@ -378,9 +390,7 @@ pub async fn resolve(
         if action == Action::Refund {
             refunds::refund_exception(&mut tx, &exception, note, at).await?;
         }
-        if let Some(order) = exception.order_id {
-            order_events::append(&mut tx, order, at, &[resolved(id, action, note, None)]).await?;
-        }
+        tell(&mut tx, id, exception.order_id, at, resolved(id, action, note, None)).await?;
         let applied = match action {
             Action::Apply => Some(orders::apply(&mut tx, &exception, at).await?),
             Action::Refund | Action::Accept | Action::Dismiss => None,

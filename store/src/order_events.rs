@@ -46,7 +46,7 @@ impl Columns {
             columns.data.push(event.data());
             columns.public.push(public.map(|data| json!(data)));
             columns.told.push(*told);
-            columns.causes.push((!cause.is_empty()).then(|| (*cause).clone()));
+            columns.causes.push(cause.unless_empty().cloned());
             columns.salts.push(salt());
         }
         columns
@@ -54,7 +54,7 @@ impl Columns {
 }
 
 /// Writes events in their order, behind `$end`: what there is of an event's order so far. The timeline comes
-/// first, so that an event has its number behind the order's lock. `$cause` is that of an event without its own.
+/// first, so that an event has its number behind the order's lock. `$cause` is what of its cause an event takes over from its order.
 macro_rules! write {
     ($tx:ident, $end:literal, $cause:literal, $events:expr) => {{
         let events = Columns::of($events);
@@ -73,9 +73,9 @@ macro_rules! write {
                  SELECT order_id, dated, type, data, told FROM event ORDER BY position RETURNING 1
              )
              INSERT INTO events (order_id, sequence, type, at, data, cause, salt)
-             SELECT order_id, told, type, at, public, coalesce(cause, "
+             SELECT order_id, told, type, at, public, "
                 + $cause
-                + "), salt
+                + ", salt
              FROM event WHERE public IS NOT NULL AND EXISTS (SELECT FROM entered)
              ORDER BY position",
             &events.orders,
@@ -99,7 +99,7 @@ pub(crate) async fn append(tx: &mut Tx, order: OrderId, at: Timestamp, events: &
     write!(
         tx,
         "SELECT at, told FROM timeline_end($1[1], $2[1])",
-        "(SELECT o.cause FROM orders o WHERE o.id = order_id)",
+        "(SELECT nullif(coalesce(o.cause, '{}') || coalesce(event.cause, '{}'), '{}') FROM orders o WHERE o.id = order_id)",
         events.iter().map(|event| (order, at, event))
     )
 }
@@ -110,7 +110,7 @@ pub(crate) async fn append_all(tx: &mut Tx, events: &[New<&Locked>]) -> Result<(
     write!(
         tx,
         "SELECT max(t.at) AS at, coalesce(max(t.told), 0) AS told FROM timeline t WHERE t.order_id = e.order_id",
-        "(SELECT o.cause FROM orders o WHERE o.id = order_id)",
+        "(SELECT nullif(coalesce(o.cause, '{}') || coalesce(event.cause, '{}'), '{}') FROM orders o WHERE o.id = order_id)",
         events.iter().map(|(order, at, event)| (order.id, *at, event))
     )
 }
@@ -120,7 +120,7 @@ pub(crate) async fn begin(tx: &mut Tx, events: &[New<OrderId>]) -> Result<()> {
     write!(
         tx,
         "SELECT NULL::timestamptz AS at, 0 AS told",
-        "NULL",
+        "cause",
         events.iter().map(|(order, at, event)| (*order, *at, event))
     )
 }

@@ -98,7 +98,7 @@ impl SettlementBatcher {
     }
 
     async fn submit(&self, order: OrderId, command: OrderCommand, at: Timestamp) -> Result<CommandResult> {
-        self.0.submit(Submitted { order, command, at }).await
+        self.0.submit(Submitted::new(order, command, at)).await
     }
 }
 

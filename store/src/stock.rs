@@ -48,6 +48,28 @@ pub async fn level(db: &Db, sku: &Sku) -> Result<Level, Error> {
     of_goods(level!("", sku).fetch_optional(db.pool()).await?)
 }
 
+/// At how much and less others are told that there is little of a SKU; none if nobody wants to be told.
+#[tracing::instrument(name = "sql stock.low_stock_threshold", skip_all, err(level = "debug"))]
+pub async fn low_stock_threshold(db: &Db, sku: &Sku) -> Result<Option<i64>, Error> {
+    level(db, sku).await?;
+    let threshold =
+        sqlx::query_scalar!("SELECT low_stock_threshold FROM stock_levels WHERE sku = $1", sku.as_str());
+    Ok(threshold.fetch_one(db.pool()).await?)
+}
+
+/// Sets it. What is so already is told of when the level crosses it the next time.
+#[tracing::instrument(name = "sql stock.set_low_stock_threshold", skip_all, err(level = "debug"))]
+pub async fn set_low_stock_threshold(db: &Db, sku: &Sku, threshold: Option<i64>) -> Result<(), Error> {
+    level(db, sku).await?;
+    let set = sqlx::query!(
+        "UPDATE stock_levels SET low_stock_threshold = $2 WHERE sku = $1",
+        sku.as_str(),
+        threshold
+    );
+    set.execute(db.pool()).await?;
+    Ok(())
+}
+
 fn of_goods(found: Option<(Level, Kind)>) -> Result<Level, Error> {
     match found.ok_or(Error::NotFound)? {
         (_, Kind::Stay) => Err(Error::NotGoods),

@@ -59,6 +59,7 @@ pub fn ask(lines: &[(&str, i64)], late_payment: LatePayment) -> PlaceOrder {
         collects: Collects::Anything,
         idempotency,
         at,
+        cause: Default::default(),
     }
 }
 

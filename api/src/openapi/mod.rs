@@ -30,7 +30,7 @@ use crate::{
     accounts,
     app::App,
     error::{Problem, ProblemDocument},
-    exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
+    events, exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
     scoped::{CUSTOMER_SCHEME, SECURITY_SCHEME, Scoped},
     settlements, stays, webhook_endpoints,
 };
@@ -52,8 +52,8 @@ use crate::{
         (name = "Catalogue", description = "What is sold, and the history of it"),
         (name = "Stays", description = "What is sold by the night"),
         (name = "Stock", description = "Pieces on hand and held, and every movement of them"),
+        (name = "Events", description = "What others are told: read, followed, sent to webhooks"),
         (name = "Accounts", description = "Customers who sign in with an address and a password"),
-        (name = "Events", description = "What happened, and where it is sent"),
         (name = "Keys", description = "Who may call, and for what"),
         (name = "Webhooks", description = "For payment providers"),
         (name = "Sandbox",
@@ -100,6 +100,7 @@ pub fn routes(with_sandbox: bool, with_accounts: bool) -> Scoped {
         .merge(refunds::routes())
         .merge(exceptions::routes())
         .merge(settlements::routes())
+        .merge(events::routes())
         .merge(webhook_endpoints::routes())
         .merge(keys::routes());
     let routes = if with_accounts { routes.merge(accounts::routes()) } else { routes };

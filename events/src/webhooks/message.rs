@@ -30,7 +30,7 @@ impl Message {
                 headers.insert(name, value);
             }
         }
-        Self { id: event.id.to_string(), body: event.cloud_event().to_string().into_bytes(), headers }
+        Self { id: event.id.to_string(), body: json!(event.cloud_event()).to_string().into_bytes(), headers }
     }
 
     /// To try an endpoint out: of an event that is none.

@@ -3,6 +3,7 @@
 
 mod cursor;
 mod horizon;
+mod prune;
 
 use domain::{
     OrderId, Timestamp,
@@ -11,6 +12,7 @@ use domain::{
 
 pub use cursor::{Cursor, advance, begin_at, lease, position, release};
 pub use horizon::Horizon;
+pub use prune::{prune, pruned};
 
 use crate::{Db, Result, Tx, cause, random, sql};
 
@@ -20,6 +22,14 @@ pub struct Filter {
     /// Those of all types if it is empty.
     pub types: Vec<PublicEventType>,
     pub subject: Option<String>,
+}
+
+impl Filter {
+    /// Whether it lets an event through.
+    pub fn wants(&self, event: &PublicEvent) -> bool {
+        (self.types.is_empty() || self.types.contains(&event.event_type))
+            && self.subject.as_ref().is_none_or(|subject| *subject == event.subject)
+    }
 }
 
 /// A part of the stream: after one position, and up to another that the [`Horizon`] has reached.
@@ -128,7 +138,7 @@ pub(crate) async fn append(
         data.event_type().as_str(),
         sql(at),
         serde_json::json!(data),
-        (!cause.is_empty()).then_some(&*cause) as Option<&Cause>,
+        cause.unless_empty() as Option<&Cause>,
         salt()
     )
     .execute(&mut **tx)

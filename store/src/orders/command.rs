@@ -4,11 +4,14 @@
 //! wants is locked for one statement and the commit. [`crate::settlement_batcher`] brings together what
 //! arrives at the same time.
 
+use std::sync::Arc;
+
 use domain::{
     ChangeId, OrderId, Timestamp,
     change::{Answer, ChangeOutcome, Changed},
     order::Status,
     payment::{Outcome, PaymentReport},
+    public_event::Cause,
     settlement::Settlement,
 };
 
@@ -17,7 +20,7 @@ use super::{
     pay::{self, Capture},
 };
 use crate::{
-    Db, Fault, Result, Tx, changes, locks, orders,
+    Db, Fault, Result, Tx, cause, changes, locks, orders,
     retry::retry,
     stock::{self, End},
 };
@@ -28,6 +31,7 @@ pub(crate) struct Submitted {
     pub order: OrderId,
     pub command: OrderCommand,
     pub at: Timestamp,
+    cause: Arc<Cause>,
 }
 
 #[derive(Debug)]
@@ -72,7 +76,7 @@ pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) 
         return Err(Fault::Engine(format!("the workflow of {order} has ended, the order has not")));
     }
     let command = OrderCommand::Change { id, unclear: false };
-    decide(db, Submitted { order, command, at }).await.map(|_| ())
+    decide(db, Submitted::new(order, command, at)).await.map(|_| ())
 }
 
 /// Decides commands in one transaction: one result each, in the same order. None for those that must be
@@ -82,7 +86,8 @@ pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) 
 /// Whoever is refused was refused before anything was written for it, so there is nothing to undo among
 /// others.
 pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Option<CommandResult>>> {
-    retry(|| async {
+    let causes = batch.iter().map(|submitted| (submitted.order, submitted.cause.clone())).collect();
+    let decided = retry(|| async {
         let mut tx = db.begin().await?;
         lock_payments(&mut tx, batch).await?;
         let ids: Vec<OrderId> = batch.iter().map(|submitted| submitted.order).collect();
@@ -109,8 +114,8 @@ pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Optio
         stock::end_holds(&mut tx, &ends).await?;
         tx.commit().await?;
         Ok(results)
-    })
-    .await
+    });
+    cause::caused_each(causes, decided).await
 }
 
 /// The changes that a batch is asked for, and the answers to be written at its end.
@@ -141,6 +146,10 @@ async fn lock_payments(tx: &mut Tx, batch: &[Submitted]) -> Result<()> {
 }
 
 impl Submitted {
+    pub fn new(order: OrderId, command: OrderCommand, at: Timestamp) -> Self {
+        Self { order, command, at, cause: cause::current() }
+    }
+
     /// Money for an order that is not open may bring a new order in its place, and the end of one that is
     /// paid gives back what it was sold: both lock stock in the middle of the transaction.
     fn needs_stock(&self, order: &Locked) -> bool {
@@ -157,6 +166,12 @@ impl Submitted {
             OrderCommand::Change { id, .. } => Some(id),
             _ => None,
         }
+    }
+
+    /// The request that asked for a change caused it, though it is done elsewhere and later.
+    fn cause_of(&self, change: &changes::Change) -> Arc<Cause> {
+        let traceparent = self.cause.traceparent.clone().or_else(|| change.cause.traceparent.clone());
+        Arc::new(Cause { traceparent, ..change.cause.clone() })
     }
 
     async fn decide(
@@ -183,7 +198,8 @@ impl Submitted {
                 CommandResult::Changed(match asked.iter().find(|it| it.id == *id && it.order == order.id) {
                     Some(change) => {
                         let pending = change::PendingChange { order, change, unclear: *unclear, at };
-                        change::decide(tx, ends, answers, &pending).await?
+                        let decided = change::decide(tx, ends, answers, &pending);
+                        cause::caused_by(self.cause_of(change), decided).await?
                     }
                     // The database is an older one than the workflow's, or somebody told it of something by
                     // hand.

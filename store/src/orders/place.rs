@@ -2,7 +2,7 @@
 //! rows. It decides any number of placements in order of their arrival: all lines of an order or none.
 //! [`crate::placement_batcher`] brings together what arrives at the same time.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     Invalid, OrderId, Timestamp,
@@ -10,6 +10,7 @@ use domain::{
     event::{EventLine, OrderEvent},
     metadata::Metadata,
     order::{Line, Order, Placement},
+    public_event::Cause,
     stock::{Level, Shortage},
 };
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use super::{
     price::{StockSnapshot, price_order},
 };
 use crate::{
-    Db, Fault, Idempotency, Result, SqlTime, Tx, locks, or_fault, order_events,
+    Db, Fault, Idempotency, Result, SqlTime, Tx, cause, locks, or_fault, order_events,
     retry::retry,
     sql,
     stock::{self, Held},
@@ -34,6 +35,8 @@ pub struct PlaceOrder {
     pub collects: Collects,
     pub idempotency: Idempotency,
     pub at: Timestamp,
+    /// The request that places it ([`crate::cause::current`]).
+    pub cause: Arc<Cause>,
 }
 
 /// The answer to a placement.
@@ -90,19 +93,23 @@ pub(crate) async fn place_all(
             answers.push(decide(command, &mut snapshot, &mut known, &mut holds));
         }
         let placed = answers.iter().zip(commands).filter_map(|(answer, command)| match answer {
-            Ok(Placed::New(order)) => Some((&**order, &command.idempotency)),
+            Ok(Placed::New(order)) => Some((&**order, command)),
             _ => None,
         });
-        let placed: Vec<(&Order, &Idempotency)> = placed.collect();
+        let placed: Vec<(&Order, &PlaceOrder)> = placed.collect();
         if placed.is_empty() {
             return Ok(Some(answers));
         }
         if !insert(&mut tx, &placed).await? {
             return Ok(None);
         }
-        begin_timelines(&mut tx, &placed).await?;
-        stock::hold(&mut tx, &holds).await?;
-        pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await?;
+        let causes = placed.iter().map(|(order, command)| (order.id, command.cause.clone())).collect();
+        let told = async {
+            begin_timelines(&mut tx, &placed).await?;
+            stock::hold(&mut tx, &holds).await?;
+            pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await
+        };
+        cause::caused_each(causes, told).await?;
         tx.commit().await?;
         Ok(Some(answers))
     })
@@ -150,7 +157,7 @@ fn decide(
 
 /// Writes orders with their lines, whatever their number. Each begins unpaid, also one that is free.
 /// False, and nothing to be committed, if a key was taken since it was looked up.
-async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<bool> {
+async fn insert(tx: &mut Tx, orders: &[(&Order, &PlaceOrder)]) -> Result<bool> {
     let times = |of: fn(&Order) -> SqlTime| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
     let texts = |of: fn(&Order) -> &str| orders.iter().map(|(order, _)| of(order)).collect::<Vec<_>>();
     let lines: Vec<(OrderId, &Line)> =
@@ -159,16 +166,16 @@ async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<bool> 
         r#"WITH placed AS (
              INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer,
                                  policy, metadata, placed_at, payment_due_at, idempotency_key, request_hash,
-                                 payment_method, metadata_sent)
+                                 payment_method, metadata_sent, cause)
              SELECT id, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer,
                     policy, metadata, placed_at, payment_due_at, idempotency_key, request_hash,
-                    payment_method, metadata_sent::json
+                    payment_method, metadata_sent::json, cause
              FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::jsonb[], $6::jsonb[],
                          $7::jsonb[], $8::timestamptz[], $9::timestamptz[], $10::text[], $11::bytea[],
-                         $12::text[], $13::text[])
+                         $12::text[], $13::text[], $20::jsonb[])
                   AS o (id, currency, total, customer_id, customer, policy,
                         metadata, placed_at, payment_due_at, idempotency_key, request_hash,
-                        payment_method, metadata_sent)
+                        payment_method, metadata_sent, cause)
              ON CONFLICT (idempotency_key) DO NOTHING
              RETURNING id
          ), line AS (
@@ -188,8 +195,8 @@ async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<bool> 
         &orders.iter().map(|(order, _)| for_the_version_before(&order.metadata)).collect::<Vec<_>>(),
         times(|order| sql(order.placed_at)) as _,
         times(|order| sql(order.payment_due_at)) as _,
-        orders.iter().map(|(_, idempotency)| idempotency.key.as_str()).collect::<Vec<_>>() as _,
-        orders.iter().map(|(_, idempotency)| idempotency.request_hash.as_slice()).collect::<Vec<_>>() as _,
+        orders.iter().map(|(_, command)| command.idempotency.key.as_str()).collect::<Vec<_>>() as _,
+        orders.iter().map(|(_, it)| it.idempotency.request_hash.as_slice()).collect::<Vec<_>>() as _,
         orders.iter().map(|(order, _)| order.payment_method.as_deref()).collect::<Vec<_>>() as _,
         texts(|order| order.metadata.as_str()) as _,
         lines.iter().map(|(order, _)| *order).collect::<Vec<_>>() as _,
@@ -197,7 +204,8 @@ async fn insert(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<bool> 
         lines.iter().map(|(_, line)| line.name.as_str()).collect::<Vec<_>>() as _,
         &lines.iter().map(|(_, line)| line.quantity).collect::<Vec<_>>(),
         &lines.iter().map(|(_, line)| line.unit_price).collect::<Vec<_>>(),
-        lines.iter().map(|(_, line)| line.stay.as_ref()).collect::<Vec<_>>() as _
+        lines.iter().map(|(_, line)| line.stay.as_ref()).collect::<Vec<_>>() as _,
+        orders.iter().map(|(_, command)| command.cause.unless_empty()).collect::<Vec<_>>() as _
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -223,7 +231,7 @@ fn is_short_in_jsonb(value: &Value) -> bool {
     }
 }
 
-async fn begin_timelines(tx: &mut Tx, orders: &[(&Order, &Idempotency)]) -> Result<()> {
+async fn begin_timelines(tx: &mut Tx, orders: &[(&Order, &PlaceOrder)]) -> Result<()> {
     let mut events = Vec::with_capacity(2 * orders.len());
     for (order, _) in orders {
         let lines: Vec<EventLine> = order.lines.iter().map(EventLine::from).collect();

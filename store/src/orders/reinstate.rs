@@ -78,10 +78,10 @@ async fn copy(tx: &mut Tx, from: OrderId, to: OrderId, at: Timestamp) -> Result<
     sqlx::query!(
         "INSERT INTO orders (id, status, payment_status, version, currency, total, customer_id, customer,
                              policy, metadata, metadata_sent, placed_at, payment_due_at, idempotency_key,
-                             request_hash, payment_method)
+                             request_hash, payment_method, cause)
          SELECT $2, 'awaiting_payment', 'unpaid', 1, currency, total, customer_id, customer,
                 policy, metadata, metadata_sent, $3, greatest($3, payment_due_at), 'in place of ' || $4,
-                '', payment_method
+                '', payment_method, cause
          FROM orders WHERE id = $1",
         from.uuid(),
         to.uuid(),

@@ -6,12 +6,13 @@ use std::slice;
 use domain::{
     Invalid, Timestamp,
     product::{self, Condition, Details, Wanted},
+    public_event,
     stock::Sku,
 };
 
 pub use domain::product::Product;
 
-use crate::{Db, Fault, Result, SqlTime, Tx, or_fault, retry::retry, sql};
+use crate::{Db, Fault, Result, SqlTime, Tx, events, or_fault, retry::retry, sql};
 
 /// Products as they stand in a relation, on which conditions follow; before it, what the relation is made of.
 macro_rules! products {
@@ -139,6 +140,8 @@ pub(crate) async fn write(
     }
     let product = product::apply(sku, before, &event).map_err(Fault::corrupt)?;
     project(tx, slice::from_ref(&product)).await?;
+    let told = public_event::of_product(&product, &event);
+    events::append(tx, sku.as_str(), event.version, event.at, &told).await?;
     Ok(Some(product))
 }
 

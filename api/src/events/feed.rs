@@ -1,0 +1,117 @@
+//! What is new in the stream of events, for all who follow it in this process: one of them reads, and hands on.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::public_event::PublicEvent;
+use store::{
+    Db,
+    events::{self, Filter, Horizon, Range},
+};
+use tokio::sync::{Semaphore, broadcast};
+use tokio_util::sync::CancellationToken;
+
+/// Streams at once in this process: each has a connection for as long as it lasts.
+const MAX_STREAMS: usize = 1_000;
+/// How often is looked for new events while somebody follows.
+const LOOKED_EVERY: Duration = Duration::from_millis(100);
+/// How long new events wait for others that are being written before them.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How many are read at once.
+const PAGE: i64 = 500;
+/// So many pages behind, a stream reads on by itself.
+const MAX_BEHIND: usize = 16;
+
+/// Events that follow each other without a gap: all after one position, up to another.
+pub struct Chapter {
+    pub after: i64,
+    pub up_to: i64,
+    pub events: Vec<PublicEvent>,
+}
+
+/// Where all streams of this process hear what is new.
+pub struct Feed {
+    db: Db,
+    horizon: Horizon,
+    chapters: broadcast::Sender<Arc<Chapter>>,
+    /// Whether somebody reads for all.
+    is_read: Mutex<bool>,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) ended: CancellationToken,
+}
+
+impl Feed {
+    pub fn new(db: Db) -> Self {
+        Self {
+            db,
+            horizon: Horizon::default(),
+            chapters: broadcast::channel(MAX_BEHIND).0,
+            is_read: Mutex::new(false),
+            places: Arc::new(Semaphore::new(MAX_STREAMS)),
+            ended: CancellationToken::new(),
+        }
+    }
+
+    /// Up to where events are decided; waits as long as `patience` for those that are being written.
+    pub async fn horizon(&self, patience: Duration) -> store::Result<i64> {
+        self.horizon.reach(&self.db, patience).await
+    }
+
+    /// Reads on by oneself, as far as events are decided. Gives where that is, too.
+    pub async fn read(&self, after: i64, filter: &Filter) -> store::Result<Chapter> {
+        let up_to = self.horizon(PATIENCE).await?.max(after);
+        let events = events::read(&self.db, Range { after, up_to, limit: PAGE }, filter).await?;
+        let up_to = if events.len() < PAGE as usize { up_to } else { last(&events, up_to) };
+        Ok(Chapter { after, up_to, events })
+    }
+
+    /// Hears what is new from now on.
+    pub fn follow(self: &Arc<Self>) -> broadcast::Receiver<Arc<Chapter>> {
+        let mut is_read = self.is_read.lock().unwrap_or_else(PoisonError::into_inner);
+        let chapters = self.chapters.subscribe();
+        if !std::mem::replace(&mut *is_read, true) {
+            #[expect(clippy::disallowed_methods, reason = "one at a time in each process")]
+            tokio::spawn(self.clone().read_for_all());
+        }
+        chapters
+    }
+
+    /// Reads as long as anybody follows.
+    async fn read_for_all(self: Arc<Self>) {
+        let mut after = None;
+        while self.is_wanted() {
+            match self.read_on(after).await {
+                Ok(up_to) => after = Some(up_to),
+                Err(error) => tracing::debug!(%error, "events cannot be read now"),
+            }
+            tokio::time::sleep(LOOKED_EVERY).await;
+        }
+    }
+
+    async fn read_on(&self, after: Option<i64>) -> store::Result<i64> {
+        let Some(after) = after else { return self.horizon(PATIENCE).await };
+        let chapter = self.read(after, &Filter::default()).await?;
+        let up_to = chapter.up_to;
+        if up_to > after {
+            let _ = self.chapters.send(Arc::new(chapter)); // the last one may have gone
+        }
+        Ok(up_to)
+    }
+
+    fn is_wanted(&self) -> bool {
+        let mut is_read = self.is_read.lock().unwrap_or_else(PoisonError::into_inner);
+        *is_read = self.chapters.receiver_count() > 0 && !self.ended.is_cancelled();
+        *is_read
+    }
+
+    /// Ends all streams: the program does.
+    pub fn end(&self) {
+        self.ended.cancel();
+    }
+}
+
+fn last(events: &[PublicEvent], otherwise: i64) -> i64 {
+    events.last().map_or(otherwise, |event| event.id.position())
+}

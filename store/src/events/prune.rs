@@ -1,0 +1,60 @@
+//! Forgetting events that are old, and were carried away.
+
+use domain::Timestamp;
+
+use crate::{Db, Result, sql};
+
+/// How many are looked at, and forgotten, in one transaction.
+const BATCH: i64 = 1_000;
+/// The name under which is noted up to where events were forgotten.
+const PRUNED: &str = "pruned";
+
+/// Up to where events were forgotten: who reads on from before has missed some.
+pub async fn pruned(db: &Db) -> Result<i64> {
+    let marker = sqlx::query_scalar!("SELECT position FROM event_cursors WHERE name = $1", PRUNED);
+    Ok(marker.fetch_optional(db.pool()).await?.unwrap_or(0))
+}
+
+/// Forgets events from before `cutoff` that everybody who carries events away is done with. Gives how many.
+#[tracing::instrument(name = "sql events.prune", skip_all, err(level = "debug"))]
+pub async fn prune(db: &Db, cutoff: Timestamp) -> Result<u64> {
+    let mut forgotten = 0;
+    while advance(db, cutoff).await? {
+        forgotten += forget(db).await?;
+    }
+    Ok(forgotten)
+}
+
+/// Moves the mark over what is old. False: it stands where it stood.
+async fn advance(db: &Db, cutoff: Timestamp) -> Result<bool> {
+    super::begin_at(db, PRUNED, 0).await?;
+    let moved = sqlx::query!(
+        "UPDATE event_cursors mark SET position = old.up_to
+         FROM (SELECT max(position) AS up_to
+               FROM (SELECT position, bool_and(at < $2) OVER (ORDER BY position) AS is_old
+                     FROM (SELECT position, at FROM events
+                           WHERE position > (SELECT position FROM event_cursors WHERE name = $1)
+                             AND position <= (SELECT min(position) FROM event_cursors WHERE name <> $1)
+                           ORDER BY position LIMIT $3) AS next) AS seen
+               WHERE is_old) AS old
+         WHERE mark.name = $1 AND old.up_to > mark.position",
+        PRUNED,
+        sql(cutoff),
+        BATCH
+    );
+    Ok(moved.execute(db.pool()).await?.rows_affected() == 1)
+}
+
+/// What an endpoint has not got yet stays for it.
+async fn forget(db: &Db) -> Result<u64> {
+    let forgotten = sqlx::query!(
+        "DELETE FROM events WHERE position = ANY(ARRAY(
+             SELECT e.position FROM events e
+             WHERE e.position <= (SELECT position FROM event_cursors WHERE name = $1)
+               AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event = e.position AND d.state <> 'delivered')
+             ORDER BY e.position LIMIT $2))",
+        PRUNED,
+        BATCH
+    );
+    Ok(forgotten.execute(db.pool()).await?.rows_affected())
+}
