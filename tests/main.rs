@@ -91,5 +91,6 @@ mod tls;
 mod underpayment;
 mod update;
 mod webhooks;
+mod webhooks_out;
 mod wechat;
 mod zero;
