@@ -56,7 +56,7 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
         "ALTER TABLE mails DROP COLUMN rejected_at; ALTER TABLE check_ins DROP COLUMN drawn_for;
          ALTER TABLE order_changes DROP COLUMN asked_by; ALTER TABLE stock_movements DROP COLUMN asked_by;
          ALTER TABLE refunds DROP COLUMN asked_by; ALTER TABLE exceptions DROP COLUMN asked_by;
-         DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
+         DROP TABLE webhook_deliveries, webhook_endpoints, api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
          DELETE FROM _sqlx_migrations WHERE version >= 19",
     )
     .await
@@ -121,6 +121,7 @@ impl<'a> Walk<'a> {
         walk.stay().await;
         walk.odd_money().await;
         walk.keys().await;
+        walk.webhooks().await;
         let accounts = accounts::walk(shop).await.into_iter();
         walk.walked.extend(accounts.map(|(method, route)| (method, route.to_owned())));
         for path in ["/healthz", "/readyz", "/metrics"] {
@@ -238,6 +239,33 @@ impl<'a> Walk<'a> {
         let caller = Api::with_key(self.shop.api.address(), String::leak(key.key));
         caller.get("/v1/settlements").await.is(200);
         self.ask(Method::DELETE, "/v1/keys/{id}", &[&key.id], "").await.is(200);
+    }
+
+    /// Nobody is there to receive: what is sent fails, is noted, and is sent again.
+    async fn webhooks(&mut self) {
+        let wanted = json!({"url": "https://holdfast.invalid/", "types": ["order.placed"]});
+        let made = self.call(Method::POST, "/v1/webhook-endpoints", &[], "", &wanted).await.is(201);
+        let id = made["id"].as_str().unwrap();
+        self.ask(Method::GET, "/v1/webhook-endpoints", &[], "").await.is(200);
+        self.get("/v1/webhook-endpoints/{id}", id).await.is(200);
+        let order = self.place().await;
+        let shop = self.shop;
+        let tried = async || {
+            let path = format!("/v1/webhook-endpoints/{id}/deliveries?status=pending");
+            shop.api.get(&path).await.is(200)["data"][0]["attempts"].as_i64() >= Some(1)
+        };
+        crate::harness::wait_until("it was tried", tried).await;
+        self.get("/v1/webhook-endpoints/{id}/deliveries", id).await.is(200);
+        self.get("/v1/orders/{id}/deliveries", &order).await.is(200);
+        self.ask(Method::POST, "/v1/webhook-endpoints/{id}/test", &[id], "").await.is(200);
+        self.ask(Method::POST, "/v1/webhook-endpoints/{id}/rotate-secret", &[id], "").await.is(200);
+        let since = json!({"since": "2026-01-01T00:00:00Z"});
+        self.call(Method::POST, "/v1/webhook-endpoints/{id}/redeliver", &[id], "", &since).await.is(200);
+        for enabled in [false, true] {
+            let enabled = json!({"enabled": enabled});
+            self.call(Method::PATCH, "/v1/webhook-endpoints/{id}", &[id], "", &enabled).await.is(200);
+        }
+        self.ask(Method::DELETE, "/v1/webhook-endpoints/{id}", &[id], "").await.is(200);
     }
 
     fn lines(&self) -> [(&'static str, i64); 1] {
