@@ -37,7 +37,8 @@ pub async fn run(backlog: i64) -> Report {
     let receiver = Receiver::start().await;
     receiver.answer("/hook", Answer::Status(204));
     for n in 0..ENDPOINTS {
-        let body = json!({"url": receiver.url("/hook"), "types": ["stock.low"], "description": n.to_string()});
+        let body =
+            json!({"url": receiver.url("/hook"), "types": ["stock.low"], "description": n.to_string()});
         shop.api.post("/v1/webhook-endpoints", &body).await.is(201);
     }
     let mut sql = shop.sql().await;

@@ -118,7 +118,8 @@ async fn webhooks_are_verified_by_the_libraries_that_others_wrote() {
     shop.sell(&[("tea", 1)]).await;
     let received: Vec<_> = receiver.until("/hook", 2).await;
     let message = |it: &Received| {
-        let headers = ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| (name, it.header(name)));
+        let headers =
+            ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| (name, it.header(name)));
         let headers: std::collections::BTreeMap<&str, &str> = headers.into_iter().collect();
         serde_json::json!({"headers": headers, "body": String::from_utf8_lossy(&it.body)})
     };
@@ -126,7 +127,8 @@ async fn webhooks_are_verified_by_the_libraries_that_others_wrote() {
     let written = serde_json::json!({"secret": hook["secret"], "messages": messages});
     std::fs::write(dir.join("messages.json"), written.to_string()).unwrap();
     let (mut python, _) = python(PYTHON_WEBHOOKS).await;
-    let said = run(python.arg(repository().join("tests/clients/webhooks.py")).arg(dir.join("messages.json"))).await;
+    let said =
+        run(python.arg(repository().join("tests/clients/webhooks.py")).arg(dir.join("messages.json"))).await;
     assert!(said.contains("all as it should be"), "{said}");
     let node = Node::find().await;
     std::fs::write(dir.join("package.json"), "{}").unwrap();

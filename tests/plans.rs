@@ -185,8 +185,12 @@ async fn webhooks(shop: &Shop) {
     let pending = format!("{path}/deliveries?status=pending");
     let tried = async || shop.api.get(&pending).await.is(200)["data"][0]["attempts"].as_i64() >= Some(1);
     wait_until("it was tried", tried).await;
-    for path in ["/v1/webhook-endpoints", &path, &format!("{path}/deliveries"), &format!("/v1/orders/{order}/deliveries")]
-    {
+    for path in [
+        "/v1/webhook-endpoints",
+        &path,
+        &format!("{path}/deliveries"),
+        &format!("/v1/orders/{order}/deliveries"),
+    ] {
         shop.api.get(path).await.is(200);
     }
     let since = json!({"since": "2026-01-01T00:00:00Z"});

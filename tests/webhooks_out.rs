@@ -12,7 +12,7 @@ use crate::harness::{
     Setup, Shop,
     documents::List,
     eventually, mails_to,
-    receiver::{Answer, Receiver, Received},
+    receiver::{Answer, Received, Receiver},
     send, unique, wait_until,
 };
 
@@ -141,7 +141,8 @@ async fn events_are_delivered_signed_and_with_what_caused_them() {
     wait_until("all of the order is delivered", async || {
         let path = format!("/v1/orders/{id}/deliveries?limit=100");
         of_order = shop.api.list::<Delivery>(&path).await.data;
-        of_order.iter().any(|it| it.r#type == "order.completed") && of_order.iter().all(|it| it.status == "delivered")
+        of_order.iter().any(|it| it.r#type == "order.completed")
+            && of_order.iter().all(|it| it.status == "delivered")
     })
     .await;
     let placed: Vec<_> = of_order.iter().filter(|it| it.r#type == "order.placed").collect();
@@ -151,9 +152,15 @@ async fn events_are_delivered_signed_and_with_what_caused_them() {
     assert_eq!(pages.concat().len(), of_order.len());
     check_order(&receiver.received("/all"));
     let of_paid = deliveries(&shop, &paid.id, "&status=delivered").await;
-    assert_eq!(of_paid.iter().map(|it| it.r#type.as_str()).collect::<Vec<_>>(), ["order.paid", "order.placed"]);
+    assert_eq!(
+        of_paid.iter().map(|it| it.r#type.as_str()).collect::<Vec<_>>(),
+        ["order.paid", "order.placed"]
+    );
     let told = &of_paid[0];
-    assert_eq!((told.object.as_str(), &told.endpoint_id, told.subject.as_str()), ("webhook_delivery", &paid.id, id));
+    assert_eq!(
+        (told.object.as_str(), &told.endpoint_id, told.subject.as_str()),
+        ("webhook_delivery", &paid.id, id)
+    );
     assert!(told.due_at.is_none() && told.tried_at == told.delivered_at && told.answer.is_none(), "{told:?}");
     let figures = shop.figures().await;
     assert!(figures.contains("holdfast_webhook_deliveries_pending 0"), "{figures}");
@@ -369,7 +376,10 @@ async fn secrets_are_rotated_and_events_sent_again() {
     assert_eq!((&tested["delivered"], &tested["answer_code"]), (&json!(true), &json!(204)));
     let test = receiver.until("/hook", 6).await.pop().unwrap();
     test.verify(&newest);
-    assert_eq!((test.kind(), test.subject(), test.id()), ("webhook.test", &*hook.id, tested["event_id"].as_str().unwrap()));
+    assert_eq!(
+        (test.kind(), test.subject(), test.id()),
+        ("webhook.test", &*hook.id, tested["event_id"].as_str().unwrap())
+    );
 
     shop.api.delete(&path).await.is(200);
     shop.api.get(&path).await.problem(404, "webhook_endpoint_not_found");
@@ -407,7 +417,11 @@ async fn nothing_goes_to_private_addresses_and_what_is_wrong_is_named() {
     assert_eq!((&tested["delivered"], &tested["error"]), (&json!(false), &json!("address_refused")));
     assert!(receiver.received("/").is_empty());
     let path = format!("/v1/webhook-endpoints/{}", named.id);
-    for body in [json!({}), json!({"event_id": "evt_1"}), json!({"event_id": "evt_1", "since": "2026-01-01T00:00:00Z"})] {
+    for body in [
+        json!({}),
+        json!({"event_id": "evt_1"}),
+        json!({"event_id": "evt_1", "since": "2026-01-01T00:00:00Z"}),
+    ] {
         shop.api.post(&format!("{path}/redeliver"), &body).await.problem(422, "invalid_request");
     }
     let unknown = json!({"event_id": format!("evt_{:032x}", 7)});
@@ -422,7 +436,10 @@ async fn nothing_goes_to_private_addresses_and_what_is_wrong_is_named() {
     ] {
         send(shop.api.request(method, &path)).await.problem(404, "webhook_endpoint_not_found");
     }
-    shop.api.get("/v1/orders/ord_01920000000070008000000000000000/deliveries").await.problem(404, "order_not_found");
+    shop.api
+        .get("/v1/orders/ord_01920000000070008000000000000000/deliveries")
+        .await
+        .problem(404, "order_not_found");
     let listed: List<Endpoint> = shop.api.list("/v1/webhook-endpoints").await;
     assert_eq!(listed.data.iter().map(|it| (&it.id, &it.secret)).collect::<Vec<_>>(), [(&named.id, &None)]);
     shop.close();

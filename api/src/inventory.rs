@@ -23,7 +23,10 @@ use crate::{
 mod threshold;
 
 pub fn routes() -> Scoped {
-    Scoped::new().with(Scope::StockRead, routes!(get)).with(Scope::StockWrite, routes!(adjust)).merge(threshold::routes())
+    Scoped::new()
+        .with(Scope::StockRead, routes!(get))
+        .with(Scope::StockWrite, routes!(adjust))
+        .merge(threshold::routes())
 }
 
 /// `available + held = on_hand`, none negative.

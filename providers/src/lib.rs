@@ -10,8 +10,8 @@ pub mod sandbox;
 pub mod stripe;
 pub mod wechatpay;
 
-pub use web::{http_client, standard_webhooks};
 pub use registry::Providers;
+pub use web::{http_client, standard_webhooks};
 
 use async_trait::async_trait;
 use domain::{

@@ -23,10 +23,7 @@ pub async fn caused_by<T>(cause: Arc<Cause>, work: impl Future<Output = T>) -> T
 }
 
 /// Does work for many orders in one transaction, each with a cause of its own.
-pub(crate) async fn caused_each<T>(
-    causes: HashMap<OrderId, Arc<Cause>>,
-    work: impl Future<Output = T>,
-) -> T {
+pub(crate) async fn caused_each<T>(causes: HashMap<OrderId, Arc<Cause>>, work: impl Future<Output = T>) -> T {
     CAUSES.scope(Causes { of_task: Arc::default(), of_orders: Arc::new(causes) }, work).await
 }
 

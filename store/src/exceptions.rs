@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Fault, Result, SqlTime, Tx, events, locks, or_fault, order_events, orders, orders::Applied, random, refunds,
-    refunds::PaymentRef, retry::retry, sql,
+    Db, Fault, Result, SqlTime, Tx, events, locks, or_fault, order_events, orders, orders::Applied, random,
+    refunds, refunds::PaymentRef, retry::retry, sql,
 };
 
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
@@ -123,10 +123,8 @@ async fn tell(
         return order_events::append(tx, order, at, &[event]).await;
     }
     let Some(public) = event.public() else { return Ok(()) };
-    let count = sqlx::query_scalar!(
-        "UPDATE exceptions SET told = told + 1 WHERE id = $1 RETURNING told",
-        id.uuid()
-    );
+    let count =
+        sqlx::query_scalar!("UPDATE exceptions SET told = told + 1 WHERE id = $1 RETURNING told", id.uuid());
     let count = count.fetch_one(&mut **tx).await?;
     events::append(tx, &id.to_string(), count, at, &public).await
 }

@@ -79,9 +79,8 @@ fn after(text: &str) -> Result<EventId, Invalid> {
 }
 
 fn filter(types: Option<String>, subject: Option<String>, parameters: &mut Parameters) -> Filter {
-    let types = parameters.optional(types, |text| {
-        text.split(',').map(PublicEventType::parse).collect::<Result<Vec<_>, _>>()
-    });
+    let types = parameters
+        .optional(types, |text| text.split(',').map(PublicEventType::parse).collect::<Result<Vec<_>, _>>());
     let subject = parameters.optional(subject, |text| match text.len() {
         1..=MAX_SUBJECT => Ok(text.to_owned()),
         _ => Err(Invalid::new("subject", format!("must be 1 to {MAX_SUBJECT} bytes"))),

@@ -14,9 +14,7 @@ use domain::public_event::{EventId, PublicEvent};
 use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
 use store::events::Filter;
-use tokio::{
-    sync::{OwnedSemaphorePermit, broadcast},
-};
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use utoipa::IntoParams;
 
 use super::feed::{Chapter, Feed};
@@ -75,7 +73,10 @@ pub async fn stream(
     let after = last.or(after);
     super::refuse_pruned(&app, after).await?;
     let place = app.feed.places.clone().try_acquire_owned().map_err(|_| {
-        Problem::unavailable("too_many_streams", "Too many streams are open. Read `GET /v1/events` meanwhile.")
+        Problem::unavailable(
+            "too_many_streams",
+            "Too many streams are open. Read `GET /v1/events` meanwhile.",
+        )
     })?;
     let follower = Follower::begin(app.feed.clone(), after, filter, place).await?;
     let ended = app.feed.ended.clone();

@@ -171,7 +171,8 @@ pub async fn place(
     let id = OrderId::new(at, store::random());
     let collects = collects(&placement, &app.providers);
     let cause = store::cause::current();
-    let placed = app.placements.place(orders::PlaceOrder { id, placement, collects, idempotency, at, cause }).await;
+    let placed =
+        app.placements.place(orders::PlaceOrder { id, placement, collects, idempotency, at, cause }).await;
     let (order, replayed) = match placed.map_err(|error| refuse(error, &skus))? {
         Placed::New(order) => {
             telemetry::metrics().orders.with_label_values(&["placed"]).inc();

@@ -35,8 +35,7 @@ pub async fn list(
 ) -> Result<axum::Json<List<EndpointDocument>>, Problem> {
     let mut parameters = Parameters::default();
     let limit = parameters.limit(query.limit);
-    let before =
-        parameters.optional(query.starting_after, list::cursor("the id of a webhook endpoint"));
+    let before = parameters.optional(query.starting_after, list::cursor("the id of a webhook endpoint"));
     parameters.finish()?;
     let found = endpoints::list(&app.db, before, limit + 1).await?;
     let documents = found.into_iter().map(EndpointDocument::from).collect();

@@ -13,7 +13,7 @@ use url::{Host, Url};
 
 /// IPv4 that is not the public internet (RFC 6890 and what followed), and one public address that is a cloud's
 /// metadata service.
-const NOT_PUBLIC: [([u8; 4], u8); 17] = [
+const NOT_PUBLIC: [([u8; 4], u8); 16] = [
     ([0, 0, 0, 0], 8),
     ([10, 0, 0, 0], 8),
     ([100, 64, 0, 0], 10),
@@ -23,7 +23,6 @@ const NOT_PUBLIC: [([u8; 4], u8); 17] = [
     ([172, 16, 0, 0], 12),
     ([192, 0, 0, 0], 24),
     ([192, 0, 2, 0], 24),
-    ([192, 31, 196, 0], 24),
     ([192, 88, 99, 0], 24),
     ([192, 168, 0, 0], 16),
     ([198, 18, 0, 0], 15),
@@ -80,7 +79,8 @@ impl Networks {
 
     /// This machine alone: for those who try things out.
     pub fn loopback() -> Self {
-        let (v4, v6) = (Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8), Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128));
+        let (v4, v6) =
+            (Ipv4Net::new_assert(Ipv4Addr::LOCALHOST, 8), Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128));
         Self(Arc::new([v4.into(), v6.into()]))
     }
 
@@ -153,7 +153,9 @@ mod tests {
 
     #[test]
     fn only_the_public_internet_is_reached() {
-        for public in ["1.1.1.1", "8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.0.1", "100.128.0.1", "2606:4700::1"] {
+        for public in
+            ["1.1.1.1", "8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.0.1", "100.128.0.1", "2606:4700::1"]
+        {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
         let others = "0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.255.255 127.0.0.1 127.9.9.9 168.63.129.16 \
@@ -176,7 +178,9 @@ mod tests {
         for url in local.split_whitespace() {
             assert!(none.check(url).is_err(), "{url}");
         }
-        for url in ["ftp://a.test", "a.test", "https://", "https://user@a.test/", "https://a.test/#b", "file:///etc"] {
+        for url in
+            ["ftp://a.test", "a.test", "https://", "https://user@a.test/", "https://a.test/#b", "file:///etc"]
+        {
             assert!(none.check(url).is_err(), "{url}");
         }
         for url in ["https://shop.example/hooks?token=1", "http://1.1.1.1:8080/", "https://[2606:4700::1]/"] {

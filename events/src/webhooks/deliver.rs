@@ -81,7 +81,8 @@ impl UnderWay {
     async fn begin(&mut self, db: &Db, sender: &Arc<Sender>, now: Timestamp) -> store::Result<()> {
         let claimed_at = Instant::now();
         let lease = Lease { now, until: now + LEASE, of_each: OF_EACH, of_failing: OF_FAILING };
-        let busy: Vec<(WebhookEndpointId, i64)> = self.of_each.iter().map(|(id, count)| (*id, *count)).collect();
+        let busy: Vec<(WebhookEndpointId, i64)> =
+            self.of_each.iter().map(|(id, count)| (*id, *count)).collect();
         for claimed in claim(db, lease, &busy).await? {
             *self.of_each.entry(claimed.target.id).or_default() += 1;
             let sender = sender.clone();

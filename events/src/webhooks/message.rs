@@ -25,7 +25,8 @@ impl Message {
         let mut headers = HeaderMap::new();
         let x_headers = event.cause.headers.iter().filter(|(name, _)| name.starts_with("x-"));
         let traceparent = event.cause.traceparent.iter().map(|value| (TRACEPARENT, value.as_str()));
-        for (name, value) in x_headers.map(|(name, value)| (name.as_str(), value.as_str())).chain(traceparent) {
+        for (name, value) in x_headers.map(|(name, value)| (name.as_str(), value.as_str())).chain(traceparent)
+        {
             if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
                 headers.insert(name, value);
             }
@@ -83,7 +84,8 @@ mod tests {
         let named = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };
-        let headers = named(&[("x-shop", "berlin"), ("x-odd", "line\nbreak"), ("host", "evil"), ("x-request-id", "7")]);
+        let headers =
+            named(&[("x-shop", "berlin"), ("x-odd", "line\nbreak"), ("host", "evil"), ("x-request-id", "7")]);
         let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
         let event = PublicEvent {
             id: EventId::new(7, 8),

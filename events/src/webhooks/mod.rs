@@ -50,10 +50,7 @@ impl Webhooks {
         let Self { db, sender } = &self;
         let news = Notify::new();
         let beside = async {
-            tokio::join!(
-                unharmed(|| keep_fanning_out(db, &news)),
-                unharmed(|| keep_forgetting(db))
-            );
+            tokio::join!(unharmed(|| keep_fanning_out(db, &news)), unharmed(|| keep_forgetting(db)));
         };
         let deliver = async {
             while !stop.is_cancelled() {

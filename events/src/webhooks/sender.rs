@@ -77,7 +77,9 @@ impl Sender {
         let secrets = [Some(target.secret.as_str()), target.previous_secret.as_deref()];
         let mut headers = message.signed(secrets.into_iter().flatten(), now);
         // The receiver goes on in the trace behind this delivery; if traces go nowhere, behind the cause.
-        global::get_text_map_propagator(|it| it.inject_context(&Span::current().context(), &mut Trace(&mut headers)));
+        global::get_text_map_propagator(|it| {
+            it.inject_context(&Span::current().context(), &mut Trace(&mut headers))
+        });
         let request = self.http.post(url).headers(headers).body(message.body.clone());
         let mut response = match request.send().await {
             Ok(response) => response,
@@ -177,7 +179,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_of_this_machine_is_refused_unless_its_network_is_named() {
         let send = async |networks: Networks| {
-            let (id, secret) = ("whe_01920000000070008000000000000000".parse().unwrap(), "whsec_x".to_owned());
+            let (id, secret) =
+                ("whe_01920000000070008000000000000000".parse().unwrap(), "whsec_x".to_owned());
             let target = Target { id, url: "http://localhost:1/".to_owned(), secret, previous_secret: None };
             let message = Message::test(id, 7, Timestamp::UNIX_EPOCH);
             Sender::new(networks).unwrap().send(&target, &message, Timestamp::UNIX_EPOCH).await.status

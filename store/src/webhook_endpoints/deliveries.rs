@@ -118,9 +118,8 @@ pub async fn of_order(
     after: Option<(EventId, WebhookEndpointId)>,
     limit: i64,
 ) -> Result<Vec<Delivery>> {
-    let (event, endpoint) = after.map_or((i64::MIN, uuid::Uuid::nil()), |(event, endpoint)| {
-        (event.position(), endpoint.uuid())
-    });
+    let (event, endpoint) =
+        after.map_or((i64::MIN, uuid::Uuid::nil()), |(event, endpoint)| (event.position(), endpoint.uuid()));
     let found = deliveries!(
         "d.order_id = $1 AND (d.event, d.endpoint_id) > ($2, $3)
          AND EXISTS (SELECT FROM webhook_endpoints w WHERE w.id = d.endpoint_id AND w.deleted_at IS NULL)

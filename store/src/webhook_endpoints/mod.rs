@@ -173,7 +173,12 @@ pub async fn target(db: &Db, id: WebhookEndpointId, now: Timestamp) -> Result<Op
 }
 
 /// Changes an endpoint. One that is enabled again goes on with what it missed. None if there is no such one.
-pub async fn change(db: &Db, id: WebhookEndpointId, change: &Change, at: Timestamp) -> Result<Option<Endpoint>> {
+pub async fn change(
+    db: &Db,
+    id: WebhookEndpointId,
+    change: &Change,
+    at: Timestamp,
+) -> Result<Option<Endpoint>> {
     retry(async || {
         let mut tx = db.begin().await?;
         locks::webhook_endpoints(&mut tx, &[id]).await?;
