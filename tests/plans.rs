@@ -17,8 +17,14 @@ use crate::{
 };
 
 /// Read as a whole on purpose, or never more than a handful of rows.
-const SMALL: [&str; 5] =
-    ["reconciliations", "_sqlx_migrations", "erasures", "webhook_endpoints", "event_cursors"];
+const SMALL: [&str; 6] = [
+    "reconciliations",
+    "_sqlx_migrations",
+    "erasures",
+    "webhook_endpoints",
+    "event_cursors",
+    "events_position",
+];
 
 #[tokio::test]
 async fn every_statement_on_a_hot_path_uses_an_index() {
