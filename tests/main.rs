@@ -93,6 +93,7 @@ mod tls;
 mod underpayment;
 mod update;
 mod webhooks;
+mod webhooks_out;
 mod wechat;
 mod who_asked;
 mod zero;

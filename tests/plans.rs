@@ -17,8 +17,14 @@ use crate::{
 };
 
 /// Read as a whole on purpose, or never more than a handful of rows.
-const SMALL: [&str; 5] =
-    ["reconciliations", "_sqlx_migrations", "erasures", "event_cursors", "events_position"];
+const SMALL: [&str; 6] = [
+    "reconciliations",
+    "_sqlx_migrations",
+    "erasures",
+    "webhook_endpoints",
+    "event_cursors",
+    "events_position",
+];
 
 #[tokio::test]
 async fn every_statement_on_a_hot_path_uses_an_index() {
@@ -159,6 +165,7 @@ async fn live(shop: &Shop) {
         shop.api.get(&path).await.is(200);
     }
     keys(shop).await;
+    webhooks(shop).await;
     accounts::walk(shop).await;
     shop.api.get("/readyz").await.is(200);
     shop.figures().await;
@@ -173,6 +180,34 @@ async fn keys(shop: &Shop) {
     let is_noted = async || shop.api.list::<ApiKey>("/v1/keys").await.data[0].last_used_at.is_some();
     wait_until("the use is noted", is_noted).await;
     shop.api.delete(&format!("/v1/keys/{}", key.id)).await.is(200);
+}
+
+/// An endpoint that nobody is at gets an order's events, and is looked at, changed and deleted.
+async fn webhooks(shop: &Shop) {
+    let body = json!({"url": "https://holdfast.invalid/"});
+    let made = shop.api.post("/v1/webhook-endpoints", &body).await.is(201);
+    let path = format!("/v1/webhook-endpoints/{}", made["id"].as_str().unwrap());
+    let order = shop.place(&[("sku-1", 1)]).await;
+    let pending = format!("{path}/deliveries?status=pending");
+    let tried = async || shop.api.get(&pending).await.is(200)["data"][0]["attempts"].as_i64() >= Some(1);
+    wait_until("it was tried", tried).await;
+    for path in [
+        "/v1/webhook-endpoints",
+        &path,
+        &format!("{path}/deliveries"),
+        &format!("/v1/orders/{order}/deliveries"),
+    ] {
+        shop.api.get(path).await.is(200);
+    }
+    let since = json!({"since": "2026-01-01T00:00:00Z"});
+    shop.api.post(&format!("{path}/redeliver"), &since).await.is(200);
+    shop.api.post(&format!("{path}/rotate-secret"), &json!({})).await.is(200);
+    shop.api.post(&format!("{path}/test"), &json!({})).await.is(200);
+    for enabled in [false, true] {
+        let change = shop.api.request(reqwest::Method::PATCH, &path).json(&json!({"enabled": enabled}));
+        shop.api.send(change).await.is(200);
+    }
+    shop.api.delete(&path).await.is(200);
 }
 
 /// Both ways for a stay to end.

@@ -73,4 +73,13 @@ INSERT INTO account_codes (id, purpose, registration_id, requested_at, workflow_
 SELECT gen_random_uuid(), 'verify_email', id, now(), now(), '' FROM registrations;
 INSERT INTO sessions (id, account_id, started_at, refreshed_at) SELECT gen_random_uuid(), id, now(), now() FROM accounts;
 INSERT INTO rate_limits (key, used, ends_at) SELECT sha256(n::text::bytea), 1, now() FROM generate_series(1, 3000) AS n;
+INSERT INTO events (order_id, type, at, data)
+SELECT gen_random_uuid(), 'order.placed', now() - n * interval '1 second', '{}' FROM generate_series(1, 20000) AS n;
+INSERT INTO webhook_endpoints (id, url, types, description, secret, begins_after, created_at, created_by, updated_at)
+SELECT gen_random_uuid(), '', '{}', '', '', 0, now(), 'api', now() FROM generate_series(1, 50);
+INSERT INTO webhook_deliveries (endpoint_id, event, salt, order_id, subject, type, at, state, due_at, created_at, tried_at)
+SELECT w.id, 1000000 + n, 0, gen_random_uuid(), 's' || n, 'order.placed', now(),
+       (ARRAY['delivered', 'delivered', 'delivered', 'pending', 'failed'])[1 + n % 5],
+       CASE WHEN n % 5 = 3 THEN now() + interval '1 hour' END, now(), now()
+FROM webhook_endpoints w, generate_series(1, 400) AS n;
 ANALYZE;

@@ -61,7 +61,7 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
          ALTER TABLE timeline DROP COLUMN told; ALTER TABLE exceptions DROP COLUMN told;
          ALTER TABLE stock_levels DROP COLUMN told, DROP COLUMN low_stock_threshold;
          ALTER TABLE orders DROP COLUMN cause; ALTER TABLE order_changes DROP COLUMN cause;
-         DROP TABLE events, event_cursors; DROP SEQUENCE events_position;
+         DROP TABLE webhook_deliveries, webhook_endpoints, events, event_cursors; DROP SEQUENCE events_position;
          DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
          DELETE FROM _sqlx_migrations WHERE version >= 19",
     )
@@ -128,6 +128,7 @@ impl<'a> Walk<'a> {
         walk.odd_money().await;
         walk.keys().await;
         walk.events().await;
+        walk.webhooks().await;
         let accounts = accounts::walk(shop).await.into_iter();
         walk.walked.extend(accounts.map(|(method, route)| (method, route.to_owned())));
         for path in ["/healthz", "/readyz", "/metrics"] {
@@ -258,6 +259,33 @@ impl<'a> Walk<'a> {
         let (route, tea) = ("/v1/inventory/{sku}/low-stock-threshold", format!("tea-{}", self.word));
         self.call(Method::PUT, route, &[&tea], "", &json!({"threshold": 3})).await.is(200);
         self.get(route, &tea).await.is(200);
+    }
+
+    /// Nobody is there to receive: what is sent fails, is noted, and is sent again.
+    async fn webhooks(&mut self) {
+        let wanted = json!({"url": "https://holdfast.invalid/", "types": ["order.placed"]});
+        let made = self.call(Method::POST, "/v1/webhook-endpoints", &[], "", &wanted).await.is(201);
+        let id = made["id"].as_str().unwrap();
+        self.ask(Method::GET, "/v1/webhook-endpoints", &[], "").await.is(200);
+        self.get("/v1/webhook-endpoints/{id}", id).await.is(200);
+        let order = self.place().await;
+        let shop = self.shop;
+        let tried = async || {
+            let path = format!("/v1/webhook-endpoints/{id}/deliveries?status=pending");
+            shop.api.get(&path).await.is(200)["data"][0]["attempts"].as_i64() >= Some(1)
+        };
+        crate::harness::wait_until("it was tried", tried).await;
+        self.get("/v1/webhook-endpoints/{id}/deliveries", id).await.is(200);
+        self.get("/v1/orders/{id}/deliveries", &order).await.is(200);
+        self.ask(Method::POST, "/v1/webhook-endpoints/{id}/test", &[id], "").await.is(200);
+        self.ask(Method::POST, "/v1/webhook-endpoints/{id}/rotate-secret", &[id], "").await.is(200);
+        let since = json!({"since": "2026-01-01T00:00:00Z"});
+        self.call(Method::POST, "/v1/webhook-endpoints/{id}/redeliver", &[id], "", &since).await.is(200);
+        for enabled in [false, true] {
+            let enabled = json!({"enabled": enabled});
+            self.call(Method::PATCH, "/v1/webhook-endpoints/{id}", &[id], "", &enabled).await.is(200);
+        }
+        self.ask(Method::DELETE, "/v1/webhook-endpoints/{id}", &[id], "").await.is(200);
     }
 
     fn lines(&self) -> [(&'static str, i64); 1] {

@@ -53,6 +53,11 @@ impl Activities {
         Self { code_keys: Some(Arc::new(keys)), ..self }
     }
 
+    /// Who sends mails.
+    pub const fn mailer(&self) -> &Arc<Mailer> {
+        &self.mailer
+    }
+
     /// Worker and API are set up alike; until the worker is, its steps are tried again.
     fn code_keys(&self) -> anyhow::Result<&CodeKeys> {
         self.code_keys.as_deref().context("HOLDFAST_ACCOUNT_SECRET is not set for this worker")

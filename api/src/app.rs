@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use engine::{Dispatcher, Engine};
+use events::webhooks::Sender;
 use identity::Tokens;
 use providers::{Providers, sandbox::Sandbox};
 use store::{Db, PlacementBatcher};
@@ -33,6 +34,8 @@ pub struct App {
     /// Routes to play with the sandbox provider. Never in production.
     pub(crate) sandbox: Option<Arc<Sandbox>>,
     pub(crate) providers: Providers,
+    /// Tries out webhook endpoints.
+    pub(crate) webhooks: Arc<Sender>,
     operations: Operations,
     /// Whether `/docs` and `/openapi.json` are served.
     pub(crate) with_docs: bool,
@@ -47,6 +50,7 @@ impl App {
         engine: Arc<Engine>,
         api_keys: ApiKeys,
         providers: Providers,
+        webhooks: Arc<Sender>,
         sdk_metrics: SdkMetrics,
     ) -> Self {
         let dispatcher = Dispatcher::new(db.clone(), engine.clone());
@@ -64,6 +68,7 @@ impl App {
             accounts: None,
             sandbox: None,
             providers,
+            webhooks,
             operations,
             with_docs: true,
             gateway: Gateway::default(),

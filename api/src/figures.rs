@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use store::{
     Db,
     figures::{Backlog, backlog, connections},
+    webhook_endpoints::deliveries,
 };
 use tokio::{sync::Mutex, time::Instant};
 
@@ -56,11 +57,13 @@ async fn read(db: Db, engine: Arc<Engine>, mail: Option<MailProbe>) {
         let answers = mail?();
         Some(tokio::time::timeout(MAIL_TIMEOUT, answers).await.unwrap_or(false))
     };
-    let (backlog, temporal, mail) = tokio::join!(backlog(&db), engine.ready(), mail);
+    let (backlog, webhooks, temporal, mail) =
+        tokio::join!(backlog(&db), store::figures::webhooks(&db), engine.ready(), mail);
     if let Err(error) = &backlog {
         tracing::debug!(%error, "what waits could not be counted");
     }
     tell(&db, backlog.ok(), temporal.is_ok(), mail);
+    tell_of_webhooks(webhooks.ok());
 }
 
 /// What is not known is not told: no figure is better than a wrong one.
@@ -81,6 +84,14 @@ fn tell(db: &Db, backlog: Option<Backlog>, temporal: bool, mail: Option<bool>) {
     metrics.postgresql_reachable.tell(Some(backlog.is_some().into()));
     metrics.temporal_reachable.tell(Some(temporal.into()));
     metrics.mail_reachable.tell(mail.map(i64::from));
+}
+
+fn tell_of_webhooks(backlog: Option<deliveries::Backlog>) {
+    let metrics = telemetry::metrics();
+    let age = |at| now().duration_since(at).as_secs().max(0);
+    metrics.webhook_deliveries_pending.tell(backlog.map(|it| it.pending));
+    metrics.webhook_deliveries_oldest_pending_seconds.tell(backlog.map(|it| it.oldest.map_or(0, age)));
+    metrics.webhook_endpoints_disabled_now.tell(backlog.map(|it| it.disabled_endpoints));
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod sandbox;
 mod scoped;
 mod settlements;
 mod stays;
+mod webhook_endpoints;
 mod webhooks;
 
 pub use accounts::Accounts;

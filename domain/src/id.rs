@@ -126,6 +126,12 @@ id!(
 );
 
 id!(
+    /// Where a shop wants our events sent.
+    WebhookEndpointId,
+    "whe_"
+);
+
+id!(
     /// A customer's account. It stands for the customer in orders.
     AccountId,
     "acc_"

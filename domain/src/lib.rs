@@ -40,11 +40,12 @@ pub mod statement;
 pub mod stay;
 pub mod stock;
 mod text;
+pub mod webhook;
 pub mod zone;
 
 pub use id::{
     AccountCodeId, AccountId, ApiKeyId, ChangeId, DisputeId, ExceptionId, MovementId, OrderId, PaymentId,
-    RefundId, SessionId,
+    RefundId, SessionId, WebhookEndpointId,
 };
 pub use invalid::{Invalid, Invalids};
 pub use jiff::{SignedDuration, Timestamp, civil::Date};

@@ -8,6 +8,7 @@ mod keys;
 mod providers;
 mod run;
 mod stop;
+mod webhooks;
 
 use std::{io::Write as _, process::ExitCode};
 

@@ -4,6 +4,7 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 
 use activities::mail::Mailer;
 use anyhow::Context as _;
+use events::webhooks::{Networks, Sender};
 use store::audit::Money;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
@@ -14,6 +15,7 @@ use crate::{
     config, identity,
     providers::{self, Configured},
     stop::Stop,
+    webhooks,
 };
 
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
@@ -28,7 +30,8 @@ pub async fn api() -> anyhow::Result<()> {
     let sandbox = own_sandbox(&http, &listener).await?;
     let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
     let configured = Configured::load(sandbox_url.as_deref().zip(http.sandbox_secret.as_deref()))?;
-    let app = api_app(&http, db.clone(), engine.clone(), configured, metrics)?;
+    let webhooks = webhooks::sender(Networks::default())?;
+    let app = api_app(&http, db.clone(), engine.clone(), configured, webhooks, metrics)?;
     let app = identity::with_customers(app, identity::secrets(None)?.as_deref())?;
     let is_set = |name: &str| config::optional(name).is_some();
     if is_set("HOLDFAST_ACCOUNT_SECRET") && !is_set("HOLDFAST_TRUSTED_PROXIES") {
@@ -72,6 +75,7 @@ pub fn api_app(
     db: store::Db,
     engine: Arc<engine::Engine>,
     configured: Configured,
+    webhooks: Arc<Sender>,
     metrics: SdkMetrics,
 ) -> anyhow::Result<api::App> {
     let placements = match http.max_waiting {
@@ -79,7 +83,7 @@ pub fn api_app(
         None => store::PlacementBatcher::open(&db)?,
     };
     let keys = api::ApiKeys::new(&http.api_keys);
-    let app = api::App::new(db, placements, engine, keys, configured.providers, metrics)
+    let app = api::App::new(db, placements, engine, keys, configured.providers, webhooks, metrics)
         .with_gateway(http.gateway.clone());
     let app = if http.with_docs { app } else { app.without_docs() };
     Ok(match configured.sandbox {
@@ -120,7 +124,9 @@ pub async fn worker() -> anyhow::Result<()> {
         run_beside(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
     let tell_of_mail = mailer.tell_whether_reached();
+    let owner = webhooks::owner(&mailer)?;
     let worker = worker::Worker::new(db.clone(), engine, mailer, configured.providers, metrics)?
+        .with_webhooks(webhooks::sender(Networks::default())?, owner)
         .within(config::worker_limits()?);
     let worker = match identity::code_keys(identity::secrets(None)?.as_deref())? {
         Some(keys) => worker.with_accounts(keys),

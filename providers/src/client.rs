@@ -9,6 +9,8 @@ use reqwest::{RequestBuilder, redirect::Policy};
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use web::http_client;
+
 use crate::Error;
 
 /// Some providers refuse requests that do not say who they are from.
@@ -22,14 +24,6 @@ const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// About 200,000 lines of a bill.
 const MAX_DOWNLOAD_BYTES: usize = 64 * 1024 * 1024;
-
-/// The builder of any HTTP client. reqwest is built without a choice of cryptography, and panics until
-/// somebody chose, also for plain HTTP: here ring is chosen for the process.
-pub fn http_client() -> reqwest::ClientBuilder {
-    // Whoever comes first chooses; all here choose ring.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-}
 
 /// The client of one provider's API.
 pub(crate) struct HttpClient {

@@ -7,12 +7,11 @@
 mod client;
 mod registry;
 pub mod sandbox;
-pub mod standard_webhooks;
 pub mod stripe;
 pub mod wechatpay;
 
-pub use client::http_client;
 pub use registry::Providers;
+pub use web::{http_client, standard_webhooks};
 
 use async_trait::async_trait;
 use domain::{

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::Timestamp;
 
-use crate::{Db, Result};
+use crate::{Db, Result, webhook_endpoints::deliveries};
 
 /// Who looks at figures does not wait long for them.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -54,6 +54,12 @@ pub async fn backlog(db: &Db) -> Result<Backlog> {
         unpublished_events: found.unpublished_events,
         oldest_unsettled: found.oldest_unsettled.map(|at| at.to_jiff()),
     })
+}
+
+/// Counts what waits to be delivered, for `/metrics`.
+pub async fn webhooks(db: &Db) -> Result<deliveries::Backlog> {
+    let read = deliveries::backlog(db, COUNTED_AT_MOST);
+    tokio::time::timeout(TIMEOUT, read).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
 /// The pool's connections: at work, open, and how many there may be.

@@ -42,6 +42,7 @@ pub mod stays;
 pub mod stock;
 mod time;
 pub mod timeline;
+pub mod webhook_endpoints;
 
 pub use error::{Fault, Result};
 use error::{OrFault, or_fault};

@@ -9,6 +9,8 @@
 //! 5. stock levels, by SKU: [`levels`], [`levels_held_by`], [`levels_of_nights`], `stock::lock`,
 //!    `StockSnapshot::lock`, `lines_on_the_shelf`.
 //!
+//! Of webhooks the cursor comes first, which nobody waits for, then endpoints, by id: [`webhook_endpoints`].
+//!
 //! Of accounts the address comes first: [`email`]; then what belongs to it, and orders last.
 //!
 //! Orders are locked behind stock only where they are new, so that nobody else can know of them. What is
@@ -16,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Date, OrderId, stock::Sku};
+use domain::{Date, OrderId, WebhookEndpointId, stock::Sku};
 use jiff_sqlx::ToSqlx as _;
 
 use crate::{Fault, Result, Tx, orders::Locked};
@@ -111,5 +113,14 @@ pub(crate) async fn levels_of_nights(tx: &mut Tx, product: &Sku, from: Date, to:
     )
     .execute(&mut **tx)
     .await?;
+    Ok(())
+}
+
+/// Whoever writes that deliveries are pending, or are not any more, holds their endpoints: so nothing is put
+/// behind another that has just been delivered, and then waits for ever.
+pub(crate) async fn webhook_endpoints(tx: &mut Tx, ids: &[WebhookEndpointId]) -> Result<()> {
+    sqlx::query!("SELECT FROM webhook_endpoints WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", ids as _)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

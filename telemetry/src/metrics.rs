@@ -30,6 +30,11 @@ pub struct Metrics {
     pub mails: IntCounterVec,
     /// Provider events by provider and result: stored, repeated, ignored, refused, malformed.
     pub webhooks: IntCounterVec,
+    /// Tries of webhooks that we send, by what came of them: delivered, retried (and so it failed, and is tried
+    /// again), failed (for good).
+    pub webhook_deliveries: IntCounterVec,
+    /// Endpoints that were disabled, by reason: gone, failing.
+    pub webhook_endpoints_disabled: IntCounterVec,
     /// Exceptions by kind.
     pub exceptions: IntCounterVec,
     /// Refunds by provider and how they ended: succeeded, failed.
@@ -38,6 +43,10 @@ pub struct Metrics {
     pub swept: IntCounterVec,
     pub orders_unstarted: Gauge,
     pub exceptions_open: Gauge,
+    pub webhook_deliveries_pending: Gauge,
+    /// 0 if there is none.
+    pub webhook_deliveries_oldest_pending_seconds: Gauge,
+    pub webhook_endpoints_disabled_now: Gauge,
     pub outbox_unpublished: Gauge,
     /// 0 if there is none.
     pub inbox_oldest_unsettled_seconds: Gauge,
@@ -110,6 +119,16 @@ impl Metrics {
                 "Provider events by result",
                 &["provider", "result"],
             ),
+            webhook_deliveries: counter(
+                "holdfast_webhook_deliveries_total",
+                "Tries to deliver a webhook, by result",
+                &["result"],
+            ),
+            webhook_endpoints_disabled: counter(
+                "holdfast_webhook_endpoints_disabled_total",
+                "Webhook endpoints that were disabled, by reason",
+                &["reason"],
+            ),
             refunds: counter("holdfast_refunds_total", "Refunds by their end", &["provider", "result"]),
             exceptions: counter("holdfast_exceptions_total", "Exceptions raised", &["kind"]),
             swept: counter(
@@ -122,6 +141,18 @@ impl Metrics {
             outbox_unpublished: gauge(
                 "holdfast_outbox_unpublished",
                 "Public events that were not carried away yet",
+            ),
+            webhook_deliveries_pending: gauge(
+                "holdfast_webhook_deliveries_pending",
+                "Deliveries that wait, of endpoints that are enabled",
+            ),
+            webhook_deliveries_oldest_pending_seconds: gauge(
+                "holdfast_webhook_deliveries_oldest_pending_seconds",
+                "Age of the oldest delivery that waits, of endpoints that are enabled",
+            ),
+            webhook_endpoints_disabled_now: gauge(
+                "holdfast_webhook_endpoints_disabled",
+                "Webhook endpoints that are disabled",
             ),
             inbox_oldest_unsettled_seconds: gauge(
                 "holdfast_inbox_oldest_unsettled_seconds",

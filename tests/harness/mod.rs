@@ -8,6 +8,7 @@ mod money;
 mod orders;
 mod process;
 mod provider;
+pub mod receiver;
 mod seeded_rng;
 mod servers;
 mod shop;

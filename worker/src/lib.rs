@@ -4,6 +4,7 @@ mod generation;
 mod panics;
 mod sdk;
 mod supervisor;
+mod webhooks;
 
 use std::{
     io,
@@ -12,17 +13,21 @@ use std::{
 };
 
 use activities::{Activities, mail::Mailer};
-use domain::SignedDuration;
+use domain::{SignedDuration, customer::Customer};
 use engine::{Engine, Sweeper};
+use events::webhooks::{Sender, Webhooks};
 use identity::CodeKeys;
 use providers::Providers;
 use store::Db;
 use telemetry::SdkMetrics;
 use temporalio_common::telemetry::TelemetryOptions;
 use temporalio_sdk::{Runtime, WorkerOptions, runtime::RuntimeOptions};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use workflows::{AccountCodeWorkflow, LatePaymentWorkflow, OrderWorkflow, ReconcileWorkflow, RefundWorkflow};
 
 use generation::WorkerGeneration;
+use webhooks::keep_telling_owners;
 
 /// A drain lets running activities finish for this long, and ends at the deadline in any case: what
 /// is cut off is done again by another worker.
@@ -56,6 +61,7 @@ pub struct Worker {
     activities: Activities,
     metrics: SdkMetrics,
     limits: Limits,
+    webhooks: Option<(Arc<Sender>, Option<Customer>)>,
     also: fn(&mut WorkerOptions),
 }
 
@@ -70,12 +76,18 @@ impl Worker {
         metrics: SdkMetrics,
     ) -> io::Result<Self> {
         let activities = Activities::new(db.clone(), mailer, providers)?;
-        Ok(Self { db, engine, activities, metrics, limits: Limits::default(), also: |_| {} })
+        let limits = Limits::default();
+        Ok(Self { db, engine, activities, metrics, limits, webhooks: None, also: |_| {} })
     }
 
     /// Mails codes to those who register.
     pub fn with_accounts(self, keys: CodeKeys) -> Self {
         Self { activities: self.activities.with_accounts(keys), ..self }
+    }
+
+    /// Sends webhooks, and tells their owner by mail what became of endpoints.
+    pub fn with_webhooks(self, sender: Arc<Sender>, owner: Option<Customer>) -> Self {
+        Self { webhooks: Some((sender, owner)), ..self }
     }
 
     pub fn within(self, limits: Limits) -> Self {
@@ -92,17 +104,40 @@ impl Worker {
         #[expect(clippy::disallowed_methods, reason = "one for each worker, aborted at its end")]
         let sweeper =
             tokio::spawn(Sweeper::new(self.db.clone(), self.engine.clone(), self.limits.events_kept).run());
+        let stop_webhooks = CancellationToken::new();
+        let mut webhooks = self.start_webhooks(&stop_webhooks);
         let (activities, stopped_at) = (self.activities.clone(), OnceLock::new());
         let result = self
             .work(async {
                 stop.await;
                 stopped_at.get_or_init(Instant::now);
+                stop_webhooks.cancel();
             })
             .await;
         sweeper.abort();
+        stop_webhooks.cancel();
         let since = stopped_at.get().map_or(Duration::ZERO, Instant::elapsed);
-        activities.drain(DRAIN_DEADLINE.saturating_sub(since)).await;
+        let left = DRAIN_DEADLINE.saturating_sub(since);
+        let webhooks = async {
+            let _ = tokio::time::timeout(left, async { while webhooks.join_next().await.is_some() {} }).await;
+        };
+        tokio::join!(activities.drain(left), webhooks);
         result
+    }
+
+    fn start_webhooks(&self, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let Some((sender, owner)) = &self.webhooks else { return tasks };
+        let sending = Webhooks::new(self.db.clone(), sender.clone()).run(stop.clone());
+        #[expect(clippy::disallowed_methods, reason = "one for each worker, which ends with it")]
+        tasks.spawn(sending);
+        if let Some(owner) = owner.clone() {
+            let telling = keep_telling_owners(self.db.clone(), self.activities.mailer().clone(), owner);
+            let stop = stop.clone();
+            #[expect(clippy::disallowed_methods, reason = "one for each worker, which ends with it")]
+            tasks.spawn(async move { stop.run_until_cancelled(telling).await.unwrap_or_default() });
+        }
+        tasks
     }
 
     async fn work(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {

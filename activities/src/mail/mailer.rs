@@ -119,6 +119,11 @@ impl Mailer {
         })
     }
 
+    /// The address from which mails come.
+    pub fn address(&self) -> String {
+        self.from.email.to_string()
+    }
+
     /// Asks whether the mail server answers, and takes us.
     pub fn probe(&self) -> impl Fn() -> BoxFuture<'static, bool> + Send + Sync + use<> {
         let server = Arc::clone(&self.server);

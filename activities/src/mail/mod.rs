@@ -2,6 +2,7 @@
 
 pub mod account;
 mod mailer;
+mod owner;
 mod reply;
 mod smtp;
 mod template;
@@ -21,6 +22,7 @@ use workflows::contract::{MailOutcome, SendMailInput};
 use smtp::LONGEST;
 
 pub use mailer::{Mailer, MailerConfig};
+pub use owner::{owner, tell_owner};
 
 /// Sends one mail, unless the order no longer wants it. Who asks may stop to wait; a mail that was begun goes
 /// to its end all the same, and is noted, so that it is not sent again.

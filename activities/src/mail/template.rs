@@ -1,6 +1,7 @@
 //! What the mails say. The texts stand in `activities/templates`, checked when this crate is built.
 
 mod account;
+mod webhook;
 
 use askama::Template;
 use domain::{
@@ -16,6 +17,7 @@ use domain::{
 use store::received::Came;
 
 pub(super) use account::{account, account_code_used};
+pub(super) use webhook::webhook_disabled;
 
 /// A mail, ready to be addressed.
 #[derive(Debug)]

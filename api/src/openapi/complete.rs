@@ -10,7 +10,7 @@ use super::{
     timeline,
 };
 
-const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
+const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 const PROBLEM: &str = "#/components/schemas/Problem";
 const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -64,6 +64,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
                 let of = match name.as_str() {
                     "id" if path.contains("/orders/") => "Order",
                     "id" if path.contains("/keys/") => "ApiKey",
+                    "id" if path.contains("/webhook-endpoints/") => "WebhookEndpoint",
                     "id" => "ExceptionRecord",
                     "sku" if is_in_path => "Product",
                     _ => "",

@@ -10,8 +10,10 @@ use domain::{
     payment::PaymentState,
     policy::{CancelPaid, Fulfilment, LatePayment, Overpayment, Settle, Underpayment},
     product,
+    public_event::PublicEventType,
     stay::{MAX_EXTRAS, MAX_GUESTS, MAX_ROOMS, Per},
     stock::{ByHand, MAX_ADJUSTMENT, MAX_QUANTITY},
+    webhook,
 };
 use serde_json::{Value, json};
 
@@ -68,6 +70,7 @@ fn id(schema: &str, name: &str) -> Option<&'static str> {
         ("ExceptionRecord", "id") | (_, "exception_id") => "exc",
         ("ApiKey" | "CreatedApiKey", "id") => "key",
         ("OrderChange", "id") | ("", "change_id") => "chg",
+        ("WebhookEndpoint" | "WebhookEndpointWithSecret", "id") | (_, "endpoint_id") => "whe",
         _ => return None,
     })
 }
@@ -100,6 +103,7 @@ fn items(schema: &str, name: &str) -> Option<(usize, usize)> {
         ("PlaceLine" | "StayTerms", "extras") => (0, MAX_EXTRAS),
         ("PlacePolicy", "reminders") => (0, 10),
         ("CreateApiKey", "scopes") => (1, Scope::ALL.len()),
+        ("CreateWebhookEndpoint" | "ChangeWebhookEndpoint", "types") => (0, PublicEventType::ALL.len()),
         _ => return None,
     })
 }
@@ -119,6 +123,9 @@ pub fn cursor(operation: &str) -> Option<&'static str> {
         "list_movements" => "^mov_[0-9]+$",
         "list_settlements" => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[!-~]{1,32}\.[!-~]{1,32}$",
         "list_api_keys" => "^key_[0-9a-f]{32}$",
+        "list_webhook_endpoints" => "^whe_[0-9a-f]{32}$",
+        "list_webhook_deliveries" => "^evt_[0-9a-f]{32}$",
+        "list_order_deliveries" => r"^evt_[0-9a-f]{32}\.whe_[0-9a-f]{32}$",
         "list_product_events" => "^[1-9][0-9]{0,8}$",
         _ => return None,
     })
@@ -163,6 +170,17 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         (_, "password" | "current_password") => json!({"maxLength": 512}),
         ("Refresh", "refresh_token") => json!({"maxLength": 128}),
         ("PutProduct", "description") => json!({"maxLength": 5000}),
+        ("CreateWebhookEndpoint" | "ChangeWebhookEndpoint", "url") => {
+            json!({"maxLength": webhook::MAX_URL, "format": "uri"})
+        }
+        ("CreateWebhookEndpoint" | "ChangeWebhookEndpoint", "description") => {
+            json!({"maxLength": webhook::MAX_DESCRIPTION, "pattern": LINE})
+        }
+        ("WebhookEndpointWithSecret", "secret") => json!({"pattern": "^whsec_[A-Za-z0-9+/]{32}$"}),
+        ("Redeliver" | "WebhookDelivery", "event_id") | ("Redeliver", "starting_after") => {
+            json!({"pattern": "^evt_[0-9a-f]{32}$"})
+        }
+        ("Redeliver", "since") => json!({"format": "date-time"}),
         (_, "reason" | "note") => line(200),
         ("", "q") => json!({"maxLength": 200}),
         ("", "starting_after") => line(200),

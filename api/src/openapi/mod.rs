@@ -33,7 +33,7 @@ use crate::{
     error::{Problem, ProblemDocument},
     events, exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
     scoped::{CUSTOMER_SCHEME, SECURITY_SCHEME, Scoped},
-    settlements, stays,
+    settlements, stays, webhook_endpoints,
 };
 
 #[derive(OpenApi)]
@@ -102,6 +102,7 @@ pub fn routes(with_sandbox: bool, with_accounts: bool) -> Scoped {
         .merge(exceptions::routes())
         .merge(settlements::routes())
         .merge(events::routes())
+        .merge(webhook_endpoints::routes())
         .merge(keys::routes());
     let routes = if with_accounts { routes.merge(accounts::routes()) } else { routes };
     match with_sandbox {

@@ -2,10 +2,18 @@
 
 use std::{net::SocketAddr, path::Path};
 
+use devstack::EventReceiver;
+
 use super::servers::{Servers, quoted};
 
 #[expect(clippy::print_stdout, reason = "this is what the person at the terminal waits for")]
-pub fn print(servers: &Servers, address: SocketAddr, api_key: &str, data_dir: &Path) {
+pub fn print(
+    servers: &Servers,
+    address: SocketAddr,
+    receiver: &EventReceiver,
+    api_key: &str,
+    data_dir: &Path,
+) {
     let api = format!("http://{}", api::loopback(address));
     let given = || "(given)".to_owned();
     let place = concat!(
@@ -22,6 +30,7 @@ Holdfast is up.
   Try it       {api}/docs
   Temporal UI  {ui}        server: {temporal}
   Mails        {mails}        {smtp}
+  Events       {events}        as your webhook would get them
   PostgreSQL   {database}
   Data         {data}        in another terminal: . {environment}
 
@@ -40,6 +49,7 @@ Ctrl-C stops everything that was started here.
         temporal = servers.temporal_address(),
         mails = servers.mail_page().unwrap_or_else(given),
         smtp = servers.smtp_url(),
+        events = receiver.url(),
         database = servers.database_place(),
         data = data_dir.display(),
         environment = quoted(&data_dir.join("env").to_string_lossy()),

@@ -6,11 +6,12 @@ mod secrets;
 mod seed;
 mod servers;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use activities::mail::{Mailer, MailerConfig};
 use anyhow::{Context as _, ensure};
-use devstack::DataDirLock;
+use devstack::{DataDirLock, EventReceiver};
+use events::webhooks::Networks;
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
@@ -19,10 +20,13 @@ use crate::{
     providers::{self, Configured},
     run,
     stop::Stop,
+    webhooks,
 };
 use servers::Servers;
 
 const API_KEY: &str = "dev-key";
+/// By which this machine's own receiver verifies what Holdfast sends it.
+const RECEIVER_SECRET: &str = "whsec_ZGV2LXNlY3JldC1vZi10aGUtcmVjZWl2ZXI=";
 const WEBHOOK_SECRET: &str = "whsec_ZGV2LXNlY3JldC1kZXYtc2VjcmV0";
 
 #[derive(clap::Args)]
@@ -39,6 +43,9 @@ pub struct Args {
     /// Port of the mail catcher's web page
     #[arg(long, default_value_t = 8025, value_parser = clap::value_parser!(u16).range(1..))]
     mail_port: u16,
+    /// Port of the page of what webhooks bring
+    #[arg(long, default_value_t = 8026, value_parser = clap::value_parser!(u16).range(1..))]
+    events_port: u16,
     /// Where data and fetched programs are kept
     #[arg(long, default_value = ".holdfast")]
     data_dir: PathBuf,
@@ -73,10 +80,10 @@ pub async fn execute(mut args: Args) -> anyhow::Result<()> {
 
 /// Makes the data folder ours alone, and its path absolute.
 async fn claim_data_dir(args: &mut Args) -> anyhow::Result<DataDirLock> {
-    let ports = [args.temporal_port, args.temporal_ui_port, args.mail_port];
+    let ports = [args.temporal_port, args.temporal_ui_port, args.mail_port, args.events_port];
     ensure!(
-        ports[0] != ports[1] && ports[0] != ports[2] && ports[1] != ports[2],
-        "--temporal-port, --temporal-ui-port and --mail-port must differ"
+        BTreeSet::from(ports).len() == ports.len(),
+        "--temporal-port, --temporal-ui-port, --mail-port and --events-port must differ"
     );
     args.data_dir = secrets::private_folder(&args.data_dir)
         .with_context(|| format!("cannot make the data folder {} (--data-dir)", args.data_dir.display()))?;
@@ -109,6 +116,8 @@ async fn up(
         format!("the database cannot be brought up to date; start afresh without {data_dir}, or see why")
     })?;
     seed::seed(&db).await?;
+    let receiver = receiver(args).await?;
+    seed::seed_endpoint(&db, &receiver.url(), RECEIVER_SECRET).await?;
     let metrics = SdkMetrics::start().await?;
     let engine = Arc::new(servers.temporal(&payload_key)?.open(&metrics)?);
     servers.serve_codec(engine.clone());
@@ -117,15 +126,19 @@ async fn up(
     let mailer = Mailer::new(&mail)?;
     let mail_probe = Arc::new(mailer.probe());
     let providers = configured.providers.clone();
-    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?;
+    // What is tried out runs on this machine.
+    let webhooks = webhooks::sender(Networks::loopback())?;
+    let owner = webhooks::owner(&mailer)?;
+    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?
+        .with_webhooks(webhooks.clone(), owner);
     let account_secrets = identity::secrets(Some(&account_secret))?;
     let worker = match identity::code_keys(account_secrets.as_deref())? {
         Some(keys) => worker.with_accounts(keys),
         None => worker,
     };
-    let app = run::api_app(&http, db, engine, configured, metrics)?.with_mail(mail_probe);
+    let app = run::api_app(&http, db, engine, configured, webhooks, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
-    banner::print(servers, address, &http.api_keys[0], &args.data_dir);
+    banner::print(servers, address, &receiver, &http.api_keys[0], &args.data_dir);
 
     let served = async {
         api::serve(app, listener, http.limits, stop.clone().wait()).await;
@@ -136,6 +149,13 @@ async fn up(
         result = work => result.map(|_| ()),
         error = servers.supervise() => Err(error),
     }
+}
+
+/// A shop's receiver of webhooks, to see what arrives there.
+async fn receiver(args: &Args) -> anyhow::Result<EventReceiver> {
+    let secret = ::events::webhooks::Secret::parse(RECEIVER_SECRET).map_err(anyhow::Error::msg)?;
+    let receiver = EventReceiver::start(args.events_port, secret).await;
+    receiver.map_err(|error| anyhow::anyhow!("{error:#}; choose another with --events-port"))
 }
 
 /// The payment provider to play with, unless one is given.

@@ -10,7 +10,7 @@ use domain::{
 use store::{
     Db, Idempotency,
     products::{self, Edit},
-    stays, stock,
+    stays, stock, webhook_endpoints as endpoints,
 };
 
 const PIECES: i64 = 1000;
@@ -74,4 +74,24 @@ async fn put_new(db: &Db, sku: &Sku, wanted: &Wanted, at: Timestamp) -> anyhow::
         Ok(_) | Err(products::Error::Stale(_)) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Has events sent to the receiver of this machine, wherever it listens this time.
+#[expect(clippy::disallowed_methods, reason = "a program's start is the edge")]
+pub async fn seed_endpoint(db: &Db, url: &str, secret: &str) -> anyhow::Result<()> {
+    let at = Timestamp::now();
+    let known = endpoints::list(db, None, domain::webhook::MAX_ENDPOINTS).await?;
+    match known.iter().find(|endpoint| endpoint.created_by == "dev") {
+        None => {
+            let description = "The page of `holdfast dev`";
+            let new = endpoints::NewEndpoint { url, types: &[], description, secret, by: "dev", at };
+            endpoints::create(db, &new).await?;
+        }
+        Some(endpoint) => {
+            let change =
+                endpoints::Change { url: Some(url.to_owned()), enabled: Some(true), ..Default::default() };
+            endpoints::change(db, endpoint.id, &change, at).await?;
+        }
+    }
+    Ok(())
 }

@@ -19,10 +19,14 @@ pub async fn pruned(db: &Db) -> Result<i64> {
 #[tracing::instrument(name = "sql events.prune", skip_all, err(level = "debug"))]
 pub async fn prune(db: &Db, cutoff: Timestamp) -> Result<u64> {
     let mut forgotten = 0;
-    while advance(db, cutoff).await? {
-        forgotten += forget(db).await?;
+    loop {
+        let is_moved = advance(db, cutoff).await?;
+        let now = forget(db).await?;
+        forgotten += now;
+        if !is_moved && now == 0 {
+            return Ok(forgotten);
+        }
     }
-    Ok(forgotten)
 }
 
 /// Moves the mark over what is old. False: it stands where it stood.
@@ -45,12 +49,14 @@ async fn advance(db: &Db, cutoff: Timestamp) -> Result<bool> {
     Ok(moved.execute(db.pool()).await?.rows_affected() == 1)
 }
 
+/// What an endpoint has not got yet stays for it.
 async fn forget(db: &Db) -> Result<u64> {
     let forgotten = sqlx::query!(
         "DELETE FROM events WHERE position = ANY(ARRAY(
-             SELECT position FROM events
-             WHERE position <= (SELECT position FROM event_cursors WHERE name = $1)
-             ORDER BY position LIMIT $2))",
+             SELECT e.position FROM events e
+             WHERE e.position <= (SELECT position FROM event_cursors WHERE name = $1)
+               AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event = e.position AND d.state <> 'delivered')
+             ORDER BY e.position LIMIT $2))",
         PRUNED,
         BATCH
     );

@@ -31,6 +31,11 @@ impl Secret {
         }
     }
 
+    /// As it is written, out of bytes that must come from the operating system.
+    pub fn write(random: [u8; 24]) -> String {
+        format!("whsec_{}", BASE64_STANDARD.encode(random))
+    }
+
     fn mac(&self, id: &str, timestamp_s: i64, body: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         mac.update(format!("{id}.{timestamp_s}.").as_bytes());

@@ -1,0 +1,110 @@
+//! Deliveries: so many events to a hundred endpoints that answer at once, by one worker. How many a second, and how
+//! late; and the door's orders per second while a backlog drains, against the same without one.
+//!
+//! Events are inserted by SQL, as the outbox's transactions do it, so that the door is not what is measured.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
+
+use crate::{
+    harness::{
+        Shop,
+        receiver::{Answer, Receiver},
+        unique,
+    },
+    house::House,
+    load::{Connection, post},
+    report::{Report, ratio},
+};
+
+const ENDPOINTS: usize = 100;
+/// Of these each endpoint gets every one.
+const EVENTS: i64 = 500;
+const BUYERS: usize = 20;
+const AT_THE_DOOR: Duration = Duration::from_secs(10);
+
+pub async fn run(backlog: i64) -> Report {
+    let mut report = Report::new(
+        "deliveries",
+        "events to a hundred endpoints by one worker, and the door while a backlog drains, against the door alone",
+    );
+    let env = vec![("HOLDFAST_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8".to_owned())];
+    let house = House::whole_with(env).await;
+    let shop = &house.shop;
+    shop.stock("tea", 1250, 10_000_000).await;
+    let receiver = Receiver::start().await;
+    receiver.answer("/hook", Answer::Status(204));
+    for n in 0..ENDPOINTS {
+        let body =
+            json!({"url": receiver.url("/hook"), "types": ["stock.low"], "description": n.to_string()});
+        shop.api.post("/v1/webhook-endpoints", &body).await.is(201);
+    }
+    let mut sql = shop.sql().await;
+    let begun = Instant::now();
+    tell(&mut sql, EVENTS).await;
+    until_drained(shop, EVENTS * ENDPOINTS as i64).await;
+    let took = begun.elapsed().as_secs_f64();
+    report.row(json!({
+        "what": "delivered",
+        "deliveries": EVENTS * ENDPOINTS as i64,
+        "seconds": (took * 10.0).round() / 10.0,
+        "a second": ((EVENTS * ENDPOINTS as i64) as f64 / took).round(),
+    }));
+    let alone = door(shop).await;
+    tell(&mut sql, backlog / ENDPOINTS as i64).await;
+    let begun = Instant::now();
+    let beside = door(shop).await;
+    until_drained(shop, (EVENTS + backlog / ENDPOINTS as i64) * ENDPOINTS as i64).await;
+    report.row(json!({
+        "what": "the door beside a backlog",
+        "deliveries": backlog,
+        "seconds": begun.elapsed().as_secs_f64().round(),
+        "orders/s alone": alone.round(),
+        "orders/s beside": beside.round(),
+        "beside / alone": ratio(beside, alone),
+    }));
+    report
+}
+
+/// So many events of so many subjects.
+async fn tell(sql: &mut PgConnection, events: i64) {
+    let insert = format!(
+        "INSERT INTO events (subject, sequence, type, at, data)
+         SELECT 'inventory/sku-' || n, 1, 'stock.low', now(), '{{\"sku\": \"x\"}}' FROM generate_series(1, {events}) AS n"
+    );
+    sql.execute(AssertSqlSafe(insert)).await.unwrap();
+}
+
+async fn until_drained(shop: &Shop, number: i64) {
+    let mut sql = shop.sql().await;
+    let drained = format!("SELECT count(*) >= {number} FROM webhook_deliveries WHERE state = 'delivered'");
+    loop {
+        let is_drained: bool =
+            sqlx::query_scalar(AssertSqlSafe(drained.clone())).fetch_one(&mut sql).await.unwrap();
+        if is_drained {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Orders per second.
+async fn door(shop: &Shop) -> f64 {
+    let body = shop.order_body(&[("tea", 1)]).to_string();
+    let begun = Instant::now();
+    let buyers = (0..BUYERS).map(|_| async {
+        let mut connection = Connection::open(shop.api.address()).await;
+        let mut placed = 0;
+        while begun.elapsed() < AT_THE_DOOR {
+            let request = post(shop.api.address(), "/v1/orders", &unique(), &body);
+            let (status, _) = connection.call(&request).await;
+            assert_eq!(status, 201);
+            placed += 1;
+        }
+        placed
+    });
+    let placed: i32 = futures_util::future::join_all(buyers).await.into_iter().sum();
+    f64::from(placed) / begun.elapsed().as_secs_f64()
+}

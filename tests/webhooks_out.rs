@@ -1,0 +1,446 @@
+//! Webhooks that we send: signed, at least once, in order for each subject, whatever receivers do and whoever dies.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sqlx::Executor as _;
+
+use crate::harness::{
+    Setup, Shop,
+    documents::List,
+    eventually, mails_to,
+    receiver::{Answer, Received, Receiver},
+    send, unique, wait_until,
+};
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    pub object: String,
+    pub id: String,
+    pub url: String,
+    pub types: Vec<String>,
+    pub description: String,
+    pub status: String,
+    pub disabled_reason: Option<String>,
+    pub disabled_at: Option<Timestamp>,
+    pub failing_since: Option<Timestamp>,
+    pub previous_secret_until: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub created_by: String,
+    pub updated_at: Timestamp,
+    /// In the answers alone that make one.
+    pub secret: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Delivery {
+    object: String,
+    endpoint_id: String,
+    event_id: String,
+    r#type: String,
+    subject: String,
+    #[expect(dead_code, reason = "it has to be there")]
+    at: Timestamp,
+    status: String,
+    attempts: i32,
+    due_at: Option<Timestamp>,
+    answer_code: Option<i16>,
+    answer: Option<String>,
+    error: Option<String>,
+    tried_at: Option<Timestamp>,
+    delivered_at: Option<Timestamp>,
+}
+
+/// A shop whose webhooks may go to this machine.
+async fn open() -> Shop {
+    open_with(vec![]).await
+}
+
+async fn open_with(more: Vec<(&'static str, String)>) -> Shop {
+    let mut env = vec![("HOLDFAST_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8".to_owned())];
+    env.extend(more);
+    let shop = Shop::with(Setup { env, ..Setup::default() }).await;
+    shop.stock("tea", 1250, 1000).await;
+    shop
+}
+
+async fn endpoint(shop: &Shop, url: &str, types: &[&str]) -> Endpoint {
+    let body = json!({"url": url, "types": types, "description": "a test"});
+    shop.api.post("/v1/webhook-endpoints", &body).await.of().is(201)
+}
+
+async fn read(shop: &Shop, id: &str) -> Endpoint {
+    shop.api.get(&format!("/v1/webhook-endpoints/{id}")).await.of().is(200)
+}
+
+async fn deliveries(shop: &Shop, id: &str, query: &str) -> Vec<Delivery> {
+    shop.api.list(&format!("/v1/webhook-endpoints/{id}/deliveries?limit=100{query}")).await.data
+}
+
+async fn change(shop: &Shop, id: &str, body: &Value) -> Endpoint {
+    let path = format!("/v1/webhook-endpoints/{id}");
+    shop.api.send(shop.api.request(Method::PATCH, &path).json(body)).await.of().is(200)
+}
+
+async fn redeliver(shop: &Shop, id: &str, body: &Value) -> Value {
+    shop.api.post(&format!("/v1/webhook-endpoints/{id}/redeliver"), body).await.is(200)
+}
+
+/// Waits until all of an endpoint is delivered, and so much it was.
+async fn until_delivered(shop: &Shop, id: &str, number: usize) {
+    wait_until("all is delivered", async || {
+        let all = deliveries(shop, id, "").await;
+        all.len() == number && all.iter().all(|it| it.status == "delivered")
+    })
+    .await;
+}
+
+/// The sequences of each subject go up, repeats aside.
+fn check_order(received: &[Received]) {
+    let mut last = std::collections::HashMap::new();
+    let mut seen = std::collections::HashSet::new();
+    for it in received.iter().filter(|it| seen.insert(it.id().to_owned())) {
+        let sequence = it.event["sequence"].as_i64().unwrap();
+        let before = last.insert(it.subject().to_owned(), sequence);
+        assert!(before.is_none_or(|before| before < sequence), "{} {sequence} {before:?}", it.subject());
+    }
+}
+
+#[tokio::test]
+async fn events_are_delivered_signed_and_with_what_caused_them() {
+    let (shop, receiver) = (open().await, Receiver::start().await);
+    let all = endpoint(&shop, &receiver.url("/all"), &[]).await;
+    let paid = endpoint(&shop, &receiver.url("/paid"), &["order.paid", "order.placed", "order.paid"]).await;
+    assert_eq!((paid.types.len(), paid.status.as_str(), paid.created_by.as_str()), (2, "enabled", "api"));
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let request = shop.api.request(Method::POST, "/v1/orders").header("idempotency-key", unique());
+    let request = request.header("traceparent", trace).header("x-tenant", "berlin");
+    let order = shop.api.send(request.json(&shop.order_body(&[("tea", 1)]))).await.is(201);
+    let id = order["id"].as_str().unwrap();
+    shop.pay(id).await;
+    shop.until(id, "completed").await;
+
+    let received = receiver.until("/paid", 2).await;
+    assert_eq!([received[0].kind(), received[1].kind()], ["order.placed", "order.paid"]);
+    let secret = paid.secret.as_deref().unwrap();
+    for it in &received {
+        it.verify(secret);
+        assert_eq!(it.subject(), id);
+        assert!(it.header("content-type").starts_with("application/cloudevents+json"));
+        assert_eq!(it.event["specversion"], "1.0");
+        assert_eq!(it.signatures_by(all.secret.as_deref().unwrap()), 0);
+    }
+    assert_eq!(received[0].header("x-tenant"), "berlin");
+    assert_eq!(received[0].header("traceparent").split('-').nth(1), trace.split('-').nth(1));
+    let mut of_order = Vec::new();
+    wait_until("all of the order is delivered", async || {
+        let path = format!("/v1/orders/{id}/deliveries?limit=100");
+        of_order = shop.api.list::<Delivery>(&path).await.data;
+        of_order.iter().any(|it| it.r#type == "order.completed")
+            && of_order.iter().all(|it| it.status == "delivered")
+    })
+    .await;
+    let placed: Vec<_> = of_order.iter().filter(|it| it.r#type == "order.placed").collect();
+    assert_eq!(placed.len(), 2, "{of_order:?}");
+    assert!(placed.iter().all(|it| it.answer_code == Some(204) && it.attempts == 1 && it.error.is_none()));
+    let pages = shop.api.pages::<Delivery>(&format!("/v1/orders/{id}/deliveries?limit=2")).await;
+    assert_eq!(pages.concat().len(), of_order.len());
+    check_order(&receiver.received("/all"));
+    let of_paid = deliveries(&shop, &paid.id, "&status=delivered").await;
+    assert_eq!(
+        of_paid.iter().map(|it| it.r#type.as_str()).collect::<Vec<_>>(),
+        ["order.paid", "order.placed"]
+    );
+    let told = &of_paid[0];
+    assert_eq!(
+        (told.object.as_str(), &told.endpoint_id, told.subject.as_str()),
+        ("webhook_delivery", &paid.id, id)
+    );
+    assert!(told.due_at.is_none() && told.tried_at == told.delivered_at && told.answer.is_none(), "{told:?}");
+    let figures = shop.figures().await;
+    assert!(figures.contains("holdfast_webhook_deliveries_pending 0"), "{figures}");
+    shop.close();
+}
+
+#[tokio::test]
+async fn what_follows_waits_for_what_failed_and_nobody_else_does() {
+    let (shop, receiver) = (open().await, Receiver::start().await);
+    receiver.answer_once("/hook", Answer::Body(500, "no\0 luck".to_owned()));
+    let hook = endpoint(&shop, &receiver.url("/hook"), &["order.placed", "order.cancelled"]).await;
+    let first = shop.place(&[("tea", 1)]).await;
+    receiver.until("/hook", 1).await;
+    shop.cancel(&first).await.is(200);
+    let other = shop.place(&[("tea", 1)]).await;
+    let received = receiver.until("/hook", 4).await;
+    let story = |subject: &str| -> Vec<String> {
+        received.iter().filter(|it| it.subject() == subject).map(|it| it.kind().to_owned()).collect()
+    };
+    assert_eq!(story(&first), ["order.placed", "order.placed", "order.cancelled"]);
+    assert_eq!(story(&other), ["order.placed"]);
+    let ids: Vec<&str> = received.iter().filter(|it| it.subject() == first).map(Received::id).collect();
+    assert_eq!(ids[0], ids[1], "it is the same event");
+    until_delivered(&shop, &hook.id, 3).await;
+    let of_first = deliveries(&shop, &hook.id, "").await.pop().unwrap();
+    assert_eq!((of_first.attempts, of_first.answer_code), (2, Some(204)));
+    assert!(read(&shop, &hook.id).await.failing_since.is_none(), "what was delivered makes up for it");
+    shop.close();
+}
+
+#[tokio::test]
+async fn odd_receivers_cost_nothing_and_delay_nobody() {
+    let owner = format!("owner-{}@shop.test", unique());
+    let shop = open_with(vec![("HOLDFAST_WEBHOOK_OWNER_EMAIL", owner.clone())]).await;
+    let receiver = Receiver::start().await;
+    receiver.answer("/never", Answer::Never);
+    receiver.answer("/slow", Answer::After(Duration::from_secs(3)));
+    receiver.answer("/moved", Answer::With(302, "location", receiver.url("/elsewhere")));
+    receiver.answer("/gone", Answer::Status(410));
+    receiver.answer("/endless", Answer::Endless);
+    receiver.answer("/busy", Answer::With(503, "retry-after", "7200".to_owned()));
+    let mut ids = std::collections::HashMap::new();
+    for path in ["/never", "/slow", "/moved", "/gone", "/endless", "/busy", "/good"] {
+        ids.insert(path, endpoint(&shop, &receiver.url(path), &["order.placed"]).await.id);
+    }
+    let begun = Instant::now();
+    for _ in 0..20 {
+        shop.place(&[("tea", 1)]).await;
+    }
+    receiver.until("/good", 20).await;
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    until_delivered(&shop, &ids["/endless"], 20).await;
+    assert!(receiver.sent_bytes() < 400 << 20, "{} bytes", receiver.sent_bytes());
+    let endless = deliveries(&shop, &ids["/endless"], "").await;
+    assert!(endless.iter().all(|it| it.answer.as_ref().unwrap().len() == 1024));
+
+    let tried = async |path: &str| {
+        eventually(path, async || {
+            deliveries(&shop, &ids[path], "&status=pending").await.into_iter().find(|it| it.attempts > 0)
+        })
+        .await
+    };
+    let moved = tried("/moved").await;
+    assert_eq!((moved.answer_code, moved.error), (Some(302), None));
+    assert!(receiver.received("/elsewhere").is_empty());
+    let busy = tried("/busy").await;
+    let wait = busy.due_at.unwrap().duration_since(busy.tried_at.unwrap());
+    assert!((7190..7210).contains(&wait.as_secs()), "{wait}");
+    let never = tried("/never").await;
+    assert_eq!((never.answer_code, never.error.as_deref()), (None, Some("timeout")));
+
+    let gone = eventually("it is disabled", async || {
+        Some(read(&shop, &ids["/gone"]).await).filter(|it| it.status == "disabled")
+    })
+    .await;
+    assert_eq!(gone.disabled_reason.as_deref(), Some("gone"));
+    let mail = &mails_to(&owner, 1).await[0];
+    assert!(mail.text.contains(&gone.id) && mail.text.contains("410"), "{}", mail.text);
+    let missed = deliveries(&shop, &gone.id, "").await;
+    assert!(missed.len() == 20 && missed.iter().all(|it| it.status == "pending"), "what it missed is kept");
+    receiver.answer("/gone", Answer::Status(200));
+    let asked = receiver.received("/gone").len();
+    let enabled = change(&shop, &gone.id, &json!({"enabled": true})).await;
+    assert_eq!((enabled.status.as_str(), enabled.disabled_at), ("enabled", None));
+    until_delivered(&shop, &gone.id, 20).await;
+    assert_eq!(receiver.received("/gone").len(), asked + 20);
+    shop.close();
+}
+
+#[tokio::test]
+async fn five_days_of_failures_disable_an_endpoint_and_its_owner_is_told() {
+    let owner = format!("owner-{}@shop.test", unique());
+    let shop = open_with(vec![("HOLDFAST_WEBHOOK_OWNER_EMAIL", owner.clone())]).await;
+    let receiver = Receiver::start().await;
+    receiver.answer("/hook", Answer::Status(500));
+    let hook = endpoint(&shop, &receiver.url("/hook"), &["order.placed"]).await;
+    shop.place(&[("tea", 1)]).await;
+    let failing = eventually("it fails", async || read(&shop, &hook.id).await.failing_since).await;
+    let event = deliveries(&shop, &hook.id, "").await[0].event_id.clone();
+    // The days pass here alone.
+    let mut sql = shop.sql().await;
+    let age = |interval: &str| {
+        format!("UPDATE webhook_endpoints SET failing_since = failing_since - interval '{interval}'")
+    };
+    sql.execute(sqlx::AssertSqlSafe(age("119 hours"))).await.unwrap();
+    redeliver(&shop, &hook.id, &json!({"event_id": event})).await;
+    receiver.until("/hook", 2).await;
+    wait_until("the try is noted", async || deliveries(&shop, &hook.id, "").await[0].attempts == 1).await;
+    let not_yet = read(&shop, &hook.id).await;
+    assert_eq!(not_yet.status, "enabled", "{not_yet:?}");
+    assert_eq!(not_yet.failing_since.unwrap(), failing - SignedDuration::from_hours(119));
+    sql.execute(sqlx::AssertSqlSafe(age("2 hours"))).await.unwrap();
+    redeliver(&shop, &hook.id, &json!({"event_id": event})).await;
+    let disabled = eventually("it is disabled", async || {
+        Some(read(&shop, &hook.id).await).filter(|it| it.status == "disabled")
+    })
+    .await;
+    assert_eq!(disabled.disabled_reason.as_deref(), Some("failing"));
+    let mail = &mails_to(&owner, 1).await[0];
+    assert!(mail.text.contains(&hook.id) && mail.subject.contains("disabled"), "{}", mail.text);
+
+    let tries = receiver.received("/hook").len();
+    let later = shop.place(&[("tea", 1)]).await;
+    wait_until("it is kept", async || deliveries(&shop, &hook.id, "&status=pending").await.len() == 2).await;
+    assert_eq!(receiver.received("/hook").len(), tries);
+    receiver.answer("/hook", Answer::Status(200));
+    change(&shop, &hook.id, &json!({"enabled": true})).await;
+    until_delivered(&shop, &hook.id, 2).await;
+    assert_eq!(receiver.received("/hook").last().unwrap().subject(), later);
+    shop.close();
+}
+
+#[tokio::test]
+async fn a_worker_dies_between_the_request_and_its_note() {
+    let (mut shop, receiver) = (open().await, Receiver::start().await);
+    let hook = endpoint(&shop, &receiver.url("/hook"), &["order.placed", "order.cancelled"]).await;
+    receiver.answer("/hook", Answer::Never);
+    let id = shop.place(&[("tea", 1)]).await;
+    shop.cancel(&id).await.is(200);
+    receiver.until("/hook", 1).await;
+    shop.kill_worker();
+    receiver.answer("/hook", Answer::Status(200));
+    shop.start_worker();
+    let _second = shop.another_worker(&[]).await;
+    until_delivered(&shop, &hook.id, 2).await;
+    let received = receiver.received("/hook");
+    assert_eq!(received.len(), 3, "once for the dead worker, and then each once");
+    assert_eq!(received[0].id(), received[1].id());
+    assert_eq!([received[1].kind(), received[2].kind()], ["order.placed", "order.cancelled"]);
+    shop.close();
+}
+
+#[tokio::test]
+async fn workers_share_the_work_and_one_after_the_other_is_killed() {
+    let (mut shop, receiver) = (open().await, Receiver::start().await);
+    let hook = endpoint(&shop, &receiver.url("/hook"), &["order.placed", "order.cancelled"]).await;
+    let _second = shop.another_worker(&[]).await;
+    let mut orders = Vec::new();
+    for round in 0..30 {
+        orders.push(shop.place(&[("tea", 1)]).await);
+        if round % 10 == 9 {
+            shop.kill_worker();
+            shop.start_worker();
+        }
+    }
+    for id in &orders {
+        let status = shop.cancel(id).await.status.as_u16();
+        assert!([200, 202].contains(&status), "{status}");
+    }
+    until_delivered(&shop, &hook.id, 60).await;
+    let received = receiver.received("/hook");
+    let distinct: std::collections::BTreeSet<&str> = received.iter().map(Received::id).collect();
+    assert_eq!(distinct.len(), 60);
+    check_order(&received);
+    received.iter().for_each(|it| it.verify(hook.secret.as_deref().unwrap()));
+    shop.close();
+}
+
+#[tokio::test]
+async fn secrets_are_rotated_and_events_sent_again() {
+    let (shop, receiver) = (open().await, Receiver::start().await);
+    let hook = endpoint(&shop, &receiver.url("/hook"), &["order.placed"]).await;
+    let old = hook.secret.clone().unwrap();
+    let before = Timestamp::now();
+    let ids = [shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await];
+    receiver.until("/hook", 2).await[0].verify(&old);
+    until_delivered(&shop, &hook.id, 2).await;
+    let path = format!("/v1/webhook-endpoints/{}", hook.id);
+    let rotate = async || -> Endpoint {
+        shop.api.post(&format!("{path}/rotate-secret"), &json!({})).await.of().is(200)
+    };
+    let rotated = rotate().await;
+    let new = rotated.secret.clone().unwrap();
+    let both_until = rotated.previous_secret_until.unwrap().duration_since(before);
+    assert!((86_300..86_500).contains(&both_until.as_secs()), "{both_until}");
+
+    let event = deliveries(&shop, &hook.id, "").await.pop().unwrap().event_id;
+    assert_eq!(redeliver(&shop, &hook.id, &json!({"event_id": event})).await["count"], 1);
+    let again = receiver.until("/hook", 3).await.pop().unwrap();
+    again.verify(&old);
+    again.verify(&new);
+    assert_eq!((again.id(), again.subject()), (event.as_str(), ids[0].as_str()));
+    let newest = rotate().await.secret.unwrap();
+    let since = redeliver(&shop, &hook.id, &json!({"since": before})).await;
+    assert_eq!((&since["count"], &since["has_more"]), (&json!(2), &json!(false)));
+    let received = receiver.until("/hook", 5).await;
+    received[4].verify(&newest);
+    received[4].verify(&new);
+    assert_eq!(received[4].signatures_by(&old), 0);
+    until_delivered(&shop, &hook.id, 2).await;
+
+    let tested = shop.api.post(&format!("{path}/test"), &json!({})).await.is(200);
+    assert_eq!((&tested["delivered"], &tested["answer_code"]), (&json!(true), &json!(204)));
+    let test = receiver.until("/hook", 6).await.pop().unwrap();
+    test.verify(&newest);
+    assert_eq!(
+        (test.kind(), test.subject(), test.id()),
+        ("webhook.test", &*hook.id, tested["event_id"].as_str().unwrap())
+    );
+
+    shop.api.delete(&path).await.is(200);
+    shop.api.get(&path).await.problem(404, "webhook_endpoint_not_found");
+    shop.place(&[("tea", 1)]).await;
+    let forgotten = "SELECT count(*) = 0 FROM webhook_deliveries";
+    shop.until_true("what became of its deliveries is forgotten", forgotten).await;
+    assert_eq!(receiver.received("/hook").len(), 6);
+    shop.close();
+}
+
+#[tokio::test]
+async fn nothing_goes_to_private_addresses_and_what_is_wrong_is_named() {
+    let (shop, receiver) = (Shop::without_worker().await, Receiver::start().await);
+    let create = async |body: Value| shop.api.post("/v1/webhook-endpoints", &body).await;
+    let port = receiver.port();
+    for url in [
+        receiver.url("/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+        format!("http://2130706433:{port}/"),
+        "https://169.254.169.254/latest/meta-data".to_owned(),
+        "ftp://shop.example/".to_owned(),
+        "https://user:password@shop.example/".to_owned(),
+        format!("https://shop.example/{}", "x".repeat(2000)),
+        "shop.example".to_owned(),
+    ] {
+        let refused = create(json!({"url": url})).await;
+        assert_eq!(refused.bad_fields(), ["url"], "{url}");
+    }
+    let body = json!({"url": "https://shop.example/", "types": ["order.placed", "order.eaten"], "description": "a\nb"});
+    let refused = create(body).await;
+    assert_eq!(refused.bad_fields(), ["types[1]", "description"]);
+    // A name is looked at when it is asked for, each time.
+    let named: Endpoint = create(json!({"url": format!("http://localhost:{port}/")})).await.of().is(201);
+    let tested = shop.api.post(&format!("/v1/webhook-endpoints/{}/test", named.id), &json!({})).await.is(200);
+    assert_eq!((&tested["delivered"], &tested["error"]), (&json!(false), &json!("address_refused")));
+    assert!(receiver.received("/").is_empty());
+    let path = format!("/v1/webhook-endpoints/{}", named.id);
+    for body in [
+        json!({}),
+        json!({"event_id": "evt_1"}),
+        json!({"event_id": "evt_1", "since": "2026-01-01T00:00:00Z"}),
+    ] {
+        shop.api.post(&format!("{path}/redeliver"), &body).await.problem(422, "invalid_request");
+    }
+    let unknown = json!({"event_id": format!("evt_{:032x}", 7)});
+    shop.api.post(&format!("{path}/redeliver"), &unknown).await.problem(404, "webhook_delivery_not_found");
+    let nobody = "/v1/webhook-endpoints/whe_01920000000070008000000000000000";
+    for (method, path) in [
+        (Method::GET, nobody.to_owned()),
+        (Method::DELETE, nobody.to_owned()),
+        (Method::GET, format!("{nobody}/deliveries")),
+        (Method::POST, format!("{nobody}/test")),
+        (Method::POST, format!("{nobody}/rotate-secret")),
+    ] {
+        send(shop.api.request(method, &path)).await.problem(404, "webhook_endpoint_not_found");
+    }
+    shop.api
+        .get("/v1/orders/ord_01920000000070008000000000000000/deliveries")
+        .await
+        .problem(404, "order_not_found");
+    let listed: List<Endpoint> = shop.api.list("/v1/webhook-endpoints").await;
+    assert_eq!(listed.data.iter().map(|it| (&it.id, &it.secret)).collect::<Vec<_>>(), [(&named.id, &None)]);
+    shop.close();
+}
