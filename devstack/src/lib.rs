@@ -1,5 +1,5 @@
 //! The servers `holdfast dev` and the black-box tests need: PostgreSQL, the Temporal development
-//! server and a mail catcher.
+//! server, a mail catcher and a broker that speaks Kafka's protocol.
 //!
 //! Each one is found on this machine, or fetched once by an ordinary package client, then started
 //! on 127.0.0.1 and stopped in order. A server never outlives the program that started it, however
@@ -28,6 +28,7 @@ mod ports;
 mod postgres;
 mod run_as;
 mod server;
+mod tansu;
 mod temporal;
 mod tools;
 
@@ -37,5 +38,6 @@ pub use mail::MailCatcher;
 pub use ports::{PortTaken, free_port, port_is_free};
 pub use postgres::{Postgres, PostgresOptions};
 pub use server::wait_for_dropped;
+pub use tansu::{Tansu, TansuOptions};
 pub use temporal::{Temporal, TemporalOptions};
 pub use tools::Tools;

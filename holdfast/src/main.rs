@@ -4,6 +4,7 @@ mod config;
 mod dev;
 mod gateway;
 mod identity;
+mod kafka;
 mod keys;
 mod providers;
 mod run;

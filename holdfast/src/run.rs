@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use workflows::contract::Reconciled;
 
 use crate::{
-    config, identity,
+    config, identity, kafka,
     providers::{self, Configured},
     stop::Stop,
 };
@@ -126,9 +126,11 @@ pub async fn worker() -> anyhow::Result<()> {
         Some(keys) => worker.with_accounts(keys),
         None => worker,
     };
-    run_beside(watch_database(db));
+    run_beside(watch_database(db.clone()));
     run_beside(tell_of_mail);
-    worker.run(stop.wait()).await
+    let beside = kafka::beside(kafka::settings()?, db, stop.clone());
+    let (worked, ()) = tokio::join!(worker.run(stop.wait()), beside);
+    worked
 }
 
 /// Starts what goes on beside the service, until the process ends.

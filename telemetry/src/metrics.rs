@@ -39,6 +39,15 @@ pub struct Metrics {
     pub orders_unstarted: Gauge,
     pub exceptions_open: Gauge,
     pub outbox_unpublished: Gauge,
+    /// Events written to Kafka, by topic: orders, payments, products.
+    pub events_published: IntCounterVec,
+    /// Rounds of events that were not written to Kafka, by whose fault it was: kafka, database.
+    pub events_failed: IntCounterVec,
+    /// Of the process that publishes; not there in the others.
+    pub events_behind: Gauge,
+    pub events_oldest_seconds: Gauge,
+    /// Messages of Kafka that were given to a service, by route and result: done, retried, failed, skipped.
+    pub consumed: IntCounterVec,
     /// 0 if there is none.
     pub inbox_oldest_unsettled_seconds: Gauge,
     pub database_connections_in_use: Gauge,
@@ -120,6 +129,29 @@ impl Metrics {
             orders_unstarted: gauge("holdfast_orders_unstarted", "Orders that Temporal does not know yet"),
             exceptions_open: gauge("holdfast_exceptions_open", "Exceptions that wait for a person"),
             outbox_unpublished: gauge("holdfast_outbox_unpublished", "Our events that are not published"),
+            events_published: counter(
+                "holdfast_events_published_total",
+                "Events written to Kafka",
+                &["topic"],
+            ),
+            events_failed: counter(
+                "holdfast_events_failed_total",
+                "Rounds of events that were not written to Kafka, and are written again",
+                &["fault"],
+            ),
+            events_behind: gauge(
+                "holdfast_events_behind",
+                "How far the publisher to Kafka is behind, in numbers of events",
+            ),
+            events_oldest_seconds: gauge(
+                "holdfast_events_oldest_seconds",
+                "Age of the oldest event that is not written to Kafka",
+            ),
+            consumed: counter(
+                "holdfast_consumed_total",
+                "Messages of Kafka by what became of them",
+                &["route", "result"],
+            ),
             inbox_oldest_unsettled_seconds: gauge(
                 "holdfast_inbox_oldest_unsettled_seconds",
                 "Age of the oldest provider event of which nothing is done yet",

@@ -23,7 +23,7 @@ Holdfast is up.
   Temporal UI  {ui}        server: {temporal}
   Mails        {mails}        {smtp}
   PostgreSQL   {database}
-  Data         {data}        in another terminal: . {environment}
+{kafka}  Data         {data}        in another terminal: . {environment}
 
 Place an order, let five hours pass (a reminder is mailed), pay:
 
@@ -41,6 +41,9 @@ Ctrl-C stops everything that was started here.
         mails = servers.mail_page().unwrap_or_else(given),
         smtp = servers.smtp_url(),
         database = servers.database_place(),
+        kafka = servers
+            .kafka_place()
+            .map_or_else(String::new, |place| format!("  Kafka        {place}        topics: holdfast.*\n")),
         data = data_dir.display(),
         environment = quoted(&data_dir.join("env").to_string_lossy()),
     );

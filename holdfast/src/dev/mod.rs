@@ -6,7 +6,7 @@ mod secrets;
 mod seed;
 mod servers;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
 use activities::mail::{Mailer, MailerConfig};
 use anyhow::{Context as _, ensure};
@@ -15,7 +15,7 @@ use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
 use crate::{
-    config, gateway, identity,
+    config, gateway, identity, kafka,
     providers::{self, Configured},
     run,
     stop::Stop,
@@ -39,6 +39,12 @@ pub struct Args {
     /// Port of the mail catcher's web page
     #[arg(long, default_value_t = 8025, value_parser = clap::value_parser!(u16).range(1..))]
     mail_port: u16,
+    /// Start a broker that speaks Kafka's protocol, and publish events to it; what it holds ends with it
+    #[arg(long)]
+    kafka: bool,
+    /// Port of that broker
+    #[arg(long, default_value_t = 9092, value_parser = clap::value_parser!(u16).range(1..))]
+    kafka_port: u16,
     /// Where data and fetched programs are kept
     #[arg(long, default_value = ".holdfast")]
     data_dir: PathBuf,
@@ -73,10 +79,12 @@ pub async fn execute(mut args: Args) -> anyhow::Result<()> {
 
 /// Makes the data folder ours alone, and its path absolute.
 async fn claim_data_dir(args: &mut Args) -> anyhow::Result<DataDirLock> {
-    let ports = [args.temporal_port, args.temporal_ui_port, args.mail_port];
+    let mut ports = vec![args.temporal_port, args.temporal_ui_port, args.mail_port];
+    ports.extend(args.kafka.then_some(args.kafka_port));
+    let different: HashSet<_> = ports.iter().collect();
     ensure!(
-        ports[0] != ports[1] && ports[0] != ports[2] && ports[1] != ports[2],
-        "--temporal-port, --temporal-ui-port and --mail-port must differ"
+        different.len() == ports.len(),
+        "--temporal-port, --temporal-ui-port, --mail-port and --kafka-port must differ"
     );
     args.data_dir = secrets::private_folder(&args.data_dir)
         .with_context(|| format!("cannot make the data folder {} (--data-dir)", args.data_dir.display()))?;
@@ -123,6 +131,7 @@ async fn up(
         Some(keys) => worker.with_accounts(keys),
         None => worker,
     };
+    let beside = kafka::beside(servers.kafka()?, db.clone(), stop.clone());
     let app = run::api_app(&http, db, engine, configured, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
     banner::print(servers, address, &http.api_keys[0], &args.data_dir);
@@ -131,7 +140,8 @@ async fn up(
         api::serve(app, listener, http.limits, stop.clone().wait()).await;
         Ok(())
     };
-    let work = async { tokio::try_join!(served, worker.run(stop.clone().wait())) };
+    let beside = async { Ok(beside.await) };
+    let work = async { tokio::try_join!(served, worker.run(stop.clone().wait()), beside) };
     tokio::select! {
         result = work => result.map(|_| ()),
         error = servers.supervise() => Err(error),
