@@ -50,6 +50,7 @@ mod happy_path;
 mod http2;
 mod idempotency;
 mod interleavings;
+mod kafka;
 mod keys;
 mod large_amounts;
 mod ledger;

@@ -80,6 +80,11 @@ impl Tansu {
         self.port
     }
 
+    /// The process id, until its end was seen.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.pid()
+    }
+
     /// Kills the broker as a crash would.
     pub async fn kill(&mut self) {
         self.server.kill().await;

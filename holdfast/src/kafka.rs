@@ -1,7 +1,12 @@
 //! What goes on with Kafka beside a worker, where `HOLDFAST_KAFKA_BROKERS` is set (docs/kafka.md).
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, ensure};
-use events::kafka::{Mechanism, Publisher, Sasl, Settings, Tls};
+use events::{
+    commands,
+    kafka::{Mechanism, Publisher, Sasl, Settings, Tls},
+};
 
 use crate::{config, stop::Stop};
 
@@ -62,9 +67,38 @@ fn sasl() -> anyhow::Result<Option<Sasl>> {
     Ok(Some(Sasl { mechanism, username, password }))
 }
 
-/// Publishes our events until told to stop, if there is a Kafka to publish them to.
-pub async fn beside(settings: Option<Settings>, db: store::Db, stop: Stop) {
-    if let Some(settings) = settings {
-        Publisher::new(db, settings).run(stop.wait()).await;
+/// `HOLDFAST_KAFKA_COMMANDS`: whether orders can be asked for changes by way of Kafka.
+fn with_commands() -> anyhow::Result<bool> {
+    match config::optional("HOLDFAST_KAFKA_COMMANDS").as_deref() {
+        None | Some("on") => Ok(true),
+        Some("off") => Ok(false),
+        Some(_) => anyhow::bail!("HOLDFAST_KAFKA_COMMANDS must be on or off"),
+    }
+}
+
+/// What a worker does with Kafka besides its work.
+pub struct Beside {
+    settings: Option<Settings>,
+    with_commands: bool,
+}
+
+impl Beside {
+    /// # Errors
+    /// What is wrong with the settings. Without any there is nothing to do.
+    pub fn new(settings: Option<Settings>) -> anyhow::Result<Self> {
+        Ok(Self { settings, with_commands: with_commands()? })
+    }
+
+    /// Publishes our events and does what others' ask for, until told to stop.
+    pub async fn run(self, db: store::Db, engine: Arc<engine::Engine>, stop: Stop) {
+        let Some(settings) = self.settings else { return };
+        let publish = Publisher::new(db.clone(), settings.clone()).run(stop.clone().wait());
+        let obey = async {
+            if self.with_commands {
+                let dispatcher = engine::Dispatcher::new(db.clone(), engine);
+                commands::run(db, dispatcher, settings, stop.token()).await;
+            }
+        };
+        tokio::join!(publish, obey);
     }
 }

@@ -120,7 +120,8 @@ pub async fn worker() -> anyhow::Result<()> {
         run_beside(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
     let tell_of_mail = mailer.tell_whether_reached();
-    let worker = worker::Worker::new(db.clone(), engine, mailer, configured.providers, metrics)?
+    let beside = kafka::Beside::new(kafka::settings()?)?;
+    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, configured.providers, metrics)?
         .within(config::worker_limits()?);
     let worker = match identity::code_keys(identity::secrets(None)?.as_deref())? {
         Some(keys) => worker.with_accounts(keys),
@@ -128,7 +129,7 @@ pub async fn worker() -> anyhow::Result<()> {
     };
     run_beside(watch_database(db.clone()));
     run_beside(tell_of_mail);
-    let beside = kafka::beside(kafka::settings()?, db, stop.clone());
+    let beside = beside.run(db, engine, stop.clone());
     let (worked, ()) = tokio::join!(worker.run(stop.wait()), beside);
     worked
 }

@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long the cluster has to say where a topic is.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a record may be under way. Whoever publishes has the lease for longer than that.
-pub(super) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DELIVERY_TIMEOUT: Duration = Duration::from_secs(8);
 /// A round is put together for so long at most; no batch of it leaves before [`LINGER`] has passed.
 const ENQUEUE_TIMEOUT: Duration = Duration::from_millis(1500);
 const LINGER: Duration = Duration::from_secs(2);

@@ -27,9 +27,9 @@ use super::{
 /// The name of the cursor.
 pub const CURSOR: &str = "kafka";
 /// For so long nobody else publishes.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(15);
 /// Nothing is sent with less than this left: what is under way has ended before another begins.
-const MIN_LEFT: Duration = Duration::from_secs(20);
+const MIN_LEFT: Duration = Duration::from_secs(10);
 const _: () = assert!(MIN_LEFT.as_secs() > DELIVERY_TIMEOUT.as_secs());
 /// How often is looked for new events, and by those who do not publish whether they are to.
 const POLL: Duration = Duration::from_millis(100);

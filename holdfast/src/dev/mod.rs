@@ -131,7 +131,7 @@ async fn up(
         Some(keys) => worker.with_accounts(keys),
         None => worker,
     };
-    let beside = kafka::beside(servers.kafka()?, db.clone(), stop.clone());
+    let beside = kafka::Beside::new(servers.kafka()?)?.run(db.clone(), engine.clone(), stop.clone());
     let app = run::api_app(&http, db, engine, configured, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
     banner::print(servers, address, &http.api_keys[0], &args.data_dir);
