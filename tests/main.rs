@@ -37,6 +37,7 @@ mod changes;
 mod clients;
 mod conflicts;
 mod connections;
+mod consume;
 mod crashes;
 mod day;
 mod deadline;

@@ -160,8 +160,6 @@ async fn done(command: &mut Command) -> String {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Record {
     pub topic: String,
-    pub partition: i32,
-    pub offset: i64,
     pub key: Option<String>,
     pub value: Option<String>,
     pub headers: std::collections::BTreeMap<String, Option<String>>,
