@@ -15,6 +15,7 @@ mod accounts;
 mod cost;
 mod door;
 mod empty;
+mod events;
 mod flash_sale;
 mod history;
 mod house;
@@ -84,6 +85,11 @@ enum Benchmark {
         #[arg(long, default_value_t = 100_000)]
         accounts: i64,
     },
+    /// Events to Kafka: a backlog that is drained, and the door beside it.
+    Events {
+        #[arg(long, default_value_t = 300_000)]
+        events: i64,
+    },
     /// The worker's memory over very many activities.
     Soak {
         #[arg(long, default_value_t = 1_000_000)]
@@ -103,6 +109,7 @@ async fn main() {
         Benchmark::History => history::run().await,
         Benchmark::Reads { orders } => reads::run(orders).await,
         Benchmark::Accounts { accounts } => accounts::run(accounts).await,
+        Benchmark::Events { events } => events::run(events).await,
         Benchmark::Soak { activities } => soak::run(activities).await,
     };
     report.publish();

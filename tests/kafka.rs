@@ -111,7 +111,7 @@ async fn publishers_die_and_nothing_is_lost(broker: Broker) {
     let shop = publishing(&broker.address()).await;
     let rounds = std::env::var("HOLDFAST_TEST_KILLS").map_or(12, |rounds| rounds.parse().unwrap());
     let mut other = shop.another_worker(&[]).await;
-    let (mut shop, mut random) = (shop, SeededRng::new(15));
+    let (mut shop, mut random, mut paid) = (shop, SeededRng::new(15), Vec::new());
     for round in 0..rounds {
         let placed = join_all((0..20).map(|_| shop.place(&[("tea", 1)])));
         let killed = async { tokio::time::sleep(Duration::from_millis(random.below(400) as u64)).await };
@@ -131,7 +131,9 @@ async fn publishers_die_and_nothing_is_lost(broker: Broker) {
             "UPDATE event_cursors SET leased_until = now() - interval '1 second' WHERE name = 'kafka'";
         sqlx::query(expired).execute(&mut shop.sql().await).await.unwrap();
         join_all(ids.iter().step_by(4).map(|id| shop.pay(id))).await;
+        paid.extend(ids.into_iter().step_by(4));
     }
+    join_all(paid.iter().map(|id| shop.until(id, "completed"))).await;
     until_all_published(&shop).await;
     let (records, events) = (check_all_there(&shop, &broker.address()).await, stored(&shop).await.len());
     eprintln!("{rounds} kills: {events} events, {records} records");
