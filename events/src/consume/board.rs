@@ -144,6 +144,13 @@ impl Board {
         self.lock().of.values().map(|window| window.pending.len()).sum()
     }
 
+    /// Those of which so many messages are not done.
+    pub fn full(&self, limit: usize) -> Vec<Partition> {
+        let windows = self.lock();
+        let full = windows.of.iter().filter(|(_, window)| window.pending.len() >= limit);
+        full.map(|(partition, _)| partition.clone()).collect()
+    }
+
     /// How far each is done, where that is further than it was.
     pub fn to_commit(&self, of: Option<&[Partition]>) -> BTreeMap<Partition, i64> {
         let windows = self.lock();

@@ -25,6 +25,8 @@ const POLL: Duration = Duration::from_millis(200);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// So many messages are taken and not done, at most; then no more are fetched until there are fewer.
 const MAX_OUTSTANDING: usize = 1000;
+/// The same of one partition: one whose messages fail does not take the place of the others.
+const MAX_OF_PARTITION: usize = 250;
 /// At the end, and before a partition is given up, so long is waited for those that are being handled.
 const DRAIN: Duration = Duration::from_secs(20);
 /// The pause after Kafka, or what a handler needs, could not be had: at first and at last.
@@ -185,12 +187,14 @@ impl<H: Handler> Session<H> {
     async fn take_in(self: Arc<Self>, group: &Group, stop: &CancellationToken) -> Result<(), Error> {
         let (mut paused, mut committed, mut silent_since) = (false, Instant::now(), None::<Instant>);
         loop {
-            // Partitions that come while it is full are to be paused, too.
-            let is_full = self.board.outstanding() >= MAX_OUTSTANDING;
-            if is_full || paused {
-                group.pause(is_full).await;
+            let (is_full, full) =
+                (self.board.outstanding() >= MAX_OUTSTANDING, self.board.full(MAX_OF_PARTITION));
+            let is_any_full = is_full || !full.is_empty();
+            // At every turn: partitions that come meanwhile are to be paused, too.
+            if is_any_full || paused {
+                group.pause(|partition| is_full || full.contains(partition)).await;
             }
-            paused = is_full;
+            paused = is_any_full;
             let polled = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -242,8 +246,9 @@ impl<H: Handler> Session<H> {
     /// Whether it is done, or where failures are kept; if not, somebody else will have it.
     async fn settle(&self, place: &Place, message: &Incoming) -> bool {
         let (mut attempts, mut pause) = (retry::attempts(message), RETRY_FIRST);
-        if let Some(wait) = retry::due(message).map(until)
-            && !self.waited(place, wait).await
+        // No longer than we would have said ourselves, whatever the header says.
+        if let Some(due) = retry::due(message)
+            && !self.waited(place, until(due).min(self.policy.interval)).await
         {
             return false;
         }

@@ -356,13 +356,13 @@ impl Group {
         Ok(committed.map_err(|_| Error::TimedOut("committing offsets"))??)
     }
 
-    /// Fetches nothing more of what is assigned, but stays a member; or goes on.
-    pub async fn pause(&self, paused: bool) {
-        for (topic, partitions) in self.consumer.assignment().await {
-            match paused {
-                true => self.consumer.pause(&topic, &partitions).await,
-                false => self.consumer.resume(&topic, &partitions).await,
-            }
+    /// Fetches nothing more of these, but stays a member; goes on with the others.
+    pub async fn pause(&self, is_paused: impl Fn(&Partition) -> bool) {
+        for (topic, numbers) in self.consumer.assignment().await {
+            let of = |number: &i32| Partition { topic: topic.clone(), number: *number };
+            let (paused, others): (Vec<i32>, Vec<i32>) = numbers.iter().partition(|it| is_paused(&of(it)));
+            self.consumer.pause(&topic, &paused).await;
+            self.consumer.resume(&topic, &others).await;
         }
     }
 

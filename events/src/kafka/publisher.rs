@@ -139,6 +139,10 @@ impl Publisher {
             return Ok(Turn::StandBy);
         };
         let up_to = self.horizon.reach(&self.db, PATIENCE).await?;
+        if up_to <= held.position {
+            tell_lag(Some((held.position, up_to)), None);
+            return Ok(Turn::Nothing);
+        }
         let range = Range { after: held.position, up_to, limit: MAX_READ };
         let events = events::read(&self.db, range, &Filter::default()).await?;
         tell_lag(Some((held.position, up_to)), events.first());

@@ -35,3 +35,56 @@ pub(super) fn record(event: &PublicEvent, settings: &Settings) -> Outgoing {
         timestamp: Some(event.at.as_millisecond()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::public_event::{Cause, EventId, PublicEventType};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_a_cloud_event_in_binary_mode() {
+        let event = PublicEvent {
+            id: EventId::new(258, 1),
+            event_type: PublicEventType::PaymentReceived,
+            version: 1,
+            subject: "ord_1".to_owned(),
+            sequence: Some(3),
+            at: "2026-11-27T01:02:03.004Z".parse().unwrap(),
+            cause: Cause {
+                traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+                headers: [("x-shop".to_owned(), "tea".to_owned())].into(),
+            },
+            data: json!({"amount": 5}),
+        };
+        let record = record(&event, &Settings::plain("x:1"));
+        let headers = record.headers.iter().map(|(name, value)| {
+            let value = value.as_deref().map(|it| String::from_utf8_lossy(it).into_owned());
+            format!("{name}: {}", value.unwrap_or_default())
+        });
+        assert_eq!(
+            headers.collect::<Vec<_>>(),
+            [
+                "content-type: application/json",
+                "ce_specversion: 1.0",
+                "ce_id: evt_00000000000001020000000000000001",
+                "ce_source: holdfast",
+                "ce_type: payment.received",
+                "ce_subject: ord_1",
+                "ce_time: 2026-11-27T01:02:03.004Z",
+                "ce_dataschema: /v1/event-schemas/payment.received/1",
+                "ce_version: 1",
+                "ce_partitionkey: ord_1",
+                "ce_sequence: 3",
+                "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+                "x-shop: tea",
+            ]
+        );
+        assert_eq!((record.topic.as_str(), record.key), ("holdfast.payments", Some(b"ord_1".to_vec())));
+        assert_eq!(
+            (record.value, record.timestamp),
+            (Some(br#"{"amount":5}"#.to_vec()), Some(1_795_741_323_004))
+        );
+    }
+}
