@@ -5,7 +5,7 @@ import json
 import sys
 import uuid
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 LIMIT = 20
 
@@ -21,23 +21,24 @@ def main(brokers, topics):
             "group.id": f"reader-{uuid.uuid4()}",
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
             "log_level": 3,
         }
     )
-    left = {}
+    left = set()
     for topic in topics:
         found = consumer.list_topics(topic, timeout=LIMIT).topics[topic]
-        if found.error is not None:
-            continue
-        for number in found.partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=LIMIT)
-            if high > low:
-                left[topic, number] = (low, high)
-    consumer.assign([TopicPartition(topic, number, low) for (topic, number), (low, _) in left.items()])
+        if found.error is None:
+            left |= {(topic, number) for number in found.partitions}
+    # To the end as reading finds it: Tansu, asked for it, names one that is too early.
+    consumer.assign([TopicPartition(topic, number, 0) for topic, number in left])
     while left:
         message = consumer.poll(LIMIT)
         if message is None:
             sys.exit(f"nothing more comes of {left}")
+        if message.error() and message.error().code() == KafkaError._PARTITION_EOF:
+            left.discard((message.topic(), message.partition()))
+            continue
         if message.error():
             sys.exit(str(message.error()))
         print(
@@ -52,9 +53,6 @@ def main(brokers, topics):
                 }
             )
         )
-        place = (message.topic(), message.partition())
-        if place in left and message.offset() + 1 >= left[place][1]:
-            del left[place]
     consumer.close()
 
 
