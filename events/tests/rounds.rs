@@ -1,5 +1,7 @@
 //! Rounds of records, against a broker in this process that fails as it is told.
 
+#![allow(clippy::unwrap_used)]
+
 use events::kafka::{Cluster, Outgoing, Producer, Settings};
 use krafka::testing::{ApiKey, Control, FakeBroker};
 

@@ -99,6 +99,6 @@ impl Beside {
                 commands::run(db, dispatcher, settings, stop.token()).await;
             }
         };
-        tokio::join!(publish, obey);
+        tokio::join!(Box::pin(publish), Box::pin(obey)); // large, and once
     }
 }

@@ -67,7 +67,7 @@ pub async fn execute(mut args: Args) -> anyhow::Result<()> {
     };
     let result = match servers {
         Ok(mut servers) => {
-            let result = up(&args, http, listener, &mut servers, stop).await;
+            let result = Box::pin(up(&args, http, listener, &mut servers, stop)).await; // as in main
             servers.stop().await;
             result
         }
@@ -140,7 +140,10 @@ async fn up(
         api::serve(app, listener, http.limits, stop.clone().wait()).await;
         Ok(())
     };
-    let beside = async { Ok(beside.await) };
+    let beside = async {
+        beside.await;
+        Ok(())
+    };
     let work = async { tokio::try_join!(served, worker.run(stop.clone().wait()), beside) };
     tokio::select! {
         result = work => result.map(|_| ()),
