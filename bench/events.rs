@@ -1,6 +1,5 @@
 //! Events on their way to Kafka:
 //! - a backlog, drained by one publisher: events a second, to Tansu (in memory, in Rust) and, with
-//!   `HOLDFAST_TEST_APACHE_KAFKA`, to Apache Kafka;
 //! - placing orders beside that, against placing with nobody publishing.
 //!
 //! The publisher is a worker whose engine cannot be reached: it does nothing else.

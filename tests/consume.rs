@@ -1,5 +1,5 @@
-//! `holdfast consume`: each message reaches the service's route, in its order where that counts, whatever the service
-//! answers and whoever dies; and commands, which are done once.
+//! `holdfast consume`: each message reaches the service's route, in its order where that counts, whatever the
+//! service answers and whoever dies; and commands, which are done once.
 
 use std::{
     collections::{BTreeMap, HashMap},

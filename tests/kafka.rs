@@ -1,5 +1,5 @@
-//! Events on their way to Kafka: each at least once, in the order of its subject, and none that did not happen,
-//! whoever dies or hangs. Read back by a client that nobody here wrote.
+//! Events on their way to Kafka: each at least once, in the order of its subject, and none that did not
+//! happen, whoever dies or hangs. Read back by a client that nobody here wrote.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,12 +33,13 @@ async fn stored(shop: &Shop) -> Vec<(String, String, String)> {
 }
 
 async fn until_all_published(shop: &Shop) {
-    let all = "SELECT (SELECT max(position) FROM events) = (SELECT position FROM event_cursors WHERE name = 'kafka')";
+    let all = "SELECT (SELECT max(position) FROM events)
+                    = (SELECT position FROM event_cursors WHERE name = 'kafka')";
     shop.until_true("all events are published", all).await;
 }
 
-/// Each stored event is there, nothing else is, and at first sight the events of a key are in the order of the stream.
-/// Gives how many records there are.
+/// Each stored event is there, nothing else is, and at first sight the events of a key are in the order of
+/// the stream. Gives how many records there are.
 async fn check_all_there(shop: &Shop, broker: &str) -> usize {
     let (stored, records) = (stored(shop).await, read(broker, &TOPICS).await);
     let mut seen: HashMap<&str, &Record> = HashMap::new();

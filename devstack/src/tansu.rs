@@ -1,4 +1,5 @@
-//! Tansu: a broker that speaks Kafka's protocol and keeps its topics in memory. For `holdfast dev --kafka` and tests.
+//! Tansu: a broker that speaks Kafka's protocol and keeps its topics in memory. For `holdfast dev --kafka`
+//! and tests.
 
 use std::fs;
 use std::path::PathBuf;
@@ -32,7 +33,8 @@ pub struct TansuOptions {
     pub log_file: PathBuf,
 }
 
-/// A running broker. Dropping it stops it too, without waiting for its end. What was written to it ends with it.
+/// A running broker. Dropping it stops it too, without waiting for its end. What was written to it ends with
+/// it.
 pub struct Tansu {
     server: Server,
     port: u16,

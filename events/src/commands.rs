@@ -1,5 +1,5 @@
-//! Others' commands, read from Kafka: what they may ask of an order, each done once. They take the way of the API's
-//! requests: the change is stored, and the order's workflow decides (docs/kafka.md).
+//! Others' commands, read from Kafka: what they may ask of an order, each done once. They take the way of the
+//! API's requests: the change is stored, and the order's workflow decides (docs/kafka.md).
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -124,8 +124,8 @@ impl Command {
     }
 }
 
-/// An event is told by its source and its id: with these as its key a change is stored once, however often the event
-/// comes.
+/// An event is told by its source and its id: with these as its key a change is stored once, however often
+/// the event comes.
 fn key(source: &str, id: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(source.len().to_be_bytes());

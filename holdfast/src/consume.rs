@@ -1,5 +1,5 @@
-//! `holdfast consume`: messages of Kafka, given to services' own HTTP routes (docs/kafka.md). It needs Kafka and its
-//! file alone, neither PostgreSQL nor Temporal.
+//! `holdfast consume`: messages of Kafka, given to services' own HTTP routes (docs/kafka.md). It needs Kafka
+//! and its file alone, neither PostgreSQL nor Temporal.
 
 use std::{future::pending, path::PathBuf};
 
@@ -12,6 +12,7 @@ use web::Limits;
 
 use crate::{config, kafka, stop::Stop};
 
+const TEXT: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 
 #[derive(clap::Args)]
@@ -67,7 +68,7 @@ fn read(args: &Args) -> anyhow::Result<Vec<Route>> {
 fn operations(metrics: SdkMetrics) -> Router {
     let figures = move || {
         let metrics = metrics.clone();
-        async move { ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render(&metrics).await) }
+        async move { (TEXT, telemetry::render(&metrics).await) }
     };
     Router::new().route("/healthz", get(async || "alive")).route("/metrics", get(figures))
 }

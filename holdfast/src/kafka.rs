@@ -12,8 +12,8 @@ use crate::{config, stop::Stop};
 
 const MAX_PARTITIONS: u32 = 1000;
 
-/// `HOLDFAST_KAFKA_BROKERS`, `HOLDFAST_KAFKA_TLS`, `_TLS_CA`, `_SASL_MECHANISM`, `_SASL_USERNAME`, `_SASL_PASSWORD`,
-/// `_TOPIC_PREFIX`, `_PARTITIONS`. None: there is no Kafka.
+/// `HOLDFAST_KAFKA_BROKERS`, `HOLDFAST_KAFKA_TLS`, `_TLS_CA`, `_SASL_MECHANISM`, `_SASL_USERNAME`,
+/// `_SASL_PASSWORD`, `_TOPIC_PREFIX`, `_PARTITIONS`. None: there is no Kafka.
 pub fn settings() -> anyhow::Result<Option<Settings>> {
     let Some(brokers) = config::optional("HOLDFAST_KAFKA_BROKERS") else { return Ok(None) };
     let is_address =

@@ -1,5 +1,5 @@
-//! What a member of a group has taken and not done yet. Of each partition all up to the first message that is not done
-//! may be committed.
+//! What a member of a group has taken and not done yet. Of each partition all up to the first message that is
+//! not done may be committed.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},

@@ -110,8 +110,8 @@ impl Service {
     }
 }
 
-/// A key, which is any bytes, as a header may have it: what is no visible ASCII, and `%`, is written as `%` and two
-/// hexadecimal digits.
+/// A key, which is any bytes, as a header may have it: what is no visible ASCII, and `%`, is written as `%`
+/// and two hexadecimal digits.
 fn encoded(key: &[u8]) -> String {
     let mut text = String::with_capacity(key.len());
     for byte in key {

@@ -1,5 +1,5 @@
-//! Messages of topics, given to whoever is to do something about them: to a service's own HTTP route (`holdfast
-//! consume`, docs/kafka.md), or to ourselves.
+//! Messages of topics, given to whoever is to do something about them: to a service's own HTTP route
+//! (`holdfast consume`, docs/kafka.md), or to ourselves.
 
 mod board;
 mod http;

@@ -1,5 +1,5 @@
-//! Puts back what failed: each message of the fail topics that is of a route goes to its own topic again, for that route
-//! alone.
+//! Puts back what failed: each message of the fail topics that is of a route goes to its own topic again, for
+//! that route alone.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -22,8 +22,8 @@ impl Assigned for Alone {
     fn lost(&self, _: &[Partition]) {}
 }
 
-/// Gives how many messages were put back. Each is noted as soon as it is; what fails again meanwhile is put back by the
-/// next run, for this one ends where the topics ended.
+/// Gives how many messages were put back. Each is noted as soon as it is; what fails again meanwhile is put
+/// back by the next run, for this one ends where the topics ended.
 ///
 /// # Errors
 /// If Kafka does not do it: what was put back until then is noted.

@@ -45,7 +45,8 @@ pub struct Route {
     /// So often is tried again what failed.
     pub retries: u32,
     pub retry_interval: Duration,
-    /// Which headers are forwarded besides those of CloudEvents and traces; a name may end with `*`. None: all.
+    /// Which headers are forwarded besides those of CloudEvents and traces; a name may end with `*`. None:
+    /// all.
     pub headers: Option<Vec<String>>,
 }
 

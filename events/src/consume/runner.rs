@@ -1,5 +1,5 @@
-//! A member of a consumer group: takes messages, has them handled, and notes how far it is. Nothing is committed that is
-//! not done, or in a topic of failures.
+//! A member of a consumer group: takes messages, has them handled, and notes how far it is. Nothing is
+//! committed that is not done, or in a topic of failures.
 
 use std::{
     sync::{Arc, OnceLock, Weak},
@@ -121,8 +121,8 @@ impl<H: Handler> Runner<H> {
         Self { settings, policy, handler }
     }
 
-    /// Runs until told to stop, and then until what is being handled is done. A fault is logged when it appears and
-    /// when it is gone.
+    /// Runs until told to stop, and then until what is being handled is done. A fault is logged when it
+    /// appears and when it is gone.
     pub async fn run(self, stop: CancellationToken) {
         let route = self.policy.name.as_str();
         let (mut pause, mut is_away) = (RETRY_FIRST, false);
@@ -312,7 +312,8 @@ impl<H: Handler> Session<H> {
             let sent = self.sender.send(failure.clone()).await;
             drop(attempt);
             let Err(error) = sent else { return true };
-            tracing::warn!(route = self.policy.name, topic = failure.topic, %error, "a failure is not written yet");
+            let (route, topic) = (self.policy.name.as_str(), failure.topic.as_str());
+            tracing::warn!(route, topic, %error, "a failure is not written yet");
             if !self.waited(place, pause).await {
                 return false;
             }

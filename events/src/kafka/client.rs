@@ -262,9 +262,9 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Writes a round, or says that some of it may be missing; then this producer is not to be used again. What of
-    /// it goes to one partition leaves in one batch, which is written as a whole or not at all: so whatever
-    /// happens, what is there of a key is the beginning of the round, in its order.
+    /// Writes a round, or says that some of it may be missing; then this producer is not to be used again.
+    /// What of it goes to one partition leaves in one batch, which is written as a whole or not at all: so
+    /// whatever happens, what is there of a key is the beginning of the round, in its order.
     pub async fn send_round(&self, round: Vec<Outgoing>) -> Result<()> {
         let topics: std::collections::BTreeSet<&str> = round.iter().map(|it| it.topic.as_str()).collect();
         for topic in topics {

@@ -1,9 +1,9 @@
 //! The publisher of our events: one of all workers, by the lease of a cursor (docs/adr/0041).
 //!
-//! It reads a round of events after the cursor, writes it, and once all of it is acknowledged moves the cursor on. If
-//! anything fails, it begins again from the cursor: an event may be there twice, but none is missing, and the first
-//! time that each is there, it is in the order of its subject: a round begins where all before it is acknowledged, and
-//! what of it goes to one partition is written as a whole or not at all.
+//! It reads a round of events after the cursor, writes it, and once all of it is acknowledged moves the
+//! cursor on. If anything fails, it begins again from the cursor: an event may be there twice, but none is
+//! missing, and the first time that each is there, it is in the order of its subject: a round begins where
+//! all before it is acknowledged, and what of it goes to one partition is written as a whole or not at all.
 
 use std::time::Duration;
 
@@ -225,8 +225,8 @@ impl Publisher {
     }
 }
 
-/// How far we are behind: the numbers between the cursor and the horizon, not all of which are taken, and the age of
-/// the oldest event.
+/// How far we are behind: the numbers between the cursor and the horizon, not all of which are taken, and the
+/// age of the oldest event.
 fn tell_lag(from_to: Option<(i64, i64)>, oldest: Option<&PublicEvent>) {
     let metrics = telemetry::metrics();
     let behind = from_to.map(|(position, up_to)| if oldest.is_some() { up_to - position } else { 0 });
