@@ -16,6 +16,7 @@ mod cost;
 mod deliveries;
 mod door;
 mod empty;
+mod events;
 mod flash_sale;
 mod history;
 mod house;
@@ -90,6 +91,11 @@ enum Benchmark {
         #[arg(long, default_value_t = 100_000)]
         backlog: i64,
     },
+    /// Events to Kafka: a backlog that is drained, and the door beside it.
+    Events {
+        #[arg(long, default_value_t = 300_000)]
+        events: i64,
+    },
     /// The worker's memory over very many activities.
     Soak {
         #[arg(long, default_value_t = 1_000_000)]
@@ -110,6 +116,7 @@ async fn main() {
         Benchmark::Reads { orders } => reads::run(orders).await,
         Benchmark::Accounts { accounts } => accounts::run(accounts).await,
         Benchmark::Deliveries { backlog } => deliveries::run(backlog).await,
+        Benchmark::Events { events } => events::run(events).await,
         Benchmark::Soak { activities } => soak::run(activities).await,
     };
     report.publish();

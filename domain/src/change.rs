@@ -4,7 +4,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::order::Status;
+use crate::{
+    Invalid, SignedDuration,
+    order::{Order, Status},
+};
+
+/// A deadline may lie at most this long after the placement.
+const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// A change that is asked of an order. Stored as it is, so only ever add to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +86,26 @@ impl Kind {
     /// Stable: clients act upon it.
     pub const fn problem_code(self) -> &'static str {
         self.requirements().1
+    }
+}
+
+/// What no deadline of this order can be, whoever asks for it. The order itself is looked at under its lock.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_extension(order: &Order, due: Timestamp) -> Result<(), Invalid> {
+    let bad = |why: String| Err(Invalid::new("payment_due_at", why));
+    if !Kind::Extend.required_status().contains(&order.status) {
+        return Ok(()); // the refusal says so instead
+    }
+    if due.duration_since(order.placed_at) > MAX_EXTENSION {
+        return bad("must be within a year of the placement".to_owned());
+    }
+    match order.latest_payment_due() {
+        Some(latest) if due > latest => {
+            bad(format!("must be {latest} at the latest, when the day of arrival ends"))
+        }
+        _ => Ok(()),
     }
 }
 

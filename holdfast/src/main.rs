@@ -1,9 +1,11 @@
 //! The one program of Holdfast.
 
 mod config;
+mod consume;
 mod dev;
 mod gateway;
 mod identity;
+mod kafka;
 mod keys;
 mod providers;
 mod run;
@@ -35,6 +37,8 @@ enum Command {
     Api,
     /// Run workflows and activities
     Worker,
+    /// Give messages of Kafka to services' HTTP routes
+    Consume(consume::Args),
     /// Bring the database's schema up to date
     Migrate,
     /// Read the payment providers' statements now, and match them with ours
@@ -84,6 +88,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Dev(args) => Box::pin(dev::execute(args)).await, // all of them in one: too big for the stack
         Command::Api => run::api().await,
         Command::Worker => run::worker().await,
+        Command::Consume(args) => consume::execute(args).await,
         Command::Migrate => run::migrate().await,
         Command::Reconcile => run::reconcile().await,
         Command::RebuildCatalogue => run::rebuild_catalogue().await,

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use workflows::contract::Reconciled;
 
 use crate::{
-    config, identity,
+    config, identity, kafka,
     providers::{self, Configured},
     stop::Stop,
     webhooks,
@@ -124,17 +124,20 @@ pub async fn worker() -> anyhow::Result<()> {
         run_beside(async move { api::serve_codec(engine, ui_url.as_deref(), listener).await });
     }
     let tell_of_mail = mailer.tell_whether_reached();
+    let beside = kafka::Beside::new(kafka::settings()?)?;
     let owner = webhooks::owner(&mailer)?;
-    let worker = worker::Worker::new(db.clone(), engine, mailer, configured.providers, metrics)?
+    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, configured.providers, metrics)?
         .with_webhooks(webhooks::sender(Networks::default())?, owner)
         .within(config::worker_limits()?);
     let worker = match identity::code_keys(identity::secrets(None)?.as_deref())? {
         Some(keys) => worker.with_accounts(keys),
         None => worker,
     };
-    run_beside(watch_database(db));
+    run_beside(watch_database(db.clone()));
     run_beside(tell_of_mail);
-    worker.run(stop.wait()).await
+    let beside = beside.run(db, engine, stop.clone());
+    let (worked, ()) = tokio::join!(worker.run(stop.wait()), beside);
+    worked
 }
 
 /// Starts what goes on beside the service, until the process ends.

@@ -4,6 +4,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
+use tokio_util::sync::CancellationToken;
 
 /// The exit code by which shells know a program that was interrupted.
 const ENDED_BY_INTERRUPT: i32 = 130;
@@ -35,6 +36,18 @@ impl Stop {
             std::process::exit(ENDED_BY_INTERRUPT);
         });
         Ok(Self(stopped))
+    }
+
+    /// The same for those that look at it often.
+    pub fn token(&self) -> CancellationToken {
+        let (token, stopped) = (CancellationToken::new(), self.clone());
+        let of_stop = token.clone();
+        #[expect(clippy::disallowed_methods, reason = "one for each part of the program")]
+        tokio::spawn(async move {
+            stopped.wait().await;
+            of_stop.cancel();
+        });
+        token
     }
 
     pub async fn wait(mut self) {

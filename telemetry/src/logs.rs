@@ -14,8 +14,8 @@ use temporalio_sdk::opentelemetry::{WorkflowIdGenerator, WorkflowSpanProcessor};
 use tracing_subscriber::{EnvFilter, Layer as _, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// What is logged unless `RUST_LOG` says otherwise.
-const DEFAULT_FILTER: &str =
-    "info,sqlx::postgres::notice=warn,temporalio_sdk_core=error,temporalio_client=error,temporalio_sdk=error";
+const DEFAULT_FILTER: &str = "info,krafka=error,sqlx::postgres::notice=warn,\
+     temporalio_sdk_core=error,temporalio_client=error,temporalio_sdk=error";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {

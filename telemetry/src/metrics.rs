@@ -48,6 +48,15 @@ pub struct Metrics {
     pub webhook_deliveries_oldest_pending_seconds: Gauge,
     pub webhook_endpoints_disabled_now: Gauge,
     pub outbox_unpublished: Gauge,
+    /// Events written to Kafka, by topic: orders, payments, products.
+    pub events_published: IntCounterVec,
+    /// Rounds of events that were not written to Kafka, by whose fault it was: kafka, database.
+    pub events_failed: IntCounterVec,
+    /// Of the process that publishes; not there in the others.
+    pub events_behind: Gauge,
+    pub events_oldest_seconds: Gauge,
+    /// Messages of Kafka that were given to a service, by route and result: done, retried, failed, skipped.
+    pub consumed: IntCounterVec,
     /// 0 if there is none.
     pub inbox_oldest_unsettled_seconds: Gauge,
     pub database_connections_in_use: Gauge,
@@ -153,6 +162,29 @@ impl Metrics {
             webhook_endpoints_disabled_now: gauge(
                 "holdfast_webhook_endpoints_disabled",
                 "Webhook endpoints that are disabled",
+            ),
+            events_published: counter(
+                "holdfast_events_published_total",
+                "Events written to Kafka",
+                &["topic"],
+            ),
+            events_failed: counter(
+                "holdfast_events_failed_total",
+                "Rounds of events that were not written to Kafka, and are written again",
+                &["fault"],
+            ),
+            events_behind: gauge(
+                "holdfast_events_behind",
+                "How far the publisher to Kafka is behind, in numbers of events",
+            ),
+            events_oldest_seconds: gauge(
+                "holdfast_events_oldest_seconds",
+                "Age of the oldest event that is not written to Kafka",
+            ),
+            consumed: counter(
+                "holdfast_consumed_total",
+                "Messages of Kafka by what became of them",
+                &["route", "result"],
             ),
             inbox_oldest_unsettled_seconds: gauge(
                 "holdfast_inbox_oldest_unsettled_seconds",

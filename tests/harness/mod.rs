@@ -2,6 +2,7 @@
 
 pub mod documents;
 pub mod http;
+pub mod kafka;
 mod mail;
 mod managed;
 mod money;

@@ -2,8 +2,8 @@
 
 use axum::{extract::State, response::Response};
 use domain::{
-    Invalid, SignedDuration, Timestamp,
-    change::{Kind, OrderChange},
+    Invalid, Timestamp,
+    change::{OrderChange, check_extension},
     order::Order,
 };
 use serde::{Deserialize, Serialize};
@@ -19,9 +19,6 @@ use crate::{
     extract::{Json, OptionalJson, OrderPath, time},
     idempotency::IdempotencyKey,
 };
-
-/// A deadline may lie at most this long after the placement.
-const MAX_EXTENSION: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 #[derive(Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -109,7 +106,7 @@ pub async fn extend(
     let change = ChangeRequest::new(id, OrderChange::Extend { payment_due_at: due }, key);
     if !change.is_known(&app).await? {
         let order = load(&app, id).await?;
-        check_due(&order, due)?;
+        check_extension(&order, due)?;
         if caller.customer().is_some() {
             check_customer_may_extend(&order, due)?;
         }
@@ -128,23 +125,6 @@ fn check_customer_may_extend(order: &Order, due: Timestamp) -> Result<(), Proble
             Err(Invalid::new("payment_due_at", format!("must be {latest} at the latest")).into())
         }
         Some(_) => Ok(()),
-    }
-}
-
-/// What no deadline of this order can be. The order itself is looked at under its lock.
-fn check_due(order: &Order, due: Timestamp) -> Result<(), Invalid> {
-    let bad = |why: String| Err(Invalid::new("payment_due_at", why));
-    if !Kind::Extend.required_status().contains(&order.status) {
-        return Ok(()); // the refusal says so instead
-    }
-    if due.duration_since(order.placed_at) > MAX_EXTENSION {
-        return bad("must be within a year of the placement".to_owned());
-    }
-    match order.latest_payment_due() {
-        Some(latest) if due > latest => {
-            bad(format!("must be {latest} at the latest, when the day of arrival ends"))
-        }
-        _ => Ok(()),
     }
 }
 

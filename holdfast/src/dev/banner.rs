@@ -32,7 +32,7 @@ Holdfast is up.
   Mails        {mails}        {smtp}
   Events       {events}        as your webhook would get them
   PostgreSQL   {database}
-  Data         {data}        in another terminal: . {environment}
+{kafka}  Data         {data}        in another terminal: . {environment}
 
 Place an order, let five hours pass (a reminder is mailed), pay:
 
@@ -51,6 +51,9 @@ Ctrl-C stops everything that was started here.
         smtp = servers.smtp_url(),
         events = receiver.url(),
         database = servers.database_place(),
+        kafka = servers
+            .kafka_place()
+            .map_or_else(String::new, |place| format!("  Kafka        {place}        topics: holdfast.*\n")),
         data = data_dir.display(),
         environment = quoted(&data_dir.join("env").to_string_lossy()),
     );

@@ -16,7 +16,7 @@ use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
 use crate::{
-    config, gateway, identity,
+    config, gateway, identity, kafka,
     providers::{self, Configured},
     run,
     stop::Stop,
@@ -46,6 +46,12 @@ pub struct Args {
     /// Port of the page of what webhooks bring
     #[arg(long, default_value_t = 8026, value_parser = clap::value_parser!(u16).range(1..))]
     events_port: u16,
+    /// Start a broker that speaks Kafka's protocol, and publish events to it; what it holds ends with it
+    #[arg(long)]
+    kafka: bool,
+    /// Port of that broker
+    #[arg(long, default_value_t = 9092, value_parser = clap::value_parser!(u16).range(1..))]
+    kafka_port: u16,
     /// Where data and fetched programs are kept
     #[arg(long, default_value = ".holdfast")]
     data_dir: PathBuf,
@@ -68,7 +74,7 @@ pub async fn execute(mut args: Args) -> anyhow::Result<()> {
     };
     let result = match servers {
         Ok(mut servers) => {
-            let result = up(&args, http, listener, &mut servers, stop).await;
+            let result = Box::pin(up(&args, http, listener, &mut servers, stop)).await; // as in main
             servers.stop().await;
             result
         }
@@ -80,10 +86,11 @@ pub async fn execute(mut args: Args) -> anyhow::Result<()> {
 
 /// Makes the data folder ours alone, and its path absolute.
 async fn claim_data_dir(args: &mut Args) -> anyhow::Result<DataDirLock> {
-    let ports = [args.temporal_port, args.temporal_ui_port, args.mail_port, args.events_port];
+    let mut ports = vec![args.temporal_port, args.temporal_ui_port, args.mail_port, args.events_port];
+    ports.extend(args.kafka.then_some(args.kafka_port));
     ensure!(
-        BTreeSet::from(ports).len() == ports.len(),
-        "--temporal-port, --temporal-ui-port, --mail-port and --events-port must differ"
+        BTreeSet::from_iter(&ports).len() == ports.len(),
+        "--temporal-port, --temporal-ui-port, --mail-port, --events-port and --kafka-port must differ"
     );
     args.data_dir = secrets::private_folder(&args.data_dir)
         .with_context(|| format!("cannot make the data folder {} (--data-dir)", args.data_dir.display()))?;
@@ -136,6 +143,7 @@ async fn up(
         Some(keys) => worker.with_accounts(keys),
         None => worker,
     };
+    let beside = kafka::Beside::new(servers.kafka()?)?.run(db.clone(), engine.clone(), stop.clone());
     let app = run::api_app(&http, db, engine, configured, webhooks, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
     banner::print(servers, address, &receiver, &http.api_keys[0], &args.data_dir);
@@ -144,7 +152,11 @@ async fn up(
         api::serve(app, listener, http.limits, stop.clone().wait()).await;
         Ok(())
     };
-    let work = async { tokio::try_join!(served, worker.run(stop.clone().wait())) };
+    let beside = async {
+        beside.await;
+        Ok(())
+    };
+    let work = async { tokio::try_join!(served, worker.run(stop.clone().wait()), beside) };
     tokio::select! {
         result = work => result.map(|_| ()),
         error = servers.supervise() => Err(error),

@@ -4,13 +4,15 @@ use std::{net::Ipv4Addr, sync::Arc};
 
 use anyhow::Context as _;
 use devstack::{
-    MailCatcher, PortTaken, Postgres, PostgresOptions, Temporal, TemporalOptions, Tools, port_is_free,
+    MailCatcher, PortTaken, Postgres, PostgresOptions, Tansu, TansuOptions, Temporal, TemporalOptions, Tools,
+    port_is_free,
 };
 use engine::{Engine, PayloadKeys};
+use events::kafka::Settings;
 use tokio::net::TcpListener;
 
 use super::{Args, secrets};
-use crate::config;
+use crate::{config, kafka};
 
 const SMTP_PORT: u16 = 1025;
 const DATABASE: &str = "postgres";
@@ -29,6 +31,8 @@ pub struct Servers {
     pooler: store::Pooler,
     temporal: Place<(Temporal, TemporalOptions)>,
     mail: Place<MailCatcher>,
+    /// Only if it is asked for.
+    kafka: Option<(Tansu, TansuOptions)>,
     /// Where our Temporal UI asks for payloads in clear.
     codec: Option<TcpListener>,
 }
@@ -42,9 +46,13 @@ impl Servers {
         let tools = Tools::new(args.data_dir.join("bin"));
         let codec = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let codec_port = codec.local_addr()?.port();
-        let (postgres, temporal, mail) =
-            tokio::try_join!(postgres(&tools, args), temporal(&tools, args, codec_port), mail(args))?;
-        Ok(Self { tools, postgres, pooler, temporal, mail, codec: Some(codec) })
+        let (postgres, temporal, mail, kafka) = tokio::try_join!(
+            postgres(&tools, args),
+            temporal(&tools, args, codec_port),
+            mail(args),
+            broker(&tools, args)
+        )?;
+        Ok(Self { tools, postgres, pooler, temporal, mail, kafka, codec: Some(codec) })
     }
 
     pub fn database(&self) -> config::Database {
@@ -119,6 +127,19 @@ impl Servers {
         }
     }
 
+    /// Where events are published: to our broker, or to one that is given.
+    pub fn kafka(&self) -> anyhow::Result<Option<Settings>> {
+        match &self.kafka {
+            Some((broker, _)) => Ok(Some(Settings::plain(broker.address()))),
+            None => kafka::settings(),
+        }
+    }
+
+    /// Where our broker is, if there is one.
+    pub fn kafka_place(&self) -> Option<String> {
+        self.kafka.as_ref().map(|(broker, _)| broker.address())
+    }
+
     /// Starts again what dies, on the same port and data. Returns only if that fails.
     pub async fn supervise(&mut self) -> anyhow::Error {
         loop {
@@ -131,6 +152,10 @@ impl Servers {
                     tracing::warn!(%status, "Temporal ended, starting it again");
                     restart_temporal(&self.tools, &mut self.temporal).await
                 }
+                status = exited_broker(&mut self.kafka) => {
+                    tracing::warn!(%status, "the Kafka broker ended, starting it again without what it held");
+                    restart_broker(&self.tools, &mut self.kafka).await
+                }
             };
             if let Err(error) = restarted {
                 return error;
@@ -140,6 +165,11 @@ impl Servers {
 
     /// Stops what was started here, in the order that loses nothing.
     pub async fn stop(self) {
+        if let Some((broker, _)) = self.kafka
+            && let Err(error) = broker.stop().await
+        {
+            tracing::warn!(%error, "the Kafka broker did not stop well");
+        }
         if let Place::Own((temporal, _)) = self.temporal
             && let Err(error) = temporal.stop().await
         {
@@ -184,6 +214,10 @@ impl Servers {
             ("HOLDFAST_SANDBOX_URL", sandbox_url.unwrap_or_default().to_owned()),
             ("HOLDFAST_SMTP_URL", self.smtp_url()),
             ("HOLDFAST_MAIL_FROM", config::mail_from()),
+            (
+                "HOLDFAST_KAFKA_BROKERS",
+                self.kafka.as_ref().map(|(broker, _)| broker.address()).unwrap_or_default(),
+            ),
         ];
         let file = args.data_dir.join("env");
         let mut text = format!("# Written by `holdfast dev`. Use: . {}\n", quoted(&file.to_string_lossy()));
@@ -250,11 +284,27 @@ async fn mail(args: &Args) -> anyhow::Result<Place<MailCatcher>> {
     Ok(Place::Own(catcher.map_err(name_flag)?))
 }
 
+/// Only `--kafka` starts one: most of what is tried needs none.
+async fn broker(tools: &Tools, args: &Args) -> anyhow::Result<Option<(Tansu, TansuOptions)>> {
+    if !args.kafka {
+        return Ok(None);
+    }
+    anyhow::ensure!(
+        config::optional("HOLDFAST_KAFKA_BROKERS").is_none(),
+        "HOLDFAST_KAFKA_BROKERS gives a Kafka: leave --kafka out"
+    );
+    let log_file = args.data_dir.join("kafka.log");
+    let options = TansuOptions { port: Some(args.kafka_port), log_file };
+    let broker = Tansu::start(tools, options.clone()).await.map_err(name_flag)?;
+    Ok(Some((broker, options)))
+}
+
 /// A port that is taken: say which flag chooses another.
 fn name_flag(error: anyhow::Error) -> anyhow::Error {
     let flag = match error.downcast_ref::<PortTaken>().map(|taken| taken.what) {
         Some("Temporal") => "--temporal-port",
         Some("Temporal UI") => "--temporal-ui-port",
+        Some("Kafka") => "--kafka-port",
         Some(_) => "--mail-port",
         None => return error,
     };
@@ -273,6 +323,20 @@ async fn exited_temporal(place: &mut Place<(Temporal, TemporalOptions)>) -> std:
         Place::Given(_) => std::future::pending().await,
         Place::Own((server, _)) => server.exited().await,
     }
+}
+
+async fn exited_broker(broker: &mut Option<(Tansu, TansuOptions)>) -> std::process::ExitStatus {
+    match broker {
+        None => std::future::pending().await,
+        Some((broker, _)) => broker.exited().await,
+    }
+}
+
+async fn restart_broker(tools: &Tools, broker: &mut Option<(Tansu, TansuOptions)>) -> anyhow::Result<()> {
+    if let Some((broker, options)) = broker {
+        *broker = Tansu::start(tools, options.clone()).await?;
+    }
+    Ok(())
 }
 
 async fn restart_postgres(

@@ -1,0 +1,37 @@
+//! Messages of topics, given to whoever is to do something about them: to a service's own HTTP route
+//! (`holdfast consume`, docs/kafka.md), or to ourselves.
+
+mod board;
+mod http;
+mod replay;
+mod retry;
+mod routes;
+mod runner;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::kafka::Settings;
+
+pub use replay::replay_failed;
+pub use routes::{Mode, Route, Routes};
+pub(crate) use runner::{Handler, Policy, Runner, Verdict};
+
+/// Serves routes until told to stop, and then until what is under way is done.
+///
+/// # Errors
+/// If there can be no HTTP client.
+pub async fn serve(routes: Vec<Route>, settings: Settings, stop: CancellationToken) -> Result<(), String> {
+    let mut runners = Vec::new();
+    for route in routes {
+        let service = Arc::new(http::Service::new(&route)?);
+        let policy = Policy::of(&route);
+        if let Some(retries) = policy.of_retries() {
+            runners.push(Runner::new(settings.clone(), retries, service.clone()));
+        }
+        runners.push(Runner::new(settings.clone(), policy, service));
+    }
+    futures_util::future::join_all(runners.into_iter().map(|runner| runner.run(stop.clone()))).await;
+    Ok(())
+}

@@ -1,0 +1,363 @@
+//! A member of a consumer group: takes messages, has them handled, and notes how far it is. Nothing is
+//! committed that is not done, or in a topic of failures.
+
+use std::{
+    sync::{Arc, OnceLock, Weak},
+    time::Duration,
+};
+
+use domain::Timestamp;
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    board::{Board, Place},
+    retry,
+    routes::{Mode, Route},
+};
+use crate::kafka::{Assigned, Cluster, Error, Group, Incoming, Outgoing, Partition, Producer, Settings};
+
+/// How long is waited for messages before what was done is committed.
+const POLL: Duration = Duration::from_millis(200);
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// So many messages are taken and not done, at most; then no more are fetched until there are fewer.
+const MAX_OUTSTANDING: usize = 1000;
+/// The same of one partition: one whose messages fail does not take the place of the others.
+const MAX_OF_PARTITION: usize = 250;
+/// At the end, and before a partition is given up, so long is waited for those that are being handled.
+const DRAIN: Duration = Duration::from_secs(20);
+/// The pause after Kafka, or what a handler needs, could not be had: at first and at last.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(10);
+/// Once Kafka could not be read for so long, everything is connected anew.
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// What came of a message.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Done,
+    /// It may go better another time.
+    Failed(String),
+    /// It never will.
+    Refused(String),
+    /// It is not the message's fault: it is tried until it goes.
+    Unavailable(String),
+}
+
+/// Whoever does something about messages.
+pub(crate) trait Handler: Send + Sync + 'static {
+    /// `attempt` counts from 1.
+    fn handle(&self, message: &Incoming, attempt: u32) -> impl Future<Output = Verdict> + Send;
+}
+
+/// How messages are given to their handler.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    pub name: String,
+    pub group: String,
+    pub topics: Vec<String>,
+    /// Those that are ours to create, if they are missing.
+    pub created: Vec<String>,
+    pub mode: Mode,
+    pub concurrency: usize,
+    pub retries: u32,
+    pub interval: Duration,
+}
+
+impl Policy {
+    pub fn of(route: &Route) -> Self {
+        Self {
+            name: route.name.clone(),
+            group: route.group.clone(),
+            topics: route.topics.clone(),
+            created: Self::of_failures(&route.topics, route.mode),
+            mode: route.mode,
+            concurrency: route.concurrency,
+            retries: route.retries,
+            interval: route.retry_interval,
+        }
+    }
+
+    /// The topics that failures of these go to.
+    pub fn of_failures(topics: &[String], mode: Mode) -> Vec<String> {
+        let prefixes: &[&str] =
+            if mode == Mode::Parallel { &[retry::RETRY, retry::FAIL] } else { &[retry::FAIL] };
+        prefixes
+            .iter()
+            .flat_map(|prefix| topics.iter().map(move |topic| format!("{prefix}{topic}")))
+            .collect()
+    }
+
+    /// For what is to be tried again: in a group of its own, so that it holds nothing else up.
+    pub fn of_retries(&self) -> Option<Self> {
+        (self.mode == Mode::Parallel && self.retries > 0).then(|| Self {
+            group: format!("{}-retry", self.group),
+            topics: self.topics.iter().map(|topic| format!("{}{topic}", retry::RETRY)).collect(),
+            ..self.clone()
+        })
+    }
+}
+
+pub(crate) struct Runner<H> {
+    settings: Settings,
+    policy: Policy,
+    handler: Arc<H>,
+}
+
+/// From one connection to the next.
+struct Session<H> {
+    policy: Policy,
+    handler: Arc<H>,
+    board: Arc<Board>,
+    places: Semaphore,
+    sender: Producer,
+}
+
+impl<H: Handler> Runner<H> {
+    pub fn new(settings: Settings, policy: Policy, handler: Arc<H>) -> Self {
+        Self { settings, policy, handler }
+    }
+
+    /// Runs until told to stop, and then until what is being handled is done. A fault is logged when it
+    /// appears and when it is gone.
+    pub async fn run(self, stop: CancellationToken) {
+        let route = self.policy.name.as_str();
+        let (mut pause, mut is_away) = (RETRY_FIRST, false);
+        loop {
+            let begun = Instant::now();
+            let Err(error) = self.session(&stop, &mut is_away).await else { return };
+            if !is_away {
+                tracing::warn!(route, %error, "messages cannot be read from Kafka, trying on");
+            }
+            is_away = true;
+            pause = if begun.elapsed() > RETRY_LAST { RETRY_FIRST } else { pause };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+            pause = (pause * 2).min(RETRY_LAST);
+        }
+    }
+
+    async fn session(&self, stop: &CancellationToken, is_away: &mut bool) -> Result<(), Error> {
+        let cluster = Cluster::connect(&self.settings).await?;
+        cluster.ensure_topics(&self.policy.created).await?;
+        let session = Arc::new(Session {
+            policy: self.policy.clone(),
+            handler: self.handler.clone(),
+            board: Arc::default(),
+            places: Semaphore::new(self.policy.concurrency),
+            sender: cluster.sender().await?,
+        });
+        let keeper = Keeper { board: session.board.clone(), group: Arc::default() };
+        let of_keeper = keeper.group.clone();
+        let group = Arc::new(cluster.group(&self.policy.group, &self.policy.topics, keeper).await?);
+        let _ = of_keeper.set(Arc::downgrade(&group)); // it is set here alone
+        let Policy { name: route, group: of, .. } = &self.policy;
+        match std::mem::take(is_away) {
+            true => tracing::info!(route, group = of, "messages are read from Kafka again"),
+            false => tracing::info!(route, group = of, "messages are read from Kafka"),
+        }
+        let ended = session.clone().take_in(&group, stop).await;
+        session.board.halt(None);
+        let _ = timeout(DRAIN, session.board.quiet(None)).await; // the others are given to somebody again
+        commit(&session.board, &group, None).await;
+        group.close().await;
+        ended
+    }
+}
+
+/// Notes how far we are; what cannot be noted now is noted later, or done again.
+async fn commit(board: &Board, group: &Group, of: Option<&[Partition]>) {
+    let offsets = board.to_commit(of);
+    if offsets.is_empty() {
+        return;
+    }
+    match group.commit(&offsets).await {
+        Ok(()) => board.committed(&offsets),
+        Err(error) => tracing::debug!(%error, "not committed"),
+    }
+}
+
+impl<H: Handler> Session<H> {
+    /// Takes messages until told to stop.
+    async fn take_in(self: Arc<Self>, group: &Group, stop: &CancellationToken) -> Result<(), Error> {
+        let (mut paused, mut committed, mut silent_since) = (false, Instant::now(), None::<Instant>);
+        loop {
+            let (is_full, full) =
+                (self.board.outstanding() >= MAX_OUTSTANDING, self.board.full(MAX_OF_PARTITION));
+            let is_any_full = is_full || !full.is_empty();
+            // At every turn: partitions that come meanwhile are to be paused, too.
+            if is_any_full || paused {
+                group.pause(|partition| is_full || full.contains(partition)).await;
+            }
+            paused = is_any_full;
+            let polled = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                polled = group.poll(POLL) => polled,
+            };
+            match polled {
+                Ok(messages) => {
+                    silent_since = None;
+                    messages.into_iter().for_each(|message| self.clone().take(message));
+                }
+                Err(error) => {
+                    let since = *silent_since.get_or_insert_with(Instant::now);
+                    if group.is_closed() || since.elapsed() > GIVE_UP {
+                        return Err(error);
+                    }
+                    sleep(RETRY_FIRST).await;
+                }
+            }
+            if committed.elapsed() > COMMIT_EVERY {
+                commit(&self.board, group, None).await;
+                committed = Instant::now();
+            }
+        }
+    }
+
+    fn take(self: Arc<Self>, message: Incoming) {
+        if retry::is_of_another(&message, &self.policy.name) {
+            self.count("skipped");
+            return self.board.pass(&message);
+        }
+        let begun = self.board.take(message, self.policy.mode == Mode::Ordered);
+        if let Some((place, message)) = begun {
+            #[expect(clippy::disallowed_methods, reason = "bounded by what may be outstanding")]
+            tokio::spawn(async move { self.work(place, message).await });
+        }
+    }
+
+    /// Brings a message to its end, and those after it that waited for it.
+    async fn work(&self, place: Place, message: Incoming) {
+        let mut next = Some(message);
+        while let Some(message) = next {
+            if !self.settle(&place, &message).await {
+                return;
+            }
+            next = self.board.done(&place, &message);
+        }
+    }
+
+    /// Whether it is done, or where failures are kept; if not, somebody else will have it.
+    async fn settle(&self, place: &Place, message: &Incoming) -> bool {
+        let (mut attempts, mut pause) = (retry::attempts(message), RETRY_FIRST);
+        // No longer than we would have said ourselves, whatever the header says.
+        if let Some(due) = retry::due(message)
+            && !self.waited(place, until(due).min(self.policy.interval)).await
+        {
+            return false;
+        }
+        loop {
+            let Some(verdict) = self.attempt(place, message, attempts + 1).await else { return false };
+            let name = &self.policy.name;
+            match verdict {
+                Verdict::Done => {
+                    self.count("done");
+                    return true;
+                }
+                Verdict::Unavailable(why) => {
+                    tracing::debug!(route = name, why, "a message waits");
+                    if !self.waited(place, pause).await {
+                        return false;
+                    }
+                    pause = (pause * 2).min(RETRY_LAST);
+                }
+                Verdict::Failed(why) if attempts < self.policy.retries => {
+                    attempts += 1;
+                    self.count("retried");
+                    if self.policy.mode == Mode::Parallel {
+                        let due = now().saturating_add(self.interval_ms());
+                        return self.put(place, retry::again(message, name, attempts, due, &why)).await;
+                    }
+                    if !self.waited(place, self.policy.interval).await {
+                        return false;
+                    }
+                }
+                Verdict::Failed(why) | Verdict::Refused(why) => {
+                    self.count("failed");
+                    tracing::warn!(route = name, origin = retry::origin(message), why, "a message failed");
+                    return self.put(place, retry::failed(message, name, attempts + 1, &why)).await;
+                }
+            }
+        }
+    }
+
+    async fn attempt(&self, place: &Place, message: &Incoming, attempt: u32) -> Option<Verdict> {
+        let _place = tokio::select! {
+            () = place.halt.cancelled() => return None,
+            place = self.places.acquire() => place.ok()?,
+        };
+        let _attempt = self.board.attempt(place)?;
+        Some(self.handler.handle(message, attempt).await)
+    }
+
+    /// Whether the time has passed, and the message is still ours.
+    async fn waited(&self, place: &Place, wait: Duration) -> bool {
+        tokio::select! {
+            () = place.halt.cancelled() => false,
+            () = sleep(wait) => true,
+        }
+    }
+
+    /// Writes a failure to its topic, for as long as it takes.
+    async fn put(&self, place: &Place, failure: Outgoing) -> bool {
+        let mut pause = RETRY_FIRST;
+        loop {
+            let Some(attempt) = self.board.attempt(place) else { return false };
+            let sent = self.sender.send(failure.clone()).await;
+            drop(attempt);
+            let Err(error) = sent else { return true };
+            let (route, topic) = (self.policy.name.as_str(), failure.topic.as_str());
+            tracing::warn!(route, topic, %error, "a failure is not written yet");
+            if !self.waited(place, pause).await {
+                return false;
+            }
+            pause = (pause * 2).min(RETRY_LAST);
+        }
+    }
+
+    fn interval_ms(&self) -> i64 {
+        i64::try_from(self.policy.interval.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn count(&self, result: &str) {
+        telemetry::metrics().consumed.with_label_values(&[self.policy.name.as_str(), result]).inc();
+    }
+}
+
+/// In milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "when a failure is due goes by the machine's clock")]
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+fn until(due: i64) -> Duration {
+    Duration::from_millis(u64::try_from(due.saturating_sub(now())).unwrap_or(0))
+}
+
+/// Sees to it that a partition is given up in good order.
+struct Keeper {
+    board: Arc<Board>,
+    group: Arc<OnceLock<Weak<Group>>>,
+}
+
+impl Assigned for Keeper {
+    async fn revoked(&self, partitions: &[Partition]) {
+        self.board.halt(Some(partitions));
+        // So that nobody else has a key's next message while we have this one.
+        let _ = timeout(DRAIN, self.board.quiet(Some(partitions))).await;
+        if let Some(group) = self.group.get().and_then(Weak::upgrade) {
+            commit(&self.board, &group, Some(partitions)).await;
+        }
+        self.board.forget(partitions);
+    }
+
+    fn lost(&self, partitions: &[Partition]) {
+        self.board.forget(partitions);
+    }
+}

@@ -1,0 +1,10 @@
+//! Kafka: what it takes to reach a cluster, and the publisher of our events (docs/kafka.md, docs/adr/0041).
+
+mod client;
+mod publisher;
+mod record;
+mod settings;
+
+pub use client::{Assigned, Cluster, Error, Group, Incoming, Outgoing, Partition, Producer};
+pub use publisher::Publisher;
+pub use settings::{Mechanism, Sasl, Settings, Tls};

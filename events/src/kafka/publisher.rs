@@ -1,0 +1,237 @@
+//! The publisher of our events: one of all workers, by the lease of a cursor (docs/adr/0041).
+//!
+//! It reads a round of events after the cursor, writes it, and once all of it is acknowledged moves the
+//! cursor on. If anything fails, it begins again from the cursor: an event may be there twice, but none is
+//! missing, and the first time that each is there, it is in the order of its subject: a round begins where
+//! all before it is acknowledged, and what of it goes to one partition is written as a whole or not at all.
+
+use std::time::Duration;
+
+use domain::{
+    SignedDuration, Timestamp,
+    public_event::{PublicEvent, Topic},
+};
+use store::{
+    Db,
+    events::{self, Filter, Horizon, Range},
+};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{
+    client::{Cluster, DELIVERY_TIMEOUT, Error, MAX_ROUND_BYTES, Outgoing, Producer},
+    record::record,
+    settings::Settings,
+};
+
+/// The name of the cursor.
+pub const CURSOR: &str = "kafka";
+/// For so long nobody else publishes.
+const LEASE: Duration = Duration::from_secs(15);
+/// Nothing is sent with less than this left: what is under way has ended before another begins.
+const MIN_LEFT: Duration = Duration::from_secs(10);
+const _: () = assert!(MIN_LEFT.as_secs() > DELIVERY_TIMEOUT.as_secs());
+/// How often is looked for new events, and by those who do not publish whether they are to.
+const POLL: Duration = Duration::from_millis(100);
+const STAND_BY: Duration = Duration::from_secs(2);
+/// How long is waited, at most, for what is being written to be decided.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How much is read at once.
+const MAX_READ: i64 = 2000;
+/// The pause after a failure, at first and at last.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(10);
+
+/// Why a round was not published.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Kafka(#[from] Error),
+    #[error(transparent)]
+    Store(#[from] store::Fault),
+}
+
+impl Fault {
+    /// A word for the metrics.
+    const fn of(&self) -> &'static str {
+        match self {
+            Self::Kafka(_) => "kafka",
+            Self::Store(_) => "database",
+        }
+    }
+}
+
+/// What came of a turn.
+enum Turn {
+    /// There may be more at once.
+    Published,
+    Nothing,
+    /// Somebody else publishes.
+    StandBy,
+}
+
+pub struct Publisher {
+    db: Db,
+    settings: Settings,
+    holder: Uuid,
+    horizon: Horizon,
+}
+
+/// While we publish.
+struct Hold {
+    position: i64,
+    until: Instant,
+}
+
+impl Publisher {
+    pub fn new(db: Db, settings: Settings) -> Self {
+        Self { db, settings, holder: Uuid::new_v4(), horizon: Horizon::default() }
+    }
+
+    /// Publishes until `stop` resolves. A fault is logged when it appears and when it is gone.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        let (mut hold, mut producer) = (None, None);
+        let (mut said, mut pause) = (None::<String>, RETRY_FIRST);
+        loop {
+            // A round is not broken off: it ends within its limits.
+            let turned = self.turn(&mut hold, &mut producer).await;
+            let wait = match turned {
+                Ok(turn) => {
+                    if said.take().is_some() {
+                        tracing::info!("events are published to Kafka again");
+                    }
+                    pause = RETRY_FIRST;
+                    match turn {
+                        Turn::Published => Duration::ZERO,
+                        Turn::Nothing => POLL,
+                        Turn::StandBy => STAND_BY,
+                    }
+                }
+                Err(fault) => {
+                    telemetry::metrics().events_failed.with_label_values(&[fault.of()]).inc();
+                    let error = fault.to_string();
+                    if said.is_none() {
+                        tracing::warn!(error, "events cannot be published to Kafka, trying on");
+                    }
+                    said = Some(error);
+                    self.let_go(&mut hold, &mut producer).await;
+                    let wait = pause;
+                    pause = (pause * 2).min(RETRY_LAST);
+                    wait
+                }
+            };
+            tokio::select! {
+                () = &mut stop => break,
+                () = sleep(wait) => {}
+            }
+        }
+        self.let_go(&mut hold, &mut producer).await;
+    }
+
+    /// Publishes a round, if it is ours to publish.
+    async fn turn(&self, hold: &mut Option<Hold>, producer: &mut Option<Producer>) -> Result<Turn, Fault> {
+        let Some(held) = self.hold(hold).await? else {
+            if let Some(producer) = producer.take() {
+                producer.close().await;
+            }
+            tell_lag(None, None);
+            return Ok(Turn::StandBy);
+        };
+        let up_to = self.horizon.reach(&self.db, PATIENCE).await?;
+        if up_to <= held.position {
+            tell_lag(Some((held.position, up_to)), None);
+            return Ok(Turn::Nothing);
+        }
+        let range = Range { after: held.position, up_to, limit: MAX_READ };
+        let events = events::read(&self.db, range, &Filter::default()).await?;
+        tell_lag(Some((held.position, up_to)), events.first());
+        let Some((round, last)) = self.round(&events) else { return Ok(Turn::Nothing) };
+        let producer = match producer {
+            Some(producer) => producer,
+            None => producer.insert(self.connect().await?),
+        };
+        // Reading and connecting took their time, too.
+        if held.until.saturating_duration_since(Instant::now()) < MIN_LEFT {
+            return Ok(Turn::Published);
+        }
+        let published = events[..round.len()].iter().map(|event| event.event_type.topic());
+        let published: Vec<Topic> = published.collect();
+        producer.send_round(round).await?;
+        if !events::advance(&self.db, CURSOR, self.holder, last).await? {
+            *hold = None; // somebody else has it by now, and sends this round once more
+            return Ok(Turn::StandBy);
+        }
+        held.position = last;
+        for topic in Topic::ALL {
+            let count = published.iter().filter(|it| **it == topic).count() as u64;
+            telemetry::metrics().events_published.with_label_values(&[topic.as_str()]).inc_by(count);
+        }
+        Ok(Turn::Published)
+    }
+
+    /// As many of these events as one batch takes, and where the last one stands.
+    fn round(&self, events: &[PublicEvent]) -> Option<(Vec<Outgoing>, i64)> {
+        let (mut round, mut bytes, mut last) = (Vec::with_capacity(events.len()), 0, None);
+        for event in events {
+            let outgoing = record(event, &self.settings);
+            bytes += outgoing.bytes();
+            if bytes > MAX_ROUND_BYTES && !round.is_empty() {
+                break;
+            }
+            round.push(outgoing);
+            last = Some(event.id.position());
+        }
+        last.map(|last| (round, last))
+    }
+
+    /// Takes the cursor in hand, or keeps it. None if somebody else publishes.
+    async fn hold<'h>(&self, hold: &'h mut Option<Hold>) -> Result<Option<&'h mut Hold>, Fault> {
+        let now = Instant::now();
+        if hold.as_ref().is_none_or(|held| held.until.saturating_duration_since(now) < MIN_LEFT + PATIENCE) {
+            if hold.is_none() {
+                events::begin_at(&self.db, CURSOR, 0).await?;
+            }
+            #[expect(clippy::disallowed_methods, reason = "a lease goes by the machine's clock")]
+            let at = Timestamp::now();
+            let lease = SignedDuration::try_from(LEASE).unwrap_or(SignedDuration::MAX);
+            let until = at.saturating_add(lease).unwrap_or(at);
+            let cursor = events::lease(&self.db, CURSOR, self.holder, at, until).await?;
+            let was_held = hold.is_some();
+            *hold = cursor.map(|cursor| Hold { position: cursor.position, until: now + LEASE });
+            if hold.is_some() && !was_held {
+                tracing::info!("this process publishes events to Kafka");
+            }
+        }
+        Ok(hold.as_mut())
+    }
+
+    async fn connect(&self) -> Result<Producer, Fault> {
+        let cluster = Cluster::connect(&self.settings).await?;
+        let topics = Topic::ALL.map(|topic| self.settings.topic(topic.as_str()));
+        cluster.ensure_topics(&topics).await?;
+        Ok(cluster.producer().await?)
+    }
+
+    /// Another may have it, who perhaps reaches what we do not.
+    async fn let_go(&self, hold: &mut Option<Hold>, producer: &mut Option<Producer>) {
+        if let Some(producer) = producer.take() {
+            producer.close().await;
+        }
+        if hold.take().is_some() {
+            // If this fails, the lease ends by itself.
+            let _ = events::release(&self.db, CURSOR, self.holder).await;
+        }
+    }
+}
+
+/// How far we are behind: the numbers between the cursor and the horizon, not all of which are taken, and the
+/// age of the oldest event.
+fn tell_lag(from_to: Option<(i64, i64)>, oldest: Option<&PublicEvent>) {
+    let metrics = telemetry::metrics();
+    let behind = from_to.map(|(position, up_to)| if oldest.is_some() { up_to - position } else { 0 });
+    metrics.events_behind.tell(behind);
+    #[expect(clippy::disallowed_methods, reason = "an age is told by the machine's clock")]
+    let age = |event: &PublicEvent| Timestamp::now().duration_since(event.at).as_secs().max(0);
+    metrics.events_oldest_seconds.tell(behind.map(|_| oldest.map_or(0, age)));
+}
