@@ -117,6 +117,8 @@ async fn events_are_delivered_signed_and_with_what_caused_them() {
     let all = endpoint(&shop, &receiver.url("/all"), &[]).await;
     let paid = endpoint(&shop, &receiver.url("/paid"), &["order.paid", "order.placed", "order.paid"]).await;
     assert_eq!((paid.types.len(), paid.status.as_str(), paid.created_by.as_str()), (2, "enabled", "api"));
+    assert_eq!((paid.object.as_str(), paid.description.as_str()), ("webhook_endpoint", "a test"));
+    assert!(paid.url == receiver.url("/paid") && paid.created_at == paid.updated_at, "{paid:?}");
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let request = shop.api.request(Method::POST, "/v1/orders").header("idempotency-key", unique());
     let request = request.header("traceparent", trace).header("x-tenant", "berlin");

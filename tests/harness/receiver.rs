@@ -89,11 +89,14 @@ impl Received {
     }
 }
 
+/// For the next ones, and for all behind them.
+type Answers = (Vec<Answer>, Option<Answer>);
+
 #[derive(Default)]
 struct Book {
     received: Mutex<Vec<Received>>,
-    /// By path: for the next ones, and for all behind them.
-    answers: Mutex<HashMap<String, (Vec<Answer>, Option<Answer>)>>,
+    /// By path.
+    answers: Mutex<HashMap<String, Answers>>,
     sent_bytes: AtomicU64,
 }
 
