@@ -1,5 +1,5 @@
-//! Deliveries: so many events to a hundred endpoints that answer at once, by one worker. How many a second, and how
-//! late; and the door's orders per second while a backlog drains, against the same without one.
+//! Deliveries: so many events to a hundred endpoints that answer at once, by one worker. How many a second,
+//! and how late; and the door's orders per second while a backlog drains, against the same without one.
 //!
 //! Events are inserted by SQL, as the outbox's transactions do it, so that the door is not what is measured.
 
@@ -28,7 +28,7 @@ const AT_THE_DOOR: Duration = Duration::from_secs(10);
 pub async fn run(backlog: i64) -> Report {
     let mut report = Report::new(
         "deliveries",
-        "events to a hundred endpoints by one worker, and the door while a backlog drains, against the door alone",
+        "events to a hundred endpoints by one worker, and the door while a backlog drains",
     );
     let env = vec![("HOLDFAST_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8".to_owned())];
     let house = House::whole_with(env).await;
@@ -72,7 +72,8 @@ pub async fn run(backlog: i64) -> Report {
 async fn tell(sql: &mut PgConnection, events: i64) {
     let insert = format!(
         "INSERT INTO events (subject, sequence, type, at, data)
-         SELECT 'inventory/sku-' || n, 1, 'stock.low', now(), '{{\"sku\": \"x\"}}' FROM generate_series(1, {events}) AS n"
+         SELECT 'inventory:sku-' || n, 1, 'stock.low', now(), '{{\"sku\": \"x\"}}' FROM generate_series(1,
+           {events}) AS n"
     );
     sql.execute(AssertSqlSafe(insert)).await.unwrap();
 }

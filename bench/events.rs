@@ -39,9 +39,11 @@ pub async fn run(events: i64) -> Report {
 async fn fill(shop: &Shop, events: i64) {
     let fill = sqlx::query(
         "INSERT INTO events (order_id, sequence, type, at, data, cause)
-         SELECT ('019abc00-0000-7000-8000-' || lpad(to_hex(n % $2), 12, '0'))::uuid, 1 + n / $2, 'order.placed', now(),
+         SELECT ('019abc00-0000-7000-8000-' || lpad(to_hex(n % $2), 12, '0'))::uuid, 1 + n / $2,
+           'order.placed', now(),
                 jsonb_build_object('customer_id', 'cust-' || n, 'total', 2500, 'currency', 'EUR', 'lines',
-                    jsonb_build_array(jsonb_build_object('sku', 'tea-green', 'quantity', 2, 'unit_price', 1250))),
+                    jsonb_build_array(jsonb_build_object('sku', 'tea-green', 'quantity', 2, 'unit_price',
+                      1250))),
                 jsonb_build_object('traceparent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
                     'headers', jsonb_build_object('x-request-id', 'request-' || n))
          FROM generate_series(1, $1::bigint) AS n",

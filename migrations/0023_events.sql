@@ -85,7 +85,7 @@ BEGIN
         CONTINUE WHEN word IS NULL;
         UPDATE stock_levels SET told = told + 1 WHERE sku = NEW.sku RETURNING told INTO count;
         INSERT INTO events (subject, sequence, type, at, data, cause) VALUES (
-            'inventory/' || NEW.sku, count, word, moved.at,
+            'inventory:' || NEW.sku, count, word, moved.at,
             jsonb_build_object('sku', NEW.sku, 'on_hand', NEW.on_hand, 'held', NEW.held, 'available', is_now,
                                'low_stock_threshold', low),
             moved.cause);
@@ -96,3 +96,18 @@ CREATE CONSTRAINT TRIGGER tell_of_level AFTER UPDATE ON stock_levels DEFERRABLE 
     WHEN ((OLD.on_hand = OLD.held) <> (NEW.on_hand = NEW.held)
           OR (OLD.on_hand - OLD.held > NEW.low_stock_threshold) <> (NEW.on_hand - NEW.held > NEW.low_stock_threshold))
     EXECUTE FUNCTION tell_of_level();
+
+-- A change of the catalogue by a version that does not tell of it yet, which may run beside this one: the row is as the change left
+-- it when the transaction ends. What is told already is not told again.
+CREATE FUNCTION tell_of_product() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO events (subject, sequence, type, at, data)
+    SELECT p.sku, NEW.version, NEW.type, NEW.at,
+           jsonb_build_object('sku', p.sku, 'name', p.name, 'unit_price', p.unit_price, 'currency', p.currency,
+                              'active', p.active, 'changed', (SELECT jsonb_agg(field) FROM jsonb_object_keys(NEW.changes) AS field))
+    FROM products p
+    WHERE p.sku = NEW.sku AND NOT EXISTS (SELECT FROM events WHERE subject = NEW.sku AND sequence = NEW.version);
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER tell_of_product AFTER INSERT ON product_events DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION tell_of_product();

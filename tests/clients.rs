@@ -79,8 +79,8 @@ async fn a_generated_python_client_sells() {
     shop.close();
 }
 
-/// Two of them: types alone, with a client that others wrote; and functions. Then what they have done is read as
-/// events.
+/// Two of them: types alone, with a client that others wrote; and functions. Then what they have done is read
+/// as events.
 #[tokio::test]
 async fn generated_typescript_clients_sell() {
     let (shop, dir) = (Shop::open().await, test_dir());
@@ -108,7 +108,8 @@ async fn generated_typescript_clients_sell() {
     shop.close();
 }
 
-/// What we send is verified by the published libraries of Standard Webhooks, and is not once a byte of it is another.
+/// What we send is verified by the published libraries of Standard Webhooks, and is not once a byte of it is
+/// another.
 #[tokio::test]
 async fn webhooks_are_verified_by_the_libraries_that_others_wrote() {
     let env = vec![("HOLDFAST_WEBHOOK_ALLOW_NETWORKS", "127.0.0.0/8".to_owned())];

@@ -106,7 +106,8 @@ impl Consumer {
         let config = test_dir().join("routes.toml");
         let url = &service.url;
         let route = format!(
-            "[[route]]\nname = \"r\"\ntopics = [\"{topic}\"]\ngroup = \"g-{topic}\"\nurl = \"{url}\"\n{more}\n"
+            "[[route]]\nname = \"r\"\ntopics = [\"{topic}\"]\ngroup = \"g-{topic}\"\n\
+             url = \"{url}\"\n{more}\n"
         );
         std::fs::write(&config, route).unwrap();
         let config = config.display().to_string();
@@ -143,7 +144,8 @@ async fn messages(broker: &Broker, topic: &str, count: usize, keys: usize) -> Ve
         let (key, id) = (format!("k{}", number % keys), format!("k{}-{:05}", number % keys, number / keys));
         json!({"topic": topic, "key": key, "value": format!("{{\"n\":{number}}}"), "headers": {
             "ce_id": id, "ce_type": "tested", "content-type": "application/json", "x-shop": "tea",
-            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "authorization": "secret",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "authorization": "secret",
         }})
     };
     let all: Vec<Value> = (0..count).map(message).collect();

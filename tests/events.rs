@@ -77,7 +77,7 @@ async fn an_order_is_told_from_its_placement_to_its_refund() {
 
     let everything = all(&shop, "").await;
     assert_numbered(&everything);
-    let of_tea = types(&shop, "&subject=inventory/tea").await;
+    let of_tea = types(&shop, "&subject=inventory:tea").await;
     assert_eq!(of_tea, ["stock.restocked", "stock.depleted", "stock.restocked"]);
     assert_eq!(types(&shop, "&subject=tea").await, ["product.created"]);
     assert_eq!(types(&shop, "&type=order.paid,product.created").await, ["product.created", "order.paid"]);
@@ -95,7 +95,7 @@ async fn thresholds_products_and_changes_are_told() {
     let path = format!("/v1/orders/{id}/cancel");
     let cancel = shop.api.request(Method::POST, &path).header("idempotency-key", unique());
     send(cancel.header("x-clerk", "7").json(&json!({}))).await.is(200);
-    let of_level = all(&shop, "&subject=inventory/tea").await;
+    let of_level = all(&shop, "&subject=inventory:tea").await;
     let of_level: Vec<_> =
         of_level.iter().map(|it| (it["type"].as_str().unwrap(), it["data"]["available"].as_i64())).collect();
     let wanted = [("stock.restocked", Some(10)), ("stock.low", Some(4)), ("stock.recovered", Some(10))];
@@ -142,6 +142,21 @@ async fn an_event_that_is_still_being_written_keeps_back_those_after_it() {
     let after = all(&shop, "").await;
     let subjects: Vec<_> = after[before..].iter().map(|it| it["subject"].as_str().unwrap()).collect();
     assert_eq!(subjects, ["slow", id.as_str()]);
+
+    // One that began first has the later number, and ends first. Nobody else writes meanwhile.
+    let (mut first, before) = (shop.sql().await, after.len());
+    first.execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
+    slow.execute("BEGIN").await.unwrap();
+    slow.execute("INSERT INTO events (subject, sequence, type, at, data)
+                  VALUES ('slow', 2, 'product.changed', '2026-01-01', '{}')").await.unwrap();
+    assert_eq!(all(&shop, "").await.len(), before);
+    first.execute("INSERT INTO events (subject, sequence, type, at, data)
+                   VALUES ('first', 1, 'product.created', '2026-01-01', '{}'); COMMIT").await.unwrap();
+    assert_eq!(all(&shop, "").await.len(), before, "an earlier number is still to come");
+    slow.execute("COMMIT").await.unwrap();
+    let after = all(&shop, "").await;
+    let subjects: Vec<_> = after[before..].iter().map(|it| it["subject"].as_str().unwrap()).collect();
+    assert_eq!(subjects, ["slow", "first"]);
     shop.close();
 }
 

@@ -57,11 +57,13 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
          ALTER TABLE order_changes DROP COLUMN asked_by; ALTER TABLE stock_movements DROP COLUMN asked_by;
          ALTER TABLE refunds DROP COLUMN asked_by; ALTER TABLE exceptions DROP COLUMN asked_by;
          DROP TRIGGER outbox_becomes_events ON outbox; DROP TRIGGER tell_of_level ON stock_levels;
-         DROP FUNCTION outbox_becomes_events, tell_of_level, timeline_end;
+         DROP TRIGGER tell_of_product ON product_events;
+         DROP FUNCTION outbox_becomes_events, tell_of_level, tell_of_product, timeline_end;
          ALTER TABLE timeline DROP COLUMN told; ALTER TABLE exceptions DROP COLUMN told;
          ALTER TABLE stock_levels DROP COLUMN told, DROP COLUMN low_stock_threshold;
          ALTER TABLE orders DROP COLUMN cause; ALTER TABLE order_changes DROP COLUMN cause;
-         DROP TABLE webhook_deliveries, webhook_endpoints, events, event_cursors; DROP SEQUENCE events_position;
+         DROP TABLE webhook_deliveries, webhook_endpoints, events, event_cursors;
+         DROP SEQUENCE events_position;
          DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
          DELETE FROM _sqlx_migrations WHERE version >= 19",
     )

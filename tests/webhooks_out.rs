@@ -1,4 +1,5 @@
-//! Webhooks that we send: signed, at least once, in order for each subject, whatever receivers do and whoever dies.
+//! Webhooks that we send: signed, at least once, in order for each subject, whatever receivers do and whoever
+//! dies.
 
 use std::time::{Duration, Instant};
 
@@ -410,7 +411,8 @@ async fn nothing_goes_to_private_addresses_and_what_is_wrong_is_named() {
         let refused = create(json!({"url": url})).await;
         assert_eq!(refused.bad_fields(), ["url"], "{url}");
     }
-    let body = json!({"url": "https://shop.example/", "types": ["order.placed", "order.eaten"], "description": "a\nb"});
+    let types = ["order.placed", "order.eaten"];
+    let body = json!({"url": "https://shop.example/", "types": types, "description": "a\nb"});
     let refused = create(body).await;
     assert_eq!(refused.bad_fields(), ["types[1]", "description"]);
     // A name is looked at when it is asked for, each time.

@@ -4,6 +4,8 @@ use std::net::Ipv6Addr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, uri::Authority};
 
+use domain::public_event::is_traceparent;
+
 use crate::error::Problem;
 
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,20 +65,6 @@ pub fn traceparent(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(&TRACEPARENT).cloned()
 }
 
-/// W3C Trace Context, 3.2: version, trace, parent and flags. Later versions may say more.
-fn is_traceparent(text: &str) -> bool {
-    let is_hex = |text: &str, digits: usize| {
-        text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-    };
-    let is_id = |text: &str, digits| is_hex(text, digits) && text.bytes().any(|b| b != b'0');
-    let mut parts = text.splitn(5, '-');
-    let mut part = || parts.next().unwrap_or_default();
-    let (version, trace, parent, flags) = (part(), part(), part(), part());
-    let is_this_version = version == "00" && parts.next().is_none();
-    let is_later_version = is_hex(version, 2) && version != "00" && version != "ff";
-    (is_this_version || is_later_version) && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2)
-}
-
 /// The method as a label of figures: a stranger can invent any number of others.
 pub fn known_method(method: &Method) -> &'static str {
     match *method {
@@ -96,32 +84,6 @@ pub fn known_method(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_traceparent_is_as_the_w3c_writes_it() {
-        let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
-        for good in [
-            format!("00-{trace}-{parent}-01"),
-            format!("00-{trace}-{parent}-ff"),
-            format!("cc-{trace}-{parent}-01-what"),
-        ] {
-            assert!(is_traceparent(&good), "{good}");
-        }
-        for bad in [
-            String::new(),
-            "00-zz-yy-01".to_owned(),
-            format!("ff-{trace}-{parent}-01"),
-            format!("00-{trace}-{parent}-01-what"),
-            format!("00-{trace}-{parent}-1"),
-            format!("00-{trace}-{parent}"),
-            format!("00-{}-{parent}-01", trace.to_uppercase()),
-            format!("00-{}-{parent}-01", "0".repeat(32)),
-            format!("00-{trace}-{}-01", "0".repeat(16)),
-            format!("00-{trace}{parent}-01"),
-        ] {
-            assert!(!is_traceparent(&bad), "{bad}");
-        }
-    }
 
     #[test]
     fn there_is_one_host() {

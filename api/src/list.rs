@@ -35,6 +35,11 @@ impl<T> List<T> {
         Self { object: "list", data, has_more, next_cursor }
     }
 
+    /// The same page of a list that was not looked through to its end, unless there is more before that.
+    pub fn going_on(self, cursor: String) -> Self {
+        Self { has_more: true, next_cursor: self.next_cursor.or(Some(cursor)), ..self }
+    }
+
     /// The same page, of documents.
     pub fn map<D>(self, document: impl Fn(T) -> D) -> List<D> {
         let Self { object, data, has_more, next_cursor } = self;

@@ -24,7 +24,8 @@ macro_rules! events {
             }
         }
 
-        /// An event with its data, as the timeline has it. What is skipped there is only in what others are told.
+        /// An event with its data, as the timeline has it. What is skipped there is only in what others are
+        /// told.
         #[derive(Debug, Clone, PartialEq, Serialize)]
         #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
         #[serde(untagged)]
@@ -288,6 +289,20 @@ pub enum Cause {
         event_type: String,
         why: String,
     },
+}
+
+impl ExceptionData {
+    /// Without what was quoted of somebody else's words, which may be about anybody.
+    pub fn public(self) -> Self {
+        let cause = match self.cause {
+            Cause::Event { provider, event_id, event_type, why: _ } => {
+                Cause::Event { provider, event_id, event_type, why: "unreadable".to_owned() }
+            }
+            Cause::Mail { code, reason: _ } => Cause::Mail { code, reason: "refused".to_owned() },
+            money @ Cause::Money(_) => money,
+        };
+        Self { cause, ..self }
+    }
 }
 
 json_in_sql!(ExceptionData);

@@ -1,21 +1,26 @@
-//! What others are told: the one list of public event types, each with the shape of its data, and what an event
-//! says of itself besides (docs/adr/0039).
+//! What others are told: the one list of public event types, each with the shape of its data, and what an
+//! event says of itself besides (docs/adr/0039).
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::{
-    ExceptionId, Invalid, OrderId,
+    ExceptionId, OrderId,
     event::{Dispute, EventLine, ExceptionData, OrderEvent, ReceivedMoney, Refund},
     exception,
     money::Currency,
     payment::{Action, RefundSource},
     product::{self, Product},
 };
+
+mod cause;
+mod id;
+
+pub use cause::{Cause, is_traceparent};
+pub use id::EventId;
 
 /// Declares the words, the topics and the shapes together, so that no type can lack one.
 macro_rules! public_events {
@@ -210,7 +215,7 @@ impl OrderEvent {
             Self::RefundRequested { refund, source } => PublicData::RefundRequested { refund, source },
             Self::RefundFailed { refund, state_text } => PublicData::RefundFailed { refund, state_text },
             Self::ExceptionRaised { exception_id, about } => {
-                PublicData::ExceptionRaised { exception_id, about }
+                PublicData::ExceptionRaised { exception_id, about: about.public() }
             }
             Self::ExceptionReopened { exception_id, amount } => {
                 PublicData::ExceptionReopened { exception_id, amount }
@@ -251,102 +256,6 @@ pub fn of_product(product: &Product, event: &product::Event) -> PublicData {
     }
 }
 
-/// An event's id: where it stands in the stream, and what tells it from another that stood there before the
-/// database was restored. It sorts by place, and is a cursor as it stands.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct EventId {
-    position: u64,
-    salt: u64,
-}
-
-impl EventId {
-    pub const PREFIX: &'static str = "evt_";
-
-    /// Of an event that is stored.
-    pub const fn new(position: i64, salt: i64) -> Self {
-        Self { position: position.cast_unsigned(), salt: salt.cast_unsigned() }
-    }
-
-    /// Where the event stands: those after it have higher numbers. Not all numbers are taken.
-    pub const fn position(self) -> i64 {
-        self.position.cast_signed()
-    }
-}
-
-#[cfg(feature = "utoipa")]
-impl utoipa::PartialSchema for EventId {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-        utoipa::openapi::ObjectBuilder::new()
-            .schema_type(utoipa::openapi::Type::String)
-            .pattern(Some("^evt_[0-9a-f]{32}$"))
-            .into()
-    }
-}
-
-#[cfg(feature = "utoipa")]
-impl utoipa::ToSchema for EventId {}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{:016x}{:016x}", Self::PREFIX, self.position, self.salt)
-    }
-}
-
-impl fmt::Debug for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for EventId {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        text.strip_prefix(Self::PREFIX)
-            .filter(|hex| hex.len() == 32 && !hex.contains(|c: char| c.is_ascii_uppercase()))
-            .and_then(|hex| Uuid::try_parse(hex).ok())
-            .map(|uuid| uuid.as_u64_pair())
-            .filter(|(position, _)| i64::try_from(*position).is_ok())
-            .map(|(position, salt)| Self { position, salt })
-            .ok_or_else(|| Invalid::new("id", "must be the id of an event, like evt_0000..."))
-    }
-}
-
-impl From<EventId> for String {
-    fn from(id: EventId) -> Self {
-        id.to_string()
-    }
-}
-
-impl TryFrom<String> for EventId {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-/// The request that caused an event.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// W3C Trace Context.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
-    /// Its `x-*` headers, by their names in lower case.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
-}
-
-json_in_sql!(Cause);
-
-impl Cause {
-    /// None: nothing is known of it.
-    pub fn unless_empty(&self) -> Option<&Self> {
-        (self.traceparent.is_some() || !self.headers.is_empty()).then_some(self)
-    }
-}
-
 /// A public event as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PublicEvent {
@@ -354,7 +263,7 @@ pub struct PublicEvent {
     pub event_type: PublicEventType,
     /// Of the shape of its data.
     pub version: i16,
-    /// What it is about: an order's id, a SKU, `inventory/{sku}`, or the id of an exception without an order.
+    /// What it is about: an order's id, a SKU, `inventory:{sku}`, or the id of an exception without an order.
     pub subject: String,
     /// The how-manieth event of its subject, from 1 without a gap. None: a version of Holdfast that did not
     /// count wrote it.
@@ -396,8 +305,8 @@ impl PublicEvent {
     }
 }
 
-/// A public event, in the JSON format of CloudEvents 1.0. The `x-*` headers of the request that caused it stand
-/// beside these members, without the dashes of their names: `x-tenant-id` is `xtenantid`.
+/// A public event, in the JSON format of CloudEvents 1.0. The `x-*` headers of the request that caused it
+/// stand beside these members, without the dashes of their names: `x-tenant-id` is `xtenantid`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema), schema(as = Event))]
 pub struct CloudEvent<'a> {
@@ -409,7 +318,7 @@ pub struct CloudEvent<'a> {
     #[serde(rename = "type")]
     #[cfg_attr(feature = "utoipa", schema(value_type = PublicEventType))]
     pub event_type: PublicEventType,
-    /// What it is about: an order's id, a SKU, `inventory/` and a SKU, or the id of an exception of no order.
+    /// What it is about: an order's id, a SKU, `inventory:` and a SKU, or the id of an exception of no order.
     pub subject: &'a str,
     pub time: Timestamp,
     /// Always `application/json`.
@@ -418,8 +327,8 @@ pub struct CloudEvent<'a> {
     pub dataschema: String,
     /// Of the shape of the data.
     pub version: i16,
-    /// The how-manieth event of its subject, from 1 without a gap. Left out where an older version of Holdfast,
-    /// which did not count, wrote it.
+    /// The how-manieth event of its subject, from 1 without a gap. Left out where an older version of
+    /// Holdfast, which did not count, wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequence: Option<i32>,
     /// W3C Trace Context of what caused it.

@@ -1,4 +1,5 @@
-//! Webhooks out: what an endpoint is, how often a delivery is tried, and what an answer means (docs/adr/0040).
+//! Webhooks out: what an endpoint is, how often a delivery is tried, and what an answer means
+//! (docs/adr/0040).
 
 use jiff::SignedDuration;
 
@@ -86,8 +87,8 @@ impl Verdict {
     }
 }
 
-/// When a delivery is tried again that was tried so often. None: not any more. `random` is spread over what is
-/// added, up to a tenth, so that what failed together does not come back together.
+/// When a delivery is tried again that was tried so often. None: not any more. `random` is spread over what
+/// is added, up to a tenth, so that what failed together does not come back together.
 pub fn retry_in(attempts: i32, retry_after: Option<SignedDuration>, random: u16) -> Option<SignedDuration> {
     let nth = usize::try_from(attempts).ok()?.checked_sub(1)?;
     let pause = *RETRIES.get(nth)?;

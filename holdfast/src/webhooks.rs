@@ -17,8 +17,8 @@ pub fn sender(default: Networks) -> anyhow::Result<Arc<Sender>> {
     Ok(Arc::new(Sender::new(networks.unwrap_or(default)).context("no HTTP client can be built")?))
 }
 
-/// Who is told that an endpoint was disabled: whoever reads the address from which mails come, unless another one
-/// is given.
+/// Who is told that an endpoint was disabled: whoever reads the address from which mails come, unless another
+/// one is given.
 pub fn owner(mailer: &Mailer) -> anyhow::Result<Option<Customer>> {
     let name = "HOLDFAST_WEBHOOK_OWNER_EMAIL";
     match optional(name) {

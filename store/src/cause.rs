@@ -1,5 +1,5 @@
-//! Which request causes what is written. It goes with the task that does the work, as its span does, and stands in
-//! the events that come of it ([`domain::public_event::Cause`]).
+//! Which request causes what is written. It goes with the task that does the work, as its span does, and
+//! stands in the events that come of it ([`domain::public_event::Cause`]).
 
 use std::{collections::HashMap, sync::Arc};
 

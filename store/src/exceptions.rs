@@ -1,5 +1,6 @@
 //! Exceptions: money that no rule has settled (yet). Never silent, raised once, resolved once.
 
+mod tell;
 mod undelivered;
 mod unreadable;
 
@@ -17,10 +18,11 @@ use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Fault, Result, SqlTime, Tx, events, locks, or_fault, order_events, orders, orders::Applied, random,
+    Db, Fault, Result, SqlTime, Tx, locks, or_fault, order_events, orders, orders::Applied, random,
     refunds, refunds::PaymentRef, retry::retry, sql,
 };
 
+use tell::{tell, tell_by};
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
 pub(crate) use unreadable::raise_unreadable;
 
@@ -109,36 +111,6 @@ pub(crate) async fn raise(
     }
     tell(tx, id, order, at, OrderEvent::ExceptionRaised { exception_id: id, about: data }).await?;
     Ok(Some(id))
-}
-
-/// What becomes of an exception stands on its order's timeline; of one without an order only others are told.
-async fn tell(
-    tx: &mut Tx,
-    id: ExceptionId,
-    order: Option<OrderId>,
-    at: Timestamp,
-    event: OrderEvent,
-) -> Result<()> {
-    tell_by(tx, id, order, at, None, event).await
-}
-
-/// The same of what somebody asked for.
-async fn tell_by(
-    tx: &mut Tx,
-    id: ExceptionId,
-    order: Option<OrderId>,
-    at: Timestamp,
-    by: Option<&str>,
-    event: OrderEvent,
-) -> Result<()> {
-    if let Some(order) = order {
-        return order_events::append_by(tx, order, at, by, &[event]).await;
-    }
-    let Some(public) = event.public() else { return Ok(()) };
-    let count =
-        sqlx::query_scalar!("UPDATE exceptions SET told = told + 1 WHERE id = $1 RETURNING told", id.uuid());
-    let count = count.fetch_one(&mut **tx).await?;
-    events::append(tx, &id.to_string(), count, at, &public).await
 }
 
 /// What the exception is about: one provider payment (or a part of it), for one order.

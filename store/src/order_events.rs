@@ -1,5 +1,5 @@
-//! Writing what happened to orders, in the transaction of the change: to the timeline always, and to the stream of
-//! public events what others are told ([`OrderEvent::public`]).
+//! Writing what happened to orders, in the transaction of the change: to the timeline always, and to the
+//! stream of public events what others are told ([`OrderEvent::public`]).
 
 use std::collections::HashMap;
 
@@ -66,8 +66,8 @@ impl Columns {
 }
 
 /// Writes events in their order, behind `$end`: what there is of an event's order so far. The timeline comes
-/// first, so that an event has its number behind the order's lock. `$cause` is the event's, completed by that of
-/// its order.
+/// first, so that an event has its number behind the order's lock. `$cause` is the event's, completed by that
+/// of its order.
 macro_rules! write {
     ($tx:ident, $end:literal, $cause:literal, $events:expr) => {{
         let events: Columns = $events;

@@ -30,8 +30,8 @@ pub struct Metrics {
     pub mails: IntCounterVec,
     /// Provider events by provider and result: stored, repeated, ignored, refused, malformed.
     pub webhooks: IntCounterVec,
-    /// Tries of webhooks that we send, by what came of them: delivered, retried (and so it failed, and is tried
-    /// again), failed (for good).
+    /// Tries of webhooks that we send, by what came of them: delivered, retried (and so it failed, and is
+    /// tried again), failed (for good).
     pub webhook_deliveries: IntCounterVec,
     /// Endpoints that were disabled, by reason: gone, failing.
     pub webhook_endpoints_disabled: IntCounterVec,

@@ -1,5 +1,5 @@
-//! A receiver of webhooks that answers as a test wants it to. It verifies signatures by itself, independently of the
-//! product.
+//! A receiver of webhooks that answers as a test wants it to. It verifies signatures by itself, independently
+//! of the product.
 
 use std::{
     collections::HashMap,

@@ -1,5 +1,5 @@
-//! What all HTTP of ours shares: a server's connections with their limits and deadlines, how JSON is read, how
-//! webhooks are signed, and from what clients are made. Nothing in here knows what is served.
+//! What all HTTP of ours shares: a server's connections with their limits and deadlines, how JSON is read,
+//! how webhooks are signed, and from what clients are made. Nothing in here knows what is served.
 
 mod body;
 mod client;

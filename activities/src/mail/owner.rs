@@ -17,8 +17,8 @@ pub fn owner(email: &str) -> Option<Customer> {
     Customer::parse(&UncheckedCustomer { id, email, name: None, locale: None, time_zone: None }).ok()
 }
 
-/// Tells the owner that an endpoint was disabled. It is over if it was sent, or never will be taken; else it is to
-/// be tried again.
+/// Tells the owner that an endpoint was disabled. It is over if it was sent, or never will be taken; else it
+/// is to be tried again.
 pub async fn tell_owner(mailer: &Arc<Mailer>, owner: &Customer, untold: &Untold) -> anyhow::Result<()> {
     let text = template::webhook_disabled(owner, untold)?;
     // The same at each try: it is the same mail.

@@ -22,6 +22,7 @@ use store::{Db, api_keys};
 
 use crate::{
     behind::Behind,
+    cause,
     clock::now,
     error::Problem,
     headers::only,
@@ -229,8 +230,12 @@ pub async fn authenticate(
     if let Some(id) = caller.key {
         tracing::Span::current().record("key_id", tracing::field::display(id));
     }
+    let is_customer = caller.customer.is_some();
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    Ok(match is_customer {
+        true => next.run(request).await,
+        false => cause::of_key(request, next).await,
+    })
 }
 
 /// The one place where scopes are asked for.

@@ -1,4 +1,5 @@
-//! What is new in the stream of events, for all who follow it in this process: one of them reads, and hands on.
+//! What is new in the stream of events, for all who follow it in this process: one of them reads, and hands
+//! on.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -29,11 +30,13 @@ pub struct Chapter {
     pub after: i64,
     pub up_to: i64,
     pub events: Vec<PublicEvent>,
+    /// There are more, which are decided already.
+    pub is_behind: bool,
 }
 
 /// Where all streams of this process hear what is new.
 pub struct Feed {
-    db: Db,
+    pub(super) db: Db,
     horizon: Horizon,
     chapters: broadcast::Sender<Arc<Chapter>>,
     /// Whether somebody reads for all.
@@ -55,16 +58,20 @@ impl Feed {
     }
 
     /// Up to where events are decided; waits as long as `patience` for those that are being written.
-    pub async fn horizon(&self, patience: Duration) -> store::Result<i64> {
+    pub async fn horizon(&self, patience: Duration) -> store::Result<Option<i64>> {
         self.horizon.reach(&self.db, patience).await
     }
 
-    /// Reads on by oneself, as far as events are decided. Gives where that is, too.
-    pub async fn read(&self, after: i64, filter: &Filter) -> store::Result<Chapter> {
-        let up_to = self.horizon(PATIENCE).await?.max(after);
+    /// Reads on by oneself, as far as events are decided. None if what follows was forgotten meanwhile.
+    pub async fn read(&self, after: i64, filter: &Filter) -> store::Result<Option<Chapter>> {
+        let horizon = self.horizon(PATIENCE).await?.unwrap_or(after).max(after);
+        let up_to = filter.window(after, horizon);
         let events = events::read(&self.db, Range { after, up_to, limit: PAGE }, filter).await?;
+        if events::pruned(&self.db).await? > after {
+            return Ok(None);
+        }
         let up_to = if events.len() < PAGE as usize { up_to } else { last(&events, up_to) };
-        Ok(Chapter { after, up_to, events })
+        Ok(Some(Chapter { after, up_to, events, is_behind: up_to < horizon }))
     }
 
     /// Hears what is new from now on.
@@ -83,21 +90,21 @@ impl Feed {
         let mut after = None;
         while self.is_wanted() {
             match self.read_on(after).await {
-                Ok(up_to) => after = Some(up_to),
+                Ok(up_to) => after = up_to,
                 Err(error) => tracing::debug!(%error, "events cannot be read now"),
             }
             tokio::time::sleep(LOOKED_EVERY).await;
         }
     }
 
-    async fn read_on(&self, after: Option<i64>) -> store::Result<i64> {
+    async fn read_on(&self, after: Option<i64>) -> store::Result<Option<i64>> {
         let Some(after) = after else { return self.horizon(PATIENCE).await };
-        let chapter = self.read(after, &Filter::default()).await?;
+        let Some(chapter) = self.read(after, &Filter::default()).await? else { return Ok(None) };
         let up_to = chapter.up_to;
         if up_to > after {
             let _ = self.chapters.send(Arc::new(chapter)); // the last one may have gone
         }
-        Ok(up_to)
+        Ok(Some(up_to))
     }
 
     fn is_wanted(&self) -> bool {

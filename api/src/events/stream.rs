@@ -16,7 +16,7 @@ use domain::{
 };
 use futures_util::stream::{self, StreamExt as _};
 use serde::Deserialize;
-use store::events::Filter;
+use store::events::{self, Filter};
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use utoipa::IntoParams;
 
@@ -39,24 +39,31 @@ const COME_AGAIN: Duration = Duration::from_secs(1);
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct StreamEvents {
-    /// An event's id; the stream starts after it. Left out, without `Last-Event-ID`: with what happens from now on.
+    /// An event's id; the stream starts after it. Left out, without `Last-Event-ID`: with what happens from
+    /// now on.
     after: Option<String>,
     /// A type, or several with commas between them.
     r#type: Option<String>,
-    /// What the events are about: an order's id, a SKU, or `inventory/` and a SKU.
+    /// What the events are about: an order's id, a SKU, or `inventory:` and a SKU.
     subject: Option<String>,
 }
 
-/// Follow events, as server-sent events: `id` is the event's id, `event` its type, `data` the event. A client that
-/// comes again with `Last-Event-ID` misses none. It ends after a quarter of an hour.
+/// Follow events, as server-sent events: `id` is the event's id, `event` its type, `data` the event. A client
+/// that comes again with `Last-Event-ID` misses none. It ends after a quarter of an hour.
 #[utoipa::path(
     get, path = "/v1/events/stream", operation_id = "stream_events", tag = "Events",
     params(
         StreamEvents,
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen; goes before `after`"),
+        (
+            "Last-Event-ID" = Option<String>, Header,
+            description = "The id of the last event that was seen; goes before `after`",
+        ),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream", description = "Events, as they happen"),
+        (
+            status = 200, body = String, content_type = "text/event-stream",
+            description = "Events, as they happen",
+        ),
         (status = 410, body = ProblemDocument,
             description = "`events_pruned`: events after this one are no longer kept; begin anew without it"),
         (status = 503, body = ProblemDocument, description = "`too_many_streams`"),
@@ -117,22 +124,23 @@ impl Follower {
         let chapters = feed.follow();
         let position = match after {
             Some(id) => id.position(),
-            None => feed.horizon(super::PATIENCE).await?,
+            None => events::newest(&feed.db).await?,
         };
         // Sent at once, so that the client knows that it is heard.
         let waiting = [Event::default().retry(COME_AGAIN)].into();
         Ok(Self { feed, filter, position, waiting, chapters, is_behind: true, _place: place })
     }
 
-    /// The next event; none when the database is away: the client comes again.
+    /// The next event; none when the database is away, or has forgotten what would come next: the client comes
+    /// again, and is told.
     async fn next(mut self) -> Option<(Event, Self)> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
                 return Some((event, self));
             }
             if self.is_behind {
-                let chapter = self.feed.read(self.position, &self.filter).await.ok()?;
-                self.is_behind = chapter.events.len() > 0;
+                let chapter = self.feed.read(self.position, &self.filter).await.ok()??;
+                self.is_behind = chapter.is_behind;
                 self.take(&chapter);
                 continue;
             }

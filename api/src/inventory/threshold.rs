@@ -21,8 +21,8 @@ pub fn routes() -> Scoped {
     Scoped::new().with(Scope::StockRead, routes!(get)).with(Scope::StockWrite, routes!(set))
 }
 
-/// The event `stock.low` is told when what is available falls to the threshold, `stock.recovered` when it rises above
-/// it. `stock.depleted` and `stock.restocked` are told of every SKU.
+/// The event `stock.low` is told when what is available falls to the threshold, `stock.recovered` when it
+/// rises above it. `stock.depleted` and `stock.restocked` are told of every SKU.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = LowStockThreshold)]
@@ -34,7 +34,8 @@ struct Threshold {
 
 /// Read at how much others are told that there is little.
 #[utoipa::path(
-    get, path = "/v1/inventory/{sku}/low-stock-threshold", operation_id = "get_low_stock_threshold", tag = "Stock",
+    get, path = "/v1/inventory/{sku}/low-stock-threshold", operation_id = "get_low_stock_threshold",
+    tag = "Stock",
     params(("sku" = String, Path)),
     responses(
         (status = 200, body = Threshold),
@@ -48,7 +49,8 @@ async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Threshol
 
 /// Set at how much others are told that there is little.
 #[utoipa::path(
-    put, path = "/v1/inventory/{sku}/low-stock-threshold", operation_id = "set_low_stock_threshold", tag = "Stock",
+    put, path = "/v1/inventory/{sku}/low-stock-threshold", operation_id = "set_low_stock_threshold",
+    tag = "Stock",
     params(("sku" = String, Path)),
     request_body = Threshold,
     responses(

@@ -1,5 +1,5 @@
-//! What others are told, for machines: an AsyncAPI 3 document of the topics, and a JSON Schema of each type's data.
-//! Both are made of the OpenAPI document, which is made of the types.
+//! What others are told, for machines: an AsyncAPI 3 document of the topics, and a JSON Schema of each type's
+//! data. Both are made of the OpenAPI document, which is made of the types.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +82,8 @@ pub fn asyncapi(openapi: &Value) -> Value {
             "title": "Holdfast events",
             "version": openapi["info"]["version"],
             "description": "CloudEvents 1.0: binary mode on Kafka, as structured JSON to webhooks and by \
-                            `GET /v1/events`. Each is told at least once, in order per subject, never before it \
+                            `GET /v1/events`. Each is told at least once, in order per subject, never \
+                            before it \
                             has happened.",
         },
         "defaultContentType": "application/json",

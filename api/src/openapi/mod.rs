@@ -111,8 +111,8 @@ pub fn routes(with_sandbox: bool, with_accounts: bool) -> Scoped {
     }
 }
 
-/// `/openapi.json`, and `/docs` to try it, `/asyncapi.json` and the schemas of events, served from the program
-/// itself.
+/// `/openapi.json`, and `/docs` to try it, `/asyncapi.json` and the schemas of events, served from the
+/// program itself.
 pub fn pages(document: &Document) -> Router<App> {
     let config = Config::new([DOCUMENT]).persist_authorization(true).try_it_out_enabled(true);
     // Written once: anybody may ask, and need not take the answer.

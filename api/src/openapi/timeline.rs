@@ -1,4 +1,5 @@
-//! Entries of a timeline, and public events: each type has a schema of its own, and the type tells which it is.
+//! Entries of a timeline, and public events: each type has a schema of its own, and the type tells which it
+//! is.
 
 use domain::{event::EventType, public_event::PublicEventType};
 use serde_json::{Map, Value, json};

@@ -43,9 +43,9 @@ pub struct CreateEndpoint {
     description: String,
 }
 
-/// Have events sent somewhere. The answer alone has the secret by which messages are signed. It gets what happens
-/// from now on. There is no `Idempotency-Key` here, since a repeat could not show the secret again: if the answer
-/// was lost, rotate the secret.
+/// Have events sent somewhere. The answer alone has the secret by which messages are signed. It gets what
+/// happens from now on. There is no `Idempotency-Key` here, since a repeat could not show the secret again:
+/// if the answer was lost, rotate the secret.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints", operation_id = "create_webhook_endpoint", tag = "Events",
     request_body = CreateEndpoint,
@@ -113,7 +113,8 @@ pub async fn change(
     }
     let change = Change { url: url.map(str::to_owned), types, description, enabled: request.enabled };
     let endpoint = endpoints::change(&app.db, id, &change, now()).await?.ok_or_else(not_found)?;
-    tracing::info!(endpoint_id = %id, status = %endpoint.status, by = caller.name(), "webhook endpoint changed");
+    let (status, by) = (endpoint.status, caller.name());
+    tracing::info!(endpoint_id = %id, %status, by, "webhook endpoint changed");
     Ok(axum::Json(endpoint.into()))
 }
 
@@ -133,8 +134,8 @@ pub async fn delete(
     Ok(axum::Json(endpoint.into()))
 }
 
-/// Give an endpoint a new secret, which this answer alone has. For a day messages are signed by the one before it,
-/// too; one before that is good no more.
+/// Give an endpoint a new secret, which this answer alone has. For a day messages are signed by the one
+/// before it, too; one before that is good no more.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{id}/rotate-secret", operation_id = "rotate_webhook_secret",
     tag = "Events", params(("id" = String, Path)),

@@ -31,8 +31,8 @@ pub struct ListDeliveries {
     starting_after: Option<String>,
 }
 
-/// List what became of each event for an endpoint, the newest event first. What has come to its end is forgotten
-/// after 30 days.
+/// List what became of each event for an endpoint, the newest event first. What has come to its end is
+/// forgotten after 30 days.
 #[utoipa::path(
     get, path = "/v1/webhook-endpoints/{id}/deliveries", operation_id = "list_webhook_deliveries",
     tag = "Events", params(("id" = String, Path), ListDeliveries),

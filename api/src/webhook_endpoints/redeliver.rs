@@ -21,8 +21,8 @@ use crate::{
 pub struct Request {
     /// One event, whatever became of it.
     event_id: Option<String>,
-    /// Instead: every event that happened at this time or later, whatever became of it. Receivers know by its id
-    /// what they have already.
+    /// Instead: every event that happened at this time or later, whatever became of it. Receivers know by its
+    /// id what they have already.
     since: Option<String>,
     /// With `since`: the `next_cursor` of the call before, to go on.
     starting_after: Option<String>,
@@ -41,15 +41,16 @@ pub struct Document {
     next_cursor: Option<String>,
 }
 
-/// Send one event again, or all since a time. Each has all its tries before it again, and those of one subject go
-/// out in their order.
+/// Send one event again, or all since a time. Each has all its tries before it again, and those of one
+/// subject go out in their order.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{id}/redeliver", operation_id = "redeliver_webhooks", tag = "Events",
     params(("id" = String, Path)), request_body = Request,
     responses(
         (status = 200, body = Document),
         (status = 404, body = ProblemDocument,
-            description = "`webhook_endpoint_not_found`, or `webhook_delivery_not_found`: the event was never for \
+            description = "`webhook_endpoint_not_found`, or `webhook_delivery_not_found`: the event was \
+            never for \
                            this endpoint, or is not kept any more"),
     ),
 )]

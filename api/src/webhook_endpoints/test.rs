@@ -31,8 +31,8 @@ pub struct Document {
     error: Option<&'static str>,
 }
 
-/// Send a signed `webhook.test` now, and tell what the receiver said. It is tried once, also if the endpoint is
-/// disabled.
+/// Send a signed `webhook.test` now, and tell what the receiver said. It is tried once, also if the endpoint
+/// is disabled.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{id}/test", operation_id = "test_webhook_endpoint", tag = "Events",
     params(("id" = String, Path)),

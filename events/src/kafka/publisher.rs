@@ -138,7 +138,7 @@ impl Publisher {
             tell_lag(None, None);
             return Ok(Turn::StandBy);
         };
-        let up_to = self.horizon.reach(&self.db, PATIENCE).await?;
+        let up_to = self.horizon.reach(&self.db, PATIENCE).await?.unwrap_or(held.position);
         if up_to <= held.position {
             tell_lag(Some((held.position, up_to)), None);
             return Ok(Turn::Nothing);

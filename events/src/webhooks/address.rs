@@ -1,6 +1,6 @@
 //! Where webhooks may go: to the public internet, and to networks that whoever runs Holdfast names. Else an
-//! endpoint would be a way to speak to what stands beside us. A name is resolved here, and the connection goes to
-//! an address that was checked: a name that means another one a moment later changes nothing.
+//! endpoint would be a way to speak to what stands beside us. A name is resolved here, and the connection
+//! goes to an address that was checked: a name that means another one a moment later changes nothing.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -11,8 +11,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// IPv4 that is not the public internet (RFC 6890 and what followed), and one public address that is a cloud's
-/// metadata service.
+/// IPv4 that is not the public internet (RFC 6890 and what followed), and one public address that is a
+/// cloud's metadata service.
 const NOT_PUBLIC: [([u8; 4], u8); 16] = [
     ([0, 0, 0, 0], 8),
     ([10, 0, 0, 0], 8),
@@ -32,8 +32,8 @@ const NOT_PUBLIC: [([u8; 4], u8); 16] = [
     ([240, 0, 0, 0], 4),
 ];
 
-/// Where IPv6 is given out to the world. All else is not: loopback, link-local, unique local, multicast, IPv4 that
-/// is mapped, compatible or translated.
+/// Where IPv6 is given out to the world. All else is not: loopback, link-local, unique local, multicast, IPv4
+/// that is mapped, compatible or translated.
 const PUBLIC_6: ([u16; 8], u8) = ([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 /// Within that: protocols' own (Teredo among them), documentation, IPv4 within IPv6.
 const NOT_PUBLIC_6: [([u16; 8], u8); 4] = [
@@ -159,9 +159,11 @@ mod tests {
             assert!(is_public(public.parse().unwrap()), "{public}");
         }
         let others = "0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.127.255.255 127.0.0.1 127.9.9.9 168.63.129.16 \
-            169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.192 192.0.2.1 192.168.1.1 198.18.0.1 198.19.255.255 \
+            169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.192 192.0.2.1 192.168.1.1 198.18.0.1 \
+            198.19.255.255 \
             198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255 \
-            :: ::1 ::7f00:1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::ffff:10.0.0.1 64:ff9b::a00:1 64:ff9b:1::1 \
+            :: ::1 ::7f00:1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::ffff:10.0.0.1 64:ff9b::a00:1 \
+            64:ff9b:1::1 \
             100::1 fc00::1 fd00:ec2::254 fdff::1 fe80::1 febf::1 fec0::1 ff02::1 ff0e::1 2001::1 2001:2::1 \
             2001:db8::1 2002:7f00:1::1 3fff::1 4000::1";
         for other in others.split_whitespace() {
@@ -172,7 +174,8 @@ mod tests {
     #[test]
     fn an_address_in_a_url_is_checked_however_it_is_written() {
         let none = Networks::default();
-        let local = "http://127.0.0.1/ http://2130706433/ http://0x7f000001/ http://017700000001/ http://127.1/ \
+        let local = "http://127.0.0.1/ http://2130706433/ http://0x7f000001/ http://017700000001/ \
+        http://127.1/ \
             http://0/ https://[::1]/ https://[::ffff:7f00:1]/ http://[0:0:0:0:0:ffff:10.0.0.1]:8080/x \
             http://169.254.169.254/latest/meta-data http://[fd00:ec2::254]/ http://\u{ff11}27.0.0.1/";
         for url in local.split_whitespace() {

@@ -23,8 +23,8 @@ use super::{
     sender::{ANSWER_TIMEOUT, Answer},
 };
 
-/// So many requests of one endpoint at once in one process. There is no bound for all of them together: with a
-/// hundred endpoints it is five hundred, and so no endpoint waits for another.
+/// So many requests of one endpoint at once in one process. There is no bound for all of them together: with
+/// a hundred endpoints it is five hundred, and so no endpoint waits for another.
 const OF_EACH: i64 = 5;
 /// And of one that fails.
 const OF_FAILING: i64 = 1;
@@ -102,7 +102,9 @@ impl UnderWay {
                 if let Some(count) = self.of_each.get_mut(&outcome.endpoint) {
                     *count -= 1;
                 }
-                self.unnoted.push(outcome);
+                if outcome.error.as_deref() != Some(TOO_LATE) {
+                    self.unnoted.push(outcome);
+                }
             }
             ended = self.requests.try_join_next();
         }
@@ -169,11 +171,13 @@ async fn answer(sender: &Sender, claimed: &Claimed, claimed_at: Instant) -> Resu
     // Whoever stood still for so long has it no more: somebody else may be sending it.
     let lease = Duration::try_from(LEASE).unwrap_or_default();
     if claimed_at.elapsed() + ANSWER_TIMEOUT > lease {
-        return Err("too_late_to_send");
+        return Err(TOO_LATE);
     }
     Ok(sender.send(&claimed.target, &Message::of(event), Timestamp::now()).await)
 }
 
+/// Nothing was sent, so it is no try: whoever claims it next sends it.
+const TOO_LATE: &str = "too_late_to_send";
 /// Of an event that is not kept any more.
 const FORGOTTEN: &str = "event_forgotten";
 

@@ -1,5 +1,5 @@
-//! Webhooks out, by Standard Webhooks 1.0: events are fanned out to endpoints, and each delivery is tried until
-//! it is taken or its tries are used up (docs/adr/0040).
+//! Webhooks out, by Standard Webhooks 1.0: events are fanned out to endpoints, and each delivery is tried
+//! until it is taken or its tries are used up (docs/adr/0040).
 
 mod address;
 mod deliver;
@@ -96,8 +96,10 @@ async fn keep_fanning_out(db: &Db, news: &Notify) {
     let (horizon, mut said) = (Horizon::default(), Said::default());
     loop {
         let round = async {
-            let up_to = horizon.reach(db, PATIENCE).await?;
-            fan_out(db, up_to, Timestamp::now()).await
+            match horizon.reach(db, PATIENCE).await? {
+                Some(up_to) => fan_out(db, up_to, Timestamp::now()).await,
+                None => Ok(None),
+            }
         };
         let fanned = round.await;
         said.note("fan out", fanned.as_ref().err());

@@ -51,9 +51,9 @@ Ctrl-C stops everything that was started here.
         smtp = servers.smtp_url(),
         events = receiver.url(),
         database = servers.database_place(),
-        kafka = servers
-            .kafka_place()
-            .map_or_else(String::new, |place| format!("  Kafka        {place}        topics: holdfast.*\n")),
+        kafka = servers.kafka_place().map_or_else(String::new, |place| format!(
+            "  Kafka        {place}        topics: holdfast.orders, ...\n"
+        )),
         data = data_dir.display(),
         environment = quoted(&data_dir.join("env").to_string_lossy()),
     );

@@ -1,5 +1,5 @@
-//! How far those have come who carry events away, each under a name. One of them at a time has it in hand, for as
-//! long as its lease lasts.
+//! How far those have come who carry events away, each under a name. One of them at a time has it in hand,
+//! for as long as its lease lasts.
 
 use domain::Timestamp;
 use uuid::Uuid;

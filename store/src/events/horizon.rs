@@ -2,7 +2,7 @@
 //! can be seen before an earlier one: who reads up to the last that can be seen would skip those that follow.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,45 +16,89 @@ const LOOKED_EVERY: Duration = Duration::from_millis(10);
 /// The position up to which nothing can appear any more that is not seen already.
 ///
 /// Who has a number has a transaction id first (see `migrations/0023_events.sql`). So: the last number that was
-/// taken is read, then which transaction id is the next. Once every transaction below that has ended, so has each
-/// that could hold this number or a lower one. Nothing is written for it, and nobody waits for it.
+/// taken is read, then a transaction id is taken. Once every transaction with a lower id has ended, so has each
+/// that could hold this number or a lower one. (The ids that a snapshot tells do not do: its upper bound is the
+/// last that has *ended*, and younger ones are under way.)
 #[derive(Debug, Default)]
-pub struct Horizon {
-    decided: AtomicI64,
+pub struct Horizon(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// None: nothing is known yet.
+    decided: Option<i64>,
+    /// What is decided next. It is kept until it is: who always began anew would wait for ever among others who
+    /// begin, too.
+    next: Option<Bound>,
+}
+
+/// Everything up to a number is decided once every transaction before an id has ended.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    last: i64,
+    before: i64,
 }
 
 impl Horizon {
     /// Where it is now. It waits, for so long at most, until all is decided that was committed before: who has
-    /// changed something then finds its event. If a transaction takes longer, what was decided before it counts.
-    pub async fn reach(&self, db: &Db, patience: Duration) -> Result<i64> {
-        let last = sqlx::query_scalar!(
-            r#"SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS "last!" FROM events_position"#
-        )
-        .fetch_one(db.pool())
-        .await?;
-        if last <= self.decided.load(Ordering::Acquire) {
-            return Ok(self.decided.load(Ordering::Acquire));
-        }
+    /// changed something then finds its event. If a transaction takes longer, what was decided before it counts;
+    /// none if nothing was since the program began.
+    pub async fn reach(&self, db: &Db, patience: Duration) -> Result<Option<i64>> {
         let deadline = Instant::now() + patience;
-        let (mut oldest, next) = under_way(db).await?;
-        while oldest < next {
-            if Instant::now() >= deadline {
-                return Ok(self.decided.load(Ordering::Acquire));
+        let last = newest(db).await?;
+        self.forget_beyond(last);
+        loop {
+            if let Some(decided) = self.state().decided.filter(|decided| *decided >= last) {
+                return Ok(Some(decided));
             }
-            tokio::time::sleep(LOOKED_EVERY).await;
-            (oldest, _) = under_way(db).await?;
+            let bound = self.bound(db, last).await?;
+            while oldest_under_way(db).await? < bound.before {
+                if Instant::now() >= deadline {
+                    return Ok(self.state().decided);
+                }
+                tokio::time::sleep(LOOKED_EVERY).await;
+            }
+            let mut state = self.state();
+            state.decided = state.decided.max(Some(bound.last));
+            state.next = None;
         }
-        Ok(self.decided.fetch_max(last, Ordering::AcqRel).max(last))
+    }
+
+    /// What waits to be decided, or what was written last.
+    async fn bound(&self, db: &Db, last: i64) -> Result<Bound> {
+        if let Some(bound) = self.state().next {
+            return Ok(bound);
+        }
+        let before = sqlx::query_scalar!(r#"SELECT pg_current_xact_id()::text::bigint AS "id!""#);
+        let bound = Bound { last, before: before.fetch_one(db.pool()).await? };
+        self.state().next = Some(bound);
+        Ok(bound)
+    }
+
+    /// A database that knows fewer numbers than we do is another one: it was restored, or took the place of one
+    /// that was lost.
+    fn forget_beyond(&self, last: i64) {
+        let mut state = self.state();
+        if state.decided.is_some_and(|decided| decided > last) {
+            *state = State::default();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The oldest transaction that has not ended, and the next one that will begin.
-async fn under_way(db: &Db) -> Result<(i64, i64)> {
-    let seen = sqlx::query!(
-        r#"SELECT pg_snapshot_xmin(now)::text::bigint AS "oldest!", pg_snapshot_xmax(now)::text::bigint AS "next!"
-           FROM pg_current_snapshot() AS now"#
-    )
-    .fetch_one(db.pool())
-    .await?;
-    Ok((seen.oldest, seen.next))
+/// The last number that was taken, whether it is decided or not.
+pub async fn newest(db: &Db) -> Result<i64> {
+    let newest = sqlx::query_scalar!(
+        r#"SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS "last!" FROM events_position"#
+    );
+    Ok(newest.fetch_one(db.pool()).await?)
+}
+
+/// Every transaction with a lower id has ended.
+async fn oldest_under_way(db: &Db) -> Result<i64> {
+    let oldest =
+        sqlx::query_scalar!(r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "oldest!""#);
+    Ok(oldest.fetch_one(db.pool()).await?)
 }

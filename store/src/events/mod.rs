@@ -1,5 +1,5 @@
-//! The stream of public events: how they are read, in the order of their positions (docs/adr/0039). How they are
-//! written: [`crate::order_events`], and [`append`] for those that are of no order.
+//! The stream of public events: how they are read, in the order of their positions (docs/adr/0039). How they
+//! are written: [`crate::order_events`], and [`append`] for those that are of no order.
 
 mod cursor;
 mod horizon;
@@ -11,10 +11,13 @@ use domain::{
 };
 
 pub use cursor::{Cursor, advance, begin_at, lease, position, release};
-pub use horizon::Horizon;
+pub use horizon::{Horizon, newest};
 pub use prune::{prune, pruned};
 
 use crate::{Db, Result, Tx, cause, random, sql};
+
+/// So many events are looked through at once for those of some types.
+const LOOKED_THROUGH: i64 = 20_000;
 
 /// Which events are wanted.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +28,14 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// How far is looked at once, so that what is rare keeps nobody for long: types have no index.
+    pub fn window(&self, after: i64, up_to: i64) -> i64 {
+        match self.subject.is_none() && !self.types.is_empty() {
+            true => up_to.min(after.saturating_add(LOOKED_THROUGH)),
+            false => up_to,
+        }
+    }
+
     /// Whether it lets an event through.
     pub fn wants(&self, event: &PublicEvent) -> bool {
         (self.types.is_empty() || self.types.contains(&event.event_type))
@@ -44,7 +55,8 @@ pub struct Range {
 macro_rules! events {
     ($condition:literal, $($argument:expr),+) => {
         sqlx::query!(
-            "SELECT position, salt, order_id, subject, sequence, type, version, at, data, cause FROM events WHERE "
+            "SELECT position, salt, order_id, subject, sequence, type, version, at, data, cause
+             FROM events WHERE "
                 + $condition
                 + " ORDER BY position LIMIT $3",
             $($argument),+
@@ -132,7 +144,8 @@ pub(crate) async fn append(
 ) -> Result<()> {
     let cause = cause::current();
     sqlx::query!(
-        "INSERT INTO events (subject, sequence, type, at, data, cause, salt) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO events (subject, sequence, type, at, data, cause, salt) VALUES ($1, $2, $3, $4, $5, $6,
+         $7)",
         subject,
         sequence,
         data.event_type().as_str(),

@@ -55,7 +55,8 @@ async fn forget(db: &Db) -> Result<u64> {
         "DELETE FROM events WHERE position = ANY(ARRAY(
              SELECT e.position FROM events e
              WHERE e.position <= (SELECT position FROM event_cursors WHERE name = $1)
-               AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event = e.position AND d.state <> 'delivered')
+               AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event = e.position
+                 AND d.state <> 'delivered')
              ORDER BY e.position LIMIT $2))",
         PRUNED,
         BATCH

@@ -86,7 +86,8 @@ pub async fn refuse_ended(db: &Db, order: OrderId, id: ChangeId, at: Timestamp) 
 /// Whoever is refused was refused before anything was written for it, so there is nothing to undo among
 /// others.
 pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Option<CommandResult>>> {
-    let causes = batch.iter().map(|submitted| (submitted.order, submitted.cause.clone())).collect();
+    // Of two for one order the first is decided here.
+    let causes = batch.iter().rev().map(|submitted| (submitted.order, submitted.cause.clone())).collect();
     let decided = retry(|| async {
         let mut tx = db.begin().await?;
         lock_payments(&mut tx, batch).await?;
@@ -115,7 +116,7 @@ pub(crate) async fn decide_all(db: &Db, batch: &[Submitted]) -> Result<Vec<Optio
         tx.commit().await?;
         Ok(results)
     });
-    cause::caused_each(causes, decided).await
+    cause::caused_each(causes, Box::pin(decided)).await // too big to be held twice
 }
 
 /// The changes that a batch is asked for, and the answers to be written at its end.

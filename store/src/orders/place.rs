@@ -121,7 +121,7 @@ pub(crate) async fn place_all(
             stock::hold(&mut tx, &holds).await?;
             pay_free(&mut tx, placed.iter().map(|(order, _)| *order)).await
         };
-        cause::caused_each(causes, told).await?;
+        cause::caused_each(causes, Box::pin(told)).await?;
         tx.commit().await?;
         Ok(Some(answers))
     })

@@ -1,5 +1,5 @@
-//! Claiming: what is due comes into somebody's hands for as long as a lease lasts, and nothing is locked while
-//! the network is asked (docs/adr/0026). Only the first of its subject is ever due.
+//! Claiming: what is due comes into somebody's hands for as long as a lease lasts, and nothing is locked
+//! while the network is asked (docs/adr/0026). Only the first of its subject is ever due.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -35,13 +35,13 @@ pub struct Claimed {
     pub content: Option<Arc<PublicEvent>>,
 }
 
-/// Takes what is due of each endpoint, as far as there is room: `under_way` says how many of it the caller has
-/// already.
+/// Takes what is due of each endpoint, as far as there is room: `under_way` says how many of it the caller
+/// has already.
 #[tracing::instrument(name = "sql webhooks.claim", skip_all, err(level = "debug"))]
 pub async fn claim(db: &Db, lease: Lease, under_way: &[(WebhookEndpointId, i64)]) -> Result<Vec<Claimed>> {
     let (busy, counts): (Vec<WebhookEndpointId>, Vec<i64>) = under_way.iter().copied().unzip();
-    // By their places, which no plan can look for in any other way. A row that has moved meanwhile is left to the
-    // next claim.
+    // By their places, which no plan can look for in any other way. A row that has moved meanwhile is left to
+    // the next claim.
     let rows = sqlx::query!(
         r#"UPDATE webhook_deliveries d SET leased_until = $2
            FROM webhook_endpoints w
@@ -60,7 +60,8 @@ pub async fn claim(db: &Db, lease: Lease, under_way: &[(WebhookEndpointId, i64)]
                    FOR NO KEY UPDATE SKIP LOCKED
                ) AS c
                WHERE e.status = 'enabled' AND e.deleted_at IS NULL))
-           RETURNING d.endpoint_id, d.event, d.salt, d.attempts, d.leased_until AS "leased_until!", w.url, w.secret,
+           RETURNING d.endpoint_id, d.event, d.salt, d.attempts, d.leased_until AS "leased_until!", w.url,
+             w.secret,
                      CASE WHEN w.previous_secret_until > $1 THEN w.previous_secret END AS previous_secret"#,
         sql(lease.now),
         sql(lease.until),

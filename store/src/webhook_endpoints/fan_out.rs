@@ -1,5 +1,5 @@
-//! Fanning out: each event becomes a delivery for every endpoint that wants it, in one transaction with how far
-//! this has come. So none is made twice, and none is left out.
+//! Fanning out: each event becomes a delivery for every endpoint that wants it, in one transaction with how
+//! far this has come. So none is made twice, and none is left out.
 
 use domain::{Timestamp, WebhookEndpointId};
 
@@ -20,8 +20,8 @@ pub struct FannedOut {
     pub is_behind: bool,
 }
 
-/// Makes the next deliveries, of events up to a position that the horizon has reached. None if somebody else is
-/// at it.
+/// Makes the next deliveries, of events up to a position that the horizon has reached. None if somebody else
+/// is at it.
 pub async fn fan_out(db: &Db, up_to: i64, at: Timestamp) -> Result<Option<FannedOut>> {
     retry(async || {
         let mut tx = db.begin().await?;
@@ -86,7 +86,8 @@ async fn insert(
                ON w.id = ANY($1) AND w.begins_after < e.position AND (w.types = '{}' OR e.type = ANY(w.types))
              WHERE e.position > $2 AND e.position <= $3
          )
-         INSERT INTO webhook_deliveries (endpoint_id, event, salt, order_id, subject, type, at, created_at, due_at)
+         INSERT INTO webhook_deliveries (endpoint_id, event, salt, order_id, subject, type, at, created_at,
+           due_at)
          SELECT f.endpoint_id, f.position, f.salt, f.order_id, f.subject, f.type, f.at, $4::timestamptz,
                 CASE WHEN row_number() OVER (PARTITION BY f.endpoint_id, f.subject ORDER BY f.position) = 1
                       AND NOT EXISTS (SELECT FROM webhook_deliveries p

@@ -108,8 +108,8 @@ fn words(types: &[PublicEventType]) -> Vec<&'static str> {
 pub async fn create(db: &Db, new: &NewEndpoint<'_>) -> Result<Option<Endpoint>> {
     let row = sqlx::query_as!(
         Row,
-        "INSERT INTO webhook_endpoints (id, url, types, description, secret, created_at, created_by, updated_at,
-                                        begins_after)
+        "INSERT INTO webhook_endpoints (id, url, types, description, secret, created_at, created_by,
+                                        updated_at, begins_after)
          SELECT $1, $2, $3, $4, $5, $6, $7, $6,
                 (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position)
          WHERE (SELECT count(*) FROM webhook_endpoints WHERE deleted_at IS NULL) < $8
@@ -162,7 +162,8 @@ pub struct Target {
 
 pub async fn target(db: &Db, id: WebhookEndpointId, now: Timestamp) -> Result<Option<Target>> {
     let row = sqlx::query!(
-        r#"SELECT url, secret, CASE WHEN previous_secret_until > $2 THEN previous_secret END AS previous_secret
+        r#"SELECT url, secret,
+                  CASE WHEN previous_secret_until > $2 THEN previous_secret END AS previous_secret
            FROM webhook_endpoints WHERE id = $1 AND deleted_at IS NULL"#,
         id.uuid(),
         sql(now)
@@ -185,14 +186,18 @@ pub async fn change(
         let row = sqlx::query_as!(
             Row,
             "UPDATE webhook_endpoints
-             SET url = coalesce($2, url), types = coalesce($3, types), description = coalesce($4, description),
-                 status = CASE $5::boolean WHEN true THEN 'enabled' WHEN false THEN 'disabled' ELSE status END,
-                 disabled_reason = CASE $5::boolean WHEN true THEN NULL WHEN false THEN coalesce(disabled_reason, 'by_operator')
-                                           ELSE disabled_reason END,
-                 disabled_at = CASE $5::boolean WHEN true THEN NULL WHEN false THEN coalesce(disabled_at, $6::timestamptz)
-                                       ELSE disabled_at END,
-                 failing_since = CASE WHEN $5::boolean AND status = 'disabled' THEN NULL ELSE failing_since END,
-                 owner_told_at = NULL, owner_told_by = NULL, updated_at = $6
+             SET url = coalesce($2, url), types = coalesce($3, types),
+                 description = coalesce($4, description),
+                 status = CASE $5::boolean WHEN true THEN 'enabled' WHEN false THEN 'disabled'
+                   ELSE status END,
+                 disabled_reason = CASE $5::boolean WHEN true THEN NULL
+                   WHEN false THEN coalesce(disabled_reason, 'by_operator') ELSE disabled_reason END,
+                 disabled_at = CASE $5::boolean WHEN true THEN NULL
+                   WHEN false THEN coalesce(disabled_at, $6::timestamptz) ELSE disabled_at END,
+                 failing_since = CASE WHEN $5::boolean AND status = 'disabled' THEN NULL
+                   ELSE failing_since END,
+                 owner_told_at = CASE WHEN $5::boolean THEN NULL ELSE owner_told_at END,
+                 owner_told_by = CASE WHEN $5::boolean THEN NULL ELSE owner_told_by END, updated_at = $6
              WHERE id = $1 AND deleted_at IS NULL
              RETURNING id, url, types, description, status, disabled_reason, disabled_at, failing_since,
                        previous_secret_until, created_at, created_by, updated_at",
@@ -237,7 +242,8 @@ pub async fn delete(db: &Db, id: WebhookEndpointId, at: Timestamp) -> Result<Opt
     let row = sqlx::query_as!(
         Row,
         "UPDATE webhook_endpoints
-         SET deleted_at = $2, updated_at = $2, secret = '', previous_secret = NULL, previous_secret_until = NULL
+         SET deleted_at = $2, updated_at = $2, secret = '', previous_secret = NULL,
+           previous_secret_until = NULL
          WHERE id = $1 AND deleted_at IS NULL
          RETURNING id, url, types, description, status, disabled_reason, disabled_at, failing_since,
                    previous_secret_until, created_at, created_by, updated_at",

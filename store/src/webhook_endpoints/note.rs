@@ -1,6 +1,6 @@
 //! What came of tries, and what follows for the endpoint and for what waits behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use domain::{
     Timestamp, WebhookEndpointId,
@@ -44,16 +44,23 @@ pub async fn note(db: &Db, outcomes: &[Outcome], at: Timestamp) -> Result<Vec<Di
     retry(async || {
         let mut tx = db.begin().await?;
         locks::webhook_endpoints(&mut tx, &endpoints).await?;
-        note_tries(&mut tx, outcomes, at).await?;
-        release(&mut tx, outcomes, at).await?;
-        let disabled = judge_endpoints(&mut tx, outcomes, at).await?;
+        let noted = note_tries(&mut tx, outcomes, at).await?;
+        // What somebody else has by now says nothing of the endpoint as it is now.
+        let ours = |it: &&Outcome| noted.contains(&(it.endpoint, it.event.position()));
+        let outcomes: Vec<Outcome> = outcomes.iter().filter(ours).cloned().collect();
+        release(&mut tx, &outcomes, at).await?;
+        let disabled = judge_endpoints(&mut tx, &outcomes, at).await?;
         tx.commit().await?;
         Ok(disabled)
     })
     .await
 }
 
-async fn note_tries(tx: &mut Tx, outcomes: &[Outcome], at: Timestamp) -> Result<()> {
+async fn note_tries(
+    tx: &mut Tx,
+    outcomes: &[Outcome],
+    at: Timestamp,
+) -> Result<HashSet<(WebhookEndpointId, i64)>> {
     let endpoints: Vec<WebhookEndpointId> = outcomes.iter().map(|it| it.endpoint).collect();
     let events: Vec<i64> = outcomes.iter().map(|it| it.event.position()).collect();
     let leases: Vec<SqlTime> = outcomes.iter().map(|it| sql(it.leased_until)).collect();
@@ -63,7 +70,7 @@ async fn note_tries(tx: &mut Tx, outcomes: &[Outcome], at: Timestamp) -> Result<
     let answers: Vec<Option<&str>> = outcomes.iter().map(|it| it.answer.as_deref()).collect();
     let errors: Vec<Option<&str>> = outcomes.iter().map(|it| it.error.as_deref()).collect();
     // If an earlier one of the subject is to be delivered again meanwhile, this one goes behind it.
-    sqlx::query!(
+    let noted = sqlx::query!(
         "UPDATE webhook_deliveries d
          SET state = o.state, leased_until = NULL, attempts = d.attempts + 1, answer_code = o.code,
              answer = o.answer, error = o.error, tried_at = $9::timestamptz,
@@ -72,11 +79,13 @@ async fn note_tries(tx: &mut Tx, outcomes: &[Outcome], at: Timestamp) -> Result<
                                             WHERE p.endpoint_id = d.endpoint_id AND p.subject = d.subject
                                               AND p.state = 'pending' AND p.event < d.event)
                            THEN o.due_at END
-         FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::timestamptz[], $6::smallint[],
+         FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::timestamptz[],
+           $6::smallint[],
                      $7::text[], $8::text[])
               AS o (endpoint_id, event, leased_until, state, due_at, code, answer, error)
          WHERE d.endpoint_id = o.endpoint_id AND d.event = o.event AND d.state = 'pending'
-           AND d.leased_until = o.leased_until",
+           AND d.leased_until = o.leased_until
+         RETURNING d.endpoint_id, d.event",
         &endpoints as _,
         &events,
         &leases as _,
@@ -86,10 +95,9 @@ async fn note_tries(tx: &mut Tx, outcomes: &[Outcome], at: Timestamp) -> Result<
         &answers as _,
         &errors as _,
         sql(at)
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    );
+    let noted = noted.fetch_all(&mut **tx).await?;
+    Ok(noted.into_iter().map(|row| (row.endpoint_id, row.event)).collect())
 }
 
 /// The next of each subject whose first has come to its end.
@@ -106,7 +114,8 @@ async fn release(tx: &mut Tx, outcomes: &[Outcome], at: Timestamp) -> Result<()>
                FROM unnest($1::uuid[], $2::bigint[]) AS o (endpoint_id, event)
                JOIN webhook_deliveries e ON e.endpoint_id = o.endpoint_id AND e.event = o.event) AS s
          CROSS JOIN LATERAL (SELECT n.event FROM webhook_deliveries n
-                             WHERE n.endpoint_id = s.endpoint_id AND n.subject = s.subject AND n.state = 'pending'
+                             WHERE n.endpoint_id = s.endpoint_id AND n.subject = s.subject
+                               AND n.state = 'pending'
                              ORDER BY n.event LIMIT 1) AS next
          WHERE d.endpoint_id = s.endpoint_id AND d.event = next.event AND d.due_at IS NULL",
         &endpoints as _,
@@ -137,7 +146,8 @@ async fn judge_endpoints(tx: &mut Tx, outcomes: &[Outcome], at: Timestamp) -> Re
         r#"UPDATE webhook_endpoints
            SET failing_since = coalesce(failing_since, $3::timestamptz),
                status = CASE WHEN id = ANY($2) OR failing_since <= $4 THEN 'disabled' ELSE status END,
-               disabled_reason = CASE WHEN id = ANY($2) THEN 'gone' WHEN failing_since <= $4 THEN 'failing' END,
+               disabled_reason = CASE WHEN id = ANY($2) THEN 'gone'
+                 WHEN failing_since <= $4 THEN 'failing' END,
                disabled_at = CASE WHEN id = ANY($2) OR failing_since <= $4 THEN $3::timestamptz END,
                owner_told_at = NULL, owner_told_by = NULL
            WHERE (id = ANY($1) OR id = ANY($2)) AND status = 'enabled'

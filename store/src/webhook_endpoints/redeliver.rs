@@ -127,8 +127,8 @@ async fn again(tx: &mut Tx, id: WebhookEndpointId, events: &[i64], at: Timestamp
     Ok(subjects.len() as u64)
 }
 
-/// What waits for its next try at an endpoint that was disabled is due now. What is beyond the limit comes with
-/// its time, within hours.
+/// What waits for its next try at an endpoint that was disabled is due now. What is beyond the limit comes
+/// with its time, within hours.
 pub(super) async fn go_on(tx: &mut Tx, id: WebhookEndpointId, at: Timestamp) -> Result<()> {
     sqlx::query!(
         "UPDATE webhook_deliveries SET due_at = $2

@@ -37,12 +37,12 @@ pub(in crate::mail) fn webhook_disabled(to: &Customer, untold: &Untold) -> Resul
         headline: "A webhook endpoint is disabled",
         greeting: greeting(to),
         message: format!(
-            "The webhook endpoint {endpoint}{named} at {url} is disabled, because {why}. Nothing is sent there any \
-             more. What happens meanwhile is kept for it."
+            "The webhook endpoint {endpoint}{named} at {url} is disabled, because {why}. Nothing is sent \
+             there any more. What happens meanwhile is kept for it."
         ),
         code: None,
-        warning: "Once it works again, enable it: PATCH /v1/webhook-endpoints/{id} with {\"enabled\": true} sends \
-                  what it missed. What was given up before is sent again by POST .../redeliver.",
+        warning: "Once it works again, enable it: PATCH /v1/webhook-endpoints/{id} with {\"enabled\": true} \
+                  sends what it missed. What was given up before is sent again by POST .../redeliver.",
     };
     Ok(Text {
         subject: facts.headline.to_owned(),
