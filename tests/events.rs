@@ -147,11 +147,20 @@ async fn an_event_that_is_still_being_written_keeps_back_those_after_it() {
     let (mut first, before) = (shop.sql().await, after.len());
     first.execute("BEGIN; SELECT pg_current_xact_id()").await.unwrap();
     slow.execute("BEGIN").await.unwrap();
-    slow.execute("INSERT INTO events (subject, sequence, type, at, data)
-                  VALUES ('slow', 2, 'product.changed', '2026-01-01', '{}')").await.unwrap();
+    slow.execute(
+        "INSERT INTO events (subject, sequence, type, at, data)
+                  VALUES ('slow', 2, 'product.changed', '2026-01-01', '{}')",
+    )
+    .await
+    .unwrap();
     assert_eq!(all(&shop, "").await.len(), before);
-    first.execute("INSERT INTO events (subject, sequence, type, at, data)
-                   VALUES ('first', 1, 'product.created', '2026-01-01', '{}'); COMMIT").await.unwrap();
+    first
+        .execute(
+            "INSERT INTO events (subject, sequence, type, at, data)
+                   VALUES ('first', 1, 'product.created', '2026-01-01', '{}'); COMMIT",
+        )
+        .await
+        .unwrap();
     assert_eq!(all(&shop, "").await.len(), before, "an earlier number is still to come");
     slow.execute("COMMIT").await.unwrap();
     let after = all(&shop, "").await;

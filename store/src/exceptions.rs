@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 use sqlx::{PgExecutor, Postgres, QueryBuilder, query_as};
 
 use crate::{
-    Db, Fault, Result, SqlTime, Tx, locks, or_fault, order_events, orders, orders::Applied, random,
-    refunds, refunds::PaymentRef, retry::retry, sql,
+    Db, Fault, Result, SqlTime, Tx, locks, or_fault, order_events, orders, orders::Applied, random, refunds,
+    refunds::PaymentRef, retry::retry, sql,
 };
 
 use tell::{tell, tell_by};
