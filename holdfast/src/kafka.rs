@@ -8,6 +8,8 @@ use events::{
     kafka::{Mechanism, Publisher, Sasl, Settings, Tls},
 };
 
+use tokio::task::JoinSet;
+
 use crate::{config, stop::Stop};
 
 const MAX_PARTITIONS: u32 = 1000;
@@ -92,13 +94,22 @@ impl Beside {
     /// Publishes our events and does what others' ask for, until told to stop.
     pub async fn run(self, db: store::Db, engine: Arc<engine::Engine>, stop: Stop) {
         let Some(settings) = self.settings else { return };
-        let publish = Publisher::new(db.clone(), settings.clone()).run(stop.clone().wait());
-        let obey = async {
-            if self.with_commands {
-                let dispatcher = engine::Dispatcher::new(db.clone(), engine);
-                commands::run(db, dispatcher, settings, stop.token()).await;
+        // Each in a task of its own, so that neither holds up the other; dropped, they end.
+        let mut tasks = JoinSet::new();
+        let publisher = Publisher::new(db.clone(), settings.clone());
+        #[expect(clippy::disallowed_methods, reason = "one")]
+        tasks.spawn(publisher.run(stop.clone().wait()));
+        if self.with_commands {
+            let dispatcher = engine::Dispatcher::new(db.clone(), engine);
+            #[expect(clippy::disallowed_methods, reason = "one")]
+            tasks.spawn(commands::run(db, dispatcher, settings, stop.token()));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic()); // as if it had been here
             }
-        };
-        tokio::join!(Box::pin(publish), Box::pin(obey)); // large, and once
+        }
     }
 }

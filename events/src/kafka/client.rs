@@ -13,7 +13,7 @@ use krafka::{
     error::ErrorCode,
     producer::Acks,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::settings::{Mechanism, Settings};
 
@@ -35,8 +35,12 @@ const BATCH_BYTES: usize = 1024 * 1024;
 pub const MAX_ROUND_BYTES: usize = 800 * 1024;
 /// Of what is fetched and not worked off yet.
 const FETCH_BYTES: i32 = 8 * 1024 * 1024;
+/// The same of one partition, also of one that is paused while there is something of it.
+const PARTITION_FETCH_BYTES: i32 = 1024 * 1024;
 /// Records that one look at the cluster brings.
 const MAX_POLLED: i32 = 500;
+/// Whoever is told at once that nothing has come waits for so long before asking again.
+const IDLE: Duration = Duration::from_millis(10);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 /// Whoever leaves has so long to say so.
@@ -222,7 +226,11 @@ impl Cluster {
             .session_timeout(SESSION_TIMEOUT)
             .heartbeat_interval(HEARTBEAT_EVERY)
             .fetch_max_bytes(FETCH_BYTES)
+            .max_partition_fetch_bytes(PARTITION_FETCH_BYTES)
             .max_poll_records(MAX_POLLED)
+            // No limit: those of a paused partition would count, and nothing more of the others be fetched.
+            // A partition of which something is there is not fetched again, so the bytes are limited.
+            .max_buffered_records(0)
             .partition_assignment_strategies([
                 PartitionAssignmentStrategy::CooperativeSticky,
                 PartitionAssignmentStrategy::Range,
@@ -343,7 +351,13 @@ pub struct Group {
 impl Group {
     /// What has come, after this long at the latest. May be dropped at any time.
     pub async fn poll(&self, wait: Duration) -> Result<Vec<Incoming>> {
-        Ok(self.consumer.poll(wait).await?.into_iter().map(Incoming::from).collect())
+        let begun = Instant::now();
+        let polled = self.consumer.poll(wait).await?;
+        // Asked in a loop, a client that says so without waiting would leave no time to anybody else.
+        if polled.is_empty() && begun.elapsed() < IDLE {
+            sleep(IDLE.min(wait)).await;
+        }
+        Ok(polled.into_iter().map(Incoming::from).collect())
     }
 
     /// Notes that all before these offsets is done.
