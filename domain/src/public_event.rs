@@ -1,6 +1,8 @@
 //! What others are told: the one list of public event types, each with the shape of its data, and what an event
 //! says of itself besides (docs/adr/0039).
 
+mod cause;
+
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
@@ -16,6 +18,8 @@ use crate::{
     payment::{Action, RefundSource},
     product::{self, Product},
 };
+
+pub use cause::Cause;
 
 /// Declares the words, the topics and the shapes together, so that no type can lack one.
 macro_rules! public_events {
@@ -324,26 +328,6 @@ impl TryFrom<String> for EventId {
 
     fn try_from(text: String) -> Result<Self, Invalid> {
         text.parse()
-    }
-}
-
-/// The request that caused an event.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// W3C Trace Context.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<String>,
-    /// Its `x-*` headers, by their names in lower case.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, String>,
-}
-
-json_in_sql!(Cause);
-
-impl Cause {
-    /// None: nothing is known of it.
-    pub fn unless_empty(&self) -> Option<&Self> {
-        (self.traceparent.is_some() || !self.headers.is_empty()).then_some(self)
     }
 }
 
