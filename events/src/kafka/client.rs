@@ -81,7 +81,11 @@ impl Outgoing {
 
 impl From<Outgoing> for Record {
     fn from(outgoing: Outgoing) -> Self {
-        let mut record = Record::new(outgoing.topic, outgoing.value.unwrap_or_default());
+        let mut record = match outgoing.value {
+            Some(value) => Record::new(outgoing.topic, value),
+            // Of a compacted topic it deletes its key, which an empty value does not.
+            None => Record::new(outgoing.topic, Vec::new()).without_value(),
+        };
         if let Some(key) = outgoing.key {
             record = record.key(key);
         }
