@@ -45,7 +45,8 @@ pub async fn run(db: Db, dispatcher: Dispatcher, settings: Settings, stop: Cance
     created.push(topic.clone());
     let policy = Policy {
         name: topic.clone(),
-        group: topic,
+        group: topic.clone(),
+        mark: topic,
         topics,
         created,
         mode: Mode::Ordered,

@@ -3,10 +3,13 @@
 
 mod board;
 mod http;
+mod policy;
 mod replay;
 mod retry;
 mod routes;
 mod runner;
+mod sender;
+mod watch;
 
 use std::sync::Arc;
 
@@ -15,9 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kafka::Settings;
 
+pub(crate) use policy::Policy;
 pub use replay::replay_failed;
 pub use routes::{Mode, Route, Routes};
-pub(crate) use runner::{Handler, Policy, Runner, Verdict};
+pub(crate) use runner::{Handler, Runner, Verdict};
 
 /// Serves routes until told to stop, and then until what is under way is done.
 ///

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use krafka::{
     CloseOptions, Kafka, KrafkaError, Record,
-    admin::{CreateTopicsOptions, DescribeTopicsOptions, NewTopic},
+    admin::{ConfigResource, CreateTopicsOptions, DescribeConfigsOptions, DescribeTopicsOptions, NewTopic},
     auth::{AuthConfig, TlsConfig},
     consumer::{
         AutoOffsetReset, Consumer, ConsumerRebalanceListener, ConsumerRecord, OffsetAndMetadata,
@@ -15,7 +15,10 @@ use krafka::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::settings::{Mechanism, Settings};
+use super::{
+    message::{Incoming, Outgoing, Partition},
+    settings::{Mechanism, Settings},
+};
 
 /// How long a request may take, the connection to its broker included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +34,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_OF_ONE: Duration = Duration::from_millis(2);
 /// One batch of one partition: as much as a broker takes unless it is told otherwise.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// A round never has more, so that none of its batches is cut in two.
+/// A round never has more, so that none of its batches is cut in two; less, if a topic takes less at once.
 pub const MAX_ROUND_BYTES: usize = 800 * 1024;
 /// Of what is fetched and not worked off yet.
 const FETCH_BYTES: i32 = 8 * 1024 * 1024;
@@ -57,27 +60,22 @@ pub enum Error {
     TopicMissing { topic: String, why: String },
 }
 
-pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// A record to be written. The order of its headers is kept.
-#[derive(Debug, Clone)]
-pub struct Outgoing {
-    pub topic: String,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// In milliseconds since 1970; none: now.
-    pub timestamp: Option<i64>,
-}
-
-impl Outgoing {
-    /// About as much as it takes up in a batch.
-    pub fn bytes(&self) -> usize {
-        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + of(value) + 8).sum();
-        of(&self.key) + of(&self.value) + headers + 32
+impl Error {
+    /// It is the record's fault: as it is, it can never be written.
+    pub fn is_of_record(&self) -> bool {
+        let Self::Client(error) = self else { return false };
+        match error {
+            KrafkaError::Config { .. } => true, // it is larger than we may send
+            KrafkaError::Broker { code, .. } => matches!(
+                code,
+                ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::InvalidRecord
+            ),
+            _ => false,
+        }
     }
 }
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<Outgoing> for Record {
     fn from(outgoing: Outgoing) -> Self {
@@ -99,32 +97,6 @@ impl From<Outgoing> for Record {
             };
         }
         record
-    }
-}
-
-/// A part of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Partition {
-    pub topic: String,
-    pub number: i32,
-}
-
-/// A record that was read.
-#[derive(Debug, Clone)]
-pub struct Incoming {
-    pub partition: Partition,
-    pub offset: i64,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-    pub timestamp: i64,
-}
-
-impl Incoming {
-    /// The first header of this name, if it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(it, _)| it == name)?;
-        std::str::from_utf8(found.1.as_deref()?).ok()
     }
 }
 
@@ -169,12 +141,9 @@ impl Cluster {
         let admin = self.kafka.admin();
         let described = admin.describe_topics(topics, DescribeTopicsOptions::default()).await?;
         let is_missing = |topic: &&String| match described.get(*topic) {
-            Some(Ok(_)) => false,
-            Some(Err(KrafkaError::Broker { code: ErrorCode::UnknownTopicOrPartition, .. }))
-            | Some(Err(KrafkaError::UnknownTopic { .. }))
-            | None => true,
-            // It is there, and we may not look at it: writing will tell.
-            Some(Err(_)) => false,
+            // If it is there, and we may not look at it, writing will tell.
+            Some(described) => described.as_ref().is_err_and(is_missing),
+            None => true,
         };
         let missing: Vec<&String> = topics.iter().filter(is_missing).collect();
         if missing.is_empty() {
@@ -191,6 +160,24 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// How many partitions each of these has; none: it is missing. What we may not look at is left out.
+    pub async fn partitions(&self, topics: &[String]) -> Result<BTreeMap<String, Option<usize>>> {
+        let described = self.kafka.admin().describe_topics(topics, DescribeTopicsOptions::default()).await?;
+        let known = described.into_iter().filter(|(_, it)| it.as_ref().err().is_none_or(is_missing));
+        Ok(known.map(|(topic, it)| (topic, it.ok().map(|it| it.partitions.len()))).collect())
+    }
+
+    /// The least that these topics take at once. None: the broker does not say.
+    pub async fn max_message_bytes(&self, topics: &[String]) -> Option<usize> {
+        let resources = topics.iter().map(ConfigResource::topic);
+        let admin = self.kafka.admin();
+        let asked = admin.describe_configs(resources, DescribeConfigsOptions::default());
+        let described = timeout(REQUEST_TIMEOUT, asked).await.ok()?.ok()?;
+        let entries = described.into_values().flatten().flatten();
+        let limits = entries.filter(|entry| entry.name == "max.message.bytes");
+        limits.filter_map(|entry| entry.value?.parse().ok()).min()
     }
 
     /// Sends rounds of records.
@@ -246,6 +233,11 @@ impl Cluster {
         consumer.subscribe(topics).await?;
         Ok(Group { consumer })
     }
+}
+
+fn is_missing(error: &KrafkaError) -> bool {
+    use KrafkaError::{Broker, UnknownTopic};
+    matches!(error, Broker { code: ErrorCode::UnknownTopicOrPartition, .. } | UnknownTopic { .. })
 }
 
 fn security(settings: &Settings) -> Option<AuthConfig> {

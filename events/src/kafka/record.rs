@@ -2,7 +2,7 @@
 
 use domain::public_event::{PublicEvent, SOURCE};
 
-use super::{client::Outgoing, settings::Settings};
+use super::{message::Outgoing, settings::Settings};
 
 /// The record of an event. Its key is the subject, so that what is told of one order stays in its order.
 pub(super) fn record(event: &PublicEvent, settings: &Settings) -> Outgoing {
