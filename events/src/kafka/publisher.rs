@@ -158,6 +158,9 @@ impl Publisher {
         let range = Range { after: held.position, up_to, limit: MAX_READ };
         let events = events::read(&self.db, range, &Filter::default()).await?;
         tell_lag(Some((held.position, up_to)), events.first());
+        if events.is_empty() {
+            return Ok(Turn::Nothing);
+        }
         let Writer { producer, round_bytes } = match writer {
             Some(writer) => writer,
             None => writer.insert(self.connect().await?),
