@@ -9,6 +9,8 @@ mod retry;
 mod routes;
 mod runner;
 mod sender;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;
