@@ -96,3 +96,41 @@ async fn a_partition_that_is_stuck_holds_up_no_other() {
     stop.cancel();
     running.await.unwrap();
 }
+
+struct Refusing;
+
+impl Handler for Refusing {
+    async fn handle(&self, _: &Incoming, _: u32) -> Verdict {
+        Verdict::Refused("no".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_no_topic_takes_is_written_without_its_value() {
+    let broker = FakeBroker::start().await.unwrap();
+    broker.create_topic("big", 1);
+    let kafka = krafka::Kafka::builder(broker.bootstrap_servers()).connect().await.unwrap();
+    let producer = kafka.producer().build().await.unwrap();
+    // More than we send at once.
+    producer.send(krafka::Record::new("big", vec![b'x'; 3 * 1024 * 1024])).await.unwrap();
+    producer.close().await.unwrap();
+    let topics = vec!["big".to_owned()];
+    let policy = Policy {
+        name: "r".to_owned(),
+        group: "g".to_owned(),
+        mark: "g".to_owned(),
+        created: Policy::of_failures(&topics, Mode::Ordered),
+        topics,
+        mode: Mode::Ordered,
+        concurrency: 1,
+        retries: 0,
+        interval: Duration::ZERO,
+    };
+    let stop = CancellationToken::new();
+    let settings = Settings::plain(broker.bootstrap_servers());
+    let running = tokio::spawn(Runner::new(settings, policy, Arc::new(Refusing)).run(stop.clone()));
+    let written = || (0..12).filter_map(|partition| broker.next_offset("fail-big", partition)).sum::<i64>();
+    until("its failure is written", || written() == 1).await;
+    stop.cancel();
+    running.await.unwrap();
+}
