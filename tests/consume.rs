@@ -1,6 +1,8 @@
 //! `holdfast consume`: each message reaches the service's route, in its order where that counts, whatever the
 //! service answers and whoever dies; and commands, which are done once.
 
+mod stuck;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},

@@ -17,7 +17,7 @@ use crate::harness::{
     kafka, mails_at, servers, test_dir, tools_dir, wait_until,
 };
 
-const FLAGS: [&str; 4] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port"];
+const FLAGS: [&str; 5] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port", "--events-port"];
 
 /// A `holdfast dev`, as somebody at a terminal has it.
 struct Dev {

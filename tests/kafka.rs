@@ -81,7 +81,7 @@ async fn events_are_read_back_as_they_were_stored(broker: Broker) {
         ("ce_source", "holdfast"),
         ("ce_subject", sold.as_str()),
         ("ce_partitionkey", sold.as_str()),
-        ("ce_dataschema", "/v1/event-schemas/order.placed/1"),
+        ("ce_dataschema", "urn:holdfast:event:order.placed:1"),
         ("ce_version", "1"),
         ("ce_sequence", "1"),
     ] {

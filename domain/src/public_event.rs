@@ -276,10 +276,15 @@ pub struct PublicEvent {
 /// What every event says it is from, unless the shop gives a name of its own.
 pub const SOURCE: &str = "holdfast";
 
+/// What the schema of a type's data is called: CloudEvents wants a whole URI.
+pub fn data_schema(of: PublicEventType, version: i16) -> String {
+    format!("urn:holdfast:event:{of}:{version}")
+}
+
 impl PublicEvent {
-    /// Where the schema of its data is found at the API.
+    /// The name of the schema of its data, which the API serves at `/v1/event-schemas/{type}/{version}`.
     pub fn data_schema(&self) -> String {
-        format!("/v1/event-schemas/{}/{}", self.event_type, self.version)
+        data_schema(self.event_type, self.version)
     }
 
     /// The event as CloudEvents 1.0 has it.
@@ -323,7 +328,7 @@ pub struct CloudEvent<'a> {
     pub time: Timestamp,
     /// Always `application/json`.
     pub datacontenttype: &'static str,
-    /// Where the schema of the data is.
+    /// The `$id` of the schema of the data, which is at `/v1/event-schemas/{type}/{version}`.
     pub dataschema: String,
     /// Of the shape of the data.
     pub version: i16,

@@ -1,7 +1,7 @@
 //! Others' commands, read from Kafka: what they may ask of an order, each done once. They take the way of the
 //! API's requests: the change is stored, and the order's workflow decides (docs/kafka.md).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     OrderId, Timestamp,
@@ -25,9 +25,9 @@ use crate::{
     kafka::{Incoming, Settings},
 };
 
-/// The topic, without the prefix; and the group that reads it.
+/// The topic, without the prefix. The group that reads it has its name: shops that share a cluster, each with
+/// its prefix, share no group.
 const TOPIC: &str = "commands";
-const GROUP: &str = "holdfast-commands";
 /// Who asked, where that is told.
 const BY: &str = "kafka";
 const CONCURRENCY: usize = 16;
@@ -44,8 +44,9 @@ pub async fn run(db: Db, dispatcher: Dispatcher, settings: Settings, stop: Cance
     let mut created = Policy::of_failures(&topics, Mode::Ordered);
     created.push(topic.clone());
     let policy = Policy {
-        name: topic,
-        group: GROUP.to_owned(),
+        name: topic.clone(),
+        group: topic.clone(),
+        mark: topic,
         topics,
         created,
         mode: Mode::Ordered,
@@ -163,11 +164,14 @@ fn read<T: DeserializeOwned>(data: Value) -> Result<T, String> {
     serde_json::from_value(data).map_err(|error| format!("data: {error}"))
 }
 
+/// What is kept of a request's headers is kept of a message's, too.
 fn cause_of(message: &Incoming) -> Cause {
-    let text = |(name, _): &(String, Option<Vec<u8>>)| Some((name.clone(), message.header(name)?.to_owned()));
-    let headers: BTreeMap<_, _> =
-        message.headers.iter().filter(|(name, _)| name.starts_with("x-")).filter_map(text).collect();
-    Cause { traceparent: message.header("traceparent").map(str::to_owned), headers }
+    let text = |(name, value): &(String, Option<Vec<u8>>)| {
+        Some((name.to_ascii_lowercase(), std::str::from_utf8(value.as_deref()?).ok()?.to_owned()))
+    };
+    let headers: Vec<(String, String)> = message.headers.iter().filter_map(text).collect();
+    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Cause::kept(message.header("traceparent"), headers)
 }
 
 impl Commands {
@@ -206,6 +210,16 @@ impl Commands {
     }
 }
 
+/// Only what passes by itself is waited for. What PostgreSQL refuses, it may always refuse: such a command is
+/// not to hold up all behind it.
+fn verdict(fault: &Fault) -> Verdict {
+    let why = fault.to_string();
+    match fault.is_outage() || matches!(fault, Fault::Busy | Fault::ReportsBusy) {
+        true => Verdict::Unavailable(why),
+        false => Verdict::Failed(why),
+    }
+}
+
 impl Handler for Commands {
     async fn handle(&self, message: &Incoming, _: u32) -> Verdict {
         let command = match Command::parse(message) {
@@ -222,10 +236,7 @@ impl Handler for Commands {
             Err(Error::TooManyWaiting) => {
                 Verdict::Unavailable("too many changes of the order wait".to_owned())
             }
-            Err(Error::Fault(fault @ (Fault::Panicked | Fault::Corrupt(_) | Fault::UnknownOrder(_)))) => {
-                Verdict::Failed(fault.to_string())
-            }
-            Err(Error::Fault(fault)) => Verdict::Unavailable(fault.to_string()),
+            Err(Error::Fault(fault)) => verdict(&fault),
         }
     }
 }
@@ -263,6 +274,24 @@ mod tests {
         assert_eq!(binary.change, OrderChange::Cancel { reason: "requested".to_owned(), force: false });
         assert_eq!((binary.change, binary.order), (structured.change, structured.order));
         assert_eq!(binary.cause.headers["x-a"], "b");
+    }
+
+    #[test]
+    fn only_what_passes_is_waited_for() {
+        let outage = Fault::Outage("away".to_owned());
+        assert!(matches!(verdict(&outage), Verdict::Unavailable(_)));
+        assert!(matches!(verdict(&Fault::Busy), Verdict::Unavailable(_)));
+        for fault in [Fault::Panicked, Fault::SchemaOutdated, Fault::Corrupt("x".to_owned())] {
+            assert!(matches!(verdict(&fault), Verdict::Failed(_)), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_cause_has_no_secrets() {
+        let headers = [("X-Shop", "tea"), ("x-nul", "a\0b"), ("authorization", "no"), ("traceparent", "no")];
+        let cause = cause_of(&message(&headers, "{}"));
+        assert_eq!(cause.traceparent, None);
+        assert_eq!(cause.headers.into_iter().collect::<Vec<_>>(), [("x-shop".to_owned(), "tea".to_owned())]);
     }
 
     #[test]

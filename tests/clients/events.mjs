@@ -35,7 +35,7 @@ for (let after = ""; ; ) {
     const read = HTTP.toEvent({ headers, body: JSON.stringify(event) });
     check(read.validate() && read.id === event.id, event.id);
     if (!validators.has(event.dataschema)) {
-      validators.set(event.dataschema, ajv.compile(await get(event.dataschema)));
+      validators.set(event.dataschema, ajv.compile(await get(`/v1/event-schemas/${event.type}/${event.version}`)));
     }
     const validate = validators.get(event.dataschema);
     check(validate(event.data), `${JSON.stringify(event)}: ${JSON.stringify(validate.errors)}`);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::public_event::{PublicEventType, Topic};
+use domain::public_event::{self, PublicEventType, Topic};
 use serde_json::{Map, Value, json};
 
 use super::timeline::event_schema;
@@ -13,7 +13,7 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 const VERSION: i16 = 1;
 const IN_OPENAPI: &str = "#/components/schemas/";
 
-/// The schema of each type's data, by the address that events name.
+/// The schema of each type's data, by its address.
 pub fn data_schemas(openapi: &Value) -> BTreeMap<String, Value> {
     PublicEventType::ALL.into_iter().map(|it| (address(it), data_schema(openapi, it))).collect()
 }
@@ -26,7 +26,7 @@ fn data_schema(openapi: &Value, of: PublicEventType) -> Value {
     let mut schema = openapi["components"]["schemas"][event_schema(of)]["properties"]["data"].clone();
     let mut definitions = Map::new();
     define(&mut schema, openapi, "#/$defs/", &mut definitions);
-    let mut whole = json!({"$schema": DIALECT, "$id": address(of), "title": of});
+    let mut whole = json!({"$schema": DIALECT, "$id": public_event::data_schema(of, VERSION), "title": of});
     if let (Some(whole), Value::Object(schema)) = (whole.as_object_mut(), schema) {
         whole.extend(schema);
     }

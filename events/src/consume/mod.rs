@@ -3,25 +3,32 @@
 
 mod board;
 mod http;
+mod policy;
 mod replay;
 mod retry;
 mod routes;
 mod runner;
+mod sender;
+#[cfg(test)]
+mod tests;
+mod watch;
 
 use std::sync::Arc;
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::kafka::Settings;
 
+pub(crate) use policy::Policy;
 pub use replay::replay_failed;
 pub use routes::{Mode, Route, Routes};
-pub(crate) use runner::{Handler, Policy, Runner, Verdict};
+pub(crate) use runner::{Handler, Runner, Verdict};
 
 /// Serves routes until told to stop, and then until what is under way is done.
 ///
 /// # Errors
-/// If there can be no HTTP client.
+/// If there can be no HTTP client, or a bug ended a route.
 pub async fn serve(routes: Vec<Route>, settings: Settings, stop: CancellationToken) -> Result<(), String> {
     let mut runners = Vec::new();
     for route in routes {
@@ -32,6 +39,14 @@ pub async fn serve(routes: Vec<Route>, settings: Settings, stop: CancellationTok
         }
         runners.push(Runner::new(settings.clone(), policy, service));
     }
-    futures_util::future::join_all(runners.into_iter().map(|runner| runner.run(stop.clone()))).await;
+    // Each in a task of its own, so that none holds up another; dropped, they end.
+    let mut tasks = JoinSet::new();
+    for runner in runners {
+        #[expect(clippy::disallowed_methods, reason = "as many as there are routes")]
+        tasks.spawn(runner.run(stop.clone()));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|error| format!("a route ended by a bug: {error}"))?;
+    }
     Ok(())
 }

@@ -72,8 +72,8 @@ impl Replay<'_> {
             self.ended.insert(message.partition);
             return Ok(());
         }
-        if retry::is_of(&message, &self.route.name) {
-            self.sender.send(retry::put_back(&message, &self.route.name)).await?;
+        if retry::is_of(&message, &self.route.group) {
+            self.sender.send(retry::put_back(&message, &self.route.group)).await?;
             self.put_back += 1;
         }
         self.group.commit(&BTreeMap::from([(message.partition, message.offset + 1)])).await

@@ -8,8 +8,10 @@ pub(super) const FAIL: &str = "fail-";
 
 /// What headers of ours begin with. Services do not get them.
 pub(super) const OURS: &str = "holdfast-";
-/// The route whose message it is: others pass it by.
-const ROUTE: &str = "holdfast-route";
+/// The group whose message it is: others pass it by. A route may get another name, its group may not.
+const GROUP: &str = "holdfast-group";
+/// Set: the value is left out, for no topic takes it.
+const LEFT_OUT: &str = "holdfast-left-out";
 /// How often it was tried.
 const ATTEMPTS: &str = "holdfast-attempts";
 /// When it is to be tried again, in milliseconds since 1970.
@@ -24,62 +26,81 @@ const MAX_REASON_BYTES: usize = 500;
 
 /// How often a message was tried before.
 pub(super) fn attempts(message: &Incoming) -> u32 {
-    message.header(ATTEMPTS).and_then(|it| it.parse().ok()).unwrap_or(0)
+    note(message, ATTEMPTS).and_then(|it| it.parse().ok()).unwrap_or(0)
 }
 
 pub(super) fn due(message: &Incoming) -> Option<i64> {
-    message.header(DUE)?.parse().ok()
+    note(message, DUE)?.parse().ok()
 }
 
-/// Whether another route's, put back or to be tried again.
-pub(super) fn is_of_another(message: &Incoming, route: &str) -> bool {
-    message.header(ROUTE).is_some_and(|it| it != route)
+/// Whether another group's, put back or to be tried again.
+pub(super) fn is_of_another(message: &Incoming, group: &str) -> bool {
+    note(message, GROUP).is_some_and(|it| it != group)
 }
 
-/// Whether it is this route's, and no other's.
-pub(super) fn is_of(message: &Incoming, route: &str) -> bool {
-    message.header(ROUTE) == Some(route)
+/// Whether it is this group's, and no other's, and all of it is there.
+pub(super) fn is_of(message: &Incoming, group: &str) -> bool {
+    note(message, GROUP) == Some(group) && note(message, LEFT_OUT).is_none()
 }
 
-/// The topic that it was in at first.
+/// The topic that it was in at first: told by where it is, whatever its headers say.
 pub(super) fn topic(message: &Incoming) -> &str {
-    message.header(TOPIC).unwrap_or(&message.partition.topic)
+    let topic = message.partition.topic.as_str();
+    topic.strip_prefix(RETRY).or_else(|| topic.strip_prefix(FAIL)).unwrap_or(topic)
+}
+
+/// What we noted about it. Anybody may write such headers, or copy a message into another topic with them:
+/// they count only beside the name of its own.
+fn note<'m>(message: &'m Incoming, name: &str) -> Option<&'m str> {
+    message.header(name).filter(|_| message.header(TOPIC) == Some(topic(message)))
 }
 
 /// What tells a message from others if it has no id: where it was at first.
 pub(super) fn origin(message: &Incoming) -> String {
     let Incoming { partition, offset, .. } = message;
-    let number = message.header(PARTITION).map_or_else(|| partition.number.to_string(), str::to_owned);
-    let offset = message.header(OFFSET).map_or_else(|| offset.to_string(), str::to_owned);
+    let number = note(message, PARTITION).map_or_else(|| partition.number.to_string(), str::to_owned);
+    let offset = note(message, OFFSET).map_or_else(|| offset.to_string(), str::to_owned);
     format!("{}-{number}-{offset}", topic(message))
 }
 
 /// The message, to be tried again.
-pub(super) fn again(message: &Incoming, route: &str, attempts: u32, due: i64, reason: &str) -> Outgoing {
-    let mut outgoing = noted(message, route, RETRY, attempts, reason);
+pub(super) fn again(message: &Incoming, group: &str, attempts: u32, due: i64, reason: &str) -> Outgoing {
+    let mut outgoing = noted(message, group, RETRY, attempts, reason);
     add(&mut outgoing, DUE, due.to_string());
     outgoing
 }
 
 /// The message, for somebody to look at.
-pub(super) fn failed(message: &Incoming, route: &str, attempts: u32, reason: &str) -> Outgoing {
-    noted(message, route, FAIL, attempts, reason)
+pub(super) fn failed(message: &Incoming, group: &str, attempts: u32, reason: &str) -> Outgoing {
+    noted(message, group, FAIL, attempts, reason)
 }
 
-/// The message, for this route alone, as if it had never been tried.
-pub(super) fn put_back(message: &Incoming, route: &str) -> Outgoing {
-    copied(message, route, topic(message).to_owned())
+/// What is left of a message that the topic of its failure does not take: that it failed, and why. At first
+/// without its value, and then also without what others said in its key and headers.
+pub(super) fn left_out(message: &Incoming, group: &str, attempts: u32, why: &str) -> [Outgoing; 2] {
+    let mut first = failed(message, group, attempts, why);
+    first.value = Some(Vec::new());
+    add(&mut first, LEFT_OUT, "value".to_owned());
+    let mut second = first.clone();
+    second.key = None;
+    second.headers.retain(|(name, _)| name.starts_with(OURS));
+    [first, second]
 }
 
-fn noted(message: &Incoming, route: &str, prefix: &str, attempts: u32, reason: &str) -> Outgoing {
-    let mut outgoing = copied(message, route, format!("{prefix}{}", topic(message)));
+/// The message, for this group alone, as if it had never been tried.
+pub(super) fn put_back(message: &Incoming, group: &str) -> Outgoing {
+    copied(message, group, topic(message).to_owned())
+}
+
+fn noted(message: &Incoming, group: &str, prefix: &str, attempts: u32, reason: &str) -> Outgoing {
+    let mut outgoing = copied(message, group, format!("{prefix}{}", topic(message)));
     add(&mut outgoing, ATTEMPTS, attempts.to_string());
     let end = reason.floor_char_boundary(MAX_REASON_BYTES.min(reason.len()));
     add(&mut outgoing, REASON, reason[..end].to_owned());
     outgoing
 }
 
-fn copied(message: &Incoming, route: &str, to: String) -> Outgoing {
+fn copied(message: &Incoming, group: &str, to: String) -> Outgoing {
     let headers = message.headers.iter().filter(|(name, _)| !name.starts_with(OURS)).cloned().collect();
     let mut outgoing = Outgoing {
         topic: to,
@@ -89,8 +110,8 @@ fn copied(message: &Incoming, route: &str, to: String) -> Outgoing {
         timestamp: None,
     };
     let Incoming { partition, offset, .. } = message;
-    let kept = |name: &str, now: String| message.header(name).map_or(now, str::to_owned);
-    add(&mut outgoing, ROUTE, route.to_owned());
+    let kept = |name: &str, now: String| note(message, name).map_or(now, str::to_owned);
+    add(&mut outgoing, GROUP, group.to_owned());
     add(&mut outgoing, TOPIC, topic(message).to_owned());
     add(&mut outgoing, PARTITION, kept(PARTITION, partition.number.to_string()));
     add(&mut outgoing, OFFSET, kept(OFFSET, offset.to_string()));
@@ -139,5 +160,42 @@ mod tests {
         assert_eq!((back.partition.topic.as_str(), attempts(&back)), ("t", 0));
         assert_eq!((origin(&back).as_str(), back.header("ce_id")), ("t-1-7", Some("1")));
         assert!(back.headers.contains(&("empty".to_owned(), None)));
+    }
+
+    fn told(topic: &str, told: &str) -> Incoming {
+        let header = |name: &str, value: &str| (name.to_owned(), Some(value.as_bytes().to_vec()));
+        let headers =
+            vec![header(TOPIC, told), header(GROUP, "s"), header(ATTEMPTS, "9"), header(OFFSET, "5")];
+        let partition = Partition { topic: topic.to_owned(), number: 1 };
+        Incoming { partition, offset: 7, key: None, value: Some(vec![1]), headers, timestamp: 0 }
+    }
+
+    #[test]
+    fn what_headers_say_counts_only_in_their_own_topic() {
+        for topic in ["t", "retry-t", "fail-t"] {
+            let foreign = told(topic, "other");
+            assert!(!is_of_another(&foreign, "r") && !is_of(&foreign, "s"), "{topic}");
+            assert_eq!((attempts(&foreign), origin(&foreign).as_str()), (0, "t-1-7"));
+            assert_eq!(failed(&foreign, "r", 1, "no").topic, "fail-t");
+            let ours = told(topic, "t");
+            assert!(is_of_another(&ours, "r") && is_of(&ours, "s"), "{topic}");
+            assert_eq!((attempts(&ours), origin(&ours).as_str()), (9, "t-1-5"));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_leaves_its_reason() {
+        let mut large = told("t", "t");
+        large.headers.push(("x".to_owned(), None));
+        let [first, second] = left_out(&large, "r", 2, "too large").map(|it| incoming(it, 1));
+        assert_eq!(
+            (first.value.as_deref(), first.headers.iter().any(|(name, _)| name == "x")),
+            (Some(&[][..]), true)
+        );
+        assert!(second.headers.iter().all(|(name, _)| name.starts_with(OURS)));
+        for left in [first, second] {
+            assert_eq!((left.partition.topic.as_str(), left.header(REASON)), ("fail-t", Some("too large")));
+            assert!(!is_of(&left, "r"), "there is nothing to be put back");
+        }
     }
 }

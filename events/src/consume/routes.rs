@@ -83,12 +83,18 @@ impl Routes {
         if file.route.is_empty() || file.route.len() > MAX_ROUTES {
             return Err(format!("there must be a [[route]], and {MAX_ROUTES} at most"));
         }
-        let mut names = HashSet::new();
+        let (mut names, mut read) = (HashSet::new(), HashSet::new());
         let mut routes = Vec::new();
         for entry in file.route {
             let name = entry.name.clone();
             if !names.insert(name.clone()) {
                 return Err(format!("two routes are called `{name}`"));
+            }
+            for topic in &entry.topics {
+                // Each would get some of its messages, as it happens.
+                if !read.insert((entry.group.clone(), topic.clone())) {
+                    return Err(format!("route `{name}`: its group reads `{topic}` already"));
+                }
             }
             routes.push(entry.route(may_be_short).map_err(|why| format!("route `{name}`: {why}"))?);
         }
@@ -190,6 +196,9 @@ mod tests {
         }
         let twice = Routes::parse(&format!("{ROUTE}{ROUTE}"), false).err().unwrap();
         assert_eq!(twice, "two routes are called `billing`");
+        let shared = format!("{ROUTE}{}", ROUTE.replace("\"billing\"\ntopics", "\"other\"\ntopics"));
+        let shared = Routes::parse(&shared, false).err().unwrap();
+        assert_eq!(shared, "route `other`: its group reads `holdfast.orders` already");
         let short = format!("{ROUTE}retry_interval_s = 1\n");
         assert!(Routes::parse(&short, true).is_ok());
         let of_failures = ROUTE.replace("holdfast.orders", "fail-x");

@@ -15,10 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     board::{Board, Place},
+    policy::Policy,
     retry,
-    routes::{Mode, Route},
+    routes::Mode,
+    sender::Sender,
+    watch::Watch,
 };
-use crate::kafka::{Assigned, Cluster, Error, Group, Incoming, Outgoing, Partition, Producer, Settings};
+use crate::kafka::{Assigned, Cluster, Error, Group, Incoming, Outgoing, Partition, Settings};
 
 /// How long is waited for messages before what was done is committed.
 const POLL: Duration = Duration::from_millis(200);
@@ -53,58 +56,17 @@ pub(crate) trait Handler: Send + Sync + 'static {
     fn handle(&self, message: &Incoming, attempt: u32) -> impl Future<Output = Verdict> + Send;
 }
 
-/// How messages are given to their handler.
-#[derive(Debug, Clone)]
-pub(crate) struct Policy {
-    pub name: String,
-    pub group: String,
-    pub topics: Vec<String>,
-    /// Those that are ours to create, if they are missing.
-    pub created: Vec<String>,
-    pub mode: Mode,
-    pub concurrency: usize,
-    pub retries: u32,
-    pub interval: Duration,
-}
-
-impl Policy {
-    pub fn of(route: &Route) -> Self {
-        Self {
-            name: route.name.clone(),
-            group: route.group.clone(),
-            topics: route.topics.clone(),
-            created: Self::of_failures(&route.topics, route.mode),
-            mode: route.mode,
-            concurrency: route.concurrency,
-            retries: route.retries,
-            interval: route.retry_interval,
-        }
-    }
-
-    /// The topics that failures of these go to.
-    pub fn of_failures(topics: &[String], mode: Mode) -> Vec<String> {
-        let prefixes: &[&str] =
-            if mode == Mode::Parallel { &[retry::RETRY, retry::FAIL] } else { &[retry::FAIL] };
-        prefixes
-            .iter()
-            .flat_map(|prefix| topics.iter().map(move |topic| format!("{prefix}{topic}")))
-            .collect()
-    }
-
-    /// For what is to be tried again: in a group of its own, so that it holds nothing else up.
-    pub fn of_retries(&self) -> Option<Self> {
-        (self.mode == Mode::Parallel && self.retries > 0).then(|| Self {
-            group: format!("{}-retry", self.group),
-            topics: self.topics.iter().map(|topic| format!("{}{topic}", retry::RETRY)).collect(),
-            ..self.clone()
-        })
-    }
-}
-
 pub(crate) struct Runner<H> {
     settings: Settings,
     policy: Policy,
     handler: Arc<H>,
+}
+
+/// Why a session is over.
+enum Ended {
+    Stopped,
+    /// There are other partitions than there were.
+    Changed,
 }
 
 /// From one connection to the next.
@@ -113,7 +75,7 @@ struct Session<H> {
     handler: Arc<H>,
     board: Arc<Board>,
     places: Semaphore,
-    sender: Producer,
+    sender: Sender,
 }
 
 impl<H: Handler> Runner<H> {
@@ -125,10 +87,17 @@ impl<H: Handler> Runner<H> {
     /// appears and when it is gone.
     pub async fn run(self, stop: CancellationToken) {
         let route = self.policy.name.as_str();
-        let (mut pause, mut is_away) = (RETRY_FIRST, false);
+        let (mut pause, mut is_away, mut missing) = (RETRY_FIRST, false, Vec::new());
         loop {
             let begun = Instant::now();
-            let Err(error) = self.session(&stop, &mut is_away).await else { return };
+            let error = match self.session(&stop, &mut is_away, &mut missing).await {
+                Ok(Ended::Stopped) => return,
+                Ok(Ended::Changed) => {
+                    tracing::info!(route, "topics have changed, and are read anew");
+                    continue;
+                }
+                Err(error) => error,
+            };
             if !is_away {
                 tracing::warn!(route, %error, "messages cannot be read from Kafka, trying on");
             }
@@ -142,7 +111,12 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    async fn session(&self, stop: &CancellationToken, is_away: &mut bool) -> Result<(), Error> {
+    async fn session(
+        &self,
+        stop: &CancellationToken,
+        is_away: &mut bool,
+        missing: &mut Vec<String>,
+    ) -> Result<Ended, Error> {
         let cluster = Cluster::connect(&self.settings).await?;
         cluster.ensure_topics(&self.policy.created).await?;
         let session = Arc::new(Session {
@@ -150,8 +124,13 @@ impl<H: Handler> Runner<H> {
             handler: self.handler.clone(),
             board: Arc::default(),
             places: Semaphore::new(self.policy.concurrency),
-            sender: cluster.sender().await?,
+            sender: Sender::new(cluster.clone()).await?,
         });
+        let watch = Watch::new(cluster.clone(), &self.policy.topics).await?;
+        let told = std::mem::replace(missing, watch.missing());
+        for topic in missing.iter().filter(|topic| !told.contains(topic)) {
+            tracing::warn!(route = self.policy.name, topic, "there is no such topic yet");
+        }
         let keeper = Keeper { board: session.board.clone(), group: Arc::default() };
         let of_keeper = keeper.group.clone();
         let group = Arc::new(cluster.group(&self.policy.group, &self.policy.topics, keeper).await?);
@@ -161,7 +140,10 @@ impl<H: Handler> Runner<H> {
             true => tracing::info!(route, group = of, "messages are read from Kafka again"),
             false => tracing::info!(route, group = of, "messages are read from Kafka"),
         }
-        let ended = session.clone().take_in(&group, stop).await;
+        let ended = tokio::select! {
+            ended = session.clone().take_in(&group, stop) => ended.map(|()| Ended::Stopped),
+            () = watch.changed() => Ok(Ended::Changed),
+        };
         session.board.halt(None);
         let _ = timeout(DRAIN, session.board.quiet(None)).await; // the others are given to somebody again
         commit(&session.board, &group, None).await;
@@ -221,7 +203,7 @@ impl<H: Handler> Session<H> {
     }
 
     fn take(self: Arc<Self>, message: Incoming) {
-        if retry::is_of_another(&message, &self.policy.name) {
+        if retry::is_of_another(&message, &self.policy.mark) {
             self.count("skipped");
             return self.board.pass(&message);
         }
@@ -254,7 +236,7 @@ impl<H: Handler> Session<H> {
         }
         loop {
             let Some(verdict) = self.attempt(place, message, attempts + 1).await else { return false };
-            let name = &self.policy.name;
+            let (name, mark) = (&self.policy.name, &self.policy.mark);
             match verdict {
                 Verdict::Done => {
                     self.count("done");
@@ -272,7 +254,9 @@ impl<H: Handler> Session<H> {
                     self.count("retried");
                     if self.policy.mode == Mode::Parallel {
                         let due = now().saturating_add(self.interval_ms());
-                        return self.put(place, retry::again(message, name, attempts, due, &why)).await;
+                        return self
+                            .put(place, message, retry::again(message, mark, attempts, due, &why))
+                            .await;
                     }
                     if !self.waited(place, self.policy.interval).await {
                         return false;
@@ -281,7 +265,7 @@ impl<H: Handler> Session<H> {
                 Verdict::Failed(why) | Verdict::Refused(why) => {
                     self.count("failed");
                     tracing::warn!(route = name, origin = retry::origin(message), why, "a message failed");
-                    return self.put(place, retry::failed(message, name, attempts + 1, &why)).await;
+                    return self.put(place, message, retry::failed(message, mark, attempts + 1, &why)).await;
                 }
             }
         }
@@ -304,9 +288,10 @@ impl<H: Handler> Session<H> {
         }
     }
 
-    /// Writes a failure to its topic, for as long as it takes.
-    async fn put(&self, place: &Place, failure: Outgoing) -> bool {
-        let mut pause = RETRY_FIRST;
+    /// Writes a failure to its topic, for as long as it takes. If no topic takes it, then what is left of it
+    /// without its value.
+    async fn put(&self, place: &Place, message: &Incoming, mut failure: Outgoing) -> bool {
+        let (mut pause, mut smaller) = (RETRY_FIRST, None);
         loop {
             let Some(attempt) = self.board.attempt(place) else { return false };
             let sent = self.sender.send(failure.clone()).await;
@@ -314,6 +299,15 @@ impl<H: Handler> Session<H> {
             let Err(error) = sent else { return true };
             let (route, topic) = (self.policy.name.as_str(), failure.topic.as_str());
             tracing::warn!(route, topic, %error, "a failure is not written yet");
+            if error.is_of_record() {
+                let tried = retry::attempts(message) + 1;
+                let why = format!("it cannot be written to {topic}: {error}");
+                let left = || retry::left_out(message, &self.policy.mark, tried, &why).into_iter();
+                if let Some(next) = smaller.get_or_insert_with(left).next() {
+                    failure = next;
+                    continue;
+                }
+            }
             if !self.waited(place, pause).await {
                 return false;
             }

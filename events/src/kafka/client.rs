@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use krafka::{
     CloseOptions, Kafka, KrafkaError, Record,
-    admin::{CreateTopicsOptions, DescribeTopicsOptions, NewTopic},
+    admin::{ConfigResource, CreateTopicsOptions, DescribeConfigsOptions, DescribeTopicsOptions, NewTopic},
     auth::{AuthConfig, TlsConfig},
     consumer::{
         AutoOffsetReset, Consumer, ConsumerRebalanceListener, ConsumerRecord, OffsetAndMetadata,
@@ -13,9 +13,12 @@ use krafka::{
     error::ErrorCode,
     producer::Acks,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::settings::{Mechanism, Settings};
+use super::{
+    message::{Incoming, Outgoing, Partition},
+    settings::{Mechanism, Settings},
+};
 
 /// How long a request may take, the connection to its broker included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,12 +34,16 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_OF_ONE: Duration = Duration::from_millis(2);
 /// One batch of one partition: as much as a broker takes unless it is told otherwise.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// A round never has more, so that none of its batches is cut in two.
+/// A round never has more, so that none of its batches is cut in two; less, if a topic takes less at once.
 pub const MAX_ROUND_BYTES: usize = 800 * 1024;
 /// Of what is fetched and not worked off yet.
 const FETCH_BYTES: i32 = 8 * 1024 * 1024;
+/// The same of one partition, also of one that is paused while there is something of it.
+const PARTITION_FETCH_BYTES: i32 = 1024 * 1024;
 /// Records that one look at the cluster brings.
 const MAX_POLLED: i32 = 500;
+/// Whoever is told at once that nothing has come waits for so long before asking again.
+const IDLE: Duration = Duration::from_millis(10);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 /// Whoever leaves has so long to say so.
@@ -53,31 +60,30 @@ pub enum Error {
     TopicMissing { topic: String, why: String },
 }
 
-pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// A record to be written. The order of its headers is kept.
-#[derive(Debug, Clone)]
-pub struct Outgoing {
-    pub topic: String,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-    /// In milliseconds since 1970; none: now.
-    pub timestamp: Option<i64>,
-}
-
-impl Outgoing {
-    /// About as much as it takes up in a batch.
-    pub fn bytes(&self) -> usize {
-        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + of(value) + 8).sum();
-        of(&self.key) + of(&self.value) + headers + 32
+impl Error {
+    /// It is the record's fault: as it is, it can never be written.
+    pub fn is_of_record(&self) -> bool {
+        let Self::Client(error) = self else { return false };
+        match error {
+            KrafkaError::Config { .. } => true, // it is larger than we may send
+            KrafkaError::Broker { code, .. } => matches!(
+                code,
+                ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::InvalidRecord
+            ),
+            _ => false,
+        }
     }
 }
 
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 impl From<Outgoing> for Record {
     fn from(outgoing: Outgoing) -> Self {
-        let mut record = Record::new(outgoing.topic, outgoing.value.unwrap_or_default());
+        let mut record = match outgoing.value {
+            Some(value) => Record::new(outgoing.topic, value),
+            // Of a compacted topic it deletes its key, which an empty value does not.
+            None => Record::new(outgoing.topic, Vec::new()).without_value(),
+        };
         if let Some(key) = outgoing.key {
             record = record.key(key);
         }
@@ -91,32 +97,6 @@ impl From<Outgoing> for Record {
             };
         }
         record
-    }
-}
-
-/// A part of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Partition {
-    pub topic: String,
-    pub number: i32,
-}
-
-/// A record that was read.
-#[derive(Debug, Clone)]
-pub struct Incoming {
-    pub partition: Partition,
-    pub offset: i64,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-    pub timestamp: i64,
-}
-
-impl Incoming {
-    /// The first header of this name, if it is text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(it, _)| it == name)?;
-        std::str::from_utf8(found.1.as_deref()?).ok()
     }
 }
 
@@ -161,12 +141,9 @@ impl Cluster {
         let admin = self.kafka.admin();
         let described = admin.describe_topics(topics, DescribeTopicsOptions::default()).await?;
         let is_missing = |topic: &&String| match described.get(*topic) {
-            Some(Ok(_)) => false,
-            Some(Err(KrafkaError::Broker { code: ErrorCode::UnknownTopicOrPartition, .. }))
-            | Some(Err(KrafkaError::UnknownTopic { .. }))
-            | None => true,
-            // It is there, and we may not look at it: writing will tell.
-            Some(Err(_)) => false,
+            // If it is there, and we may not look at it, writing will tell.
+            Some(described) => described.as_ref().is_err_and(is_missing),
+            None => true,
         };
         let missing: Vec<&String> = topics.iter().filter(is_missing).collect();
         if missing.is_empty() {
@@ -183,6 +160,24 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// How many partitions each of these has; none: it is missing. What we may not look at is left out.
+    pub async fn partitions(&self, topics: &[String]) -> Result<BTreeMap<String, Option<usize>>> {
+        let described = self.kafka.admin().describe_topics(topics, DescribeTopicsOptions::default()).await?;
+        let known = described.into_iter().filter(|(_, it)| it.as_ref().err().is_none_or(is_missing));
+        Ok(known.map(|(topic, it)| (topic, it.ok().map(|it| it.partitions.len()))).collect())
+    }
+
+    /// The least that these topics take at once. None: the broker does not say.
+    pub async fn max_message_bytes(&self, topics: &[String]) -> Option<usize> {
+        let resources = topics.iter().map(ConfigResource::topic);
+        let admin = self.kafka.admin();
+        let asked = admin.describe_configs(resources, DescribeConfigsOptions::default());
+        let described = timeout(REQUEST_TIMEOUT, asked).await.ok()?.ok()?;
+        let entries = described.into_values().flatten().flatten();
+        let limits = entries.filter(|entry| entry.name == "max.message.bytes");
+        limits.filter_map(|entry| entry.value?.parse().ok()).min()
     }
 
     /// Sends rounds of records.
@@ -222,7 +217,11 @@ impl Cluster {
             .session_timeout(SESSION_TIMEOUT)
             .heartbeat_interval(HEARTBEAT_EVERY)
             .fetch_max_bytes(FETCH_BYTES)
+            .max_partition_fetch_bytes(PARTITION_FETCH_BYTES)
             .max_poll_records(MAX_POLLED)
+            // No limit: those of a paused partition would count, and nothing more of the others be fetched.
+            // A partition of which something is there is not fetched again, so the bytes are limited.
+            .max_buffered_records(0)
             .partition_assignment_strategies([
                 PartitionAssignmentStrategy::CooperativeSticky,
                 PartitionAssignmentStrategy::Range,
@@ -234,6 +233,11 @@ impl Cluster {
         consumer.subscribe(topics).await?;
         Ok(Group { consumer })
     }
+}
+
+fn is_missing(error: &KrafkaError) -> bool {
+    use KrafkaError::{Broker, UnknownTopic};
+    matches!(error, Broker { code: ErrorCode::UnknownTopicOrPartition, .. } | UnknownTopic { .. })
 }
 
 fn security(settings: &Settings) -> Option<AuthConfig> {
@@ -343,7 +347,13 @@ pub struct Group {
 impl Group {
     /// What has come, after this long at the latest. May be dropped at any time.
     pub async fn poll(&self, wait: Duration) -> Result<Vec<Incoming>> {
-        Ok(self.consumer.poll(wait).await?.into_iter().map(Incoming::from).collect())
+        let begun = Instant::now();
+        let polled = self.consumer.poll(wait).await?;
+        // Asked in a loop, a client that says so without waiting would leave no time to anybody else.
+        if polled.is_empty() && begun.elapsed() < IDLE {
+            sleep(IDLE.min(wait)).await;
+        }
+        Ok(polled.into_iter().map(Incoming::from).collect())
     }
 
     /// Notes that all before these offsets is done.

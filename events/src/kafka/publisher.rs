@@ -19,7 +19,8 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{
-    client::{Cluster, DELIVERY_TIMEOUT, Error, MAX_ROUND_BYTES, Outgoing, Producer},
+    client::{Cluster, DELIVERY_TIMEOUT, Error, MAX_ROUND_BYTES, Producer},
+    message::Outgoing,
     record::record,
     settings::Settings,
 };
@@ -77,6 +78,17 @@ pub struct Publisher {
     horizon: Horizon,
 }
 
+/// What rounds are written with.
+struct Writer {
+    producer: Producer,
+    round_bytes: usize,
+}
+
+/// So much has a round, if a topic takes so much at once: some is left for what a batch has around it.
+fn round_bytes(limit: Option<usize>) -> usize {
+    limit.map_or(MAX_ROUND_BYTES, |limit| MAX_ROUND_BYTES.min(limit - limit / 5))
+}
+
 /// While we publish.
 struct Hold {
     position: i64,
@@ -91,11 +103,11 @@ impl Publisher {
     /// Publishes until `stop` resolves. A fault is logged when it appears and when it is gone.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
-        let (mut hold, mut producer) = (None, None);
+        let (mut hold, mut writer) = (None, None);
         let (mut said, mut pause) = (None::<String>, RETRY_FIRST);
         loop {
             // A round is not broken off: it ends within its limits.
-            let turned = self.turn(&mut hold, &mut producer).await;
+            let turned = self.turn(&mut hold, &mut writer).await;
             let wait = match turned {
                 Ok(turn) => {
                     if said.take().is_some() {
@@ -115,7 +127,7 @@ impl Publisher {
                         tracing::warn!(error, "events cannot be published to Kafka, trying on");
                     }
                     said = Some(error);
-                    self.let_go(&mut hold, &mut producer).await;
+                    self.let_go(&mut hold, &mut writer).await;
                     let wait = pause;
                     pause = (pause * 2).min(RETRY_LAST);
                     wait
@@ -126,13 +138,13 @@ impl Publisher {
                 () = sleep(wait) => {}
             }
         }
-        self.let_go(&mut hold, &mut producer).await;
+        self.let_go(&mut hold, &mut writer).await;
     }
 
     /// Publishes a round, if it is ours to publish.
-    async fn turn(&self, hold: &mut Option<Hold>, producer: &mut Option<Producer>) -> Result<Turn, Fault> {
+    async fn turn(&self, hold: &mut Option<Hold>, writer: &mut Option<Writer>) -> Result<Turn, Fault> {
         let Some(held) = self.hold(hold).await? else {
-            if let Some(producer) = producer.take() {
+            if let Some(Writer { producer, .. }) = writer.take() {
                 producer.close().await;
             }
             tell_lag(None, None);
@@ -146,11 +158,14 @@ impl Publisher {
         let range = Range { after: held.position, up_to, limit: MAX_READ };
         let events = events::read(&self.db, range, &Filter::default()).await?;
         tell_lag(Some((held.position, up_to)), events.first());
-        let Some((round, last)) = self.round(&events) else { return Ok(Turn::Nothing) };
-        let producer = match producer {
-            Some(producer) => producer,
-            None => producer.insert(self.connect().await?),
+        if events.is_empty() {
+            return Ok(Turn::Nothing);
+        }
+        let Writer { producer, round_bytes } = match writer {
+            Some(writer) => writer,
+            None => writer.insert(self.connect().await?),
         };
+        let Some((round, last)) = self.round(&events, *round_bytes) else { return Ok(Turn::Nothing) };
         // Reading and connecting took their time, too.
         if held.until.saturating_duration_since(Instant::now()) < MIN_LEFT {
             return Ok(Turn::Published);
@@ -171,12 +186,12 @@ impl Publisher {
     }
 
     /// As many of these events as one batch takes, and where the last one stands.
-    fn round(&self, events: &[PublicEvent]) -> Option<(Vec<Outgoing>, i64)> {
+    fn round(&self, events: &[PublicEvent], max_bytes: usize) -> Option<(Vec<Outgoing>, i64)> {
         let (mut round, mut bytes, mut last) = (Vec::with_capacity(events.len()), 0, None);
         for event in events {
             let outgoing = record(event, &self.settings);
             bytes += outgoing.bytes();
-            if bytes > MAX_ROUND_BYTES && !round.is_empty() {
+            if bytes > max_bytes && !round.is_empty() {
                 break;
             }
             round.push(outgoing);
@@ -206,16 +221,17 @@ impl Publisher {
         Ok(hold.as_mut())
     }
 
-    async fn connect(&self) -> Result<Producer, Fault> {
+    async fn connect(&self) -> Result<Writer, Fault> {
         let cluster = Cluster::connect(&self.settings).await?;
         let topics = Topic::ALL.map(|topic| self.settings.topic(topic.as_str()));
         cluster.ensure_topics(&topics).await?;
-        Ok(cluster.producer().await?)
+        let limit = cluster.max_message_bytes(&topics).await;
+        Ok(Writer { producer: cluster.producer().await?, round_bytes: round_bytes(limit) })
     }
 
     /// Another may have it, who perhaps reaches what we do not.
-    async fn let_go(&self, hold: &mut Option<Hold>, producer: &mut Option<Producer>) {
-        if let Some(producer) = producer.take() {
+    async fn let_go(&self, hold: &mut Option<Hold>, writer: &mut Option<Writer>) {
+        if let Some(Writer { producer, .. }) = writer.take() {
             producer.close().await;
         }
         if hold.take().is_some() {
@@ -234,4 +250,17 @@ fn tell_lag(from_to: Option<(i64, i64)>, oldest: Option<&PublicEvent>) {
     #[expect(clippy::disallowed_methods, reason = "an age is told by the machine's clock")]
     let age = |event: &PublicEvent| Timestamp::now().duration_since(event.at).as_secs().max(0);
     metrics.events_oldest_seconds.tell(behind.map(|_| oldest.map_or(0, age)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_fits_the_topics() {
+        assert_eq!(round_bytes(None), MAX_ROUND_BYTES);
+        assert_eq!(round_bytes(Some(1_048_588)), MAX_ROUND_BYTES);
+        assert_eq!(round_bytes(Some(100_000)), 80_000);
+        assert_eq!(round_bytes(Some(usize::MAX)), MAX_ROUND_BYTES);
+    }
 }

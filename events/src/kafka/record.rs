@@ -2,7 +2,7 @@
 
 use domain::public_event::{PublicEvent, SOURCE};
 
-use super::{client::Outgoing, settings::Settings};
+use super::{message::Outgoing, settings::Settings};
 
 /// The record of an event. Its key is the subject, so that what is told of one order stays in its order.
 pub(super) fn record(event: &PublicEvent, settings: &Settings) -> Outgoing {
@@ -73,7 +73,7 @@ mod tests {
                 "ce_type: payment.received",
                 "ce_subject: ord_1",
                 "ce_time: 2026-11-27T01:02:03.004Z",
-                "ce_dataschema: /v1/event-schemas/payment.received/1",
+                "ce_dataschema: urn:holdfast:event:payment.received:1",
                 "ce_version: 1",
                 "ce_partitionkey: ord_1",
                 "ce_sequence: 3",

@@ -214,14 +214,12 @@ impl Servers {
             ("HOLDFAST_SANDBOX_URL", sandbox_url.unwrap_or_default().to_owned()),
             ("HOLDFAST_SMTP_URL", self.smtp_url()),
             ("HOLDFAST_MAIL_FROM", config::mail_from()),
-            (
-                "HOLDFAST_KAFKA_BROKERS",
-                self.kafka.as_ref().map(|(broker, _)| broker.address()).unwrap_or_default(),
-            ),
         ];
+        // One that is given stays as it is: an empty one would take it away from whoever reads the file.
+        let kafka = self.kafka_place().map(|place| ("HOLDFAST_KAFKA_BROKERS", place));
         let file = args.data_dir.join("env");
         let mut text = format!("# Written by `holdfast dev`. Use: . {}\n", quoted(&file.to_string_lossy()));
-        for (name, value) in variables {
+        for (name, value) in variables.into_iter().chain(kafka) {
             text.push_str(&format!("export {name}={}\n", quoted(&value)));
         }
         secrets::write_private(&file, &text)

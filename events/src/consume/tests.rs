@@ -1,0 +1,136 @@
+//! Members of a group, against a broker in this process.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use krafka::testing::FakeBroker;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::kafka::{Cluster, Incoming, Outgoing};
+
+/// More of a partition than is taken or held back at once.
+const MANY: usize = 2000;
+
+/// Takes nothing of the topic `stuck` until it is told to.
+#[derive(Default)]
+struct Service {
+    tries: AtomicUsize,
+    is_there: AtomicBool,
+    stuck: AtomicUsize,
+    free: AtomicUsize,
+}
+
+impl Handler for Service {
+    async fn handle(&self, message: &Incoming, _: u32) -> Verdict {
+        let is_stuck = message.partition.topic == "stuck";
+        self.tries.fetch_add(usize::from(is_stuck), SeqCst);
+        match (is_stuck, self.is_there.load(SeqCst)) {
+            (true, false) => return Verdict::Failed("no".to_owned()),
+            (true, true) => self.stuck.fetch_add(1, SeqCst),
+            (false, _) => self.free.fetch_add(1, SeqCst),
+        };
+        Verdict::Done
+    }
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let so = async {
+        while !is_so() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), so).await.unwrap_or_else(|_| panic!("not so: {what}"));
+}
+
+async fn write(cluster: &Cluster, topic: &str, count: usize) {
+    let record = |number: usize| Outgoing {
+        topic: topic.to_owned(),
+        key: Some(b"k".to_vec()),
+        value: Some(number.to_string().into_bytes()),
+        headers: Vec::new(),
+        timestamp: None,
+    };
+    let producer = cluster.producer().await.unwrap();
+    producer.send_round((0..count).map(record).collect()).await.unwrap();
+    producer.close().await;
+}
+
+/// On one thread: a member that asks on and on without waiting would leave nothing to anybody.
+#[tokio::test]
+async fn a_partition_that_is_stuck_holds_up_no_other() {
+    let broker = FakeBroker::start().await.unwrap();
+    broker.create_topic("stuck", 1);
+    broker.create_topic("free", 1);
+    let settings = Settings::plain(broker.bootstrap_servers());
+    let cluster = Cluster::connect(&settings).await.unwrap();
+    write(&cluster, "stuck", MANY).await;
+    let topics = vec!["stuck".to_owned(), "free".to_owned()];
+    let policy = Policy {
+        name: "r".to_owned(),
+        group: "g".to_owned(),
+        mark: "g".to_owned(),
+        created: Policy::of_failures(&topics, Mode::Ordered),
+        topics,
+        mode: Mode::Ordered,
+        concurrency: 4,
+        retries: u32::MAX,
+        interval: Duration::from_millis(50),
+    };
+    let (service, stop) = (Arc::new(Service::default()), CancellationToken::new());
+    let running = tokio::spawn(Runner::new(settings, policy, service.clone()).run(stop.clone()));
+    until("one is tried again", || service.tries.load(SeqCst) > 20).await;
+    for round in 1..=2 {
+        write(&cluster, "free", 100).await;
+        until("the others are done", || service.free.load(SeqCst) == 100 * round).await;
+    }
+    assert_eq!(service.stuck.load(SeqCst), 0);
+    service.is_there.store(true, SeqCst);
+    until("what was held back is done", || service.stuck.load(SeqCst) == MANY).await;
+    stop.cancel();
+    running.await.unwrap();
+}
+
+struct Refusing;
+
+impl Handler for Refusing {
+    async fn handle(&self, _: &Incoming, _: u32) -> Verdict {
+        Verdict::Refused("no".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_failure_that_no_topic_takes_is_written_without_its_value() {
+    let broker = FakeBroker::start().await.unwrap();
+    broker.create_topic("big", 1);
+    let kafka = krafka::Kafka::builder(broker.bootstrap_servers()).connect().await.unwrap();
+    let producer = kafka.producer().build().await.unwrap();
+    // More than we send at once.
+    producer.send(krafka::Record::new("big", vec![b'x'; 3 * 1024 * 1024])).await.unwrap();
+    producer.close().await.unwrap();
+    let topics = vec!["big".to_owned()];
+    let policy = Policy {
+        name: "r".to_owned(),
+        group: "g".to_owned(),
+        mark: "g".to_owned(),
+        created: Policy::of_failures(&topics, Mode::Ordered),
+        topics,
+        mode: Mode::Ordered,
+        concurrency: 1,
+        retries: 0,
+        interval: Duration::ZERO,
+    };
+    let stop = CancellationToken::new();
+    let settings = Settings::plain(broker.bootstrap_servers());
+    let running = tokio::spawn(Runner::new(settings, policy, Arc::new(Refusing)).run(stop.clone()));
+    let written = || (0..12).filter_map(|partition| broker.next_offset("fail-big", partition)).sum::<i64>();
+    until("its failure is written", || written() == 1).await;
+    stop.cancel();
+    running.await.unwrap();
+}
