@@ -1,4 +1,5 @@
-//! What of a request stands in the events that it causes: its place in the trace, and the shop's own `x-*` headers.
+//! What of a request stands in the events that it causes: its place in the trace, and the shop's own `x-*`
+//! headers.
 
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use domain::public_event::Cause;
 
 use crate::headers::{self, TRACEPARENT};
 
-/// Does what a request asks for with its place in the trace as the cause: of who has no key, the headers are not
-/// the shop's, and would be sent to its receivers as if they were.
+/// Does what a request asks for with its place in the trace as the cause: of who has no key, the headers are
+/// not the shop's, and would be sent to its receivers as if they were.
 pub async fn of_request(request: Request, next: Next) -> Response {
     let cause = Cause::kept(headers::only(request.headers(), &TRACEPARENT), []);
     store::cause::caused_by(Arc::new(cause), next.run(request)).await

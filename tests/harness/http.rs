@@ -16,14 +16,8 @@ pub const API_KEY: &str = "test-key-of-32-bytes-or-about-it";
 /// On a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The last: tests share a PostgreSQL, and a transaction of any of them keeps events back.
-const PASSING: [&str; 6] = [
-    "busy",
-    "database_unavailable",
-    "engine_unavailable",
-    "timeout",
-    "too_many_changes",
-    "events_undecided",
-];
+const PASSING: [&str; 6] =
+    ["busy", "database_unavailable", "engine_unavailable", "timeout", "too_many_changes", "events_undecided"];
 
 #[derive(Clone)]
 pub struct Api {

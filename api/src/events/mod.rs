@@ -48,9 +48,8 @@ struct ListEvents {
     limit: Option<String>,
 }
 
-/// Read events, oldest first. A page may be empty and have a `next_cursor`: of rare types there are none in some
-/// thousand events. Who goes on after the last one that it has seen misses none, and sees none
-/// twice.
+/// Read events, oldest first. A page may be empty and have a `next_cursor`: of rare types there are none in
+/// some thousand events. Who goes on after the last one that it has seen misses none, and sees none twice.
 #[utoipa::path(
     get, path = "/v1/events", operation_id = "list_events", tag = "Events", params(ListEvents),
     responses(

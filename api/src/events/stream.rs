@@ -131,8 +131,8 @@ impl Follower {
         Ok(Self { feed, filter, position, waiting, chapters, is_behind: true, _place: place })
     }
 
-    /// The next event; none when the database is away, or has forgotten what would come next: the client comes
-    /// again, and is told.
+    /// The next event; none when the database is away, or has forgotten what would come next: the client
+    /// comes again, and is told.
     async fn next(mut self) -> Option<(Event, Self)> {
         loop {
             if let Some(event) = self.waiting.pop_front() {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 const MAX_HEADERS: usize = 16;
 const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 256;
-/// What headers are called by that have a secret, say who and where somebody is, are added by proxies, or tell a
-/// server to take a request for another one.
+/// What headers are called by that have a secret, say who and where somebody is, are added by proxies, or
+/// tell a server to take a request for another one.
 const NOT_KEPT: [&str; 26] = [
     "auth",
     "token",

@@ -39,7 +39,8 @@ pub async fn delete(db: &Db, id: AccountId, at: Timestamp) -> Result<()> {
 
 async fn erase_in_orders(tx: &mut Tx, customers: &[String]) -> Result<()> {
     sqlx::query!(
-        "UPDATE orders SET customer = jsonb_build_object('id', customer_id, 'email', 'erased@erased.invalid'), cause = NULL
+        "UPDATE orders SET customer = jsonb_build_object('id', customer_id, 'email', 'erased@erased.invalid'),
+                cause = NULL
          WHERE id = ANY(ARRAY(SELECT id FROM orders
                               WHERE customer_id = ANY($1) AND status IN ('cancelled', 'expired')
                                 AND payment_status = 'unpaid'

@@ -1,5 +1,6 @@
-//! Up to where the stream of events is decided. Numbers are taken before a transaction commits, so a later event
-//! can be seen before an earlier one: who reads up to the last that can be seen would skip those that follow.
+//! Up to where the stream of events is decided. Numbers are taken before a transaction commits, so a later
+//! event can be seen before an earlier one: who reads up to the last that can be seen would skip those that
+//! follow.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -15,10 +16,10 @@ const LOOKED_EVERY: Duration = Duration::from_millis(10);
 
 /// The position up to which nothing can appear any more that is not seen already.
 ///
-/// Who has a number has a transaction id first (see `migrations/0023_events.sql`). So: the last number that was
-/// taken is read, then a transaction id is taken. Once every transaction with a lower id has ended, so has each
-/// that could hold this number or a lower one. (The ids that a snapshot tells do not do: its upper bound is the
-/// last that has *ended*, and younger ones are under way.)
+/// Who has a number has a transaction id first (see `migrations/0023_events.sql`). So: the last number that
+/// was taken is read, then a transaction id is taken. Once every transaction with a lower id has ended, so
+/// has each that could hold this number or a lower one. (The ids that a snapshot tells do not do: its upper
+/// bound is the last that has *ended*, and younger ones are under way.)
 #[derive(Debug, Default)]
 pub struct Horizon(Mutex<State>);
 
@@ -26,8 +27,8 @@ pub struct Horizon(Mutex<State>);
 struct State {
     /// None: nothing is known yet.
     decided: Option<i64>,
-    /// What is decided next. It is kept until it is: who always began anew would wait for ever among others who
-    /// begin, too.
+    /// What is decided next. It is kept until it is: who always began anew would wait for ever among others
+    /// who begin, too.
     next: Option<Bound>,
 }
 
@@ -39,9 +40,9 @@ struct Bound {
 }
 
 impl Horizon {
-    /// Where it is now. It waits, for so long at most, until all is decided that was committed before: who has
-    /// changed something then finds its event. If a transaction takes longer, what was decided before it counts;
-    /// none if nothing was since the program began.
+    /// Where it is now. It waits, for so long at most, until all is decided that was committed before: who
+    /// has changed something then finds its event. If a transaction takes longer, what was decided before it
+    /// counts; none if nothing was since the program began.
     pub async fn reach(&self, db: &Db, patience: Duration) -> Result<Option<i64>> {
         let deadline = Instant::now() + patience;
         let last = newest(db).await?;
@@ -74,8 +75,8 @@ impl Horizon {
         Ok(bound)
     }
 
-    /// A database that knows fewer numbers than we do is another one: it was restored, or took the place of one
-    /// that was lost.
+    /// A database that knows fewer numbers than we do is another one: it was restored, or took the place of
+    /// one that was lost.
     fn forget_beyond(&self, last: i64) {
         let mut state = self.state();
         if state.decided.is_some_and(|decided| decided > last) {
