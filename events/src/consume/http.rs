@@ -77,7 +77,7 @@ fn headers_of(message: &Incoming, attempt: u32, named: Option<&[String]>) -> Hea
         // CloudEvents begin with `ce_` in Kafka, and with `ce-` in HTTP.
         let (name, value) = match name.strip_prefix("ce_") {
             Some(attribute) => (format!("ce-{attribute}"), HeaderValue::try_from(encoded(value, b"\"%"))),
-            None => (name, HeaderValue::from_bytes(value).map_err(Into::into)),
+            None => (name, HeaderValue::from_bytes(value)),
         };
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), value) {
             headers.append(name, value);

@@ -84,6 +84,7 @@ async fn a_partition_that_is_stuck_holds_up_no_other() {
         interval: Duration::from_millis(50),
     };
     let (service, stop) = (Arc::new(Service::default()), CancellationToken::new());
+    #[expect(clippy::disallowed_methods, reason = "one, and waited for")]
     let running = tokio::spawn(Runner::new(settings, policy, service.clone()).run(stop.clone()));
     until("one is tried again", || service.tries.load(SeqCst) > 20).await;
     for round in 1..=2 {
@@ -128,6 +129,7 @@ async fn a_failure_that_no_topic_takes_is_written_without_its_value() {
     };
     let stop = CancellationToken::new();
     let settings = Settings::plain(broker.bootstrap_servers());
+    #[expect(clippy::disallowed_methods, reason = "one, and waited for")]
     let running = tokio::spawn(Runner::new(settings, policy, Arc::new(Refusing)).run(stop.clone()));
     let written = || (0..12).filter_map(|partition| broker.next_offset("fail-big", partition)).sum::<i64>();
     until("its failure is written", || written() == 1).await;
