@@ -28,11 +28,11 @@ struct Dev {
 }
 
 impl Dev {
-    fn start(dir: &Path, ports: [u16; 4]) -> Self {
+    fn start(dir: &Path, ports: [u16; 5]) -> Self {
         Self::start_with(dir, ports, &[])
     }
 
-    fn start_with(dir: &Path, ports: [u16; 4], more: &[String]) -> Self {
+    fn start_with(dir: &Path, ports: [u16; 5], more: &[String]) -> Self {
         let mut arguments = vec!["--data-dir".to_owned(), dir.join("data").display().to_string()];
         for (flag, port) in FLAGS.iter().zip(ports) {
             arguments.extend([(*flag).to_owned(), port.to_string()]);
@@ -44,7 +44,7 @@ impl Dev {
         Self { process, api: Api::with_key(&at(ports[0]), "dev-key"), mail: Api::new(&at(ports[3])) }
     }
 
-    async fn up(dir: &Path, ports: [u16; 4]) -> Self {
+    async fn up(dir: &Path, ports: [u16; 5]) -> Self {
         let mut dev = Self::start(dir, ports);
         dev.process.prints("Ctrl-C stops everything that was started here.").await;
         dev
@@ -85,7 +85,7 @@ async fn dev_dir() -> PathBuf {
 
 /// Free ports that stay free while nobody listens on them, between a kill and the next start: below
 /// those that systems give to whoever asks for any.
-fn ports() -> [u16; 4] {
+fn ports() -> [u16; 5] {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Where to begin differs between runs side by side.
     let first = 20_000 + u16::try_from(std::process::id() % 1_000).unwrap() * 10;
@@ -125,7 +125,7 @@ async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
 
     dev.process.interrupt();
     assert_eq!(dev.process.ended().await.code(), Some(0), "{}", dev.process.log());
-    assert_eq!(ports.map(port_is_free), [true; 4], "{ports:?}");
+    assert_eq!(ports.map(port_is_free), [true; 5], "{ports:?}");
 }
 
 #[tokio::test]
