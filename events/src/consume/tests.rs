@@ -113,7 +113,7 @@ async fn a_failure_that_no_topic_takes_is_written_without_its_value() {
     let kafka = krafka::Kafka::builder(broker.bootstrap_servers()).connect().await.unwrap();
     let producer = kafka.producer().build().await.unwrap();
     // More than we send at once.
-    producer.send(krafka::Record::new("big", vec![b'x'; 3 * 1024 * 1024])).await.unwrap();
+    let _ = producer.send(krafka::Record::new("big", vec![b'x'; 3 * 1024 * 1024])).await.unwrap();
     producer.close().await.unwrap();
     let topics = vec!["big".to_owned()];
     let policy = Policy {
