@@ -292,7 +292,9 @@ async fn five_days_of_failures_disable_an_endpoint_and_its_owner_is_told() {
     receiver.answer("/hook", Answer::Status(200));
     change(&shop, &hook.id, &json!({"enabled": true})).await;
     until_delivered(&shop, &hook.id, 2).await;
-    assert_eq!(receiver.received("/hook").last().unwrap().subject(), later);
+    // The two are of different orders, which come side by side.
+    let received = receiver.received("/hook");
+    assert!(received[tries..].iter().any(|it| it.subject() == later), "{later}");
     shop.close();
 }
 

@@ -98,13 +98,26 @@ impl Feed {
     }
 
     async fn read_on(&self, after: Option<i64>) -> store::Result<Option<i64>> {
-        let Some(after) = after else { return self.horizon(PATIENCE).await };
+        let Some(after) = after else { return self.begin().await };
         let Some(chapter) = self.read(after, &Filter::default()).await? else { return Ok(None) };
         let up_to = chapter.up_to;
         if up_to > after {
             let _ = self.chapters.send(Arc::new(chapter)); // the last one may have gone
         }
         Ok(Some(up_to))
+    }
+
+    /// Says where the reading begins: whoever followed before, and has not come so far, reads up to there by
+    /// itself.
+    async fn begin(&self) -> store::Result<Option<i64>> {
+        let Some(at) = self.horizon(PATIENCE).await? else { return Ok(None) };
+        let _ = self.chapters.send(Arc::new(Chapter {
+            after: at,
+            up_to: at,
+            events: Vec::new(),
+            is_behind: false,
+        }));
+        Ok(Some(at))
     }
 
     fn is_wanted(&self) -> bool {
