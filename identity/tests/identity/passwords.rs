@@ -121,14 +121,14 @@ async fn a_hash_of_before_is_still_good() {
     assert_eq!(passwords.verify(Some(WEAKER), "something else").await, Ok(false));
 }
 
-/// One place, and eight who wait for it: whoever comes then is sent away at once.
+/// One place, and sixteen who wait for it: whoever comes then is sent away at once.
 #[tokio::test]
 async fn a_flood_is_sent_away() {
     let passwords = Passwords::new(1).unwrap();
     let flood = (0..40).map(|_| passwords.verify(None, GOOD));
     let answers = futures_util::future::join_all(flood).await;
     let busy = answers.iter().filter(|answer| **answer == Err(Busy)).count();
-    assert!((31..=32).contains(&busy), "{busy}");
+    assert!((23..=24).contains(&busy), "{busy}");
     // And later it is as before.
     assert!(passwords.verify(None, GOOD).await.is_ok());
 }
