@@ -211,9 +211,9 @@ impl Publisher {
             let at = Timestamp::now();
             let lease = SignedDuration::try_from(LEASE).unwrap_or(SignedDuration::MAX);
             let until = at.saturating_add(lease).unwrap_or(at);
-            let cursor = events::lease(&self.db, CURSOR, self.holder, at, until).await?;
+            let position = events::lease(&self.db, CURSOR, self.holder, at, until).await?;
             let was_held = hold.is_some();
-            *hold = cursor.map(|cursor| Hold { position: cursor.position, until: now + LEASE });
+            *hold = position.map(|position| Hold { position, until: now + LEASE });
             if hold.is_some() && !was_held {
                 tracing::info!("this process publishes events to Kafka");
             }

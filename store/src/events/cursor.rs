@@ -6,13 +6,6 @@ use uuid::Uuid;
 
 use crate::{Db, Result, sql};
 
-/// What its holder may do until its lease ends.
-#[derive(Debug, Clone, Copy)]
-pub struct Cursor {
-    /// The last event that was carried away.
-    pub position: i64,
-}
-
 /// Makes a cursor that stands at a position, if there is none of this name.
 pub async fn begin_at(db: &Db, name: &str, position: i64) -> Result<()> {
     let begun = sqlx::query!(
@@ -24,15 +17,16 @@ pub async fn begin_at(db: &Db, name: &str, position: i64) -> Result<()> {
     Ok(())
 }
 
-/// Takes a cursor in hand, or keeps it. None if somebody else has it.
+/// Takes a cursor in hand, or keeps it: gives the last event that was carried away. None if somebody else has
+/// it.
 pub async fn lease(
     db: &Db,
     name: &str,
     holder: Uuid,
     now: Timestamp,
     until: Timestamp,
-) -> Result<Option<Cursor>> {
-    let cursor = sqlx::query!(
+) -> Result<Option<i64>> {
+    let position = sqlx::query_scalar!(
         "UPDATE event_cursors SET holder = $2, leased_until = $4
          WHERE name = $1 AND (holder IS NULL OR holder = $2 OR leased_until <= $3)
          RETURNING position",
@@ -41,8 +35,7 @@ pub async fn lease(
         sql(now),
         sql(until)
     );
-    let cursor = cursor.fetch_optional(db.pool()).await?;
-    Ok(cursor.map(|row| Cursor { position: row.position }))
+    Ok(position.fetch_optional(db.pool()).await?)
 }
 
 /// Notes how far the holder has come. False if somebody else has it in hand by now.
@@ -65,10 +58,4 @@ pub async fn release(db: &Db, name: &str, holder: Uuid) -> Result<()> {
     );
     released.execute(db.pool()).await?;
     Ok(())
-}
-
-/// Where each cursor stands.
-pub async fn position(db: &Db, name: &str) -> Result<Option<i64>> {
-    let found = sqlx::query_scalar!("SELECT position FROM event_cursors WHERE name = $1", name);
-    Ok(found.fetch_optional(db.pool()).await?)
 }

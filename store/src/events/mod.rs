@@ -10,7 +10,7 @@ use domain::{
     public_event::{Cause, EventId, PublicData, PublicEvent, PublicEventType},
 };
 
-pub use cursor::{Cursor, advance, begin_at, lease, position, release};
+pub use cursor::{advance, begin_at, lease, release};
 pub use horizon::{Horizon, newest};
 pub use prune::{prune, pruned};
 
@@ -51,14 +51,13 @@ pub struct Range {
     pub limit: i64,
 }
 
-/// Columns of `events` that a condition is true for, in their order.
+/// Events that a condition is true for.
 macro_rules! events {
     ($condition:literal, $($argument:expr),+) => {
         sqlx::query!(
             "SELECT position, salt, order_id, subject, sequence, type, version, at, data, cause
              FROM events WHERE "
-                + $condition
-                + " ORDER BY position LIMIT $3",
+                + $condition,
             $($argument),+
         )
         .map(|row| PublicEvent {
@@ -81,12 +80,13 @@ pub async fn read(db: &Db, range: Range, filter: &Filter) -> Result<Vec<PublicEv
     let types = &filter.types[..];
     let events = match &filter.subject {
         None if types.is_empty() => {
-            let all = events!("position > $1 AND position <= $2", after, up_to, limit);
+            let all =
+                events!("position > $1 AND position <= $2 ORDER BY position LIMIT $3", after, up_to, limit);
             all.fetch_all(db.pool()).await
         }
         None => {
             let of_types = events!(
-                "position > $1 AND position <= $2 AND type = ANY($4)",
+                "position > $1 AND position <= $2 AND type = ANY($4) ORDER BY position LIMIT $3",
                 after,
                 up_to,
                 limit,
@@ -99,6 +99,14 @@ pub async fn read(db: &Db, range: Range, filter: &Filter) -> Result<Vec<PublicEv
     Ok(events?)
 }
 
+/// Those at some positions, as far as they are kept.
+pub(crate) async fn at(db: &Db, positions: &[i64]) -> Result<Vec<PublicEvent>> {
+    match positions.is_empty() {
+        true => Ok(Vec::new()),
+        false => Ok(events!("position = ANY($1)", positions).fetch_all(db.pool()).await?),
+    }
+}
+
 async fn of_subject(
     db: &Db,
     Range { after, up_to, limit }: Range,
@@ -109,7 +117,8 @@ async fn of_subject(
     match subject.parse::<OrderId>() {
         Ok(order) => {
             let of_order = events!(
-                "order_id = $4 AND position > $1 AND position <= $2 AND ($5 OR type = ANY($6))",
+                "order_id = $4 AND position > $1 AND position <= $2 AND ($5 OR type = ANY($6))
+                 ORDER BY position LIMIT $3",
                 after,
                 up_to,
                 limit,
@@ -121,7 +130,8 @@ async fn of_subject(
         }
         Err(_) => {
             let of_subject = events!(
-                "subject = $4 AND position > $1 AND position <= $2 AND ($5 OR type = ANY($6))",
+                "subject = $4 AND position > $1 AND position <= $2 AND ($5 OR type = ANY($6))
+                 ORDER BY position LIMIT $3",
                 after,
                 up_to,
                 limit,

@@ -9,7 +9,7 @@ use domain::{
 };
 
 use super::Target;
-use crate::{Db, Result, sql};
+use crate::{Db, Result, events, sql};
 
 /// What a deliverer asks for.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,10 @@ pub async fn claim(db: &Db, lease: Lease, under_way: &[(WebhookEndpointId, i64)]
     let mut positions: Vec<i64> = rows.iter().map(|row| row.event).collect();
     positions.sort_unstable();
     positions.dedup();
-    let contents = contents(db, &positions).await?;
+    // Many deliveries are of one event.
+    let events = events::at(db, &positions).await?.into_iter();
+    let contents: HashMap<EventId, Arc<PublicEvent>> =
+        events.map(|event| (event.id, Arc::new(event))).collect();
     let claimed = rows.into_iter().map(|row| {
         let event = EventId::new(row.event, row.salt);
         let (id, url, secret, previous_secret) = (row.endpoint_id, row.url, row.secret, row.previous_secret);
@@ -88,34 +91,4 @@ pub async fn claim(db: &Db, lease: Lease, under_way: &[(WebhookEndpointId, i64)]
         }
     });
     Ok(claimed.collect())
-}
-
-/// What the events say: many deliveries are of one event.
-async fn contents(db: &Db, positions: &[i64]) -> Result<HashMap<EventId, Arc<PublicEvent>>> {
-    if positions.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = sqlx::query!(
-        "SELECT position, salt, order_id, subject, sequence, type, version, at, data, cause
-         FROM events WHERE position = ANY($1)",
-        positions
-    )
-    .fetch_all(db.pool())
-    .await?;
-    let events = rows.into_iter().map(|row| {
-        let id = EventId::new(row.position, row.salt);
-        let subject = row.order_id.map_or_else(|| row.subject.unwrap_or_default(), |order| order.to_string());
-        let event = PublicEvent {
-            id,
-            event_type: row.r#type,
-            version: row.version,
-            subject,
-            sequence: row.sequence,
-            at: row.at.to_jiff(),
-            cause: row.cause.unwrap_or_default(),
-            data: row.data,
-        };
-        (id, Arc::new(event))
-    });
-    Ok(events.collect())
 }
