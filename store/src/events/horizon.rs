@@ -45,8 +45,13 @@ impl Horizon {
     /// counts; none if nothing was since the program began.
     pub async fn reach(&self, db: &Db, patience: Duration) -> Result<Option<i64>> {
         let deadline = Instant::now() + patience;
+        let known = self.state().decided;
         let last = newest(db).await?;
-        self.forget_beyond(last);
+        // What is known was read before: a database that has fewer numbers now is another one. It was restored,
+        // or took the place of one that was lost.
+        if known.is_some_and(|known| known > last) {
+            *self.state() = State::default();
+        }
         loop {
             if let Some(decided) = self.state().decided.filter(|decided| *decided >= last) {
                 return Ok(Some(decided));
@@ -60,7 +65,8 @@ impl Horizon {
             }
             let mut state = self.state();
             state.decided = state.decided.max(Some(bound.last));
-            state.next = None;
+            // Another may have begun with what is newer.
+            state.next = state.next.filter(|next| next.last > bound.last);
         }
     }
 
@@ -73,15 +79,6 @@ impl Horizon {
         let bound = Bound { last, before: before.fetch_one(db.pool()).await? };
         self.state().next = Some(bound);
         Ok(bound)
-    }
-
-    /// A database that knows fewer numbers than we do is another one: it was restored, or took the place of
-    /// one that was lost.
-    fn forget_beyond(&self, last: i64) {
-        let mut state = self.state();
-        if state.decided.is_some_and(|decided| decided > last) {
-            *state = State::default();
-        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
