@@ -47,8 +47,8 @@ impl Horizon {
         let deadline = Instant::now() + patience;
         let known = self.state().decided;
         let last = newest(db).await?;
-        // What is known was read before: a database that has fewer numbers now is another one. It was restored,
-        // or took the place of one that was lost.
+        // What is known was read before: a database that has fewer numbers now is another one. It was
+        // restored, or took the place of one that was lost.
         if known.is_some_and(|known| known > last) {
             *self.state() = State::default();
         }
