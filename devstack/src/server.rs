@@ -264,5 +264,9 @@ fn open_log(path: &Path) -> Result<File> {
 }
 
 fn signal_name(signal: Signal) -> &'static str {
-    if signal == Signal::INT { "INT" } else { "TERM" }
+    match signal {
+        Signal::INT => "INT",
+        Signal::KILL => "KILL",
+        _ => "TERM",
+    }
 }

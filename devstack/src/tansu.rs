@@ -19,7 +19,9 @@ use crate::server::{self, Launch, Server};
 use crate::tools::Tools;
 
 const WHAT: &str = "Kafka";
-const STOP: Signal = Signal::TERM;
+// It keeps all in memory and does not end at once when it is asked to: its port is to be free for the next
+// one.
+const STOP: Signal = Signal::KILL;
 
 /// `ApiVersions`, version 0, from a client without a name: the shortest question that Kafka's protocol has.
 const ARE_YOU_THERE: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];

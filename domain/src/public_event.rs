@@ -173,7 +173,8 @@ pub struct ProductData {
     pub changed: Vec<String>,
 }
 
-/// A level as the movement left it. The trigger `tell_of_level` writes it (migrations/0023).
+// The trigger `tell_of_level` writes it (migrations/0023).
+/// A level as the movement left it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "utoipa", derive(utoipa::ToSchema))]
 pub struct StockData {

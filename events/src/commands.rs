@@ -104,12 +104,15 @@ impl Command {
         let is_structured = message
             .header("content-type")
             .is_some_and(|it| it.trim_start().to_ascii_lowercase().starts_with("application/cloudevents"));
+        let given = |name: &str| match is_structured {
+            true => body.get(name).and_then(Value::as_str),
+            false => message.header(&format!("ce_{name}")),
+        };
+        if given("specversion").is_some_and(|version| version != "1.0") {
+            return Err("only version 1.0 of CloudEvents is known".to_owned());
+        }
         let attribute = |name: &str| -> Result<String, String> {
-            let given = match is_structured {
-                true => body.get(name).and_then(Value::as_str),
-                false => message.header(&format!("ce_{name}")),
-            };
-            given
+            given(name)
                 .filter(|it| !it.is_empty() && it.len() <= MAX_ID_BYTES)
                 .map(str::to_owned)
                 .ok_or_else(|| format!("the attribute `{name}` is missing, or too long"))
@@ -302,6 +305,7 @@ mod tests {
             (&headers[1..], "{}", "`id` is missing"),
             (&headers[..], r#"{"order_id":"x"}"#, "data: "),
             (&headers[..2], "{}", "`type` is missing"),
+            (&[("ce_specversion", "0.3")], "{}", "only version 1.0"),
             (&headers[..], &format!(r#"{{"order_id":"{ID}","x":1}}"#), "unknown field `x`"),
         ] {
             let refused = Command::parse(&message(headers, value)).err().unwrap();

@@ -112,6 +112,11 @@ async fn nothing_goes_to_private_addresses_and_what_is_wrong_is_named() {
         "https://user:password@shop.example/".to_owned(),
         format!("https://shop.example/{}", "x".repeat(2000)),
         "shop.example".to_owned(),
+        "https:///shop.example/".to_owned(),
+        "https://shop.example:0/".to_owned(),
+        "https://shop.example/\0".to_owned(),
+        "https://shop.example/\r\nX-A: b".to_owned(),
+        "https://shop.example/a b".to_owned(),
     ] {
         let refused = create(json!({"url": url})).await;
         assert_eq!(refused.bad_fields(), ["url"], "{url}");

@@ -93,9 +93,14 @@ fn after(text: &str) -> Result<EventId, Invalid> {
 fn filter(types: Option<String>, subject: Option<String>, parameters: &mut Parameters) -> Filter {
     let types = parameters
         .optional(types, |text| text.split(',').map(PublicEventType::parse).collect::<Result<Vec<_>, _>>());
-    let subject = parameters.optional(subject, |text| match text.len() {
-        1..=MAX_SUBJECT => Ok(text.to_owned()),
-        _ => Err(Invalid::new("subject", format!("must be 1 to {MAX_SUBJECT} bytes"))),
+    let subject = parameters.optional(subject, |text| {
+        match (1..=MAX_SUBJECT).contains(&text.len()) && !text.contains(char::is_control) {
+            true => Ok(text.to_owned()),
+            false => Err(Invalid::new(
+                "subject",
+                format!("must be 1 to {MAX_SUBJECT} bytes, without control characters"),
+            )),
+        }
     });
     Filter { types: types.unwrap_or_default(), subject }
 }

@@ -28,7 +28,8 @@ pub fn routes() -> Scoped {
 #[schema(as = LowStockThreshold)]
 struct Threshold {
     /// Pieces. Null: nobody is told.
-    #[schema(minimum = 1, maximum = 1_000_000_000_000_i64)]
+    #[serde(deserialize_with = "Option::deserialize")] // null is said, not left out
+    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_i64)]
     threshold: Option<i64>,
 }
 

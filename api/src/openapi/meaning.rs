@@ -185,7 +185,7 @@ fn text(schema: &str, name: &str) -> Option<Value> {
         ("", "after" | "Last-Event-ID") => json!({"pattern": "^evt_[0-9a-f]{32}$"}),
         // Types, with commas between them.
         ("", "type") => json!({"pattern": "^[a-z_.]+(,[a-z_.]+)*$"}),
-        ("", "subject") => json!({"minLength": 1, "maxLength": 200}),
+        ("", "subject") => line(200),
         ("", "q") => json!({"maxLength": 200}),
         ("", "starting_after") => line(200),
         ("" | "PlaceOrder", "provider" | "payment_method") => line(64),

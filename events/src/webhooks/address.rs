@@ -93,7 +93,17 @@ impl Networks {
     /// # Errors
     /// What is wrong.
     pub fn check(&self, text: &str) -> Result<Url, &'static str> {
-        let url = Url::parse(text).map_err(|_| "must be a URL such as https://shop.example/webhooks")?;
+        const NO_URL: &str = "must be a URL such as https://shop.example/webhooks";
+        // A parser leaves these out, or mends them; what is stored is what somebody wrote.
+        let is_plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '\\';
+        let has_authority = text.split_once("://").is_none_or(|(_, rest)| !rest.starts_with('/'));
+        if !text.chars().all(is_plain) || !has_authority {
+            return Err(NO_URL);
+        }
+        let url = Url::parse(text).map_err(|_| NO_URL)?;
+        if url.port() == Some(0) {
+            return Err("must have a port that is one");
+        }
         if !matches!(url.scheme(), "https" | "http") {
             return Err("must begin with https:// or http://");
         }
