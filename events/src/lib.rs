@@ -4,4 +4,5 @@
 pub mod commands;
 pub mod consume;
 pub mod kafka;
+mod pace;
 pub mod webhooks;

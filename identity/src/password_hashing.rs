@@ -34,11 +34,11 @@ const HASH_BYTES: usize = 32;
 /// How many wait for each place: the last of them for about half a second, and longer while others want the
 /// processor.
 const QUEUE_PER_PLACE: usize = 16;
-/// How much less of a processor a hash gets than whatever wants it, too: about a third of what others get
+/// How much less of a processor a hash gets than whatever wants it, too: about a tenth of what others get
 /// (Linux counts each step as a quarter more or less). On a processor that nobody else wants it is as fast as
 /// ever.
 #[cfg(target_os = "linux")]
-const NICE: i32 = 5;
+const NICE: i32 = 10;
 /// Of hashes that nobody keeps.
 const DUMMY_SALT: &[u8] = b"nobody has this account";
 

@@ -5,7 +5,7 @@
 //! missing, and the first time that each is there, it is in the order of its subject: a round begins where
 //! all before it is acknowledged, and what of it goes to one partition is written as a whole or not at all.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use domain::{
     SignedDuration, Timestamp,
@@ -24,6 +24,7 @@ use super::{
     record::record,
     settings::Settings,
 };
+use crate::pace::Pace;
 
 /// The name of the cursor.
 pub const CURSOR: &str = "kafka";
@@ -64,8 +65,8 @@ impl Fault {
 
 /// What came of a turn.
 enum Turn {
-    /// There may be more at once.
-    Published,
+    /// There may be more, after a rest.
+    Published(Duration),
     Nothing,
     /// Somebody else publishes.
     StandBy,
@@ -76,6 +77,7 @@ pub struct Publisher {
     settings: Settings,
     holder: Uuid,
     horizon: Horizon,
+    pace: Pace,
 }
 
 /// What rounds are written with.
@@ -93,15 +95,17 @@ fn round_bytes(limit: Option<usize>) -> usize {
 struct Hold {
     position: i64,
     until: Instant,
+    /// What was read after the position, and is not written yet.
+    ahead: VecDeque<PublicEvent>,
 }
 
 impl Publisher {
     pub fn new(db: Db, settings: Settings) -> Self {
-        Self { db, settings, holder: Uuid::new_v4(), horizon: Horizon::default() }
+        Self { db, settings, holder: Uuid::new_v4(), horizon: Horizon::default(), pace: Pace::default() }
     }
 
     /// Publishes until `stop` resolves. A fault is logged when it appears and when it is gone.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         let (mut hold, mut writer) = (None, None);
         let (mut said, mut pause) = (None::<String>, RETRY_FIRST);
@@ -115,7 +119,7 @@ impl Publisher {
                     }
                     pause = RETRY_FIRST;
                     match turn {
-                        Turn::Published => Duration::ZERO,
+                        Turn::Published(rest) => rest,
                         Turn::Nothing => POLL,
                         Turn::StandBy => STAND_BY,
                     }
@@ -142,7 +146,8 @@ impl Publisher {
     }
 
     /// Publishes a round, if it is ours to publish.
-    async fn turn(&self, hold: &mut Option<Hold>, writer: &mut Option<Writer>) -> Result<Turn, Fault> {
+    async fn turn(&mut self, hold: &mut Option<Hold>, writer: &mut Option<Writer>) -> Result<Turn, Fault> {
+        let begun = Instant::now();
         let Some(held) = self.hold(hold).await? else {
             if let Some(Writer { producer, .. }) = writer.take() {
                 producer.close().await;
@@ -150,44 +155,51 @@ impl Publisher {
             tell_lag(None, None);
             return Ok(Turn::StandBy);
         };
-        let up_to = self.horizon.reach(&self.db, PATIENCE).await?.unwrap_or(held.position);
-        if up_to <= held.position {
-            tell_lag(Some((held.position, up_to)), None);
-            return Ok(Turn::Nothing);
+        if held.ahead.is_empty() {
+            self.read_ahead(held).await?;
         }
-        let range = Range { after: held.position, up_to, limit: MAX_READ };
-        let events = events::read(&self.db, range, &Filter::default()).await?;
-        tell_lag(Some((held.position, up_to)), events.first());
-        if events.is_empty() {
+        if held.ahead.is_empty() {
             return Ok(Turn::Nothing);
         }
         let Writer { producer, round_bytes } = match writer {
             Some(writer) => writer,
             None => writer.insert(self.connect().await?),
         };
-        let Some((round, last)) = self.round(&events, *round_bytes) else { return Ok(Turn::Nothing) };
+        let (round, last) = self.round(&held.ahead, *round_bytes);
         // Reading and connecting took their time, too.
         if held.until.saturating_duration_since(Instant::now()) < MIN_LEFT {
-            return Ok(Turn::Published);
+            return Ok(Turn::Published(Duration::ZERO));
         }
-        let published = events[..round.len()].iter().map(|event| event.event_type.topic());
-        let published: Vec<Topic> = published.collect();
+        let (count, sending) = (round.len(), Instant::now());
         producer.send_round(round).await?;
+        let sent = sending.elapsed();
         if !events::advance(&self.db, CURSOR, self.holder, last).await? {
             *hold = None; // somebody else has it by now, and sends this round once more
             return Ok(Turn::StandBy);
         }
         held.position = last;
-        for topic in Topic::ALL {
-            let count = published.iter().filter(|it| **it == topic).count() as u64;
-            telemetry::metrics().events_published.with_label_values(&[topic.as_str()]).inc_by(count);
+        tell_published(held.ahead.drain(..count));
+        let rest = self.pace.rest(begun.elapsed());
+        tracing::debug!(count, ?sent, took = ?begun.elapsed(), ?rest, "events published");
+        Ok(Turn::Published(rest))
+    }
+
+    /// Reads what comes next.
+    async fn read_ahead(&mut self, held: &mut Hold) -> Result<(), Fault> {
+        let up_to = self.horizon.reach(&self.db, PATIENCE).await?.unwrap_or(held.position);
+        if up_to > held.position {
+            let range = Range { after: held.position, up_to, limit: MAX_READ };
+            let begun = Instant::now();
+            held.ahead = events::read(&self.db, range, &Filter::default()).await?.into();
+            self.pace.saw(held.ahead.len(), begun.elapsed());
         }
-        Ok(Turn::Published)
+        tell_lag(Some((held.position, up_to)), held.ahead.front());
+        Ok(())
     }
 
     /// As many of these events as one batch takes, and where the last one stands.
-    fn round(&self, events: &[PublicEvent], max_bytes: usize) -> Option<(Vec<Outgoing>, i64)> {
-        let (mut round, mut bytes, mut last) = (Vec::with_capacity(events.len()), 0, None);
+    fn round(&self, events: &VecDeque<PublicEvent>, max_bytes: usize) -> (Vec<Outgoing>, i64) {
+        let (mut round, mut bytes, mut last) = (Vec::with_capacity(events.len()), 0, 0);
         for event in events {
             let outgoing = record(event, &self.settings);
             bytes += outgoing.bytes();
@@ -195,9 +207,9 @@ impl Publisher {
                 break;
             }
             round.push(outgoing);
-            last = Some(event.id.position());
+            last = event.id.position();
         }
-        last.map(|last| (round, last))
+        (round, last)
     }
 
     /// Takes the cursor in hand, or keeps it. None if somebody else publishes.
@@ -212,10 +224,17 @@ impl Publisher {
             let lease = SignedDuration::try_from(LEASE).unwrap_or(SignedDuration::MAX);
             let until = at.saturating_add(lease).unwrap_or(at);
             let position = events::lease(&self.db, CURSOR, self.holder, at, until).await?;
-            let was_held = hold.is_some();
-            *hold = position.map(|position| Hold { position, until: now + LEASE });
-            if hold.is_some() && !was_held {
-                tracing::info!("this process publishes events to Kafka");
+            let Some(position) = position else {
+                *hold = None;
+                return Ok(None);
+            };
+            let until = now + LEASE;
+            match hold {
+                Some(held) if held.position == position => held.until = until,
+                _ => {
+                    *hold = Some(Hold { position, until, ahead: VecDeque::new() });
+                    tracing::info!("this process publishes events to Kafka");
+                }
             }
         }
         Ok(hold.as_mut())
@@ -238,6 +257,19 @@ impl Publisher {
             // If this fails, the lease ends by itself.
             let _ = events::release(&self.db, CURSOR, self.holder).await;
         }
+    }
+}
+
+fn tell_published(events: impl Iterator<Item = PublicEvent>) {
+    let mut counts = [0; Topic::ALL.len()];
+    for event in events {
+        let topic = event.event_type.topic();
+        for (_, count) in Topic::ALL.iter().zip(&mut counts).filter(|(it, _)| **it == topic) {
+            *count += 1;
+        }
+    }
+    for (topic, count) in Topic::ALL.iter().zip(counts) {
+        telemetry::metrics().events_published.with_label_values(&[topic.as_str()]).inc_by(count);
     }
 }
 

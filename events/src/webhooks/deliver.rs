@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use crate::pace::Pace;
+
 use super::{
     Message, PAUSE, Said, Sender,
     message::TRACEPARENT,
@@ -32,6 +34,8 @@ const OF_FAILING: i64 = 1;
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 /// How often is looked for what is due, if nobody tells of something new.
 const LOOKED_EVERY: Duration = Duration::from_millis(200);
+/// What ends together is noted together, and the next claimed with it.
+const GATHERED: Duration = Duration::from_millis(10);
 /// The end lets requests finish for so long; the others are sent again.
 const GRACE: Duration = Duration::from_secs(8);
 
@@ -41,6 +45,7 @@ struct UnderWay {
     requests: JoinSet<Outcome>,
     of_each: BTreeMap<WebhookEndpointId, i64>,
     unnoted: Vec<Outcome>,
+    pace: Pace,
 }
 
 /// Delivers until `stop`.
@@ -48,12 +53,14 @@ struct UnderWay {
 pub(super) async fn run(db: &Db, sender: &Arc<Sender>, news: &Notify, stop: &CancellationToken) {
     let (mut under_way, mut said) = (UnderWay::default(), Said::default());
     while !stop.is_cancelled() {
+        let began = Instant::now();
         let round = async {
             // What is not noted is claimed again by somebody; so nothing more is begun before.
             under_way.note(db, Timestamp::now()).await?;
             under_way.begin(db, sender, Timestamp::now()).await
         };
         let begun = round.await;
+        let took = began.elapsed();
         said.note("deliver", begun.as_ref().err());
         if begun.is_err() {
             tokio::time::sleep(PAUSE).await;
@@ -62,6 +69,10 @@ pub(super) async fn run(db: &Db, sender: &Arc<Sender>, news: &Notify, stop: &Can
             () = under_way.some_end() => {}
             () = news.notified() => {}
             () = tokio::time::sleep(LOOKED_EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(GATHERED.max(under_way.pace.rest(took))) => {}
             () = stop.cancelled() => {}
         }
     }
@@ -83,7 +94,9 @@ impl UnderWay {
         let lease = Lease { now, until: now + LEASE, of_each: OF_EACH, of_failing: OF_FAILING };
         let busy: Vec<(WebhookEndpointId, i64)> =
             self.of_each.iter().map(|(id, count)| (*id, *count)).collect();
-        for claimed in claim(db, lease, &busy).await? {
+        let all_claimed = claim(db, lease, &busy).await?;
+        self.pace.saw(all_claimed.len(), claimed_at.elapsed());
+        for claimed in all_claimed {
             *self.of_each.entry(claimed.target.id).or_default() += 1;
             let sender = sender.clone();
             #[expect(clippy::disallowed_methods, reason = "bounded by the room that each endpoint has")]

@@ -15,8 +15,10 @@ use store::{
     events::Horizon,
     webhook_endpoints::{fan_out, forget},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
+
+use crate::pace::Pace;
 
 pub use address::{BadNetwork, Networks};
 pub use message::Message;
@@ -93,24 +95,26 @@ impl Said {
 
 #[expect(clippy::disallowed_methods, reason = "a round is the edge: nobody has called it with a time")]
 async fn keep_fanning_out(db: &Db, news: &Notify) {
-    let (horizon, mut said) = (Horizon::default(), Said::default());
+    let (horizon, mut said, mut pace) = (Horizon::default(), Said::default(), Pace::default());
     loop {
-        let round = async {
-            match horizon.reach(db, PATIENCE).await? {
-                Some(up_to) => fan_out(db, up_to, Timestamp::now()).await,
-                None => Ok(None),
+        let (mut begun, up_to) = (Instant::now(), horizon.reach(db, PATIENCE).await);
+        let fanned = match up_to {
+            Ok(Some(up_to)) => {
+                begun = Instant::now();
+                fan_out(db, up_to, Timestamp::now()).await
             }
+            Ok(None) => Ok(None),
+            Err(fault) => Err(fault),
         };
-        let fanned = round.await;
         said.note("fan out", fanned.as_ref().err());
         match fanned {
             Ok(Some(fanned)) => {
                 if fanned.deliveries > 0 {
                     news.notify_one();
                 }
-                if !fanned.is_behind {
-                    tokio::time::sleep(LOOKED_EVERY).await;
-                }
+                pace.saw(usize::try_from(fanned.deliveries).unwrap_or(usize::MAX), begun.elapsed());
+                let rest = if fanned.is_behind { pace.rest(begun.elapsed()) } else { LOOKED_EVERY };
+                tokio::time::sleep(rest).await;
             }
             Ok(None) => tokio::time::sleep(LOOKED_EVERY).await,
             Err(_) => tokio::time::sleep(PAUSE).await,
