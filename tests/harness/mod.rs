@@ -1,5 +1,7 @@
 //! What the tests stand on.
 
+pub mod apache;
+mod authority;
 pub mod documents;
 pub mod http;
 pub mod kafka;
@@ -22,6 +24,7 @@ mod wire;
 
 use std::time::Duration;
 
+pub use authority::Authority;
 pub use http::{Answer, Api, encoded, send, try_send};
 pub use mail::{Mail, mails, mails_at, mails_to};
 pub use orders::SOLD;
