@@ -1,6 +1,7 @@
 //! Events on their way to Kafka: each at least once, in the order of its subject, and none that did not
 //! happen, whoever dies or hangs. Read back by a client that nobody here wrote.
 
+mod guarded;
 mod kills;
 
 use std::{
