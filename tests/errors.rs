@@ -82,6 +82,8 @@ async fn what_is_not_there_and_what_is_not_understood() {
         ("GET", "/v1/products/%00", None, 404, "product_not_found"),
         ("GET", "/v1/inventory/none", None, 404, "product_not_found"),
         ("POST", "/v1/inventory/none/adjustments", Some(ADJUST), 404, "product_not_found"),
+        ("GET", "/v1/event-schemas/order.eaten/1", None, 404, "event_schema_not_found"),
+        ("GET", "/v1/event-schemas/order.paid/2", None, 404, "event_schema_not_found"),
         ("DELETE", "/v1/orders", None, 405, "method_not_allowed"),
         ("PATCH", "/v1/products/tea", None, 405, "method_not_allowed"),
         ("GET", "/v1/webhooks/sandbox", None, 405, "method_not_allowed"),
@@ -217,6 +219,11 @@ async fn other_bad_requests_name_their_fields_too() {
         (json!({"delta": 1, "reason": " "}), "reason"),
     ] {
         assert_eq!(shop.api.post(adjustments, &body).await.bad_fields(), [field]);
+    }
+    // All of a body is wrong, and no field of it.
+    for body in [json!([]), json!(7), json!("x")] {
+        let refused = shop.api.post(adjustments, &body).await.problem(422, "invalid_request");
+        assert_eq!(refused.detail, "The body must be an object.");
     }
     let order = |verb: &str| format!("/v1/orders/{id}/{verb}");
     let sandbox = |verb: &str| format!("/v1/sandbox/orders/{id}/{verb}");

@@ -96,8 +96,11 @@ async fn thresholds_products_and_changes_are_told() {
     for bad in [json!({"threshold": 0}), json!({})] {
         shop.api.put(threshold, &bad).await.problem(422, "invalid_request");
     }
+    let shown = async || shop.api.get("/v1/inventory/tea").await.is(200)["low_stock_threshold"].clone();
+    assert_eq!(shown().await, Value::Null);
     shop.api.put(threshold, &json!({"threshold": 4})).await.is(200);
     assert_eq!(shop.api.get(threshold).await.is(200), json!({"threshold": 4}));
+    assert_eq!(shown().await, 4);
     let id = shop.place_started(&[("tea", 6)]).await;
     let path = format!("/v1/orders/{id}/cancel");
     let cancel = shop.api.request(Method::POST, &path).header("idempotency-key", unique());

@@ -46,6 +46,7 @@ mod dev;
 mod disputes;
 mod errors;
 mod events;
+mod examples;
 mod exceptions;
 mod fuzz;
 mod gateway;

@@ -3,12 +3,11 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
 use devstack::{Postgres, PostgresOptions};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
@@ -21,41 +20,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::harness::{Setup, Shop, eventually, run, servers, test_dir, tools, unique};
-
-/// An authority of the test's own, and where its certificate is.
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    dir: PathBuf,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(vec![]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, unique());
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let dir = test_dir();
-        fs::write(dir.join("ca.pem"), issuer.pem()).unwrap();
-        Self { issuer, dir }
-    }
-
-    fn file(&self) -> String {
-        self.dir.join("ca.pem").display().to_string()
-    }
-
-    /// Writes a certificate for this name, and its key; gives where.
-    fn issue(&self, name: &str) -> (PathBuf, PathBuf) {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let (certificate_file, key_file) =
-            (self.dir.join(format!("{name}.crt")), self.dir.join(format!("{name}.key")));
-        fs::write(&certificate_file, certificate.pem()).unwrap();
-        fs::write(&key_file, key.serialize_pem()).unwrap();
-        (certificate_file, key_file)
-    }
-}
+use crate::harness::{Authority, Setup, Shop, eventually, run, servers, test_dir, tools};
 
 /// A PostgreSQL that is called `localhost` and lets nobody in without TLS; with an empty database.
 struct Guarded {

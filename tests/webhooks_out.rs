@@ -1,6 +1,7 @@
 //! Webhooks that we send: signed, at least once, in order for each subject, whatever receivers do and whoever
 //! dies. How endpoints are managed: [`managed`].
 
+mod customers;
 mod managed;
 
 use std::time::{Duration, Instant};
@@ -206,11 +207,17 @@ async fn odd_receivers_cost_nothing_and_delay_nobody() {
     receiver.answer("/moved", Answer::With(302, "location", receiver.url("/elsewhere")));
     receiver.answer("/gone", Answer::Status(410));
     receiver.answer("/endless", Answer::Endless);
+    receiver.answer("/trickle", Answer::Trickle);
+    receiver.answer("/broken", Answer::HangUp);
+    receiver.answer("/failing", Answer::Body(500, "no luck".to_owned()));
     receiver.answer("/busy", Answer::With(503, "retry-after", "7200".to_owned()));
     let mut ids = std::collections::HashMap::new();
-    for path in ["/never", "/slow", "/moved", "/gone", "/endless", "/busy", "/good"] {
+    let odd = ["/never", "/slow", "/moved", "/gone", "/endless", "/trickle", "/broken", "/failing", "/busy"];
+    for path in odd.into_iter().chain(["/good"]) {
         ids.insert(path, endpoint(&shop, &receiver.url(path), &["order.placed"]).await.id);
     }
+    let away = endpoint(&shop, "http://127.0.0.1:1/", &["order.placed"]).await;
+    ids.insert("/away", away.id);
     let begun = Instant::now();
     for _ in 0..20 {
         shop.place(&[("tea", 1)]).await;
@@ -221,6 +228,11 @@ async fn odd_receivers_cost_nothing_and_delay_nobody() {
     assert!(receiver.sent_bytes() < 400 << 20, "{} bytes", receiver.sent_bytes());
     let endless = deliveries(&shop, &ids["/endless"], "").await;
     assert!(endless.iter().all(|it| it.answer.as_ref().unwrap().len() == 1024));
+
+    // Its status is what counts: nobody waits for the rest.
+    until_delivered(&shop, &ids["/trickle"], 20).await;
+    let trickle = deliveries(&shop, &ids["/trickle"], "").await;
+    assert!(trickle.iter().all(|it| it.attempts == 1 && it.answer_code == Some(200)), "{trickle:?}");
 
     let tried = async |path: &str| {
         eventually(path, async || {
@@ -236,6 +248,12 @@ async fn odd_receivers_cost_nothing_and_delay_nobody() {
     assert!((7190..7210).contains(&wait.as_secs()), "{wait}");
     let never = tried("/never").await;
     assert_eq!((never.answer_code, never.error.as_deref()), (None, Some("timeout")));
+    for (path, error) in [("/broken", "connection_broke"), ("/away", "no_connection")] {
+        let tried = tried(path).await;
+        assert_eq!((tried.answer_code, tried.error.as_deref()), (None, Some(error)), "{path}");
+    }
+    let failing = tried("/failing").await;
+    assert_eq!((failing.answer_code, failing.answer.as_deref()), (Some(500), Some("no luck")));
 
     let gone = eventually("it is disabled", async || {
         Some(read(&shop, &ids["/gone"]).await).filter(|it| it.status == "disabled")

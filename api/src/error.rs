@@ -162,6 +162,8 @@ impl Problem {
     /// 422 with every field that broke a rule.
     pub fn invalid(errors: Vec<Invalid>) -> Self {
         let detail = match errors.as_slice() {
+            // Of all of it, and of no field.
+            [Invalid { field, message }] if field.is_empty() => format!("The body {message}."),
             [one] => one.to_string(),
             many => format!("{} fields are not as they should be.", many.len()),
         };

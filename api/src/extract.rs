@@ -95,6 +95,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 pub const NOT_A_TIME: &str = "must be an RFC 3339 time such as 2026-07-01T12:00:00Z";
 const NO_SUCH_TIME: &str = "must be a time that there is, from the year 0 to 9999-12-30";
 
+/// For what may be left out and is not null: `serde` would take the one for the other.
+pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
+}
+
 /// A time in a body.
 pub fn time<'de, D: Deserializer<'de>>(text: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(text)?;

@@ -46,19 +46,30 @@ impl Inventory {
     }
 }
 
+/// A stock level, and what is to be told of it.
+#[derive(Serialize, ToSchema)]
+struct InventoryWithThreshold {
+    #[serde(flatten)]
+    level: Inventory,
+    /// At how much `stock.low` is told. Null: nobody is told.
+    #[schema(required, minimum = 1, maximum = 1_000_000_000_000_i64)]
+    low_stock_threshold: Option<i64>,
+}
+
 /// Read a stock level.
 #[utoipa::path(
     get, path = "/v1/inventory/{sku}", operation_id = "get_inventory", tag = "Stock",
     params(("sku" = String, Path)),
     responses(
-        (status = 200, body = Inventory),
+        (status = 200, body = InventoryWithThreshold),
         (status = 409, body = ProblemDocument, description = "`product_not_goods`: see its nights"),
     ),
 )]
-async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Inventory>, Problem> {
+async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<InventoryWithThreshold>, Problem> {
     let sku = sku.existing()?;
-    let level = stock::level(&app.db, &sku).await?;
-    Ok(axum::Json(Inventory::new(&sku, level)))
+    let (level, low_stock_threshold) = stock::level(&app.db, &sku).await?;
+    let level = Inventory::new(&sku, level);
+    Ok(axum::Json(InventoryWithThreshold { level, low_stock_threshold }))
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]

@@ -131,6 +131,23 @@ impl Answer {
     pub const fn is_done(self) -> bool {
         matches!(self, Self::Done)
     }
+
+    /// Why the change was not made: a stable code, and a sentence. None: it was.
+    pub fn refusal(self, change: Kind) -> Option<(&'static str, String)> {
+        Some(match self {
+            Self::Done => return None,
+            Self::WrongStatus(status) => (change.problem_code(), format!("The order is {status}.")),
+            Self::NotLater(due) => ("invalid_request", format!("payment_due_at: must be later than {due}")),
+            Self::NotYet(opens_at) => ("check_in_too_early", format!("The stay begins at {opens_at}.")),
+            Self::CancellationClosed(closed_at) => {
+                ("cancellation_closed", format!("The order could be cancelled until {closed_at}."))
+            }
+            Self::Refunded => (
+                "order_refunded",
+                "Nothing is left: the order's money went back, or what was sold with it.".to_owned(),
+            ),
+        })
+    }
 }
 
 /// What the order's workflow has to know of a decision; whoever asked finds the answer with the change. It

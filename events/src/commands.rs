@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    OrderId, Timestamp,
-    change::{Answer, OrderChange, check_extension},
+    Invalid, OrderId, Timestamp,
+    change::{OrderChange, check_extension},
     public_event::Cause,
     stock,
 };
@@ -92,15 +92,39 @@ struct Fulfil {
     order_id: OrderId,
 }
 
+/// Why a command is not done, for its sender: a stable code, for programs, and a sentence.
+#[derive(Debug)]
+struct Refusal {
+    code: &'static str,
+    detail: String,
+}
+
+impl Refusal {
+    fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// It is no command as it should be.
+    fn invalid(detail: impl Into<String>) -> Self {
+        Self::new("invalid_command", detail)
+    }
+}
+
+impl From<Refusal> for Verdict {
+    fn from(Refusal { code, detail }: Refusal) -> Self {
+        Self::Refused(format!("{code}: {detail}"))
+    }
+}
+
 impl Command {
-    /// # Errors
-    /// What is wrong with it, for its sender.
-    fn parse(message: &Incoming) -> Result<Self, String> {
+    fn parse(message: &Incoming) -> Result<Self, Refusal> {
         let value = message.value.as_deref().unwrap_or_default();
         if value.len() > MAX_COMMAND_BYTES {
-            return Err(format!("it has more than {MAX_COMMAND_BYTES} bytes"));
+            let detail = format!("It has more than {MAX_COMMAND_BYTES} bytes.");
+            return Err(Refusal::new("command_too_large", detail));
         }
-        let body: Value = serde_json::from_slice(value).map_err(|error| format!("it is no JSON: {error}"))?;
+        let no_json = |error| Refusal::new("malformed_json", format!("It is not JSON: {error}."));
+        let body: Value = serde_json::from_slice(value).map_err(no_json)?;
         let is_structured = message
             .header("content-type")
             .is_some_and(|it| it.trim_start().to_ascii_lowercase().starts_with("application/cloudevents"));
@@ -109,13 +133,13 @@ impl Command {
             false => message.header(&format!("ce_{name}")),
         };
         if given("specversion").is_some_and(|version| version != "1.0") {
-            return Err("only version 1.0 of CloudEvents is known".to_owned());
+            return Err(Refusal::invalid("Only version 1.0 of CloudEvents is known."));
         }
-        let attribute = |name: &str| -> Result<String, String> {
+        let attribute = |name: &str| -> Result<String, Refusal> {
             given(name)
                 .filter(|it| !it.is_empty() && it.len() <= MAX_ID_BYTES)
                 .map(str::to_owned)
-                .ok_or_else(|| format!("the attribute `{name}` is missing, or too long"))
+                .ok_or_else(|| Refusal::invalid(format!("Its attribute `{name}` is missing, or too long.")))
         };
         let (id, source, kind) = (attribute("id")?, attribute("source")?, attribute("type")?);
         let data = if is_structured { body.get("data").cloned().unwrap_or_default() } else { body };
@@ -139,12 +163,12 @@ fn key(source: &str, id: &str) -> String {
     format!("kafka:{hex}")
 }
 
-fn change(kind: &str, data: Value) -> Result<(OrderId, OrderChange), String> {
+fn change(kind: &str, data: Value) -> Result<(OrderId, OrderChange), Refusal> {
     match kind {
         "order.cancel" => {
             let Cancel { order_id, reason, force } = read(data)?;
             let reason = match reason {
-                Some(reason) => stock::reason(&reason).map_err(|invalid| invalid.to_string())?,
+                Some(reason) => stock::reason(&reason).map_err(of_field)?,
                 None => "requested".to_owned(),
             };
             Ok((order_id, OrderChange::Cancel { reason, force }))
@@ -152,19 +176,25 @@ fn change(kind: &str, data: Value) -> Result<(OrderId, OrderChange), String> {
         "order.extend" => {
             let Extend { order_id, payment_due_at } = read(data)?;
             let due = payment_due_at.round(jiff::Unit::Microsecond);
-            let payment_due_at = due.map_err(|_| "payment_due_at is out of range".to_owned())?;
+            let out_of_range = |_| of_field(Invalid::new("payment_due_at", "is out of range"));
+            let payment_due_at = due.map_err(out_of_range)?;
             Ok((order_id, OrderChange::Extend { payment_due_at }))
         }
         "order.fulfil" => {
             let Fulfil { order_id } = read(data)?;
             Ok((order_id, OrderChange::Fulfil))
         }
-        _ => Err("there is no command of this type".to_owned()),
+        _ => Err(Refusal::new("unknown_command", "There is no command of this type.")),
     }
 }
 
-fn read<T: DeserializeOwned>(data: Value) -> Result<T, String> {
-    serde_json::from_value(data).map_err(|error| format!("data: {error}"))
+fn read<T: DeserializeOwned>(data: Value) -> Result<T, Refusal> {
+    serde_json::from_value(data).map_err(|error| Refusal::invalid(format!("Its data: {error}.")))
+}
+
+/// In the words of the API.
+fn of_field(invalid: Invalid) -> Refusal {
+    Refusal::new("invalid_request", invalid.to_string())
 }
 
 /// What is kept of a request's headers is kept of a message's, too.
@@ -185,7 +215,7 @@ impl Commands {
         {
             let found = orders::get(&self.db, *order).await?.ok_or(Error::NotFound)?;
             if let Err(invalid) = check_extension(&found, *payment_due_at) {
-                return Ok(Verdict::Refused(invalid.to_string()));
+                return Ok(of_field(invalid).into());
             }
         }
         #[expect(
@@ -202,8 +232,11 @@ impl Commands {
                 }
                 Ok(Verdict::Done)
             }
-            None | Some(Answer::Done) => Ok(Verdict::Done),
-            Some(answer) => Ok(Verdict::Refused(format!("{}: {answer:?}", change.kind().problem_code()))),
+            None => Ok(Verdict::Done),
+            Some(answer) => Ok(match answer.refusal(change.kind()) {
+                None => Verdict::Done,
+                Some((code, detail)) => Refusal { code, detail }.into(),
+            }),
         }
     }
 
@@ -227,14 +260,15 @@ impl Handler for Commands {
     async fn handle(&self, message: &Incoming, _: u32) -> Verdict {
         let command = match Command::parse(message) {
             Ok(command) => command,
-            Err(why) => return Verdict::Refused(why),
+            Err(refusal) => return refusal.into(),
         };
         let asked = cause::caused_by(Arc::new(command.cause.clone()), self.ask(&command)).await;
         match asked {
             Ok(verdict) => verdict,
-            Err(Error::NotFound) => Verdict::Refused("there is no such order".to_owned()),
+            Err(Error::NotFound) => Refusal::new("order_not_found", "There is no order with this id.").into(),
             Err(Error::KeyReused) => {
-                Verdict::Refused("an event of this id asked for something else".to_owned())
+                let detail = "An event with this source and id asked for something else.";
+                Refusal::new("event_id_reused", detail).into()
             }
             Err(Error::TooManyWaiting) => {
                 Verdict::Unavailable("too many changes of the order wait".to_owned())
@@ -301,14 +335,21 @@ mod tests {
     fn what_is_no_command_is_refused() {
         let headers = [("ce_id", "1"), ("ce_source", "erp"), ("ce_type", "order.cancel")];
         for (headers, value, why) in [
-            (&headers[..], "{", "it is no JSON"),
-            (&headers[1..], "{}", "`id` is missing"),
-            (&headers[..], r#"{"order_id":"x"}"#, "data: "),
+            (&headers[..], "{", "malformed_json: It is not JSON: "),
+            (&headers[1..], "{}", "invalid_command: Its attribute `id` is missing"),
+            (&headers[..], r#"{"order_id":"x"}"#, "invalid_command: Its data: "),
             (&headers[..2], "{}", "`type` is missing"),
-            (&[("ce_specversion", "0.3")], "{}", "only version 1.0"),
+            (&[("ce_specversion", "0.3")], "{}", "Only version 1.0"),
             (&headers[..], &format!(r#"{{"order_id":"{ID}","x":1}}"#), "unknown field `x`"),
+            (&headers[..], &format!(r#"{{"order_id":"{ID}","reason":""}}"#), "invalid_request: reason: "),
+            (
+                &[("ce_id", "1"), ("ce_source", "erp"), ("ce_type", "order.eat")],
+                "{}",
+                "unknown_command: There is no command of this type.",
+            ),
         ] {
             let refused = Command::parse(&message(headers, value)).err().unwrap();
+            let Verdict::Refused(refused) = refused.into() else { panic!("{value} is taken") };
             assert!(refused.contains(why), "{refused}");
         }
     }

@@ -29,35 +29,28 @@ pub enum Error {
 }
 or_fault!(Error);
 
-/// A level, and the kind of its product.
+/// A level, at how much and less others are told that there is little, and the kind of its product.
 macro_rules! level {
     ($lock:literal, $sku:expr) => {
         sqlx::query!(
-            "SELECT on_hand, held, kind FROM stock_levels s JOIN products p ON p.sku = s.product
+            "SELECT on_hand, held, low_stock_threshold, kind
+             FROM stock_levels s JOIN products p ON p.sku = s.product
              WHERE s.sku = $1"
                 + $lock,
             $sku.as_str()
         )
-        .map(|it| (Level { on_hand: it.on_hand, held: it.held }, it.kind))
+        .map(|it| (Level { on_hand: it.on_hand, held: it.held }, it.low_stock_threshold, it.kind))
     };
 }
 
-/// What there is of a SKU.
+/// What there is of a SKU, and at how much and less others are told that there is little of it; none if
+/// nobody wants to be told.
 #[tracing::instrument(name = "sql stock.level", skip_all, err(level = "debug"))]
-pub async fn level(db: &Db, sku: &Sku) -> Result<Level, Error> {
+pub async fn level(db: &Db, sku: &Sku) -> Result<(Level, Option<i64>), Error> {
     of_goods(level!("", sku).fetch_optional(db.pool()).await?)
 }
 
-/// At how much and less others are told that there is little of a SKU; none if nobody wants to be told.
-#[tracing::instrument(name = "sql stock.low_stock_threshold", skip_all, err(level = "debug"))]
-pub async fn low_stock_threshold(db: &Db, sku: &Sku) -> Result<Option<i64>, Error> {
-    level(db, sku).await?;
-    let threshold =
-        sqlx::query_scalar!("SELECT low_stock_threshold FROM stock_levels WHERE sku = $1", sku.as_str());
-    Ok(threshold.fetch_one(db.pool()).await?)
-}
-
-/// Sets it. What is so already is told of when the level crosses it the next time.
+/// Sets at how much that is. What is so already is told of when the level crosses it the next time.
 #[tracing::instrument(name = "sql stock.set_low_stock_threshold", skip_all, err(level = "debug"))]
 pub async fn set_low_stock_threshold(db: &Db, sku: &Sku, threshold: Option<i64>) -> Result<(), Error> {
     level(db, sku).await?;
@@ -70,10 +63,10 @@ pub async fn set_low_stock_threshold(db: &Db, sku: &Sku, threshold: Option<i64>)
     Ok(())
 }
 
-fn of_goods(found: Option<(Level, Kind)>) -> Result<Level, Error> {
+fn of_goods(found: Option<(Level, Option<i64>, Kind)>) -> Result<(Level, Option<i64>), Error> {
     match found.ok_or(Error::NotFound)? {
-        (_, Kind::Stay) => Err(Error::NotGoods),
-        (level, Kind::Goods) => Ok(level),
+        (.., Kind::Stay) => Err(Error::NotGoods),
+        (level, threshold, Kind::Goods) => Ok((level, threshold)),
     }
 }
 
@@ -147,7 +140,8 @@ pub async fn adjust(
 pub type Replayed = bool;
 
 async fn lock(tx: &mut Tx, sku: &Sku) -> Result<Level, Error> {
-    of_goods(level!(" FOR NO KEY UPDATE OF s", sku).fetch_optional(&mut **tx).await?)
+    let (level, _) = of_goods(level!(" FOR NO KEY UPDATE OF s", sku).fetch_optional(&mut **tx).await?)?;
+    Ok(level)
 }
 
 async fn replay(tx: &mut Tx, idempotency: &Idempotency) -> Result<Option<Level>, Error> {

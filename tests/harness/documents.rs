@@ -234,6 +234,9 @@ pub struct Level {
     pub on_hand: i64,
     pub held: i64,
     pub available: i64,
+    /// Not told by what moves it.
+    #[serde(default)]
+    pub low_stock_threshold: Option<i64>,
 }
 
 /// A night on offer.

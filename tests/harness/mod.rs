@@ -1,5 +1,7 @@
 //! What the tests stand on.
 
+pub mod apache;
+mod authority;
 pub mod documents;
 pub mod http;
 pub mod kafka;
@@ -8,6 +10,7 @@ mod managed;
 mod money;
 mod orders;
 mod process;
+pub mod programs;
 mod provider;
 pub mod receiver;
 mod seeded_rng;
@@ -22,10 +25,11 @@ mod wire;
 
 use std::time::Duration;
 
+pub use authority::Authority;
 pub use http::{Answer, Api, encoded, send, try_send};
 pub use mail::{Mail, mails, mails_at, mails_to};
 pub use orders::SOLD;
-pub use process::{Holdfast, printed, run};
+pub use process::{Holdfast, guarded, printed, run};
 pub use provider::{Provider, StatementLine};
 pub use seeded_rng::SeededRng;
 pub use servers::{database, postgres_log, servers, test_dir, tools, tools_dir};

@@ -1,6 +1,7 @@
 //! A `holdfast` process: started, watched by its log, killed or asked to stop.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io::{PipeWriter, Write as _},
     path::{Path, PathBuf},
@@ -24,6 +25,15 @@ exec "$@" </dev/null 3<&-"#;
 /// Lines of a log that are printed when a test fails.
 const LAST_WORDS: usize = 80;
 
+/// A command that becomes this program, and that does not outlive the guard, nor us. When the program has
+/// ended, a line written to the guard sends it away.
+pub fn guarded(program: impl AsRef<OsStr>) -> (Command, PipeWriter) {
+    let (end, guard) = std::io::pipe().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", GUARD, "guard"]).arg(program).stdin(end);
+    (command, guard)
+}
+
 pub struct Holdfast {
     name: String,
     pub child: Child,
@@ -41,14 +51,13 @@ impl Holdfast {
         let name = format!("{command}-{}", super::unique());
         let log = dir.join(format!("{name}.log"));
         let file = File::create(&log).unwrap();
-        let (end, guard) = std::io::pipe().unwrap();
-        let child = Command::new("/bin/sh")
-            .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_holdfast"), command])
+        let (mut holdfast, guard) = guarded(env!("CARGO_BIN_EXE_holdfast"));
+        let child = holdfast
+            .arg(command)
             .args(arguments)
             .env_clear()
             .env("HOME", dir)
             .envs(env.iter().map(|(name, value)| (name, value)))
-            .stdin(end)
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()

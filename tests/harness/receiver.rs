@@ -41,6 +41,10 @@ pub enum Answer {
     After(Duration),
     /// 200, and then ten gigabytes.
     Endless,
+    /// 200, and then a byte every tenth of a second, without an end.
+    Trickle,
+    /// The connection is closed in the middle of the answer's head.
+    HangUp,
 }
 
 /// One request, as it came.
@@ -178,6 +182,15 @@ async fn receive(State(book): State<Arc<Book>>, uri: Uri, headers: HeaderMap, bo
             tokio::time::sleep(time).await;
             StatusCode::OK.into_response()
         }
+        Answer::Trickle => {
+            let bytes = stream::unfold((), async |()| {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+            });
+            Body::from_stream(bytes).into_response()
+        }
+        // The server gives up a connection whose handler panics, without a word.
+        Answer::HangUp => std::panic::resume_unwind(Box::new("hung up")),
         Answer::Endless => {
             let chunks = stream::iter((0..CHUNKS).map(move |_| {
                 book.sent_bytes.fetch_add(CHUNK as u64, Ordering::Relaxed);

@@ -131,6 +131,13 @@ async fn nothing_goes_to_private_addresses_and_what_is_wrong_is_named() {
     assert_eq!((&tested["delivered"], &tested["error"]), (&json!(false), &json!("address_refused")));
     assert!(receiver.received("/").is_empty());
     let path = format!("/v1/webhook-endpoints/{}", named.id);
+    for field in ["url", "types", "description", "enabled"] {
+        let refused = shop.api.send(shop.api.request(Method::PATCH, &path).json(&json!({field: null}))).await;
+        assert_eq!(refused.bad_fields(), [field]);
+    }
+    // What is shown is what is asked for.
+    let odd = json!({"url": "HTTPS://SHOP.example:443/a/../h\u{fc}te?x=\u{e4}"});
+    assert_eq!(change(&shop, &named.id, &odd).await.url, "https://shop.example/h%C3%BCte?x=%C3%A4");
     for body in [
         json!({}),
         json!({"event_id": "evt_1"}),

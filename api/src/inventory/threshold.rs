@@ -44,7 +44,7 @@ struct Threshold {
     ),
 )]
 async fn get(State(app): State<App>, sku: SkuPath) -> Result<axum::Json<Threshold>, Problem> {
-    let threshold = stock::low_stock_threshold(&app.db, &sku.existing()?).await?;
+    let (_, threshold) = stock::level(&app.db, &sku.existing()?).await?;
     Ok(axum::Json(Threshold { threshold }))
 }
 

@@ -13,13 +13,16 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 const VERSION: i16 = 1;
 const IN_OPENAPI: &str = "#/components/schemas/";
 
+/// Where the schema of each type's data is.
+pub const SCHEMAS: &str = "/v1/event-schemas/{type}/{version}";
+
 /// The schema of each type's data, by its address.
 pub fn data_schemas(openapi: &Value) -> BTreeMap<String, Value> {
     PublicEventType::ALL.into_iter().map(|it| (address(it), data_schema(openapi, it))).collect()
 }
 
 fn address(of: PublicEventType) -> String {
-    format!("/v1/event-schemas/{of}/{VERSION}")
+    SCHEMAS.replace("{type}", of.as_str()).replace("{version}", &VERSION.to_string())
 }
 
 fn data_schema(openapi: &Value, of: PublicEventType) -> Value {

@@ -120,11 +120,17 @@ pub fn pages(document: &Document) -> Router<App> {
     let mut pages = Router::from(SwaggerUi::new(FILES).config(config))
         .route(DOCUMENT, served("application/json", &document))
         .route("/asyncapi.json", served("application/json", &asyncapi::asyncapi(&document)))
-        .route("/docs", get(page));
+        .route("/docs", get(page))
+        .route(asyncapi::SCHEMAS, get(async || no_schema()));
     for (address, schema) in asyncapi::data_schemas(&document) {
         pages = pages.route(&address, served("application/schema+json", &schema));
     }
     pages.layer(middleware::map_response(guard))
+}
+
+fn no_schema() -> Problem {
+    let detail = "There is no event of this type, or its data never had this version.";
+    Problem::not_found("event_schema_not_found", detail)
 }
 
 /// A document that is always the same.

@@ -10,23 +10,15 @@ use crate::{details::Details, error::Problem};
 
 /// Why a change was not made.
 pub fn refusal(change: Kind, answer: Answer) -> Problem {
+    let Some((code, detail)) = answer.refusal(change) else {
+        return Problem::internal(); // it was made
+    };
     match answer {
-        Answer::Done => Problem::internal(), // it was made
-        Answer::WrongStatus(status) => Problem::wrong_status(change.problem_code(), status),
+        Answer::WrongStatus(status) => Problem::wrong_status(code, status),
         Answer::NotLater(due) => Invalid::new("payment_due_at", format!("must be later than {due}")).into(),
-        Answer::NotYet(opens_at) => {
-            Problem::conflict("check_in_too_early", format!("The stay begins at {opens_at}."))
-                .with(Details::OpensAt(opens_at))
-        }
-        Answer::CancellationClosed(closed_at) => Problem::conflict(
-            "cancellation_closed",
-            format!("The order could be cancelled until {closed_at}."),
-        )
-        .with(Details::ClosedAt(closed_at)),
-        Answer::Refunded => Problem::conflict(
-            "order_refunded",
-            "Nothing is left: the order's money went back, or what was sold with it.",
-        ),
+        Answer::NotYet(opens_at) => Problem::conflict(code, detail).with(Details::OpensAt(opens_at)),
+        Answer::CancellationClosed(at) => Problem::conflict(code, detail).with(Details::ClosedAt(at)),
+        Answer::Done | Answer::Refunded => Problem::conflict(code, detail),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     auth::Caller,
     clock::now,
     error::{Problem, ProblemDocument},
-    extract::Json,
+    extract::{Json, given},
 };
 
 #[derive(Deserialize, ToSchema)]
@@ -69,7 +69,7 @@ pub async fn create(
     };
     let signed_by = SigningSecret::write(random());
     let (by, at) = (caller.name(), now());
-    let new = NewEndpoint { url, types: &types, description: &description, secret: &signed_by, by, at };
+    let new = NewEndpoint { url: &url, types: &types, description: &description, secret: &signed_by, by, at };
     let Some(endpoint) = endpoints::create(&app.db, &new).await? else {
         let detail = format!("There are {MAX_ENDPOINTS} webhook endpoints already.");
         return Err(Problem::conflict("too_many_webhook_endpoints", detail));
@@ -82,16 +82,23 @@ pub async fn create(
 #[schema(as = ChangeWebhookEndpoint)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeEndpoint {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     url: Option<String>,
     /// Empty: all.
-    #[schema(value_type = Option<Vec<PublicEventType>>)]
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<PublicEventType>, required = false)]
     types: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     description: Option<String>,
     /// `true` sends what was missed since it was disabled, too. `false` keeps what happens for it.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(nullable = false)]
     enabled: Option<bool>,
 }
 
-/// Change an endpoint. What is left out stays as it is.
+/// Change an endpoint. What is left out stays as it is; null is not taken.
 #[utoipa::path(
     patch, path = "/v1/webhook-endpoints/{id}", operation_id = "change_webhook_endpoint", tag = "Events",
     params(("id" = String, Path)), request_body = ChangeEndpoint,
@@ -111,7 +118,7 @@ pub async fn change(
     if !invalids.is_empty() {
         return Err(invalids.into_vec().into());
     }
-    let change = Change { url: url.map(str::to_owned), types, description, enabled: request.enabled };
+    let change = Change { url, types, description, enabled: request.enabled };
     let endpoint = endpoints::change(&app.db, id, &change, now()).await?.ok_or_else(not_found)?;
     let (status, by) = (endpoint.status, caller.name());
     tracing::info!(endpoint_id = %id, %status, by, "webhook endpoint changed");
@@ -152,11 +159,15 @@ pub async fn rotate_secret(
     Ok(secret(endpoint, signed_by))
 }
 
-fn url<'a>(text: &'a str, networks: &Networks) -> Result<&'a str, Invalid> {
+/// As it is asked for: the host in lower case and in ASCII, an address as one, what cannot stand there as `%`
+/// and two digits. So whoever looks at it later sees where events go.
+fn url(text: &str, networks: &Networks) -> Result<String, Invalid> {
+    let too_long = || Invalid::new("url", format!("must be at most {MAX_URL} characters"));
     if text.chars().count() > MAX_URL {
-        return Err(Invalid::new("url", format!("must be at most {MAX_URL} characters")));
+        return Err(too_long());
     }
-    networks.check(text).map(|_| text).map_err(|why| Invalid::new("url", why))
+    let url = networks.check(text).map_err(|why| Invalid::new("url", why))?;
+    if url.as_str().len() > MAX_URL { Err(too_long()) } else { Ok(url.into()) }
 }
 
 fn types(invalids: &mut Invalids, texts: &[String]) -> Option<Vec<PublicEventType>> {

@@ -1,5 +1,7 @@
 //! The Kafka client: the one module that knows which crate it is, so that another can take its place.
 
+mod error;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use krafka::{
@@ -14,6 +16,8 @@ use krafka::{
     producer::Acks,
 };
 use tokio::time::{Instant, sleep, timeout};
+
+pub use error::{Error, Result};
 
 use super::{
     message::{Incoming, Outgoing, Partition},
@@ -48,34 +52,6 @@ const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(2);
 /// Whoever leaves has so long to say so.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why Kafka did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("{0}")]
-    Client(#[from] KrafkaError),
-    #[error("{0} took too long")]
-    TimedOut(&'static str),
-    #[error("the topic {topic} is missing, and cannot be created: {why}")]
-    TopicMissing { topic: String, why: String },
-}
-
-impl Error {
-    /// It is the record's fault: as it is, it can never be written.
-    pub fn is_of_record(&self) -> bool {
-        let Self::Client(error) = self else { return false };
-        match error {
-            KrafkaError::Config { .. } => true, // it is larger than we may send
-            KrafkaError::Broker { code, .. } => matches!(
-                code,
-                ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge | ErrorCode::InvalidRecord
-            ),
-            _ => false,
-        }
-    }
-}
-
-pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl From<Outgoing> for Record {
     fn from(outgoing: Outgoing) -> Self {

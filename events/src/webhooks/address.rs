@@ -3,10 +3,12 @@
 //! goes to an address that was checked: a name that means another one a moment later changes nothing.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
+use futures_util::future::BoxFuture;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
@@ -136,15 +138,36 @@ pub(super) struct Refused;
 #[error("the name has no address")]
 pub(super) struct Unknown;
 
-/// Resolves names to addresses that webhooks may go to.
-pub(super) struct Resolver(pub Networks);
+/// What a name means at this moment; for the port 0, which is replaced by the URL's.
+pub(super) type LookUp = dyn Fn(Name) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
+
+/// Resolves names to addresses that webhooks may go to. The connection goes to one of these: what is checked
+/// and what is connected to come of one look-up.
+pub(super) struct Resolver {
+    networks: Networks,
+    look_up: Box<LookUp>,
+}
+
+impl Resolver {
+    /// By the system's resolver.
+    pub fn of_system(networks: Networks) -> Self {
+        let look_up = |name: Name| -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+            Box::pin(async move { Ok(tokio::net::lookup_host((name.as_str(), 0)).await?.collect()) })
+        };
+        Self { networks, look_up: Box::new(look_up) }
+    }
+
+    #[cfg(test)]
+    pub fn new(networks: Networks, look_up: Box<LookUp>) -> Self {
+        Self { networks, look_up }
+    }
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let networks = self.0.clone();
+        let (networks, looked_up) = (self.networks.clone(), (self.look_up)(name));
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| Unknown)?;
-            let found: Vec<SocketAddr> = found.collect();
+            let found = looked_up.await.map_err(|_| Unknown)?;
             if found.is_empty() {
                 return Err(Unknown.into());
             }

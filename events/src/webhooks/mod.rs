@@ -4,6 +4,8 @@
 mod address;
 mod deliver;
 mod message;
+#[cfg(test)]
+mod rebinding;
 mod sender;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};

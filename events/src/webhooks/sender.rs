@@ -52,6 +52,11 @@ impl Sender {
     /// # Errors
     /// If the system has no client for it.
     pub fn new(networks: Networks) -> Result<Self, reqwest::Error> {
+        let resolver = Resolver::of_system(networks.clone());
+        Self::resolving(networks, resolver)
+    }
+
+    pub(super) fn resolving(networks: Networks, resolver: Resolver) -> Result<Self, reqwest::Error> {
         let http = web::http_client()
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -59,7 +64,7 @@ impl Sender {
             .redirect(Policy::none())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
-            .dns_resolver(Arc::new(Resolver(networks.clone())))
+            .dns_resolver(Arc::new(resolver))
             // A proxy would resolve names by itself.
             .no_proxy()
             .build()?;
