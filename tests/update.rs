@@ -62,7 +62,7 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
          ALTER TABLE timeline DROP COLUMN told; ALTER TABLE exceptions DROP COLUMN told;
          ALTER TABLE stock_levels DROP COLUMN told, DROP COLUMN low_stock_threshold;
          ALTER TABLE orders DROP COLUMN cause; ALTER TABLE order_changes DROP COLUMN cause;
-         DROP TABLE webhook_deliveries, webhook_endpoints, events, event_cursors;
+         DROP TABLE order_links, webhook_deliveries, webhook_endpoints, events, event_cursors;
          DROP SEQUENCE events_position;
          DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
          DELETE FROM _sqlx_migrations WHERE version >= 19",

@@ -17,6 +17,7 @@ use crate::{
     events::Feed,
     figures::MailProbe,
     gateway::Gateway,
+    hosted::HostedPages,
     operations::Operations,
 };
 
@@ -40,6 +41,8 @@ pub struct App {
     /// Whether `/docs` and `/openapi.json` are served.
     pub(crate) with_docs: bool,
     pub(crate) gateway: Gateway,
+    /// None: mails lead nowhere here.
+    pub(crate) hosted: Option<Arc<HostedPages>>,
     pub(crate) feed: Arc<Feed>,
 }
 
@@ -72,6 +75,7 @@ impl App {
             operations,
             with_docs: true,
             gateway: Gateway::default(),
+            hosted: None,
             feed,
         }
     }
@@ -99,6 +103,11 @@ impl App {
     /// Serves no page to try the API on.
     pub fn without_docs(self) -> Self {
         Self { with_docs: false, ..self }
+    }
+
+    /// Serves the pages that mails lead to.
+    pub fn with_hosted_pages(self, pages: HostedPages) -> Self {
+        Self { hosted: Some(Arc::new(pages)), ..self }
     }
 
     /// Adds the routes to play with the sandbox payment provider.

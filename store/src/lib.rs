@@ -25,6 +25,7 @@ mod locks;
 pub mod mails;
 mod migrate;
 mod order_events;
+pub mod order_links;
 pub mod orders;
 pub mod payments;
 mod placement_batcher;
