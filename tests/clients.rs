@@ -34,7 +34,7 @@ fn document() -> PathBuf {
 }
 
 /// What a program printed; it must have ended well.
-async fn run(command: &mut Command) -> String {
+pub async fn run(command: &mut Command) -> String {
     let ended = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
     let output = ended.unwrap_or_else(|_| panic!("{command:?} goes on and on")).unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -43,7 +43,7 @@ async fn run(command: &mut Command) -> String {
 }
 
 /// Python with a package and what it needs.
-async fn python(requirement: &str) -> (Command, PathBuf) {
+pub async fn python(requirement: &str) -> (Command, PathBuf) {
     let packages = tools().python_package(requirement).await.unwrap();
     let mut command = Command::from(devstack::python(&packages));
     let path = std::env::var("PATH").unwrap_or_default();
