@@ -31,6 +31,7 @@ mod api_keys;
 mod attempts;
 mod bad_stays;
 mod batches;
+mod bounces;
 mod busy;
 mod cancel_paid;
 mod catalogue;

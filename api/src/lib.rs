@@ -5,6 +5,7 @@ mod app;
 mod auth;
 mod behind;
 mod bodies;
+mod bounces;
 mod cause;
 mod client;
 mod clock;

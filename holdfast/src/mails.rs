@@ -15,6 +15,7 @@ use wording::{Language, Local, Shop, Templates};
 use crate::config::{optional, required, secret, secrets};
 
 const LINK_SECRET: &str = "HOLDFAST_LINK_SECRET";
+const BOUNCE_SECRET: &str = "HOLDFAST_BOUNCE_WEBHOOK_SECRET";
 const PUBLIC_URL: &str = "HOLDFAST_PUBLIC_URL";
 
 /// What `dev` knows by itself, where nothing is set.
@@ -145,6 +146,13 @@ fn dkim() -> anyhow::Result<Option<DkimConfig>> {
     let Some(key) = secret("HOLDFAST_DKIM_KEY")? else { return Ok(None) };
     let selector = required("HOLDFAST_DKIM_SELECTOR", "the name before ._domainkey in your DNS")?;
     Ok(Some(DkimConfig { key, selector, domain: optional("HOLDFAST_DKIM_DOMAIN") }))
+}
+
+/// Takes reports of mails that came back (`HOLDFAST_BOUNCE_WEBHOOK_SECRET`), if it is set.
+pub fn with_bounces(app: api::App) -> anyhow::Result<api::App> {
+    let Some(text) = secret(BOUNCE_SECRET)? else { return Ok(app) };
+    let secret = web::standard_webhooks::Secret::parse(&text);
+    Ok(app.with_bounces(secret.map_err(|why| anyhow::anyhow!("{BOUNCE_SECRET} {why}"))?))
 }
 
 /// Serves the pages that mails lead to, if it is said where customers reach them.

@@ -40,7 +40,7 @@ pub async fn api() -> anyhow::Result<()> {
              limits"
         );
     }
-    let app = mails::with_hosted_pages(app, &mails::Defaults::default())?;
+    let app = mails::with_bounces(mails::with_hosted_pages(app, &mails::Defaults::default())?)?;
     let app = match config::optional_mail() {
         Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
         None => app,

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod api_keys;
 pub mod audit;
 mod batcher;
+pub mod bounces;
 pub mod cause;
 pub mod changes;
 pub mod check_ins;

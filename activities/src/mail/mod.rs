@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use domain::{OrderId, exception::Kind, mail::MailKind, order::Order};
 use store::{
-    Db, Fault,
+    Db, Fault, bounces,
     mails::{self, Rejection, Unneeded},
     order_links, orders, received, refunds,
 };
@@ -110,6 +110,10 @@ async fn claim(
     if kind.is_reminder() && order_links::is_unsubscribed(db, id).await? {
         note_unwanted(slot, id, kind, at).await?;
         return Ok(Err(MailOutcome::Moot));
+    }
+    if bounces::is_bouncing(db, id).await? {
+        note_rejected(slot, id, kind, &Rejection { code: None, reason: "address_bounces" }, at).await?;
+        return Ok(Err(MailOutcome::Rejected));
     }
     let letter = match draft {
         Draft::Letter(letter) => letter,
