@@ -144,7 +144,8 @@ fn public_url(defaults: &Defaults<'_>) -> anyhow::Result<Option<Url>> {
 
 fn dkim() -> anyhow::Result<Option<DkimConfig>> {
     let Some(key) = secret("HOLDFAST_DKIM_KEY")? else { return Ok(None) };
-    let selector = required("HOLDFAST_DKIM_SELECTOR", "the name before ._domainkey in your DNS")?;
+    let selector = optional("HOLDFAST_DKIM_SELECTOR")
+        .context("HOLDFAST_DKIM_SELECTOR is not set, and HOLDFAST_DKIM_KEY needs it")?;
     Ok(Some(DkimConfig { key, selector, domain: optional("HOLDFAST_DKIM_DOMAIN") }))
 }
 

@@ -67,7 +67,8 @@ impl Local {
     /// `22 November 2026`.
     pub fn day(&self, day: Date) -> String {
         let formatter =
-            FixedCalendarDateTimeFormatter::try_new((&self.locale).into(), YMD::long()).expect(IN_CLDR);
+            FixedCalendarDateTimeFormatter::<Gregorian, _>::try_new((&self.locale).into(), YMD::long())
+                .expect(IN_CLDR);
         formatter.format(&gregorian(day)).to_string()
     }
 
@@ -77,7 +78,8 @@ impl Local {
         let zoned = at.to_zoned(zone);
         let fields = YMDE::long().with_time_hm();
         let formatter =
-            FixedCalendarDateTimeFormatter::try_new((&self.locale).into(), fields).expect(IN_CLDR);
+            FixedCalendarDateTimeFormatter::<Gregorian, _>::try_new((&self.locale).into(), fields)
+                .expect(IN_CLDR);
         let moment = formatter.format(&DateTime { date: gregorian(zoned.date()), time: time(zoned.time()) });
         let name = zoned.time_zone().iana_name().unwrap_or("UTC");
         format!("{moment} {} ({name})", zoned.strftime("%:z"))
