@@ -41,7 +41,7 @@ async fn a_reminder_speaks_the_customers_language() {
 async fn one_night_is_no_nights() {
     let shop = Shop::open().await;
     shop.rooms("room", 2).await;
-    let mail = async |to: i32| {
+    let mail = async |to: i64| {
         let mut body = shop.stay_body("room", 1, to);
         body["customer"]["locale"] = json!("de");
         let id = shop.try_place(&body).await.is(201).id;

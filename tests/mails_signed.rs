@@ -53,7 +53,7 @@ async fn signed(key: String, record: String) {
 #[tokio::test]
 async fn a_mail_is_signed_by_rsa() {
     let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, 2048).unwrap();
-    let public = STANDARD.encode(key.to_public_key().to_public_key_der().unwrap());
+    let public = STANDARD.encode(key.to_public_key().to_public_key_der().unwrap().as_bytes());
     let pem = key.to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
     signed(pem, format!("v=DKIM1; k=rsa; p={public}")).await;
 }

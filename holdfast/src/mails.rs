@@ -65,7 +65,8 @@ fn preview(out: PathBuf) -> anyhow::Result<()> {
 
 /// How the shop looks.
 pub fn shop() -> anyhow::Result<Shop> {
-    let mut shop = Shop { locale: optional("HOLDFAST_SHOP_LOCALE"), ..Shop::default() };
+    let mut shop = Shop::default();
+    shop.locale = optional("HOLDFAST_SHOP_LOCALE");
     let set: [(&str, fn(Shop, &str) -> Result<Shop, &'static str>); 4] = [
         ("HOLDFAST_SHOP_NAME", Shop::with_name),
         ("HOLDFAST_SHOP_LOGO_URL", Shop::with_logo),

@@ -179,8 +179,8 @@ pub struct Mail {
 
 impl Mail {
     pub fn of_order(kind: Kind, case: Case, facts: OrderFacts, local: &Local) -> Self {
-        let OrderFacts { name, order, lines, gone, total, paid, unpaid, due_at, is_due, came, .. } = facts;
-        let OrderFacts { refunded, pay_url, stop_url, .. } = facts;
+        let OrderFacts { name, order, lines, gone, total, paid, unpaid, due_at, is_due, .. } = facts;
+        let OrderFacts { came, refunded, pay_url, stop_url, .. } = facts;
         let money = |money: Money| local.money(money);
         let due = is_due.then(|| due_at.clone());
         let items: i64 = lines.iter().map(|line| line.quantity).sum();

@@ -273,7 +273,7 @@ impl Templates {
         let facts = context! { lang => local.tag(), shop => shop.facts(), css, reply_to };
         let contact = reply_to.map(|_| self.section(local, page::CONTACT, &facts)).transpose()?;
         let questions = contact.and_then(|said| said.into_values().next());
-        let facts = context! { questions, ..facts, ..page.facts(local) };
+        let facts = context! { ..context! { questions }, ..facts, ..page.facts(local) };
         let said = self.section(local, &page.section(), &facts)?;
         let words = self.section(local, page::SECTION, &facts)?;
         self.render(
