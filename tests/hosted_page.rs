@@ -1,8 +1,10 @@
 //! The page that mails lead to: a customer sees, pays and cancels one order by it, and nothing else.
 
+use std::sync::LazyLock;
+
 use domain::Timestamp;
 use identity::{LinkKeys, OrderLink, Purpose, Secret};
-use reqwest::Method;
+use reqwest::{Client, Method, RequestBuilder, redirect};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Mail, Setup, Shop, send};
@@ -40,12 +42,22 @@ pub fn link(mail: &Mail) -> String {
     format!("/o/{token}")
 }
 
+/// A browser that shows where it is sent, and does not go there: its address is another.
+static BROWSER: LazyLock<Client> = LazyLock::new(|| {
+    let client = providers::http_client().no_proxy().pool_max_idle_per_host(0);
+    client.redirect(redirect::Policy::none()).build().unwrap()
+});
+
+fn ask(shop: &Shop, method: Method, path: &str) -> RequestBuilder {
+    BROWSER.request(method, format!("http://{}{path}", shop.api.address()))
+}
+
 async fn get(shop: &Shop, path: &str) -> Answer {
-    send(shop.api.bare(Method::GET, path)).await
+    send(ask(shop, Method::GET, path)).await
 }
 
 async fn press(shop: &Shop, path: &str) -> Answer {
-    send(shop.api.bare(Method::POST, path).body("")).await
+    send(ask(shop, Method::POST, path).body("")).await
 }
 
 fn html(answer: &Answer, status: u16) -> String {
@@ -162,8 +174,8 @@ async fn a_link_that_is_not_good_leads_nowhere() {
         altered("/o/".len()),
         altered("/o/".len() + 10),
         altered(good.len() - 5),
-        of(&keys, Purpose::Page, 0, now), // it has ended
-        of(&keys, Purpose::Page, 1, later),
+        of(&keys, Purpose::Page, 0, now),   // it has ended
+        of(&keys, Purpose::Page, 2, later), // of a generation to come
         of(&keys, Purpose::Unsubscribe, 0, later),
         of(&foreign, Purpose::Page, 0, later),
     ];
@@ -202,7 +214,7 @@ async fn what_another_page_sends_is_not_done() {
     let path = format!("{}/cancel", link(&mail));
     let sent = async |headers: &[(&str, &str)]| {
         let request =
-            headers.iter().fold(shop.api.bare(Method::POST, &path).body(""), |request, (name, value)| {
+            headers.iter().fold(ask(&shop, Method::POST, &path).body(""), |request, (name, value)| {
                 request.header(*name, *value)
             });
         send(request).await
@@ -271,7 +283,7 @@ async fn reminders_are_stopped_once_and_for_ever() {
 
     let one_click = || {
         let form = "application/x-www-form-urlencoded";
-        shop.api.bare(Method::POST, &path).header("content-type", form).body("List-Unsubscribe=One-Click")
+        ask(&shop, Method::POST, &path).header("content-type", form).body("List-Unsubscribe=One-Click")
     };
     for _ in 0..2 {
         html(&send(one_click()).await, 200);

@@ -153,7 +153,7 @@ mod tests {
             ("en", "€1,234.50"),
             ("en-GB", "€1,234.50"),
             ("de", "1.234,50_€"),
-            ("de-AT", "€_1.234,50"),
+            ("de-AT", "€_1_234,50"),
             ("de-CH", "€_1’234.50"),
             ("es", "1234,50_€"),
             ("es-MX", "€1,234.50"),
@@ -197,7 +197,7 @@ mod tests {
         let moment = |tag: Option<&str>, of: &str, name: &str| Local::of(tag).moment(at(of), zone(name));
         assert_eq!(
             moment(None, "2026-07-01T22:30:00Z", "UTC"),
-            "Wednesday 1 July 2026 at 22:30 +00:00 (UTC)"
+            "Wednesday, 1 July 2026 at 22:30 +00:00 (UTC)"
         );
         let vienna = "Europe/Vienna";
         assert_eq!(

@@ -32,7 +32,7 @@ fn every_mail_can_be_written_in_every_language() {
             let case = mail.case().section();
             for part in [&text.subject, &text.plain, &text.html] {
                 assert!(!part.contains("{{") && !part.contains("{%"), "{case}: {part}");
-                assert!(!part.contains("none") && !part.contains("undefined"), "{case}: {part}");
+                assert!(!part.contains("undefined"), "{case}: {part}");
             }
             assert!(text.html.contains("Tea &amp; Rooms") && text.plain.contains("Tea & Rooms"), "{case}");
             assert!(!text.html.contains("<fine>"), "{case}: {}", text.html);
