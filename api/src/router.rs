@@ -10,7 +10,7 @@ use web::Limits;
 use crate::{
     accounts,
     app::App,
-    auth, bounces, cause,
+    auth, cause,
     error::Problem,
     gateway::{Gateway, Layers, rate_limits},
     hosted, openapi,
@@ -35,7 +35,6 @@ fn router(app: App) -> Router {
         .route_layer(middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_strangers))
         .merge(if with_accounts { strangers(&layers) } else { OpenApiRouter::new() })
         .merge(webhooks::routes())
-        .merge(bounces::routes())
         .split_for_parts();
     let (operations, of_operations) = operations::routes().split_for_parts();
     let openapi = openapi.merge_from(of_operations);

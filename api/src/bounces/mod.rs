@@ -24,7 +24,7 @@ pub fn routes() -> OpenApiRouter<App> {
 /// delayed, changes nothing.
 #[utoipa::path(
     post, path = "/v1/webhooks/bounces", operation_id = "receive_bounce", tag = "Webhooks",
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = String, content_type = "application/octet-stream"),
     security(()),
     responses(
         (status = 200, description = "Read: `result` is `noted`, `known`, `unknown` or `ignored`", body = Value),
