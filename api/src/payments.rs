@@ -134,8 +134,8 @@ async fn open(
     Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
 }
 
-/// Opens an attempt to pay an order at its provider, and whether it was opened before, under the same key. One
-/// that was open is superseded.
+/// Opens an attempt to pay an order at its provider, and whether it was opened before, under the same key.
+/// One that was open is superseded.
 pub async fn open_attempt(
     app: &App,
     order: &Order,

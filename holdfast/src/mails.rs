@@ -1,7 +1,8 @@
 //! Mails and pages for customers, as they are set up: how the shop looks (`HOLDFAST_SHOP_NAME`, `_LOGO_URL`,
 //! `_COLOUR`, `_FOOTER`, `_LOCALE`), its own templates (`HOLDFAST_MAIL_TEMPLATES`), whom a customer answers
 //! (`HOLDFAST_MAIL_REPLY_TO`), where links lead (`HOLDFAST_PUBLIC_URL`, `HOLDFAST_LINKS_PAY`,
-//! `HOLDFAST_LINK_SECRET`), and who signs (`HOLDFAST_DKIM_KEY`, `_SELECTOR`, `_DOMAIN`). And `holdfast mails`.
+//! `HOLDFAST_LINK_SECRET`), and who signs (`HOLDFAST_DKIM_KEY`, `_SELECTOR`, `_DOMAIN`). And `holdfast
+//! mails`.
 
 use std::{fs, path::PathBuf};
 

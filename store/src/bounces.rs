@@ -15,8 +15,8 @@ pub enum Bounce {
     Unknown,
 }
 
-/// Notes that an order's mail came back, on its timeline, too. If it was to bring a code, nobody has that, and a
-/// person must see to the guests.
+/// Notes that an order's mail came back, on its timeline, too. If it was to bring a code, nobody has that,
+/// and a person must see to the guests.
 #[tracing::instrument(name = "sql bounces.note", skip_all, err(level = "debug"))]
 pub async fn note(
     db: &Db,

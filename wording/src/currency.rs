@@ -1,5 +1,6 @@
-//! Where an amount's currency stands, and how it is called. ICU4X formats money in its experimental part alone
-//! (three times the data of all else that we use); these are CLDR's patterns of the languages that we speak.
+//! Where an amount's currency stands, and how it is called. ICU4X formats money in its experimental part
+//! alone (three times the data of all else that we use); these are CLDR's patterns of the languages that we
+//! speak.
 
 use icu_locale_core::LanguageIdentifier;
 

@@ -12,6 +12,7 @@
 //! - [`mail`] has the mails that there are, and a sample of each; [`page`] the same of pages.
 
 mod currency;
+mod jinja;
 mod language;
 mod local;
 pub mod mail;

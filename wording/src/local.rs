@@ -27,8 +27,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// By a language tag, such as an order's `locale`: `de-AT` reads German and Austrian dates. What we do not
-    /// speak, and no tag at all, is English.
+    /// By a language tag, such as an order's `locale`: `de-AT` reads German and Austrian dates. What we do
+    /// not speak, and no tag at all, is English.
     pub fn of(tag: Option<&str>) -> Self {
         let parsed = tag.and_then(|tag| Locale::try_from_str(tag).ok()).map(|locale| locale.id);
         let spoken = parsed.and_then(|asked| Some((Language::of(&asked)?, asked)));
@@ -72,8 +72,8 @@ impl Local {
         formatter.format(&gregorian(day)).to_string()
     }
 
-    /// `Sunday, 22 November 2026 at 14:05 +01:00 (Europe/Vienna)`. The offset tells apart the two hours of the
-    /// same name when the clocks go back.
+    /// `Sunday, 22 November 2026 at 14:05 +01:00 (Europe/Vienna)`. The offset tells apart the two hours of
+    /// the same name when the clocks go back.
     pub fn moment(&self, at: Timestamp, zone: TimeZone) -> String {
         let zoned = at.to_zoned(zone);
         let fields = YMDE::long().with_time_hm();

@@ -103,8 +103,8 @@ impl Kind {
 }
 
 impl Case {
-    /// What a mail with these sentences is usually about. (Money that is not decided upon is told of in a reminder
-    /// and when there is more time.)
+    /// What a mail with these sentences is usually about. (Money that is not decided upon is told of in a
+    /// reminder and when there is more time.)
     pub const fn kind(self) -> Kind {
         match self {
             Self::Reminder | Self::ReminderRest | Self::Undecided => Kind::Reminder,

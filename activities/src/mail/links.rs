@@ -55,7 +55,8 @@ impl Links {
         }
     }
 
-    /// Where reminders of an order are stopped. For ever: it is good as long as there are mails to find it in.
+    /// Where reminders of an order are stopped. For ever: it is good as long as there are mails to find it
+    /// in.
     pub fn stop_url(&self, order: OrderId) -> Option<String> {
         let (keys, base) = (self.keys.as_ref()?, self.public_url.as_ref()?);
         let (purpose, expires_at) = (Purpose::Unsubscribe, Timestamp::MAX);

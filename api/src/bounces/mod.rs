@@ -18,16 +18,17 @@ pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(receive_bounce))
 }
 
-/// Take a report of a mail that came back: a mail of its own (`multipart/report`, RFC 3464), as it came to the
-/// address of our mails, signed by Standard Webhooks 1.0 with `HOLDFAST_BOUNCE_WEBHOOK_SECRET`. If it is about a
-/// mail of ours that will never arrive, its order gets no others, and its timeline says so. What is none, or only
-/// delayed, changes nothing.
+/// Take a report of a mail that came back: a mail of its own (`multipart/report`, RFC 3464), as it came to
+/// the address of our mails, signed by Standard Webhooks 1.0 with `HOLDFAST_BOUNCE_WEBHOOK_SECRET`. If it is
+/// about a mail of ours that will never arrive, its order gets no others, and its timeline says so. What is
+/// none, or only delayed, changes nothing.
 #[utoipa::path(
     post, path = "/v1/webhooks/bounces", operation_id = "receive_bounce", tag = "Webhooks",
     request_body(content = String, content_type = "application/octet-stream"),
     security(()),
     responses(
-        (status = 200, description = "Read: `result` is `noted`, `known`, `unknown` or `ignored`", body = Value),
+        (status = 200, body = Value,
+            description = "Read: `result` is `noted`, `known`, `unknown` or `ignored`"),
         (status = 400, body = ProblemDocument, description = "`bad_signature`"),
         (status = 404, body = ProblemDocument, description = "no secret is set"),
         (status = 503, body = ProblemDocument, description = "Not stored: send it again"),

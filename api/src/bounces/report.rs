@@ -71,7 +71,8 @@ mod tests {
     fn report(action: &str, status: &str, returned: &str) -> Option<Report> {
         let mail = format!(
             "From: MAILER-DAEMON@mx.test\r\nTo: orders@shop.test\r\nSubject: Undelivered\r\n\
-             MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
+             MIME-Version: 1.0\r\n\
+             Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
              --b\r\nContent-Type: text/plain\r\n\r\nSorry.\r\n\
              --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.test\r\n\r\n\
              Final-Recipient: rfc822; ann@example.org\r\nAction: {action}\r\nStatus: {status}\r\n\r\n\

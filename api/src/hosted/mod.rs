@@ -1,5 +1,5 @@
-//! `/o/{token}`: the pages that a customer sees, by the link in a mail. All that a server renders for customers
-//! is here; the templates and the words are in the crate `wording`.
+//! `/o/{token}`: the pages that a customer sees, by the link in a mail. All that a server renders for
+//! customers is here; the templates and the words are in the crate `wording`.
 //!
 //! Whoever has the link may see one order, pay it and cancel it, and nothing else: there is no cookie and no
 //! session. The same functions do it that serve the API.

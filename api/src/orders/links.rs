@@ -11,8 +11,8 @@ use crate::{
     extract::OrderPath,
 };
 
-/// Revoke the links to an order that stand in mails: who has one sees, pays and cancels nothing by it any more.
-/// Later mails bring new ones.
+/// Revoke the links to an order that stand in mails: who has one sees, pays and cancels nothing by it any
+/// more. Later mails bring new ones.
 #[utoipa::path(
     delete, path = "/v1/orders/{id}/links", operation_id = "revoke_order_links", tag = "Orders",
     params(("id" = String, Path)),
