@@ -106,7 +106,11 @@ async fn start_worker(house: &House) -> (oneshot::Sender<()>, Working) {
         metrics: Some(&metrics),
     });
     let engine = Arc::new(Engine::new(config.unwrap()));
-    let mail = MailerConfig { smtp_url: "smtp://127.0.0.1:1".to_owned(), from: "a@example.org".to_owned() };
+    let mail = MailerConfig {
+        smtp_url: "smtp://127.0.0.1:1".to_owned(),
+        from: "a@example.org".to_owned(),
+        ..MailerConfig::default()
+    };
     let db = Db::open(&shop.database_url, CONNECTIONS).unwrap();
     let mailer = Mailer::new(&mail).unwrap();
     let worker = Worker::new(db, engine, mailer, Providers::default(), metrics).unwrap().with(

@@ -28,7 +28,7 @@ async fn an_unpaid_order_is_reminded_of_three_times_and_expires() {
     assert_eq!(story, [&["order.placed", "stock.held", "workflow.started"][..], &reminders, &end].concat());
     check_reminder_times(&shop.timeline(&id).await, placed_at);
     for mail in &shop.mails(&id).await[..3] {
-        assert!(mail.text.contains("Please pay until") && mail.text.contains("37.50 EUR"), "{}", mail.text);
+        assert!(mail.text.contains("Please pay until") && mail.text.contains("€37.50"), "{}", mail.text);
     }
     shop.close();
 }
@@ -103,7 +103,7 @@ async fn an_extended_order_expires_at_its_new_deadline_only() {
     let mailed = shop.until_mailed(&id, "expired").await;
     assert_eq!(mailed, ["extended", "reminder_1", "reminder_2", "reminder_3", "expired"]);
     let vienna =
-        later.in_tz("Europe/Vienna").unwrap().strftime("%-d %B %Y, %H:%M %:z (Europe/Vienna)").to_string();
+        later.in_tz("Europe/Vienna").unwrap().strftime("%-d %B %Y at %H:%M %:z (Europe/Vienna)").to_string();
     for mail in &shop.mails(&id).await[..4] {
         assert!(mail.text.contains(&vienna), "the mail names the new deadline");
     }

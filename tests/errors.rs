@@ -10,8 +10,14 @@ use crate::{
 
 /// Routes for anybody, and the webhooks, which have signatures of their own.
 /// What strangers may ask for; those of accounts by their method.
-const WITHOUT_KEY: [&str; 5] =
-    ["/healthz", "/readyz", "/metrics", "/v1/webhooks/{provider}", "/.well-known/jwks.json"];
+const WITHOUT_KEY: [&str; 6] = [
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/v1/webhooks/{provider}",
+    "/v1/webhooks/bounces",
+    "/.well-known/jwks.json",
+];
 const OF_STRANGERS: [&str; 7] = [
     "/v1/accounts",
     "/v1/accounts/resend-code",

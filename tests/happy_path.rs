@@ -71,8 +71,8 @@ async fn a_mail_shows_names_as_they_are() {
     let id = shop.try_place(&body).await.is(201).id;
     shop.pay(&id).await;
     let mail = shop.mail(&id, "paid").await;
-    assert!(mail.text.contains("Hello Zoë <script>") && mail.text.contains("<b>Tea</b> & \"co\": 100 JPY"));
+    assert!(mail.text.contains("Hello Zoë <script>") && mail.text.contains("<b>Tea</b> & \"co\": ¥100"));
     assert!(!mail.html.contains("<script>") && !mail.html.contains("<b>Tea"), "{}", mail.html);
-    assert!(mail.html.contains("Zoë ") && mail.html.contains("100 JPY"), "{}", mail.html);
+    assert!(mail.html.contains("Zoë ") && mail.html.contains("¥100"), "{}", mail.html);
     shop.close();
 }

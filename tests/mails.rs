@@ -34,7 +34,7 @@ async fn a_reminder_knows_what_has_come() {
     shop.until_mailed(&id, "extended").await;
     for mail in shop.mails(&id).await {
         for part in [&mail.text, &mail.html] {
-            assert!(part.contains("24.00 EUR reached us") && part.contains("not the 25.00 EUR"), "{part}");
+            assert!(part.contains("€24.00 reached us") && part.contains("not the €25.00"), "{part}");
             assert!(part.contains("do not pay again") && !part.contains("Please pay"), "{part}");
         }
     }

@@ -82,4 +82,6 @@ SELECT w.id, 1000000 + n, 0, gen_random_uuid(), 's' || n, 'order.placed', now(),
        (ARRAY['delivered', 'delivered', 'delivered', 'pending', 'failed'])[1 + n % 5],
        CASE WHEN n % 5 = 3 THEN now() + interval '1 hour' END, now(), now()
 FROM webhook_endpoints w, generate_series(1, 400) AS n;
+INSERT INTO order_links (order_id, generation, revoked_at) SELECT id, 1, now() FROM orders;
+INSERT INTO mail_bounces (order_id, kind, status, bounced_at) SELECT id, 'paid', '5.1.1', now() FROM orders;
 ANALYZE;

@@ -249,12 +249,11 @@ async fn the_rest_is_handed_over_and_told() {
     shop.until_back(&id, 1).await;
     shop.fulfil(&id).await.is(200);
     let mail = shop.mail(&id, "completed").await;
-    for part in
-        ["2 x Nice tea: 20.00 EUR", "No longer part of your order: 28.00 EUR", "Total: 48.00 EUR", "left of"]
+    for part in ["2 x Nice tea: €20.00", "No longer part of your order: €28.00", "Total: €48.00", "left of"]
     {
         assert!(mail.text.contains(part), "{part}: {}", mail.text);
     }
-    assert!(!mail.text.contains("Nice mug") && mail.html.contains("28.00 EUR"), "{mail:?}");
+    assert!(!mail.text.contains("Nice mug") && mail.html.contains("€28.00"), "{mail:?}");
     // Customers send back what they got, step by step.
     shop.bring_back(&id, json!([{"sku": "tea", "quantity": 2}])).await.is(201);
     shop.until_back(&id, 2).await;

@@ -193,8 +193,8 @@ async fn late_mails_tell_what_is_left() {
     let date = |n| day(n).strftime("%-d %B %Y").to_string();
     let mails = shop.mails(&id).await;
     for mail in mails.iter().filter(|mail| ["paid", "check_in"].contains(&mail.kind())) {
-        for (from, to) in [(2, 3), (4, 6)] {
-            let left = format!("1 x Garden room, {} to {}", date(from), date(to));
+        for (nights, from, to) in [("1\u{a0}night", 2, 3), ("2\u{a0}nights", 4, 6)] {
+            let left = format!("1 x Garden room, {nights}, {} to {}", date(from), date(to));
             assert!(mail.text.contains(&left), "{left}: {}", mail.text);
         }
         assert_eq!(mail.text.matches("Garden room").count(), 2, "{}", mail.text);

@@ -242,7 +242,7 @@ async fn mails_are_as_they_were() {
 
     for (name, id) in [("sold", sold), ("stay", stay), ("cancelled", cancelled), ("expired", expired)] {
         let due = shop.order(&id).await.payment_due_at.in_tz("Europe/Vienna").unwrap();
-        let due = due.strftime("%A, %-d %B %Y, %H:%M %:z (Europe/Vienna)").to_string();
+        let due = due.strftime("%A, %-d %B %Y at %H:%M %:z (Europe/Vienna)").to_string();
         let mails: Vec<String> = shop.mails(&id).await.iter().map(whole).collect();
         let date = |n| day(n).strftime("%-d %B %Y").to_string();
         let text =
@@ -253,7 +253,7 @@ async fn mails_are_as_they_were() {
 }
 
 fn whole(mail: &Mail) -> String {
-    let Mail { to, subject, message_id, text, html } = mail;
+    let Mail { to, subject, message_id, text, html, .. } = mail;
     let whole =
         format!("---- {message_id}\nTo: {to}\nSubject: {subject}\n\n{text}\n{html}").replace("\r\n", "\n");
     let is_code = mail.kind().ends_with("check_in") || mail.kind().ends_with("check_in_code");

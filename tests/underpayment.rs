@@ -64,7 +64,7 @@ async fn nearly_the_right_amount_is_applied_by_a_person_and_the_rest_pays_the_or
     // The reminder asks for the rest, and so does an attempt.
     shop.fast_forward(&id, "PT5H").await;
     let reminder = mail(&shop, &id, "reminder_1").await;
-    assert!(reminder.contains("9.99 EUR has reached us, and 0.01 EUR is still due"), "{reminder}");
+    assert!(reminder.contains("€9.99 has reached us, and €0.01 is still due"), "{reminder}");
     let attempt = shop.attempt(&id).await;
     assert_eq!(attempt.amount, 1);
     shop.provider.capture(&attempt.id, json!({})).await.is(200);
@@ -120,7 +120,7 @@ async fn what_cannot_be_applied_is_told() {
     assert_eq!(shop.resolve(&exception, "apply").await.problem(409, none).current_status, "expired");
     // It stays open, and the mail does not say that nothing came.
     let text = mail(&shop, &expired, "expired").await;
-    assert!(text.contains("9.99 EUR reached us") && text.contains("We will get in touch"), "{text}");
+    assert!(text.contains("€9.99 reached us") && text.contains("We will get in touch"), "{text}");
     assert!(!text.contains("No payment"), "{text}");
     shop.resolve(&exception, "refund").await.is(200);
     shop.until_money(&expired, "refunded").await;
@@ -228,7 +228,7 @@ async fn parts_of_an_order_that_ends_unpaid_go_back() {
     }
     assert_eq!(shop.provider.balance(&expired).await, (600, 600, 3));
     let text = mail(&shop, &expired, "expired").await;
-    assert!(text.contains("6.00 EUR reached us") && text.contains("It goes back to you"), "{text}");
+    assert!(text.contains("€6.00 reached us") && text.contains("It goes back to you"), "{text}");
     assert!(!text.contains("No payment"), "{text}");
     let text = mail(&shop, &cancelled, "cancelled").await;
     assert!(text.contains("9.99 EUR had reached us") && text.contains("It goes back to you"), "{text}");

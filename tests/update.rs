@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::{
-    accounts,
+    accounts, bounces,
     harness::{
         Answer, Api, Shop,
         documents::{CreatedApiKey, Order, Payment},
@@ -62,7 +62,7 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
          ALTER TABLE timeline DROP COLUMN told; ALTER TABLE exceptions DROP COLUMN told;
          ALTER TABLE stock_levels DROP COLUMN told, DROP COLUMN low_stock_threshold;
          ALTER TABLE orders DROP COLUMN cause; ALTER TABLE order_changes DROP COLUMN cause;
-         DROP TABLE webhook_deliveries, webhook_endpoints, events, event_cursors;
+         DROP TABLE order_links, mail_bounces, webhook_deliveries, webhook_endpoints, events, event_cursors;
          DROP SEQUENCE events_position;
          DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
          DELETE FROM _sqlx_migrations WHERE version >= 19",
@@ -202,6 +202,7 @@ impl<'a> Walk<'a> {
         self.call(Method::POST, "/v1/orders/{id}/extend", &[&cancelled], "", &extend).await;
         self.ask(Method::POST, "/v1/orders/{id}/cancel", &[&cancelled], "").await;
         shop.until(&cancelled, "cancelled").await;
+        self.ask(Method::DELETE, "/v1/orders/{id}/links", &[&cancelled], "").await;
         let change = &shop.changes(&cancelled).await[0].id;
         self.ask(Method::GET, "/v1/orders/{id}/changes/{change_id}", &[&cancelled, change], "").await.is(200);
         let expired = self.place().await;
@@ -230,10 +231,13 @@ impl<'a> Walk<'a> {
 
     /// An exception, by a webhook, and its end.
     async fn odd_money(&mut self) {
+        let shop = self.shop;
         let order = self.place().await;
         let sent = webhook::Webhook::new(&webhook::paid(&order, 7)).send(&self.shop.api).await;
         assert_eq!(sent.status, 200);
         self.walked.insert((Method::POST, "/v1/webhooks/{provider}".to_owned()));
+        assert_eq!(bounces::send(shop, b"no report").await.status, 200);
+        self.walked.insert((Method::POST, "/v1/webhooks/bounces".to_owned()));
         let exception = self.shop.until_exception(&order, "wrong_amount").await;
         self.ask(Method::GET, "/v1/exceptions", &[], "?state=open").await.is(200);
         let decision = json!({"action": "accept", "note": "looked at it"});

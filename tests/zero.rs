@@ -134,7 +134,7 @@ async fn a_gift_beside_tea_waits_for_the_money_of_the_tea() {
     assert_eq!((shop.level("gift").await, shop.level("tea").await), ((9, 0), (9, 0)));
     let mail = shop.until_mailed(id, "paid").await;
     assert_eq!(mail, ["paid"]);
-    assert!(shop.mails(id).await[0].text.contains("Your payment of 12.50 EUR has arrived"));
+    assert!(shop.mails(id).await[0].text.contains("Your payment of €12.50 has arrived"));
     shop.close();
 }
 

@@ -9,6 +9,7 @@ use identity::Tokens;
 use providers::{Providers, sandbox::Sandbox};
 use store::{Db, PlacementBatcher};
 use telemetry::SdkMetrics;
+use web::standard_webhooks::Secret;
 
 use crate::{
     accounts::Accounts,
@@ -17,6 +18,7 @@ use crate::{
     events::Feed,
     figures::MailProbe,
     gateway::Gateway,
+    hosted::HostedPages,
     operations::Operations,
 };
 
@@ -40,6 +42,10 @@ pub struct App {
     /// Whether `/docs` and `/openapi.json` are served.
     pub(crate) with_docs: bool,
     pub(crate) gateway: Gateway,
+    /// By which reports of mails that came back are verified. None: they are not taken.
+    pub(crate) bounce_secret: Option<Secret>,
+    /// None: mails lead nowhere here.
+    pub(crate) hosted: Option<Arc<HostedPages>>,
     pub(crate) feed: Arc<Feed>,
 }
 
@@ -72,6 +78,8 @@ impl App {
             operations,
             with_docs: true,
             gateway: Gateway::default(),
+            bounce_secret: None,
+            hosted: None,
             feed,
         }
     }
@@ -99,6 +107,16 @@ impl App {
     /// Serves no page to try the API on.
     pub fn without_docs(self) -> Self {
         Self { with_docs: false, ..self }
+    }
+
+    /// Takes reports of mails that came back.
+    pub fn with_bounces(self, secret: Secret) -> Self {
+        Self { bounce_secret: Some(secret), ..self }
+    }
+
+    /// Serves the pages that mails lead to.
+    pub fn with_hosted_pages(self, pages: HostedPages) -> Self {
+        Self { hosted: Some(Arc::new(pages)), ..self }
     }
 
     /// Adds the routes to play with the sandbox payment provider.

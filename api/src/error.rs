@@ -58,6 +58,10 @@ impl Problem {
         Self { status, code, detail: detail.into(), details: None, retry_after_s: None, challenge: None }
     }
 
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub fn with(self, details: Details) -> Self {
         Self { details: Some(details), ..self }
     }

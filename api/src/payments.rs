@@ -8,7 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::Response,
 };
-use domain::{OrderId, PaymentId, Timestamp, payment::PaymentState};
+use domain::{OrderId, PaymentId, Timestamp, order::Order, payment::PaymentState};
 use providers::Provider;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -128,9 +128,23 @@ async fn open(
 ) -> Result<Response, Problem> {
     let payer = request.payer.as_deref().map(domain::payment::payer).transpose()?;
     let order = load(&app, id).await?;
+    let (replayed, payment) = open_attempt(&app, &order, key.0.as_deref(), payer).await?;
+    let location = format!("/v1/orders/{id}/payments");
+    let document = axum::Json(PaymentDocument::from(payment));
+    Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
+}
+
+/// Opens an attempt to pay an order at its provider, and whether it was opened before, under the same key.
+/// One that was open is superseded.
+pub async fn open_attempt(
+    app: &App,
+    order: &Order,
+    key: Option<&str>,
+    payer: Option<String>,
+) -> Result<(bool, Payment), Problem> {
     let provider = order.payment_method.as_deref().and_then(|name| app.providers.get(name));
     let provider = provider.ok_or_else(no_payment_method)?;
-    let begun = payments::begin(&app.db, id, provider.name(), key.0.as_deref(), now()).await?;
+    let begun = payments::begin(&app.db, order.id, provider.name(), key, now()).await?;
     let replayed = begun.state != PaymentState::Opening;
     let payment = match replayed {
         true => begun,
@@ -139,13 +153,11 @@ async fn open(
             opened.map_err(|error| not_opened(provider, error))?
         }
     };
-    close_superseded(&app, id);
-    let location = format!("/v1/orders/{id}/payments");
-    let document = axum::Json(PaymentDocument::from(payment));
-    Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
+    close_superseded(app, order.id);
+    Ok((replayed, payment))
 }
 
-fn no_payment_method() -> Problem {
+pub fn no_payment_method() -> Problem {
     let detail = "The order has no payment method that is configured here.";
     Problem::new(StatusCode::CONFLICT, "no_payment_method", detail)
 }
@@ -159,7 +171,7 @@ fn not_opened(provider: &dyn Provider, error: Error) -> Problem {
     }
 }
 
-fn unavailable(provider: &dyn Provider, error: Error) -> Problem {
+pub fn unavailable(provider: &dyn Provider, error: Error) -> Problem {
     match error {
         Error::Store(fault) => fault.into(),
         Error::Provider(error) => {
@@ -225,7 +237,7 @@ async fn refresh(
 }
 
 /// Waits a moment for the workflow to match the money; it goes on without us.
-async fn settled(app: &App, order: OrderId, id: PaymentId) -> Result<(), Problem> {
+pub async fn settled(app: &App, order: OrderId, id: PaymentId) -> Result<(), Problem> {
     let settled = async {
         while payments::get(&app.db, order, id).await?.is_some_and(|it| it.state != PaymentState::Succeeded) {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -13,7 +13,7 @@ use crate::{
     auth, cause,
     error::Problem,
     gateway::{Gateway, Layers, rate_limits},
-    openapi,
+    hosted, openapi,
     operations::{self, Operations},
     query, request, webhooks,
 };
@@ -39,11 +39,12 @@ fn router(app: App) -> Router {
     let (operations, of_operations) = operations::routes().split_for_parts();
     let openapi = openapi.merge_from(of_operations);
     let pages = if app.with_docs { openapi::pages(&openapi) } else { Router::new() };
+    let hosted = app.hosted.clone().map(hosted::routes).unwrap_or_default();
     let visitors = middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_visitors);
     layers
         .around_api(framed(documented.fallback(nothing)))
         .merge(layers.around(framed(operations)))
-        .merge(layers.around_pages(framed(pages.layer(visitors))))
+        .merge(layers.around_pages(framed(pages.merge(hosted).layer(visitors))))
         .with_state(app)
 }
 

@@ -14,13 +14,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    bodies,
+    bodies, bounces,
     clock::now,
     error::{Problem, ProblemDocument},
 };
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(receive))
+    OpenApiRouter::new().routes(routes!(receive)).merge(bounces::routes())
 }
 
 /// Take a payment provider's event, signed as that provider signs, over the raw body. Answered once it is

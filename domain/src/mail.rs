@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::{ChangeId, RefundId};
 
@@ -43,6 +44,33 @@ impl MailKind {
         }
     }
 
+    /// The kind of a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let uuid = |text: &str| Uuid::parse_str(text).ok();
+        let kind = match name {
+            "paid" => Self::Paid,
+            "check_in" => Self::CheckIn,
+            "completed" => Self::Completed,
+            "expired" => Self::Expired,
+            "cancelled" => Self::Cancelled,
+            _ => {
+                let after = |word| name.strip_prefix(word);
+                let reminder = || after("reminder_")?.parse().ok().map(Self::Reminder);
+                let refund = || uuid(after("refund_")?).map(|id| Self::Refunded(RefundId::from_uuid(id)));
+                let extended = || {
+                    let due = after("extended_")?.parse().ok()?;
+                    Timestamp::from_microsecond(due).ok().map(Self::Extended)
+                };
+                let code = || {
+                    let change = uuid(after("new_check_in_code_")?)?;
+                    Some(Self::NewCheckInCode(ChangeId::from_uuid(change)))
+                };
+                reminder().or_else(refund).or_else(extended).or_else(code)?
+            }
+        };
+        (kind.name() == name).then_some(kind)
+    }
+
     pub const fn is_reminder(self) -> bool {
         matches!(self, Self::Reminder(_))
     }
@@ -60,5 +88,33 @@ impl MailKind {
     /// Moot once the order is paid or has ended.
     pub const fn asks_for_payment(self) -> bool {
         matches!(self, Self::Reminder(_) | Self::Extended(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_found_by_its_name() {
+        let (refund, change) =
+            (RefundId::from_uuid(Uuid::from_u128(7)), ChangeId::from_uuid(Uuid::from_u128(8)));
+        for kind in [
+            MailKind::Reminder(255),
+            MailKind::Paid,
+            MailKind::CheckIn,
+            MailKind::Completed,
+            MailKind::Expired,
+            MailKind::Cancelled,
+            MailKind::Refunded(refund),
+            MailKind::Extended(Timestamp::UNIX_EPOCH),
+            MailKind::NewCheckInCode(change),
+        ] {
+            assert_eq!(MailKind::parse(&kind.name()), Some(kind));
+        }
+        for name in ["", "reminder_", "reminder_256", "reminder_01", "refund_7", "extended_", "Paid", "paid "]
+        {
+            assert_eq!(MailKind::parse(name), None, "{name}");
+        }
     }
 }

@@ -32,7 +32,7 @@ impl Currency {
     }
 
     /// How many decimal places the minor unit stands for: EUR 2, JPY 0.
-    fn decimals(self) -> usize {
+    pub fn decimals(self) -> usize {
         usize::from(self.0.exponent().unwrap_or(0))
     }
 }

@@ -227,14 +227,10 @@ pub fn count_up_to<T: TryFrom<u32>>(max: u32, name: &str) -> anyhow::Result<Opti
     optional(name).map(read).transpose()
 }
 
-/// The same, for a process that sends none.
+/// `HOLDFAST_SMTP_URL`, `HOLDFAST_MAIL_FROM`, for a process that watches the mail server and sends nothing.
 pub fn optional_mail() -> Option<MailerConfig> {
-    Some(MailerConfig { smtp_url: optional("HOLDFAST_SMTP_URL")?, from: mail_from() })
-}
-
-/// `HOLDFAST_SMTP_URL`, `HOLDFAST_MAIL_FROM`.
-pub fn mail() -> anyhow::Result<MailerConfig> {
-    Ok(MailerConfig { smtp_url: required("HOLDFAST_SMTP_URL", "smtp://host:port")?, from: mail_from() })
+    let smtp_url = optional("HOLDFAST_SMTP_URL")?;
+    Some(MailerConfig { smtp_url, from: mail_from(), ..MailerConfig::default() })
 }
 
 pub fn mail_from() -> String {

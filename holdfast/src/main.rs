@@ -7,6 +7,7 @@ mod gateway;
 mod identity;
 mod kafka;
 mod keys;
+mod mails;
 mod providers;
 mod run;
 mod stop;
@@ -48,6 +49,9 @@ enum Command {
     /// Make, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Look at the mails that customers get
+    #[command(subcommand)]
+    Mails(mails::Command),
     /// Prove the invariants on the database; exits with 1 if one is broken
     Audit,
 }
@@ -93,6 +97,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Reconcile => run::reconcile().await,
         Command::RebuildCatalogue => run::rebuild_catalogue().await,
         Command::Keys(command) => keys::execute(command).await,
+        Command::Mails(command) => mails::execute(&command),
         Command::Audit => run::audit().await,
     }
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use workflows::contract::Reconciled;
 
 use crate::{
-    config, identity, kafka,
+    config, identity, kafka, mails,
     providers::{self, Configured},
     stop::Stop,
     webhooks,
@@ -40,6 +40,7 @@ pub async fn api() -> anyhow::Result<()> {
              limits"
         );
     }
+    let app = mails::with_bounces(mails::with_hosted_pages(app, &mails::Defaults::default())?)?;
     let app = match config::optional_mail() {
         Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
         None => app,
@@ -102,7 +103,7 @@ pub async fn worker() -> anyhow::Result<()> {
     let metrics = SdkMetrics::start().await?;
     let db = config::Database::load()?.open()?;
     let engine = Arc::new(config::Temporal::load()?.open(&metrics)?);
-    let mailer = Mailer::new(&config::mail()?)?;
+    let mailer = Mailer::new(&mails::mailer()?)?;
     let secret = config::secret("HOLDFAST_SANDBOX_WEBHOOK_SECRET")?;
     if secret.is_some() && providers::sandbox_url().is_none() {
         tracing::warn!("HOLDFAST_SANDBOX_URL is not set: this worker does not find the sandbox of the API");

@@ -42,7 +42,7 @@ impl Secret {
     }
 
     /// HKDF with SHA-256, RFC 5869.
-    fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
+    pub(crate) fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(&self.0);
         let purpose = [purpose];

@@ -10,6 +10,7 @@
 //! - [`keys`] derives our keys from secrets of the environment.
 //! - [`access_token`] has the tokens of our accounts (RFC 9068), [`identity_provider`] those of the shop's
 //!   own provider, and [`tokens`] takes both.
+//! - [`order_link`] has the links in mails by which one order is paid or cancelled.
 //! - [`password`] says which passwords are taken, and [`password_hashing`] hashes them, a few at a time.
 
 pub mod access_token;
@@ -21,6 +22,7 @@ pub mod jwk;
 pub mod jws;
 pub mod keys;
 mod known_signatures;
+pub mod order_link;
 pub mod password;
 pub mod password_hashing;
 mod provider_keys;
@@ -30,6 +32,7 @@ pub use access_token::{AccessClaims, AccessTokens, IssuedToken};
 pub use error::{Error, Refused, Unavailable};
 pub use identity_provider::{IdentityProvider, ProviderClaims};
 pub use keys::{CodeKeys, Secret, SigningKeys};
+pub use order_link::{LinkKeys, OrderLink, Purpose};
 pub use password::Password;
 pub use password_hashing::{Busy, Passwords};
 pub use tokens::{Subject, Tokens};

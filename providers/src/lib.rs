@@ -33,6 +33,16 @@ pub trait Provider: Send + Sync {
     /// What it can collect in a currency. An order of another total is not placed.
     fn collects(&self, currency: Currency) -> Collects;
 
+    /// Whether a browser can pay there without a program of the provider's own.
+    fn is_paid_in_browser(&self) -> bool {
+        false
+    }
+
+    /// How an attempt that is open is paid in a browser, by what its client needs.
+    fn pay_by(&self, _client: &Value) -> Option<PayBy> {
+        None
+    }
+
     /// Opens an attempt to collect money. Repeated for the same `payment`, it gives the same attempt.
     async fn create(&self, new: &NewAttempt) -> Result<Opened, Error>;
 
@@ -63,6 +73,15 @@ pub trait Provider: Send + Sync {
     /// Every capture, refund and dispute that the provider's statement date at or after `from` and before
     /// `until`, oldest first. What a provider books later (by days, with some) is found by asking again.
     async fn statement(&self, from: Timestamp, until: Timestamp) -> Result<Statement, Error>;
+}
+
+/// How somebody without a program of the provider's pays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayBy {
+    /// With the provider's own app, which scans this text as a code.
+    Code(String),
+    /// With play money, by a button of ours.
+    Play,
 }
 
 /// What to collect.

@@ -15,11 +15,11 @@ use domain::{
     statement::{Statement, StatementLine},
 };
 use http::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef, WebhookError,
-    standard_webhooks::Secret,
+    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, PayBy, Provider, RefundRef,
+    WebhookError, standard_webhooks::Secret,
 };
 use client::Client;
 use documents::{Page, Paid, PaymentDocument, RefundDocument};
@@ -78,6 +78,15 @@ impl Sandbox {
         Self { client: self.client.with_key(key), ..self }
     }
 
+    /// Pays an attempt that is open, as its payer. The webhook is on its way when this answers.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] also if it was paid before.
+    pub async fn capture(&self, provider_payment_id: &str) -> Result<(), Error> {
+        let path = ["payer", "payments", provider_payment_id, "capture"];
+        self.client.post::<PaymentDocument>(&path, &json!({})).await.map(drop)
+    }
+
     /// Pays an order without an attempt: a signed webhook is sent once before this answers.
     ///
     /// # Errors
@@ -109,6 +118,14 @@ impl Provider for Sandbox {
         let payment: PaymentDocument = self.client.post(&["v1", "payments"], &body).await?;
         let client = json!({"payment_id": payment.id, "pay_url": payment.pay_url});
         Ok(Opened { attempt: payment.into(), client })
+    }
+
+    fn is_paid_in_browser(&self) -> bool {
+        true
+    }
+
+    fn pay_by(&self, client: &Value) -> Option<PayBy> {
+        client["pay_url"].is_string().then_some(PayBy::Play)
     }
 
     async fn look_up(&self, attempt: &AttemptRef) -> Result<Attempt, Error> {

@@ -13,9 +13,20 @@ pub struct Mail {
     pub message_id: String,
     pub text: String,
     pub html: String,
+    /// By name, as they came.
+    pub headers: Value,
+    /// As it came: the catcher's own id.
+    pub id: String,
 }
 
 impl Mail {
+    /// The value of a header that is there once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let values = self.headers[name].as_array()?;
+        assert_eq!(values.len(), 1, "{name}: {values:?}");
+        values[0].as_str()
+    }
+
     /// `ord_….paid@example.org` is the mail `paid` of that order. Of those that name a time or a change, the
     /// words.
     pub fn kind(&self) -> &str {
@@ -51,6 +62,8 @@ fn mail(message: &Value) -> Mail {
         message_id: text(&message["MessageID"]),
         text: text(&message["Text"]),
         html: text(&message["HTML"]),
+        headers: message["Headers"].clone(),
+        id: text(&message["ID"]),
     }
 }
 
@@ -67,6 +80,12 @@ pub async fn mails_to(address: &str, number: usize) -> Vec<Mail> {
 }
 
 impl Shop {
+    /// A mail as the mail server got it.
+    pub async fn raw_mail(&self, mail: &Mail) -> Vec<u8> {
+        let catcher = Api::new(super::servers().await.mail.http_url().trim_start_matches("http://"));
+        catcher.get(&format!("/api/v1/message/{}/raw", mail.id)).await.body
+    }
+
     /// The mails about an order, oldest first.
     pub async fn mails(&self, order: &str) -> Vec<Mail> {
         mails(&super::servers().await.mail, order).await

@@ -110,6 +110,7 @@ impl Shop {
             ("HOLDFAST_TASK_QUEUE", task_queue.clone()),
             ("HOLDFAST_TEMPORAL_UI_URL", "http://ui.test/".into()),
             ("HOLDFAST_ACCOUNT_SECRET", ACCOUNT_SECRET.into()),
+            ("HOLDFAST_BOUNCE_WEBHOOK_SECRET", webhook::SECRET.into()),
         ];
         env.extend(database_env);
         if !setup.without_payload_key {

@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 use workflows::contract::CodeStep;
 
-use super::{Mailer, template};
+use super::{Mailer, template::Letter};
 
 /// Mails a code. Until when it is good; none if there is nothing to wait for.
 pub async fn send_code(
@@ -29,7 +29,8 @@ pub async fn send_code(
     let Some(codes::Mail { purpose, code, to, expires_at }) = mail else { return Ok(None) };
     // The same at each try, as the code is: it is the same mail.
     let id = format!("{}.{}", step.code, purpose.as_str());
-    let sent = send(mailer, &step, purpose, template::account(&to, purpose, code.as_ref())?, &to, id).await?;
+    let sent =
+        send(mailer, &step, purpose, mailer.writer().account(&to, purpose, code.as_ref())?, &to, id).await?;
     Ok((sent && code.is_some()).then_some(expires_at))
 }
 
@@ -48,8 +49,8 @@ fn drawn(keys: &CodeKeys, id: Uuid, seed: &[u8]) -> (Code, Vec<u8>) {
 /// Tells the owner of an account what a code was used for.
 pub async fn send_code_used(db: &Db, mailer: &Arc<Mailer>, step: CodeStep) -> anyhow::Result<()> {
     let Some(Used { purpose, to, has_password }) = codes::end(db, step.code).await? else { return Ok(()) };
-    let text = template::account_code_used(&to, purpose, has_password)?;
-    send(mailer, &step, purpose, text, &to, format!("{}.used", step.code)).await?;
+    let letter = mailer.writer().account_code_used(&to, purpose, has_password)?;
+    send(mailer, &step, purpose, letter, &to, format!("{}.used", step.code)).await?;
     Ok(())
 }
 
@@ -58,14 +59,14 @@ async fn send(
     mailer: &Arc<Mailer>,
     step: &CodeStep,
     purpose: CodePurpose,
-    text: template::Text,
+    letter: Letter,
     to: &Customer,
     id: String,
 ) -> anyhow::Result<bool> {
     let turn = mailer.turn().await?;
     let (same, to, code_id) = (Arc::clone(mailer), to.clone(), step.code);
     let sending = async move {
-        let sent = match same.compose(&text, &to, &id) {
+        let sent = match same.compose(&letter, &to, &id) {
             Ok(message) => same.send(&message).await,
             Err(error) => Err(error),
         };

@@ -1,6 +1,6 @@
 //! Writing mails, and handing them to the mail server.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use domain::{
@@ -20,25 +20,53 @@ use store::mails::Rejection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::{reply::Fault, smtp::Server, template::Text};
+use wording::{Shop, Templates};
+
+use super::{
+    dkim::Signer,
+    links::Links,
+    reply::Fault,
+    smtp::Server,
+    template::{Letter, Writer},
+};
 
 /// Mails on their way at once. Each holds a database connection while the mail server is asked.
 const MAX_AT_ONCE: usize = 8;
 /// So long is waited for a place among them. Then the engine has the mail tried again.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where mails go and from whom they come.
-#[derive(Debug, Clone)]
+/// Where mails go, from whom they come, and how they look.
+#[derive(Clone, Default)]
 pub struct MailerConfig {
     /// `smtp://user:password@host:port`, or `smtps://...`.
     pub smtp_url: String,
     /// `Shop <orders@example.org>`.
     pub from: String,
+    /// Whom a customer answers, if it is somebody else.
+    pub reply_to: Option<String>,
+    pub shop: Shop,
+    /// A folder of the shop's own templates.
+    pub templates: Option<PathBuf>,
+    pub links: Links,
+    pub dkim: Option<DkimConfig>,
+}
+
+/// Who signs mails.
+#[derive(Clone)]
+pub struct DkimConfig {
+    /// None: that of the address from which mails come.
+    pub domain: Option<String>,
+    pub selector: String,
+    /// PEM. A secret.
+    pub key: String,
 }
 
 pub struct Mailer {
     server: Arc<Server>,
     from: Mailbox,
+    reply_to: Option<Mailbox>,
+    signer: Option<Signer>,
+    writer: Writer,
     turns: Arc<Semaphore>,
     begun: TaskTracker,
 }
@@ -49,6 +77,8 @@ pub enum Error {
     Compose(#[from] lettre::error::Error),
     #[error("the address is not one")]
     Address,
+    #[error("the mail cannot be signed")]
+    Sign,
     // Without the server's text, which may quote the address; so it is no source either.
     #[error("mail server {place}: {}", said(.fault))]
     Server { place: String, fault: Fault },
@@ -59,6 +89,7 @@ impl Error {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Compose(_) | Self::Address => true,
+            Self::Sign => false,
             Self::Server { fault, .. } => fault.is_permanent(),
         }
     }
@@ -66,7 +97,7 @@ impl Error {
     /// Why a permanent one is.
     pub fn rejection(&self) -> Rejection {
         match self {
-            Self::Compose(_) => Rejection { code: None, reason: "cannot_be_written" },
+            Self::Compose(_) | Self::Sign => Rejection { code: None, reason: "cannot_be_written" },
             Self::Address => Rejection { code: None, reason: "bad_address" },
             Self::Server { fault: Fault::NeedsUtf8, .. } => {
                 Rejection { code: None, reason: "smtputf8_missing" }
@@ -108,15 +139,27 @@ impl Mailer {
     pub fn new(config: &MailerConfig) -> anyhow::Result<Self> {
         let server =
             Server::new(&config.smtp_url).context("HOLDFAST_SMTP_URL must look like smtp://host:port")?;
-        let bad_from = "HOLDFAST_MAIL_FROM must look like Shop <orders@example.org>";
-        let from: Mailbox = config.from.parse().context(bad_from)?;
-        let from = Mailbox::new(from.name, address(from.email.as_ref()).context(bad_from)?);
+        let from = mailbox("HOLDFAST_MAIL_FROM", &config.from)?;
+        let reply_to =
+            config.reply_to.as_ref().map(|it| mailbox("HOLDFAST_MAIL_REPLY_TO", it)).transpose()?;
+        let signer = config.dkim.as_ref().map(|dkim| signer(dkim, &from)).transpose()?;
+        let templates = match &config.templates {
+            Some(folder) => Templates::with_folder(folder).context("HOLDFAST_MAIL_TEMPLATES")?,
+            None => Templates::ours(),
+        };
         Ok(Self {
             server: Arc::new(server),
+            writer: Writer::new(templates, config.shop.clone(), config.links.clone()),
             from,
+            reply_to,
+            signer,
             turns: Arc::new(Semaphore::new(MAX_AT_ONCE)),
             begun: TaskTracker::new(),
         })
+    }
+
+    pub(super) const fn writer(&self) -> &Writer {
+        &self.writer
     }
 
     /// The address from which mails come.
@@ -170,27 +213,63 @@ impl Mailer {
         format!("<{id}@{}>", self.from.email.domain())
     }
 
-    pub(super) fn compose(&self, text: &Text, to: &Customer, id: &str) -> Result<Message, Error> {
+    pub(super) fn compose(&self, letter: &Letter, to: &Customer, id: &str) -> Result<Message, Error> {
+        let Letter { text, stop_url } = letter;
         let to = Mailbox::new(to.name().map(str::to_owned), address(to.email())?);
         // Given, since lettre would read it out of the headers, and knows fewer addresses than we write
         // there.
         let envelope = Envelope::new(Some(self.from.email.clone()), vec![to.email.clone()])?;
-        let quoted = [("From", &self.from), ("To", &to)].map(|(header, of)| quoted(header, of));
-        let mut message = Message::builder()
+        let mut headers = vec![plain("Auto-Submitted", "auto-generated")]; // RFC 3834: no machine answers
+        headers.extend(
+            [("From", &self.from), ("To", &to)].into_iter().filter_map(|(name, of)| quoted(name, of)),
+        );
+        headers.extend(self.reply_to.as_ref().and_then(|reply_to| quoted("Reply-To", reply_to)));
+        if let Some(url) = stop_url {
+            // RFC 2369, and RFC 8058: the mail program asks for it by itself.
+            headers.push(plain("List-Unsubscribe", &format!("<{url}>")));
+            headers.push(plain("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
+        }
+        let message = Message::builder()
             .envelope(envelope)
             .from(self.from.clone())
             .to(to)
             .subject(&text.subject)
             .message_id(Some(self.full_message_id(id)))
-            .header(header::MIME_VERSION_1_0)
-            .multipart(MultiPart::alternative_plain_html(text.plain.clone(), text.html.clone()))?;
-        quoted.into_iter().flatten().for_each(|header| message.headers_mut().insert_raw(header));
+            .header(header::MIME_VERSION_1_0);
+        let message = match &self.reply_to {
+            Some(reply_to) => message.reply_to(reply_to.clone()),
+            None => message,
+        };
+        let mut message =
+            message.multipart(MultiPart::alternative_plain_html(text.plain.clone(), text.html.clone()))?;
+        headers.into_iter().for_each(|header| message.headers_mut().insert_raw(header));
+        if let Some(signer) = &self.signer {
+            signer.sign(&mut message).map_err(|_| Error::Sign)?;
+        }
         Ok(message)
     }
 
     pub async fn send(&self, message: &Message) -> Result<(), Error> {
         self.server.send(message).await.map_err(|fault| at(&self.server, fault))
     }
+}
+
+/// An address with a name, from a setting.
+fn mailbox(setting: &str, text: &str) -> anyhow::Result<Mailbox> {
+    let bad = || format!("{setting} must look like Shop <orders@example.org>");
+    let mailbox: Mailbox = text.parse().with_context(bad)?;
+    Ok(Mailbox::new(mailbox.name, address(mailbox.email.as_ref()).with_context(bad)?))
+}
+
+fn signer(DkimConfig { domain, selector, key }: &DkimConfig, from: &Mailbox) -> anyhow::Result<Signer> {
+    let domain = domain.as_deref().unwrap_or_else(|| from.email.domain());
+    Signer::new(domain, selector, key).context("HOLDFAST_DKIM_KEY, HOLDFAST_DKIM_SELECTOR")
+}
+
+/// A header of ASCII that is no line longer than SMTP takes.
+fn plain(name: &'static str, value: &str) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str(name);
+    HeaderValue::dangerous_new_pre_encoded(name, value.to_owned(), value.to_owned())
 }
 
 fn at(server: &Server, fault: Fault) -> Error {
@@ -211,12 +290,17 @@ fn quoted(header: &'static str, mailbox: &Mailbox) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use wording::Text;
 
     use super::*;
 
     #[tokio::test]
     async fn a_shop_may_write_from_a_domain_in_its_own_letters() {
-        let config = |from: &str| MailerConfig { smtp_url: "smtp://127.0.0.1:1".into(), from: from.into() };
+        let config = |from: &str| MailerConfig {
+            smtp_url: "smtp://127.0.0.1:1".into(),
+            from: from.into(),
+            ..MailerConfig::default()
+        };
         let mailer = Mailer::new(&config("Grünes <orders@grün.example>")).expect("an address");
         assert_eq!(mailer.full_message_id("ord_1.paid"), "<ord_1.paid@xn--grn-ioa.example>");
         assert!(Mailer::new(&config("Shop <orders@[127.0.0.1]>")).is_err());
@@ -227,9 +311,10 @@ mod tests {
         let config = MailerConfig {
             smtp_url: "smtp://127.0.0.1:1".to_owned(),
             from: "Shop.com <orders@shop.test>".to_owned(),
+            ..MailerConfig::default()
         };
         let mailer = Mailer::new(&config).unwrap();
-        let text = Text { subject: "s".into(), plain: "p".into(), html: "h".into() };
+        let text = Letter::from(Text { subject: "s".into(), plain: "p".into(), html: "h".into() });
         let to = |name: &str| {
             let stored = json!({"id": "c", "email": "ann@example.org", "name": name});
             let customer: Customer = serde_json::from_value(stored).unwrap();

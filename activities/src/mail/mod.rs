@@ -1,6 +1,8 @@
 //! Mails to customers: at most one of each kind per order, never a reminder after payment.
 
 pub mod account;
+mod dkim;
+mod links;
 mod mailer;
 mod owner;
 mod reply;
@@ -12,16 +14,18 @@ use std::sync::Arc;
 
 use domain::{OrderId, exception::Kind, mail::MailKind, order::Order};
 use store::{
-    Db, Fault,
+    Db, Fault, bounces,
     mails::{self, Rejection, Unneeded},
-    orders, received, refunds,
+    order_links, orders, received, refunds,
 };
 use tracing::Instrument as _;
 use workflows::contract::{MailOutcome, SendMailInput};
 
 use smtp::LONGEST;
+use template::{About, Letter};
 
-pub use mailer::{Mailer, MailerConfig};
+pub use links::Links;
+pub use mailer::{DkimConfig, Mailer, MailerConfig};
 pub use owner::{owner, tell_owner};
 
 /// Sends one mail, unless the order no longer wants it. Who asks may stop to wait; a mail that was begun goes
@@ -40,11 +44,11 @@ pub async fn send(db: &Db, mailer: &Arc<Mailer>, input: SendMailInput) -> anyhow
 
 async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Result<MailOutcome> {
     let SendMailInput { order: id, at, kind } = input;
-    let Claimed { slot, order, text } = match claim(db, mailer, id, kind).await? {
+    let Claimed { slot, order, letter } = match claim(db, mailer, input).await? {
         Ok(claimed) => claimed,
         Err(outcome) => return Ok(outcome),
     };
-    let sent = match mailer.compose(&text, &order.customer, &message_id(id, kind)) {
+    let sent = match mailer.compose(&letter, &order.customer, &message_id(id, kind)) {
         Ok(message) => mailer.send(&message).await,
         Err(error) => Err(error),
     };
@@ -83,7 +87,7 @@ pub async fn give_up(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::
 struct Claimed {
     slot: mails::Slot,
     order: Order,
-    text: template::Text,
+    letter: Letter,
 }
 
 /// The order, or its code, is looked at again under the mail's lock, at the last moment before the mail
@@ -91,30 +95,37 @@ struct Claimed {
 async fn claim(
     db: &Db,
     mailer: &Mailer,
-    id: OrderId,
-    kind: MailKind,
+    SendMailInput { order: id, at, kind }: SendMailInput,
 ) -> anyhow::Result<Result<Claimed, MailOutcome>> {
     let order = orders::get(db, id).await?.with_context(|| format!("there is no order {id}"))?;
     // A mail may have waited for its server for longer than there was an account.
     if order.customer.is_erased() {
         return Ok(Err(skipped(id, kind)));
     }
-    let Some(draft) = write(db, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
+    let Some(draft) = write(db, mailer, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
     let mut slot = match claim_slot(db, mailer, id, kind).await? {
         Ok(slot) => slot,
         Err(outcome) => return Ok(Err(outcome)),
     };
-    let text = match draft {
-        Draft::Text(text) => text,
+    if kind.is_reminder() && order_links::is_unsubscribed(db, id).await? {
+        note_unwanted(slot, id, kind, at).await?;
+        return Ok(Err(MailOutcome::Moot));
+    }
+    if bounces::is_bouncing(db, id).await? {
+        note_rejected(slot, id, kind, &Rejection { code: None, reason: "address_bounces" }, at).await?;
+        return Ok(Err(MailOutcome::Rejected));
+    }
+    let letter = match draft {
+        Draft::Letter(letter) => letter,
         Draft::WithCode => match slot.unsent_code().await? {
             Some(code) => {
                 let is_renewed = matches!(kind, MailKind::NewCheckInCode(_));
-                template::check_in(&order, &code, is_renewed)?
+                mailer.writer().check_in(&order, &code, is_renewed)?
             }
             None => return Ok(Err(skipped(id, kind))),
         },
     };
-    Ok(Ok(Claimed { slot, order, text }))
+    Ok(Ok(Claimed { slot, order, letter }))
 }
 
 /// The right to this mail, or what has become of it.
@@ -136,32 +147,33 @@ async fn claim_slot(
 
 /// What a mail says, as far as it can be known before its lock is held.
 enum Draft {
-    Text(template::Text),
+    Letter(Letter),
     /// Another code may take the place of this one at any time, and is not to be followed by it.
     WithCode,
 }
 
 /// None, if the mail is worth nothing any more.
-async fn write(db: &Db, order: &Order, kind: MailKind) -> anyhow::Result<Option<Draft>> {
-    let text = match kind {
+async fn write(db: &Db, mailer: &Mailer, order: &Order, kind: MailKind) -> anyhow::Result<Option<Draft>> {
+    let about = match kind {
         // A later extension has a mail of its own.
         MailKind::Extended(due) if due != order.payment_due_at => return Ok(None),
         MailKind::CheckIn | MailKind::NewCheckInCode(_) => {
             return Ok(order.has_nights_left().then_some(Draft::WithCode));
         }
-        kind if kind.asks_for_payment() => {
-            template::asking(order, kind, &received::undecided(db, order.id).await?)?
-        }
+        kind if kind.asks_for_payment() => About::Undecided(received::undecided(db, order.id).await?),
         MailKind::Expired | MailKind::Cancelled if order.paid_at.is_none() => {
-            template::ended(order, kind, &received::came_before_end(db, order.id).await?)?
+            About::Ended(received::came_before_end(db, order.id).await?)
         }
         MailKind::Refunded(refund) => {
-            let refund = refunds::get(db, refund).await?.context("the refund is not there")?;
-            template::render(order, kind, Some(refund.money()))?
+            About::Refunded(refunds::get(db, refund).await?.context("the refund is not there")?.money())
         }
-        _ => template::render(order, kind, None)?,
+        _ => About::Order,
     };
-    Ok(Some(Draft::Text(text)))
+    let generation = match kind.asks_for_payment() {
+        true => order_links::generation(db, order.id).await?,
+        false => 0, // it has no link
+    };
+    Ok(Some(Draft::Letter(mailer.writer().order(order, kind, &about, generation)?)))
 }
 
 /// The mail server has it. If we or the database fail right here, the mail is sent once more, under the
@@ -182,6 +194,19 @@ fn skipped(id: OrderId, kind: MailKind) -> MailOutcome {
     telemetry::metrics().mails.with_label_values(&[label(kind), "moot"]).inc();
     tracing::info!(order_id = %id, kind = kind.name(), "mail not needed any more");
     MailOutcome::Moot
+}
+
+/// Its customer wants no reminders: the shop sees that on the timeline.
+async fn note_unwanted(
+    slot: mails::Slot,
+    id: OrderId,
+    kind: MailKind,
+    at: domain::Timestamp,
+) -> Result<(), Fault> {
+    slot.rejected(&Rejection { code: None, reason: "unsubscribed" }, at).await?;
+    telemetry::metrics().mails.with_label_values(&[label(kind), "moot"]).inc();
+    tracing::info!(order_id = %id, kind = kind.name(), "no reminder: the customer wants none");
+    Ok(())
 }
 
 /// Says which order, never to whom: the address is in the database.

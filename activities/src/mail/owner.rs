@@ -6,7 +6,7 @@ use domain::customer::{Customer, UncheckedCustomer};
 use store::webhook_endpoints::owners::Untold;
 use tracing::Instrument as _;
 
-use super::{Mailer, template};
+use super::Mailer;
 
 /// The label of its figures.
 const KIND: &str = "webhook_disabled";
@@ -20,10 +20,10 @@ pub fn owner(email: &str) -> Option<Customer> {
 /// Tells the owner that an endpoint was disabled. It is over if it was sent, or never will be taken; else it
 /// is to be tried again.
 pub async fn tell_owner(mailer: &Arc<Mailer>, owner: &Customer, untold: &Untold) -> anyhow::Result<()> {
-    let text = template::webhook_disabled(owner, untold)?;
+    let letter = mailer.writer().webhook_disabled(untold)?;
     // The same at each try: it is the same mail.
     let id = format!("{}.disabled.{}", untold.endpoint, untold.disabled_at.as_microsecond());
-    let message = mailer.compose(&text, owner, &id)?;
+    let message = mailer.compose(&letter, owner, &id)?;
     let (turn, same, endpoint_id) = (mailer.turn().await?, Arc::clone(mailer), untold.endpoint);
     let sending = async move {
         let sent = same.send(&message).await;

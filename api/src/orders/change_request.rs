@@ -51,6 +51,14 @@ pub struct ChangeRequest {
     is_keyed: bool,
 }
 
+/// A change that is stored, and what was decided about it.
+pub struct Decided {
+    change: Change,
+    submission: Submission,
+    /// None: nothing yet, and whoever asked need not wait for it.
+    pub answer: Option<Answer>,
+}
+
 impl ChangeRequest {
     pub fn new(order: OrderId, change: OrderChange, key: IdempotencyKey) -> Self {
         let is_keyed = key.0.is_some();
@@ -76,10 +84,10 @@ impl ChangeRequest {
         Ok(self.is_keyed && changes::find(&app.db, self.order, &self.identity).await?.is_some())
     }
 
-    /// Stores the change, has the workflow decide, and responds with what it decided; 202 if that takes long.
-    pub async fn submit(&self, app: &App, caller: &Caller) -> Result<Response, Problem> {
+    /// Stores the change, and has the workflow decide.
+    pub async fn decide(&self, app: &App, asked_by: &str) -> Result<Decided, Problem> {
         let Self { order, change, identity, is_keyed } = self;
-        let stored = changes::request(&app.db, *order, change, identity, *is_keyed, caller.name(), now());
+        let stored = changes::request(&app.db, *order, change, identity, *is_keyed, asked_by, now());
         let (change, submission) = stored.await?;
         let answer = match change.answer {
             None if submission != Submission::New || notify_workflow(app, &change).await? => {
@@ -87,6 +95,12 @@ impl ChangeRequest {
             }
             answer => answer,
         };
+        Ok(Decided { change, submission, answer })
+    }
+
+    /// The same, and responds with what the workflow decided; 202 if that takes long.
+    pub async fn submit(&self, app: &App, caller: &Caller) -> Result<Response, Problem> {
+        let Decided { change, submission, answer } = self.decide(app, caller.name()).await?;
         let response = match answer {
             None => accepted(change),
             Some(Answer::Done) => {

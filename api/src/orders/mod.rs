@@ -5,6 +5,7 @@ mod change_document;
 mod change_request;
 mod check_in;
 mod document;
+mod links;
 mod own;
 mod place;
 mod read;
@@ -14,8 +15,10 @@ use utoipa_axum::routes;
 
 use crate::scoped::{Scope, Scoped};
 
+pub use change_request::ChangeRequest;
 pub use document::OrderDocument;
 pub use read::load;
+pub use refusal::refusal;
 
 pub fn routes() -> Scoped {
     Scoped::new()
@@ -28,6 +31,7 @@ pub fn routes() -> Scoped {
         .shared(Scope::OrdersWrite, routes!(change::cancel))
         .shared(Scope::OrdersWrite, routes!(change::extend))
         .with(Scope::OrdersWrite, routes!(change::fulfil))
+        .with(Scope::OrdersWrite, routes!(links::revoke_links))
         .shared(Scope::OrdersWrite, routes!(check_in::check_in))
         .shared(Scope::OrdersWrite, routes!(check_in::new_code))
 }

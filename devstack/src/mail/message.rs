@@ -31,13 +31,13 @@ pub(super) struct Summary {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Detail {
     #[serde(flatten)]
-    summary: Summary,
+    pub(super) summary: Summary,
     /// The time its sender gave it, RFC 3339.
     date: String,
-    text: String,
+    pub(super) text: String,
     /// Empty if the mail has no HTML part.
     #[serde(rename = "HTML")]
-    html: String,
+    pub(super) html: String,
     headers: BTreeMap<String, Vec<String>>,
 }
 

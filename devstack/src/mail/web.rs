@@ -27,10 +27,20 @@ struct Page {
     mails: Vec<Arc<Mail>>,
 }
 
+/// One mail, for readers without scripts: its HTML beside its text.
+#[derive(Template)]
+#[template(path = "one_mail.html")]
+struct OneMail {
+    summary: Summary,
+    html: String,
+    text: String,
+}
+
 /// Serves until it is aborted.
 pub(super) async fn serve(listener: TcpListener, store: Arc<Store>) {
     let routes = Router::new()
         .route("/", get(page))
+        .route("/mails/{id}", get(one))
         .route("/api/v1/messages", get(list).delete(clear))
         .route("/api/messages", get(list))
         .route("/api/v1/message/{id}", get(show))
@@ -58,6 +68,14 @@ async fn page(State(store): State<Arc<Store>>) -> Result<Html<String>, StatusCod
     let mut mails = store.list();
     mails.truncate(PAGE_LENGTH);
     Page { mails }.render().map(Html).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+async fn one(State(store): State<Arc<Store>>, Path(id): Path<String>) -> Result<Html<String>, StatusCode> {
+    let mail = find(&store, &id)?;
+    let Detail { summary, html, text, .. } = Detail::of(&mail.summary, &mail.raw);
+    let html = if html.is_empty() { html } else { format!("<base target=\"_blank\">{html}") };
+    let page = OneMail { summary, html, text };
+    page.render().map(Html).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 async fn list(State(store): State<Arc<Store>>, Query(window): Query<Window>) -> Json<List> {

@@ -8,7 +8,7 @@ mod servers;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
-use activities::mail::{Mailer, MailerConfig};
+use activities::mail::Mailer;
 use anyhow::{Context as _, ensure};
 use devstack::{DataDirLock, EventReceiver};
 use events::webhooks::Networks;
@@ -16,7 +16,7 @@ use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 
 use crate::{
-    config, gateway, identity, kafka,
+    config, gateway, identity, kafka, mails,
     providers::{self, Configured},
     run,
     stop::Stop,
@@ -108,14 +108,16 @@ async fn up(
 ) -> anyhow::Result<()> {
     let payload_key = secrets::payload_key(&args.data_dir)?;
     let account_secret = secrets::account_secret(&args.data_dir)?;
+    let link_secret = secrets::link_secret(&args.data_dir)?;
     // A key as `holdfast api` wants it, for those who run it with `env`.
     http.api_keys.push(secrets::api_key(&args.data_dir)?);
     let address = listener.local_addr()?;
+    let own_url = format!("http://{}", api::loopback(address));
     let secret = http.sandbox_secret.as_deref().unwrap_or(WEBHOOK_SECRET);
-    let sandbox = sandbox(args, secret, &format!("http://{}", api::loopback(address))).await?;
+    let sandbox = sandbox(args, secret, &own_url).await?;
     let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
-    let secrets = [payload_key.as_str(), account_secret.as_str()];
-    servers.write_environment(args, &http, secrets, sandbox_url.as_deref())?;
+    let secrets = [payload_key.as_str(), account_secret.as_str(), link_secret.as_str()];
+    servers.write_environment(args, &http, secrets, sandbox_url.as_deref(), &own_url)?;
 
     let db = servers.database().open()?;
     db.migrate().await.with_context(|| {
@@ -128,7 +130,8 @@ async fn up(
     let metrics = SdkMetrics::start().await?;
     let engine = Arc::new(servers.temporal(&payload_key)?.open(&metrics)?);
     servers.serve_codec(engine.clone());
-    let mail = MailerConfig { smtp_url: servers.smtp_url(), from: config::mail_from() };
+    let defaults = mails::Defaults { public_url: Some(&own_url), link_secret: Some(&link_secret) };
+    let mail = mails::mailer_to(servers.smtp_url(), &defaults)?;
     let configured = Configured::load(sandbox_url.as_deref().map(|url| (url, secret)))?;
     let mailer = Mailer::new(&mail)?;
     let mail_probe = Arc::new(mailer.probe());
@@ -146,6 +149,7 @@ async fn up(
     let beside = kafka::Beside::new(servers.kafka()?)?.run(db.clone(), engine.clone(), stop.clone());
     let app = run::api_app(&http, db, engine, configured, webhooks, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
+    let app = mails::with_hosted_pages(app, &defaults)?;
     banner::print(servers, address, &receiver, &http.api_keys[0], &args.data_dir);
 
     let served = async {

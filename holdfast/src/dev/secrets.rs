@@ -51,6 +51,11 @@ pub fn account_secret(data_dir: &Path) -> anyhow::Result<String> {
     kept(&data_dir.join("account.secret"))
 }
 
+/// What links in mails are signed with: kept in `link.secret`.
+pub fn link_secret(data_dir: &Path) -> anyhow::Result<String> {
+    kept(&data_dir.join("link.secret"))
+}
+
 /// What is in a file; at the first start, a new random key.
 fn kept(file: &Path) -> anyhow::Result<String> {
     match fs::read_to_string(file) {

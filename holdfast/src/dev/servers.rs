@@ -191,8 +191,9 @@ impl Servers {
         &self,
         args: &Args,
         http: &config::Http,
-        [payload_key, account_secret]: [&str; 2],
+        [payload_key, account_secret, link_secret]: [&str; 3],
         sandbox_url: Option<&str>,
+        public_url: &str,
     ) -> anyhow::Result<()> {
         let database = self.database();
         let pooler = match database.pooler {
@@ -210,6 +211,8 @@ impl Servers {
             ),
             ("HOLDFAST_PAYLOAD_KEY", payload_key.to_owned()),
             ("HOLDFAST_ACCOUNT_SECRET", account_secret.to_owned()),
+            ("HOLDFAST_LINK_SECRET", link_secret.to_owned()),
+            ("HOLDFAST_PUBLIC_URL", config::optional("HOLDFAST_PUBLIC_URL").unwrap_or(public_url.to_owned())),
             ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", http.sandbox_secret.clone().unwrap_or_default()),
             ("HOLDFAST_SANDBOX_URL", sandbox_url.unwrap_or_default().to_owned()),
             ("HOLDFAST_SMTP_URL", self.smtp_url()),

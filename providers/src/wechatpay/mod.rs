@@ -38,12 +38,13 @@ use domain::{
     statement::Statement,
 };
 use http::HeaderMap;
+use serde_json::Value;
 
 pub use config::{Config, ConfigError, Method};
 
 use crate::{
-    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, Provider, RefundRef, WebhookError,
-    not_possible,
+    Attempt, AttemptRef, Envelope, Error, NewAttempt, NewRefund, Opened, PayBy, Provider, RefundRef,
+    WebhookError, not_possible,
 };
 use client::Client;
 use keys::ResourceKey;
@@ -93,6 +94,14 @@ impl Provider for WechatPay {
             CURRENCY => Collects::Amounts { min: 1, max: MAX_FEN, step: 1 },
             _ => Collects::Nothing,
         }
+    }
+
+    fn is_paid_in_browser(&self) -> bool {
+        self.method == Method::Native
+    }
+
+    fn pay_by(&self, client: &Value) -> Option<PayBy> {
+        client["code_url"].as_str().map(|code| PayBy::Code(code.to_owned()))
     }
 
     async fn create(&self, new: &NewAttempt) -> Result<Opened, Error> {

@@ -1,0 +1,63 @@
+//! `POST /v1/webhooks/bounces`: reports of mails that came back (RFC 3464), as the mail server got them.
+
+mod report;
+
+use axum::extract::{Request, State};
+use serde_json::{Value, json};
+use store::bounces::{self, Bounce};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::App,
+    bodies,
+    clock::now,
+    error::{Problem, ProblemDocument},
+};
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(receive_bounce))
+}
+
+/// Take a report of a mail that came back: a mail of its own (`multipart/report`, RFC 3464), as it came to
+/// the address of our mails, signed by Standard Webhooks 1.0 with `HOLDFAST_BOUNCE_WEBHOOK_SECRET`. If it is
+/// about a mail of ours that will never arrive, its order gets no others, and its timeline says so. What is
+/// none, or only delayed, changes nothing.
+#[utoipa::path(
+    post, path = "/v1/webhooks/bounces", operation_id = "receive_bounce", tag = "Webhooks",
+    request_body(content = String, content_type = "application/octet-stream"),
+    security(()),
+    responses(
+        (status = 200, body = Value,
+            description = "Read: `result` is `noted`, `known`, `unknown` or `ignored`"),
+        (status = 400, body = ProblemDocument, description = "`bad_signature`"),
+        (status = 404, body = ProblemDocument, description = "no secret is set"),
+        (status = 503, body = ProblemDocument, description = "Not stored: send it again"),
+    ),
+)]
+async fn receive_bounce(State(app): State<App>, request: Request) -> Result<axum::Json<Value>, Problem> {
+    let Some(secret) = app.bounce_secret.clone() else {
+        return Err(Problem::not_found("provider_not_found", "Reports of mails are not taken here."));
+    };
+    let headers = request.headers().clone();
+    let body = bodies::body(request, &bodies::OF_STRANGERS).await?;
+    let at = now();
+    if let Err(why) = secret.verify(&headers, &body, at.as_second()) {
+        return Err(Problem::bad_request("bad_signature", format!("The report is not genuine: {why}.")));
+    }
+    let result = match report::read(&body) {
+        None => "ignored",
+        Some(report) => {
+            let report::Report { order, kind, message_id, status } = report;
+            tracing::Span::current().record("order_id", tracing::field::display(order));
+            match bounces::note(&app.db, order, kind, &message_id, &status, at).await? {
+                Bounce::Noted => {
+                    tracing::warn!(order_id = %order, kind = kind.name(), status, "a mail came back");
+                    "noted"
+                }
+                Bounce::Known => "known",
+                Bounce::Unknown => "unknown",
+            }
+        }
+    };
+    Ok(axum::Json(json!({ "result": result })))
+}
