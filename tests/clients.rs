@@ -34,7 +34,7 @@ fn document() -> PathBuf {
 }
 
 /// What a program printed; it must have ended well.
-async fn run(command: &mut Command) -> String {
+pub async fn run(command: &mut Command) -> String {
     let ended = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
     let output = ended.unwrap_or_else(|_| panic!("{command:?} goes on and on")).unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -142,14 +142,14 @@ async fn webhooks_are_verified_by_the_libraries_that_others_wrote() {
 }
 
 /// The machine's own, or a fetched one.
-struct Node {
+pub struct Node {
     program: PathBuf,
     /// Its package client, if it is not `npm` on the path.
     npm: Option<PathBuf>,
 }
 
 impl Node {
-    async fn find() -> Self {
+    pub async fn find() -> Self {
         let version = Command::new("node").arg("--version").output().await;
         let major = version.ok().and_then(|it| {
             let text = String::from_utf8_lossy(&it.stdout).into_owned();
@@ -170,7 +170,7 @@ impl Node {
         command
     }
 
-    fn npm(&self, dir: &Path) -> Command {
+    pub fn npm(&self, dir: &Path) -> Command {
         let mut command = self.node(dir);
         match &self.npm {
             Some(client) => drop(command.arg(client)),

@@ -58,6 +58,15 @@ impl Problem {
         Self { status, code, detail: detail.into(), details: None, retry_after_s: None, challenge: None }
     }
 
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What went wrong, for a person.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub fn with(self, details: Details) -> Self {
         Self { details: Some(details), ..self }
     }

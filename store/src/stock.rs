@@ -48,6 +48,37 @@ pub async fn level(db: &Db, sku: &Sku) -> Result<Level, Error> {
     of_goods(level!("", sku).fetch_optional(db.pool()).await?)
 }
 
+/// What there is of a product that is sold by the piece.
+#[derive(Debug, Clone)]
+pub struct Stocked {
+    pub sku: Sku,
+    pub name: String,
+    pub level: Level,
+    /// At how much and less others are told that there is little.
+    pub low_stock_threshold: Option<i64>,
+}
+
+/// What there is of the products in the catalogue that are sold by the piece, in SKU order, those after
+/// `after`.
+#[tracing::instrument(name = "sql stock.list", skip_all, err(level = "debug"))]
+pub async fn list(db: &Db, after: Option<&Sku>, limit: i64) -> Result<Vec<Stocked>> {
+    let rows = sqlx::query!(
+        r#"SELECT p.sku, p.name, s.on_hand, s.held, s.low_stock_threshold
+           FROM products p JOIN stock_levels s ON s.sku = p.sku
+           WHERE p.retired_at IS NULL AND p.kind = 'goods' AND p.sku > coalesce($1, '')
+           ORDER BY p.sku LIMIT $2"#,
+        after.map(Sku::as_str),
+        limit
+    );
+    let stocked = rows.map(|it| Stocked {
+        sku: it.sku,
+        name: it.name,
+        level: Level { on_hand: it.on_hand, held: it.held },
+        low_stock_threshold: it.low_stock_threshold,
+    });
+    Ok(stocked.fetch_all(db.pool()).await?)
+}
+
 /// At how much and less others are told that there is little of a SKU; none if nobody wants to be told.
 #[tracing::instrument(name = "sql stock.low_stock_threshold", skip_all, err(level = "debug"))]
 pub async fn low_stock_threshold(db: &Db, sku: &Sku) -> Result<Option<i64>, Error> {

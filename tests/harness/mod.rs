@@ -1,5 +1,6 @@
 //! What the tests stand on.
 
+pub mod browser;
 pub mod documents;
 pub mod http;
 pub mod kafka;
@@ -17,6 +18,7 @@ mod smtp;
 mod socket;
 mod temporal;
 pub mod test_process;
+pub mod visitor;
 pub mod webhook;
 mod wire;
 

@@ -122,6 +122,7 @@ pub fn cursor(operation: &str) -> Option<&'static str> {
         "list_exceptions" => "^exc_[0-9a-f]{32}$",
         "list_movements" => "^mov_[0-9]+$",
         "list_settlements" => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[!-~]{1,32}\.[!-~]{1,32}$",
+        "list_inventory" => return Some(SKU),
         "list_api_keys" => "^key_[0-9a-f]{32}$",
         "list_webhook_endpoints" => "^whe_[0-9a-f]{32}$",
         "list_webhook_deliveries" => "^evt_[0-9a-f]{32}$",

@@ -5,6 +5,7 @@ mod change_document;
 mod change_request;
 mod check_in;
 mod document;
+mod next;
 mod own;
 mod place;
 mod read;
@@ -22,6 +23,8 @@ pub fn routes() -> Scoped {
         .shared(Scope::OrdersRead, routes!(read::list))
         .shared(Scope::OrdersRead, routes!(read::get))
         .shared(Scope::OrdersRead, routes!(read::timeline))
+        .shared(Scope::OrdersRead, routes!(next::next))
+        .with(Scope::OrdersRead, routes!(next::mails))
         .shared(Scope::OrdersRead, routes!(change_document::list_changes))
         .shared(Scope::OrdersRead, routes!(change_document::get_change))
         .shared(Scope::OrdersWrite, routes!(place::place))
