@@ -70,7 +70,7 @@ impl Operator {
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
         match self.get(path).await {
             Ok(document) => Ok(Some(document)),
-            Err(failure) if matches!(failure.problem.status, 404 | 409) => Ok(None),
+            Err(failure) if failure.problem().is_some_and(|it| matches!(it.status, 404 | 409)) => Ok(None),
             Err(failure) => Err(failure),
         }
     }
@@ -79,7 +79,7 @@ impl Operator {
     pub async fn part<T: DeserializeOwned>(&self, path: &str) -> Result<Option<Vec<T>>, Failure> {
         match self.get::<List<T>>(path).await {
             Ok(list) => Ok(Some(list.data)),
-            Err(failure) if failure.problem.code == "scope_missing" => Ok(None),
+            Err(failure) if failure.is("scope_missing") => Ok(None),
             Err(failure) => Err(failure),
         }
     }

@@ -6,7 +6,6 @@ use axum::{
     body::to_bytes,
     extract::{FromRequest, FromRequestParts as _, Request},
     http::{HeaderMap, StatusCode},
-    response::{IntoResponse as _, Response},
 };
 use url::form_urlencoded;
 
@@ -53,8 +52,8 @@ impl Fields {
 ///
 /// # Errors
 /// A page that says what is wrong.
-pub async fn read(request: Request, console: &Console) -> Result<(HeaderMap, Fields), Response> {
-    let refuse = |problem: Problem| Failure::new(problem, None, console.assets.clone()).into_response();
+pub async fn read(request: Request, console: &Console) -> Result<(HeaderMap, Fields), Failure> {
+    let refuse = |problem: Problem| Failure::new(problem, None, console.assets.clone());
     if !operator::is_own(request.headers()) {
         return Err(refuse(foreign()));
     }
@@ -70,15 +69,15 @@ pub async fn read(request: Request, console: &Console) -> Result<(HeaderMap, Fie
 pub struct Form(pub Operator, pub Fields);
 
 impl FromRequest<Console> for Form {
-    type Rejection = Response;
+    type Rejection = Failure;
 
-    async fn from_request(request: Request, console: &Console) -> Result<Self, Response> {
+    async fn from_request(request: Request, console: &Console) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
         let operator = Operator::from_request_parts(&mut parts, console).await?;
         let (_, fields) = read(Request::from_parts(parts, body), console).await?;
         match operator.has_form_token(fields.text(FORM_TOKEN)) {
             true => Ok(Self(operator, fields)),
-            false => Err(operator.fail(foreign()).into_response()),
+            false => Err(operator.fail(foreign())),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Who is signed in: the session's cookie, and the proof that a form is of this session.
 
-use api::{Caller, Problem, Stranger};
+use api::{Caller, Stranger};
 use axum::{
     extract::{FromRequestParts, OriginalUri},
     http::{HeaderMap, HeaderValue, Method, header, request::Parts},
@@ -13,7 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-use crate::{Console, failure::Failure, render::Frame};
+use crate::{Console, documents::Problem, failure::Failure, render::Frame};
 
 /// By TLS, the browser itself sees to it that nobody but this very host has set it.
 const SECURE_COOKIE: &str = "__Host-holdfast-console";
@@ -109,7 +109,7 @@ impl Operator {
         Frame::of_operator(self, &self.path)
     }
 
-    pub fn fail(&self, problem: crate::documents::Problem) -> Failure {
+    pub fn fail(&self, problem: Problem) -> Failure {
         Failure::new(problem, Some(self.frame()), self.console.assets.clone())
     }
 }
@@ -121,21 +121,24 @@ fn form_mac(token: &Token) -> [u8; 32] {
 }
 
 impl FromRequestParts<Console> for Operator {
-    type Rejection = Response;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Failure> {
         let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
         let path = uri.path_and_query().map_or("/console", |it| it.as_str()).to_owned();
-        let Some(token) = token(&parts.headers) else { return Err(to_sign_in(&parts.method, &path)) };
+        let Some(token) = token(&parts.headers) else {
+            return Err(Failure::instead(to_sign_in(&parts.method, &path)));
+        };
         match console.api.session(&token).await {
             Ok(Some(caller)) => Ok(Self { console: console.clone(), caller, token, path }),
             Ok(None) => {
                 let mut response = to_sign_in(&parts.method, &path);
                 response.headers_mut().insert(header::SET_COOKIE, no_cookie(&parts.headers));
                 response.extensions_mut().insert(Stranger);
-                Err(response)
+                Err(Failure::instead(response))
             }
-            Err(problem) => Err(unknown(console, &problem)),
+            // Nobody can say who that is.
+            Err(problem) => Err(Failure::new((&problem).into(), None, console.assets.clone())),
         }
     }
 }
@@ -145,11 +148,6 @@ fn to_sign_in(method: &Method, path: &str) -> Response {
     let is_page = method == Method::GET && path != "/console";
     let next = is_page.then(|| format!("?next={}", utf8_percent_encode(path, NON_ALPHANUMERIC)));
     Redirect::to(&format!("/console/sign-in{}", next.unwrap_or_default())).into_response()
-}
-
-/// Nobody can say who that is.
-fn unknown(console: &Console, problem: &Problem) -> Response {
-    Failure::new(problem.into(), None, console.assets.clone()).into_response()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::{
     fields::{Fields, Form as Sent},
     operator::Operator,
     render::{Page, fragment, page},
-    view::{Cell, Choice, Field, Form, Section, Table},
+    view::{Cell, Choice, Field, Form, Link, Section, Table},
     words,
 };
 
@@ -81,8 +81,8 @@ async fn load(operator: &Operator, asked: &Fields) -> Result<Vec<Section>, Failu
     let columns = ["Raised", "What", "Amount", "Order", "Provider", "Decided"];
     let table = Table::new(caption, &columns, found.data.iter().map(row).collect()).with_more(more);
     let table = Table { empty: "Nobody has to decide about anything.", ..table };
-    let mut links = vec![crate::view::Link::new("Open", ADDRESS)];
-    links.push(crate::view::Link::new("Resolved", format!("{ADDRESS}?state=resolved")));
+    let mut links = vec![Link::new("Open", ADDRESS)];
+    links.push(Link::new("Resolved", format!("{ADDRESS}?state=resolved")));
     if !is_resolved && operator.may(Scope::PaymentsWrite) {
         links.extend(of_one_kind(&found.data));
     }
@@ -90,12 +90,12 @@ async fn load(operator: &Operator, asked: &Fields) -> Result<Vec<Section>, Failu
 }
 
 /// Where several of one kind are decided about at once.
-fn of_one_kind(open: &[Exception]) -> Vec<crate::view::Link> {
+fn of_one_kind(open: &[Exception]) -> Vec<Link> {
     let several = Kind::WORDS.iter().filter_map(|kind| {
         let count = open.iter().filter(|exception| exception.kind == *kind).count();
         (count > 1).then(|| {
             let text = format!("Decide about all {count} of `{}` on this page", words::spoken(kind));
-            crate::view::Link::new(text, format!("{ADDRESS}/all/{kind}"))
+            Link::new(text, format!("{ADDRESS}/all/{kind}"))
         })
     });
     several.collect()
@@ -291,7 +291,7 @@ async fn resolve_all(Path(kind): Path<String>, Sent(operator, fields): Sent) -> 
         path_of(&operator, id)?;
         match decide(&operator, id, &fields).await {
             Ok(()) => {}
-            Err(failure) if failure.problem.code == "exception_resolved" => {}
+            Err(failure) if failure.is("exception_resolved") => {}
             Err(failure) => {
                 let open = open_of(&operator, &kind).await?;
                 let form = form_of_all(&kind, fields.text("ids"));

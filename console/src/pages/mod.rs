@@ -85,7 +85,7 @@ fn refused(
     failure: Failure,
     names: &[(&str, &str)],
 ) -> Shown {
-    let problem = failure.problem.clone();
+    let Some(problem) = failure.problem().cloned() else { return Err(failure) };
     let Ok(status) = StatusCode::from_u16(problem.status) else { return Err(failure) };
     if matches!(problem.code.as_str(), "scope_missing" | "unauthorized") {
         return Err(failure);

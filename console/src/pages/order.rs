@@ -3,6 +3,7 @@
 use axum::{
     Router,
     extract::{Path, RawQuery},
+    http::StatusCode,
     routing::get,
 };
 use domain::{OrderId, api_key::Scope};
@@ -10,7 +11,9 @@ use domain::{OrderId, api_key::Scope};
 use super::{Shown, notice, order_actions::offered, order_facts as facts, stream::live};
 use crate::{
     Console,
-    documents::{Delivery, Entry, Exception, List, Mail, Movement, NextStep, Order, Payment, Refund},
+    documents::{
+        Delivery, Entry, Exception, List, Mail, Movement, NextStep, Order, Payment, Problem, Refund,
+    },
     failure::Failure,
     fields::Fields,
     operator::Operator,
@@ -39,13 +42,7 @@ pub fn routes() -> Router<Console> {
 pub fn path_of(operator: &Operator, id: &str) -> Result<String, Failure> {
     match id.parse::<OrderId>() {
         Ok(id) => Ok(format!("/v1/orders/{id}")),
-        Err(_) => {
-            let problem = crate::documents::Problem::own(
-                axum::http::StatusCode::NOT_FOUND,
-                "There is no order with this id.",
-            );
-            Err(operator.fail(problem))
-        }
+        Err(_) => Err(operator.fail(Problem::own(StatusCode::NOT_FOUND, "There is no order with this id."))),
     }
 }
 

@@ -53,7 +53,7 @@ fn shown(console: &Console, next: &str, problem: Option<Problem>) -> Response {
 async fn sign_in(State(console): State<Console>, request: Request) -> Response {
     let (headers, fields) = match fields::read(request, &console).await {
         Ok(sent) => sent,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let next = own_page(fields.text("next"));
     match console.api.sign_in(fields.text("key")).await {

@@ -85,7 +85,7 @@ async fn load(operator: &Operator, sku: &str, asked: &Fields) -> Result<Vec<Sect
             let table = Table::new("Ledger, newest first", &facts::MOVEMENT, rows).with_more(more);
             sections.push(Section::Table(table));
         }
-        Err(failure) if failure.problem.code == "scope_missing" => {}
+        Err(failure) if failure.is("scope_missing") => {}
         Err(failure) => return Err(failure),
     }
     Ok(sections)
