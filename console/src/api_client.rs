@@ -62,7 +62,8 @@ pub struct Answer {
 impl Operator {
     /// Reads a document.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let answer = self.ask(Method::GET, path, Ask::default()).await?;
+        // In a box: a page asks for many at once.
+        let answer = Box::pin(self.ask(Method::GET, path, Ask::default())).await?;
         self.read(&answer)
     }
 

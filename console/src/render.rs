@@ -109,6 +109,8 @@ impl Page {
 struct PageTemplate<'a> {
     frame: &'a Frame,
     page: &'a Page,
+    /// What was done just now: it stays when the sections are loaded anew.
+    notices: &'a [Section],
     sections: &'a [Section],
 }
 
@@ -120,7 +122,9 @@ struct SectionsTemplate<'a> {
 }
 
 pub fn page(page: &Page, frame: &Frame) -> Response {
-    html(&PageTemplate { frame, page, sections: &page.sections })
+    let is_notice = |section: &&Section| matches!(section, Section::Notice(_));
+    let (notices, sections) = page.sections.split_at(page.sections.iter().take_while(is_notice).count());
+    html(&PageTemplate { frame, page, notices, sections })
 }
 
 /// The sections alone, for a page that is open.

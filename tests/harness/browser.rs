@@ -190,7 +190,7 @@ impl Browser {
         };
         let urls = entries.as_array().unwrap().iter().filter_map(url);
         let place = |url: String| url.split('/').take(3).collect::<Vec<_>>().join("/");
-        urls.filter(|url| !url.starts_with("data:") && !url.starts_with("about:")).map(place).collect()
+        urls.filter(|url| url.starts_with("http") || url.starts_with("ws")).map(place).collect()
     }
 
     /// As a phone or a desk has it, by day or by night.

@@ -151,7 +151,7 @@ fn form_of(product: &Product) -> Form {
     let price = money(product.unit_price, &product.currency);
     let price = price.split(' ').next().unwrap_or_default();
     let active = if product.active { "on" } else { "" };
-    let values = [&product.name, &product.description, price, &product.currency, active];
+    let values = [product.name.as_str(), &product.description, price, &product.currency, active];
     let fields = fields().into_iter().zip(values).map(|(field, value)| field.value(value)).collect();
     form(&address(&product.sku), fields)
         .hide("version", product.version.to_string())
