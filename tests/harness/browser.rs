@@ -67,7 +67,7 @@ impl Browser {
         let port = loop {
             let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
             let line = line.expect("chromedriver says its port");
-            if let Some((_, port)) = line.rsplit_once("on port ") {
+            if let Some((_, port)) = line.rsplit_once("successfully on port ") {
                 break port.trim_end_matches('.').to_owned();
             }
         };
@@ -76,13 +76,21 @@ impl Browser {
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-            "goog:chromeOptions": {"binary": chromium, "args": arguments},
+            "goog:chromeOptions": {"binary": chromium, "args": arguments, "prefs": {
+                // Debian's begins with a page of somebody else's.
+                "session.restore_on_startup": 4,
+                "session.startup_urls": ["about:blank"],
+                "homepage": "about:blank",
+            }},
         }}});
         let client = providers::http_client().no_proxy().timeout(PATIENCE).build().unwrap();
         let address = format!("127.0.0.1:{port}");
         let mut browser = Self { _driver: driver, client, address, session: String::new() };
         let begun = browser.ask(Method::POST, "", &wanted).await;
         browser.session = begun["sessionId"].as_str().unwrap().to_owned();
+        browser.open("about:blank").await;
+        browser.complaints().await; // whatever it did before is no page's of ours
+        browser.places().await;
         browser
     }
 

@@ -65,9 +65,9 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
 fn id(schema: &str, name: &str) -> Option<&'static str> {
     Some(match (schema, name) {
         ("Order", "id") | (_, "order_id" | "order") => "ord",
-        ("Payment", "id") | ("ExceptionRecord" | "", "payment_id") => "pay",
+        ("Payment", "id") | ("ExceptionRecord" | "ExceptionWithEvidence" | "", "payment_id") => "pay",
         ("Refund", "id") => "re",
-        ("ExceptionRecord", "id") | (_, "exception_id") => "exc",
+        ("ExceptionRecord" | "ExceptionWithEvidence", "id") | (_, "exception_id") => "exc",
         ("ApiKey" | "CreatedApiKey", "id") => "key",
         ("OrderChange", "id") | ("", "change_id") => "chg",
         ("WebhookEndpoint" | "WebhookEndpointWithSecret", "id") | (_, "endpoint_id") => "whe",
@@ -92,6 +92,8 @@ fn number(schema: &str, name: &str) -> (i64, i64) {
         ("Paid", "webhook_status") => (100, 599),
         (_, "version") => (1, i32::MAX.into()),
         ("", "limit") => (1, 100),
+        ("", "hours") => (1, 168),
+        ("NextStep", "number") => (1, 255),
         _ => (0, MAX_AMOUNT),
     }
 }
