@@ -14,7 +14,9 @@ use serde_json::json;
 use crate::harness::{
     Api, Holdfast,
     documents::{Entry, Order},
-    kafka, mails_at, servers, test_dir, tools_dir, wait_until,
+    kafka, mails_at, servers, test_dir, tools_dir,
+    visitor::Visitor,
+    wait_until,
 };
 
 const FLAGS: [&str; 5] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port", "--events-port"];
@@ -123,9 +125,41 @@ async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
     wait_until("the order is completed", async || dev.order(id).await.status == "completed").await;
     dev.until_mailed(id, "paid").await;
 
+    play(&dev).await;
     dev.process.interrupt();
     assert_eq!(dev.process.ended().await.code(), Some(0), "{}", dev.process.log());
     assert_eq!(ports.map(port_is_free), [true; 5], "{ports:?}");
+}
+
+/// Somebody who tries it out by clicking alone.
+async fn play(dev: &Dev) {
+    let mut visitor = Visitor::new(dev.api.address());
+    assert_eq!(visitor.get("/").await.leads_to(), "/console");
+    let page = visitor.get("/console/sign-in").await.is(200);
+    page.shows("Sign in with the dev key");
+    visitor.sign_in(&page.hidden("key")).await.leads_to();
+    let window = visitor.get("/console/dev").await.is(200);
+    window.shows("Green tea, 12.50 EUR");
+    let customer = [("customer", "bob"), ("email", "bob@example.org"), ("quantity", "1")];
+    let policy = [("fulfilment", "immediate"), ("late_payment", "refund")];
+    let product = [("product", "EUR tea-green"), ("key", "played-once")];
+    let fields = [&customer[..], &policy, &product].concat();
+    let placed = visitor.fill_in(&window, "/console/dev/place", &fields).await;
+    let id = placed.leads_to().trim_start_matches("/console/orders/").split('?').next().unwrap().to_owned();
+    let path = format!("/console/dev/orders/{id}");
+    let page = visitor.get(&path).await.is(200);
+    let skipped = visitor.fill_in(&page, &format!("{path}/skip"), &[("duration", "PT5H")]).await;
+    visitor.get(skipped.leads_to()).await.shows("So much time has passed");
+    dev.until_mailed(&id, "reminder").await;
+    let pay = async |amount: &str| {
+        let fields = [("amount", amount), ("outcome", "succeeded")];
+        visitor.fill_in(&page, &format!("{path}/pay"), &fields).await.leads_to();
+    };
+    pay("1.00").await;
+    dev.until_told(&id, "exception.raised").await;
+    pay("").await;
+    dev.until_told(&id, "order.completed").await;
+    visitor.get(&format!("/console/orders/{id}")).await.is(200).shows("/workflows/");
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@ use std::{
 
 use domain::{
     OrderId, exception,
-    exception::State,
     order::Requested,
     payment::{Action, RefundReport, RefundState},
     policy::LatePayment,
@@ -216,7 +215,7 @@ impl Actor<'_> {
 
     async fn send_again(&self, order: OrderId) {
         let db = &self.process.db;
-        for failed in exceptions::list(db, Some(State::Open), Some(order), None, 100).await.unwrap() {
+        for failed in exceptions::list(db, &exceptions::Filter::open_of(order), 100).await.unwrap() {
             if failed.kind == exception::Kind::RefundFailed {
                 let now = Timestamp::now();
                 match exceptions::resolve(db, failed.id, Action::Refund, "again", "test", now).await {

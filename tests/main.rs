@@ -39,6 +39,8 @@ mod changes;
 mod clients;
 mod conflicts;
 mod connections;
+mod console;
+mod console_browser;
 mod consume;
 mod crashes;
 mod day;

@@ -11,7 +11,9 @@ use crate::{
     harness::{
         Api, Setup, Shop, database,
         documents::{ApiKey, CreatedApiKey},
-        postgres_log, servers, wait_until,
+        postgres_log, servers,
+        visitor::Visitor,
+        wait_until,
     },
     stays::code,
 };
@@ -143,7 +145,13 @@ async fn live(shop: &Shop) {
         "/v1/orders?status=completed",
         "/v1/orders?customer=cust-42",
         "/v1/orders?customer=cust-42&status=expired",
+        "/v1/orders?sku=sku-1",
+        "/v1/orders?sku=sku-1&status=completed&limit=2",
         "/v1/exceptions?state=open",
+        "/v1/exceptions?state=open&oldest_first=true",
+        "/v1/inventory",
+        "/v1/inventory?starting_after=sku-1",
+        "/v1/overview",
         "/v1/inventory/sku-1",
         "/v1/ledger",
         "/v1/ledger?sku=sku-1",
@@ -164,6 +172,12 @@ async fn live(shop: &Shop) {
     ] {
         shop.api.get(&path).await.is(200);
     }
+    for path in ["next", "mails"] {
+        shop.api.get(&format!("/v1/orders/{cancelled}/{path}")).await.is(200);
+    }
+    let exception = &shop.list_exceptions("").await[0].id;
+    shop.api.get(&format!("/v1/exceptions/{exception}")).await.is(200);
+    console(shop).await;
     keys(shop).await;
     webhooks(shop).await;
     accounts::walk(shop).await;
@@ -180,6 +194,13 @@ async fn keys(shop: &Shop) {
     let is_noted = async || shop.api.list::<ApiKey>("/v1/keys").await.data[0].last_used_at.is_some();
     wait_until("the use is noted", is_noted).await;
     shop.api.delete(&format!("/v1/keys/{}", key.id)).await.is(200);
+}
+
+/// Somebody signs in to the console, looks at a page, and goes.
+async fn console(shop: &Shop) {
+    let visitor = Visitor::signed_in(shop.api.address()).await;
+    let page = visitor.get("/console/orders").await.is(200);
+    visitor.fill_in(&page, "/console/sign-out", &[]).await.leads_to();
 }
 
 /// An endpoint that nobody is at gets an order's events, and is looked at, changed and deleted.

@@ -63,6 +63,8 @@ INSERT INTO api_keys (id, name, hash, prefix, scopes, created_at, created_by, re
 SELECT gen_random_uuid(), 'old', sha256(n::text::bytea), 'hf_0000', '{operations}', now() - interval '1 year', 'api',
        now() - interval '1 month'
 FROM generate_series(1, 3000) AS n;
+INSERT INTO console_sessions (token_hash, key_hash, of_environment, created_at, seen_at, ends_at)
+SELECT sha256(n::text::bytea), sha256(n::text::bytea), false, now(), now(), now() + n * interval '1 second' FROM generate_series(1, 3000) AS n;
 INSERT INTO registrations (id, email_key, customer, password_hash, registered_at)
 SELECT gen_random_uuid(), 'r' || n, '{}', '', now() - interval '1 day' FROM generate_series(1, 3000) AS n;
 INSERT INTO accounts (id, email_key, customer, password_hash, verified_at, password_changed_at)

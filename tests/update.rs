@@ -62,6 +62,8 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
          ALTER TABLE timeline DROP COLUMN told; ALTER TABLE exceptions DROP COLUMN told;
          ALTER TABLE stock_levels DROP COLUMN told, DROP COLUMN low_stock_threshold;
          ALTER TABLE orders DROP COLUMN cause; ALTER TABLE order_changes DROP COLUMN cause;
+         DROP TABLE console_sessions;
+         DROP INDEX order_lines_by_sku, timeline_by_time, refunds_by_end, provider_movements_by_payment, inbox_of_no_order;
          DROP TABLE order_links, mail_bounces, webhook_deliveries, webhook_endpoints, events, event_cursors;
          DROP SEQUENCE events_position;
          DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
@@ -138,6 +140,7 @@ impl<'a> Walk<'a> {
         }
         shop.reconcile().await;
         walk.get("/v1/settlements", "").await;
+        walk.ask(Method::GET, "/v1/overview", &[], "?hours=48").await;
         walk.walked
     }
 
@@ -162,6 +165,7 @@ impl<'a> Walk<'a> {
         let counted = json!({"delta": 5, "reason": "counted"});
         self.call(Method::POST, "/v1/inventory/{sku}/adjustments", &[&tea], "", &counted).await;
         self.get("/v1/inventory/{sku}", &tea).await;
+        self.ask(Method::GET, "/v1/inventory", &[], "?limit=1").await;
         self.ask(Method::GET, "/v1/ledger", &[], &format!("?sku={tea}")).await;
         let gone = format!("gone-{}", self.word);
         self.shop.stock(&gone, 1, 0).await;
@@ -185,10 +189,10 @@ impl<'a> Walk<'a> {
         let torn = json!({"reason": "torn", "lines": [{"sku": format!("tea-{}", self.word), "quantity": 1}]});
         self.call(Method::POST, "/v1/orders/{id}/refunds", &[id], "", &torn).await.is(201);
         shop.until_told(id, "stock.returned").await;
-        for path in ["", "/timeline", "/payments", "/refunds", "/changes"] {
+        for path in ["", "/timeline", "/payments", "/refunds", "/changes", "/next", "/mails"] {
             self.get(&format!("/v1/orders/{{id}}{path}"), id).await.is(200);
         }
-        for query in ["", "?status=completed", "?customer=cust-42"] {
+        for query in ["", "?status=completed", "?customer=cust-42", "?sku=tea-before"] {
             self.ask(Method::GET, "/v1/orders", &[], query).await.is(200);
         }
     }
@@ -242,6 +246,7 @@ impl<'a> Walk<'a> {
         self.ask(Method::GET, "/v1/exceptions", &[], "?state=open").await.is(200);
         let decision = json!({"action": "accept", "note": "looked at it"});
         let id = exception.id.as_str();
+        self.get("/v1/exceptions/{id}", id).await.is(200);
         self.call(Method::POST, "/v1/exceptions/{id}/resolve", &[id], "", &decision).await.is(200);
     }
 

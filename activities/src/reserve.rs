@@ -18,7 +18,7 @@ pub(crate) async fn reserve(db: &Db, input: ReserveInput) -> Result<Reserved, Fa
         // Perhaps there was a workflow before this one.
         let (sent, last) = mails::reminders_sent(db, id).await?;
         reminders_sent = sent;
-        reminders_at.retain(|at| last.is_none_or(|last| *at > last));
+        reminders_at = order.policy.reminders_to_come(order.placed_at, order.payment_due_at, last);
     }
     Ok(Reserved::Held(Facts {
         status: order.status,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRef;
+use axum::{Router, extract::FromRef};
 use engine::{Dispatcher, Engine};
 use events::webhooks::Sender;
 use identity::Tokens;
@@ -19,8 +19,12 @@ use crate::{
     figures::MailProbe,
     gateway::Gateway,
     hosted::HostedPages,
+    in_process::InProcess,
     operations::Operations,
 };
+
+/// Makes pages out of a way to call the API.
+type Pages = Arc<dyn Fn(InProcess) -> Router + Send + Sync>;
 
 /// What the handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +43,10 @@ pub struct App {
     /// Tries out webhook endpoints.
     pub(crate) webhooks: Arc<Sender>,
     operations: Operations,
+    /// Whether mails can be sent; none if nobody here can say.
+    pub(crate) mail: Option<MailProbe>,
+    /// Pages that are served beside the API, by whoever makes them of it.
+    pub(crate) pages: Option<Pages>,
     /// Whether `/docs` and `/openapi.json` are served.
     pub(crate) with_docs: bool,
     pub(crate) gateway: Gateway,
@@ -76,6 +84,8 @@ impl App {
             providers,
             webhooks,
             operations,
+            mail: None,
+            pages: None,
             with_docs: true,
             gateway: Gateway::default(),
             bounce_secret: None,
@@ -96,7 +106,12 @@ impl App {
 
     /// Tells in `/metrics` whether mails can be sent.
     pub fn with_mail(self, probe: MailProbe) -> Self {
-        Self { operations: self.operations.with_mail(probe), ..self }
+        Self { operations: self.operations.with_mail(probe.clone()), mail: Some(probe), ..self }
+    }
+
+    /// Serves pages beside the API, which call it within this process.
+    pub fn with_pages(self, pages: impl Fn(InProcess) -> Router + Send + Sync + 'static) -> Self {
+        Self { pages: Some(Arc::new(pages)), ..self }
     }
 
     /// Meets the network in another way than by default.

@@ -62,6 +62,11 @@ impl Problem {
         self.status
     }
 
+    /// What went wrong, for a person.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub fn with(self, details: Details) -> Self {
         Self { details: Some(details), ..self }
     }

@@ -1,5 +1,7 @@
 //! Exceptions: money that no rule has settled, for a person to look at.
 
+mod evidence;
+
 use axum::extract::{Path, State};
 use domain::{
     ExceptionId, Invalid, Timestamp,
@@ -9,7 +11,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use store::{
-    exceptions::{self, Exception},
+    exceptions::{self, Exception, Filter},
     orders::Applied,
 };
 use utoipa::{IntoParams, ToSchema};
@@ -27,7 +29,10 @@ use crate::{
 };
 
 pub fn routes() -> Scoped {
-    Scoped::new().with(Scope::PaymentsRead, routes!(list)).with(Scope::PaymentsWrite, routes!(resolve))
+    Scoped::new()
+        .with(Scope::PaymentsRead, routes!(list))
+        .with(Scope::PaymentsRead, routes!(evidence::get))
+        .with(Scope::PaymentsWrite, routes!(resolve))
 }
 
 #[derive(Serialize, ToSchema)]
@@ -121,13 +126,15 @@ struct ListExceptions {
     state: Option<String>,
     /// An order's id.
     order: Option<String>,
+    /// `true` begins with those that have waited longest. Default `false`.
+    oldest_first: Option<String>,
     /// 1-100, default 20.
     limit: Option<String>,
     /// An exception's id; the page starts after it.
     starting_after: Option<String>,
 }
 
-/// List exceptions, newest first.
+/// List exceptions, newest first unless it is asked otherwise.
 #[utoipa::path(
     get, path = "/v1/exceptions", operation_id = "list_exceptions", tag = "Payments", params(ListExceptions),
     responses((status = 200, body = List<ExceptionDocument>)),
@@ -138,13 +145,20 @@ async fn list(
 ) -> Result<axum::Json<List<ExceptionDocument>>, Problem> {
     let mut parameters = Parameters::default();
     let limit = parameters.limit(query.limit);
-    let state = parameters.optional(query.state, exception::State::parse);
-    let order = parameters.optional(query.order, list::order_id);
-    let before = parameters.optional(query.starting_after, list::cursor("an exception id"));
+    let filter = Filter {
+        state: parameters.optional(query.state, exception::State::parse),
+        order: parameters.optional(query.order, list::order_id),
+        after: parameters.optional(query.starting_after, list::cursor("an exception id")),
+        oldest_first: parameters.optional(query.oldest_first, flag).unwrap_or_default(),
+    };
     parameters.finish()?;
-    let found = exceptions::list(&app.db, state, order, before, limit + 1).await?;
+    let found = exceptions::list(&app.db, &filter, limit + 1).await?;
     let documents = found.into_iter().map(ExceptionDocument::from).collect();
     Ok(axum::Json(List::page(documents, limit, |exception| exception.id.clone())))
+}
+
+fn flag(text: &str) -> Result<bool, Invalid> {
+    text.parse().map_err(|_| Invalid::new("oldest_first", "must be true or false"))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -7,7 +7,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use store::stock;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
     error::{Problem, ProblemDocument},
     extract::{Json, SkuPath},
     idempotency::{IdempotencyKey, idempotency, with_replayed},
+    list::{List, Parameters},
+    query::Query,
     scoped::{Scope, Scoped},
 };
 
@@ -24,6 +26,7 @@ mod threshold;
 
 pub fn routes() -> Scoped {
     Scoped::new()
+        .with(Scope::StockRead, routes!(list))
         .with(Scope::StockRead, routes!(get))
         .with(Scope::StockWrite, routes!(adjust))
         .merge(threshold::routes())
@@ -54,6 +57,59 @@ struct InventoryWithThreshold {
     /// At how much `stock.low` is told. Null: nobody is told.
     #[schema(required, minimum = 1, maximum = 1_000_000_000_000_i64)]
     low_stock_threshold: Option<i64>,
+}
+
+/// What there is of a product, with its name.
+#[derive(Serialize, ToSchema)]
+#[schema(as = StockedProduct)]
+struct StockedDocument {
+    sku: String,
+    name: String,
+    on_hand: i64,
+    /// Set aside for orders that are not paid yet.
+    held: i64,
+    available: i64,
+    /// At how much and less others are told that there is little. None: nobody is told.
+    low_stock_threshold: Option<i64>,
+}
+
+impl From<stock::Stocked> for StockedDocument {
+    fn from(stocked: stock::Stocked) -> Self {
+        let stock::Stocked { sku, name, level, low_stock_threshold } = stocked;
+        let Level { on_hand, held } = level;
+        let sku = sku.to_string();
+        Self { sku, name, on_hand, held, available: level.available(), low_stock_threshold }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListInventory {
+    /// 1-100, default 20.
+    limit: Option<String>,
+    /// A SKU; the page starts after it.
+    starting_after: Option<String>,
+}
+
+/// List what there is of the products in the catalogue that are sold by the piece, in SKU order.
+#[utoipa::path(
+    get, path = "/v1/inventory", operation_id = "list_inventory", tag = "Stock", params(ListInventory),
+    responses((status = 200, body = List<StockedDocument>)),
+)]
+async fn list(
+    State(app): State<App>,
+    Query(query): Query<ListInventory>,
+) -> Result<axum::Json<List<StockedDocument>>, Problem> {
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let after = parameters.optional(query.starting_after, |text| {
+        rules::Sku::parse(text).map_err(|_| Invalid::new("starting_after", "must be a SKU or a next_cursor"))
+    });
+    parameters.finish()?;
+    let found = stock::list(&app.db, after.as_ref(), limit + 1).await?;
+    let documents = found.into_iter().map(StockedDocument::from).collect();
+    Ok(axum::Json(List::page(documents, limit, |stocked| stocked.sku.clone())))
 }
 
 /// Read a stock level.

@@ -13,7 +13,9 @@ use crate::{
     auth, cause,
     error::Problem,
     gateway::{Gateway, Layers, rate_limits},
-    hosted, openapi,
+    hosted,
+    in_process::InProcess,
+    openapi,
     operations::{self, Operations},
     query, request, webhooks,
 };
@@ -41,11 +43,22 @@ fn router(app: App) -> Router {
     let pages = if app.with_docs { openapi::pages(&openapi) } else { Router::new() };
     let hosted = app.hosted.clone().map(hosted::routes).unwrap_or_default();
     let visitors = middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_visitors);
+    let api = framed(documented.fallback(nothing));
+    let beside = beside(&app, &layers, &api);
     layers
-        .around_api(framed(documented.fallback(nothing)))
+        .around_api(api)
         .merge(layers.around(framed(operations)))
         .merge(layers.around_pages(framed(pages.merge(hosted).layer(visitors))))
         .with_state(app)
+        .merge(beside)
+}
+
+/// Pages that call the API within this process. Whoever comes without a session is counted by address.
+fn beside(app: &App, layers: &Layers, api: &Router<App>) -> Router {
+    let Some(pages) = &app.pages else { return Router::new() };
+    let in_process = InProcess::new(api.clone().with_state(app.clone()), app.keys.clone(), app.db.clone());
+    let strangers = middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_strangers);
+    layers.around_pages(framed(pages(in_process).layer(strangers)))
 }
 
 /// What may be asked for without a key or a token: counted by address before anything is done.

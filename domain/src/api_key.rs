@@ -52,7 +52,7 @@ impl Scope {
             Self::CatalogueWrite => "change products, stays and nights",
             Self::StockRead => "read stock levels",
             Self::StockWrite => "adjust stock",
-            Self::Operations => "read the ledger and the settlements",
+            Self::Operations => "read the overview, the ledger and the settlements",
             Self::EventsRead => "read public events, webhook endpoints and deliveries",
             Self::EventsWrite => "make, change and remove webhook endpoints, and deliver again",
             Self::KeysWrite => "make, list and revoke API keys",

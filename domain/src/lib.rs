@@ -27,6 +27,7 @@ mod locale;
 pub mod mail;
 pub mod metadata;
 pub mod money;
+pub mod next_step;
 pub mod order;
 pub mod payment;
 pub mod policy;

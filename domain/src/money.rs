@@ -91,6 +91,17 @@ impl fmt::Display for Money {
     }
 }
 
+/// Minor units of an amount as people write it: `12.5` of EUR is 1250. None: it is not written so, or too
+/// large for any amount.
+pub fn from_decimal(text: &str, currency: Currency) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let decimals = currency.decimals();
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_amount =
+        !whole.is_empty() && is_number(whole) && is_number(fraction) && fraction.len() <= decimals;
+    is_amount.then(|| format!("{whole}{fraction:0<decimals$}").parse().ok()).flatten()
+}
+
 /// An amount that a provider tells us of: 0 to [`MAX_AMOUNT`] minor units.
 pub fn told(amount: i64) -> Result<i64, Invalid> {
     within(0, amount)
@@ -119,6 +130,17 @@ pub fn unit_price(amount: i64) -> Result<i64, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_are_read_as_people_write_them() {
+        let euro = |text| from_decimal(text, Currency::parse("EUR").expect("a currency"));
+        let yen = |text| from_decimal(text, Currency::parse("JPY").expect("a currency"));
+        assert_eq!([euro("12"), euro("12.5"), euro("0.05")], [Some(1200), Some(1250), Some(5)]);
+        assert_eq!([yen("12"), yen("12.5")], [Some(12), None]);
+        for bad in ["", ".5", "1.234", "-1", "1,5", "1e3", "99999999999999999999"] {
+            assert_eq!(euro(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn money_shows_the_decimals_of_its_currency() {

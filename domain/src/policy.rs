@@ -237,6 +237,27 @@ impl Policy {
         self.reminders.iter().map(at).collect()
     }
 
+    /// Those of them that come after the last one that went out.
+    pub fn reminders_to_come(
+        &self,
+        placed_at: Timestamp,
+        payment_due_at: Timestamp,
+        last: Option<Timestamp>,
+    ) -> Vec<Timestamp> {
+        let mut reminders_at = self.reminders_at(placed_at, payment_due_at);
+        reminders_at.retain(|at| last.is_none_or(|last| *at > last));
+        reminders_at
+    }
+
+    /// How long after its placement an order is reminded, ascending.
+    pub fn reminders(&self) -> &[SignedDuration] {
+        &self.reminders
+    }
+
+    pub const fn payment_window(&self) -> SignedDuration {
+        self.payment_window
+    }
+
     /// From here on an unpaid order expires.
     pub fn expires_at(&self, payment_due_at: Timestamp) -> Timestamp {
         expires_at(payment_due_at, self.money.grace.get(), self.due_by)

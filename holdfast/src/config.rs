@@ -100,8 +100,8 @@ fn ui_url() -> anyhow::Result<Option<String>> {
 }
 
 /// `HOLDFAST_LISTEN`, `HOLDFAST_API_KEY` (several with commas between them),
-/// `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`, and what [`limits`] and
-/// [`gateway::load`] read.
+/// `HOLDFAST_SANDBOX_WEBHOOK_SECRET`, `HOLDFAST_MAX_WAITING`, `HOLDFAST_DOCS`, `HOLDFAST_CONSOLE`, and what
+/// [`limits`] and [`gateway::load`] read.
 pub struct Http {
     pub listen: String,
     /// Each of them is good.
@@ -112,6 +112,8 @@ pub struct Http {
     pub limits: Limits,
     /// `/docs` and `/openapi.json` are served, unless `HOLDFAST_DOCS` is `off`.
     pub with_docs: bool,
+    /// `/console` is served, unless `HOLDFAST_CONSOLE` is `off`.
+    pub with_console: bool,
     pub gateway: api::Gateway,
 }
 
@@ -128,6 +130,7 @@ impl Http {
             max_waiting,
             limits: limits()?,
             with_docs: with_docs()?,
+            with_console: with_console()?,
             gateway: gateway::load(api::RateLimits::default())?,
             listen: optional("HOLDFAST_LISTEN").unwrap_or_else(|| DEFAULT_LISTEN.to_owned()),
             api_keys,
@@ -137,10 +140,19 @@ impl Http {
 }
 
 pub fn with_docs() -> anyhow::Result<bool> {
-    match optional("HOLDFAST_DOCS").as_deref() {
+    is_on("HOLDFAST_DOCS")
+}
+
+pub fn with_console() -> anyhow::Result<bool> {
+    is_on("HOLDFAST_CONSOLE")
+}
+
+/// Of what is on unless it is switched off.
+fn is_on(name: &str) -> anyhow::Result<bool> {
+    match optional(name).as_deref() {
         None | Some("on") => Ok(true),
         Some("off") => Ok(false),
-        Some(_) => anyhow::bail!("HOLDFAST_DOCS must be on or off"),
+        Some(_) => anyhow::bail!("{name} must be on or off"),
     }
 }
 

@@ -45,6 +45,7 @@ pub async fn api() -> anyhow::Result<()> {
         Some(mail) => app.with_mail(Arc::new(Mailer::new(&mail)?.probe())),
         None => app,
     };
+    let app = with_console(app, &http, None);
     run_beside(watch_database(db));
     run_beside(watch_temporal(engine));
     tracing::info!(address = %listener.local_addr()?, "api started");
@@ -96,6 +97,15 @@ pub fn api_app(
             app.with_sandbox(sandbox)
         }
     })
+}
+
+/// The same with the console, if it is wanted. `dev` has more to offer.
+pub fn with_console(app: api::App, http: &config::Http, dev: Option<console::Dev>) -> api::App {
+    let settings = console::Settings { dev, with_docs: http.with_docs };
+    match http.with_console {
+        true => app.with_pages(move |api| console::routes(api, settings.clone())),
+        false => app,
+    }
 }
 
 pub async fn worker() -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! Exceptions: money that no rule has settled (yet). Never silent, raised once, resolved once.
 
+mod evidence;
 mod tell;
 mod undelivered;
 mod unreadable;
@@ -22,6 +23,7 @@ use crate::{
     refunds::PaymentRef, retry::retry, sql,
 };
 
+pub use evidence::{Evidence, Line, Told, evidence, get};
 use tell::{tell, tell_by};
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
 pub(crate) use unreadable::raise_unreadable;
@@ -311,27 +313,41 @@ macro_rules! select {
     };
 }
 
-/// Newest first, those before `before`.
+/// Which exceptions to list; absent fields do not filter.
+#[derive(Debug, Default, Clone)]
+pub struct Filter {
+    pub state: Option<State>,
+    pub order: Option<OrderId>,
+    /// The last id of the page before.
+    pub after: Option<ExceptionId>,
+    /// Else newest first.
+    pub oldest_first: bool,
+}
+
+impl Filter {
+    /// Those of an order that are open.
+    pub fn open_of(order: OrderId) -> Self {
+        Self { state: Some(State::Open), order: Some(order), ..Self::default() }
+    }
+}
+
+/// A page of exceptions.
 #[tracing::instrument(name = "sql exceptions.list", skip_all, err(level = "debug"))]
-pub async fn list(
-    db: &Db,
-    state: Option<State>,
-    order: Option<OrderId>,
-    before: Option<ExceptionId>,
-    limit: i64,
-) -> Result<Vec<Exception>> {
+pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Exception>> {
     let mut query = QueryBuilder::<Postgres>::new(select!(concat!()));
     query.push(" WHERE true");
-    if let Some(state) = state {
+    if let Some(state) = filter.state {
         query.push(" AND state = ").push_bind(state.as_str());
     }
-    if let Some(order) = order {
+    if let Some(order) = filter.order {
         query.push(" AND order_id = ").push_bind(order.uuid());
     }
-    if let Some(before) = before {
-        query.push(" AND id < ").push_bind(before.uuid());
+    if let Some(after) = filter.after {
+        let beyond = if filter.oldest_first { " AND id > " } else { " AND id < " };
+        query.push(beyond).push_bind(after.uuid());
     }
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+    query.push(if filter.oldest_first { " ORDER BY id" } else { " ORDER BY id DESC" });
+    query.push(" LIMIT ").push_bind(limit);
     let exceptions = query.build_query_as().persistent(false).fetch_all(db.pool()).await?;
     Ok(exceptions)
 }

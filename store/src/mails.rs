@@ -86,6 +86,34 @@ pub async fn reminders_sent(db: &Db, order: OrderId) -> Result<(u8, Option<Times
     Ok((number, last.sent_at.map(|at| at.to_jiff())))
 }
 
+/// A mail as it is on record.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// As [`MailKind::name`] has it.
+    pub kind: String,
+    pub message_id: String,
+    pub sent_at: Option<Timestamp>,
+    /// The mail server will never take it.
+    pub rejected_at: Option<Timestamp>,
+}
+
+/// The mails of an order, those that are on their way last.
+#[tracing::instrument(name = "sql mails.of_order", skip_all, err(level = "debug"))]
+pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Recorded>> {
+    let mails = sqlx::query!(
+        "SELECT kind, message_id, sent_at, rejected_at FROM mails WHERE order_id = $1
+         ORDER BY coalesce(sent_at, rejected_at), kind",
+        order.uuid()
+    );
+    let recorded = mails.map(|it| Recorded {
+        kind: it.kind,
+        message_id: it.message_id,
+        sent_at: it.sent_at.map(|at| at.to_jiff()),
+        rejected_at: it.rejected_at.map(|at| at.to_jiff()),
+    });
+    Ok(recorded.fetch_all(db.pool()).await?)
+}
+
 /// Money counts from the moment its webhook was stored, before the workflow has seen it.
 async fn awaits_payment(tx: &mut Tx, order: OrderId) -> Result<bool> {
     let order = sqlx::query!(

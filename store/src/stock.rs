@@ -50,6 +50,37 @@ pub async fn level(db: &Db, sku: &Sku) -> Result<(Level, Option<i64>), Error> {
     of_goods(level!("", sku).fetch_optional(db.pool()).await?)
 }
 
+/// What there is of a product that is sold by the piece.
+#[derive(Debug, Clone)]
+pub struct Stocked {
+    pub sku: Sku,
+    pub name: String,
+    pub level: Level,
+    /// At how much and less others are told that there is little.
+    pub low_stock_threshold: Option<i64>,
+}
+
+/// What there is of the products in the catalogue that are sold by the piece, in SKU order, those after
+/// `after`.
+#[tracing::instrument(name = "sql stock.list", skip_all, err(level = "debug"))]
+pub async fn list(db: &Db, after: Option<&Sku>, limit: i64) -> Result<Vec<Stocked>> {
+    let rows = sqlx::query!(
+        r#"SELECT p.sku, p.name, s.on_hand, s.held, s.low_stock_threshold
+           FROM products p JOIN stock_levels s ON s.sku = p.sku
+           WHERE p.retired_at IS NULL AND p.kind = 'goods' AND p.sku > coalesce($1, '')
+           ORDER BY p.sku LIMIT $2"#,
+        after.map(Sku::as_str),
+        limit
+    );
+    let stocked = rows.map(|it| Stocked {
+        sku: it.sku,
+        name: it.name,
+        level: Level { on_hand: it.on_hand, held: it.held },
+        low_stock_threshold: it.low_stock_threshold,
+    });
+    Ok(stocked.fetch_all(db.pool()).await?)
+}
+
 /// Sets at how much that is. What is so already is told of when the level crosses it the next time.
 #[tracing::instrument(name = "sql stock.set_low_stock_threshold", skip_all, err(level = "debug"))]
 pub async fn set_low_stock_threshold(db: &Db, sku: &Sku, threshold: Option<i64>) -> Result<(), Error> {

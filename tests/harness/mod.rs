@@ -2,6 +2,7 @@
 
 pub mod apache;
 mod authority;
+pub mod browser;
 pub mod documents;
 pub mod http;
 pub mod kafka;
@@ -20,6 +21,7 @@ mod smtp;
 mod socket;
 mod temporal;
 pub mod test_process;
+pub mod visitor;
 pub mod webhook;
 mod wire;
 

@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use domain::api_key::Scope;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
+use store::console_sessions::Token;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::Caller;
@@ -32,6 +34,24 @@ impl ApiKeys {
         let is_one: bool = self.hashes.iter().fold(Choice::from(0), one).into();
         is_one.then(|| self.caller.clone())
     }
+
+    /// By what a key is known again in the session of that token; none if it is none of these.
+    pub fn proof(&self, candidate: &str, token: &Token) -> Option<[u8; 32]> {
+        self.find(candidate).map(|_| mac(&hash(candidate), token))
+    }
+
+    /// Whose key has this proof.
+    pub fn find_by(&self, proof: &[u8; 32], token: &Token) -> Option<Caller> {
+        let one = |found, key: &[u8; 32]| found | mac(key, token).ct_eq(proof);
+        let is_one: bool = self.hashes.iter().fold(Choice::from(0), one).into();
+        is_one.then(|| self.caller.clone())
+    }
+}
+
+fn mac(key: &[u8; 32], token: &Token) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(token).expect("a key of HMAC has any length");
+    mac.update(key);
+    mac.finalize().into_bytes().into()
 }
 
 fn hash(key: &str) -> [u8; 32] {

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -18,7 +18,10 @@ use domain::{
     api_key::{ApiKey, Scope},
 };
 use identity::{ProviderClaims, Tokens};
-use store::{Db, api_keys};
+use store::{
+    Db, api_keys,
+    console_sessions::{KeyProof, Token},
+};
 
 use crate::{
     behind::Behind,
@@ -97,6 +100,11 @@ impl Caller {
     /// Who they are to us, whatever they are called: it stays the same, and nobody else has it.
     pub fn identity(&self) -> &Arc<str> {
         &self.identity
+    }
+
+    /// Whether they have a scope, for whoever offers what wants it.
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
     }
 
     /// # Errors
@@ -196,14 +204,46 @@ impl Keys {
             return token::caller(tokens, text).await;
         }
         let Some(key) = ApiKey::parse(text) else { return refuse(Refusal::Malformed) };
-        let Some(issued) = self.issued.find(&api_keys::hash(&key)).await? else {
-            return refuse(Refusal::Unknown);
-        };
+        self.issued_to(&api_keys::hash(&key)).await
+    }
+
+    async fn issued_to(&self, hash: &api_keys::Hash) -> Result<Caller, Problem> {
+        let Some(issued) = self.issued.find(hash).await? else { return Err(Refusal::Unknown.problem(None)) };
         if let Some(refusal) = issued.refusal(now()) {
             return Err(refusal.problem(Some(issued.id)));
         }
         self.issued.note_use(issued.id);
         Ok(issued.caller.clone())
+    }
+
+    /// By what a key that is shown now is known again in a session, without the key. A customer's token is no
+    /// key.
+    ///
+    /// # Errors
+    /// 401 if the key is not good, 503 if nobody can say.
+    pub async fn prove(&self, text: &str, token: &Token) -> Result<KeyProof, Problem> {
+        if let Some(hash) = self.configured.proof(text, token) {
+            return Ok(KeyProof { hash, of_environment: true });
+        }
+        let Some(key) = ApiKey::parse(text) else { return Err(Refusal::Malformed.problem(None)) };
+        let hash = api_keys::hash(&key);
+        self.issued_to(&hash).await?;
+        Ok(KeyProof { hash, of_environment: false })
+    }
+
+    /// Whose key a session was begun with. None if it is good no more.
+    ///
+    /// # Errors
+    /// 503 if nobody can say.
+    pub async fn known_by(&self, proof: &KeyProof, token: &Token) -> Result<Option<Caller>, Problem> {
+        if proof.of_environment {
+            return Ok(self.configured.find_by(&proof.hash, token));
+        }
+        match self.issued_to(&proof.hash).await {
+            Ok(caller) => Ok(Some(caller)),
+            Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Ok(None),
+            Err(problem) => Err(problem),
+        }
     }
 }
 
@@ -226,7 +266,11 @@ pub async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let caller = gate.keys.caller(request.headers()).await?;
+    // Nobody sets extensions from outside: who is there already was known within this process.
+    let caller = match request.extensions().get::<Caller>() {
+        Some(caller) => caller.clone(),
+        None => gate.keys.caller(request.headers()).await?,
+    };
     if let Some(id) = caller.key {
         tracing::Span::current().record("key_id", tracing::field::display(id));
     }

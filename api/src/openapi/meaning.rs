@@ -65,9 +65,9 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
 fn id(schema: &str, name: &str) -> Option<&'static str> {
     Some(match (schema, name) {
         ("Order", "id") | (_, "order_id" | "order") => "ord",
-        ("Payment", "id") | ("ExceptionRecord" | "", "payment_id") => "pay",
+        ("Payment", "id") | ("ExceptionRecord" | "ExceptionWithEvidence" | "", "payment_id") => "pay",
         ("Refund", "id") => "re",
-        ("ExceptionRecord", "id") | (_, "exception_id") => "exc",
+        ("ExceptionRecord" | "ExceptionWithEvidence", "id") | (_, "exception_id") => "exc",
         ("ApiKey" | "CreatedApiKey", "id") => "key",
         ("OrderChange", "id") | ("", "change_id") => "chg",
         ("WebhookEndpoint" | "WebhookEndpointWithSecret", "id") | (_, "endpoint_id") => "whe",
@@ -92,6 +92,8 @@ fn number(schema: &str, name: &str) -> (i64, i64) {
         ("Paid", "webhook_status") => (100, 599),
         (_, "version") => (1, i32::MAX.into()),
         ("", "limit") => (1, 100),
+        ("", "hours") => (1, 168),
+        ("NextStep", "number") => (1, 255),
         _ => (0, MAX_AMOUNT),
     }
 }
@@ -122,6 +124,7 @@ pub fn cursor(operation: &str) -> Option<&'static str> {
         "list_exceptions" => "^exc_[0-9a-f]{32}$",
         "list_movements" => "^mov_[0-9]+$",
         "list_settlements" => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[!-~]{1,32}\.[!-~]{1,32}$",
+        "list_inventory" => return Some(SKU),
         "list_api_keys" => "^key_[0-9a-f]{32}$",
         "list_webhook_endpoints" => "^whe_[0-9a-f]{32}$",
         "list_webhook_deliveries" => "^evt_[0-9a-f]{32}$",

@@ -31,7 +31,7 @@ use crate::{
     accounts,
     app::App,
     error::{Problem, ProblemDocument},
-    events, exceptions, inventory, keys, ledger, orders, payments, products, refunds, sandbox,
+    events, exceptions, inventory, keys, ledger, orders, overview, payments, products, refunds, sandbox,
     scoped::{CUSTOMER_SCHEME, SECURITY_SCHEME, Scoped},
     settlements, stays, webhook_endpoints,
 };
@@ -101,6 +101,7 @@ pub fn routes(with_sandbox: bool, with_accounts: bool) -> Scoped {
         .merge(refunds::routes())
         .merge(exceptions::routes())
         .merge(settlements::routes())
+        .merge(overview::routes())
         .merge(events::routes())
         .merge(webhook_endpoints::routes())
         .merge(keys::routes());

@@ -6,6 +6,7 @@ mod change_request;
 mod check_in;
 mod document;
 mod links;
+mod next;
 mod own;
 mod place;
 mod read;
@@ -25,6 +26,8 @@ pub fn routes() -> Scoped {
         .shared(Scope::OrdersRead, routes!(read::list))
         .shared(Scope::OrdersRead, routes!(read::get))
         .shared(Scope::OrdersRead, routes!(read::timeline))
+        .shared(Scope::OrdersRead, routes!(next::next))
+        .with(Scope::OrdersRead, routes!(next::mails))
         .shared(Scope::OrdersRead, routes!(change_document::list_changes))
         .shared(Scope::OrdersRead, routes!(change_document::get_change))
         .shared(Scope::OrdersWrite, routes!(place::place))

@@ -5,6 +5,7 @@ use domain::{
     Invalid, OrderId, Timestamp, customer,
     event::OrderEvent,
     order::{Order, Status},
+    stock::Sku,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -49,6 +50,8 @@ pub struct ListOrders {
     status: Option<String>,
     /// The customer's id.
     customer: Option<String>,
+    /// A SKU that stands in one of their lines.
+    sku: Option<String>,
     /// RFC 3339; orders placed at this time or later.
     placed_from: Option<String>,
     /// RFC 3339; orders placed before this time.
@@ -77,6 +80,7 @@ pub async fn list(
         status: parameters.optional(query.status, Status::parse),
         after: parameters.optional(query.starting_after, list::cursor("an order id")),
         customer_id: parameters.optional(query.customer, |text| own_id(&caller, text)),
+        sku: parameters.optional(query.sku, Sku::parse),
     };
     parameters.finish()?;
     let own = caller.customer().map(|customer| customer.id.clone());

@@ -27,6 +27,7 @@ pub fn print(
 Holdfast is up.
 
   API          {api}        key: {api_key}
+  Console      {api}/console
   Try it       {api}/docs
   Temporal UI  {ui}        server: {temporal}
   Mails        {mails}        {smtp}

@@ -150,6 +150,7 @@ async fn up(
     let app = run::api_app(&http, db, engine, configured, webhooks, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
     let app = mails::with_hosted_pages(app, &defaults)?;
+    let app = run::with_console(app, &http, Some(console(servers, &receiver, &http)));
     banner::print(servers, address, &receiver, &http.api_keys[0], &args.data_dir);
 
     let served = async {
@@ -164,6 +165,16 @@ async fn up(
     tokio::select! {
         result = work => result.map(|_| ()),
         error = servers.supervise() => Err(error),
+    }
+}
+
+/// What the console offers here and nowhere else.
+fn console(servers: &Servers, receiver: &EventReceiver, http: &config::Http) -> console::Dev {
+    console::Dev {
+        key: http.api_keys[0].clone(),
+        mails: servers.mail_page(),
+        temporal_ui: servers.temporal_ui(),
+        events: Some(receiver.url()),
     }
 }
 
@@ -196,6 +207,7 @@ fn http(args: &Args) -> anyhow::Result<config::Http> {
         max_waiting: None,
         limits: config::limits()?,
         with_docs: config::with_docs()?,
+        with_console: config::with_console()?,
         // Who tries things out tries them often.
         gateway: gateway::load(api::RateLimits::OFF)?,
     })

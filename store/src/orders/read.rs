@@ -20,6 +20,8 @@ use crate::{Db, Fault, Result, SqlTime, Tx, sql};
 pub struct Filter {
     pub status: Option<Status>,
     pub customer_id: Option<String>,
+    /// What is in one of its lines.
+    pub sku: Option<Sku>,
     pub placed_from: Option<Timestamp>,
     /// Exclusive.
     pub placed_to: Option<Timestamp>,
@@ -124,6 +126,10 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Order>> {
     }
     if let Some(customer) = &filter.customer_id {
         query.push(" AND customer_id = ").push_bind(customer.clone());
+    }
+    if let Some(sku) = &filter.sku {
+        let lines = " AND EXISTS (SELECT FROM order_lines l WHERE l.order_id = orders.id AND l.sku = ";
+        query.push(lines).push_bind(sku.clone()).push(")");
     }
     if let Some(from) = filter.placed_from {
         query.push(" AND placed_at >= ").push_bind(sql(from));

@@ -59,7 +59,7 @@ impl OrderWorkflow {
     fn worth_until(&self, kind: MailKind) -> Option<Timestamp> {
         match kind {
             MailKind::Reminder(_) => {
-                Some(self.next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at))
+                Some(self.outlook().next_reminder().map_or(self.facts().payment_due_at, |(_, at)| at))
             }
             MailKind::Extended(due) => Some(due),
             MailKind::CheckIn | MailKind::NewCheckInCode(_) => self.facts().stays_end_at,

@@ -14,7 +14,7 @@ mod resume;
 use std::collections::{BTreeMap, VecDeque};
 
 use domain::{
-    ChangeId, OrderId, Timestamp, change::ChangeOutcome, mail::MailKind, order::Status,
+    ChangeId, OrderId, Timestamp, change::ChangeOutcome, mail::MailKind, next_step::Outlook, order::Status,
     payment::PaymentReport,
 };
 use serde::{Deserialize, Serialize};
@@ -200,7 +200,7 @@ impl OrderWorkflow {
         Some(OrderState {
             status: facts.status,
             payment_due_at: facts.payment_due_at,
-            next_reminder_at: self.next_reminder().map(|(_, at)| at),
+            next_reminder_at: self.outlook().next_reminder().map(|(_, at)| at),
             details: self.details.clone(),
         })
     }
@@ -300,11 +300,17 @@ impl OrderWorkflow {
         self.facts().status
     }
 
-    /// Number (from 1) and time of the reminder that comes next, if one is left before the deadline.
-    fn next_reminder(&self) -> Option<(u8, Timestamp)> {
-        let facts = self.facts.as_ref()?;
-        let at = *facts.reminders_at.get(self.reminders_begun)?;
-        let number = u8::try_from(self.reminders_begun + 1).ok()?.checked_add(facts.reminders_sent)?;
-        (facts.status == Status::AwaitingPayment && at < facts.payment_due_at).then_some((number, at))
+    /// What time brings.
+    fn outlook(&self) -> Outlook<'_> {
+        let facts = self.facts();
+        let begun = u8::try_from(self.reminders_begun).unwrap_or(u8::MAX);
+        Outlook {
+            status: facts.status,
+            payment_due_at: facts.payment_due_at,
+            expires_at: facts.expires_at(),
+            reminders_at: facts.reminders_at.get(self.reminders_begun..).unwrap_or_default(),
+            reminders_before: begun.saturating_add(facts.reminders_sent),
+            stays_end_at: facts.stays_end_at,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{Timestamp, mail::MailKind, order::Status};
+use domain::{Timestamp, mail::MailKind, next_step::NextStep, order::Status};
 use futures_util::FutureExt as _;
 use temporalio_workflow::{TimerOptions, WorkflowCancellationToken, WorkflowContext, select};
 
@@ -76,28 +76,20 @@ impl OrderWorkflow {
         self.events.extend(std::mem::take(&mut self.waiting));
     }
 
-    /// The next reminder or the deadline; of a paid order, the end of its stay. Without one, it waits for the
-    /// shop.
+    /// When time brings something. Never for an order that waits for the shop.
     fn alarm(&self) -> Option<Timestamp> {
-        match self.status() {
-            Status::AwaitingPayment => {
-                Some(self.next_reminder().map_or_else(|| self.facts().expires_at(), |(_, at)| at))
-            }
-            _ => self.facts().stays_end_at,
-        }
+        self.outlook().next().map(|(_, at)| at)
     }
 
     fn on_alarm(&mut self) -> Option<Todo> {
-        if self.status() == Status::Paid {
-            return Some(Todo::EndStay);
-        }
-        match self.next_reminder() {
-            Some((number, _)) => {
+        match self.outlook().next()?.0 {
+            NextStep::Reminder(number) => {
                 self.reminders_begun += 1;
                 self.mails.push_back(MailKind::Reminder(number));
                 None // the loop takes it from the queue
             }
-            None => Some(Todo::Expire),
+            NextStep::Expiry => Some(Todo::Expire),
+            NextStep::EndOfStay => Some(Todo::EndStay),
         }
     }
 
@@ -141,10 +133,10 @@ impl OrderWorkflow {
     }
 
     fn alarm_summary(&self) -> String {
-        match self.next_reminder() {
-            Some((number, _)) => format!("payment reminder {number}"),
-            None if self.status() == Status::Paid => "the stay is over".to_owned(),
-            None => "payment due".to_owned(),
+        match self.outlook().next() {
+            Some((NextStep::Reminder(number), _)) => format!("payment reminder {number}"),
+            Some((NextStep::EndOfStay, _)) => "the stay is over".to_owned(),
+            Some((NextStep::Expiry, _)) | None => "payment due".to_owned(),
         }
     }
 
@@ -152,7 +144,7 @@ impl OrderWorkflow {
     fn describe(&mut self) -> String {
         let facts = self.facts();
         let due = facts.still_due.unwrap_or(facts.total);
-        let details = match (facts.status, self.next_reminder()) {
+        let details = match (facts.status, self.outlook().next_reminder()) {
             (Status::AwaitingPayment, Some((number, at))) => format!(
                 "Waiting for a payment of {} until {}. Reminder {number} goes out at {at}.",
                 due, facts.payment_due_at

@@ -18,7 +18,7 @@ use axum::{
 use governor::clock::DefaultClock;
 
 use super::ClientAddress;
-use crate::{auth::Caller, request::OfStranger};
+use crate::{auth::Caller, in_process::Stranger, request::OfStranger};
 use buckets::Who;
 use limiter::Limiter;
 pub use settings::{Group, RateLimit, RateLimits};
@@ -27,7 +27,7 @@ pub static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Routes that add up what is in much of the database.
-const REPORTS: [&str; 1] = ["/v1/settlements"];
+const REPORTS: [&str; 2] = ["/v1/settlements", "/v1/overview"];
 
 /// A limiter for each group that has a limit. Cheap to clone.
 #[derive(Clone)]
@@ -88,7 +88,8 @@ fn group(method: &Method, path: &str) -> Group {
 pub async fn of_strangers(State(limiters): State<Limiters>, request: Request, next: Next) -> Response {
     let Some((limiter, who)) = limiters.of_strangers(&request) else { return next.run(request).await };
     let mut response = next.run(request).await;
-    if response.status() == StatusCode::UNAUTHORIZED {
+    let is_stranger = response.extensions_mut().remove::<Stranger>().is_some();
+    if is_stranger || response.status() == StatusCode::UNAUTHORIZED {
         match limiter.check(&who) {
             Ok(told) => told.add_to(response.headers_mut()),
             Err(refusal) => {

@@ -1,0 +1,204 @@
+//! Of `holdfast dev` alone: a shop window, a payer, and time that passes.
+
+use axum::{
+    Router,
+    extract::{Path, RawQuery},
+    routing::{get, post},
+};
+use domain::money::{Currency, from_decimal};
+use serde_json::{Value, json};
+
+use super::{Shown, done, notice, order::path_of, refused, show};
+use crate::{
+    Console,
+    documents::{List, Order, Problem, Product},
+    failure::Failure,
+    fields::{Fields, Form as Sent},
+    operator::Operator,
+    view::{Cell, Field, Form, Link, Section, money},
+};
+
+const ADDRESS: &str = "/console/dev";
+const SAID: [(&str, &str); 3] = [
+    ("paid", "The payer has paid: the provider tells us by its webhook."),
+    ("failed", "The payer's bank said no, and the provider has told us."),
+    ("skipped", "So much time has passed for this order."),
+];
+
+pub fn routes() -> Router<Console> {
+    Router::new()
+        .route(ADDRESS, get(window))
+        .route("/console/dev/place", post(place))
+        .route("/console/dev/orders/{id}", get(order))
+        .route("/console/dev/orders/{id}/pay", post(pay))
+        .route("/console/dev/orders/{id}/skip", post(skip))
+}
+
+/// What a customer would see of the shop.
+async fn window(operator: Operator) -> Shown {
+    let form = place_form(&operator).await?;
+    let mut links = vec![Link::new("All orders", "/console/orders")];
+    if let Some(dev) = &operator.console.settings.dev {
+        let places = [
+            ("The mails", &dev.mails),
+            ("Temporal's own pages", &dev.temporal_ui),
+            ("What webhooks bring", &dev.events),
+        ];
+        links.extend(places.into_iter().filter_map(|(text, url)| Some(Link::new(text, url.as_deref()?))));
+        links.push(Link::new("The API, to try", "/docs"));
+    }
+    let said = "Place an order as a customer would. Then pay it, too little or twice, let time pass, and see on \
+                its page what becomes of it.";
+    let sections = vec![Section::text(said), Section::Form(form), Section::Links(links)];
+    Ok(show(&operator, "Play", sections))
+}
+
+async fn place_form(operator: &Operator) -> Result<Form, Failure> {
+    let products: List<Product> = operator.get("/v1/products?limit=100").await?;
+    let goods = products.data.into_iter().filter(|product| product.kind == "goods" && product.active);
+    let option = |it: Product| {
+        let text = format!("{}, {}", it.name, money(it.unit_price, &it.currency));
+        (format!("{} {}", it.currency, it.sku), text)
+    };
+    let choice = |words: &[(&str, &str)]| -> Vec<(String, String)> {
+        words.iter().map(|(value, text)| ((*value).to_owned(), (*text).to_owned())).collect()
+    };
+    let fulfilment = choice(&[
+        ("immediate", "Completed once it is paid"),
+        ("manual", "Waits until the shop hands it over"),
+    ]);
+    let late = choice(&[
+        ("refund", "Goes back"),
+        ("reinstate", "Takes the order back"),
+        ("exception", "A person looks"),
+    ]);
+    let fields = vec![
+        Field::choice("product", "Product", goods.map(option).collect()),
+        Field::number("quantity", "Quantity").value("1").required(),
+        Field::line("customer", "Customer's id").value("ann").required(),
+        Field::line("name", "Name").value("Ann"),
+        Field::line("email", "E-mail").value("ann@example.org").required(),
+        Field::choice("fulfilment", "Fulfilment", fulfilment),
+        Field::choice("late_payment", "Money that comes late", late),
+    ];
+    Ok(Form::new("/console/dev/place", "Place the order").titled("The shop").with(fields).once())
+}
+
+async fn place(Sent(operator, fields): Sent) -> Shown {
+    let (currency, sku) = fields.text("product").split_once(' ').unwrap_or_default();
+    let quantity: Option<i64> = fields.text("quantity").parse().ok();
+    let body = json!({
+        "customer": {
+            "id": fields.text("customer"),
+            "email": fields.text("email"),
+            "name": fields.given("name"),
+        },
+        "currency": currency,
+        "lines": [{"sku": sku, "quantity": quantity.unwrap_or(0)}],
+        "policy": {"fulfilment": fields.text("fulfilment"), "late_payment": fields.text("late_payment")},
+    });
+    match operator.post("/v1/orders", fields.text("key"), body).await {
+        Ok(answer) => {
+            let order: Order = operator.read(&answer)?;
+            Ok(done(&format!("/console/orders/{}?done=placed", order.id)))
+        }
+        Err(failure) => {
+            let names = [
+                ("customer.id", "customer"),
+                ("customer.email", "email"),
+                ("customer.name", "name"),
+                ("lines[0].quantity", "quantity"),
+            ];
+            let form = place_form(&operator).await?;
+            refused(&operator, "Play", Vec::new(), form, &fields, failure, &names)
+        }
+    }
+}
+
+async fn order(operator: Operator, Path(id): Path<String>, RawQuery(asked): RawQuery) -> Shown {
+    let order: Order = operator.get(&path_of(&operator, &id)?).await?;
+    let said = notice(&Fields::parse(&asked.unwrap_or_default()), &SAID);
+    let mut sections: Vec<Section> = said.into_iter().collect();
+    sections.push(Section::Facts(vec![
+        ("Order", Cell::order(&order.id)),
+        ("Status", Cell::state(&order.status)),
+        ("Total", Cell::money(order.total, &order.currency)),
+        ("Due", Cell::money(order.amount_due, &order.currency)),
+    ]));
+    sections.push(Section::Form(pay_form(&order)));
+    sections.push(Section::Form(skip_form(&order)));
+    Ok(show(&operator, "Play with an order", sections))
+}
+
+fn pay_form(order: &Order) -> Form {
+    let outcomes = [("succeeded", "The bank says yes"), ("failed", "The bank says no")];
+    let outcomes = outcomes.map(|(value, text)| (value.to_owned(), text.to_owned())).to_vec();
+    let hint = format!(
+        "In {}. Empty: what is due. Pay less or more, pay again, or after the order has ended.",
+        order.currency
+    );
+    Form::new(format!("{ADDRESS}/orders/{}/pay", order.id), "Pay")
+        .titled("The payer")
+        .with(vec![Field::line("amount", "Amount").hint(hint), Field::choice("outcome", "Outcome", outcomes)])
+}
+
+fn skip_form(order: &Order) -> Form {
+    let spans = [
+        ("PT1H", "1 hour"),
+        ("PT5H", "5 hours"),
+        ("PT12H", "12 hours"),
+        ("PT26H", "26 hours"),
+        ("P7D", "7 days"),
+    ];
+    let spans = spans.map(|(value, text)| (value.to_owned(), text.to_owned())).to_vec();
+    Form::new(format!("{ADDRESS}/orders/{}/skip", order.id), "Let it pass")
+        .titled("Time")
+        .with(vec![Field::choice("duration", "How much", spans)])
+}
+
+async fn pay(Path(id): Path<String>, Sent(operator, fields): Sent) -> Shown {
+    let order: Order = operator.get(&path_of(&operator, &id)?).await?;
+    let outcome = fields.text("outcome");
+    let asked = match payment(&order, &fields) {
+        Ok(body) => {
+            let path = format!("/v1/sandbox/orders/{}/pay", order.id);
+            operator.post(&path, &uuid::Uuid::new_v4().to_string(), body).await.map(drop)
+        }
+        Err(problem) => Err(operator.fail(problem)),
+    };
+    let word = if outcome == "failed" { "failed" } else { "paid" };
+    after(&operator, &order, asked, word, pay_form(&order), &fields)
+}
+
+fn payment(order: &Order, fields: &Fields) -> Result<Value, Problem> {
+    let mut body = json!({"outcome": fields.text("outcome")});
+    if let Some(text) = fields.given("amount") {
+        let currency = Currency::parse(&order.currency).ok();
+        let amount = currency.and_then(|currency| from_decimal(text, currency));
+        let wrong = || Problem::field("amount", "must be an amount such as 12.50");
+        body["amount"] = json!(amount.ok_or_else(wrong)?);
+    }
+    Ok(body)
+}
+
+async fn skip(Path(id): Path<String>, Sent(operator, fields): Sent) -> Shown {
+    let order: Order = operator.get(&path_of(&operator, &id)?).await?;
+    let path = format!("/v1/sandbox/orders/{}/fast-forward", order.id);
+    let body = json!({"duration": fields.text("duration")});
+    let asked = operator.post(&path, &uuid::Uuid::new_v4().to_string(), body).await.map(drop);
+    after(&operator, &order, asked, "skipped", skip_form(&order), &fields)
+}
+
+fn after(
+    operator: &Operator,
+    order: &Order,
+    asked: Result<(), Failure>,
+    word: &str,
+    form: Form,
+    fields: &Fields,
+) -> Shown {
+    match asked {
+        Ok(()) => Ok(done(&format!("{ADDRESS}/orders/{}?done={word}", order.id))),
+        Err(failure) => refused(operator, "Play with an order", Vec::new(), form, fields, failure, &[]),
+    }
+}
