@@ -135,7 +135,7 @@ async fn an_order_is_cancelled_by_the_link_in_its_mail_once_that_is_confirmed() 
     assert_eq!(order.close_reason, "requested by the customer");
     assert_eq!(shop.level("tea").await, (100, 0));
     let changes = shop.api.get(&format!("/v1/orders/{id}/changes")).await.is(200);
-    assert_eq!(changes["data"][0]["asked_by"], "customer", "{changes}");
+    assert_eq!(changes["data"][0]["by"], "customer", "{changes}");
     let page = html(&get(&shop, &path).await, 200);
     assert!(page.contains("annulée") && !page.contains("<form"), "{page}");
     back(&get(&shop, &format!("{path}/cancel")).await, &path);
