@@ -41,6 +41,7 @@ mod conflicts;
 mod connections;
 mod console;
 mod console_browser;
+mod console_pages;
 mod consume;
 mod crashes;
 mod day;

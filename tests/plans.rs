@@ -151,7 +151,6 @@ async fn live(shop: &Shop) {
         "/v1/exceptions?state=open&oldest_first=true",
         "/v1/inventory",
         "/v1/inventory?starting_after=sku-1",
-        "/v1/overview",
         "/v1/inventory/sku-1",
         "/v1/ledger",
         "/v1/ledger?sku=sku-1",

@@ -3,7 +3,7 @@
 use axum::{
     body::{Body, to_bytes},
     extract::Request,
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{Method, StatusCode, header},
     response::Response,
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -55,7 +55,6 @@ pub struct Ask<'a> {
 /// An answer that is no refusal.
 pub struct Answer {
     pub status: StatusCode,
-    pub headers: HeaderMap,
     bytes: Vec<u8>,
 }
 
@@ -108,7 +107,7 @@ impl Operator {
                 Problem::own(parts.status, "The request was refused, and it was not said why.")
             })));
         }
-        Ok(Answer { status: parts.status, headers: parts.headers, bytes })
+        Ok(Answer { status: parts.status, bytes })
     }
 
     /// The same, with an answer that may go on and on.

@@ -172,7 +172,6 @@ pub struct Delivery {
 
 #[derive(Debug, Deserialize)]
 pub struct Movement {
-    pub id: String,
     pub sku: String,
     pub kind: String,
     pub on_hand_delta: i64,

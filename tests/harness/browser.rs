@@ -21,8 +21,8 @@ use tokio::{
 
 use super::{eventually, wait_until};
 
-const MISSING: &str = "The console is tested in a real browser: install one with `apt-get install -y chromium \
-                       chromium-driver`, or put `chromium` and `chromedriver` on the PATH.";
+const MISSING: &str = "The console is tested in a real browser: install one with `apt-get install -y \
+                       chromium chromium-driver`, or put `chromium` and `chromedriver` on the PATH.";
 const FLAGS: [&str; 9] = [
     "--headless=new",
     "--no-sandbox",

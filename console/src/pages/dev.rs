@@ -47,8 +47,8 @@ async fn window(operator: Operator) -> Shown {
         links.extend(places.into_iter().filter_map(|(text, url)| Some(Link::new(text, url.as_deref()?))));
         links.push(Link::new("The API, to try", "/docs"));
     }
-    let said = "Place an order as a customer would. Then pay it, too little or twice, let time pass, and see on \
-                its page what becomes of it.";
+    let said = "Place an order as a customer would. Then pay it, too little or twice, let time pass, and see \
+                on its page what becomes of it.";
     let sections = vec![Section::text(said), Section::Form(form), Section::Links(links)];
     Ok(show(&operator, "Play", sections))
 }

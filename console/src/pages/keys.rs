@@ -4,7 +4,7 @@ use axum::{
     Router,
     extract::{Path, RawQuery},
     http::Method,
-    routing::{get, post},
+    routing::get,
 };
 use domain::api_key::Scope;
 use serde_json::json;

@@ -74,8 +74,8 @@ fn notice(fields: &Fields, said: &[(&str, &str)]) -> Option<Section> {
     Some(Section::Notice((*text).to_owned()))
 }
 
-/// A form that the API has refused, with what is wrong beside its fields. What is no fault of the form becomes
-/// a page of its own.
+/// A form that the API has refused, with what is wrong beside its fields. What is no fault of the form
+/// becomes a page of its own.
 fn refused(
     operator: &Operator,
     title: &str,

@@ -42,8 +42,8 @@ async fn list(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
     let rows = found.data.iter().map(row).collect();
     let table = Table::new("Settlements, newest day first", &columns, rows).with_more(more);
     let empty = "No statement has been read yet. They are read every hour.";
-    let said = "As the providers' statements have it, in UTC. A line that is unmatched for long tells of money \
-                that we do not know, or know otherwise: it is, or becomes, an exception.";
+    let said = "As the providers' statements have it, in UTC. A line that is unmatched for long tells of \
+                money that we do not know, or know otherwise: it is, or becomes, an exception.";
     let exceptions = Section::Links(vec![Link::new("Exceptions", "/console/exceptions")]);
     let sections = vec![Section::text(said), exceptions, Section::Table(Table { empty, ..table })];
     Ok(show(&operator, "Money", sections))
