@@ -45,7 +45,7 @@ impl Page {
     /// The value of a form's hidden field.
     #[track_caller]
     pub fn hidden(&self, name: &str) -> String {
-        let mark = format!("name=\"{name}\" value=\"");
+        let mark = format!("type=\"hidden\" name=\"{name}\" value=\"");
         let (_, rest) = self.html.split_once(&mark).unwrap_or_else(|| panic!("no {name}:\n{}", self.html));
         rest.split('"').next().unwrap().to_owned()
     }
