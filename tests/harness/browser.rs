@@ -60,7 +60,8 @@ impl Browser {
     pub async fn start(dir: &Path) -> Self {
         let chromium = program(&["chromium", "chromium-browser", "google-chrome"]);
         let mut command = Command::new(program(&["chromedriver"]));
-        command.args(["--port=0", "--log-level=SEVERE"]).env("TMPDIR", dir).env("HOME", dir);
+        // Its temporary files stay where the system has them: a socket's path may not be long.
+        command.args(["--port=0", "--log-level=SEVERE"]).env("HOME", dir);
         let mut driver =
             command.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
