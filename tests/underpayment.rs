@@ -231,13 +231,13 @@ async fn parts_of_an_order_that_ends_unpaid_go_back() {
     assert!(text.contains("€6.00 reached us") && text.contains("It goes back to you"), "{text}");
     assert!(!text.contains("No payment"), "{text}");
     let text = mail(&shop, &cancelled, "cancelled").await;
-    assert!(text.contains("9.99 EUR had reached us") && text.contains("It goes back to you"), "{text}");
+    assert!(text.contains("€9.99 had reached us") && text.contains("It goes back to you"), "{text}");
     // Or a person looks, if the order says so of money that comes too late.
     let open = shop.until_exception(&waits, "order_closed").await;
     assert_eq!(open.amount, 500);
     shop.resolve(&open, "apply").await.problem(409, "exception_not_applicable");
     let text = mail(&shop, &waits, "cancelled").await;
-    assert!(text.contains("5.00 EUR") && text.contains("We will get in touch"), "{text}");
+    assert!(text.contains("€5.00") && text.contains("We will get in touch"), "{text}");
     shop.resolve(&open, "refund").await.is(200);
     shop.until_money(&waits, "refunded").await;
     // The rest that comes now is late money.
@@ -318,6 +318,6 @@ async fn accept_says_what_it_does_and_does_not_do() {
     shop.fast_forward(&id, "PT25H").await;
     shop.until(&id, "expired").await;
     let text = mail(&shop, &id, "expired").await;
-    assert!(text.contains("9.99 EUR reached us") && !text.contains("No payment"), "{text}");
+    assert!(text.contains("€9.99 reached us") && !text.contains("No payment"), "{text}");
     shop.close();
 }
