@@ -131,7 +131,8 @@ async fn forms_of_others_do_nothing() {
     let (token, key) = (page.hidden("form_token"), page.hidden("key"));
     let of_other = other.get(&path).await.hidden("form_token");
     let own = format!("http://{}", shop.api.address());
-    let cases: Vec<(&str, Option<&str>, Option<(&str, &str)>)> = vec![
+    type Header<'a> = Option<(&'a str, &'a str)>;
+    let cases: [(&str, Option<&str>, Header<'_>); 9] = [
         ("no proof", None, Some(("origin", &own))),
         ("an empty proof", Some(""), Some(("origin", &own))),
         ("a wrong proof", Some("AAAA"), Some(("origin", &own))),

@@ -28,10 +28,11 @@ struct Desk {
 }
 
 impl Desk {
-    async fn at(shop: &Shop) -> Self {
-        let browser = Browser::start(&test_dir()).await;
+    /// None where there is no browser.
+    async fn at(shop: &Shop) -> Option<Self> {
+        let browser = Browser::start(&test_dir()).await?;
         browser.look(DESK, false).await;
-        Self { browser, base: format!("http://{}", shop.api.address()), axe: axe().await }
+        Some(Self { browser, base: format!("http://{}", shop.api.address()), axe: axe().await })
     }
 
     async fn open(&self, path: &str) {
@@ -73,7 +74,7 @@ impl Desk {
 async fn an_operator_sees_what_happens_and_settles_it() {
     let shop = Shop::with_tea(10).await;
     let order = shop.place_started_with(&[("tea", 2)], json!({"fulfilment": "manual"})).await;
-    let desk = Desk::at(&shop).await;
+    let Some(desk) = Desk::at(&shop).await else { return shop.close() };
     let browser = &desk.browser;
     desk.sign_in().await;
     desk.open("/console/orders").await;
@@ -144,7 +145,7 @@ async fn every_page_can_be_read_by_everybody() {
     shop.reconcile().await;
     let hook: Value =
         shop.api.post("/v1/webhook-endpoints", &json!({"url": "https://holdfast.invalid/"})).await.is(201);
-    let desk = Desk::at(&shop).await;
+    let Some(desk) = Desk::at(&shop).await else { return shop.close() };
     let mut found = desk.judge("/console/sign-in", DESK, false).await;
     found.extend(desk.judge("/", PHONE, true).await);
     desk.sign_in().await;
@@ -222,7 +223,7 @@ async fn picture(desk: &Desk, folder: &Path, n: usize, page: &str) {
 async fn with_scripts_off_everything_is_done_all_the_same() {
     let shop = Shop::with_tea(10).await;
     let order = shop.place_started(&[("tea", 1)]).await;
-    let desk = Desk::at(&shop).await;
+    let Some(desk) = Desk::at(&shop).await else { return shop.close() };
     let browser = &desk.browser;
     browser.without_scripts(true).await;
     desk.open(&format!("/console/orders/{order}?a={}", encoded("b"))).await;

@@ -64,11 +64,14 @@ fn preview(out: PathBuf) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Changes how a shop looks by the text of a setting, or says what is wrong with that.
+type SetLook = fn(Shop, &str) -> Result<Shop, &'static str>;
+
 /// How the shop looks.
 pub fn shop() -> anyhow::Result<Shop> {
     let mut shop = Shop::default();
     shop.locale = optional("HOLDFAST_SHOP_LOCALE");
-    let set: [(&str, fn(Shop, &str) -> Result<Shop, &'static str>); 4] = [
+    let set: [(&str, SetLook); 4] = [
         ("HOLDFAST_SHOP_NAME", Shop::with_name),
         ("HOLDFAST_SHOP_LOGO_URL", Shop::with_logo),
         ("HOLDFAST_SHOP_COLOUR", Shop::with_colour),

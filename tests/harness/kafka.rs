@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// A broker that tests write to and read from.
 pub enum Broker {
-    Tansu(Tansu),
+    Tansu(Box<Tansu>),
     Apache(&'static Apache),
 }
 
@@ -30,7 +30,7 @@ impl Broker {
 
     pub async fn tansu_at(port: Option<u16>) -> Self {
         let options = TansuOptions { port, log_file: test_dir().join("kafka.log") };
-        Self::Tansu(Tansu::start(&tools(), options).await.unwrap())
+        Self::Tansu(Box::new(Tansu::start(&tools(), options).await.unwrap()))
     }
 
     /// The run's, for a test that is run on both makes; none, if it cannot be had.
