@@ -81,11 +81,12 @@ async fn tell(sql: &mut PgConnection, numbers: Range<i64>) {
     insert.bind(numbers.start).bind(numbers.end).execute(sql).await.unwrap();
 }
 
-/// Until so many were delivered, and nothing waits. They are counted at the end alone: to count a million rows
-/// takes a while, and a processor.
+/// Until so many were delivered, and nothing waits. They are counted at the end alone: to count a million
+/// rows takes a while, and a processor.
 async fn until_drained(shop: &Shop, number: i64) {
     let waits = "SELECT EXISTS (SELECT FROM webhook_deliveries WHERE state = 'pending')
-             OR (SELECT position FROM event_cursors WHERE name = 'webhooks') < (SELECT max(position) FROM events)";
+             OR (SELECT position FROM event_cursors WHERE name = 'webhooks')
+                < (SELECT max(position) FROM events)";
     while shop.query::<bool>(waits).await {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

@@ -20,11 +20,13 @@ fn signed(report: &[u8]) -> Webhook {
 fn report(message_id: &str, action: &str, status: &str) -> Vec<u8> {
     format!(
         "Return-Path: <>\r\nFrom: MAILER-DAEMON@mx.test (Mail Delivery System)\r\nTo: orders@shop.test\r\n\
-         Subject: Undelivered Mail Returned to Sender\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
+         Subject: Undelivered Mail Returned to Sender\r\nAuto-Submitted: auto-replied\r\n\
+         MIME-Version: 1.0\r\n\
          Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"XYZ/mx.test\"\r\n\r\n\
          This is a MIME-encapsulated message.\r\n\r\n--XYZ/mx.test\r\nContent-Description: Notification\r\n\
          Content-Type: text/plain; charset=us-ascii\r\n\r\nI'm sorry to have to inform you.\r\n\r\n\
-         --XYZ/mx.test\r\nContent-Description: Delivery report\r\nContent-Type: message/delivery-status\r\n\r\n\
+         --XYZ/mx.test\r\nContent-Description: Delivery report\r\n\
+         Content-Type: message/delivery-status\r\n\r\n\
          Reporting-MTA: dns; mx.test\r\nArrival-Date: Fri, 27 Nov 2026 10:00:00 +0000\r\n\r\n\
          Final-Recipient: rfc822; gone@example.org\r\nAction: {action}\r\nStatus: {status}\r\n\
          Diagnostic-Code: smtp; 550 5.1.1 <gone@example.org>: unknown\r\n\r\n\

@@ -1,5 +1,6 @@
 //! How fast a backlog is carried away: as fast as can be while the database has nothing else to do, and in a
-//! small part of the time while it has. Whoever places an order then does not notice that somebody catches up.
+//! small part of the time while it has. Whoever places an order then does not notice that somebody catches
+//! up.
 //!
 //! Nobody tells us how busy the database is, and it need not be asked: the same work takes longer then. (So
 //! do transfers that give way to others' on a network: LEDBAT, RFC 6817.)

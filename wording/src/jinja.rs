@@ -21,8 +21,8 @@ pub fn environment() -> Environment<'static> {
     env
 }
 
-/// What a template shows. Nothing is nothing that can be shown. A slash stays one: in an address, programs that
-/// read HTML by halves would not find it else.
+/// What a template shows. Nothing is nothing that can be shown. A slash stays one: in an address, programs
+/// that read HTML by halves would not find it else.
 fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
     if value.is_undefined() || value.is_none() {
         return Err(minijinja::Error::new(ErrorKind::UndefinedError, "there is nothing to show here"));

@@ -56,6 +56,7 @@ impl Names {
 fn serve(listener: TcpListener) -> Arc<AtomicUsize> {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
+    #[expect(clippy::disallowed_methods, reason = "one for each listener of a test")]
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
