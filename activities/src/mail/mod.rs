@@ -103,15 +103,19 @@ async fn claim(
         return Ok(Err(skipped(id, kind)));
     }
     let Some(draft) = write(db, mailer, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
+    // Before the slot, which holds a connection: whoever holds one and waits for another could wait for others
+    // that do the same.
+    let is_unwanted = kind.is_reminder() && order_links::is_unsubscribed(db, id).await?;
+    let is_bouncing = bounces::is_bouncing(db, id).await?;
     let mut slot = match claim_slot(db, mailer, id, kind).await? {
         Ok(slot) => slot,
         Err(outcome) => return Ok(Err(outcome)),
     };
-    if kind.is_reminder() && order_links::is_unsubscribed(db, id).await? {
+    if is_unwanted {
         note_unwanted(slot, id, kind, at).await?;
         return Ok(Err(MailOutcome::Moot));
     }
-    if bounces::is_bouncing(db, id).await? {
+    if is_bouncing {
         note_rejected(slot, id, kind, &Rejection { code: None, reason: "address_bounces" }, at).await?;
         return Ok(Err(MailOutcome::Rejected));
     }
