@@ -215,7 +215,12 @@ impl Actor<'_> {
 
     async fn send_again(&self, order: OrderId) {
         let db = &self.process.db;
-        for failed in exceptions::list(db, &exceptions::Filter::open_of(order), 100).await.unwrap() {
+        let open = exceptions::Filter {
+            state: Some(exception::State::Open),
+            order: Some(order),
+            ..Default::default()
+        };
+        for failed in exceptions::list(db, &open, 100).await.unwrap() {
             if failed.kind == exception::Kind::RefundFailed {
                 let now = Timestamp::now();
                 match exceptions::resolve(db, failed.id, Action::Refund, "again", "test", now).await {

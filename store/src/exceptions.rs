@@ -324,13 +324,6 @@ pub struct Filter {
     pub oldest_first: bool,
 }
 
-impl Filter {
-    /// Those of an order that are open.
-    pub fn open_of(order: OrderId) -> Self {
-        Self { state: Some(State::Open), order: Some(order), ..Self::default() }
-    }
-}
-
 /// A page of exceptions.
 #[tracing::instrument(name = "sql exceptions.list", skip_all, err(level = "debug"))]
 pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Exception>> {

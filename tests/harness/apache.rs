@@ -136,7 +136,7 @@ impl Apache {
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
             format.args(["--add-scram", &format!("{mechanism}=[name={USER},password={PASSWORD}]")]);
         }
-        super::kafka::done(&mut format.into()).await;
+        super::programs::done(&mut format.into()).await;
         let process = Process::launch(jars, &dir);
         let apache = Self { dir, port, guarded_port, authority, process };
         apache.until_it_answers().await;

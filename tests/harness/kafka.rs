@@ -9,6 +9,7 @@ use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use super::{
     apache::{Apache, Tests},
+    programs::{printed, python},
     test_dir, tools,
 };
 
@@ -62,15 +63,6 @@ impl Broker {
     }
 }
 
-/// What a program printed, which must have ended well.
-pub async fn done(command: &mut Command) -> String {
-    let ended = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
-    let output = ended.unwrap_or_else(|_| panic!("{command:?} goes on and on")).unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// A record as another's client reads it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Record {
@@ -91,15 +83,14 @@ impl Record {
 }
 
 async fn client(script: &str) -> Command {
-    let packages = tools().python_package(CLIENT).await.unwrap();
-    let mut python = Command::from(devstack::python(&packages));
+    let (mut python, _) = python(CLIENT).await;
     python.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/kafka").join(script));
     python
 }
 
 /// All that is in these topics, each partition in its order.
 pub async fn read(brokers: &str, topics: &[&str]) -> Vec<Record> {
-    let printed = done(client("read.py").await.arg(brokers).args(topics)).await;
+    let printed = printed(client("read.py").await.arg(brokers).args(topics)).await;
     printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

@@ -20,13 +20,24 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// What a program printed; it must have ended well.
+/// What a program printed and complained of; it must have ended well.
 pub async fn done(command: &mut Command) -> String {
+    let [printed, complained] = ended(command).await;
+    printed + &complained
+}
+
+/// What it printed alone.
+pub async fn printed(command: &mut Command) -> String {
+    let [printed, _] = ended(command).await;
+    printed
+}
+
+async fn ended(command: &mut Command) -> [String; 2] {
     let ended = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output()).await;
     let output = ended.unwrap_or_else(|_| panic!("{command:?} goes on and on")).unwrap();
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
-    said.into_owned()
+    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
+    assert!(output.status.success(), "{command:?}: {}", said.concat());
+    said
 }
 
 /// Python with a package and what it needs.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     OrderId, RefundId,
-    exception::Kind,
+    exception::{Kind, State},
     money::{Currency, Money},
     payment::{DisputeReport, DisputeState, RefundReport, RefundSource, RefundState},
     policy::{LatePayment, Overpayment},
@@ -159,7 +159,9 @@ impl Teller<'_> {
         let order = orders::get(db, self.order).await.unwrap().unwrap();
         let all = refunds::of_order(db, self.order).await.unwrap();
         let back = all.iter().filter(|it| it.state == Succeeded).map(|it| it.amount);
-        let open = exceptions::list(db, &exceptions::Filter::open_of(self.order), 100).await.unwrap();
+        let open =
+            exceptions::Filter { state: Some(State::Open), order: Some(self.order), ..Default::default() };
+        let open = exceptions::list(db, &open, 100).await.unwrap();
         let mut open: Vec<_> = open.into_iter().map(|it| (it.kind, it.amount - it.back)).collect();
         open.sort();
         let too_much = refunds::Request {
