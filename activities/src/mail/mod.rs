@@ -103,8 +103,8 @@ async fn claim(
         return Ok(Err(skipped(id, kind)));
     }
     let Some(draft) = write(db, mailer, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
-    // Before the slot, which holds a connection: whoever holds one and waits for another could wait for others
-    // that do the same.
+    // Before the slot, which holds a connection: whoever holds one and waits for another could wait for
+    // others that do the same.
     let is_unwanted = kind.is_reminder() && order_links::is_unsubscribed(db, id).await?;
     let is_bouncing = bounces::is_bouncing(db, id).await?;
     let mut slot = match claim_slot(db, mailer, id, kind).await? {
