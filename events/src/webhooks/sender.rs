@@ -22,8 +22,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The status is there: so long is waited for the beginning of what follows.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+/// No host has a bound of its own: many endpoints may be at one, and no more connections are open than requests
+/// were under way at once.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-const IDLE_CONNECTIONS_PER_HOST: usize = 5;
 
 /// What a receiver said.
 #[derive(Debug, Clone)]
@@ -63,7 +64,6 @@ impl Sender {
             .timeout(ANSWER_TIMEOUT)
             .redirect(Policy::none())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_PER_HOST)
             .dns_resolver(Arc::new(resolver))
             // A proxy would resolve names by itself.
             .no_proxy()
