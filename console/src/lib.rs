@@ -6,6 +6,7 @@ mod api_client;
 mod assets;
 mod documents;
 mod failure;
+mod faults;
 mod fields;
 mod guard;
 mod operator;
@@ -20,6 +21,7 @@ use api::InProcess;
 use axum::{Router, extract::FromRef, middleware, routing::get};
 
 use assets::Assets;
+pub use faults::{Fault, Part};
 
 /// How the pages are served.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +42,8 @@ pub struct Dev {
     pub temporal_ui: Option<String>,
     /// Where what webhooks bring is to be seen.
     pub events: Option<String>,
+    /// What can be taken away.
+    pub faults: Vec<Fault>,
 }
 
 /// What the pages share. Cheap to clone.
