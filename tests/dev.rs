@@ -126,6 +126,7 @@ async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
     dev.until_mailed(id, "paid").await;
 
     play(&dev).await;
+    break_things(&dev).await;
     dev.process.interrupt();
     assert_eq!(dev.process.ended().await.code(), Some(0), "{}", dev.process.log());
     assert_eq!(ports.map(port_is_free), [true; 5], "{ports:?}");
@@ -160,6 +161,40 @@ async fn play(dev: &Dev) {
     pay("").await;
     dev.until_told(&id, "order.completed").await;
     visitor.get(&format!("/console/orders/{id}")).await.is(200).shows("/workflows/");
+}
+
+/// What can be taken away on the page for it: nothing is lost, and all is done once it is back.
+async fn break_things(dev: &Dev) {
+    let mut visitor = Visitor::new(dev.api.address());
+    let page = visitor.get("/console/sign-in").await;
+    visitor.sign_in(&page.hidden("key")).await.leads_to();
+    let page = visitor.get("/console/dev").await.is(200);
+    let switch = async |part: &str, away: &str| {
+        let path = format!("/console/dev/faults/{part}");
+        visitor.fill_in(&page, &path, &[("away", away)]).await.leads_to().to_owned()
+    };
+    for part in ["mail", "webhooks", "worker"] {
+        visitor.get(&switch(part, "on").await).await.is(200).shows("It is away.");
+    }
+    let body = json!({
+        "customer": {"id": "eve", "email": "eve@example.org"},
+        "currency": "EUR",
+        "lines": [{"sku": "tea-green", "quantity": 1}],
+    });
+    let order: Order = dev.api.post("/v1/orders", &body).await.of().is(201);
+    let pay = format!("/v1/sandbox/orders/{}/pay", order.id);
+    dev.api.post(&pay, &json!({})).await;
+    assert_eq!(dev.order(&order.id).await.status, "awaiting_payment");
+    switch("worker", "").await;
+    dev.until_told(&order.id, "workflow.started").await;
+    visitor.fill_in(&page, "/console/dev/books", &[]).await.leads_to();
+    wait_until("the order is completed", async || dev.order(&order.id).await.status == "completed").await;
+    assert!(mails_at(&dev.mail, &order.id).await.is_empty());
+    switch("mail", "").await;
+    dev.until_mailed(&order.id, "paid").await;
+    switch("webhooks", "").await;
+    visitor.get("/console/dev").await.is(200).shows("It works.");
+    assert_eq!(visitor.fill_in(&page, "/console/dev/faults/all", &[("away", "on")]).await.status, 404);
 }
 
 #[tokio::test]

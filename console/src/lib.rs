@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use api::InProcess;
 use axum::{Router, extract::FromRef, middleware, routing::get};
+use tokio::sync::Notify;
 
 use assets::Assets;
 pub use faults::{Fault, Part};
@@ -44,6 +45,8 @@ pub struct Dev {
     pub events: Option<String>,
     /// What can be taken away.
     pub faults: Vec<Fault>,
+    /// Has the provider's books read now.
+    pub read_books: Arc<Notify>,
 }
 
 /// What the pages share. Cheap to clone.

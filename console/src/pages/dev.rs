@@ -21,12 +21,13 @@ use crate::{
 };
 
 const ADDRESS: &str = "/console/dev";
-const SAID: [(&str, &str); 5] = [
+const SAID: [(&str, &str); 6] = [
     ("paid", "The payer has paid: the provider tells us by its webhook."),
     ("failed", "The payer's bank said no, and the provider has told us."),
     ("skipped", "So much time has passed for this order."),
     ("away", "It is away. Place an order, pay it, and see what becomes of it."),
     ("back", "It is back."),
+    ("books", "The provider's books are being read: what nobody told us of is found within seconds."),
 ];
 
 pub fn routes() -> Router<Console> {
@@ -34,6 +35,7 @@ pub fn routes() -> Router<Console> {
         .route(ADDRESS, get(window))
         .route("/console/dev/place", post(place))
         .route("/console/dev/faults/{part}", post(switch))
+        .route("/console/dev/books", post(read_books))
         .route("/console/dev/orders/{id}", get(order))
         .route("/console/dev/orders/{id}/pay", post(pay))
         .route("/console/dev/orders/{id}/skip", post(skip))
@@ -59,6 +61,8 @@ async fn window(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
     sections.extend([Section::text(said), Section::Form(form), Section::Links(links)]);
     let faults = operator.console.settings.dev.iter().flat_map(|dev| &dev.faults);
     sections.extend(faults.flat_map(fault_sections));
+    sections.push(Section::heading("The provider's books"));
+    sections.push(Section::Form(Form::new("/console/dev/books", "Read them now")));
     Ok(show(&operator, "Play", sections))
 }
 
@@ -146,6 +150,13 @@ async fn place(Sent(operator, fields): Sent) -> Shown {
             refused(&operator, "Play", Vec::new(), form, &fields, failure, &names)
         }
     }
+}
+
+async fn read_books(Sent(operator, _): Sent) -> Shown {
+    if let Some(dev) = &operator.console.settings.dev {
+        dev.read_books.notify_one();
+    }
+    Ok(done(&format!("{ADDRESS}?done=books")))
 }
 
 async fn order(operator: Operator, Path(id): Path<String>, RawQuery(asked): RawQuery) -> Shown {

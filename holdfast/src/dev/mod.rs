@@ -12,9 +12,13 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use activities::mail::Mailer;
 use anyhow::{Context as _, ensure};
 use devstack::{DataDirLock, EventReceiver};
+use engine::Engine;
 use events::webhooks::Networks;
 use telemetry::SdkMetrics;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
 
 use crate::{
     config, gateway, identity, mails,
@@ -140,13 +144,15 @@ async fn up(
     // What is tried out runs on this machine.
     let webhooks = webhooks::sender(Networks::loopback())?;
     let account_secrets = identity::secrets(Some(&account_secret))?;
+    let read_books = Arc::new(Notify::new());
+    let reading = keep_reading(engine.clone(), read_books.clone());
     let app = run::api_app(&http, db, engine, configured, webhooks, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
     let app = mails::with_hosted_pages(app, &defaults)?;
     let worker_is_away = watch::Sender::new(false);
     let faults = faults(servers, sandbox.as_ref(), &worker_is_away);
     let worker = Worker::new(environment)?.run(worker_is_away.subscribe(), stop.clone());
-    let app = run::with_console(app, &http, Some(console(servers, &receiver, &http, faults)));
+    let app = run::with_console(app, &http, Some(console(servers, &receiver, &http, faults, &read_books)));
     banner::print(servers, address, &receiver, &http.api_keys[0], &args.data_dir);
 
     let served = async {
@@ -156,7 +162,18 @@ async fn up(
     let work = async { tokio::try_join!(served, worker) };
     tokio::select! {
         result = work => result.map(|_| ()),
+        () = reading => Ok(()),
         error = servers.supervise() => Err(error),
+    }
+}
+
+/// Reads the provider's books whenever somebody wants that.
+async fn keep_reading(engine: Arc<Engine>, wanted: Arc<Notify>) {
+    loop {
+        wanted.notified().await;
+        if let Err(error) = engine.reconcile(&uuid::Uuid::new_v4().to_string()).await {
+            tracing::warn!(%error, "the provider's books could not be read");
+        }
     }
 }
 
@@ -166,6 +183,7 @@ fn console(
     receiver: &EventReceiver,
     http: &config::Http,
     faults: Vec<console::Fault>,
+    read_books: &Arc<Notify>,
 ) -> console::Dev {
     console::Dev {
         key: http.api_keys[0].clone(),
@@ -173,6 +191,7 @@ fn console(
         temporal_ui: servers.temporal_ui(),
         events: Some(receiver.url()),
         faults,
+        read_books: read_books.clone(),
     }
 }
 
