@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -22,11 +23,12 @@ use crate::harness::{
 const FLAGS: [&str; 5] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port", "--events-port"];
 
 /// A `holdfast dev`, as somebody at a terminal has it.
-struct Dev {
-    process: Holdfast,
-    api: Api,
+pub struct Dev {
+    pub process: Holdfast,
+    pub api: Api,
     /// The mail catcher's page.
-    mail: Api,
+    pub mail: Api,
+    data: PathBuf,
 }
 
 impl Dev {
@@ -43,7 +45,21 @@ impl Dev {
         let env = vec![("PATH", std::env::var("PATH").unwrap())];
         let process = Holdfast::start_with("dev", &arguments, &env, dir);
         let at = |port| format!("127.0.0.1:{port}");
-        Self { process, api: Api::with_key(&at(ports[0]), "dev-key"), mail: Api::new(&at(ports[3])) }
+        let data = dir.join("data");
+        Self { process, api: Api::with_key(&at(ports[0]), "dev-key"), mail: Api::new(&at(ports[3])), data }
+    }
+
+    /// In a folder of its own.
+    pub async fn fresh() -> Self {
+        Self::up(&dev_dir().await, ports()).await
+    }
+
+    /// `holdfast audit` finds nothing, run as somebody in another terminal does it.
+    pub fn audit(&self) {
+        let script = format!(". '{}' && exec \"$0\" audit", self.data.join("env").display());
+        let audit = Command::new("/bin/sh").args(["-c", &script, env!("CARGO_BIN_EXE_holdfast")]).output();
+        let audit = audit.unwrap();
+        assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
     }
 
     async fn up(dir: &Path, ports: [u16; 5]) -> Self {
@@ -52,12 +68,12 @@ impl Dev {
         dev
     }
 
-    async fn order(&self, id: &str) -> Order {
+    pub async fn order(&self, id: &str) -> Order {
         self.api.get(&format!("/v1/orders/{id}")).await.of().is(200)
     }
 
     /// Waits until the order's timeline tells of this.
-    async fn until_told(&self, id: &str, kind: &str) {
+    pub async fn until_told(&self, id: &str, kind: &str) {
         wait_until(&format!("{kind} of {id}"), async || {
             let timeline = self.api.list::<Entry>(&format!("/v1/orders/{id}/timeline")).await.data;
             timeline.iter().any(|entry| entry.kind == kind)
@@ -66,7 +82,7 @@ impl Dev {
     }
 
     /// Waits until the customer has got this mail.
-    async fn until_mailed(&self, id: &str, kind: &str) {
+    pub async fn until_mailed(&self, id: &str, kind: &str) {
         wait_until(&format!("the mail `{kind}` about {id}"), async || {
             mails_at(&self.mail, id).await.iter().any(|mail| mail.kind().starts_with(kind))
         })
@@ -127,6 +143,7 @@ async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
 
     play(&dev).await;
     break_things(&dev).await;
+    dev.audit();
     dev.process.interrupt();
     assert_eq!(dev.process.ended().await.code(), Some(0), "{}", dev.process.log());
     assert_eq!(ports.map(port_is_free), [true; 5], "{ports:?}");
