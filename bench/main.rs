@@ -12,6 +12,7 @@
 mod harness;
 
 mod accounts;
+mod console;
 mod cost;
 mod deliveries;
 mod door;
@@ -86,6 +87,11 @@ enum Benchmark {
         #[arg(long, default_value_t = 100_000)]
         accounts: i64,
     },
+    /// The console's pages against the API's answers; open timelines beside the door.
+    Console {
+        #[arg(long, default_value_t = 100_000)]
+        orders: usize,
+    },
     /// Webhooks to a hundred endpoints, and the door beside a backlog of them.
     Deliveries {
         #[arg(long, default_value_t = 100_000)]
@@ -115,6 +121,7 @@ async fn main() {
         Benchmark::History => history::run().await,
         Benchmark::Reads { orders } => reads::run(orders).await,
         Benchmark::Accounts { accounts } => accounts::run(accounts).await,
+        Benchmark::Console { orders } => console::run(orders).await,
         Benchmark::Deliveries { backlog } => deliveries::run(backlog).await,
         Benchmark::Events { events } => events::run(events).await,
         Benchmark::Soak { activities } => soak::run(activities).await,

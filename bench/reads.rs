@@ -77,7 +77,7 @@ fn row(what: &str, orders: usize, ours: &Storm, bare: &Storm, first: f64) -> Val
 }
 
 /// Makes orders until there are so many, by the door.
-async fn fill(house: &House, db: &Db, ids: &mut Vec<String>, size: usize) {
+pub async fn fill(house: &House, db: &Db, ids: &mut Vec<String>, size: usize) {
     let (door, run) = (PlacementBatcher::open(db).unwrap(), unique());
     while ids.len() < size {
         let many = (0..MAKERS.min(size - ids.len())).map(|n| {

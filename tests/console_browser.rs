@@ -3,7 +3,7 @@
 //!
 //! `HOLDFAST_PICTURES=docs/pictures` has it take the pictures of the README.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -21,21 +21,21 @@ async fn axe() -> String {
 }
 
 /// A browser at a shop.
-struct Desk {
-    browser: Browser,
+pub struct Desk {
+    pub browser: Browser,
     base: String,
     axe: String,
 }
 
 impl Desk {
     /// None where there is no browser.
-    async fn at(shop: &Shop) -> Option<Self> {
+    pub async fn at(address: &str) -> Option<Self> {
         let browser = Browser::start(&test_dir()).await?;
         browser.look(DESK, false).await;
-        Some(Self { browser, base: format!("http://{}", shop.api.address()), axe: axe().await })
+        Some(Self { browser, base: format!("http://{address}"), axe: axe().await })
     }
 
-    async fn open(&self, path: &str) {
+    pub async fn open(&self, path: &str) {
         self.browser.open(&format!("{}{path}", self.base)).await;
     }
 
@@ -47,17 +47,23 @@ impl Desk {
     }
 
     /// Nothing went wrong in the browser, and nobody else was asked for anything.
-    async fn is_content(&self, with: &str) {
+    pub async fn is_content(&self, with: &str) {
         let complaints = self.browser.complaints().await;
         assert!(complaints.is_empty(), "{with}: {complaints:#?}");
         let places = self.browser.places().await;
         assert!(places.iter().all(|place| *place == self.base), "{with}: {places:?}");
     }
 
-    /// What axe-core finds, in its words.
+    /// What axe-core finds on a page, in its words.
     async fn judge(&self, path: &str, width: u32, is_dark: bool) -> Vec<String> {
         self.browser.look(width, is_dark).await;
         self.open(path).await;
+        let found = self.findings().await;
+        found.into_iter().map(|it| format!("{path} {width} dark:{is_dark} {it}")).collect()
+    }
+
+    /// What axe-core finds on the page that is open.
+    pub async fn findings(&self) -> Vec<String> {
         self.browser.run(&self.axe, json!([])).await;
         let script = "const done = arguments[arguments.length - 1];
             axe.run(document, {resultTypes: ['violations']}).then(
@@ -65,8 +71,7 @@ impl Desk {
                     + it.nodes.map((node) => node.html + ' ' + node.failureSummary).join(' | '))),
                 (error) => done(['axe: ' + error]));";
         let found = self.browser.run_until_done(script, json!([])).await;
-        let found = found.as_array().unwrap().iter();
-        found.map(|it| format!("{path} {width} dark:{is_dark} {}", it.as_str().unwrap())).collect()
+        found.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -74,7 +79,7 @@ impl Desk {
 async fn an_operator_sees_what_happens_and_settles_it() {
     let shop = Shop::with_tea(10).await;
     let order = shop.place_started_with(&[("tea", 2)], json!({"fulfilment": "manual"})).await;
-    let Some(desk) = Desk::at(&shop).await else { return shop.close() };
+    let Some(desk) = Desk::at(shop.api.address()).await else { return shop.close() };
     let browser = &desk.browser;
     desk.sign_in().await;
     desk.open("/console/orders").await;
@@ -145,7 +150,7 @@ async fn every_page_can_be_read_by_everybody() {
     shop.reconcile().await;
     let hook: Value =
         shop.api.post("/v1/webhook-endpoints", &json!({"url": "https://holdfast.invalid/"})).await.is(201);
-    let Some(desk) = Desk::at(&shop).await else { return shop.close() };
+    let Some(desk) = Desk::at(shop.api.address()).await else { return shop.close() };
     let mut found = desk.judge("/console/sign-in", DESK, false).await;
     found.extend(desk.judge("/", PHONE, true).await);
     desk.sign_in().await;
@@ -179,8 +184,8 @@ async fn every_page_can_be_read_by_everybody() {
                 found.extend(desk.judge(page, width, is_dark).await);
             }
         }
-        if let Some(folder) = std::env::var_os("HOLDFAST_PICTURES") {
-            picture(&desk, Path::new("..").join(folder).as_path(), n, page).await;
+        if let Some(folder) = pictures() {
+            picture(&desk, &folder, n, page).await;
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
@@ -203,6 +208,13 @@ async fn every_page_can_be_read_by_everybody() {
     shop.close();
 }
 
+/// Where pictures are wanted, if they are.
+pub fn pictures() -> Option<PathBuf> {
+    let folder = Path::new("..").join(std::env::var_os("HOLDFAST_PICTURES")?);
+    std::fs::create_dir_all(&folder).unwrap();
+    Some(folder)
+}
+
 /// Pages whose pictures stand in the README.
 async fn picture(desk: &Desk, folder: &Path, n: usize, page: &str) {
     let name = match n {
@@ -211,7 +223,6 @@ async fn picture(desk: &Desk, folder: &Path, n: usize, page: &str) {
         8 => "exception",
         _ => return,
     };
-    std::fs::create_dir_all(folder).unwrap();
     for (scheme, is_dark) in [("light", false), ("dark", true)] {
         desk.browser.look(DESK, is_dark).await;
         desk.open(page).await;
@@ -223,7 +234,7 @@ async fn picture(desk: &Desk, folder: &Path, n: usize, page: &str) {
 async fn with_scripts_off_everything_is_done_all_the_same() {
     let shop = Shop::with_tea(10).await;
     let order = shop.place_started(&[("tea", 1)]).await;
-    let Some(desk) = Desk::at(&shop).await else { return shop.close() };
+    let Some(desk) = Desk::at(shop.api.address()).await else { return shop.close() };
     let browser = &desk.browser;
     browser.without_scripts(true).await;
     desk.open(&format!("/console/orders/{order}?a={}", encoded("b"))).await;

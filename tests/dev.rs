@@ -5,6 +5,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -22,11 +23,12 @@ use crate::harness::{
 const FLAGS: [&str; 5] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port", "--events-port"];
 
 /// A `holdfast dev`, as somebody at a terminal has it.
-struct Dev {
-    process: Holdfast,
-    api: Api,
+pub struct Dev {
+    pub process: Holdfast,
+    pub api: Api,
     /// The mail catcher's page.
-    mail: Api,
+    pub mail: Api,
+    data: PathBuf,
 }
 
 impl Dev {
@@ -43,7 +45,21 @@ impl Dev {
         let env = vec![("PATH", std::env::var("PATH").unwrap())];
         let process = Holdfast::start_with("dev", &arguments, &env, dir);
         let at = |port| format!("127.0.0.1:{port}");
-        Self { process, api: Api::with_key(&at(ports[0]), "dev-key"), mail: Api::new(&at(ports[3])) }
+        let data = dir.join("data");
+        Self { process, api: Api::with_key(&at(ports[0]), "dev-key"), mail: Api::new(&at(ports[3])), data }
+    }
+
+    /// In a folder of its own.
+    pub async fn fresh() -> Self {
+        Self::up(&dev_dir().await, ports()).await
+    }
+
+    /// `holdfast audit` finds nothing, run as somebody in another terminal does it.
+    pub fn audit(&self) {
+        let script = format!(". '{}' && exec \"$0\" audit", self.data.join("env").display());
+        let audit = Command::new("/bin/sh").args(["-c", &script, env!("CARGO_BIN_EXE_holdfast")]).output();
+        let audit = audit.unwrap();
+        assert!(audit.status.success(), "{}", String::from_utf8_lossy(&audit.stdout));
     }
 
     async fn up(dir: &Path, ports: [u16; 5]) -> Self {
@@ -52,12 +68,12 @@ impl Dev {
         dev
     }
 
-    async fn order(&self, id: &str) -> Order {
+    pub async fn order(&self, id: &str) -> Order {
         self.api.get(&format!("/v1/orders/{id}")).await.of().is(200)
     }
 
     /// Waits until the order's timeline tells of this.
-    async fn until_told(&self, id: &str, kind: &str) {
+    pub async fn until_told(&self, id: &str, kind: &str) {
         wait_until(&format!("{kind} of {id}"), async || {
             let timeline = self.api.list::<Entry>(&format!("/v1/orders/{id}/timeline")).await.data;
             timeline.iter().any(|entry| entry.kind == kind)
@@ -66,7 +82,7 @@ impl Dev {
     }
 
     /// Waits until the customer has got this mail.
-    async fn until_mailed(&self, id: &str, kind: &str) {
+    pub async fn until_mailed(&self, id: &str, kind: &str) {
         wait_until(&format!("the mail `{kind}` about {id}"), async || {
             mails_at(&self.mail, id).await.iter().any(|mail| mail.kind().starts_with(kind))
         })
@@ -126,6 +142,8 @@ async fn an_order_and_its_mails_outlive_kill_9_and_ctrl_c_ends_everything() {
     dev.until_mailed(id, "paid").await;
 
     play(&dev).await;
+    break_things(&dev).await;
+    dev.audit();
     dev.process.interrupt();
     assert_eq!(dev.process.ended().await.code(), Some(0), "{}", dev.process.log());
     assert_eq!(ports.map(port_is_free), [true; 5], "{ports:?}");
@@ -160,6 +178,40 @@ async fn play(dev: &Dev) {
     pay("").await;
     dev.until_told(&id, "order.completed").await;
     visitor.get(&format!("/console/orders/{id}")).await.is(200).shows("/workflows/");
+}
+
+/// What can be taken away on the page for it: nothing is lost, and all is done once it is back.
+async fn break_things(dev: &Dev) {
+    let mut visitor = Visitor::new(dev.api.address());
+    let page = visitor.get("/console/sign-in").await;
+    visitor.sign_in(&page.hidden("key")).await.leads_to();
+    let page = visitor.get("/console/dev").await.is(200);
+    let switch = async |part: &str, away: &str| {
+        let path = format!("/console/dev/faults/{part}");
+        visitor.fill_in(&page, &path, &[("away", away)]).await.leads_to().to_owned()
+    };
+    for part in ["mail", "webhooks", "worker"] {
+        visitor.get(&switch(part, "on").await).await.is(200).shows("It is away.");
+    }
+    let body = json!({
+        "customer": {"id": "eve", "email": "eve@example.org"},
+        "currency": "EUR",
+        "lines": [{"sku": "tea-green", "quantity": 1}],
+    });
+    let order: Order = dev.api.post("/v1/orders", &body).await.of().is(201);
+    let pay = format!("/v1/sandbox/orders/{}/pay", order.id);
+    dev.api.post(&pay, &json!({})).await;
+    assert_eq!(dev.order(&order.id).await.status, "awaiting_payment");
+    switch("worker", "").await;
+    dev.until_told(&order.id, "workflow.started").await;
+    visitor.fill_in(&page, "/console/dev/books", &[]).await.leads_to();
+    wait_until("the order is completed", async || dev.order(&order.id).await.status == "completed").await;
+    assert!(mails_at(&dev.mail, &order.id).await.is_empty());
+    switch("mail", "").await;
+    dev.until_mailed(&order.id, "paid").await;
+    switch("webhooks", "").await;
+    visitor.get("/console/dev").await.is(200).shows("It works.");
+    assert_eq!(visitor.fill_in(&page, "/console/dev/faults/all", &[("away", "on")]).await.status, 404);
 }
 
 #[tokio::test]

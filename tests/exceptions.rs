@@ -36,12 +36,15 @@ async fn exceptions_are_listed_by_state_and_order_page_by_page() {
     assert_eq!(ids(&shop.list_exceptions("state=resolved").await), [ids(&all)[2]]);
     assert_eq!(ids(&shop.list_exceptions(&format!("order={id}")).await), ids(&all)[1..]);
     assert_eq!(ids(&shop.list_exceptions(&format!("order={id}&state=open")).await).len(), 2);
+    assert_eq!(ids(&shop.list_exceptions("kind=wrong_amount&state=open").await), ids(&open));
+    assert!(shop.list_exceptions("kind=paid_twice").await.is_empty());
 
     let pages = shop.api.pages::<Exception>("/v1/exceptions?limit=3").await;
     assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [3, 1]);
     assert_eq!(pages.concat(), shop.list_exceptions("").await);
     for (query, field) in [
         ("state=closed", "state"),
+        ("kind=odd", "kind"),
         ("order=x", "order"),
         ("limit=0", "limit"),
         ("limit=101", "limit"),

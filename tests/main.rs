@@ -47,6 +47,7 @@ mod crashes;
 mod day;
 mod deadline;
 mod dev;
+mod dev_browser;
 mod disputes;
 mod errors;
 mod events;

@@ -151,6 +151,8 @@ async fn live(shop: &Shop) {
         "/v1/orders?sku=sku-1&status=completed&limit=2",
         "/v1/exceptions?state=open",
         "/v1/exceptions?state=open&oldest_first=true",
+        "/v1/exceptions?state=open&kind=not_in_books&oldest_first=true",
+        "/v1/settlements/unmatched",
         "/v1/inventory",
         "/v1/inventory?starting_after=sku-1",
         "/v1/inventory/sku-1",

@@ -10,7 +10,8 @@ use temporalio_client::schedules::{
 
 use crate::harness::{
     Shop, StatementLine,
-    documents::Settlement,
+    documents::{Settlement, UnmatchedLine},
+    visitor::Visitor,
     wait_until,
     webhook::{Webhook, paid},
 };
@@ -114,6 +115,16 @@ async fn lines_that_our_books_contradict_are_reported_until_they_agree() {
     }
     let settled = settlements(&shop).await.remove(0);
     assert_eq!((settled.captured, settled.unmatched), (1249, 1), "{settled:?}");
+    let lines = shop.api.list::<UnmatchedLine>("/v1/settlements/unmatched").await.data;
+    let [line] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!((&line.provider_payment_id, line.order_id.as_ref()), (&payment, Some(&order)));
+    assert_eq!((line.kind.as_str(), line.amount, line.currency.as_str()), ("captured", 1249, "EUR"));
+    for bad in ["x", "1.a.captured", "9e9.a.captured.b"] {
+        let path = format!("/v1/settlements/unmatched?starting_after={bad}");
+        assert_eq!(shop.api.get(&path).await.bad_fields(), ["starting_after"], "{bad}");
+    }
+    let page = Visitor::signed_in(shop.api.address()).await.get("/console/money").await.is(200);
+    page.shows("12.49 EUR");
     shop.close();
 }
 

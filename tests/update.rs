@@ -141,6 +141,7 @@ impl<'a> Walk<'a> {
         }
         shop.reconcile().await;
         walk.get("/v1/settlements", "").await;
+        walk.get("/v1/settlements/unmatched", "").await;
         walk.ask(Method::GET, "/v1/overview", &[], "?hours=48").await;
         walk.walked
     }
@@ -244,7 +245,7 @@ impl<'a> Walk<'a> {
         assert_eq!(bounces::send(shop, b"no report").await.status, 200);
         self.walked.insert((Method::POST, "/v1/webhooks/bounces".to_owned()));
         let exception = self.shop.until_exception(&order, "wrong_amount").await;
-        self.ask(Method::GET, "/v1/exceptions", &[], "?state=open").await.is(200);
+        self.ask(Method::GET, "/v1/exceptions", &[], "?state=open&kind=wrong_amount").await.is(200);
         let decision = json!({"action": "accept", "note": "looked at it"});
         let id = exception.id.as_str();
         self.get("/v1/exceptions/{id}", id).await.is(200);

@@ -124,6 +124,8 @@ impl From<Exception> for ExceptionDocument {
 struct ListExceptions {
     /// `open` or `resolved`; default both.
     state: Option<String>,
+    /// Such as `wrong_amount`; default all.
+    kind: Option<String>,
     /// An order's id.
     order: Option<String>,
     /// `true` begins with those that have waited longest. Default `false`.
@@ -147,6 +149,7 @@ async fn list(
     let limit = parameters.limit(query.limit);
     let filter = Filter {
         state: parameters.optional(query.state, exception::State::parse),
+        kind: parameters.optional(query.kind, Kind::parse),
         order: parameters.optional(query.order, list::order_id),
         after: parameters.optional(query.starting_after, list::cursor("an exception id")),
         oldest_first: parameters.optional(query.oldest_first, flag).unwrap_or_default(),

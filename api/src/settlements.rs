@@ -1,9 +1,9 @@
 //! Settlements: what the providers' statements say, per day and currency, and how much of it ours match.
 
 use axum::extract::State;
-use domain::Invalid;
+use domain::{Invalid, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::settlements::{self, Settlement};
+use store::settlements::{self, Place, Settlement, Unmatched};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub fn routes() -> Scoped {
-    Scoped::new().with(Scope::Operations, routes!(list))
+    Scoped::new().with(Scope::Operations, routes!(list)).with(Scope::Operations, routes!(unmatched))
 }
 
 /// Amounts are minor units. A sum beyond 9,007,199,254,740,991 (2^53 - 1) is given as that.
@@ -101,4 +101,78 @@ fn cursor(text: &str) -> Result<(String, String, String), Invalid> {
         }
         _ => Err(Invalid::new("starting_after", "must be a next_cursor")),
     }
+}
+
+/// A line of a provider's statement of which we have nothing, or something else. Money that stays unknown becomes
+/// an exception.
+#[derive(Serialize, ToSchema)]
+#[schema(as = UnmatchedLine)]
+struct UnmatchedDocument {
+    /// Always `unmatched_line`.
+    object: &'static str,
+    provider: String,
+    /// `captured`, `refunded`, `disputed` or `dispute_reversed`.
+    kind: String,
+    /// The provider's id of the payment, refund or dispute.
+    reference: String,
+    /// The provider's id of the payment.
+    provider_payment_id: String,
+    /// As the provider names it. None: it names none of ours.
+    order_id: Option<String>,
+    /// In minor units.
+    amount: i64,
+    currency: &'static str,
+    fee: Option<i64>,
+    at: Timestamp,
+}
+
+impl From<Unmatched> for UnmatchedDocument {
+    fn from(line: Unmatched) -> Self {
+        Self {
+            object: "unmatched_line",
+            provider: line.provider,
+            kind: line.kind,
+            reference: line.reference,
+            provider_payment_id: line.payment,
+            order_id: line.order.map(|id| id.to_string()),
+            amount: line.amount,
+            currency: line.currency.code(),
+            fee: line.fee,
+            at: line.at,
+        }
+    }
+}
+
+/// List the lines of providers' statements that ours do not have, or have otherwise; those that have waited
+/// longest first.
+#[utoipa::path(
+    get, path = "/v1/settlements/unmatched", operation_id = "list_unmatched_lines", tag = "Payments",
+    params(ListSettlements),
+    responses((status = 200, body = List<UnmatchedDocument>)),
+)]
+async fn unmatched(
+    State(app): State<App>,
+    Query(query): Query<ListSettlements>,
+) -> Result<axum::Json<List<UnmatchedDocument>>, Problem> {
+    let mut parameters = Parameters::default();
+    let limit = parameters.limit(query.limit);
+    let after = parameters.optional(query.starting_after, place);
+    parameters.finish()?;
+    let found = settlements::unmatched(&app.db, after.as_ref(), limit + 1).await?;
+    let documents = found.into_iter().map(UnmatchedDocument::from).collect();
+    let cursor_of = |it: &UnmatchedDocument| {
+        format!("{}.{}.{}.{}", it.at.as_microsecond(), it.provider, it.kind, it.reference)
+    };
+    Ok(axum::Json(List::page(documents, limit, cursor_of)))
+}
+
+/// `1790000000000000.stripe.captured.pi_1`: the time in microseconds, as the database has it.
+fn place(text: &str) -> Result<Place, Invalid> {
+    let mut parts = text.splitn(4, '.').map(str::to_owned);
+    let mut next = || parts.next().filter(|part| !part.is_empty() && !part.contains('\0'));
+    let mut place = || {
+        let at = Timestamp::from_microsecond(next()?.parse().ok()?).ok()?;
+        Some(Place { at, provider: next()?, kind: next()?, reference: next()? })
+    };
+    place().ok_or_else(|| Invalid::new("starting_after", "must be a next_cursor"))
 }

@@ -342,6 +342,17 @@ pub struct Settlement {
 }
 
 #[derive(Debug, Deserialize)]
+pub struct UnmatchedLine {
+    pub provider: String,
+    pub kind: String,
+    pub reference: String,
+    pub order_id: Option<String>,
+    pub amount: i64,
+    pub currency: String,
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
 pub struct Endpoint {
     pub id: String,
     pub url: String,

@@ -6,6 +6,7 @@ mod api_client;
 mod assets;
 mod documents;
 mod failure;
+mod faults;
 mod fields;
 mod guard;
 mod operator;
@@ -18,8 +19,10 @@ use std::sync::Arc;
 
 use api::InProcess;
 use axum::{Router, extract::FromRef, middleware, routing::get};
+use tokio::sync::Notify;
 
 use assets::Assets;
+pub use faults::{Fault, Part};
 
 /// How the pages are served.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +43,10 @@ pub struct Dev {
     pub temporal_ui: Option<String>,
     /// Where what webhooks bring is to be seen.
     pub events: Option<String>,
+    /// What can be taken away.
+    pub faults: Vec<Fault>,
+    /// Has the provider's books read now.
+    pub read_books: Arc<Notify>,
 }
 
 /// What the pages share. Cheap to clone.

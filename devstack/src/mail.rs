@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::ports;
@@ -20,6 +21,7 @@ use store::Store;
 pub struct MailCatcher {
     smtp_port: u16,
     http_port: u16,
+    is_away: watch::Sender<bool>,
     /// The two servers; aborted when dropped.
     tasks: JoinSet<()>,
 }
@@ -40,12 +42,13 @@ impl MailCatcher {
         let smtp_port = smtp.local_addr()?.port();
         let http_port = http.local_addr()?.port();
         let store = Arc::new(Store::open(storage)?);
+        let (is_away, away) = watch::channel(false);
         let mut tasks = JoinSet::new();
         #[expect(clippy::disallowed_methods, reason = "one for each mail catcher")]
-        tasks.spawn(smtp::serve(smtp, Arc::clone(&store)));
+        tasks.spawn(smtp::serve(smtp, Arc::clone(&store), away));
         #[expect(clippy::disallowed_methods, reason = "one for each mail catcher")]
         tasks.spawn(web::serve(http, store));
-        Ok(MailCatcher { smtp_port, http_port, tasks })
+        Ok(MailCatcher { smtp_port, http_port, is_away, tasks })
     }
 
     /// Where to send mail: `smtp://127.0.0.1:port`.
@@ -56,6 +59,11 @@ impl MailCatcher {
     /// The web page, and the base of its JSON interface.
     pub fn http_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.http_port)
+    }
+
+    /// A switch: while it is on nobody listens for mail, as if the server were down.
+    pub fn is_away(&self) -> watch::Sender<bool> {
+        self.is_away.clone()
     }
 
     /// Stops both servers; open SMTP connections are cut.

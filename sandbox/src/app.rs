@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::http::StatusCode;
 use domain::Timestamp;
 use providers::standard_webhooks::Secret;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     answer::{Answer, Refusal},
     book::{Book, Delivery, DeliveryState},
-    faults::{FaultTable, Faults},
+    faults::{FaultTable, Faults, Webhooks},
     journal::{Journal, Line},
     model::{Event, Payment},
 };
@@ -30,6 +30,8 @@ pub struct Service {
     pub tasks: TaskTracker,
     pub books: Mutex<Books>,
     pub faults: Mutex<FaultTable>,
+    /// Whatever the faults say.
+    pub webhooks_are_lost: watch::Sender<bool>,
 }
 
 pub struct Books {
@@ -58,7 +60,10 @@ impl Service {
     ) -> Answer<Done<T>> {
         let mut books = locked(&self.books);
         let mut payment = find(&books.book)?;
-        let faults = locked(&self.faults).of(&names(&payment));
+        let mut faults = locked(&self.faults).of(&names(&payment));
+        if *self.webhooks_are_lost.borrow() {
+            faults.webhooks = Webhooks::Lose;
+        }
         let (outcome, event) = rule(&mut payment, &faults)?;
         let changed = books.book.payment(&payment.id).ok() != Some(&payment);
         if changed {

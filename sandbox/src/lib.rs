@@ -27,7 +27,12 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use providers::standard_webhooks::Secret;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -99,6 +104,7 @@ impl Sandbox {
             tasks: TaskTracker::new(),
             books: Mutex::new(Books { book, journal }),
             faults: Mutex::new(FaultTable::default()),
+            webhooks_are_lost: watch::Sender::new(false),
         });
         resume(&service);
         #[expect(clippy::disallowed_methods, reason = "one for each sandbox, which ends with it")]
@@ -114,6 +120,12 @@ impl Sandbox {
     /// From now on webhooks go here, for a merchant whose address was not known before.
     pub fn send_webhooks_to(&self, url: String) {
         *locked(&self.service.webhook_url) = url;
+    }
+
+    /// A switch: while it is on, webhooks are lost. What was lost is not sent later, either: for that there are
+    /// books, which can be read.
+    pub fn webhooks_are_lost(&self) -> watch::Sender<bool> {
+        self.service.webhooks_are_lost.clone()
     }
 
     /// Stops serving and sending. With storage, the next start goes on from here.

@@ -317,6 +317,7 @@ macro_rules! select {
 #[derive(Debug, Default, Clone)]
 pub struct Filter {
     pub state: Option<State>,
+    pub kind: Option<Kind>,
     pub order: Option<OrderId>,
     /// The last id of the page before.
     pub after: Option<ExceptionId>,
@@ -331,6 +332,9 @@ pub async fn list(db: &Db, filter: &Filter, limit: i64) -> Result<Vec<Exception>
     query.push(" WHERE true");
     if let Some(state) = filter.state {
         query.push(" AND state = ").push_bind(state.as_str());
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND kind = ").push_bind(kind.as_str());
     }
     if let Some(order) = filter.order {
         query.push(" AND order_id = ").push_bind(order.uuid());

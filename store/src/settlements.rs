@@ -234,3 +234,59 @@ pub async fn list(db: &Db, before: Option<&(String, String, String)>, limit: i64
     .await?;
     Ok(settlements)
 }
+
+/// A line of a provider's statement of which we have nothing, or something else.
+#[derive(Debug, Clone)]
+pub struct Unmatched {
+    pub provider: String,
+    pub kind: String,
+    pub reference: String,
+    pub payment: String,
+    pub order: Option<OrderId>,
+    pub amount: i64,
+    pub currency: Currency,
+    pub fee: Option<i64>,
+    pub at: Timestamp,
+}
+
+/// Where a line stands among others.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub at: Timestamp,
+    pub provider: String,
+    pub kind: String,
+    pub reference: String,
+}
+
+/// Those that have waited longest first, behind a place.
+#[tracing::instrument(name = "sql settlements.unmatched", skip_all, err(level = "debug"))]
+pub async fn unmatched(db: &Db, after: Option<&Place>, limit: i64) -> Result<Vec<Unmatched>> {
+    let lines = matched!(query!(
+        r#"SELECT m.provider, m.kind, m.reference, m.payment, m.order_id AS "order: OrderId", m.amount,
+                  m.currency AS "currency: Currency", m.fee, m.at
+           FROM provider_movements m
+           WHERE ($1::timestamptz IS NULL OR (m.at, m.provider, m.kind, m.reference) > ($1, $2, $3, $4))
+             AND NOT m.matched AND NOT "#,
+        " -- healed since, perhaps
+           ORDER BY m.at, m.provider, m.kind, m.reference LIMIT $5",
+        after.map(|place| sql(place.at)) as _,
+        after.map(|place| place.provider.as_str()),
+        after.map(|place| place.kind.as_str()),
+        after.map(|place| place.reference.as_str()),
+        limit
+    ))
+    .fetch_all(db.pool())
+    .await?;
+    let line = lines.into_iter().map(|it| Unmatched {
+        provider: it.provider,
+        kind: it.kind,
+        reference: it.reference,
+        payment: it.payment,
+        order: it.order,
+        amount: it.amount,
+        currency: it.currency,
+        fee: it.fee,
+        at: it.at.to_jiff(),
+    });
+    Ok(line.collect())
+}

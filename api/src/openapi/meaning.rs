@@ -44,6 +44,7 @@ pub fn words(schema: &str, name: &str) -> Option<Words> {
         ("", "status") => ("OrderStatus", Status::WORDS.to_vec()),
         ("Payment", "state") => ("PaymentState", PaymentState::WORDS.to_vec()),
         ("", "state") => ("ExceptionState", exception::State::WORDS.to_vec()),
+        ("", "kind") => ("ExceptionKind", exception::Kind::WORDS.to_vec()),
         ("Adjustment", "kind") => ("AdjustmentKind", ByHand::WORDS.to_vec()),
         ("PutProduct", "kind") => ("ProductKind", product::Kind::WORDS.to_vec()),
         (_, "per") => ("ExtraPer", Per::WORDS.to_vec()),
@@ -124,6 +125,9 @@ pub fn cursor(operation: &str) -> Option<&'static str> {
         "list_exceptions" => "^exc_[0-9a-f]{32}$",
         "list_movements" => "^mov_[0-9]+$",
         "list_settlements" => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[!-~]{1,32}\.[!-~]{1,32}$",
+        "list_unmatched_lines" => {
+            r"^[1-9][0-9]{0,15}\.[a-z]{1,32}\.(captured|refunded|disputed|dispute_reversed)\.[!-~]{1,128}$"
+        }
         "list_inventory" => return Some(SKU),
         "list_api_keys" => "^key_[0-9a-f]{32}$",
         "list_webhook_endpoints" => "^whe_[0-9a-f]{32}$",

@@ -1,8 +1,9 @@
-//! Of `holdfast dev` alone: a shop window, a payer, and time that passes.
+//! Of `holdfast dev` alone: a shop window, a payer, time that passes, and parts that can be taken away.
 
 use axum::{
     Router,
     extract::{Path, RawQuery},
+    http::StatusCode,
     routing::{get, post},
 };
 use domain::money::{Currency, from_decimal};
@@ -13,29 +14,37 @@ use crate::{
     Console,
     documents::{List, Order, Problem, Product},
     failure::Failure,
+    faults::Fault,
     fields::{Fields, Form as Sent},
     operator::Operator,
     view::{Cell, Field, Form, Link, Section, money},
 };
 
 const ADDRESS: &str = "/console/dev";
-const SAID: [(&str, &str); 3] = [
+const SAID: [(&str, &str); 6] = [
     ("paid", "The payer has paid: the provider tells us by its webhook."),
     ("failed", "The payer's bank said no, and the provider has told us."),
     ("skipped", "So much time has passed for this order."),
+    ("away", "It is away. Place an order, pay it, and see what becomes of it."),
+    ("back", "It is back."),
+    ("books", "The provider's books are being read: what nobody told us of is found within seconds."),
 ];
 
 pub fn routes() -> Router<Console> {
     Router::new()
         .route(ADDRESS, get(window))
         .route("/console/dev/place", post(place))
+        .route("/console/dev/faults/{part}", post(switch))
+        .route("/console/dev/books", post(read_books))
         .route("/console/dev/orders/{id}", get(order))
         .route("/console/dev/orders/{id}/pay", post(pay))
         .route("/console/dev/orders/{id}/skip", post(skip))
 }
 
 /// What a customer would see of the shop.
-async fn window(operator: Operator) -> Shown {
+async fn window(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
+    let said = notice(&Fields::parse(&asked.unwrap_or_default()), &SAID);
+    let mut sections: Vec<Section> = said.into_iter().collect();
     let form = place_form(&operator).await?;
     let mut links = vec![Link::new("All orders", "/console/orders")];
     if let Some(dev) = &operator.console.settings.dev {
@@ -49,8 +58,36 @@ async fn window(operator: Operator) -> Shown {
     }
     let said = "Place an order as a customer would. Then pay it, too little or twice, let time pass, and see \
                 on its page what becomes of it.";
-    let sections = vec![Section::text(said), Section::Form(form), Section::Links(links)];
+    sections.extend([Section::text(said), Section::Form(form), Section::Links(links)]);
+    let faults = operator.console.settings.dev.iter().flat_map(|dev| &dev.faults);
+    sections.extend(faults.flat_map(fault_sections));
+    sections.push(Section::heading("The provider's books"));
+    sections.push(Section::Form(Form::new("/console/dev/books", "Read them now")));
     Ok(show(&operator, "Play", sections))
+}
+
+/// A part, and the button that takes it away or brings it back.
+fn fault_sections(Fault { part, is_on }: &Fault) -> [Section; 3] {
+    let is_away = *is_on.borrow();
+    let (state, button) = match is_away {
+        true => ("It is away.", part.bring_back()),
+        false => ("It works.", part.take_away()),
+    };
+    let form = Form::new(format!("{ADDRESS}/faults/{}", part.name()), button);
+    let form = form.hide("away", if is_away { "" } else { "on" });
+    let form = if is_away { form } else { form.grave() };
+    let said = format!("{state} {}", part.meaning());
+    [Section::heading(part.title()), Section::text(said), Section::Form(form)]
+}
+
+async fn switch(Path(name): Path<String>, Sent(operator, fields): Sent) -> Shown {
+    let faults = operator.console.settings.dev.iter().flat_map(|dev| &dev.faults);
+    let Some(fault) = faults.into_iter().find(|fault| fault.part.name() == name) else {
+        return Err(operator.fail(Problem::own(StatusCode::NOT_FOUND, "There is no such part here.")));
+    };
+    let is_away = fields.is_on("away");
+    fault.is_on.send_replace(is_away);
+    Ok(done(&format!("{ADDRESS}?done={}", if is_away { "away" } else { "back" })))
 }
 
 async fn place_form(operator: &Operator) -> Result<Form, Failure> {
@@ -113,6 +150,13 @@ async fn place(Sent(operator, fields): Sent) -> Shown {
             refused(&operator, "Play", Vec::new(), form, &fields, failure, &names)
         }
     }
+}
+
+async fn read_books(Sent(operator, _): Sent) -> Shown {
+    if let Some(dev) = &operator.console.settings.dev {
+        dev.read_books.notify_one();
+    }
+    Ok(done(&format!("{ADDRESS}?done=books")))
 }
 
 async fn order(operator: Operator, Path(id): Path<String>, RawQuery(asked): RawQuery) -> Shown {

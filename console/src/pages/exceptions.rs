@@ -26,7 +26,7 @@ const ADDRESS: &str = "/console/exceptions";
 const TYPES: [&str; 3] = ["exception.raised", "exception.reopened", "exception.resolved"];
 const SAID: [(&str, &str); 2] =
     [("resolved", "It is decided, and on record."), ("all", "They are decided, and on record.")];
-/// So many of one kind are decided about at once: those of one page.
+/// So many of one kind are decided about at once, those that have waited longest.
 const MAX_AT_ONCE: usize = 100;
 
 pub fn routes() -> Router<Console> {
@@ -92,9 +92,9 @@ async fn load(operator: &Operator, asked: &Fields) -> Result<Vec<Section>, Failu
 /// Where several of one kind are decided about at once.
 fn of_one_kind(open: &[Exception]) -> Vec<Link> {
     let several = Kind::WORDS.iter().filter_map(|kind| {
-        let count = open.iter().filter(|exception| exception.kind == *kind).count();
-        (count > 1).then(|| {
-            let text = format!("Decide about all {count} of `{}` on this page", words::spoken(kind));
+        let are_several = open.iter().filter(|exception| exception.kind == *kind).nth(1).is_some();
+        are_several.then(|| {
+            let text = format!("Decide about those of `{}` at once", words::spoken(kind));
             Link::new(text, format!("{ADDRESS}/all/{kind}"))
         })
     });
@@ -243,9 +243,14 @@ async fn decide(operator: &Operator, id: &str, fields: &Fields) -> Result<(), Fa
 }
 
 async fn open_of(operator: &Operator, kind: &str) -> Result<Vec<Exception>, Failure> {
-    let path = "/v1/exceptions?state=open&oldest_first=true&limit=100";
-    let all: List<Exception> = operator.get(path).await?;
-    Ok(all.data.into_iter().filter(|exception| exception.kind == kind).take(MAX_AT_ONCE).collect())
+    let path = query(&[
+        ("state", Some("open")),
+        ("kind", Some(kind)),
+        ("oldest_first", Some("true")),
+        ("limit", Some("100")),
+    ]);
+    let all: List<Exception> = operator.get(&format!("/v1/exceptions{path}")).await?;
+    Ok(all.data)
 }
 
 /// Which they are stands in the form: those alone are decided about that were shown.

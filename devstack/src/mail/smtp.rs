@@ -9,6 +9,7 @@ use std::time::Duration;
 use mailin::{Action, Handler, Response, SessionBuilder, response};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -17,16 +18,40 @@ use super::store::{MAX_MAIL_BYTES, Store};
 const MAX_CONNECTIONS: usize = 50;
 /// A connection silent for this long is closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
+/// Between two tries to listen again.
+const RETRY: Duration = Duration::from_millis(200);
 
-/// Serves until it is aborted, which cuts the open connections too.
-pub(super) async fn serve(listener: TcpListener, store: Arc<Store>) {
+/// Serves until it is aborted, which cuts the open connections too. So does being away, and then nobody listens.
+pub(super) async fn serve(listener: TcpListener, store: Arc<Store>, mut away: watch::Receiver<bool>) {
+    let Ok(address) = listener.local_addr() else { return };
+    let mut listener = Some(listener);
+    loop {
+        if let Some(listener) = listener.take() {
+            tokio::select! {
+                () = listen(listener, &store) => {}
+                changed = away.wait_for(|is_away| *is_away) => if changed.is_err() { return },
+            }
+        }
+        if away.wait_for(|is_away| !is_away).await.is_err() {
+            return;
+        }
+        // Somebody else may have the port by now, until they give it back.
+        match TcpListener::bind(address).await {
+            Ok(again) => listener = Some(again),
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+/// Takes mail until it is dropped.
+async fn listen(listener: TcpListener, store: &Arc<Store>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             _ = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    let inbox = Inbox { store: Arc::clone(&store), mail: Vec::new(), too_long: false };
+                    let inbox = Inbox { store: Arc::clone(store), mail: Vec::new(), too_long: false };
                     #[expect(clippy::disallowed_methods, reason = "bounded by `MAX_CONNECTIONS`")]
                     connections.spawn(converse(stream, inbox));
                 }

@@ -5,24 +5,30 @@ mod banner;
 mod secrets;
 mod seed;
 mod servers;
+mod worker;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use activities::mail::Mailer;
 use anyhow::{Context as _, ensure};
 use devstack::{DataDirLock, EventReceiver};
+use engine::Engine;
 use events::webhooks::Networks;
 use telemetry::SdkMetrics;
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+};
 
 use crate::{
-    config, gateway, identity, kafka, mails,
+    config, gateway, identity, mails,
     providers::{self, Configured},
     run,
     stop::Stop,
     webhooks,
 };
 use servers::Servers;
+use worker::Worker;
 
 const API_KEY: &str = "dev-key";
 /// By which this machine's own receiver verifies what Holdfast sends it.
@@ -117,7 +123,8 @@ async fn up(
     let sandbox = sandbox(args, secret, &own_url).await?;
     let sandbox_url = sandbox.as_ref().map(|own| own.url().to_owned()).or_else(providers::sandbox_url);
     let secrets = [payload_key.as_str(), account_secret.as_str(), link_secret.as_str()];
-    servers.write_environment(args, &http, secrets, sandbox_url.as_deref(), &own_url)?;
+    let environment = servers.environment(&http, secrets, sandbox_url.as_deref(), &own_url);
+    servers::write_environment(&args.data_dir, &environment)?;
 
     let db = servers.database().open()?;
     db.migrate().await.with_context(|| {
@@ -133,49 +140,75 @@ async fn up(
     let defaults = mails::Defaults { public_url: Some(&own_url), link_secret: Some(&link_secret) };
     let mail = mails::mailer_to(servers.smtp_url(), &defaults)?;
     let configured = Configured::load(sandbox_url.as_deref().map(|url| (url, secret)))?;
-    let mailer = Mailer::new(&mail)?;
-    let mail_probe = Arc::new(mailer.probe());
-    let providers = configured.providers.clone();
+    let mail_probe = Arc::new(Mailer::new(&mail)?.probe());
     // What is tried out runs on this machine.
     let webhooks = webhooks::sender(Networks::loopback())?;
-    let owner = webhooks::owner(&mailer)?;
-    let worker = worker::Worker::new(db.clone(), engine.clone(), mailer, providers, metrics.clone())?
-        .with_webhooks(webhooks.clone(), owner);
     let account_secrets = identity::secrets(Some(&account_secret))?;
-    let worker = match identity::code_keys(account_secrets.as_deref())? {
-        Some(keys) => worker.with_accounts(keys),
-        None => worker,
-    };
-    let beside = kafka::Beside::new(servers.kafka()?)?.run(db.clone(), engine.clone(), stop.clone());
+    let read_books = Arc::new(Notify::new());
+    let reading = keep_reading(engine.clone(), read_books.clone());
     let app = run::api_app(&http, db, engine, configured, webhooks, metrics)?.with_mail(mail_probe);
     let app = identity::with_customers(app, account_secrets.as_deref())?;
     let app = mails::with_hosted_pages(app, &defaults)?;
-    let app = run::with_console(app, &http, Some(console(servers, &receiver, &http)));
+    let worker_is_away = watch::Sender::new(false);
+    let faults = faults(servers, sandbox.as_ref(), &worker_is_away);
+    let worker = Worker::new(environment)?.run(worker_is_away.subscribe(), stop.clone());
+    let app = run::with_console(app, &http, Some(console(servers, &receiver, &http, faults, &read_books)));
     banner::print(servers, address, &receiver, &http.api_keys[0], &args.data_dir);
 
     let served = async {
         api::serve(app, listener, http.limits, stop.clone().wait()).await;
         Ok(())
     };
-    let beside = async {
-        beside.await;
-        Ok(())
-    };
-    let work = async { tokio::try_join!(served, worker.run(stop.clone().wait()), beside) };
+    let work = async { tokio::try_join!(served, worker) };
     tokio::select! {
         result = work => result.map(|_| ()),
+        () = reading => Ok(()),
         error = servers.supervise() => Err(error),
     }
 }
 
+/// Reads the provider's books whenever somebody wants that.
+async fn keep_reading(engine: Arc<Engine>, wanted: Arc<Notify>) {
+    loop {
+        wanted.notified().await;
+        if let Err(error) = engine.reconcile(&uuid::Uuid::new_v4().to_string()).await {
+            tracing::warn!(%error, "the provider's books could not be read");
+        }
+    }
+}
+
 /// What the console offers here and nowhere else.
-fn console(servers: &Servers, receiver: &EventReceiver, http: &config::Http) -> console::Dev {
+fn console(
+    servers: &Servers,
+    receiver: &EventReceiver,
+    http: &config::Http,
+    faults: Vec<console::Fault>,
+    read_books: &Arc<Notify>,
+) -> console::Dev {
     console::Dev {
         key: http.api_keys[0].clone(),
         mails: servers.mail_page(),
         temporal_ui: servers.temporal_ui(),
         events: Some(receiver.url()),
+        faults,
+        read_books: read_books.clone(),
     }
+}
+
+/// What can be taken away: what is ours.
+fn faults(
+    servers: &Servers,
+    sandbox: Option<&sandbox::Sandbox>,
+    worker_is_away: &watch::Sender<bool>,
+) -> Vec<console::Fault> {
+    let webhooks = sandbox.map(sandbox::Sandbox::webhooks_are_lost);
+    let parts = [
+        (console::Part::Mail, servers.mail_is_away()),
+        (console::Part::Webhooks, webhooks),
+        (console::Part::Worker, Some(worker_is_away.clone())),
+    ];
+    let fault = |(part, is_on): (console::Part, Option<_>)| Some(console::Fault { part, is_on: is_on? });
+    parts.into_iter().filter_map(fault).collect()
 }
 
 /// A shop's receiver of webhooks, to see what arrives there.

@@ -46,14 +46,18 @@ pub fn api_key(data_dir: &Path) -> anyhow::Result<String> {
     kept(&data_dir.join("api.key"))
 }
 
-/// What accounts of customers are made with: kept in `account.secret`.
+/// What accounts of customers are made with: given, or kept in `account.secret`.
 pub fn account_secret(data_dir: &Path) -> anyhow::Result<String> {
-    kept(&data_dir.join("account.secret"))
+    given_or_kept("HOLDFAST_ACCOUNT_SECRET", &data_dir.join("account.secret"))
 }
 
-/// What links in mails are signed with: kept in `link.secret`.
+/// What links in mails are signed with: given, or kept in `link.secret`.
 pub fn link_secret(data_dir: &Path) -> anyhow::Result<String> {
-    kept(&data_dir.join("link.secret"))
+    given_or_kept("HOLDFAST_LINK_SECRET", &data_dir.join("link.secret"))
+}
+
+fn given_or_kept(name: &str, file: &Path) -> anyhow::Result<String> {
+    config::optional(name).map_or_else(|| kept(file), Ok)
 }
 
 /// What is in a file; at the first start, a new random key.

@@ -1,6 +1,6 @@
 //! The servers `dev` needs: those that are given, and those that it starts, watches and stops.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{net::Ipv4Addr, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use devstack::{
@@ -8,15 +8,17 @@ use devstack::{
     port_is_free,
 };
 use engine::{Engine, PayloadKeys};
-use events::kafka::Settings;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 use super::{Args, secrets};
-use crate::{config, kafka};
+use crate::config;
 
 const SMTP_PORT: u16 = 1025;
 const DATABASE: &str = "postgres";
 const MAX_CONNECTIONS: u32 = 20;
+const WEBHOOK_NETWORKS: &str = "HOLDFAST_WEBHOOK_ALLOW_NETWORKS";
+/// What is tried out runs on this machine.
+const LOOPBACK: &str = "127.0.0.0/8, ::1/128";
 
 /// A server that was given to us by its address, or one of our own.
 enum Place<T> {
@@ -127,11 +129,11 @@ impl Servers {
         }
     }
 
-    /// Where events are published: to our broker, or to one that is given.
-    pub fn kafka(&self) -> anyhow::Result<Option<Settings>> {
-        match &self.kafka {
-            Some((broker, _)) => Ok(Some(Settings::plain(broker.address()))),
-            None => kafka::settings(),
+    /// The switch of our mail catcher.
+    pub fn mail_is_away(&self) -> Option<watch::Sender<bool>> {
+        match &self.mail {
+            Place::Given(_) => None,
+            Place::Own(mail) => Some(mail.is_away()),
         }
     }
 
@@ -185,22 +187,21 @@ impl Servers {
         }
     }
 
-    /// Leaves `env` in the data folder: with it, `holdfast api`, `worker` and `audit` run against
-    /// these servers from another terminal.
-    pub fn write_environment(
+    /// With it `holdfast api`, `worker` and `audit` run against these servers.
+    pub fn environment(
         &self,
-        args: &Args,
         http: &config::Http,
         [payload_key, account_secret, link_secret]: [&str; 3],
         sandbox_url: Option<&str>,
         public_url: &str,
-    ) -> anyhow::Result<()> {
+    ) -> Vec<(&'static str, String)> {
         let database = self.database();
         let pooler = match database.pooler {
             store::Pooler::Session => "session",
             store::Pooler::Transaction => "transaction",
         };
-        let variables = [
+        let given = |name, default: &str| config::optional(name).unwrap_or_else(|| default.to_owned());
+        let mut variables = vec![
             ("DATABASE_URL", database.url),
             ("HOLDFAST_DATABASE_POOLER", pooler.to_owned()),
             ("TEMPORAL_ADDRESS", self.temporal_address()),
@@ -212,21 +213,27 @@ impl Servers {
             ("HOLDFAST_PAYLOAD_KEY", payload_key.to_owned()),
             ("HOLDFAST_ACCOUNT_SECRET", account_secret.to_owned()),
             ("HOLDFAST_LINK_SECRET", link_secret.to_owned()),
-            ("HOLDFAST_PUBLIC_URL", config::optional("HOLDFAST_PUBLIC_URL").unwrap_or(public_url.to_owned())),
+            ("HOLDFAST_PUBLIC_URL", given("HOLDFAST_PUBLIC_URL", public_url)),
             ("HOLDFAST_SANDBOX_WEBHOOK_SECRET", http.sandbox_secret.clone().unwrap_or_default()),
             ("HOLDFAST_SANDBOX_URL", sandbox_url.unwrap_or_default().to_owned()),
             ("HOLDFAST_SMTP_URL", self.smtp_url()),
             ("HOLDFAST_MAIL_FROM", config::mail_from()),
+            (WEBHOOK_NETWORKS, given(WEBHOOK_NETWORKS, LOOPBACK)),
         ];
-        // One that is given stays as it is: an empty one would take it away from whoever reads the file.
-        let kafka = self.kafka_place().map(|place| ("HOLDFAST_KAFKA_BROKERS", place));
-        let file = args.data_dir.join("env");
-        let mut text = format!("# Written by `holdfast dev`. Use: . {}\n", quoted(&file.to_string_lossy()));
-        for (name, value) in variables.into_iter().chain(kafka) {
-            text.push_str(&format!("export {name}={}\n", quoted(&value)));
-        }
-        secrets::write_private(&file, &text)
+        // One that is given stays as it is: an empty one would take it away from whoever reads this.
+        variables.extend(self.kafka_place().map(|place| ("HOLDFAST_KAFKA_BROKERS", place)));
+        variables
     }
+}
+
+/// Leaves `env` in the data folder, for another terminal.
+pub fn write_environment(data_dir: &Path, variables: &[(&'static str, String)]) -> anyhow::Result<()> {
+    let file = data_dir.join("env");
+    let mut text = format!("# Written by `holdfast dev`. Use: . {}\n", quoted(&file.to_string_lossy()));
+    for (name, value) in variables {
+        text.push_str(&format!("export {name}={}\n", quoted(value)));
+    }
+    secrets::write_private(&file, &text)
 }
 
 /// Says in one sentence why a database that was given cannot be used, before anything is started.
