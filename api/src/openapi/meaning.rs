@@ -70,6 +70,7 @@ fn id(schema: &str, name: &str) -> Option<&'static str> {
         ("ExceptionRecord" | "ExceptionWithEvidence", "id") | (_, "exception_id") => "exc",
         ("ApiKey" | "CreatedApiKey", "id") => "key",
         ("OrderChange", "id") | ("", "change_id") => "chg",
+        ("", "account_id") => "acc",
         ("WebhookEndpoint" | "WebhookEndpointWithSecret", "id") | (_, "endpoint_id") => "whe",
         _ => return None,
     })
@@ -125,6 +126,7 @@ pub fn cursor(operation: &str) -> Option<&'static str> {
         "list_movements" => "^mov_[0-9]+$",
         "list_settlements" => r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\.[!-~]{1,32}\.[!-~]{1,32}$",
         "list_inventory" => return Some(SKU),
+        "list_accounts" => "^acc_[0-9a-f]{32}$",
         "list_api_keys" => "^key_[0-9a-f]{32}$",
         "list_webhook_endpoints" => "^whe_[0-9a-f]{32}$",
         "list_webhook_deliveries" => "^evt_[0-9a-f]{32}$",
