@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use crate::{
     accounts::Person,
     api_keys::key,
+    console::visitor,
     harness::{
         Answer, Api, Shop,
-        documents::{CustomerAccount, List},
+        documents::{CustomerAccount, List, Order},
         encoded,
+        visitor::Visitor,
     },
 };
 
@@ -103,6 +105,48 @@ async fn accounts_of_others_want_a_scope() {
 }
 
 #[tokio::test]
+async fn an_operator_helps_a_customer_who_has_lost_a_phone() {
+    let shop = Shop::with_tea(5).await;
+    let (person, session, ann) = Person::signed_in(&shop).await;
+    let body = json!({"currency": "EUR", "lines": [{"sku": "tea", "quantity": 1}]});
+    let order: Order = ann.post_as("k", "/v1/orders", &body).await.of().is(201);
+    let visitor = visitor(&shop).await;
+    let address = format!("/console/accounts/{}", order.customer.id);
+    let leads_there = format!("href=\"{address}\"");
+    visitor.get(&format!("/console/orders/{}", order.id)).await.is(200).shows(&leads_there);
+    let search = format!("/console/accounts?email={}", encoded(&person.email));
+    visitor.get(&search).await.is(200).shows(&leads_there);
+    visitor.get("/console/accounts?email=ann").await.is(422).shows("must be an e-mail address");
+    visitor.get("/console/accounts?email=bob%40example.org").await.shows("There is no such account.");
+    let page = visitor.get(&address).await.is(200);
+    page.shows(&person.email);
+    page.shows(&format!("href=\"/console/orders?customer={}\"", order.customer.id));
+
+    let erase = format!("{address}/erase");
+    let (issued, _) = key(&shop.api, "reader", &["accounts:read"]).await;
+    let reader = Visitor::with_key(shop.api.address(), &issued.key).await;
+    let page = reader.get(&address).await.is(200);
+    assert!(!page.html.contains(&erase) && !page.html.contains("/console/orders"), "{}", page.html);
+    reader.fill_in(&page, &erase, &[]).await.is(403).shows("`accounts:write`");
+
+    let sign_out = format!("{address}/sign-out");
+    let page = visitor.get(&sign_out).await.is(200);
+    page.shows("on each device they have to sign in again");
+    let done = visitor.fill_in(&page, &sign_out, &[]).await;
+    visitor.get(done.leads_to()).await.is(200).shows("All sessions have ended.");
+    refresh(&person, &session).await.problem(401, "refresh_token_invalid");
+
+    let page = visitor.get(&erase).await.is(200);
+    page.shows("It cannot be undone.");
+    let done = visitor.fill_in(&page, &erase, &[]).await;
+    visitor.get(done.leads_to()).await.is(200).shows("The account is erased.");
+    visitor.get(&address).await.is(404);
+    visitor.fill_in(&page, &erase, &[]).await.is(404);
+    person.sign_in().await.problem(401, "invalid_credentials");
+    shop.close();
+}
+
+#[tokio::test]
 async fn a_shop_without_accounts_shows_none() {
     let shop = Shop::without_worker().await;
     let (api, _process) = shop.start_api(&[("HOLDFAST_ACCOUNT_SECRET", String::new())]).await;
@@ -110,6 +154,10 @@ async fn a_shop_without_accounts_shows_none() {
     for path in ["/v1/accounts", nobody] {
         api.get(path).await.problem(404, "route_not_found");
     }
+    let visitor = Visitor::signed_in(api.address()).await;
+    let page = visitor.get("/console/accounts").await.is(200);
+    page.shows("HOLDFAST_ACCOUNT_SECRET is not set");
+    assert!(!page.html.contains("href=\"/console/accounts\""), "it is in the menu:\n{}", page.html);
     shop.close();
 }
 
