@@ -36,7 +36,11 @@ impl Person {
     }
 
     pub async fn register(&self) {
-        let body = json!({"email": self.email, "password": PASSWORD, "name": "Ann"});
+        self.register_as("Ann").await;
+    }
+
+    pub async fn register_as(&self, name: &str) {
+        let body = json!({"email": self.email, "password": PASSWORD, "name": name});
         self.tell("/v1/accounts", &body).await.is(202);
     }
 

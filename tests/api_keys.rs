@@ -54,6 +54,7 @@ async fn try_out(caller: &Api, method: &Method, path: &str) -> Answer {
     let path = path.replace("{sku}", "none").replace("{payment_id}", &format!("pay_{nothing}"));
     let path =
         path.replace("{change_id}", &format!("chg_{nothing}")).replace("{id}", &format!("ord_{nothing}"));
+    let path = path.replace("{account_id}", &format!("acc_{nothing}"));
     let path = path.replace("/stream", "/stream?after=nothing"); // one that begins has no end
     let request = caller.request(method.clone(), &path);
     match *method {

@@ -185,6 +185,7 @@ async fn rights_are_those_of_the_key() {
     let page = reader.get(&format!("/console/orders/{order}")).await.is(200);
     for (text, is_there) in [
         ("href=\"/console/orders\"", true),
+        ("href=\"/console/accounts\"", false),
         ("href=\"/console/exceptions\"", false),
         ("href=\"/console/keys\"", false),
         ("/cancel\"", false),
@@ -192,7 +193,7 @@ async fn rights_are_those_of_the_key() {
     ] {
         assert_eq!(page.html.contains(text), is_there, "{text}");
     }
-    for place in ["today", "exceptions", "stock", "catalogue", "money", "events", "keys"] {
+    for place in ["today", "accounts", "exceptions", "stock", "catalogue", "money", "events", "keys"] {
         reader.get(&format!("/console/{place}")).await.is(403).shows("You do not have the scope");
     }
     let path = format!("/console/orders/{order}/cancel");

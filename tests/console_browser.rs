@@ -176,6 +176,7 @@ async fn every_page_can_be_read_by_everybody() {
         "/console/events".to_owned(),
         format!("/console/events/{hook}"),
         "/console/keys".to_owned(),
+        "/console/accounts".to_owned(),
         "/console/nothing".to_owned(),
     ];
     for (n, page) in pages.iter().enumerate() {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    accounts::Person,
     api_keys::key,
     console::visitor,
     harness::{
@@ -16,7 +17,7 @@ use crate::{
 const MARKED: &str = "<b id=marked onmarked='x()'>\"&'";
 
 /// Each page that there is outside `dev`, with what is in its address.
-fn pages(order: &str, exception: &str, endpoint: &str, key: &str) -> Vec<String> {
+fn pages(order: &str, exception: &str, endpoint: &str, key: &str, account: &str) -> Vec<String> {
     let all = [
         "/",
         "/console/sign-in",
@@ -51,6 +52,12 @@ fn pages(order: &str, exception: &str, endpoint: &str, key: &str) -> Vec<String>
         "/console/events/{endpoint}",
         "/console/keys",
         "/console/keys/{key}/revoke",
+        "/console/accounts",
+        "/console/accounts?email=x",
+        "/console/accounts/{account}",
+        "/console/accounts/{account}/sign-out",
+        "/console/accounts/{account}/erase",
+        "/console/accounts/nothing",
         "/console/nothing",
     ];
     let fill = |path: &str| {
@@ -58,6 +65,7 @@ fn pages(order: &str, exception: &str, endpoint: &str, key: &str) -> Vec<String>
             .replace("{exception}", exception)
             .replace("{endpoint}", endpoint)
             .replace("{key}", key)
+            .replace("{account}", account)
     };
     all.map(fill).to_vec()
 }
@@ -90,7 +98,11 @@ async fn marked() -> (Shop, Vec<String>) {
     let cancelled = shop.try_place(&body).await.is(201).id;
     let path = format!("/v1/orders/{cancelled}/cancel");
     shop.api.post(&path, &json!({"reason": MARKED})).await.is(200);
-    let mut all = pages(&order, &exceptions[0].id, hook["id"].as_str().unwrap(), &issued.id);
+    let person = Person::new(&shop);
+    person.register_as(&name).await;
+    let account = person.verify(&person.code(1).await).await.is(200);
+    let [hook, account] = [&hook, &account].map(|it| it["id"].as_str().unwrap());
+    let mut all = pages(&order, &exceptions[0].id, hook, &issued.id, account);
     all.push(format!("/console/orders/{cancelled}"));
     all.push(format!("/console/exceptions/{}", exceptions[1].id));
     all.push(format!("/console/orders?customer={}", encoded(MARKED)));

@@ -26,6 +26,7 @@ mod harness;
 
 mod accounts;
 mod accounts_attacked;
+mod accounts_by_shop;
 mod accounts_erased;
 mod api_keys;
 mod attempts;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
-    accounts,
+    accounts, accounts_by_shop,
     harness::{
         Api, Setup, Shop, database,
         documents::{ApiKey, CreatedApiKey},
@@ -184,6 +184,7 @@ async fn live(shop: &Shop) {
     keys(shop).await;
     webhooks(shop).await;
     accounts::walk(shop).await;
+    accounts_by_shop::walk(shop).await;
     shop.api.get("/readyz").await.is(200);
     shop.figures().await;
 }

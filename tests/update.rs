@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::{
-    accounts, bounces,
+    accounts, accounts_by_shop, bounces,
     harness::{
         Answer, Api, Shop,
         documents::{CreatedApiKey, Order, Payment},
@@ -134,7 +134,7 @@ impl<'a> Walk<'a> {
         walk.keys().await;
         walk.events().await;
         walk.webhooks().await;
-        let accounts = accounts::walk(shop).await.into_iter();
+        let accounts = accounts::walk(shop).await.into_iter().chain(accounts_by_shop::walk(shop).await);
         walk.walked.extend(accounts.map(|(method, route)| (method, route.to_owned())));
         for path in ["/healthz", "/readyz", "/metrics"] {
             walk.get(path, "").await;

@@ -31,11 +31,12 @@ pub struct InProcess {
     api: Router,
     keys: Keys,
     db: Db,
+    has_accounts: bool,
 }
 
 impl InProcess {
-    pub(crate) fn new(api: Router, keys: Keys, db: Db) -> Self {
-        Self { api, keys, db }
+    pub(crate) fn new(api: Router, keys: Keys, db: Db, has_accounts: bool) -> Self {
+        Self { api, keys, db, has_accounts }
     }
 
     /// Begins a session of whoever shows this key, and gives its token. Each has a token of its own, drawn
@@ -90,6 +91,11 @@ impl InProcess {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+
+    /// Whether this shop has accounts of customers: without them there is nothing at their addresses.
+    pub const fn has_accounts(&self) -> bool {
+        self.has_accounts
     }
 
     /// The clock of requests.

@@ -56,7 +56,8 @@ fn router(app: App) -> Router {
 /// Pages that call the API within this process. Whoever comes without a session is counted by address.
 fn beside(app: &App, layers: &Layers, api: &Router<App>) -> Router {
     let Some(pages) = &app.pages else { return Router::new() };
-    let in_process = InProcess::new(api.clone().with_state(app.clone()), app.keys.clone(), app.db.clone());
+    let api = api.clone().with_state(app.clone());
+    let in_process = InProcess::new(api, app.keys.clone(), app.db.clone(), app.accounts.is_some());
     let strangers = middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_strangers);
     layers.around_pages(framed(pages(in_process).layer(strangers)))
 }

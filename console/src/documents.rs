@@ -100,6 +100,18 @@ pub struct Customer {
     pub time_zone: Option<String>,
 }
 
+/// A customer's account.
+#[derive(Debug, Deserialize)]
+pub struct Account {
+    pub id: String,
+    pub customer: Customer,
+    pub verified_at: Timestamp,
+    pub password_changed_at: Timestamp,
+    pub has_password: bool,
+    pub open_sessions: i64,
+    pub last_seen_at: Option<Timestamp>,
+}
+
 #[derive(Debug, Deserialize)]
 pub struct Workflow {
     pub id: String,

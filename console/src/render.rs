@@ -14,9 +14,10 @@ use crate::{
 };
 
 /// Where an operator finds what, and what their key must be good for.
-const PLACES: [(&str, &str, Scope); 8] = [
+const PLACES: [(&str, &str, Scope); 9] = [
     ("Today", "/console/today", Scope::Operations),
     ("Orders", "/console/orders", Scope::OrdersRead),
+    ("Accounts", "/console/accounts", Scope::AccountsRead),
     ("Exceptions", "/console/exceptions", Scope::PaymentsRead),
     ("Stock", "/console/stock", Scope::StockRead),
     ("Catalogue", "/console/catalogue", Scope::CatalogueRead),
@@ -59,8 +60,9 @@ impl Frame {
             path.strip_prefix(to).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
         };
         let place = |(text, to)| Place { text, to, is_here: is_here(to) };
-        let allowed =
-            PLACES.iter().filter(|(.., scope)| operator.may(*scope)).map(|(text, to, _)| (*text, *to));
+        let has_accounts = operator.console.api.has_accounts();
+        let is_open = |scope| operator.may(scope) && (has_accounts || scope != Scope::AccountsRead);
+        let allowed = PLACES.iter().filter(|(.., scope)| is_open(*scope)).map(|(text, to, _)| (*text, *to));
         let is_dev = operator.console.settings.dev.is_some();
         let play = is_dev.then_some(("Play", "/console/dev"));
         Self {

@@ -36,6 +36,8 @@ text_enum! {
         Operations = "operations",
         EventsRead = "events:read",
         EventsWrite = "events:write",
+        AccountsRead = "accounts:read",
+        AccountsWrite = "accounts:write",
         KeysWrite = "keys:write",
     }
 }
@@ -55,6 +57,8 @@ impl Scope {
             Self::Operations => "read the overview, the ledger and the settlements",
             Self::EventsRead => "read public events, webhook endpoints and deliveries",
             Self::EventsWrite => "make, change and remove webhook endpoints, and deliver again",
+            Self::AccountsRead => "read customers' accounts",
+            Self::AccountsWrite => "sign customers out, and erase accounts",
             Self::KeysWrite => "make, list and revoke API keys",
         }
     }

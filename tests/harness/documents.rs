@@ -313,6 +313,20 @@ pub struct Readiness {
     pub checks: BTreeMap<String, String>,
 }
 
+/// A customer's account, as the shop sees it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerAccount {
+    pub object: String,
+    pub id: String,
+    pub customer: Customer,
+    pub verified_at: Timestamp,
+    pub password_changed_at: Timestamp,
+    pub has_password: bool,
+    pub open_sessions: i64,
+    pub last_seen_at: Option<Timestamp>,
+}
+
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {

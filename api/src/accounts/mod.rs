@@ -1,6 +1,7 @@
 //! Accounts of customers: registering, signing in, and what becomes of passwords. What is answered here is
 //! the same for an address that has an account and for one that has none; its mailbox alone learns which.
 
+mod by_shop;
 mod customers;
 mod jwks;
 mod limits;
@@ -58,13 +59,14 @@ pub fn public_routes() -> OpenApiRouter<App> {
         .routes(routes!(jwks::jwks))
 }
 
-/// For those who are signed in.
+/// For those who are signed in; and for the shop, by its keys.
 pub fn routes() -> Scoped {
     Scoped::new()
         .for_customers(routes!(me::get, me::delete))
         .for_customers(routes!(password::change))
         .for_customers(routes!(session::sign_out))
         .for_customers(routes!(session::sign_out_everywhere))
+        .merge(by_shop::routes())
 }
 
 impl App {

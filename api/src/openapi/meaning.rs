@@ -71,6 +71,7 @@ fn id(schema: &str, name: &str) -> Option<&'static str> {
         ("ExceptionRecord" | "ExceptionWithEvidence", "id") | (_, "exception_id") => "exc",
         ("ApiKey" | "CreatedApiKey", "id") => "key",
         ("OrderChange", "id") | ("", "change_id") => "chg",
+        ("", "account_id") => "acc",
         ("WebhookEndpoint" | "WebhookEndpointWithSecret", "id") | (_, "endpoint_id") => "whe",
         _ => return None,
     })
@@ -129,6 +130,7 @@ pub fn cursor(operation: &str) -> Option<&'static str> {
             r"^[1-9][0-9]{0,15}\.[a-z]{1,32}\.(captured|refunded|disputed|dispute_reversed)\.[!-~]{1,128}$"
         }
         "list_inventory" => return Some(SKU),
+        "list_accounts" => "^acc_[0-9a-f]{32}$",
         "list_api_keys" => "^key_[0-9a-f]{32}$",
         "list_webhook_endpoints" => "^whe_[0-9a-f]{32}$",
         "list_webhook_deliveries" => "^evt_[0-9a-f]{32}$",

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use crate::scoped::{Scope, Scoped};
 
 pub use change_request::ChangeRequest;
-pub use document::OrderDocument;
+pub use document::{CustomerDocument, OrderDocument};
 pub use read::load;
 pub use refusal::refusal;
 

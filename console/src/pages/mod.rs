@@ -1,5 +1,6 @@
 //! The pages, each group of them with its routes.
 
+mod accounts;
 mod catalogue;
 pub mod dev;
 mod events;
@@ -40,6 +41,7 @@ pub fn routes() -> Router<Console> {
         .merge(orders::routes())
         .merge(order::routes())
         .merge(order_actions::routes())
+        .merge(accounts::routes())
         .merge(exceptions::routes())
         .merge(stock::routes())
         .merge(catalogue::routes())

@@ -8,7 +8,7 @@ use axum::{
 };
 use domain::{OrderId, api_key::Scope};
 
-use super::{Shown, notice, order_actions::offered, order_facts as facts, stream::live};
+use super::{Shown, accounts, notice, order_actions::offered, order_facts as facts, stream::live};
 use crate::{
     Console,
     documents::{
@@ -78,6 +78,7 @@ async fn load(operator: &Operator, id: &str) -> Result<Vec<Section>, Failure> {
     )?;
     let mut sections = vec![facts::of(&order), facts::next(&next, &order)];
     let mut links = offered(operator, &order);
+    links.extend(accounts::link(operator, &order.customer.id));
     if operator.console.settings.dev.is_some() {
         links.push(Link::new("Play with this order", format!("/console/dev/orders/{id}")));
     }

@@ -13,16 +13,16 @@ const CODES_KEPT: SignedDuration = SignedDuration::from_hours(24);
 const REQUESTS_END: SignedDuration = SignedDuration::from_hours(1);
 
 /// Erases an account with all that stands for it, and who placed what ends, or has ended, without money. What
-/// was paid keeps the name and the address, as its invoice does (docs/adr/0038).
+/// was paid keeps the name and the address, as its invoice does (docs/adr/0038). False if there is none.
 #[tracing::instrument(name = "sql accounts.delete", skip_all, err(level = "debug"))]
-pub async fn delete(db: &Db, id: AccountId, at: Timestamp) -> Result<()> {
+pub async fn delete(db: &Db, id: AccountId, at: Timestamp) -> Result<bool> {
     retry(|| async {
         let mut tx = db.begin().await?;
         let email_key = sqlx::query_scalar!("SELECT email_key FROM accounts WHERE id = $1", id.uuid());
-        let Some(email_key) = email_key.fetch_optional(&mut *tx).await? else { return Ok(()) };
+        let Some(email_key) = email_key.fetch_optional(&mut *tx).await? else { return Ok(false) };
         locks::email(&mut tx, &email_key).await?;
         sqlx::query!("DELETE FROM registrations WHERE email_key = $1", email_key).execute(&mut *tx).await?;
-        sqlx::query!("DELETE FROM accounts WHERE id = $1", id.uuid()).execute(&mut *tx).await?;
+        let erased = sqlx::query!("DELETE FROM accounts WHERE id = $1", id.uuid()).execute(&mut *tx).await?;
         sqlx::query!(
             "INSERT INTO erasures (account_id, erased_at) VALUES ($1, $2)
              ON CONFLICT (account_id) DO NOTHING",
@@ -32,7 +32,8 @@ pub async fn delete(db: &Db, id: AccountId, at: Timestamp) -> Result<()> {
         .execute(&mut *tx)
         .await?;
         erase_in_orders(&mut tx, &[id.to_string()]).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(erased.rows_affected() == 1)
     })
     .await
 }

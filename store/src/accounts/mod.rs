@@ -1,6 +1,8 @@
-//! Accounts of customers. Nothing in here is answered in another way, or another time, for an address that
-//! has an account than for one that has none: who asks learns of its mailbox alone what there is.
+//! Accounts of customers. But for the shop ([`by_shop`]) nothing in here is answered in another way, or
+//! another time, for an address that has an account than for one that has none: who asks learns of its
+//! mailbox alone what there is.
 
+pub mod by_shop;
 pub mod codes;
 mod erase;
 pub mod limits;

@@ -6,7 +6,7 @@ use domain::{
     account::{SESSION_IDLE, SESSION_LIFE},
 };
 
-use crate::{Db, Result, random, retry::retry, sql};
+use crate::{Db, Result, SqlTime, random, retry::retry, sql};
 
 /// Sessions of one account. Who begins another ends the one that was not used for the longest time.
 const MAX_SESSIONS: i64 = 50;
@@ -48,6 +48,11 @@ pub async fn begin(
     .await
 }
 
+/// An open session was used after the first of these, and begun after the second.
+pub(super) fn open_after(at: Timestamp) -> [SqlTime; 2] {
+    [SESSION_IDLE, SESSION_LIFE].map(|life| sql(at.saturating_sub(life).unwrap_or(at)))
+}
+
 /// What became of a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotated {
@@ -62,7 +67,7 @@ pub enum Rotated {
 /// Uses a refresh token up. Of two that come at the same time one is used before the other.
 #[tracing::instrument(name = "sql sessions.rotate", skip_all, err(level = "debug"))]
 pub async fn rotate(db: &Db, id: SessionId, generation: i32, at: Timestamp) -> Result<Rotated> {
-    let since = |ago| sql(at.saturating_sub(ago).unwrap_or(at));
+    let [used_after, begun_after] = open_after(at);
     retry(|| async {
         let mut tx = db.begin().await?;
         let session = sqlx::query!(
@@ -70,8 +75,8 @@ pub async fn rotate(db: &Db, id: SessionId, generation: i32, at: Timestamp) -> R
                       ended_at IS NULL AND refreshed_at > $2 AND started_at > $3 AS "is_open!"
                FROM sessions WHERE id = $1 FOR NO KEY UPDATE"#,
             id.uuid(),
-            since(SESSION_IDLE) as _,
-            since(SESSION_LIFE) as _
+            used_after as _,
+            begun_after as _
         )
         .fetch_optional(&mut *tx)
         .await?;
