@@ -1,6 +1,7 @@
 //! Events on their way to Kafka:
-//! - a backlog, drained by one publisher: events a second, to Tansu (in memory, in Rust) and, with
-//! - placing orders beside that, against placing with nobody publishing.
+//! - a backlog, drained by one publisher: events a second, to Tansu (in memory, in Rust) and to Apache Kafka, where
+//!   that can be had;
+//! - placing orders while one of a million is drained, against placing with nobody publishing.
 //!
 //! The publisher is a worker whose engine cannot be reached: it does nothing else.
 
@@ -10,12 +11,14 @@ use serde_json::{Value, json};
 use sqlx::Executor as _;
 
 use crate::{
-    harness::{Shop, eventually, kafka::Broker},
+    harness::{Holdfast, Shop, eventually, kafka::Broker},
     house::House,
     load::{Storm, placements, storm},
     report::{Report, ratio},
 };
 
+/// Of which it is measured how fast they leave.
+const DRAINED: i64 = 100_000;
 const SUBJECTS: i64 = 10_000;
 const BUYERS: usize = 20;
 const PLACEMENTS: usize = 6000;
@@ -28,7 +31,7 @@ pub async fn run(events: i64) -> Report {
     let brokers = [Some(Broker::tansu().await), Broker::apache().await];
     for (name, broker) in ["Tansu", "Apache Kafka"].into_iter().zip(&brokers) {
         if let Some(broker) = broker {
-            report.row(drained(name, broker, events).await);
+            report.row(drained(name, broker, DRAINED).await);
         }
     }
     report.row(beside_the_door(&brokers[0], events).await);
@@ -62,7 +65,7 @@ async fn last(shop: &Shop) -> i64 {
     shop.query("SELECT coalesce(max(position), 0) FROM events").await
 }
 
-fn publisher(shop: &Shop, broker: &Broker) -> crate::harness::Holdfast {
+fn publisher(shop: &Shop, broker: &Broker) -> Holdfast {
     let no_commands = ("HOLDFAST_KAFKA_COMMANDS", "off".to_owned());
     shop.start("worker", &[("HOLDFAST_KAFKA_BROKERS", broker.address()), no_commands])
 }
@@ -85,35 +88,46 @@ async fn drained(name: &str, broker: &Broker, events: i64) -> Value {
     json!({ "broker": name, "events": events, "events/s": rate, "events/s / 5,000": ratio(rate, WANTED) })
 }
 
-/// Rounds in turn, with and without somebody who publishes a backlog that does not end before.
+/// Rounds in turn, with and without somebody who publishes; the backlog lasts for all of them, and is drained at
+/// the end.
 async fn beside_the_door(broker: &Option<Broker>, events: i64) -> Value {
     let broker = broker.as_ref().unwrap();
     let house = House::with_door_alone().await;
     let shop = &house.shop;
     shop.stock("tea", 1250, 10_000_000).await;
-    let (mut alone, mut beside, mut published) = (Vec::new(), Vec::new(), 0);
-    let mut seconds = 0.0;
+    fill(shop, events).await;
+    let (mut alone, mut beside, mut published, mut seconds) = (Vec::new(), Vec::new(), 0, 0.0);
     for _ in 0..ROUNDS {
         alone.push(place(shop).await);
-        fill(shop, events).await;
-        let mut worker = publisher(shop, broker);
-        let before = passed(shop).await;
-        eventually("some are published", async || (passed(shop).await > before).then_some(())).await;
+        let mut worker = publishing(shop, broker).await;
         let (from, begun) = (passed(shop).await, Instant::now());
         beside.push(place(shop).await);
         published += passed(shop).await - from;
         seconds += begun.elapsed().as_secs_f64();
-        let last = last(shop).await;
-        eventually("all are published", async || (passed(shop).await >= last).then_some(())).await;
         worker.terminate();
         worker.ended().await;
     }
+    let _worker = publishing(shop, broker).await;
+    let (from, begun, last) = (passed(shop).await, Instant::now(), last(shop).await);
+    assert!(from < last, "the backlog has not lasted: give more --events");
+    while passed(shop).await < last {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let rate = |storms: &[Storm]| crate::report::median(&storms.iter().map(Storm::rate).collect::<Vec<_>>());
     json!({
+        "backlog": events,
         "orders/s alone": rate(&alone), "orders/s beside": rate(&beside),
         "beside / alone": ratio(rate(&beside), rate(&alone)),
         "events/s meanwhile": published as f64 / seconds,
+        "events/s of the rest": (last - from) as f64 / begun.elapsed().as_secs_f64(),
     })
+}
+
+/// A publisher that has begun.
+async fn publishing(shop: &Shop, broker: &Broker) -> Holdfast {
+    let (worker, before) = (publisher(shop, broker), passed(shop).await);
+    eventually("some are published", async || (passed(shop).await > before).then_some(())).await;
+    worker
 }
 
 async fn place(shop: &Shop) -> Storm {

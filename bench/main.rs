@@ -99,7 +99,7 @@ enum Benchmark {
     },
     /// Events to Kafka: a backlog that is drained, and the door beside it.
     Events {
-        #[arg(long, default_value_t = 300_000)]
+        #[arg(long, default_value_t = 1_000_000)]
         events: i64,
     },
     /// The worker's memory over very many activities.

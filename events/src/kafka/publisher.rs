@@ -24,7 +24,7 @@ use super::{
     record::record,
     settings::Settings,
 };
-use crate::pace::Pace;
+use crate::pace::rest;
 
 /// The name of the cursor.
 pub const CURSOR: &str = "kafka";
@@ -77,7 +77,6 @@ pub struct Publisher {
     settings: Settings,
     holder: Uuid,
     horizon: Horizon,
-    pace: Pace,
 }
 
 /// What rounds are written with.
@@ -101,7 +100,7 @@ struct Hold {
 
 impl Publisher {
     pub fn new(db: Db, settings: Settings) -> Self {
-        Self { db, settings, holder: Uuid::new_v4(), horizon: Horizon::default(), pace: Pace::default() }
+        Self { db, settings, holder: Uuid::new_v4(), horizon: Horizon::default() }
     }
 
     /// Publishes until `stop` resolves. A fault is logged when it appears and when it is gone.
@@ -179,7 +178,7 @@ impl Publisher {
         }
         held.position = last;
         tell_published(held.ahead.drain(..count));
-        let rest = self.pace.rest(begun.elapsed());
+        let rest = rest(count, begun.elapsed());
         tracing::debug!(count, ?sent, took = ?begun.elapsed(), ?rest, "events published");
         Ok(Turn::Published(rest))
     }
@@ -189,9 +188,7 @@ impl Publisher {
         let up_to = self.horizon.reach(&self.db, PATIENCE).await?.unwrap_or(held.position);
         if up_to > held.position {
             let range = Range { after: held.position, up_to, limit: MAX_READ };
-            let begun = Instant::now();
             held.ahead = events::read(&self.db, range, &Filter::default()).await?.into();
-            self.pace.saw(held.ahead.len(), begun.elapsed());
         }
         tell_lag(Some((held.position, up_to)), held.ahead.front());
         Ok(())

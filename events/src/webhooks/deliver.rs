@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::pace::Pace;
+use crate::pace::rest;
 
 use super::{
     Message, PAUSE, Said, Sender,
@@ -45,7 +45,6 @@ struct UnderWay {
     requests: JoinSet<Outcome>,
     of_each: BTreeMap<WebhookEndpointId, i64>,
     unnoted: Vec<Outcome>,
-    pace: Pace,
 }
 
 /// Delivers until `stop`.
@@ -72,7 +71,7 @@ pub(super) async fn run(db: &Db, sender: &Arc<Sender>, news: &Notify, stop: &Can
             () = stop.cancelled() => {}
         }
         tokio::select! {
-            () = tokio::time::sleep(GATHERED.max(under_way.pace.rest(took))) => {}
+            () = tokio::time::sleep(GATHERED.max(rest(begun.unwrap_or(0), took))) => {}
             () = stop.cancelled() => {}
         }
     }
@@ -88,21 +87,21 @@ impl UnderWay {
         !self.requests.is_empty()
     }
 
-    /// Claims what is due, and sends it.
-    async fn begin(&mut self, db: &Db, sender: &Arc<Sender>, now: Timestamp) -> store::Result<()> {
+    /// Claims what is due, and sends it. Gives how many.
+    async fn begin(&mut self, db: &Db, sender: &Arc<Sender>, now: Timestamp) -> store::Result<usize> {
         let claimed_at = Instant::now();
         let lease = Lease { now, until: now + LEASE, of_each: OF_EACH, of_failing: OF_FAILING };
         let busy: Vec<(WebhookEndpointId, i64)> =
             self.of_each.iter().map(|(id, count)| (*id, *count)).collect();
         let all_claimed = claim(db, lease, &busy).await?;
-        self.pace.saw(all_claimed.len(), claimed_at.elapsed());
+        let count = all_claimed.len();
         for claimed in all_claimed {
             *self.of_each.entry(claimed.target.id).or_default() += 1;
             let sender = sender.clone();
             #[expect(clippy::disallowed_methods, reason = "bounded by the room that each endpoint has")]
             self.requests.spawn(async move { deliver(&sender, &claimed, claimed_at).await });
         }
-        Ok(())
+        Ok(count)
     }
 
     /// Waits until one has ended, and takes all that have.

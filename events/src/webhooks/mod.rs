@@ -20,7 +20,7 @@ use store::{
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::pace::Pace;
+use crate::pace::rest;
 
 pub use address::{BadNetwork, Networks};
 pub use message::Message;
@@ -97,7 +97,7 @@ impl Said {
 
 #[expect(clippy::disallowed_methods, reason = "a round is the edge: nobody has called it with a time")]
 async fn keep_fanning_out(db: &Db, news: &Notify) {
-    let (horizon, mut said, mut pace) = (Horizon::default(), Said::default(), Pace::default());
+    let (horizon, mut said) = (Horizon::default(), Said::default());
     loop {
         let (mut begun, up_to) = (Instant::now(), horizon.reach(db, PATIENCE).await);
         let fanned = match up_to {
@@ -114,8 +114,8 @@ async fn keep_fanning_out(db: &Db, news: &Notify) {
                 if fanned.deliveries > 0 {
                     news.notify_one();
                 }
-                pace.saw(usize::try_from(fanned.deliveries).unwrap_or(usize::MAX), begun.elapsed());
-                let rest = if fanned.is_behind { pace.rest(begun.elapsed()) } else { LOOKED_EVERY };
+                let deliveries = usize::try_from(fanned.deliveries).unwrap_or(usize::MAX);
+                let rest = if fanned.is_behind { rest(deliveries, begun.elapsed()) } else { LOOKED_EVERY };
                 tokio::time::sleep(rest).await;
             }
             Ok(None) => tokio::time::sleep(LOOKED_EVERY).await,

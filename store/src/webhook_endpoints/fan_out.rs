@@ -90,9 +90,11 @@ async fn insert(
            due_at)
          SELECT f.endpoint_id, f.position, f.salt, f.order_id, f.subject, f.type, f.at, $4::timestamptz,
                 CASE WHEN row_number() OVER (PARTITION BY f.endpoint_id, f.subject ORDER BY f.position) = 1
-                      AND NOT EXISTS (SELECT FROM webhook_deliveries p
-                                      WHERE p.endpoint_id = f.endpoint_id AND p.subject = f.subject
-                                        AND p.state = 'pending')
+                      -- In the order of subject and event: one index alone has it.
+                      AND (SELECT p.event FROM webhook_deliveries p
+                           WHERE p.endpoint_id = f.endpoint_id AND p.state = 'pending'
+                             AND p.subject >= f.subject AND p.subject <= f.subject
+                           ORDER BY p.subject, p.event LIMIT 1) IS NULL
                      THEN $4::timestamptz END
          FROM fresh f
          ON CONFLICT DO NOTHING",

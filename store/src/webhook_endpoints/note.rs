@@ -1,6 +1,6 @@
 //! What came of tries, and what follows for the endpoint and for what waits behind.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use domain::{
     Timestamp, WebhookEndpointId,
@@ -46,9 +46,11 @@ pub async fn note(db: &Db, outcomes: &[Outcome], at: Timestamp) -> Result<Vec<Di
         locks::webhook_endpoints(&mut tx, &endpoints).await?;
         let noted = note_tries(&mut tx, outcomes, at).await?;
         // What somebody else has by now says nothing of the endpoint as it is now.
-        let ours = |it: &&Outcome| noted.contains(&(it.endpoint, it.event.position()));
-        let outcomes: Vec<Outcome> = outcomes.iter().filter(ours).cloned().collect();
-        release(&mut tx, &outcomes, at).await?;
+        let subject = |it: &Outcome| noted.get(&(it.endpoint, it.event.position()));
+        let outcomes: Vec<Outcome> = outcomes.iter().filter(|it| subject(it).is_some()).cloned().collect();
+        let ended = outcomes.iter().filter(|it| it.state != DeliveryState::Pending);
+        let subjects = ended.filter_map(|it| Some((it.endpoint, subject(it)?.as_str()))).collect();
+        release(&mut tx, subjects, at).await?;
         let disabled = judge_endpoints(&mut tx, &outcomes, at).await?;
         tx.commit().await?;
         Ok(disabled)
@@ -56,11 +58,12 @@ pub async fn note(db: &Db, outcomes: &[Outcome], at: Timestamp) -> Result<Vec<Di
     .await
 }
 
+/// Gives the subjects of those that were noted.
 async fn note_tries(
     tx: &mut Tx,
     outcomes: &[Outcome],
     at: Timestamp,
-) -> Result<HashSet<(WebhookEndpointId, i64)>> {
+) -> Result<HashMap<(WebhookEndpointId, i64), String>> {
     let endpoints: Vec<WebhookEndpointId> = outcomes.iter().map(|it| it.endpoint).collect();
     let events: Vec<i64> = outcomes.iter().map(|it| it.event.position()).collect();
     let leases: Vec<SqlTime> = outcomes.iter().map(|it| sql(it.leased_until)).collect();
@@ -69,23 +72,29 @@ async fn note_tries(
     let codes: Vec<Option<i16>> = outcomes.iter().map(|it| it.answer_code).collect();
     let answers: Vec<Option<&str>> = outcomes.iter().map(|it| it.answer.as_deref()).collect();
     let errors: Vec<Option<&str>> = outcomes.iter().map(|it| it.error.as_deref()).collect();
-    // If an earlier one of the subject is to be delivered again meanwhile, this one goes behind it.
+    // Each is looked for by its key, and changed by its place: PostgreSQL could also go through all that is due, and
+    // look each up among the outcomes. If an earlier one of the subject is to be delivered again meanwhile,
+    // this one goes behind it.
     let noted = sqlx::query!(
         "UPDATE webhook_deliveries d
          SET state = o.state, leased_until = NULL, attempts = d.attempts + 1, answer_code = o.code,
              answer = o.answer, error = o.error, tried_at = $9::timestamptz,
              delivered_at = CASE WHEN o.state = 'delivered' THEN $9::timestamptz END,
-             due_at = CASE WHEN NOT EXISTS (SELECT FROM webhook_deliveries p
-                                            WHERE p.endpoint_id = d.endpoint_id AND p.subject = d.subject
-                                              AND p.state = 'pending' AND p.event < d.event)
+             due_at = CASE WHEN d.event = (SELECT p.event FROM webhook_deliveries p
+                                           WHERE p.endpoint_id = d.endpoint_id AND p.state = 'pending'
+                                             AND p.subject >= d.subject AND p.subject <= d.subject
+                                           ORDER BY p.subject, p.event LIMIT 1)
                            THEN o.due_at END
-         FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::timestamptz[],
-           $6::smallint[],
-                     $7::text[], $8::text[])
-              AS o (endpoint_id, event, leased_until, state, due_at, code, answer, error)
-         WHERE d.endpoint_id = o.endpoint_id AND d.event = o.event AND d.state = 'pending'
-           AND d.leased_until = o.leased_until
-         RETURNING d.endpoint_id, d.event",
+         FROM (SELECT o.state, o.due_at, o.code, o.answer, o.error, ours.place
+               FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::timestamptz[],
+                           $6::smallint[], $7::text[], $8::text[])
+                    AS o (endpoint_id, event, leased_until, state, due_at, code, answer, error)
+               CROSS JOIN LATERAL (SELECT p.ctid AS place FROM webhook_deliveries p
+                                   WHERE p.endpoint_id = o.endpoint_id AND p.event = o.event
+                                     AND p.state = 'pending' AND p.leased_until = o.leased_until
+                                   OFFSET 0) AS ours) AS o
+         WHERE d.ctid = o.place
+         RETURNING d.endpoint_id, d.event, d.subject",
         &endpoints as _,
         &events,
         &leases as _,
@@ -96,30 +105,27 @@ async fn note_tries(
         &errors as _,
         sql(at)
     );
-    let noted = noted.fetch_all(&mut **tx).await?;
-    Ok(noted.into_iter().map(|row| (row.endpoint_id, row.event)).collect())
+    let noted = noted.fetch_all(&mut **tx).await?.into_iter();
+    Ok(noted.map(|row| ((row.endpoint_id, row.event), row.subject)).collect())
 }
 
-/// The next of each subject whose first has come to its end.
-async fn release(tx: &mut Tx, outcomes: &[Outcome], at: Timestamp) -> Result<()> {
-    let ended = outcomes.iter().filter(|it| it.state != DeliveryState::Pending);
-    let (endpoints, events): (Vec<WebhookEndpointId>, Vec<i64>) =
-        ended.map(|it| (it.endpoint, it.event.position())).unzip();
-    if events.is_empty() {
+/// The next of each subject whose first has come to its end. By the order of subject and event, which no other
+/// index has: by that of events all that waits at the endpoint would be looked through.
+async fn release(tx: &mut Tx, ended: BTreeSet<(WebhookEndpointId, &str)>, at: Timestamp) -> Result<()> {
+    let (endpoints, subjects): (Vec<WebhookEndpointId>, Vec<&str>) = ended.into_iter().unzip();
+    if subjects.is_empty() {
         return Ok(());
     }
     sqlx::query!(
         "UPDATE webhook_deliveries d SET due_at = $3
-         FROM (SELECT DISTINCT e.endpoint_id, e.subject
-               FROM unnest($1::uuid[], $2::bigint[]) AS o (endpoint_id, event)
-               JOIN webhook_deliveries e ON e.endpoint_id = o.endpoint_id AND e.event = o.event) AS s
-         CROSS JOIN LATERAL (SELECT n.event FROM webhook_deliveries n
-                             WHERE n.endpoint_id = s.endpoint_id AND n.subject = s.subject
-                               AND n.state = 'pending'
-                             ORDER BY n.event LIMIT 1) AS next
-         WHERE d.endpoint_id = s.endpoint_id AND d.event = next.event AND d.due_at IS NULL",
+         FROM unnest($1::uuid[], $2::text[]) AS s (endpoint_id, subject)
+         CROSS JOIN LATERAL (SELECT n.ctid AS place, n.due_at FROM webhook_deliveries n
+                             WHERE n.endpoint_id = s.endpoint_id AND n.state = 'pending'
+                               AND n.subject >= s.subject AND n.subject <= s.subject
+                             ORDER BY n.subject, n.event LIMIT 1) AS next
+         WHERE next.due_at IS NULL AND d.ctid = next.place",
         &endpoints as _,
-        &events,
+        &subjects as _,
         sql(at)
     )
     .execute(&mut **tx)

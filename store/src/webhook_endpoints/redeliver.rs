@@ -114,8 +114,9 @@ async fn again(tx: &mut Tx, id: WebhookEndpointId, events: &[i64], at: Timestamp
         "UPDATE webhook_deliveries d SET due_at = CASE WHEN d.event = first.event THEN $3::timestamptz END
          FROM (SELECT DISTINCT subject FROM unnest($2::text[]) AS s (subject)) AS s
          CROSS JOIN LATERAL (SELECT p.event FROM webhook_deliveries p
-                             WHERE p.endpoint_id = $1 AND p.subject = s.subject AND p.state = 'pending'
-                             ORDER BY p.event LIMIT 1) AS first
+                             WHERE p.endpoint_id = $1 AND p.state = 'pending'
+                               AND p.subject >= s.subject AND p.subject <= s.subject
+                             ORDER BY p.subject, p.event LIMIT 1) AS first
          WHERE d.endpoint_id = $1 AND d.subject = s.subject AND d.state = 'pending'
            AND (d.due_at IS NOT NULL OR d.event = first.event)",
         id.uuid(),
