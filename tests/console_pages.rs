@@ -234,7 +234,7 @@ async fn exceptions(shop: &Shop, visitor: &Visitor) {
         shop.until_told_times(&order, "exception.raised", known + 1).await;
     }
     let list = visitor.get("/console/exceptions").await.is(200);
-    list.shows("Decide about all 3 of `wrong amount` on this page");
+    list.shows("Decide about those of `wrong amount` at once");
     let open = shop.list_exceptions(&format!("order={order}&state=open")).await;
     let path = format!("/console/exceptions/{}", open[0].id);
     let page = visitor.get(&path).await.is(200);

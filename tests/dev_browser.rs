@@ -6,7 +6,10 @@ use serde_json::json;
 use crate::{
     console_browser::{Desk, pictures},
     dev::Dev,
-    harness::documents::Order,
+    harness::{
+        documents::{Order, Refund},
+        wait_until,
+    },
 };
 
 /// A mail's width on most screens.
@@ -51,7 +54,11 @@ async fn what_the_product_promises_is_seen_by_clicking() {
     browser.fill("//input[@name='note']", "too little").await;
     browser.press("Refund").await;
     browser.until_shown("It is decided, and on record.").await;
-    dev.until_told(&other, "refund.succeeded").await;
+    wait_until("the money goes back", async || {
+        let refunds = dev.api.list::<Refund>(&format!("/v1/orders/{other}/refunds")).await.data;
+        refunds.iter().any(|refund| refund.state == "succeeded")
+    })
+    .await;
     desk.is_content("the console of dev").await;
     mails(&desk, &dev, &order).await;
     dev.audit();
@@ -85,7 +92,7 @@ async fn mails(desk: &Desk, dev: &Dev, order: &str) {
     browser.click(&format!("//nav//button[contains(., '{}')]", "ann@example.org")).await;
     let document = "return document.getElementById('html').srcdoc.includes('<table')
         && document.getElementById('plain').textContent.includes('Ann')";
-    assert_eq!(browser.run(document, json!([])).await, true);
+    wait_until("both are shown", async || browser.run(document, json!([])).await == true).await;
     assert_eq!(desk.findings().await, [""; 0]);
     let order: Order = dev.order(order).await;
     assert_eq!(order.status, "completed");

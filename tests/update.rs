@@ -64,7 +64,7 @@ async fn a_migration_waits_for_a_long_reader_and_nobody_waits_for_it() {
          ALTER TABLE orders DROP COLUMN cause; ALTER TABLE order_changes DROP COLUMN cause;
          DROP TABLE console_sessions;
          DROP INDEX order_lines_by_sku, timeline_by_time, refunds_by_end, provider_movements_by_payment,
-                    inbox_of_no_order;
+                    inbox_of_no_order, exceptions_by_kind, provider_movements_unmatched;
          DROP TABLE order_links, mail_bounces, webhook_deliveries, webhook_endpoints, events, event_cursors;
          DROP SEQUENCE events_position;
          DROP TABLE api_keys, account_codes, sessions, accounts, registrations, rate_limits, erasures;
