@@ -52,15 +52,15 @@ fn ask(shop: &Shop, method: Method, path: &str) -> RequestBuilder {
     BROWSER.request(method, format!("http://{}{path}", shop.api.address()))
 }
 
-async fn get(shop: &Shop, path: &str) -> Answer {
+pub async fn get(shop: &Shop, path: &str) -> Answer {
     send(ask(shop, Method::GET, path)).await
 }
 
-async fn press(shop: &Shop, path: &str) -> Answer {
+pub async fn press(shop: &Shop, path: &str) -> Answer {
     send(ask(shop, Method::POST, path).body("")).await
 }
 
-fn html(answer: &Answer, status: u16) -> String {
+pub fn html(answer: &Answer, status: u16) -> String {
     let html = String::from_utf8(answer.body.clone()).unwrap();
     assert_eq!(answer.status, status, "{html}");
     assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"));
@@ -82,7 +82,7 @@ fn guarded(answer: &Answer) {
     assert_eq!(answer.header("set-cookie"), None);
 }
 
-fn back(answer: &Answer, path: &str) {
+pub fn back(answer: &Answer, path: &str) {
     assert_eq!(answer.status, 303, "{}", String::from_utf8_lossy(&answer.body));
     assert_eq!(answer.header("location"), Some(format!("/by-mail{path}").as_str()));
 }

@@ -17,7 +17,10 @@ use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Shop, eventually, send, test_dir, unique};
+use crate::{
+    harness::{Answer, Shop, eventually, send, test_dir, unique},
+    hosted_page,
+};
 use keys::{API_V3_KEY, CERTIFICATE, MERCHANT, PLATFORM, encrypt};
 use standin::{MERCHANT_ID, StandIn};
 
@@ -27,7 +30,7 @@ async fn open_shop(wechat: &StandIn) -> Shop {
     let (merchant, platform) = (dir.join("apiclient_key.pem"), dir.join("platform.pem"));
     fs::write(&merchant, &MERCHANT.private_pem).unwrap();
     fs::write(&platform, PLATFORM.certificate(CERTIFICATE)).unwrap();
-    let env = vec![
+    let env = [
         ("HOLDFAST_WECHATPAY_APP_ID", "wxd678efh567hg6787".to_owned()),
         ("HOLDFAST_WECHATPAY_MERCHANT_ID", MERCHANT_ID.to_owned()),
         ("HOLDFAST_WECHATPAY_MERCHANT_SERIAL", MERCHANT.serial.to_owned()),
@@ -38,7 +41,7 @@ async fn open_shop(wechat: &StandIn) -> Shop {
         ("HOLDFAST_WECHATPAY_URL", wechat.address()),
         ("HOLDFAST_PAYMENT_METHOD", "wechatpay".to_owned()),
     ];
-    let shop = Shop::with_env(env).await;
+    let shop = Shop::with_env(env.into_iter().chain(hosted_page::env()).collect()).await;
     let product = json!({"name": "Tea", "unit_price": 1250, "currency": "CNY"});
     shop.put_product("tea", &product).await.is(201);
     shop.adjust("tea", 10).await.is(201);
@@ -104,6 +107,34 @@ async fn an_order_is_paid_and_refunded_over_wechat_pay() {
     assert!(call_back(&shop, "REFUND.SUCCESS", &told, |_| ()).await.status.is_success());
     shop.until_money(&order, "partially_refunded").await;
     assert!(shop.open_exceptions().await.is_empty());
+    shop.close();
+}
+
+/// The link in the mail leads to a code that the phone scans.
+#[tokio::test]
+async fn a_phone_scans_how_an_order_is_paid() {
+    let wechat = StandIn::start().await;
+    let shop = open_shop(&wechat).await;
+    let mut body = shop.order_body(&[("tea", 1)]);
+    body["currency"] = json!("CNY");
+    body["customer"]["locale"] = json!("zh-CN");
+    let order = shop.try_place(&body).await.is(201).id;
+    shop.fast_forward(&order, "PT5H").await;
+    let path = hosted_page::link(&shop.mail(&order, "reminder_1").await);
+    let page = hosted_page::html(&hosted_page::get(&shop, &path).await, 200);
+    assert!(page.contains("<html lang=\"zh-Hans\">") && !page.contains("<svg"), "{page}");
+    hosted_page::back(&hosted_page::press(&shop, &format!("{path}/pay")).await, &path);
+    let page = hosted_page::html(&hosted_page::get(&shop, &path).await, 200);
+    assert!(page.contains("<svg") && page.contains("role=\"img\""), "{page}");
+
+    let attempt = shop.payments(&order).await.remove(0);
+    let id = &attempt.provider_payment_id;
+    wechat.pay(id);
+    let paid = wechat.with(|world| routes::transaction(id, &world.orders[id]));
+    assert!(call_back(&shop, "TRANSACTION.SUCCESS", &paid, |_| ()).await.status.is_success());
+    shop.until(&order, "completed").await;
+    let page = hosted_page::html(&hosted_page::get(&shop, &path).await, 200);
+    assert!(!page.contains("<svg") && !page.contains("<form"), "{page}");
     shop.close();
 }
 

@@ -12,7 +12,7 @@ use store::{
     Db, random,
     webhook_endpoints::{Claimed, Disabled, Lease, Outcome, claim, note},
 };
-use tokio::{sync::Notify, task::JoinSet, time::Instant};
+use tokio::{runtime::Handle, sync::Notify, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -49,14 +49,20 @@ struct UnderWay {
 
 /// Delivers until `stop`.
 #[expect(clippy::disallowed_methods, reason = "a round is the edge: nobody has called it with a time")]
-pub(super) async fn run(db: &Db, sender: &Arc<Sender>, news: &Notify, stop: &CancellationToken) {
+pub(super) async fn run(
+    db: &Db,
+    sender: &Arc<Sender>,
+    background: &Handle,
+    news: &Notify,
+    stop: &CancellationToken,
+) {
     let (mut under_way, mut said) = (UnderWay::default(), Said::default());
     while !stop.is_cancelled() {
         let began = Instant::now();
         let round = async {
             // What is not noted is claimed again by somebody; so nothing more is begun before.
             under_way.note(db, Timestamp::now()).await?;
-            under_way.begin(db, sender, Timestamp::now()).await
+            under_way.begin(db, sender, background, Timestamp::now()).await
         };
         let begun = round.await;
         let took = began.elapsed();
@@ -88,7 +94,13 @@ impl UnderWay {
     }
 
     /// Claims what is due, and sends it. Gives how many.
-    async fn begin(&mut self, db: &Db, sender: &Arc<Sender>, now: Timestamp) -> store::Result<usize> {
+    async fn begin(
+        &mut self,
+        db: &Db,
+        sender: &Arc<Sender>,
+        background: &Handle,
+        now: Timestamp,
+    ) -> store::Result<usize> {
         let claimed_at = Instant::now();
         let lease = Lease { now, until: now + LEASE, of_each: OF_EACH, of_failing: OF_FAILING };
         let busy: Vec<(WebhookEndpointId, i64)> =
@@ -99,7 +111,8 @@ impl UnderWay {
             *self.of_each.entry(claimed.target.id).or_default() += 1;
             let sender = sender.clone();
             #[expect(clippy::disallowed_methods, reason = "bounded by the room that each endpoint has")]
-            self.requests.spawn(async move { deliver(&sender, &claimed, claimed_at).await });
+            let delivering = async move { deliver(&sender, &claimed, claimed_at).await };
+            self.requests.spawn_on(delivering, background);
         }
         Ok(count)
     }

@@ -2,6 +2,7 @@
 //! until it is taken or its tries are used up (docs/adr/0040).
 
 mod address;
+mod background;
 mod deliver;
 mod message;
 #[cfg(test)]
@@ -21,6 +22,8 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::pace::rest;
+
+use background::Background;
 
 pub use address::{BadNetwork, Networks};
 pub use message::Message;
@@ -58,7 +61,15 @@ impl Webhooks {
         };
         let deliver = async {
             while !stop.is_cancelled() {
-                let delivering = deliver::run(db, sender, &news, &stop);
+                let background = match Background::start() {
+                    Ok(background) => background,
+                    Err(error) => {
+                        tracing::warn!(%error, "there is no thread to send webhooks on, trying on");
+                        tokio::time::sleep(PAUSE).await;
+                        continue;
+                    }
+                };
+                let delivering = deliver::run(db, sender, background.handle(), &news, &stop);
                 if AssertUnwindSafe(delivering).catch_unwind().await.is_err() {
                     tokio::time::sleep(PAUSE).await;
                 }

@@ -85,7 +85,7 @@ async fn note_tries(
                                              AND p.subject >= d.subject AND p.subject <= d.subject
                                            ORDER BY p.subject, p.event LIMIT 1)
                            THEN o.due_at END
-         FROM (SELECT o.state, o.due_at, o.code, o.answer, o.error, ours.place
+         FROM (SELECT o.state, o.due_at, o.code, o.answer, o.error, o.leased_until, ours.place
                FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::timestamptz[],
                            $6::smallint[], $7::text[], $8::text[])
                     AS o (endpoint_id, event, leased_until, state, due_at, code, answer, error)
@@ -93,7 +93,7 @@ async fn note_tries(
                                    WHERE p.endpoint_id = o.endpoint_id AND p.event = o.event
                                      AND p.state = 'pending' AND p.leased_until = o.leased_until
                                    OFFSET 0) AS ours) AS o
-         WHERE d.ctid = o.place
+         WHERE d.ctid = o.place AND d.state = 'pending' AND d.leased_until = o.leased_until
          RETURNING d.endpoint_id, d.event, d.subject",
         &endpoints as _,
         &events,
