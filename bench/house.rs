@@ -24,12 +24,18 @@ pub struct House {
 impl House {
     /// PostgreSQL and an API; the engine cannot be reached, so that what is measured is the door's.
     pub async fn with_door_alone() -> Self {
+        Self::with_door_alone_and(Vec::new()).await
+    }
+
+    /// The same, with some of the processes' environment changed.
+    pub async fn with_door_alone_and(env: Vec<(&'static str, String)>) -> Self {
         let (postgres, mail) = (postgres().await, mail_catcher().await);
-        let setup = Setup {
+        let mut setup = Setup {
             without_worker: true,
             temporal_address: Some("127.0.0.1:1".to_owned()),
             ..setup(&postgres, &mail).await
         };
+        setup.env.extend(env);
         Self { shop: Shop::with(setup).await, postgres, temporal: None, _mail: mail }
     }
 

@@ -94,7 +94,7 @@ enum Benchmark {
     },
     /// Webhooks to a hundred endpoints, and the door beside a backlog of them.
     Deliveries {
-        #[arg(long, default_value_t = 100_000)]
+        #[arg(long, default_value_t = 200_000)]
         backlog: i64,
     },
     /// Events to Kafka: a backlog that is drained, and the door beside it.

@@ -73,7 +73,8 @@ async fn note_tries(
     let answers: Vec<Option<&str>> = outcomes.iter().map(|it| it.answer.as_deref()).collect();
     let errors: Vec<Option<&str>> = outcomes.iter().map(|it| it.error.as_deref()).collect();
     // Each is looked for by its key, and changed by its place: PostgreSQL could also go through all that is due, and
-    // look each up among the outcomes. If an earlier one of the subject is to be delivered again meanwhile,
+    // look each up among the outcomes. (So the row itself is asked for its lease alone: by its state it could be
+    // looked for.) If an earlier one of the subject is to be delivered again meanwhile,
     // this one goes behind it.
     let noted = sqlx::query!(
         "UPDATE webhook_deliveries d
@@ -93,7 +94,7 @@ async fn note_tries(
                                    WHERE p.endpoint_id = o.endpoint_id AND p.event = o.event
                                      AND p.state = 'pending' AND p.leased_until = o.leased_until
                                    OFFSET 0) AS ours) AS o
-         WHERE d.ctid = o.place AND d.state = 'pending' AND d.leased_until = o.leased_until
+         WHERE d.ctid = o.place AND d.leased_until = o.leased_until
          RETURNING d.endpoint_id, d.event, d.subject",
         &endpoints as _,
         &events,
