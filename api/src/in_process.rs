@@ -35,8 +35,8 @@ const HOST: &str = "localhost";
 /// Sessions that this process has found before. If there are more, all of them are looked for anew.
 const MAX_KNOWN: usize = 4096;
 
-/// In an answer's extensions: whoever asked is nobody that we know, and is counted by address, unless that was
-/// done before anybody looked.
+/// In an answer's extensions: whoever asked is nobody that we know, and is counted by address, unless that
+/// was done before anybody looked.
 #[derive(Debug, Clone)]
 pub struct Stranger(pub(crate) Option<Told>);
 
@@ -125,8 +125,8 @@ impl InProcess {
         Ok(caller)
     }
 
-    /// The same of who only looks on: that does not keep a session from its end. A token that was not good here
-    /// before is counted before the database is asked: of random ones there is no end.
+    /// The same of who only looks on: that does not keep a session from its end. A token that was not good
+    /// here before is counted before the database is asked: of random ones there is no end.
     ///
     /// # Errors
     /// If that is not known.
@@ -147,8 +147,8 @@ impl InProcess {
         }
     }
 
-    /// Whose session this is, for an answer that is being given already. None if it has ended, or its key is good
-    /// no more.
+    /// Whose session this is, for an answer that is being given already. None if it has ended, or its key is
+    /// good no more.
     ///
     /// # Errors
     /// 503 if nobody can say.

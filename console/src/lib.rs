@@ -27,7 +27,7 @@ pub use faults::{Fault, Part};
 /// How the pages are served.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Of `holdfast dev` alone: pages to play with, and the key by which this machine signs in with one click.
+    /// Of `holdfast dev` alone: pages to play with, and the key by which this machine signs in by one click.
     pub dev: Option<Dev>,
     /// Whether `/docs`, `/openapi.json` and `/asyncapi.json` are served beside them.
     pub with_docs: bool,

@@ -24,8 +24,8 @@ const FORMS: &[u8] = b"holdfast console forms";
 
 type Token = [u8; 32];
 
-/// Whether the browser comes by TLS, as far as we can know: it ends before us. What stands first is told of the
-/// browser's own stretch of the way. Who says so wrongly keeps a cookie from nobody but itself.
+/// Whether the browser comes by TLS, as far as we can know: it ends before us. What stands first is told of
+/// the browser's own stretch of the way. Who says so wrongly keeps a cookie from nobody but itself.
 fn is_secure(headers: &HeaderMap) -> bool {
     let first = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next();
     let by_name = first("x-forwarded-proto").map(str::trim);
@@ -177,8 +177,8 @@ pub async fn signed_in(headers: &HeaderMap, extensions: &Extensions, console: &C
     console.api.look_on(&token(headers)?, extensions).await.ok()
 }
 
-/// Signed in, they find the page again. What a form would have done is not done, which is said there: by a word in
-/// the address.
+/// Signed in, they find the page again. What a form would have done is not done, which is said there: by a
+/// word in the address.
 fn to_sign_in(next: Option<&str>, has_ended: bool) -> Response {
     let next = next.map(|path| format!("next={}", utf8_percent_encode(path, NON_ALPHANUMERIC)));
     let ended = has_ended.then(|| "done=ended".to_owned());

@@ -51,8 +51,8 @@ async fn form(State(console): State<Console>, request: Request) -> Response {
     shown(&console, next, is_here, notice(&asked, &SAID))
 }
 
-/// Whether it is somebody on this very machine, by a name that nobody else can give it: another name may be that
-/// of a page elsewhere that leads here (DNS rebinding), and a proxy beside us may speak for anybody.
+/// Whether it is somebody on this very machine, by a name that nobody else can give it: another name may be
+/// that of a page elsewhere that leads here (DNS rebinding), and a proxy beside us may speak for anybody.
 fn is_here(headers: &HeaderMap, extensions: &Extensions) -> bool {
     let peer = extensions.get::<ConnectInfo<SocketAddr>>();
     let is_near = peer.is_some_and(|ConnectInfo(peer)| peer.ip().to_canonical().is_loopback());
