@@ -117,9 +117,14 @@ async fn keys_are_changed_revoked_and_expire() {
     assert!(since.elapsed().as_secs() < 10, "{:?}", since.elapsed());
     with_new.get("/v1/orders").await.is(200);
     let again: ApiKey = shop.api.delete(&format!("/v1/keys/{}", old.id)).await.of().is(200);
-    assert_eq!((again.id, again.revoked_at), (old.id, revoked.revoked_at));
+    assert_eq!((&again.id, again.revoked_at), (&old.id, revoked.revoked_at));
+    let read: ApiKey = shop.api.get(&format!("/v1/keys/{}", old.id)).await.of().is(200);
+    assert_eq!((&read.id, read.revoked_at), (&old.id, revoked.revoked_at));
+    let read: ApiKey = shop.api.get(&format!("/v1/keys/{}", new.id)).await.of().is(200);
+    assert_eq!((&read.prefix, read.revoked_at), (&new.prefix, None));
     for unknown in ["key_01920000000070008000000000000000", "7"] {
         shop.api.delete(&format!("/v1/keys/{unknown}")).await.problem(404, "key_not_found");
+        shop.api.get(&format!("/v1/keys/{unknown}")).await.problem(404, "key_not_found");
     }
 
     let soon = Timestamp::now() + SignedDuration::from_secs(2);

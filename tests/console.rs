@@ -43,9 +43,12 @@ async fn whoever_has_a_key_signs_in_and_out() {
     let first = visitor.cookie.clone().unwrap();
     assert_ne!(first, planted);
     assert_eq!(visitor.get("/console").await.leads_to(), "/console/today");
+    visitor.cookie = None;
     visitor.sign_in(crate::harness::http::API_KEY).await;
     let second = visitor.cookie.clone().unwrap();
     assert_ne!(first, second, "each sign-in has a session of its own");
+    assert_eq!(visitor.get("/console/sign-in?next=%2Fconsole%2Fstock").await.leads_to(), "/console/stock");
+    assert_eq!(visitor.get("/console/sign-in?next=%2Fconsole%2Fsign-in").await.leads_to(), "/console");
     visitor.cookie = Some(planted);
     visitor.get("/console/orders").await.leads_to();
 
@@ -59,8 +62,19 @@ async fn whoever_has_a_key_signs_in_and_out() {
     assert_eq!(out.leads_to(), "/console/sign-in");
     assert!(out.header("set-cookie").contains("Max-Age=0"));
     visitor.get("/console/orders").await.leads_to(); // the old cookie is worth nothing
+    visitor.cookie = Some(first.clone());
+    let page = visitor.get("/console/orders").await.is(200); // the other session goes on
+
+    // Signing in again ends it: nobody has its cookie any more.
+    visitor.sign_in(crate::harness::http::API_KEY).await.leads_to();
+    visitor.get("/console/orders").await.is(200);
     visitor.cookie = Some(first);
-    visitor.get("/console/orders").await.is(200); // the other session goes on
+    let late = visitor.fill_in(&page, "/console/sign-out", &[]).await;
+    assert_eq!(late.leads_to(), "/console/sign-in?done=ended");
+    visitor.cookie = None;
+    visitor.get(late.leads_to()).await.is(200).shows("Your session has ended.");
+    let unknown = visitor.get("/console/sign-in?done=%3Cb%3Eanything").await.is(200);
+    assert!(!unknown.html.contains("anything") && !unknown.html.contains("ended"), "{}", unknown.html);
     shop.close();
 }
 
@@ -104,6 +118,8 @@ async fn a_session_ends_with_its_time_and_with_its_key() {
     ann.get("/console/orders").await.is(200).shows("Signed in as <b>ann</b>");
     let stream = ann.request(Method::GET, "/console/stream").send().await.unwrap();
     assert_eq!(stream.status(), 200);
+    let cached: Vec<_> = stream.headers().get_all("cache-control").iter().collect();
+    assert_eq!(cached, ["no-store"]);
     shop.api.delete(&format!("/v1/keys/{}", issued.id)).await.is(200);
     ann.get("/console/orders").await.leads_to();
     let ended = tokio::time::timeout(std::time::Duration::from_secs(30), stream.bytes()).await;
@@ -117,6 +133,62 @@ async fn a_session_ends_with_its_time_and_with_its_key() {
     let mut elsewhere = Visitor::new(api.address());
     elsewhere.cookie = visitor.cookie.clone();
     elsewhere.get("/console/orders").await.leads_to();
+    shop.close();
+}
+
+/// Of random cookies there is no end: they are counted before the database is asked. Who is signed in at the
+/// same address is not refused for them.
+#[tokio::test]
+async fn cookies_that_are_nobodys_are_bounded() {
+    let shop = Shop::without_worker().await;
+    let limits = ("HOLDFAST_RATE_LIMITS", "strangers=5/3600".to_owned());
+    let (api, _process) = shop.start_api(&[limits]).await;
+    let elsewhere = visitor(&shop).await;
+    let mut good = Visitor::new(api.address());
+    good.cookie = elsewhere.cookie.clone();
+    good.get("/console/orders").await.is(200); // it is counted once, and known from then on
+    let mut stranger = Visitor::new(api.address());
+    let shown = async |stranger: &mut Visitor, n: i32| {
+        stranger.cookie = Some(format!("holdfast-console={n}{}", "A".repeat(42)));
+        let page = stranger.get("/console/orders").await;
+        assert!(page.header("ratelimit").starts_with("\"strangers\";"), "{n}: {:?}", page.headers);
+        page.status
+    };
+    for n in 0..4 {
+        assert_eq!(shown(&mut stranger, n).await, 303);
+    }
+    // Nobody looks for what is refused: without the table that would be another answer.
+    shop.sql().await.execute("ALTER TABLE console_sessions RENAME TO hidden_sessions").await.unwrap();
+    for n in 4..8 {
+        assert_eq!(shown(&mut stranger, n).await, 429);
+    }
+    shop.sql().await.execute("ALTER TABLE hidden_sessions RENAME TO console_sessions").await.unwrap();
+    for _ in 0..10 {
+        good.get("/console/orders").await.is(200);
+    }
+    shop.close();
+}
+
+/// What an open page asks for by itself does not keep its session from ending when nothing is done in it.
+#[tokio::test]
+async fn watching_is_not_using() {
+    let shop = Shop::with_tea(10).await;
+    let order = shop.place_started(&[("tea", 1)]).await;
+    let visitor = visitor(&shop).await;
+    let aged = "UPDATE console_sessions SET seen_at = seen_at - interval '50 minutes'";
+    shop.sql().await.execute(aged).await.unwrap();
+    let still_aged = async || -> i64 {
+        shop.query("SELECT count(*) FROM console_sessions WHERE seen_at < now() - interval '40 minutes'")
+            .await
+    };
+    visitor.get(&format!("/console/orders/{order}/sections")).await.is(200);
+    visitor.get("/console/exceptions/sections").await.is(200);
+    let stream = visitor.request(Method::GET, "/console/stream").send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    drop(stream);
+    assert_eq!(still_aged().await, 1);
+    visitor.get("/console/exceptions").await.is(200);
+    assert_eq!(still_aged().await, 0);
     shop.close();
 }
 

@@ -124,6 +124,8 @@ async fn an_operator_sees_what_happens_and_settles_it() {
     shop.until_refunds(&other, &["succeeded"]).await;
     desk.is_content("an exception").await;
 
+    stays_where_it_was(&shop, &desk, &order).await;
+
     browser.press("Sign out").await;
     browser.until_shown("API key").await;
     desk.open(&format!("/console/orders/{order}")).await;
@@ -131,6 +133,37 @@ async fn an_operator_sees_what_happens_and_settles_it() {
     desk.is_content("signed out").await;
     drop(desk);
     shop.close();
+}
+
+/// A page that changes while somebody reads it by the keyboard leaves them where they are; and one whose
+/// session has ended does not say that it is live.
+async fn stays_where_it_was(shop: &Shop, desk: &Desk, order: &str) {
+    let browser = &desk.browser;
+    let waiting = shop.place_started(&[("tea", 1)]).await;
+    desk.open(&format!("/console/orders/{waiting}")).await;
+    browser.until_shown("Live: as of").await;
+    browser
+        .run("document.querySelector('#sections .scroll').focus(); window.scrollTo(0, 300)", json!([]))
+        .await;
+    let place = "return [document.activeElement.getAttribute('aria-label'), Math.round(window.scrollY)]";
+    let before = browser.run(place, json!([])).await;
+    assert!(before[0].is_string(), "{before}");
+    shop.pay(&waiting).await;
+    browser.until_shown("order completed").await;
+    assert_eq!(browser.run(place, json!([])).await, before);
+    browser.until_shown("The page has changed").await;
+    desk.is_content("a page that changes").await;
+
+    // Signed out elsewhere: pages that are open say so, and it is no fault of the browser's.
+    desk.open(&format!("/console/orders/{order}")).await;
+    browser.until_shown("Live: as of").await;
+    sqlx::query("UPDATE console_sessions SET seen_at = seen_at - interval '2 hours'")
+        .execute(&mut shop.sql().await)
+        .await
+        .unwrap();
+    browser.until_shown("Not live any more:").await;
+    browser.complaints().await;
+    desk.sign_in().await;
 }
 
 #[tokio::test]
@@ -171,10 +204,12 @@ async fn every_page_can_be_read_by_everybody() {
         "/console/stock/room".to_owned(),
         "/console/catalogue".to_owned(),
         "/console/catalogue/tea".to_owned(),
+        "/console/catalogue/tea/retire".to_owned(),
         "/console/catalogue-new".to_owned(),
         "/console/money".to_owned(),
         "/console/events".to_owned(),
         format!("/console/events/{hook}"),
+        format!("/console/events/{hook}/disable"),
         "/console/keys".to_owned(),
         "/console/accounts".to_owned(),
         "/console/nothing".to_owned(),

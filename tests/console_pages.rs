@@ -20,7 +20,7 @@ const MARKED: &str = "<b id=marked onmarked='x()'>\"&'";
 fn pages(order: &str, exception: &str, endpoint: &str, key: &str, account: &str) -> Vec<String> {
     let all = [
         "/",
-        "/console/sign-in",
+        "/console/sign-in?done=ended",
         "/console/today",
         "/console/today?hours=48",
         "/console/orders",
@@ -47,13 +47,14 @@ fn pages(order: &str, exception: &str, endpoint: &str, key: &str, account: &str)
         "/console/catalogue?q=nice",
         "/console/catalogue-new",
         "/console/catalogue/tea",
+        "/console/catalogue/tea/retire",
         "/console/money",
         "/console/events",
         "/console/events/{endpoint}",
+        "/console/events/{endpoint}/disable",
         "/console/keys",
         "/console/keys/{key}/revoke",
         "/console/accounts",
-        "/console/accounts?email=x",
         "/console/accounts/{account}",
         "/console/accounts/{account}/sign-out",
         "/console/accounts/{account}/erase",
@@ -134,6 +135,9 @@ async fn every_page_keeps_others_out() {
     for path in &pages {
         let page = visitor.get(path).await;
         guarded(path, &page);
+        if page.status == 303 {
+            continue; // whoever is signed in does not sign in, and the first page leads on
+        }
         if !path.ends_with("/sections") {
             for (text, what) in
                 [("<html lang=\"en\">", "a language"), ("<main id=\"main\"", "a place to skip to")]
@@ -219,7 +223,6 @@ async fn an_operator_sees_to_orders_money_stock_and_keys() {
     }
 
     exceptions(&shop, &visitor).await;
-    stock_and_catalogue(&shop, &visitor).await;
     keys(&shop, &visitor).await;
     let today = visitor.get("/console/today").await.is(200);
     today.shows("<svg class=\"chart\"");
@@ -257,37 +260,6 @@ async fn exceptions(shop: &Shop, visitor: &Visitor) {
     assert_eq!(shop.list_exceptions(&format!("order={order}")).await[1].note, "tips");
 }
 
-async fn stock_and_catalogue(shop: &Shop, visitor: &Visitor) {
-    let page = visitor.get("/console/stock/tea").await.is(200);
-    page.shows("Ledger, newest first");
-    let adjust = async |key: &str, delta: &str| {
-        let fields = [("kind", "received"), ("delta", delta), ("reason", "a delivery"), ("key", key)];
-        visitor.fill_in(&page, "/console/stock/tea/adjust", &fields).await
-    };
-    let (before, _) = shop.level("tea").await;
-    let key = page.hidden("key");
-    adjust(&key, "5").await.leads_to();
-    adjust(&key, "5").await.leads_to(); // pressed twice
-    assert_eq!(shop.level("tea").await.0, before + 5);
-    adjust("another", "some").await.is(422);
-    adjust("a third", "-1").await.is(422);
-
-    let page = visitor.get("/console/catalogue/tea").await.is(200);
-    let version = page.hidden("version");
-    let fields =
-        [("version", version.as_str()), ("name", "Fine tea"), ("price", "13.00"), ("currency", "EUR")];
-    visitor.fill_in(&page, "/console/catalogue/tea", &fields).await.leads_to();
-    let product = shop.product("tea").await;
-    assert_eq!((product.name.as_str(), product.unit_price, product.active), ("Fine tea", 1300, false));
-    let stale = visitor.fill_in(&page, "/console/catalogue/tea", &fields).await.is(412);
-    stale.shows("nothing was done");
-    let new = visitor.get("/console/catalogue-new").await.is(200);
-    let fields = [("sku", "mug"), ("name", "Mug"), ("price", "9"), ("currency", "EUR"), ("active", "on")];
-    visitor.fill_in(&new, "/console/catalogue-new", &fields).await.leads_to();
-    visitor.fill_in(&new, "/console/catalogue-new", &fields).await.is(422).shows("is another product");
-    assert_eq!(shop.product("mug").await.unit_price, 900);
-}
-
 async fn keys(shop: &Shop, visitor: &Visitor) {
     let page = visitor.get("/console/keys").await.is(200);
     let fields = [("name", "till"), ("scope-orders:read", "on")];
@@ -299,8 +271,24 @@ async fn keys(shop: &Shop, visitor: &Visitor) {
     let id = keys["data"][0]["id"].as_str().unwrap();
     let path = format!("/console/keys/{id}/revoke");
     let page = visitor.get(&path).await.is(200);
+    page.shows("<dd>till</dd>");
+    page.shows(&format!("<code>{}...</code>", &key[..7]));
     visitor.fill_in(&page, &path, &[]).await.leads_to();
     till.get("/console/orders").await.leads_to();
+    visitor.get(&path).await.is(200).shows("It is good no more already.");
+    visitor.get("/console/keys/key_01920000000070008000000000000000/revoke").await.is(404);
+
+    let hook = json!({"url": "https://holdfast.invalid/hook"});
+    let hook: Value = shop.api.post("/v1/webhook-endpoints", &hook).await.is(201);
+    let address = format!("/console/events/{}", hook["id"].as_str().unwrap());
+    let disable = format!("{address}/disable");
+    visitor.get(&address).await.is(200).shows(&format!("href=\"{disable}\""));
+    let page = visitor.get(&disable).await.is(200);
+    page.shows("Nothing is sent there from then on.");
+    visitor.fill_in(&page, &disable, &[]).await.leads_to();
+    let page = visitor.get(&address).await.is(200);
+    page.shows("disabled");
+    visitor.fill_in(&page, &format!("{address}/enable"), &[]).await.leads_to();
 }
 
 /// An order is found by each of what is known of it.

@@ -10,13 +10,14 @@ use std::{
 };
 
 use devstack::port_is_free;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::{
     Api, Holdfast,
     documents::{Entry, Order},
     kafka, mails_at, servers, test_dir, tools_dir,
-    visitor::Visitor,
+    visitor::{Visitor, read},
     wait_until,
 };
 
@@ -155,7 +156,9 @@ async fn play(dev: &Dev) {
     assert_eq!(visitor.get("/").await.leads_to(), "/console");
     let page = visitor.get("/console/sign-in").await.is(200);
     page.shows("Sign in with the dev key");
-    visitor.sign_in(&page.hidden("key")).await.leads_to();
+    assert!(!page.html.contains("dev-key"), "the key is on the page:\n{}", page.html);
+    strangers_have_to_show_a_key(&visitor).await;
+    visitor.sign_in_to_dev().await.leads_to();
     let window = visitor.get("/console/dev").await.is(200);
     window.shows("Green tea, 12.50 EUR");
     let customer = [("customer", "bob"), ("email", "bob@example.org"), ("quantity", "1")];
@@ -180,11 +183,24 @@ async fn play(dev: &Dev) {
     visitor.get(&format!("/console/orders/{id}")).await.is(200).shows("/workflows/");
 }
 
+/// A page elsewhere that has its own name lead here, and whoever comes by a proxy on this machine.
+async fn strangers_have_to_show_a_key(visitor: &Visitor) {
+    for (name, value) in
+        [("host", "evil.example"), ("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=192.0.2.1")]
+    {
+        let page = read(visitor.request(Method::GET, "/console/sign-in").header(name, value)).await.is(200);
+        assert!(!page.html.contains("Sign in with the dev key"), "{name}: {}", page.html);
+        let form = visitor.form("/console/dev/sign-in", &[]).header("sec-fetch-site", "same-origin");
+        let page = read(form.header(name, value)).await.is(403);
+        page.shows("signs in only on the machine where it runs");
+        assert_eq!(page.header("set-cookie"), "", "{name}");
+    }
+}
+
 /// What can be taken away on the page for it: nothing is lost, and all is done once it is back.
 async fn break_things(dev: &Dev) {
     let mut visitor = Visitor::new(dev.api.address());
-    let page = visitor.get("/console/sign-in").await;
-    visitor.sign_in(&page.hidden("key")).await.leads_to();
+    visitor.sign_in_to_dev().await.leads_to();
     let page = visitor.get("/console/dev").await.is(200);
     let switch = async |part: &str, away: &str| {
         let path = format!("/console/dev/faults/{part}");

@@ -43,6 +43,7 @@ mod connections;
 mod console;
 mod console_browser;
 mod console_pages;
+mod console_stock;
 mod consume;
 mod crashes;
 mod day;

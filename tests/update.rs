@@ -258,6 +258,7 @@ impl<'a> Walk<'a> {
         self.ask(Method::GET, "/v1/keys", &[], "").await.is(200);
         let caller = Api::with_key(self.shop.api.address(), String::leak(key.key));
         caller.get("/v1/settlements").await.is(200);
+        self.get("/v1/keys/{id}", &key.id).await.is(200);
         self.ask(Method::DELETE, "/v1/keys/{id}", &[&key.id], "").await.is(200);
     }
 

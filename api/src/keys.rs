@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub fn routes() -> Scoped {
-    Scoped::new().with(Scope::KeysWrite, routes!(create, list)).with(Scope::KeysWrite, routes!(revoke))
+    Scoped::new().with(Scope::KeysWrite, routes!(create, list)).with(Scope::KeysWrite, routes!(get, revoke))
 }
 
 /// What is known of an API key, without the key.
@@ -177,6 +177,30 @@ async fn list(
     Ok(axum::Json(List::page(documents, limit, |key| key.id.clone())))
 }
 
+/// Read what is known of an API key.
+#[utoipa::path(
+    get, path = "/v1/keys/{id}", operation_id = "get_api_key", tag = "Keys",
+    params(("id" = String, Path)),
+    responses((status = 200, body = KeyDocument)),
+)]
+async fn get(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<axum::Json<KeyDocument>, Problem> {
+    let id = parse_id(path)?;
+    let key = api_keys::get(&app.db, id).await?.ok_or_else(unknown)?;
+    Ok(axum::Json(key.into()))
+}
+
+fn unknown() -> Problem {
+    Problem::not_found("key_not_found", "There is no API key with this id.")
+}
+
+/// What cannot be an id is nobody's.
+fn parse_id(path: Result<Path<String>, PathRejection>) -> Result<ApiKeyId, Problem> {
+    path.ok().and_then(|path| path.0.parse().ok()).ok_or_else(unknown)
+}
+
 /// Revoke an API key. Within five seconds it is good nowhere any more. Revoking it again changes nothing.
 #[utoipa::path(
     delete, path = "/v1/keys/{id}", operation_id = "revoke_api_key", tag = "Keys",
@@ -188,8 +212,7 @@ async fn revoke(
     caller: Caller,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<axum::Json<KeyDocument>, Problem> {
-    let unknown = || Problem::not_found("key_not_found", "There is no API key with this id.");
-    let id: ApiKeyId = path.ok().and_then(|path| path.0.parse().ok()).ok_or_else(unknown)?;
+    let id = parse_id(path)?;
     let key = api_keys::revoke(&app.db, id, now()).await?.ok_or_else(unknown)?;
     app.keys.forget();
     tracing::info!(revoked_key_id = %id, name = %key.name, by = caller.name(), "API key revoked");

@@ -51,6 +51,6 @@ pub use error::Problem;
 pub use figures::MailProbe;
 pub use gateway::{Gateway, Origin, RateLimit, RateLimits, TrustedProxies};
 pub use hosted::HostedPages;
-pub use in_process::{InProcess, Stranger};
+pub use in_process::{InProcess, Stranger, Unknown};
 pub use operations::Operations;
 pub use router::{loopback, serve, serve_operations};

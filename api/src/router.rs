@@ -57,7 +57,7 @@ fn router(app: App) -> Router {
 fn beside(app: &App, layers: &Layers, api: &Router<App>) -> Router {
     let Some(pages) = &app.pages else { return Router::new() };
     let api = api.clone().with_state(app.clone());
-    let in_process = InProcess::new(api, app.keys.clone(), app.db.clone(), app.accounts.is_some());
+    let in_process = InProcess::new(api, app, layers.limiters.clone());
     let strangers = middleware::from_fn_with_state(layers.limiters.clone(), rate_limits::of_strangers);
     layers.around_pages(framed(pages(in_process).layer(strangers)))
 }

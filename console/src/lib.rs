@@ -27,7 +27,7 @@ pub use faults::{Fault, Part};
 /// How the pages are served.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Of `holdfast dev` alone: pages to play with, and the key that signs in with one click.
+    /// Of `holdfast dev` alone: pages to play with, and the key by which this machine signs in by one click.
     pub dev: Option<Dev>,
     /// Whether `/docs`, `/openapi.json` and `/asyncapi.json` are served beside them.
     pub with_docs: bool,
@@ -36,6 +36,7 @@ pub struct Settings {
 /// What `holdfast dev` offers.
 #[derive(Debug, Clone)]
 pub struct Dev {
+    /// It has all scopes, and is on no page.
     pub key: String,
     /// Where mails are to be seen.
     pub mails: Option<String>,
@@ -68,7 +69,10 @@ pub fn routes(api: InProcess, settings: Settings) -> Router {
     let is_dev = settings.dev.is_some();
     let console = Console { api, settings: Arc::new(settings), assets: Arc::new(Assets::new()) };
     let pages = Router::new().merge(pages::routes());
-    let pages = if is_dev { pages.merge(pages::dev::routes()) } else { pages };
+    let pages = match is_dev {
+        true => pages.merge(pages::dev::routes()).merge(pages::sign_in::dev_routes()),
+        false => pages,
+    };
     pages
         .route("/console/{*rest}", get(pages::missing))
         .layer(middleware::map_response(guard::headers))

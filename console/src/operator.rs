@@ -1,9 +1,9 @@
 //! Who is signed in: the session's cookie, and the proof that a form is of this session.
 
-use api::{Caller, Stranger};
+use api::{Caller, Unknown};
 use axum::{
     extract::{FromRequestParts, OriginalUri},
-    http::{HeaderMap, HeaderValue, Method, header, request::Parts},
+    http::{Extensions, HeaderMap, HeaderValue, Method, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -24,13 +24,17 @@ const FORMS: &[u8] = b"holdfast console forms";
 
 type Token = [u8; 32];
 
-/// Whether the browser comes by TLS, as far as we can know: it ends before us. Who says so wrongly keeps a
-/// cookie from nobody but itself.
+/// Whether the browser comes by TLS, as far as we can know: it ends before us. What stands first is told of
+/// the browser's own stretch of the way. Who says so wrongly keeps a cookie from nobody but itself.
 fn is_secure(headers: &HeaderMap) -> bool {
-    let forwarded = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
-    let element = headers.get(header::FORWARDED).and_then(|value| value.to_str().ok());
-    forwarded.is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"))
-        || element.is_some_and(|text| text.to_ascii_lowercase().contains("proto=https"))
+    let first = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next();
+    let by_name = first("x-forwarded-proto").map(str::trim);
+    let of_pair = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("proto").then(|| value.trim().trim_matches('"').to_owned())
+    };
+    let by_pair = first("forwarded").and_then(|element| element.split(';').find_map(of_pair));
+    [by_name, by_pair.as_deref()].into_iter().flatten().any(|proto| proto.eq_ignore_ascii_case("https"))
 }
 
 const fn cookie_name(is_secure: bool) -> &'static str {
@@ -124,30 +128,63 @@ impl FromRequestParts<Console> for Operator {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Failure> {
-        let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
-        let path = uri.path_and_query().map_or("/console", |it| it.as_str()).to_owned();
-        let Some(token) = token(&parts.headers) else {
-            return Err(Failure::instead(to_sign_in(&parts.method, &path)));
-        };
-        match console.api.session(&token).await {
-            Ok(Some(caller)) => Ok(Self { console: console.clone(), caller, token, path }),
-            Ok(None) => {
-                let mut response = to_sign_in(&parts.method, &path);
-                response.headers_mut().insert(header::SET_COOKIE, no_cookie(&parts.headers));
-                response.extensions_mut().insert(Stranger);
-                Err(Failure::instead(response))
-            }
-            // Nobody can say who that is.
-            Err(problem) => Err(Failure::new((&problem).into(), None, console.assets.clone())),
-        }
+        find(parts, console, true).await
     }
 }
 
-/// Signed in, they find the page again; what a form would have done is not done.
-fn to_sign_in(method: &Method, path: &str) -> Response {
-    let is_page = method == Method::GET && path != "/console";
-    let next = is_page.then(|| format!("?next={}", utf8_percent_encode(path, NON_ALPHANUMERIC)));
-    Redirect::to(&format!("/console/sign-in{}", next.unwrap_or_default())).into_response()
+/// Whoever is signed in and only looks on: what an open page asks for by itself. It does not keep the session
+/// from ending when nothing is done in it.
+pub struct Watcher(pub Operator);
+
+impl FromRequestParts<Console> for Watcher {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, console: &Console) -> Result<Self, Failure> {
+        find(parts, console, false).await.map(Self)
+    }
+}
+
+async fn find(parts: &Parts, console: &Console, does_something: bool) -> Result<Operator, Failure> {
+    let uri = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
+    let path = uri.path_and_query().map_or("/console", |it| it.as_str()).to_owned();
+    // What an open page asks for is no page to come back to.
+    let is_page = does_something && parts.method == Method::GET && path != "/console";
+    let next = is_page.then_some(path.as_str());
+    let is_form = parts.method == Method::POST;
+    let Some(token) = token(&parts.headers) else {
+        return Err(Failure::instead(to_sign_in(next, is_form)));
+    };
+    let found = match does_something {
+        true => console.api.session(&token, &parts.extensions).await,
+        false => console.api.look_on(&token, &parts.extensions).await,
+    };
+    match found {
+        Ok(caller) => Ok(Operator { console: console.clone(), caller, token, path }),
+        Err(Unknown::Nobody(stranger)) => {
+            let mut response = to_sign_in(next, true);
+            response.headers_mut().insert(header::SET_COOKIE, no_cookie(&parts.headers));
+            response.extensions_mut().insert(stranger);
+            Err(Failure::instead(response))
+        }
+        Err(Unknown::TooMany(refusal)) => Err(Failure::instead(*refusal)),
+        // Nobody can say who that is.
+        Err(Unknown::Problem(problem)) => Err(Failure::new((&problem).into(), None, console.assets.clone())),
+    }
+}
+
+/// Who is signed in, for a page that anybody may see.
+pub async fn signed_in(headers: &HeaderMap, extensions: &Extensions, console: &Console) -> Option<Caller> {
+    console.api.look_on(&token(headers)?, extensions).await.ok()
+}
+
+/// Signed in, they find the page again. What a form would have done is not done, which is said there: by a
+/// word in the address.
+fn to_sign_in(next: Option<&str>, has_ended: bool) -> Response {
+    let next = next.map(|path| format!("next={}", utf8_percent_encode(path, NON_ALPHANUMERIC)));
+    let ended = has_ended.then(|| "done=ended".to_owned());
+    let said: Vec<String> = next.into_iter().chain(ended).collect();
+    let query = if said.is_empty() { String::new() } else { format!("?{}", said.join("&")) };
+    Redirect::to(&format!("/console/sign-in{query}")).into_response()
 }
 
 #[cfg(test)]
@@ -200,6 +237,16 @@ mod tests {
             assert_eq!(super::token(&back), Some(token));
             back.append(header::COOKIE, HeaderValue::try_from(format!("{name}=x")).unwrap());
             assert_eq!(super::token(&back), None, "two of them");
+        }
+        for (name, value, is_secure) in [
+            ("x-forwarded-proto", "HTTPS, http", true),
+            ("x-forwarded-proto", "http, https", false),
+            ("forwarded", "for=\"[2001:db8::1]:4711\";proto=\"https\", for=10.0.0.1;proto=http", true),
+            ("forwarded", "for=192.0.2.1; Proto=https", true),
+            ("forwarded", "for=192.0.2.1;proto=http, proto=https", false),
+            ("forwarded", "for=\"proto=https\"", false),
+        ] {
+            assert_eq!(super::is_secure(&headers(&[(name, value)])), is_secure, "{name}: {value}");
         }
         let plain = HeaderValue::try_from(format!("{COOKIE}={}", BASE64_URL_SAFE_NO_PAD.encode(token)));
         let mut planted = headers(&[("x-forwarded-proto", "https")]);

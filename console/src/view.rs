@@ -321,12 +321,12 @@ impl Form {
         self
     }
 
-    /// Of a field on this page: no two forms of a page have the same action.
-    pub fn id_of(&self, field: &Field) -> String {
-        let plain = |text: &str| -> String {
-            text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
-        };
-        format!("f{}-{}", plain(&self.action), plain(&field.full_name()))
+    /// Of its nth field: no two forms of a page have the same action. By its number, for names may differ by
+    /// what no id can have.
+    pub fn id_of(&self, n: &usize) -> String {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let action: String = self.action.chars().map(plain).collect();
+        format!("f{action}-{n}")
     }
 
     /// Does once what it does, however often it is sent.

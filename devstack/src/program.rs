@@ -71,8 +71,18 @@ mod tests {
 
     #[tokio::test]
     async fn it_ends_in_order_or_at_once() {
-        let mut program = Program::start(&shell("trap 'exit 7' TERM; while :; do sleep 0.05; done")).unwrap();
-        tokio::time::sleep(Duration::from_millis(200)).await; // until the trap is set
+        let ready = std::env::temp_dir().join(format!("holdfast-program-{}", std::process::id()));
+        let script = "trap 'exit 7' TERM; echo ready > \"$0\"; while :; do sleep 0.05; done";
+        let mut command = shell(script);
+        command.arg(&ready);
+        let mut program = Program::start(&command).unwrap();
+        let is_trap_set = async {
+            while !ready.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(30), is_trap_set).await.expect("the shell runs");
+        std::fs::remove_file(&ready).unwrap();
         program.stop().await;
         assert_eq!(program.exited().await.code(), Some(7));
         let mut program = Program::start(&shell("sleep 600")).unwrap();

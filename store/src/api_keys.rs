@@ -135,6 +135,19 @@ pub async fn list(db: &Db, before: Option<ApiKeyId>, limit: i64) -> Result<Vec<I
     Ok(rows.into_iter().map(IssuedKey::from).collect())
 }
 
+/// What is known of a key, also of one that is good no more.
+pub async fn get(db: &Db, id: ApiKeyId) -> Result<Option<IssuedKey>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, name, hash, prefix, scopes, created_at, created_by, expires_at, last_used_at, revoked_at
+         FROM api_keys WHERE id = $1",
+        id.uuid()
+    )
+    .fetch_optional(db.pool())
+    .await?;
+    Ok(row.map(IssuedKey::from))
+}
+
 /// Ends a key. One that was revoked before stays as it is. None if there is no such key.
 pub async fn revoke(db: &Db, id: ApiKeyId, at: Timestamp) -> Result<Option<IssuedKey>> {
     let row = sqlx::query_as!(

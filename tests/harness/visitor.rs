@@ -104,6 +104,16 @@ impl Visitor {
 
     pub async fn sign_in(&mut self, key: &str) -> Page {
         let page = self.send(self.form("/console/sign-in", &[("key", key), ("next", "")])).await;
+        self.keep_cookie(page)
+    }
+
+    /// By the button of `holdfast dev`, which has the key itself.
+    pub async fn sign_in_to_dev(&mut self) -> Page {
+        let page = self.send(self.form("/console/dev/sign-in", &[("next", "")])).await;
+        self.keep_cookie(page)
+    }
+
+    fn keep_cookie(&mut self, page: Page) -> Page {
         if let Some(cookie) = page.headers.get("set-cookie") {
             self.cookie = Some(cookie.to_str().unwrap().split(';').next().unwrap().to_owned());
         }

@@ -27,7 +27,7 @@ const NONE_HERE: &str = "This shop has no accounts: HOLDFAST_ACCOUNT_SECRET is n
 
 pub fn routes() -> Router<Console> {
     Router::new()
-        .route(ADDRESS, get(list))
+        .route(ADDRESS, get(list).post(find))
         .route("/console/accounts/{id}", get(one))
         .route("/console/accounts/{id}/sign-out", get(ask_sign_out).post(sign_out))
         .route("/console/accounts/{id}/erase", get(ask_erase).post(erase))
@@ -40,25 +40,34 @@ pub fn link(operator: &Operator, customer: &str) -> Option<Link> {
     Some(Link::new("The customer's account", format!("{ADDRESS}/{account}")))
 }
 
-fn search(with: &Fields) -> Form {
-    Form::search(ADDRESS, vec![Field::line("email", "E-mail")]).filled(with)
+/// A form that is posted: an address in a link would stay in histories and logs.
+fn search() -> Form {
+    let email = Field::line("email", "E-mail").required();
+    Form::new(ADDRESS, "Find the account").titled("By e-mail").with(vec![email])
+}
+
+/// An address has one account at most.
+async fn find(Sent(operator, fields): Sent) -> Shown {
+    let path = query(&[("email", Some(fields.text("email"))), ("limit", Some("1"))]);
+    let found = operator.get::<List<Account>>(&format!("/v1/accounts{path}")).await;
+    let failure = match found.map(|found| found.data.into_iter().next()) {
+        Ok(Some(account)) => return Ok(done(&format!("{ADDRESS}/{}", account.id))),
+        Ok(None) => operator.fail(Problem::field("email", "There is no such account.")),
+        Err(failure) => failure,
+    };
+    let back = Section::Links(vec![Link::new("All accounts", ADDRESS)]);
+    refused(&operator, "Accounts", vec![back], search(), &fields, failure, &[])
 }
 
 async fn list(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
     let asked = Fields::parse(&asked.unwrap_or_default());
-    let path = query(&[
-        ("email", asked.given("email")),
-        ("starting_after", asked.given("starting_after")),
-        ("limit", Some("50")),
-    ]);
+    let path = query(&[("starting_after", asked.given("starting_after")), ("limit", Some("50"))]);
     let found: List<Account> = match operator.get(&format!("/v1/accounts{path}")).await {
         Ok(found) => found,
         Err(failure) if failure.is("route_not_found") => {
             return Ok(show(&operator, "Accounts", vec![Section::text(NONE_HERE)]));
         }
-        Err(failure) => {
-            return refused(&operator, "Accounts", Vec::new(), search(&asked), &asked, failure, &[]);
-        }
+        Err(failure) => return Err(failure),
     };
     let more = found.next_cursor.as_deref();
     let more = more.map(|after| format!("{ADDRESS}{}", query(&[("starting_after", Some(after))])));
@@ -74,9 +83,9 @@ async fn list(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
     let columns = ["E-mail", "Name", "Verified", "Open sessions", "Last seen"];
     let rows = found.data.iter().map(row).collect();
     let table = Table::new("Accounts, newest first", &columns, rows).with_more(more);
-    let table = Table { empty: "There is no such account.", ..table };
+    let table = Table { empty: "Nobody has an account yet.", ..table };
     let mut sections: Vec<Section> = notice(&asked, &SAID).into_iter().collect();
-    sections.extend([Section::Form(search(&asked)), Section::Table(table)]);
+    sections.extend([Section::Form(search()), Section::Table(table)]);
     Ok(show(&operator, "Accounts", sections))
 }
 

@@ -2,9 +2,10 @@
 
 use axum::{
     Router,
-    extract::{Path, RawQuery},
-    http::Method,
-    routing::{get, post},
+    body::{Body, to_bytes},
+    extract::{Path, RawQuery, Request},
+    http::{Method, StatusCode, header},
+    routing::get,
 };
 use domain::{
     api_key::Scope,
@@ -17,6 +18,7 @@ use crate::{
     Console,
     api_client::{Ask, part, query},
     documents::{List, Problem, Product, ProductEvent},
+    failure::Failure,
     fields::{Fields, Form as Sent},
     operator::Operator,
     view::{Cell, Field, Form, Link, Section, Table, money},
@@ -28,13 +30,15 @@ const SAID: [(&str, &str); 2] =
     [("saved", "It is saved."), ("retired", "It is out of the catalogue. Saving it brings it back.")];
 /// The API's fields whose names here are others.
 const NAMES: [(&str, &str); 1] = [("unit_price", "price")];
+/// A product that was saved, or why it was not.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
 pub fn routes() -> Router<Console> {
     Router::new()
         .route(ADDRESS, get(list))
         .route("/console/catalogue-new", get(new).post(create))
         .route("/console/catalogue/{sku}", get(one).post(save))
-        .route("/console/catalogue/{sku}/retire", post(retire))
+        .route("/console/catalogue/{sku}/retire", get(ask_retire).post(retire))
 }
 
 async fn list(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
@@ -105,8 +109,8 @@ async fn one(operator: Operator, Path(sku): Path<String>, RawQuery(asked): RawQu
     if operator.may(Scope::CatalogueWrite) {
         sections.push(Section::Form(form_of(&product)));
         if product.retired_at.is_none() {
-            let retire = Form::new(format!("{}/retire", address(&sku)), "Take it out of the catalogue");
-            sections.push(Section::Form(retire.hide("version", product.version.to_string()).grave()));
+            let retire = Link::grave("Take it out of the catalogue", format!("{}/retire", address(&sku)));
+            sections.push(Section::Links(vec![retire]));
         }
     }
     let more = history.next_cursor.as_deref().map(|after| query(&[("starting_after", Some(after))]));
@@ -172,15 +176,32 @@ async fn save(Path(sku): Path<String>, Sent(operator, fields): Sent) -> Shown {
         }
         Err(problem) => Err(operator.fail(problem)),
     };
-    match asked {
-        Ok(()) => Ok(done(&format!("{}?done=saved", address(&sku)))),
-        Err(failure) => {
-            let back = Section::Links(vec![Link::new("As it is now", address(&sku))]);
-            let form = form(&address(&sku), self::fields());
-            let form = form.hide("version", fields.text("version")).hide("kind", fields.text("kind"));
-            refused(&operator, &sku, vec![back], form, &fields, failure, &NAMES)
-        }
+    let saved = format!("{}?done=saved", address(&sku));
+    let Err(failure) = asked else { return Ok(done(&saved)) };
+    // Pressed twice: it is as it is to be.
+    if failure.is("precondition_failed") && is_saved(&operator, &path, &fields).await? {
+        return Ok(done(&saved));
     }
+    let back = Section::Links(vec![Link::new("As it is now", address(&sku))]);
+    let form = form(&address(&sku), self::fields());
+    let form = form.hide("version", fields.text("version")).hide("kind", fields.text("kind"));
+    refused(&operator, &sku, vec![back], form, &fields, failure, &NAMES)
+}
+
+/// Whether a product is what the form wants of it.
+async fn is_saved(operator: &Operator, path: &str, fields: &Fields) -> Result<bool, Failure> {
+    let Ok(wanted) = document(fields) else { return Ok(false) };
+    let product: Product = operator.get(path).await?;
+    let is = json!({
+        "name": product.name,
+        "description": product.description,
+        "unit_price": product.unit_price,
+        "currency": product.currency,
+        "active": product.active,
+        "kind": product.kind,
+    });
+    let mut wanted = wanted.as_object().into_iter().flatten();
+    Ok(product.retired_at.is_none() && wanted.all(|(name, value)| is[name] == *value))
 }
 
 fn document(fields: &Fields) -> Result<Value, Problem> {
@@ -221,19 +242,45 @@ async fn create(Sent(operator, fields): Sent) -> Shown {
     let path = format!("/v1/products/{}", part(sku));
     let asked = match document(&fields) {
         _ if sku.is_empty() => Err(operator.fail(Problem::field("sku", "must be there"))),
-        Ok(body) => match operator.find::<Product>(&path).await? {
-            Some(_) => Err(operator.fail(Problem::field("sku", "is another product's"))),
-            None => {
-                let ask = Ask { body: Some(body), ..Ask::default() };
-                operator.ask(Method::PUT, &path, ask).await.map(drop)
-            }
-        },
+        Ok(body) => put_new(&operator, &path, &body).await,
         Err(problem) => Err(operator.fail(problem)),
     };
     match asked {
         Ok(()) => Ok(done(&format!("{}?done=saved", address(sku)))),
         Err(failure) => refused(&operator, "A new product", Vec::new(), new_form(), &fields, failure, &NAMES),
     }
+}
+
+/// Only if there is none, which the API itself sees to: two who add one at once do not both have it.
+async fn put_new(operator: &Operator, path: &str, body: &Value) -> Result<(), Failure> {
+    let request = Request::put(path)
+        .header(header::IF_NONE_MATCH, "*")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_string()));
+    let request = request.map_err(|_| operator.fail(Problem::field("sku", "cannot be a SKU")))?;
+    let answer = operator.console.api.call(&operator.caller, request).await;
+    let status = answer.status();
+    match status {
+        _ if status.is_success() => Ok(()),
+        StatusCode::PRECONDITION_FAILED => Err(operator.fail(Problem::field("sku", "is another product's"))),
+        _ => {
+            let bytes = to_bytes(answer.into_body(), MAX_ANSWER_BYTES).await.unwrap_or_default();
+            let problem = serde_json::from_slice(&bytes);
+            Err(operator.fail(problem.unwrap_or_else(|_| Problem::own(status, "It was refused."))))
+        }
+    }
+}
+
+/// What it comes to, before it is done.
+async fn ask_retire(operator: Operator, Path(sku): Path<String>) -> Shown {
+    let product: Product = operator.get(&format!("/v1/products/{}", part(&sku))).await?;
+    let said = "It is found, listed and sold no more. Orders that have it go on, and its stock stays as it \
+                is. Saving it again brings it back.";
+    let form = Form::new(format!("{}/retire", address(&sku)), "Take it out of the catalogue");
+    let form = form.hide("version", product.version.to_string()).grave().or_back(address(&sku));
+    let name = Section::heading(format!("{} ({sku})", product.name));
+    let sections = vec![name, Section::text(said), Section::Form(form)];
+    Ok(show(&operator, "Take a product out of the catalogue", sections))
 }
 
 async fn retire(Path(sku): Path<String>, Sent(operator, fields): Sent) -> Shown {

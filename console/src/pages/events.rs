@@ -34,7 +34,8 @@ pub fn routes() -> Router<Console> {
         .route("/console/events/{id}", get(one))
         .route("/console/events/{id}/redeliver", post(redeliver))
         .route("/console/events/{id}/test", post(test))
-        .route("/console/events/{id}/enabled", post(enable))
+        .route("/console/events/{id}/enable", post(enable))
+        .route("/console/events/{id}/disable", get(ask_disable).post(disable))
 }
 
 async fn list(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
@@ -100,7 +101,7 @@ async fn one(operator: Operator, Path(id): Path<String>, RawQuery(asked): RawQue
     let columns = ["Happened", "What", "About", "State", "Tries", "Answer", "Event"];
     sections.push(Section::Table(Table::new("Deliveries, newest first", &columns, rows).with_more(more)));
     if operator.may(Scope::EventsWrite) {
-        sections.extend(forms(&here, &endpoint).into_iter().map(Section::Form));
+        sections.extend(acts(&here, &endpoint));
     }
     Ok(show(&operator, "Webhook endpoint", sections))
 }
@@ -123,15 +124,13 @@ fn redeliver_form(here: &str) -> Form {
     ])
 }
 
-fn forms(here: &str, endpoint: &Endpoint) -> Vec<Form> {
-    let is_enabled = endpoint.status == "enabled";
-    let (word, text) = if is_enabled { ("off", "Disable it") } else { ("on", "Enable it") };
-    let enable = Form::new(format!("{here}/enabled"), text).hide("enabled", word);
-    vec![
-        redeliver_form(here),
-        Form::new(format!("{here}/test"), "Send a test now"),
-        if is_enabled { enable.grave() } else { enable },
-    ]
+fn acts(here: &str, endpoint: &Endpoint) -> [Section; 3] {
+    let test = Form::new(format!("{here}/test"), "Send a test now");
+    let turn = match endpoint.status.as_str() {
+        "enabled" => Section::Links(vec![Link::grave("Disable it", format!("{here}/disable"))]),
+        _ => Section::Form(Form::new(format!("{here}/enable"), "Enable it")),
+    };
+    [Section::Form(redeliver_form(here)), Section::Form(test), turn]
 }
 
 async fn redeliver(Path(id): Path<String>, Sent(operator, fields): Sent) -> Shown {
@@ -173,11 +172,29 @@ async fn test(Path(id): Path<String>, Sent(operator, _): Sent) -> Shown {
     Ok(show(&operator, "A test of the endpoint", sections))
 }
 
-async fn enable(Path(id): Path<String>, Sent(operator, fields): Sent) -> Shown {
-    let is_on = fields.text("enabled") == "on";
-    let path = format!("/v1/webhook-endpoints/{}", part(&id));
+async fn enable(Path(id): Path<String>, Sent(operator, _): Sent) -> Shown {
+    turn(&operator, &id, true).await
+}
+
+/// What it comes to, before it is done.
+async fn ask_disable(operator: Operator, Path(id): Path<String>) -> Shown {
+    let endpoint: Endpoint = operator.get(&format!("/v1/webhook-endpoints/{}", part(&id))).await?;
+    let here = format!("{ADDRESS}/{}", part(&id));
+    let said = "Nothing is sent there from then on. What happens is kept for it as long as events are kept, \
+                and is sent once it is enabled again.";
+    let form = Form::new(format!("{here}/disable"), "Disable it").grave().or_back(here);
+    let sections = vec![Section::heading(&endpoint.url), Section::text(said), Section::Form(form)];
+    Ok(show(&operator, "Disable a webhook endpoint", sections))
+}
+
+async fn disable(Path(id): Path<String>, Sent(operator, _): Sent) -> Shown {
+    turn(&operator, &id, false).await
+}
+
+async fn turn(operator: &Operator, id: &str, is_on: bool) -> Shown {
+    let path = format!("/v1/webhook-endpoints/{}", part(id));
     let ask = Ask { body: Some(json!({"enabled": is_on})), ..Ask::default() };
     operator.ask(Method::PATCH, &path, ask).await?;
     let word = if is_on { "enabled" } else { "disabled" };
-    Ok(done(&format!("{ADDRESS}/{}?done={word}", part(&id))))
+    Ok(done(&format!("{ADDRESS}/{}?done={word}", part(id))))
 }

@@ -16,7 +16,7 @@ use crate::{
     documents::{Exception, List, Movement, Problem, StatementLine},
     failure::Failure,
     fields::{Fields, Form as Sent},
-    operator::Operator,
+    operator::{Operator, Watcher},
     render::{Page, fragment, page},
     view::{Cell, Choice, Field, Form, Link, Section, Table},
     words,
@@ -47,7 +47,7 @@ async fn list(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
     Ok(page(&Page::new("Exceptions", shown).live(live), &operator.frame()))
 }
 
-async fn sections(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
+async fn sections(Watcher(operator): Watcher, RawQuery(asked): RawQuery) -> Shown {
     let asked = Fields::parse(&asked.unwrap_or_default());
     Ok(fragment(&load(&operator, &asked).await?, &operator.frame()))
 }

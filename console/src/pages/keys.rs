@@ -93,10 +93,25 @@ async fn create(Sent(operator, fields): Sent) -> Shown {
     }
 }
 
+/// Whose key it is, and what revoking it comes to, before it is done.
 async fn ask(operator: Operator, Path(id): Path<String>) -> Shown {
+    let key: Key = operator.get(&format!("/v1/keys/{}", part(&id))).await?;
     let form = Form::new(format!("{ADDRESS}/{}/revoke", part(&id)), "Revoke it").grave().or_back(ADDRESS);
     let said = "Whoever has the key is refused from then on, also in the console. It cannot be undone.";
-    let sections = vec![Section::heading(format!("Key {id}")), Section::text(said), Section::Form(form)];
+    let facts = Section::Facts(vec![
+        ("Name", Cell::text(&key.name)),
+        ("Begins with", Cell::code(format!("{}...", key.prefix))),
+        ("Scopes", Cell::text(key.scopes.join(", "))),
+        ("Made", Cell::Time(key.created_at)),
+        ("By whom", Cell::text(&key.created_by)),
+        ("Last used", Cell::time(key.last_used_at)),
+        ("Revoked", Cell::time(key.revoked_at)),
+    ]);
+    let mut sections = vec![facts];
+    match key.revoked_at {
+        Some(_) => sections.push(Section::text("It is good no more already.")),
+        None => sections.extend([Section::text(said), Section::Form(form)]),
+    }
     Ok(show(&operator, "Revoke a key", sections))
 }
 

@@ -12,7 +12,7 @@ mod order;
 mod order_actions;
 mod order_facts;
 mod orders;
-mod sign_in;
+pub mod sign_in;
 mod stock;
 mod stream;
 mod today;

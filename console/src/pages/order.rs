@@ -16,7 +16,7 @@ use crate::{
     },
     failure::Failure,
     fields::Fields,
-    operator::Operator,
+    operator::{Operator, Watcher},
     render::{Page, fragment, page},
     view::{Link, Section},
 };
@@ -54,7 +54,7 @@ async fn one(operator: Operator, Path(id): Path<String>, RawQuery(asked): RawQue
     Ok(page(&Page::new(format!("Order {id}"), shown).live(live), &operator.frame()))
 }
 
-async fn sections(operator: Operator, Path(id): Path<String>) -> Shown {
+async fn sections(Watcher(operator): Watcher, Path(id): Path<String>) -> Shown {
     Ok(fragment(&load(&operator, &id).await?, &operator.frame()))
 }
 

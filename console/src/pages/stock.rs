@@ -3,16 +3,18 @@
 use axum::{
     Router,
     extract::{Path, RawQuery},
+    http::Method,
     routing::{get, post},
 };
 use domain::api_key::Scope;
+use serde::Deserialize;
 use serde_json::json;
 
 use super::{Shown, done, notice, order_facts as facts, refused, show};
 use crate::{
     Console,
-    api_client::{part, query},
-    documents::{Level, List, Movement, Night, Problem, Stocked},
+    api_client::{Ask, part, query},
+    documents::{Level, List, Movement, Night, Problem, Product, Stocked},
     failure::Failure,
     fields::{Fields, Form as Sent},
     operator::Operator,
@@ -20,13 +22,21 @@ use crate::{
 };
 
 const ADDRESS: &str = "/console/stock";
-const SAID: [(&str, &str); 1] = [("adjusted", "It is in the ledger.")];
+const SAID: [(&str, &str); 2] =
+    [("adjusted", "It is in the ledger."), ("threshold", "From now on it is told of at that.")];
+
+/// At how much others are told that there is little.
+#[derive(Deserialize)]
+struct Threshold {
+    threshold: Option<i64>,
+}
 
 pub fn routes() -> Router<Console> {
     Router::new()
         .route(ADDRESS, get(list))
         .route("/console/stock/{sku}", get(one))
         .route("/console/stock/{sku}/adjust", post(adjust))
+        .route("/console/stock/{sku}/threshold", post(set_threshold))
 }
 
 async fn list(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
@@ -58,6 +68,10 @@ async fn one(operator: Operator, Path(sku): Path<String>, RawQuery(asked): RawQu
     sections.extend(load(&operator, &sku, &asked).await?);
     if operator.may(Scope::StockWrite) && !sku.contains('@') {
         sections.push(Section::Form(form(&sku)));
+        // What is sold by the night has none.
+        if let Some(now) = operator.find::<Threshold>(&threshold_path(&sku)).await? {
+            sections.push(Section::Form(threshold_form(&sku, &now)));
+        }
     }
     Ok(show(&operator, format!("Stock of {sku}"), sections))
 }
@@ -93,7 +107,9 @@ async fn load(operator: &Operator, sku: &str, asked: &Fields) -> Result<Vec<Sect
 
 async fn nights(operator: &Operator, sku: &str, asked: &Fields) -> Result<Vec<Section>, Failure> {
     let span = query(&[("from", asked.given("from")), ("to", asked.given("to"))]);
-    let found: List<Night> = operator.get(&format!("/v1/products/{}/nights{span}", part(sku))).await?;
+    let path = format!("/v1/products/{}", part(sku));
+    let product: Product = operator.get(&path).await?;
+    let found: List<Night> = operator.get(&format!("{path}/nights{span}")).await?;
     let row = |night: &Night| {
         vec![
             Cell::link(&night.date, format!("{ADDRESS}/{}", part(&format!("{sku}@{}", night.date)))),
@@ -101,10 +117,10 @@ async fn nights(operator: &Operator, sku: &str, asked: &Fields) -> Result<Vec<Se
             Cell::number(night.held),
             Cell::number(night.sold),
             Cell::number(night.available),
-            Cell::number(night.unit_price),
+            Cell::money(night.unit_price, &product.currency),
         ]
     };
-    let columns = ["Night", "Rooms", "Held", "Sold", "Available", "Price, minor units"];
+    let columns = ["Night", "Rooms", "Held", "Sold", "Available", "Price"];
     let search = Form::search(
         format!("{ADDRESS}/{}", part(sku)),
         vec![Field::day("from", "From"), Field::day("to", "To")],
@@ -142,6 +158,40 @@ async fn adjust(Path(sku): Path<String>, Sent(operator, fields): Sent) -> Shown 
         Err(failure) => {
             let back = Section::Links(vec![Link::new(&title, format!("{ADDRESS}/{}", part(&sku)))]);
             refused(&operator, &title, vec![back], form(&sku), &fields, failure, &[])
+        }
+    }
+}
+
+fn threshold_path(sku: &str) -> String {
+    format!("/v1/inventory/{}/low-stock-threshold", part(sku))
+}
+
+fn threshold_form(sku: &str, now: &Threshold) -> Form {
+    let value = now.threshold.map(|pieces| pieces.to_string()).unwrap_or_default();
+    let field = Field::number("threshold", "Pieces").value(value);
+    let field =
+        field.hint("Who listens to events is told when no more are available. Empty: nobody is told.");
+    Form::new(format!("{ADDRESS}/{}/threshold", part(sku)), "Tell of it")
+        .titled("When there is little")
+        .with(vec![field])
+}
+
+async fn set_threshold(Path(sku): Path<String>, Sent(operator, fields): Sent) -> Shown {
+    let asked = match fields.given("threshold").map(str::parse::<i64>).transpose() {
+        Ok(threshold) => {
+            let ask = Ask { body: Some(json!({"threshold": threshold})), ..Ask::default() };
+            operator.ask(Method::PUT, &threshold_path(&sku), ask).await.map(drop)
+        }
+        Err(_) => Err(operator.fail(Problem::field("threshold", "must be a whole number"))),
+    };
+    let address = format!("{ADDRESS}/{}", part(&sku));
+    match asked {
+        Ok(()) => Ok(done(&format!("{address}?done=threshold"))),
+        Err(failure) => {
+            let title = format!("Stock of {sku}");
+            let back = Section::Links(vec![Link::new(&title, address)]);
+            let form = threshold_form(&sku, &Threshold { threshold: None });
+            refused(&operator, &title, vec![back], form, &fields, failure, &[])
         }
     }
 }

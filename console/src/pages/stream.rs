@@ -19,7 +19,7 @@ use crate::{
     api_client::{Ask, query},
     documents::Problem,
     fields::Fields,
-    operator::Operator,
+    operator::{Operator, Watcher},
     render::Live,
 };
 
@@ -41,7 +41,7 @@ pub fn live(operator: &Operator, subject: Option<&str>, types: &[&str], fragment
     })
 }
 
-async fn stream(operator: Operator, headers: HeaderMap, RawQuery(asked): RawQuery) -> Shown {
+async fn stream(Watcher(operator): Watcher, headers: HeaderMap, RawQuery(asked): RawQuery) -> Shown {
     let asked = Fields::parse(&asked.unwrap_or_default());
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let path = query(&[

@@ -37,6 +37,7 @@ pub struct Limiter<C: Clock = DefaultClock> {
 }
 
 /// What a client is told of its limit.
+#[derive(Debug, Clone)]
 pub struct Told {
     policy: HeaderValue,
     limit: HeaderValue,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderName, Method, StatusCode},
+    http::{Extensions, HeaderName, Method, StatusCode},
     middleware::Next,
     response::Response,
 };
@@ -21,6 +21,7 @@ use super::ClientAddress;
 use crate::{auth::Caller, in_process::Stranger, request::OfStranger};
 use buckets::Who;
 use limiter::Limiter;
+pub use limiter::Told;
 pub use settings::{Group, RateLimit, RateLimits};
 
 pub static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -43,10 +44,27 @@ impl Limiters {
         self.0.iter().find(|(of, _)| *of == group).map(|(_, limiter)| limiter)
     }
 
-    fn of_strangers(&self, request: &Request) -> Option<(&Limiter, Who)> {
-        let address = request.extensions().get::<ClientAddress>()?;
+    fn of_strangers(&self, request: &Extensions) -> Option<(&Limiter, Who)> {
+        let address = request.get::<ClientAddress>()?;
         Some((self.of(Group::Strangers)?, Who::Network(address.network())))
     }
+
+    /// Counts a request as a stranger's before it is looked at who it is. None: strangers have no limit.
+    ///
+    /// # Errors
+    /// The answer, 429: it is one too many.
+    pub fn count_stranger(&self, request: &Extensions) -> Result<Option<Told>, Box<Response>> {
+        match self.of_strangers(request) {
+            Some((limiter, who)) => limiter.check(&who).map(Some).map_err(of_stranger),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Figures of routes are not made by who is nobody.
+fn of_stranger(mut refusal: Box<Response>) -> Box<Response> {
+    refusal.extensions_mut().insert(OfStranger);
+    refusal
 }
 
 /// Who is known is counted before anything is done for them, and after their key was looked at.
@@ -86,24 +104,32 @@ fn group(method: &Method, path: &str) -> Group {
 /// Who turns out to be a stranger is counted by address. Who has a good key is not refused for others that
 /// come from there: so this is asked after the key, which costs us as much either way.
 pub async fn of_strangers(State(limiters): State<Limiters>, request: Request, next: Next) -> Response {
-    let Some((limiter, who)) = limiters.of_strangers(&request) else { return next.run(request).await };
+    let Some((limiter, who)) = limiters.of_strangers(request.extensions()) else {
+        return next.run(request).await;
+    };
     let mut response = next.run(request).await;
-    let is_stranger = response.extensions_mut().remove::<Stranger>().is_some();
-    if is_stranger || response.status() == StatusCode::UNAUTHORIZED {
-        match limiter.check(&who) {
-            Ok(told) => told.add_to(response.headers_mut()),
-            Err(refusal) => {
-                response = *refusal;
-                response.extensions_mut().insert(OfStranger);
-            }
+    match response.extensions_mut().remove::<Stranger>() {
+        // Counted already, before anybody looked.
+        Some(Stranger(Some(told))) => {
+            told.add_to(response.headers_mut());
+            return response;
         }
+        Some(Stranger(None)) => {}
+        None if response.status() == StatusCode::UNAUTHORIZED => {}
+        None => return response,
+    }
+    match limiter.check(&who) {
+        Ok(told) => told.add_to(response.headers_mut()),
+        Err(refusal) => response = *of_stranger(refusal),
     }
     response
 }
 
 /// For pages that anybody may read: refused before they are made.
 pub async fn of_visitors(State(limiters): State<Limiters>, request: Request, next: Next) -> Response {
-    let Some((limiter, who)) = limiters.of_strangers(&request) else { return next.run(request).await };
+    let Some((limiter, who)) = limiters.of_strangers(request.extensions()) else {
+        return next.run(request).await;
+    };
     match limiter.check(&who) {
         Err(refusal) => *refusal,
         Ok(told) => {
