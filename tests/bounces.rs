@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    console::visitor,
     harness::{Answer, Mail, Shop, webhook::Webhook},
     stays::code,
 };
@@ -91,6 +92,8 @@ async fn a_code_that_came_back_is_an_exception() {
     let mail = shop.pay_stay(&id).await;
     assert_eq!(bounce(&shop, &mail).await, "noted");
     shop.until_exception(&id, "check_in_code_undelivered").await;
+    let page = visitor(&shop).await.get(&format!("/console/orders/{id}/new-code")).await.is(200);
+    page.shows("Mails to this address came back: this is tried all the same.");
     assert!(!shop.timeline(&id).await.iter().any(|entry| entry.data.to_string().contains(&code(&mail))));
     shop.audit();
     shop.close();

@@ -144,8 +144,9 @@ async fn evidence(operator: &Operator, exception: &Exception) -> Result<Vec<Sect
         sections.push(Section::Table(Table { empty, ..table }));
     }
     if let Some(order) = &exception.order_id {
-        let movements = operator.part::<Movement>(&format!("/v1/ledger?order={order}&limit=100")).await?;
-        sections.extend(movements.map(|all| facts::movements(&all)));
+        let path = format!("/v1/ledger?order={order}&limit=100");
+        let movements = operator.part::<List<Movement>>(Scope::Operations, &path).await?;
+        sections.extend(movements.shown("The stock it moved", |all| facts::movements(&all, order)));
     }
     Ok(sections)
 }
