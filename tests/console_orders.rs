@@ -10,6 +10,7 @@ use crate::{
     harness::{
         Shop,
         visitor::{Page, Visitor},
+        wait_until,
     },
     hosted_page,
     underpayment::{accumulate, until_paid},
@@ -153,6 +154,58 @@ async fn long_lists_of_an_order_go_on() {
     let rest = visitor.get(&format!("{address}?deliveries_after={after}")).await.is(200);
     assert!(rows(&rest) >= 51 && !rest.html.contains(&link), "{}", rest.html);
     rest.shows(&format!("{address}/sections?deliveries_after={after}"));
+    shop.close();
+}
+
+/// What is refused of one keeps nobody from deciding about the others, and who presses twice has done it once.
+#[tokio::test]
+async fn of_many_exceptions_those_are_decided_that_can_be() {
+    let shop = Shop::with_tea(10).await;
+    let visitor = visitor(&shop).await;
+    let (ended, open) = (shop.place(&[("tea", 1)]).await, shop.place(&[("tea", 1)]).await);
+    let mut exceptions = Vec::new();
+    for order in [&ended, &open] {
+        shop.pay_with(order, json!({"amount": 100})).await;
+        exceptions.push(shop.until_exception(order, "wrong_amount").await);
+    }
+    shop.cancel(&ended).await.is(200);
+    let path = "/console/exceptions/all/wrong_amount";
+    let page = visitor.get(path).await.is(200);
+    let ids = page.hidden("ids");
+    assert_eq!(ids, format!("{} {}", exceptions[0].id, exceptions[1].id));
+    // One more that was not shown is not decided about.
+    shop.pay_with(&open, json!({"amount": 101})).await;
+    shop.until_told_times(&open, "exception.raised", 2).await;
+
+    let fields = [("action", "apply"), ("note", "as agreed"), ("ids", ids.as_str())];
+    let none = [("action", "apply"), ("note", ""), ("ids", ids.as_str())];
+    visitor.fill_in(&page, path, &none).await.is(422).shows("aria-invalid=\"true\"");
+    let partly = visitor.fill_in(&page, path, &fields).await.is(409);
+    for text in ["Decided, and on record: 1.", "These were refused", "it can be paid no more", "as agreed"] {
+        partly.shows(text);
+    }
+    partly.shows(&format!("href=\"/console/exceptions/{}\"", exceptions[0].id));
+    assert_eq!(partly.hidden("ids"), exceptions[0].id);
+    let again = visitor.fill_in(&page, path, &fields).await.is(409); // pressed twice
+    again.shows("Decided, and on record: 1.");
+    let ids = again.hidden("ids");
+    let fields = [("action", "dismiss"), ("note", "it stays"), ("ids", ids.as_str())];
+    let done = visitor.fill_in(&again, path, &fields).await;
+    assert_eq!(done.leads_to(), "/console/exceptions?done=all&count=1");
+    visitor.get(done.leads_to()).await.shows("Decided, and on record: 1.");
+
+    let last = shop.until_exception(&open, "wrong_amount").await;
+    let path = format!("/console/exceptions/{}", last.id);
+    let page = visitor.get(&path).await.is(200);
+    for _ in 0..2 {
+        let fields = [("action", "accept"), ("note", "tips")];
+        let done = visitor.fill_in(&page, &format!("{path}/resolve"), &fields).await;
+        assert_eq!(done.leads_to(), format!("{path}?done=resolved"));
+    }
+    // Another decision is another matter.
+    let fields = [("action", "refund"), ("note", "after all")];
+    visitor.fill_in(&page, &format!("{path}/resolve"), &fields).await.is(409);
+    wait_until("what was applied counts", async || shop.order(&open).await.amount_paid == 100).await;
     shop.close();
 }
 
