@@ -157,7 +157,7 @@ async fn long_lists_of_an_order_go_on() {
     shop.close();
 }
 
-/// What is refused of one keeps nobody from deciding about the others, and who presses twice has done it once.
+/// What is refused of one keeps nobody from deciding about the others. Who presses twice has done it once.
 #[tokio::test]
 async fn of_many_exceptions_those_are_decided_that_can_be() {
     let shop = Shop::with_tea(10).await;

@@ -136,7 +136,7 @@ pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Recorded>> {
     Ok(recorded)
 }
 
-/// When a mail came back. The timeline has it for good, while `mail_bounces` says only whether others are sent.
+/// When a mail came back. The timeline has it for good; `mail_bounces` says only whether others are sent.
 fn came_back(kind: &str, told: &[Entry]) -> Option<Timestamp> {
     let mail = json!(Mail::from(MailKind::parse(kind)?));
     let is_it = |entry: &&Entry| {

@@ -19,8 +19,8 @@ pub struct EvidenceDocument {
     provider_events: Vec<ToldDocument>,
     /// What the provider's statement has of the payment; 20 lines at most.
     statement_lines: Vec<LineDocument>,
-    /// The rule of the order's policy that was asked about the money. None: there is none for this, or it is not
-    /// known how much was due then.
+    /// The rule of the order's policy that was asked about the money. None: there is none for this, or it is
+    /// not known how much was due then.
     rule: Option<RuleDocument>,
 }
 

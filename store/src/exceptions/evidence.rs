@@ -113,8 +113,8 @@ pub async fn evidence(db: &Db, exception: &Exception) -> Result<Evidence, Error>
     Ok(Evidence { events: told.collect(), lines: line.collect() })
 }
 
-/// Whether the money was less than what was due when it came: the order's total, less the parts that counted by
-/// then. None: the order's timeline does not tell, or no money came: a part was taken back.
+/// Whether the money was less than what was due when it came: the order's total, less the parts that counted
+/// by then. None: the order's timeline does not tell, or no money came: a part was taken back.
 #[tracing::instrument(name = "sql exceptions.was_too_little", skip_all, err(level = "debug"))]
 pub async fn was_too_little(db: &Db, exception: &Exception, total: i64) -> Result<Option<bool>, Error> {
     let Some(order) = exception.order_id else { return Ok(None) };

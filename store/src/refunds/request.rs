@@ -177,8 +177,8 @@ pub(crate) async fn refund_cancelled_after_won_dispute(
     }
 }
 
-/// What can still go back of each payment that an order was paid with. Of one that awaits payment nothing can:
-/// its parts go back when it ends.
+/// What can still go back of each payment that an order was paid with. Of one that awaits payment nothing
+/// can: its parts go back when it ends.
 #[tracing::instrument(name = "sql refunds.refundable", skip_all, err(level = "debug"))]
 pub async fn refundable(db: &Db, order: OrderId) -> Result<BTreeMap<PaymentId, i64>> {
     let left = left_of_payment!(query!(
