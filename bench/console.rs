@@ -69,7 +69,8 @@ pub async fn run(orders: usize) -> Report {
 
 /// What an order's page asks the API for.
 fn of_order(id: &str) -> Vec<String> {
-    let of_id = ["", "/timeline", "/next", "/payments", "/refunds", "/mails", "/deliveries"];
+    let deliveries = "/deliveries?newest_first=true&limit=100";
+    let of_id = ["", "/timeline", "/next", "/changes", "/payments", "/refunds", "/mails", deliveries];
     let of_id = of_id.map(|of| format!("/v1/orders/{id}{of}"));
     let lists = ["exceptions", "ledger"].map(|of| format!("/v1/{of}?order={id}&limit=100"));
     of_id.into_iter().chain(lists).collect()

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    console::visitor,
     harness::{Answer, Mail, Shop, webhook::Webhook},
     stays::code,
 };
@@ -65,6 +66,12 @@ async fn an_order_whose_mail_came_back_gets_no_others() {
     let rejected = |kind: &str, reason: &str| json!({"kind": kind, "code": null, "reason": reason});
     let told = [rejected("reminder_1", "bounced"), rejected("paid", "address_bounces")];
     assert_eq!(shop.told(&id, "mail.rejected").await, told);
+    let became: Value = shop.api.get(&format!("/v1/orders/{id}/mails")).await.is(200)["data"].clone();
+    let became = became.as_array().unwrap().iter().map(|mail| [&mail["kind"], &mail["state"]]);
+    let became: Vec<_> = became.collect();
+    assert_eq!(became.len(), 2, "{became:?}");
+    assert!(became.contains(&[&json!("reminder_1"), &json!("bounced")]), "{became:?}");
+    assert!(became.contains(&[&json!("paid"), &json!("rejected")]), "{became:?}");
     assert_eq!(shop.mails(&id).await.len(), 1);
 
     let mut forged = signed(&report(&mail.message_id, "failed", "5.1.1"));
@@ -85,6 +92,8 @@ async fn a_code_that_came_back_is_an_exception() {
     let mail = shop.pay_stay(&id).await;
     assert_eq!(bounce(&shop, &mail).await, "noted");
     shop.until_exception(&id, "check_in_code_undelivered").await;
+    let page = visitor(&shop).await.get(&format!("/console/orders/{id}/new-code")).await.is(200);
+    page.shows("Mails to this address came back: this is tried all the same.");
     assert!(!shop.timeline(&id).await.iter().any(|entry| entry.data.to_string().contains(&code(&mail))));
     shop.audit();
     shop.close();

@@ -34,6 +34,8 @@ fn pages(order: &str, exception: &str, endpoint: &str, key: &str, account: &str)
         "/console/orders/{order}/fulfil",
         "/console/orders/{order}/refund",
         "/console/orders/{order}/new-code",
+        "/console/orders/{order}/revoke-links",
+        "/console/orders/{order}?deliveries_after=x&movements_after=x&exceptions_after=x",
         "/console/orders/{order}/nothing",
         "/console/orders/nothing",
         "/console/exceptions",

@@ -42,6 +42,7 @@ mod conflicts;
 mod connections;
 mod console;
 mod console_browser;
+mod console_orders;
 mod console_pages;
 mod console_stock;
 mod consume;

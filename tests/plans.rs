@@ -221,6 +221,7 @@ async fn webhooks(shop: &Shop) {
         &path,
         &format!("{path}/deliveries"),
         &format!("/v1/orders/{order}/deliveries"),
+        &format!("/v1/orders/{order}/deliveries?newest_first=true"),
     ] {
         shop.api.get(path).await.is(200);
     }

@@ -80,6 +80,26 @@ async fn nearly_the_right_amount_is_applied_by_a_person_and_the_rest_pays_the_or
     shop.close();
 }
 
+/// More than was still due is too much, though it is less than the order costs.
+#[tokio::test]
+async fn the_rule_that_was_asked_goes_by_what_was_due_then() {
+    let shop = shop().await;
+    let id = shop.place(&[("tea", 1)]).await;
+    let rule = async |exception: &Exception| {
+        shop.api.get(&format!("/v1/exceptions/{}", exception.id)).await.is(200)["rule"].clone()
+    };
+    let first = wrong(&shop, &id, 800).await;
+    shop.resolve(&first, "apply").await.is(200);
+    let second = wrong(&shop, &id, 300).await;
+    assert_eq!(rule(&first).await, json!({"name": "underpayment", "value": "exception"}));
+    assert_eq!(rule(&second).await["name"], "overpayment");
+    // What was decided since changes nothing of it.
+    shop.resolve(&second, "apply").await.is(200);
+    shop.until(&id, "completed").await;
+    assert_eq!(rule(&second).await["name"], "overpayment");
+    shop.close();
+}
+
 #[tokio::test]
 async fn the_right_amount_in_two_parts_needs_no_person_if_the_policy_says_so() {
     let shop = shop().await;

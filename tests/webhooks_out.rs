@@ -156,6 +156,14 @@ async fn events_are_delivered_signed_and_with_what_caused_them() {
     assert!(placed.iter().all(|it| it.answer_code == Some(204) && it.attempts == 1 && it.error.is_none()));
     let pages = shop.api.pages::<Delivery>(&format!("/v1/orders/{id}/deliveries?limit=2")).await;
     assert_eq!(pages.concat().len(), of_order.len());
+    let newest = format!("/v1/orders/{id}/deliveries?newest_first=true&limit=2");
+    let newest = shop.api.pages::<Delivery>(&newest).await.concat();
+    let places = |all: &[Delivery]| -> Vec<(String, String)> {
+        all.iter().map(|it| (it.event_id.clone(), it.endpoint_id.clone())).collect()
+    };
+    let mut backwards = places(&of_order);
+    backwards.reverse();
+    assert_eq!(places(&newest), backwards);
     check_order(&receiver.received("/all"));
     let of_paid = deliveries(&shop, &paid.id, "&status=delivered").await;
     assert_eq!(

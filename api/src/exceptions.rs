@@ -152,16 +152,12 @@ async fn list(
         kind: parameters.optional(query.kind, Kind::parse),
         order: parameters.optional(query.order, list::order_id),
         after: parameters.optional(query.starting_after, list::cursor("an exception id")),
-        oldest_first: parameters.optional(query.oldest_first, flag).unwrap_or_default(),
+        oldest_first: parameters.optional(query.oldest_first, list::flag("oldest_first")).unwrap_or_default(),
     };
     parameters.finish()?;
     let found = exceptions::list(&app.db, &filter, limit + 1).await?;
     let documents = found.into_iter().map(ExceptionDocument::from).collect();
     Ok(axum::Json(List::page(documents, limit, |exception| exception.id.clone())))
-}
-
-fn flag(text: &str) -> Result<bool, Invalid> {
-    text.parse().map_err(|_| Invalid::new("oldest_first", "must be true or false"))
 }
 
 #[derive(Deserialize, ToSchema)]

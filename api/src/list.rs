@@ -85,6 +85,11 @@ pub fn order_id(text: &str) -> Result<OrderId, Invalid> {
     text.parse().map_err(|_| Invalid::new("order", "must be an order id"))
 }
 
+/// Parses what is `true` or `false`.
+pub fn flag(field: &'static str) -> impl FnOnce(&str) -> Result<bool, Invalid> {
+    move |text| text.parse().map_err(|_| Invalid::new(field, "must be true or false"))
+}
+
 /// Parses `starting_after`: the id of the item before the page, `what` it is.
 pub fn cursor<T: FromStr>(what: &str) -> impl FnOnce(&str) -> Result<T, Invalid> {
     move |text| {

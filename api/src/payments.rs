@@ -1,6 +1,6 @@
 //! Payment attempts: open one at the order's provider, list them, ask the provider for the truth.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use activities::attempts::{self, Error};
 use axum::{
@@ -15,6 +15,7 @@ use serde_json::Value;
 use store::{
     inbox::Stored,
     payments::{self, Payment},
+    refunds,
 };
 use utoipa::ToSchema;
 use utoipa_axum::routes;
@@ -60,6 +61,9 @@ struct PaymentDocument {
     currency: &'static str,
     /// What of it pays the order; the rest is an exception, or went back.
     applied: i64,
+    /// What of it can go back by a refund of the order: it has not gone back, is not on its way, and not in
+    /// dispute. 0 while the order awaits payment: parts go back when it ends.
+    refundable: i64,
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -73,9 +77,19 @@ struct PaymentDocument {
     updated_at: Timestamp,
 }
 
-impl From<Payment> for PaymentDocument {
-    fn from(payment: Payment) -> Self {
+impl PaymentDocument {
+    /// As it stands now.
+    async fn of(app: &App, payment: Payment) -> Result<Self, Problem> {
+        let refundable = match payment.applied {
+            0 => BTreeMap::new(),
+            _ => refunds::refundable(&app.db, payment.order).await?,
+        };
+        Ok(Self::new(payment, &refundable))
+    }
+
+    fn new(payment: Payment, refundable: &BTreeMap<PaymentId, i64>) -> Self {
         Self {
+            refundable: refundable.get(&payment.id).copied().unwrap_or_default(),
             object: "payment",
             id: payment.id.to_string(),
             provider: payment.provider,
@@ -130,7 +144,7 @@ async fn open(
     let order = load(&app, id).await?;
     let (replayed, payment) = open_attempt(&app, &order, key.0.as_deref(), payer).await?;
     let location = format!("/v1/orders/{id}/payments");
-    let document = axum::Json(PaymentDocument::from(payment));
+    let document = axum::Json(PaymentDocument::of(&app, payment).await?);
     Ok(with_replayed(replayed, (StatusCode::CREATED, [(header::LOCATION, location)], document)))
 }
 
@@ -206,7 +220,9 @@ async fn list(
     if payments.is_empty() {
         load(&app, id).await?; // an unknown order is a 404, not an empty list
     }
-    Ok(axum::Json(List::whole(payments.into_iter().map(PaymentDocument::from).collect())))
+    let refundable = refunds::refundable(&app.db, id).await?;
+    let document = |payment| PaymentDocument::new(payment, &refundable);
+    Ok(axum::Json(List::whole(payments.into_iter().map(document).collect())))
 }
 
 /// Ask the provider for the truth about an attempt. Money it has captured is taken up.
@@ -233,7 +249,8 @@ async fn refresh(
         }
         settled(&app, order, id).await?;
     }
-    Ok(axum::Json(payments::get(&app.db, order, id).await?.ok_or_else(Problem::nothing)?.into()))
+    let payment = payments::get(&app.db, order, id).await?.ok_or_else(Problem::nothing)?;
+    Ok(axum::Json(PaymentDocument::of(&app, payment).await?))
 }
 
 /// Waits a moment for the workflow to match the money; it goes on without us.

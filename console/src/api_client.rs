@@ -6,16 +6,13 @@ use axum::{
     http::{Method, StatusCode, header},
     response::Response,
 };
+use domain::api_key::Scope;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use crate::{
-    documents::{List, Problem},
-    failure::Failure,
-    operator::Operator,
-};
+use crate::{documents::Problem, failure::Failure, operator::Operator, view::Section};
 
 /// No answer that a page shows is longer: a list of a hundred orders with a hundred lines each.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -58,6 +55,36 @@ pub struct Answer {
     bytes: Vec<u8>,
 }
 
+/// What came of asking for a part of a page.
+pub enum Asked<T> {
+    Told(T),
+    /// It is not theirs to see, and was not asked for.
+    NotTheirs,
+    /// It cannot be had now, and the page is there without it.
+    Missing(Problem),
+}
+
+impl<T> Asked<T> {
+    pub const fn told(&self) -> Option<&T> {
+        match self {
+            Self::Told(document) => Some(document),
+            Self::NotTheirs | Self::Missing(_) => None,
+        }
+    }
+
+    /// The part as it is shown, or why it is not there.
+    pub fn shown(self, what: &str, show: impl FnOnce(T) -> Section) -> Option<Section> {
+        match self {
+            Self::Told(document) => Some(show(document)),
+            Self::NotTheirs => None,
+            Self::Missing(problem) => {
+                let detail = format!("{what} cannot be shown now. {}", problem.detail);
+                Some(Section::Problem(Problem { detail, errors: Vec::new(), ..problem }))
+            }
+        }
+    }
+}
+
 impl Operator {
     /// Reads a document.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
@@ -75,12 +102,21 @@ impl Operator {
         }
     }
 
-    /// Reads a list that is part of a page: without the right to it, or if it is not kept here, it is empty.
-    pub async fn part<T: DeserializeOwned>(&self, path: &str) -> Result<Option<Vec<T>>, Failure> {
-        match self.get::<List<T>>(path).await {
-            Ok(list) => Ok(Some(list.data)),
-            Err(failure) if failure.is("scope_missing") => Ok(None),
-            Err(failure) => Err(failure),
+    /// Reads what is only part of a page, if they have the right to it. A refusal that is known before is not
+    /// asked for: it would be counted and logged as one.
+    pub async fn part<T: DeserializeOwned>(&self, scope: Scope, path: &str) -> Result<Asked<T>, Failure> {
+        if !self.may(scope) {
+            return Ok(Asked::NotTheirs);
+        }
+        match self.get(path).await {
+            Ok(document) => Ok(Asked::Told(document)),
+            Err(failure) => match failure.problem() {
+                // Of who is nobody any more the page shows nothing at all.
+                Some(problem) if problem.status != StatusCode::UNAUTHORIZED.as_u16() => {
+                    Ok(Asked::Missing(problem.clone()))
+                }
+                _ => Err(failure),
+            },
         }
     }
 

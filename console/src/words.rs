@@ -8,10 +8,10 @@ pub fn spoken(word: &str) -> String {
 /// The colour of a state: a class of the style sheet. What a state is stands in words beside it.
 pub fn tone(word: &str) -> &'static str {
     match word {
-        "paid" | "completed" | "succeeded" | "sent" | "delivered" | "enabled" | "resolved" | "active" => {
-            "good"
-        }
-        "expired" | "failed" | "rejected" | "disabled" | "revoked" | "retired" | "away" => "bad",
+        "paid" | "completed" | "succeeded" | "sent" | "delivered" | "enabled" | "resolved" | "active"
+        | "done" => "good",
+        "expired" | "failed" | "rejected" | "refused" | "bounced" | "disabled" | "revoked" | "retired"
+        | "away" => "bad",
         "awaiting_payment" | "open" | "opening" | "pending" | "requested" | "refund_pending" | "sending"
         | "unpaid" | "partially_refunded" => "open",
         _ => "plain",

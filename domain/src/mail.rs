@@ -91,6 +91,19 @@ impl MailKind {
     }
 }
 
+text_enum! {
+    /// What became of a mail.
+    pub enum MailState("state" as "OrderMailState") {
+        Sending = "sending",
+        /// The mail server took it.
+        Sent = "sent",
+        /// The mail server will never take it.
+        Rejected = "rejected",
+        /// The mail server took it, and it came back later.
+        Bounced = "bounced",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,7 +23,7 @@ use crate::{
     refunds::PaymentRef, retry::retry, sql,
 };
 
-pub use evidence::{Evidence, Line, Told, evidence, get};
+pub use evidence::{Evidence, Line, Told, evidence, get, was_too_little};
 use tell::{tell, tell_by};
 pub(crate) use undelivered::{raise_undelivered, settle_undelivered};
 pub(crate) use unreadable::raise_unreadable;

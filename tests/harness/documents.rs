@@ -129,6 +129,7 @@ pub struct Payment {
     pub amount: i64,
     pub currency: String,
     pub applied: i64,
+    pub refundable: i64,
     pub expires_at: Option<Timestamp>,
     pub captured_at: Option<Timestamp>,
     pub client: Value,

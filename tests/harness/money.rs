@@ -72,11 +72,13 @@ impl Shop {
         .await
     }
 
-    /// What can go back now, as the refusal of too much says.
+    /// What can go back now, as the refusal of too much says, and the payments do, too.
     pub async fn refundable(&self, order: &str) -> i64 {
         let too_much = json!({"amount": 9_007_199_254_740_991_i64, "reason": "test"});
         let refused = self.ask_refund(order, &too_much).await.problem(409, "refund_exceeds_captured");
-        refused.refundable.unwrap()
+        let of_payments: i64 = self.payments(order).await.iter().map(|payment| payment.refundable).sum();
+        assert_eq!(refused.refundable, Some(of_payments), "{order}");
+        of_payments
     }
 
     /// Somebody sends money of the order's first payment back in the provider's dashboard.

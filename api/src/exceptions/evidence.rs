@@ -1,7 +1,7 @@
 //! One exception, with what is known of it.
 
 use axum::extract::{Path, State, rejection::PathRejection};
-use domain::{ExceptionId, Timestamp, money::Currency, next_step::money_rule};
+use domain::{ExceptionId, Timestamp, exception::Kind, money::Currency, next_step::money_rule};
 use serde::Serialize;
 use store::exceptions::{self, Exception, Line, Told};
 use utoipa::ToSchema;
@@ -19,7 +19,8 @@ pub struct EvidenceDocument {
     provider_events: Vec<ToldDocument>,
     /// What the provider's statement has of the payment; 20 lines at most.
     statement_lines: Vec<LineDocument>,
-    /// The rule of the order's policy that was asked about the money. None: there is none for this.
+    /// The rule of the order's policy that was asked about the money. None: there is none for this, or it is
+    /// not known how much was due then.
     rule: Option<RuleDocument>,
 }
 
@@ -114,7 +115,11 @@ pub async fn get(
 async fn rule(app: &App, exception: &Exception) -> Result<Option<RuleDocument>, Problem> {
     let Some(order) = exception.order_id else { return Ok(None) };
     let order = load(app, order).await?;
-    let is_less = exception.amount < order.total;
+    let is_less = match exception.kind {
+        Kind::WrongAmount => exceptions::was_too_little(&app.db, exception, order.total).await?,
+        _ => Some(false), // no matter
+    };
+    let Some(is_less) = is_less else { return Ok(None) };
     let rule = money_rule(&order.policy, exception.kind, is_less);
     Ok(rule.map(|(name, value)| RuleDocument { name, value: value.to_owned() }))
 }

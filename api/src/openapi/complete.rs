@@ -72,7 +72,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value, words: &m
                 // Handlers read queries as text, to name what is wrong with it.
                 match name.as_str() {
                     "limit" | "hours" => schema["type"] = json!("integer"),
-                    "include_retired" | "oldest_first" => schema["type"] = json!("boolean"),
+                    "include_retired" | "oldest_first" | "newest_first" => schema["type"] = json!("boolean"),
                     "starting_after" => {
                         if let Some(pattern) = meaning::cursor(&operation_name) {
                             schema["pattern"] = json!(pattern);

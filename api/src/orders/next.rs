@@ -3,6 +3,7 @@
 use axum::extract::State;
 use domain::{
     Timestamp,
+    mail::MailState,
     next_step::{Action, Explained, Rule},
 };
 use serde::Serialize;
@@ -56,28 +57,23 @@ pub struct MailDocument {
     object: &'static str,
     /// Such as `paid` or `reminder_1`. Each is sent at most once.
     kind: String,
-    /// `sending`, `sent` or `rejected`.
-    state: &'static str,
+    /// `sending`, `sent`, `rejected`, or `bounced`: it was sent, and came back.
+    state: MailState,
     /// The mail's `Message-ID`.
     message_id: String,
-    /// When the mail server took it, or refused it for good.
+    /// When the mail server took it, refused it for good, or told that it came back.
     at: Option<Timestamp>,
 }
 
 impl From<mails::Recorded> for MailDocument {
     fn from(mail: mails::Recorded) -> Self {
-        let state = match (mail.sent_at, mail.rejected_at) {
-            (Some(_), _) => "sent",
-            (_, Some(_)) => "rejected",
-            _ => "sending",
+        let (state, at) = match (mail.bounced_at, mail.sent_at, mail.rejected_at) {
+            (Some(at), ..) => (MailState::Bounced, Some(at)),
+            (_, Some(at), _) => (MailState::Sent, Some(at)),
+            (.., Some(at)) => (MailState::Rejected, Some(at)),
+            (None, None, None) => (MailState::Sending, None),
         };
-        Self {
-            object: "mail",
-            kind: mail.kind,
-            state,
-            message_id: mail.message_id,
-            at: mail.sent_at.or(mail.rejected_at),
-        }
+        Self { object: "mail", kind: mail.kind, state, message_id: mail.message_id, at }
     }
 }
 

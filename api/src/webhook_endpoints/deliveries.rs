@@ -58,13 +58,16 @@ pub async fn list(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct ListOrderDeliveries {
+    /// `true` begins with the newest event. Default `false`.
+    newest_first: Option<String>,
     /// 1-100, default 20.
     limit: Option<String>,
     /// A cursor; the page starts after it.
     starting_after: Option<String>,
 }
 
-/// List what became of an order's events, oldest first: for each of them every endpoint that wants it.
+/// List what became of an order's events, oldest first unless it is asked otherwise: for each of them every
+/// endpoint that wants it.
 #[utoipa::path(
     get, path = "/v1/orders/{id}/deliveries", operation_id = "list_order_deliveries", tag = "Events",
     params(("id" = String, Path), ListOrderDeliveries),
@@ -78,8 +81,12 @@ pub async fn of_order(
     let mut parameters = Parameters::default();
     let limit = parameters.limit(query.limit);
     let after = parameters.optional(query.starting_after, place);
+    let newest_first = parameters.optional(query.newest_first, list::flag("newest_first"));
     parameters.finish()?;
-    let found = deliveries::of_order(&app.db, id, after, limit + 1).await?;
+    let found = match newest_first.unwrap_or_default() {
+        true => deliveries::newest_of_order(&app.db, id, after, limit + 1).await?,
+        false => deliveries::of_order(&app.db, id, after, limit + 1).await?,
+    };
     if found.is_empty() {
         orders::get(&app.db, id).await?.ok_or_else(order_not_found)?;
     }

@@ -1,9 +1,11 @@
 //! The inbox of what no rule could settle.
 
+mod at_once;
+
 use axum::{
     Router,
     extract::{Path, RawQuery},
-    http::StatusCode,
+    http::{Method, StatusCode},
     routing::{get, post},
 };
 use domain::{ExceptionId, api_key::Scope, exception::Kind};
@@ -12,7 +14,7 @@ use serde_json::json;
 use super::{Shown, done, notice, order_facts as facts, refused, show, stream::live};
 use crate::{
     Console,
-    api_client::query,
+    api_client::{Ask, query},
     documents::{Exception, List, Movement, Problem, StatementLine},
     failure::Failure,
     fields::{Fields, Form as Sent},
@@ -24,23 +26,20 @@ use crate::{
 
 const ADDRESS: &str = "/console/exceptions";
 const TYPES: [&str; 3] = ["exception.raised", "exception.reopened", "exception.resolved"];
-const SAID: [(&str, &str); 2] =
-    [("resolved", "It is decided, and on record."), ("all", "They are decided, and on record.")];
-/// So many of one kind are decided about at once, those that have waited longest.
-const MAX_AT_ONCE: usize = 100;
+const SAID: [(&str, &str); 1] = [("resolved", "It is decided, and on record.")];
 
 pub fn routes() -> Router<Console> {
     Router::new()
         .route(ADDRESS, get(list))
         .route("/console/exceptions/sections", get(sections))
-        .route("/console/exceptions/all/{kind}", get(ask_all).post(resolve_all))
+        .route("/console/exceptions/all/{kind}", get(at_once::ask).post(at_once::resolve))
         .route("/console/exceptions/{id}", get(one))
         .route("/console/exceptions/{id}/resolve", post(resolve))
 }
 
 async fn list(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
     let asked = Fields::parse(&asked.unwrap_or_default());
-    let mut shown: Vec<Section> = notice(&asked, &SAID).into_iter().collect();
+    let mut shown: Vec<Section> = at_once::said(&asked).into_iter().collect();
     shown.extend(load(&operator, &asked).await?);
     let here = query(&[("state", asked.given("state")), ("starting_after", asked.given("starting_after"))]);
     let live = live(&operator, None, &TYPES, format!("{ADDRESS}/sections{here}"));
@@ -144,8 +143,9 @@ async fn evidence(operator: &Operator, exception: &Exception) -> Result<Vec<Sect
         sections.push(Section::Table(Table { empty, ..table }));
     }
     if let Some(order) = &exception.order_id {
-        let movements = operator.part::<Movement>(&format!("/v1/ledger?order={order}&limit=100")).await?;
-        sections.extend(movements.map(|all| facts::movements(&all)));
+        let path = format!("/v1/ledger?order={order}&limit=100");
+        let movements = operator.part::<List<Movement>>(Scope::Operations, &path).await?;
+        sections.extend(movements.shown("The stock it moved", |all| facts::movements(&all, order)));
     }
     Ok(sections)
 }
@@ -234,76 +234,26 @@ async fn resolve(Path(id): Path<String>, Sent(operator, fields): Sent) -> Shown 
     }
 }
 
-/// It is decided once, so that it needs no key.
+/// It is decided once, so that it needs no key. Whoever presses twice hears the second time what they have
+/// decided the first time.
 async fn decide(operator: &Operator, id: &str, fields: &Fields) -> Result<(), Failure> {
     let body = json!({"action": fields.text("action"), "note": fields.text("note")});
     let path = format!("/v1/exceptions/{id}/resolve");
-    let ask = crate::api_client::Ask { body: Some(body), ..Default::default() };
-    operator.ask(axum::http::Method::POST, &path, ask).await.map(drop)
-}
-
-async fn open_of(operator: &Operator, kind: &str) -> Result<Vec<Exception>, Failure> {
-    let path = query(&[
-        ("state", Some("open")),
-        ("kind", Some(kind)),
-        ("oldest_first", Some("true")),
-        ("limit", Some("100")),
-    ]);
-    let all: List<Exception> = operator.get(&format!("/v1/exceptions{path}")).await?;
-    Ok(all.data)
-}
-
-/// Which they are stands in the form: those alone are decided about that were shown.
-fn form_of_all(kind: &str, ids: &str) -> Form {
-    let form = Form::new(format!("{ADDRESS}/all/{kind}"), "").with(vec![note()]).or_back(ADDRESS);
-    Form { choices: actions(kind), ..form }.hide("ids", ids)
-}
-
-fn before_all(kind: &str, open: &[Exception]) -> Vec<Section> {
-    let row = |exception: &Exception| {
-        vec![
-            Cell::Time(exception.raised_at),
-            Cell::link(&exception.id, format!("{ADDRESS}/{}", exception.id)),
-            facts::amount(exception),
-            Cell::maybe_order(exception.order_id.as_deref()),
-        ]
-    };
-    let rows = open.iter().map(row).collect();
-    let mut sections = vec![
-        Section::text(words::exception(kind)),
-        Section::Table(Table::new(
-            "These are decided about",
-            &["Raised", "Exception", "Amount", "Order"],
-            rows,
-        )),
-    ];
-    sections.extend(meanings(kind));
-    sections
-}
-
-async fn ask_all(operator: Operator, Path(kind): Path<String>) -> Shown {
-    let open = open_of(&operator, &kind).await?;
-    let ids: Vec<&str> = open.iter().map(|exception| exception.id.as_str()).collect();
-    let mut sections = before_all(&kind, &open);
-    sections.push(Section::Form(form_of_all(&kind, &ids.join(" "))));
-    Ok(show(&operator, format!("All of `{}`", words::spoken(&kind)), sections))
-}
-
-/// One after the other. What somebody else has decided meanwhile stays as it is; another refusal ends it.
-async fn resolve_all(Path(kind): Path<String>, Sent(operator, fields): Sent) -> Shown {
-    let ids: Vec<&str> = fields.text("ids").split_whitespace().take(MAX_AT_ONCE).collect();
-    for id in ids {
-        path_of(&operator, id)?;
-        match decide(&operator, id, &fields).await {
-            Ok(()) => {}
-            Err(failure) if failure.is("exception_resolved") => {}
-            Err(failure) => {
-                let open = open_of(&operator, &kind).await?;
-                let form = form_of_all(&kind, fields.text("ids"));
-                let title = format!("All of `{}`", words::spoken(&kind));
-                return refused(&operator, &title, before_all(&kind, &open), form, &fields, failure, &[]);
-            }
-        }
+    let ask = Ask { body: Some(body), ..Ask::default() };
+    match operator.ask(Method::POST, &path, ask).await {
+        Ok(_) => Ok(()),
+        Err(failure) => match failure.is("exception_resolved") && is_theirs(operator, id, fields).await {
+            true => Ok(()),
+            false => Err(failure),
+        },
     }
-    Ok(done(&format!("{ADDRESS}?done=all")))
+}
+
+/// Whether it was this operator who decided so. If that cannot be read, it is not said.
+async fn is_theirs(operator: &Operator, id: &str, fields: &Fields) -> bool {
+    let decided = operator.get::<Exception>(&format!("/v1/exceptions/{id}")).await;
+    decided.is_ok_and(|exception| {
+        exception.action.as_deref() == Some(fields.text("action"))
+            && exception.by.as_deref() == Some(operator.caller.name())
+    })
 }

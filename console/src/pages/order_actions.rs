@@ -1,20 +1,30 @@
 //! What an operator does with an order: each with its consequences said before.
 
-use axum::{Router, extract::Path, http::StatusCode, routing::get};
+mod known;
+
+use axum::{
+    Router,
+    extract::Path,
+    http::{Method, StatusCode},
+    routing::get,
+};
 use domain::{
     api_key::Scope,
     money::{Currency, from_decimal},
 };
 use serde_json::{Map, Value, json};
 
+use known::{Known, refundable};
+
 use super::{Shown, done, order::path_of, orders::as_time, refused, show};
 use crate::{
     Console,
-    documents::{Line, Order, Problem},
+    api_client::{Answer, Ask},
+    documents::{Line, List, Order, Payment, Problem},
     failure::Failure,
     fields::{Fields, Form as Sent},
     operator::Operator,
-    view::{Field, Form, Link, Section, money},
+    view::{Field, Form, Link, Section},
 };
 
 /// Something to do with an order.
@@ -25,12 +35,13 @@ enum Action {
     Fulfil,
     Refund,
     NewCode,
+    RevokeLinks,
 }
 
-use Action::{Cancel, Extend, Fulfil, NewCode, Refund};
+use Action::{Cancel, Extend, Fulfil, NewCode, Refund, RevokeLinks};
 
 impl Action {
-    const ALL: [Self; 5] = [Extend, Fulfil, NewCode, Refund, Cancel];
+    const ALL: [Self; 6] = [Extend, Fulfil, NewCode, RevokeLinks, Refund, Cancel];
 
     /// As it stands in addresses.
     const fn name(self) -> &'static str {
@@ -40,6 +51,7 @@ impl Action {
             Fulfil => "fulfil",
             Refund => "refund",
             NewCode => "new-code",
+            RevokeLinks => "revoke-links",
         }
     }
 
@@ -50,6 +62,7 @@ impl Action {
             Fulfil => "Say that it is handed over",
             Refund => "Send money back",
             NewCode => "Send a new check-in code",
+            RevokeLinks => "Revoke the links in its mails",
         }
     }
 
@@ -61,35 +74,30 @@ impl Action {
     }
 
     const fn is_grave(self) -> bool {
-        matches!(self, Cancel | Refund)
+        matches!(self, Cancel | Refund | RevokeLinks)
     }
 
-    /// Whether it makes sense where the order stands; whether it is done decides its workflow.
-    fn fits(self, order: &Order) -> bool {
+    /// Whether it makes sense where the order stands, of which so much can go back as far as that is known;
+    /// whether it is done decides its workflow.
+    fn fits(self, order: &Order, refundable: Option<i64>) -> bool {
         let has_stay = order.lines.iter().any(|line| line.stay.is_some());
         match self {
             Cancel => matches!(order.status.as_str(), "awaiting_payment" | "paid"),
             Extend => order.status == "awaiting_payment",
             Fulfil => order.status == "paid",
             NewCode => order.status == "paid" && has_stay,
-            Refund => order.amount_paid > 0 && order.payment_status != "refunded",
+            // Parts of an order that awaits payment go back when it ends, and not before.
+            Refund if order.status == "awaiting_payment" || order.payment_status == "refunded" => false,
+            Refund => refundable.unwrap_or(order.amount_paid) > 0,
+            RevokeLinks => true,
         }
     }
 
     /// What it comes to, before it is done.
-    fn consequences(self, order: &Order) -> Vec<String> {
-        let paid = money(order.amount_paid, &order.currency);
+    fn consequences(self, known: &Known) -> Vec<String> {
+        let order = &known.order;
         match self {
-            Cancel if order.amount_paid > 0 => vec![
-                format!("All that was paid goes back to the payer: {paid}."),
-                "What is set aside for the order is for sale again.".to_owned(),
-                "The customer is told by mail. It cannot be undone.".to_owned(),
-            ],
-            Cancel => vec![
-                "What is set aside for the order is for sale again.".to_owned(),
-                "The customer is told by mail, and money that comes later is late. It cannot be undone."
-                    .to_owned(),
-            ],
+            Cancel => known.if_cancelled(),
             Extend => vec![
                 format!("The order is to be paid until {} now.", order.payment_due_at),
                 "Its stock stays set aside for as long. Reminders move with the deadline, and a mail says so."
@@ -100,12 +108,22 @@ impl Action {
                 "It cannot be cancelled afterwards; money can still go back.".to_owned(),
             ],
             Refund => vec![
-                format!("The customer has paid {paid}. Money goes back the way it came."),
+                known.can_go_back(),
+                "Money goes back the way it came.".to_owned(),
                 "The customer is told when it is on its way. It cannot be undone.".to_owned(),
                 "If all of it goes back before the order is handed over, the order is cancelled.".to_owned(),
             ],
-            NewCode => vec![
-                "The guests get a new code by mail; the one before it is worth nothing any more.".to_owned(),
+            NewCode => {
+                let new = "The guests get a new code by mail; the one before it is worth nothing any more.";
+                let came_back = "Mails to this address came back: this is tried all the same.";
+                let mut all = vec![new.to_owned()];
+                all.extend(known.mails_came_back.then(|| came_back.to_owned()));
+                all
+            }
+            RevokeLinks => vec![
+                "Whoever has a link out of a mail about this order sees, pays and cancels nothing by it."
+                    .to_owned(),
+                "Nobody is told. Mails that go out later bring new links. It cannot be undone.".to_owned(),
             ],
         }
     }
@@ -120,7 +138,7 @@ impl Action {
                 Field::tick("force", "Also if the time to cancel a stay has passed"),
             ],
             Extend => vec![Field::time("payment_due_at", "To be paid until").required()],
-            Fulfil | NewCode => Vec::new(),
+            Fulfil | NewCode | RevokeLinks => Vec::new(),
             Refund => refund_fields(order),
         });
         if self.is_grave() { form.grave() } else { form }
@@ -150,9 +168,10 @@ pub fn routes() -> Router<Console> {
     Router::new().route("/console/orders/{id}/{action}", get(ask).post(act))
 }
 
-/// What this operator is offered for an order.
-pub fn offered(operator: &Operator, order: &Order) -> Vec<Link> {
-    let offered = Action::ALL.into_iter().filter(|it| operator.may(it.scope()) && it.fits(order));
+/// What this operator is offered for an order, by its payments if they may see them.
+pub fn offered(operator: &Operator, order: &Order, payments: Option<&List<Payment>>) -> Vec<Link> {
+    let left = payments.map(refundable);
+    let offered = Action::ALL.into_iter().filter(|it| operator.may(it.scope()) && it.fits(order, left));
     let link = |action: Action| {
         let to = format!("/console/orders/{}/{}", order.id, action.name());
         if action.is_grave() { Link::grave(action.title(), to) } else { Link::new(action.title(), to) }
@@ -160,9 +179,9 @@ pub fn offered(operator: &Operator, order: &Order) -> Vec<Link> {
     offered.map(link).collect()
 }
 
-fn before(action: Action, order: &Order) -> Vec<Section> {
-    let mut sections = vec![Section::heading(format!("Order {}", order.id))];
-    sections.extend(action.consequences(order).into_iter().map(Section::Text));
+fn before(action: Action, known: &Known) -> Vec<Section> {
+    let mut sections = vec![Section::heading(format!("Order {}", known.order.id))];
+    sections.extend(action.consequences(known).into_iter().map(Section::Text));
     sections
 }
 
@@ -175,29 +194,40 @@ fn find(operator: &Operator, name: &str) -> Result<Action, Failure> {
 
 async fn ask(operator: Operator, Path((id, name)): Path<(String, String)>) -> Shown {
     let action = find(&operator, &name)?;
-    let order: Order = operator.get(&path_of(&operator, &id)?).await?;
-    let mut sections = before(action, &order);
-    sections.push(Section::Form(action.form(&order)));
+    let known = Known::load(&operator, &path_of(&operator, &id)?, action).await?;
+    let mut sections = before(action, &known);
+    sections.push(Section::Form(action.form(&known.order)));
     Ok(show(&operator, action.title(), sections))
 }
 
 async fn act(Path((id, name)): Path<(String, String)>, Sent(operator, fields): Sent) -> Shown {
     let action = find(&operator, &name)?;
     let path = path_of(&operator, &id)?;
-    let order: Order = operator.get(&path).await?;
-    let asked = match request(action, &order, &fields) {
-        Ok(body) => operator.post(&format!("{path}/{}", route(action)), fields.text("key"), body).await,
-        Err(problem) => Err(operator.fail(problem)),
-    };
-    match asked {
+    let known = Known::load(&operator, &path, action).await?;
+    match submit(&operator, action, &path, &known.order, &fields).await {
         Ok(answer) => {
             let word = if answer.status == StatusCode::ACCEPTED { "accepted" } else { action.name() };
             Ok(done(&format!("/console/orders/{id}?done={word}")))
         }
         Err(failure) => {
-            let form = action.form(&order);
-            refused(&operator, action.title(), before(action, &order), form, &fields, failure, &[])
+            let form = action.form(&known.order);
+            refused(&operator, action.title(), before(action, &known), form, &fields, failure, &[])
         }
+    }
+}
+
+async fn submit(
+    operator: &Operator,
+    action: Action,
+    path: &str,
+    order: &Order,
+    fields: &Fields,
+) -> Result<Answer, Failure> {
+    let body = request(action, order, fields).map_err(|problem| operator.fail(problem))?;
+    let path = format!("{path}/{}", route(action));
+    match action {
+        RevokeLinks => operator.ask(Method::DELETE, &path, Ask::default()).await,
+        _ => operator.post(&path, fields.text("key"), body).await,
     }
 }
 
@@ -209,6 +239,7 @@ const fn route(action: Action) -> &'static str {
         Fulfil => "fulfil",
         Refund => "refunds",
         NewCode => "check-in-code",
+        RevokeLinks => "links",
     }
 }
 
@@ -221,7 +252,7 @@ fn request(action: Action, order: &Order, fields: &Fields) -> Result<Value, Prob
             Value::Object(body)
         }
         Extend => json!({"payment_due_at": as_time(fields.text("payment_due_at"))}),
-        Fulfil | NewCode => json!({}),
+        Fulfil | NewCode | RevokeLinks => json!({}),
         Refund => refund(order, fields)?,
     })
 }

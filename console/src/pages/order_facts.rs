@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::{
-    documents::{Delivery, Entry, Exception, Mail, Movement, NextStep, Order, Payment, Refund},
+    api_client::query,
+    documents::{Change, Delivery, Entry, Exception, List, Mail, Movement, NextStep, Order, Payment, Refund},
     view::{Cell, Section, Table, money},
     words,
 };
@@ -110,12 +111,14 @@ pub fn payments(payments: &[Payment]) -> Section {
             Cell::state(&payment.state),
             Cell::money(payment.amount, &payment.currency),
             Cell::money(payment.applied, &payment.currency),
+            Cell::money(payment.refundable, &payment.currency),
             Cell::text(&payment.provider),
             payment.provider_payment_id.as_deref().map_or(Cell::Nothing, Cell::code),
             Cell::code(&payment.id),
         ]
     };
-    let columns = ["When", "State", "Amount", "Pays the order", "Provider", "Provider's id", "Id"];
+    let columns =
+        ["When", "State", "Amount", "Pays the order", "Can go back", "Provider", "Provider's id", "Id"];
     Section::Table(Table::new("Payments", &columns, payments.iter().map(row).collect()))
 }
 
@@ -150,9 +153,38 @@ pub fn mails(mails: &[Mail]) -> Section {
     ))
 }
 
-pub fn deliveries(deliveries: &[Delivery]) -> Section {
-    let rows = deliveries.iter().map(delivery).collect();
-    Section::Table(Table::new("Webhooks about it", &DELIVERY, rows))
+/// What was asked of the order, also what is not decided yet.
+pub fn changes(changes: &[Change]) -> Section {
+    let row = |change: &Change| {
+        vec![
+            Cell::Time(change.requested_at),
+            Cell::text(words::spoken(&change.kind)),
+            Cell::state(&change.state),
+            Cell::maybe(change.by.as_deref()),
+            Cell::time(change.decided_at),
+            Cell::maybe(change.problem.as_ref().map(|problem| problem.detail.as_str())),
+        ]
+    };
+    let columns = ["When", "What", "State", "By whom", "Decided", "Why not"];
+    let rows = changes.iter().rev().map(row).collect();
+    Section::Table(Table::new("What was asked of it, newest first", &columns, rows))
+}
+
+/// The lists of an order's page that go on: by what in its address the next part of each is found.
+pub const EXCEPTIONS_AFTER: &str = "exceptions_after";
+pub const DELIVERIES_AFTER: &str = "deliveries_after";
+pub const MOVEMENTS_AFTER: &str = "movements_after";
+
+/// Where the next part of such a list is.
+fn more<T>(list: &List<T>, order: &str, name: &str) -> Option<String> {
+    let after = list.next_cursor.as_deref()?;
+    Some(format!("/console/orders/{order}{}", query(&[(name, Some(after))])))
+}
+
+pub fn deliveries(deliveries: &List<Delivery>, order: &str) -> Section {
+    let rows = deliveries.data.iter().map(delivery).collect();
+    let table = Table::new("Webhooks about it, newest first", &DELIVERY, rows);
+    Section::Table(table.with_more(more(deliveries, order, DELIVERIES_AFTER)))
 }
 
 pub const DELIVERY: [&str; 7] = ["Happened", "What", "State", "Tries", "Answer", "Endpoint", "Event"];
@@ -174,9 +206,10 @@ pub fn delivery(delivery: &Delivery) -> Vec<Cell> {
     ]
 }
 
-pub fn movements(movements: &[Movement]) -> Section {
-    let rows = movements.iter().map(movement).collect();
-    Section::Table(Table::new("Stock it moved", &MOVEMENT, rows))
+pub fn movements(movements: &List<Movement>, order: &str) -> Section {
+    let rows = movements.data.iter().map(movement).collect();
+    let table = Table::new("Stock it moved, newest first", &MOVEMENT, rows);
+    Section::Table(table.with_more(more(movements, order, MOVEMENTS_AFTER)))
 }
 
 pub const MOVEMENT: [&str; 9] =
@@ -206,7 +239,7 @@ fn signed(number: i64) -> Cell {
     Cell::Number(format!("{sign}{}", words::grouped(number)))
 }
 
-pub fn exceptions(exceptions: &[Exception]) -> Section {
+pub fn exceptions(exceptions: &List<Exception>, order: &str) -> Section {
     let row = |exception: &Exception| {
         vec![
             Cell::link(words::spoken(&exception.kind), format!("/console/exceptions/{}", exception.id)),
@@ -215,8 +248,9 @@ pub fn exceptions(exceptions: &[Exception]) -> Section {
             Cell::Time(exception.raised_at),
         ]
     };
-    let rows = exceptions.iter().map(row).collect();
-    Section::Table(Table::new("Exceptions", &["What", "State", "Amount", "Raised"], rows))
+    let rows = exceptions.data.iter().map(row).collect();
+    let table = Table::new("Exceptions, newest first", &["What", "State", "Amount", "Raised"], rows);
+    Section::Table(table.with_more(more(exceptions, order, EXCEPTIONS_AFTER)))
 }
 
 pub fn amount(exception: &Exception) -> Cell {

@@ -18,7 +18,7 @@ pub(crate) use of_exception::{
     refund_exception, refund_exception_by_rule, refund_exceptions_after_won_dispute,
 };
 pub(crate) use payment_ref::{PaymentRef, find_payment};
-pub use request::{Request, request};
+pub use request::{Request, refundable, request};
 pub(crate) use request::{is_all_asked_back, is_refunded, refund_all, refund_cancelled_after_won_dispute};
 pub(crate) use totals::{left_of_payment, payment_status, refresh_payment_status};
 pub use transition::{record_answer, record_event};

@@ -1,5 +1,7 @@
 //! Asking for refunds of an order's own money.
 
+use std::collections::BTreeMap;
+
 use domain::{
     Invalid, OrderId, PaymentId, Timestamp,
     money::{Currency, Money},
@@ -173,6 +175,23 @@ pub(crate) async fn refund_cancelled_after_won_dispute(
         true => refund_all(tx, order, "cancelled", at).await,
         false => Ok(()),
     }
+}
+
+/// What can still go back of each payment that an order was paid with. Of one that awaits payment nothing
+/// can: its parts go back when it ends.
+#[tracing::instrument(name = "sql refunds.refundable", skip_all, err(level = "debug"))]
+pub async fn refundable(db: &Db, order: OrderId) -> Result<BTreeMap<PaymentId, i64>> {
+    let left = left_of_payment!(query!(
+        r#"SELECT p.id AS "id: PaymentId", "#,
+        r#" AS "left!"
+           FROM payments p
+           WHERE coalesce(p.pays_order, p.order_id) = $1 AND p.applied > 0
+             AND (p.order_id = $1 OR p.pays_order = $1)
+             AND EXISTS (SELECT FROM orders o WHERE o.id = $1 AND o.status <> 'awaiting_payment')"#,
+        order.uuid()
+    ));
+    let left = left.map(|row| (row.id, row.left)).fetch_all(db.pool()).await?;
+    Ok(left.into_iter().collect())
 }
 
 /// A payment that an order was paid with, and what of it can still go back.

@@ -111,6 +111,27 @@ pub async fn list(
     Ok(found.into_iter().map(Delivery::from).collect())
 }
 
+/// Of an order's events, newest first, those before the given one.
+pub async fn newest_of_order(
+    db: &Db,
+    order: OrderId,
+    before: Option<(EventId, WebhookEndpointId)>,
+    limit: i64,
+) -> Result<Vec<Delivery>> {
+    let (event, endpoint) =
+        before.map_or((i64::MAX, uuid::Uuid::max()), |(event, endpoint)| (event.position(), endpoint.uuid()));
+    let found = deliveries!(
+        "d.order_id = $1 AND (d.event, d.endpoint_id) < ($2, $3)
+         AND EXISTS (SELECT FROM webhook_endpoints w WHERE w.id = d.endpoint_id AND w.deleted_at IS NULL)
+         ORDER BY d.event DESC, d.endpoint_id DESC LIMIT $4",
+        order.uuid(),
+        event,
+        endpoint,
+        limit
+    );
+    Ok(found.fetch_all(db.pool()).await?.into_iter().map(Delivery::from).collect())
+}
+
 /// Of an order's events, oldest first, those after the given one.
 pub async fn of_order(
     db: &Db,
