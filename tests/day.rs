@@ -28,7 +28,7 @@ async fn an_unpaid_order_is_reminded_of_three_times_and_expires() {
     assert_eq!(story, [&["order.placed", "stock.held", "workflow.started"][..], &reminders, &end].concat());
     check_reminder_times(&shop.timeline(&id).await, placed_at);
     for mail in &shop.mails(&id).await[..3] {
-        assert!(mail.text.contains("Please pay until") && mail.text.contains("€37.50"), "{}", mail.text);
+        assert!(mail.text.contains("Please pay by") && mail.text.contains("€37.50"), "{}", mail.text);
     }
     shop.close();
 }

@@ -149,6 +149,9 @@ async fn a_mail_that_the_server_takes_its_time_with_is_sent_once() {
     shop.until_told(&other, "mail.sent").await;
     assert_eq!(shop.told(&id, "mail.sent").await, [""; 0], "another is not kept waiting");
     shop.until_told(&id, "mail.sent").await;
+    let answered = "SELECT max(sent_at - paid_at) > interval '20 seconds'
+                    FROM mails JOIN orders ON id = order_id";
+    assert!(shop.query::<bool>(answered).await, "it is sent when the server says so, not when it was asked");
     shop.fast_forward(&id, "PT20M").await;
     shop.temporal.until_closed(&id).await;
     assert_eq!(shop.until_mailed(&id, "paid").await, ["paid"]);

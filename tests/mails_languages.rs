@@ -101,6 +101,11 @@ async fn a_broken_template_keeps_the_worker_from_starting() {
         ("de.toml", "[reminder]\n\nheadline = \"{{ \"\n", ", line 3: "),
         ("fr.toml", "[remnder]\nheadline = \"x\"\n", ", line 2: there is no sentence `remnder.headline`"),
         ("remindr.html", "", ": it is no template of ours"),
+        (
+            "de.toml",
+            "[paid]\nmessage = \"Danke, {{ name }}!\"\n",
+            ", line 2: not every mail `paid` has `name`",
+        ),
     ] {
         let folder = test_dir();
         fs::write(folder.join(file), source).unwrap();

@@ -148,6 +148,20 @@ async fn a_mail_is_claimed_once_and_a_reminder_only_while_it_makes_sense() {
     assert_eq!(claim(&first, MailKind::Reminder(1)).await.err(), Some(Unneeded::AlreadySent));
     assert!(claim(&first, MailKind::Reminder(2)).await.is_ok());
 
+    // A mail has one Message-ID, also if the shop writes from another domain since. It was written about the
+    // order as it was.
+    let slot = eventually("nobody else has the mail", async || {
+        let (first, within) = (first.parse().unwrap(), Duration::from_secs(1));
+        mails::claim(&db, first, MailKind::Reminder(2), "<another>", within).await.unwrap().ok()
+    })
+    .await;
+    assert_eq!(slot.message_id(), "<id>");
+    let mut order = orders::get(&db, first.parse().unwrap()).await.unwrap().unwrap();
+    assert!(slot.asks_as(&order));
+    order.parts_paid += 1;
+    assert!(!slot.asks_as(&order));
+    drop(slot);
+
     let given_up = Rejection { code: None, reason: "given_up" };
     claim(&second, MailKind::Reminder(2)).await.unwrap().rejected(&given_up, now).await.unwrap();
     assert_eq!(claim(&second, MailKind::Reminder(2)).await.err(), Some(Unneeded::AlreadyRejected));

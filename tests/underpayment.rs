@@ -140,7 +140,7 @@ async fn what_cannot_be_applied_is_told() {
     assert_eq!(shop.resolve(&exception, "apply").await.problem(409, none).current_status, "expired");
     // It stays open, and the mail does not say that nothing came.
     let text = mail(&shop, &expired, "expired").await;
-    assert!(text.contains("€9.99 reached us") && text.contains("We will get in touch"), "{text}");
+    assert!(text.contains("€9.99 had reached us") && text.contains("We will get in touch"), "{text}");
     assert!(!text.contains("No payment"), "{text}");
     shop.resolve(&exception, "refund").await.is(200);
     shop.until_money(&expired, "refunded").await;
@@ -248,7 +248,7 @@ async fn parts_of_an_order_that_ends_unpaid_go_back() {
     }
     assert_eq!(shop.provider.balance(&expired).await, (600, 600, 3));
     let text = mail(&shop, &expired, "expired").await;
-    assert!(text.contains("€6.00 reached us") && text.contains("It goes back to you"), "{text}");
+    assert!(text.contains("€6.00 had reached us") && text.contains("It goes back to you"), "{text}");
     assert!(!text.contains("No payment"), "{text}");
     let text = mail(&shop, &cancelled, "cancelled").await;
     assert!(text.contains("€9.99 had reached us") && text.contains("It goes back to you"), "{text}");
@@ -338,6 +338,6 @@ async fn accept_says_what_it_does_and_does_not_do() {
     shop.fast_forward(&id, "PT25H").await;
     shop.until(&id, "expired").await;
     let text = mail(&shop, &id, "expired").await;
-    assert!(text.contains("€9.99 reached us") && !text.contains("No payment"), "{text}");
+    assert!(text.contains("€9.99 had reached us") && !text.contains("No payment"), "{text}");
     shop.close();
 }

@@ -34,6 +34,7 @@ pub mod policy;
 pub mod product;
 pub mod provider_event;
 pub mod public_event;
+pub mod refusal;
 pub mod returns;
 pub mod search;
 pub mod settlement;

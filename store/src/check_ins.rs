@@ -50,7 +50,7 @@ pub(crate) async fn open(tx: &mut Tx, order: OrderId) -> Result<()> {
 }
 
 /// Draws another code in place of the one there is, which is worth nothing from now on, as are the wrong
-/// attempts at it.
+/// attempts at it, and the mark of an order whose mails come back.
 pub(crate) async fn renew(
     tx: &mut Tx,
     order: OrderId,
@@ -71,6 +71,8 @@ pub(crate) async fn renew(
     )
     .execute(&mut **tx)
     .await?;
+    // Whoever asks for another believes that it will arrive: its mail is tried, and those that follow.
+    sqlx::query!("DELETE FROM mail_bounces WHERE order_id = $1", order.uuid()).execute(&mut **tx).await?;
     order_events::append_by(tx, order, at, by, &[OrderEvent::CodeRenewed { change_id: change }]).await
 }
 

@@ -7,7 +7,7 @@ use domain::{
     check_in::Code,
     event::{Mail, OrderEvent},
     mail::MailKind,
-    order::Status,
+    order::{Order, Status},
 };
 use serde_json::json;
 
@@ -27,6 +27,18 @@ pub struct Slot {
     tx: Tx,
     order: OrderId,
     kind: MailKind,
+    message_id: String,
+    is_bouncing: bool,
+    is_unsubscribed: bool,
+    /// Of a mail that asks for payment.
+    asked: Option<Asked>,
+}
+
+/// What a mail that asks for payment asks for, by the order as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    payment_due_at: Timestamp,
+    parts_paid: i64,
 }
 
 /// Why a mail is not to be sent (any more).
@@ -41,7 +53,8 @@ pub enum Unneeded {
     UnderWay,
 }
 
-/// Checks the order again and claims the mail, to be sent under `message_id` within that time.
+/// Checks the order again and claims the mail, to be sent within that time, under `message_id` if it was not
+/// claimed before under another.
 #[tracing::instrument(name = "sql mails.claim", skip_all, err(level = "debug"))]
 pub async fn claim(
     db: &Db,
@@ -62,8 +75,12 @@ pub async fn claim(
         .await?;
         let mut tx = db.begin().await?;
         let found = sqlx::query!(
-            "SELECT sent_at, rejected_at, set_config('idle_in_transaction_session_timeout', $3, true)
-             FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE SKIP LOCKED",
+            r#"SELECT message_id, sent_at, rejected_at,
+                      EXISTS (SELECT 1 FROM mail_bounces WHERE order_id = $1) AS "is_bouncing!",
+                      EXISTS (SELECT 1 FROM order_links
+                              WHERE order_id = $1 AND unsubscribed_at IS NOT NULL) AS "is_unsubscribed!",
+                      set_config('idle_in_transaction_session_timeout', $3, true)
+               FROM mails WHERE order_id = $1 AND kind = $2 FOR UPDATE SKIP LOCKED"#,
             order.uuid(),
             kind.name(),
             format!("{}s", (within + SPARE).as_secs())
@@ -77,10 +94,16 @@ pub async fn claim(
         if mail.rejected_at.is_some() {
             return Ok(Err(Unneeded::AlreadyRejected));
         }
-        if kind.asks_for_payment() && !awaits_payment(&mut tx, order).await? {
+        let asked = match kind.asks_for_payment() {
+            true => asked(&mut tx, order).await?,
+            false => None,
+        };
+        if kind.asks_for_payment() && asked.is_none() {
             return Ok(Err(Unneeded::Moot));
         }
-        Ok(Ok(Slot { tx, order, kind }))
+        let (message_id, is_bouncing, is_unsubscribed) =
+            (mail.message_id, mail.is_bouncing, mail.is_unsubscribed);
+        Ok(Ok(Slot { tx, order, kind, message_id, is_bouncing, is_unsubscribed, asked }))
     })
     .await
 }
@@ -148,23 +171,47 @@ fn came_back(kind: &str, told: &[Entry]) -> Option<Timestamp> {
     told.iter().find(is_it).map(|entry| entry.at)
 }
 
-/// Money counts from the moment its webhook was stored, before the workflow has seen it.
-async fn awaits_payment(tx: &mut Tx, order: OrderId) -> Result<bool> {
+/// None: nothing is asked for any more. Money counts from the moment its webhook was stored, before the
+/// workflow has seen it.
+async fn asked(tx: &mut Tx, order: OrderId) -> Result<Option<Asked>> {
     let order = sqlx::query!(
-        r#"SELECT status, EXISTS (SELECT 1 FROM inbox
-                                  WHERE order_id = $1 AND outcome = 'succeeded' AND settled_at IS NULL
-                                    AND amount >= o.total - o.parts_paid
-                                    AND inbox.currency = o.currency) AS "is_paid!"
+        r#"SELECT status, payment_due_at, parts_paid,
+                  EXISTS (SELECT 1 FROM inbox
+                          WHERE order_id = $1 AND outcome = 'succeeded' AND settled_at IS NULL
+                            AND amount >= o.total - o.parts_paid
+                            AND inbox.currency = o.currency) AS "is_paid!"
            FROM orders o WHERE id = $1"#,
         order.uuid()
     )
     .fetch_optional(&mut **tx)
     .await?
     .ok_or(Fault::UnknownOrder(order))?;
-    Ok(order.status == Status::AwaitingPayment && !order.is_paid)
+    let asked = Asked { payment_due_at: order.payment_due_at.to_jiff(), parts_paid: order.parts_paid };
+    Ok((order.status == Status::AwaitingPayment && !order.is_paid).then_some(asked))
 }
 
 impl Slot {
+    /// The Message-ID of this mail at every try, with its angle brackets.
+    pub fn message_id(&self) -> &str {
+        &self.message_id
+    }
+
+    /// Whether the order's mails come back.
+    pub const fn is_bouncing(&self) -> bool {
+        self.is_bouncing
+    }
+
+    /// Whether it is a reminder, and the customer wants none.
+    pub const fn is_unwanted(&self) -> bool {
+        self.kind.is_reminder() && self.is_unsubscribed
+    }
+
+    /// Whether a mail about this order asks for what is still due, until when it is due.
+    pub fn asks_as(&self, order: &Order) -> bool {
+        let (payment_due_at, parts_paid) = (order.payment_due_at, order.parts_paid);
+        self.asked.is_none_or(|asked| asked == Asked { payment_due_at, parts_paid })
+    }
+
     /// The code that this mail brings, unless another has taken its place.
     pub async fn unsent_code(&mut self) -> Result<Option<Code>> {
         match self.kind.code_drawn_for() {

@@ -41,12 +41,3 @@ pub async fn unsubscribe(db: &Db, order: OrderId, at: Timestamp) -> Result<()> {
     .await?;
     Ok(())
 }
-
-pub async fn is_unsubscribed(db: &Db, order: OrderId) -> Result<bool> {
-    let is_unsubscribed = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM order_links
-                          WHERE order_id = $1 AND unsubscribed_at IS NOT NULL) AS "it!""#,
-        order.uuid()
-    );
-    Ok(is_unsubscribed.fetch_one(db.pool()).await?)
-}

@@ -19,6 +19,17 @@ pub fn place(locale: &LanguageIdentifier, code: &str, amount: &str) -> String {
     }
 }
 
+/// Where English is read and amounts are written as the neighbours write them: CLDR 48.
+const ENGLISH_AFTER: [&str; 22] = [
+    "150", "BE", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GE", "HU", "IT", "LT", "LV", "NO", "PL", "PT",
+    "RO", "SE", "SI", "SK", "UA",
+];
+/// Where Spanish is read and amounts are not written as in Spain: CLDR 48.
+const SPANISH_BEFORE: [&str; 19] = [
+    "419", "BO", "BR", "BZ", "CL", "CR", "CU", "DO", "EC", "GQ", "GT", "HN", "MX", "NI", "PA", "PR", "SV",
+    "US", "VE",
+];
+
 enum Placement {
     Before,
     BeforeWithSpace,
@@ -26,9 +37,14 @@ enum Placement {
 }
 
 fn placement(locale: &LanguageIdentifier) -> Placement {
-    match (locale.language.as_str(), region(locale)) {
-        ("de", "AT" | "CH" | "LI") => Placement::BeforeWithSpace,
-        ("es", "" | "ES") | ("de" | "fr", _) => Placement::After,
+    let (language, region) = (locale.language.as_str(), region(locale));
+    match language {
+        "de" if ["AT", "CH", "LI"].contains(&region) => Placement::BeforeWithSpace,
+        "en" if ["AT", "CH", "MV", "NL"].contains(&region) => Placement::BeforeWithSpace,
+        "es" if ["AR", "CO", "PE", "PY", "UY"].contains(&region) => Placement::BeforeWithSpace,
+        "en" if ENGLISH_AFTER.contains(&region) => Placement::After,
+        "es" if SPANISH_BEFORE.contains(&region) => Placement::Before,
+        "de" | "es" | "fr" => Placement::After,
         _ => Placement::Before,
     }
 }

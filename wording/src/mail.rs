@@ -1,5 +1,7 @@
 //! The mails that there are: what each shows, and which sentences it has.
 
+use std::collections::BTreeMap;
+
 use domain::{
     Date, Timestamp,
     money::{Currency, Money},
@@ -103,6 +105,23 @@ impl Kind {
 }
 
 impl Case {
+    /// Whether each mail with these sentences tells of money that is not what was due.
+    const fn tells_what_came(self) -> bool {
+        matches!(
+            self,
+            Self::Undecided
+                | Self::ExpiredMoneyBack
+                | Self::ExpiredMoneyOpen
+                | Self::CancelledMoneyBack
+                | Self::CancelledMoneyOpen
+        )
+    }
+
+    /// Whether each mail with these sentences brings a code of an account.
+    const fn has_six_digits(self) -> bool {
+        matches!(self, Self::VerifyEmail | Self::ResetPassword)
+    }
+
     /// What a mail with these sentences is usually about. (Money that is not decided upon is told of in a
     /// reminder and when there is more time.)
     pub const fn kind(self) -> Kind {
@@ -227,11 +246,50 @@ impl Mail {
             Frame::Order => Self::of_order(case.kind(), case, sample_order(case, templates, local)?, local),
             Frame::Stay => Self::of_stay(case, sample_stay(templates, local)?, local),
             Frame::Account => {
-                let has_code = matches!(case, Case::VerifyEmail | Case::ResetPassword);
-                Self::of_account(case, Some(SAMPLE_NAME), has_code.then_some("271828"))
+                Self::of_account(case, Some(SAMPLE_NAME), case.has_six_digits().then_some("271828"))
             }
         })
     }
+
+    /// The same mail with as little as it can have: of a customer without a name, where nobody has said where
+    /// to pay.
+    pub(crate) fn bare(case: Case, templates: &Templates, local: &Local) -> Result<Self, Error> {
+        Ok(match case.kind().frame() {
+            Frame::Order => {
+                let full = sample_order(case, templates, local)?;
+                let came = full.came.filter(|_| case.tells_what_came());
+                let refunded = full.refunded.filter(|_| case == Case::Refunded);
+                let (name, gone, pay_url, stop_url) = (None, None, None, None);
+                let facts = OrderFacts { name, gone, came, refunded, pay_url, stop_url, ..full };
+                Self::of_order(case.kind(), case, facts, local)
+            }
+            Frame::Stay => {
+                let facts = StayFacts { name: None, is_free: true, ..sample_stay(templates, local)? };
+                Self::of_stay(case, facts, local)
+            }
+            Frame::Account => Self::of_account(case, None, case.has_six_digits().then_some("271828")),
+        })
+    }
+
+    /// The same with one more of what another has: each thing that is missing here, by its name.
+    pub(crate) fn filled_from(&self, other: &Self) -> impl Iterator<Item = (String, Self)> {
+        let (facts, others) = (by_name(&self.facts), by_name(&other.facts));
+        let missing = others.into_iter().filter({
+            let facts = facts.clone();
+            move |(name, value)| !value.is_none() && facts.get(name).is_none_or(Value::is_none)
+        });
+        let (kind, case) = (self.kind, self.case);
+        missing.map(move |(name, value)| {
+            let mut facts = facts.clone();
+            facts.insert(name.clone(), value);
+            (name, Self { kind, case, facts: Value::from(facts) })
+        })
+    }
+}
+
+fn by_name(facts: &Value) -> BTreeMap<String, Value> {
+    let names = facts.try_iter().into_iter().flatten();
+    names.filter_map(|name| Some((name.to_string(), facts.get_item(&name).ok()?))).collect()
 }
 
 pub(crate) fn shown(lines: Vec<Line>, local: &Local) -> Vec<Value> {

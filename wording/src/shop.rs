@@ -87,6 +87,16 @@ impl Shop {
         }
     }
 
+    /// The same with one more of what another has, by the name that templates know it by.
+    pub(crate) fn filled_from(&self, other: &Self) -> [(&'static str, Self); 3] {
+        let Self { name, logo_url, footer, .. } = other.clone();
+        [
+            ("shop.name", Self { name, ..self.clone() }),
+            ("shop.logo_url", Self { logo_url, ..self.clone() }),
+            ("shop.footer", Self { footer, ..self.clone() }),
+        ]
+    }
+
     /// As templates see it.
     pub(crate) fn facts(&self) -> Value {
         let Self { name, logo_url, colour, footer, locale: _ } = self;

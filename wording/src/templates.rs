@@ -1,5 +1,7 @@
 //! The templates, ours or a shop's own, and what is made of them.
 
+mod check;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -130,7 +132,8 @@ impl Templates {
 
     /// Those, but for what stands in a shop's own folder: `de.toml` takes the place of some sentences,
     /// `order.html` that of a frame, `reminder.html` and `reminder.de.txt` are frames of one mail, the latter
-    /// in one language. Each is tried out with a sample of each mail.
+    /// in one language. Each is tried out with samples of each mail: one that has everything, and one that
+    /// has what every such mail has.
     ///
     /// # Errors
     /// The first that is broken, or none of ours.
@@ -179,20 +182,6 @@ impl Templates {
         self.origins.insert(name.to_owned(), origin);
         let added = self.env.add_template_owned(name.to_owned(), source.to_owned());
         added.map_err(|error| self.explain(name, &error))
-    }
-
-    /// Writes a sample of each mail in each language.
-    fn check(&self) -> Result<(), Error> {
-        let shops = [Shop::default(), Shop::sample()];
-        for language in Language::ALL {
-            let local = Local::of(Some(language.tag()));
-            for mail in self.samples(&local)? {
-                for shop in &shops {
-                    self.mail(&mail, &local, shop)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// One of each mail, as it could be.

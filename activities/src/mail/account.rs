@@ -66,7 +66,7 @@ async fn send(
     let turn = mailer.turn().await?;
     let (same, to, code_id) = (Arc::clone(mailer), to.clone(), step.code);
     let sending = async move {
-        let sent = match same.compose(&letter, &to, &id) {
+        let sent = match same.compose(&letter, &to, &same.full_message_id(&id)) {
             Ok(message) => same.send(&message).await,
             Err(error) => Err(error),
         };

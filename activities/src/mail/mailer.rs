@@ -213,6 +213,7 @@ impl Mailer {
         format!("<{id}@{}>", self.from.email.domain())
     }
 
+    /// `id`: the Message-ID, with its angle brackets.
     pub(super) fn compose(&self, letter: &Letter, to: &Customer, id: &str) -> Result<Message, Error> {
         let Letter { text, stop_url } = letter;
         let to = Mailbox::new(to.name().map(str::to_owned), address(to.email())?);
@@ -234,7 +235,7 @@ impl Mailer {
             .from(self.from.clone())
             .to(to)
             .subject(&text.subject)
-            .message_id(Some(self.full_message_id(id)))
+            .message_id(Some(id.to_owned()))
             .header(header::MIME_VERSION_1_0);
         let message = match &self.reply_to {
             Some(reply_to) => message.reply_to(reply_to.clone()),
@@ -318,7 +319,8 @@ mod tests {
         let to = |name: &str| {
             let stored = json!({"id": "c", "email": "ann@example.org", "name": name});
             let customer: Customer = serde_json::from_value(stored).unwrap();
-            let mail = String::from_utf8(mailer.compose(&text, &customer, "m").unwrap().formatted()).unwrap();
+            let mail = mailer.compose(&text, &customer, "<m@shop.test>").unwrap().formatted();
+            let mail = String::from_utf8(mail).unwrap();
             assert!(mail.contains("From: \"Shop.com\" <orders@shop.test>\r\n"), "{mail}");
             let to = mail.split("\r\nTo: ").nth(1).unwrap().split("\r\n").next().unwrap();
             to.strip_suffix(" <ann@example.org>").unwrap_or_else(|| panic!("{to}")).to_owned()

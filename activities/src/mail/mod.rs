@@ -12,13 +12,19 @@ mod template;
 use anyhow::Context as _;
 use std::sync::Arc;
 
-use domain::{OrderId, exception::Kind, mail::MailKind, order::Order};
+use domain::{
+    OrderId, Timestamp,
+    exception::Kind,
+    mail::MailKind,
+    order::{Order, Status},
+};
 use store::{
-    Db, Fault, bounces,
+    Db, Fault,
     mails::{self, Rejection, Unneeded},
     order_links, orders, received, refunds,
 };
 use tracing::Instrument as _;
+use uuid::Uuid;
 use workflows::contract::{MailOutcome, SendMailInput};
 
 use smtp::LONGEST;
@@ -48,10 +54,11 @@ async fn send_now(db: &Db, mailer: &Mailer, input: SendMailInput) -> anyhow::Res
         Ok(claimed) => claimed,
         Err(outcome) => return Ok(outcome),
     };
-    let sent = match mailer.compose(&letter, &order.customer, &message_id(id, kind)) {
+    let sent = match mailer.compose(&letter, &order.customer, slot.message_id()) {
         Ok(message) => mailer.send(&message).await,
         Err(error) => Err(error),
     };
+    let at = now_or(at);
     match sent {
         Ok(()) => {
             note_sent(slot, id, kind, at).await?;
@@ -90,8 +97,9 @@ struct Claimed {
     letter: Letter,
 }
 
-/// The order, or its code, is looked at again under the mail's lock, at the last moment before the mail
-/// server is asked.
+/// The mail is written before its lock is taken, which holds a connection: whoever holds one and waits for
+/// another could wait for others that do the same. Under the lock it is looked at whether it is still to be
+/// sent, and whether it still asks for what is due; a code is read there alone.
 async fn claim(
     db: &Db,
     mailer: &Mailer,
@@ -103,21 +111,22 @@ async fn claim(
         return Ok(Err(skipped(id, kind)));
     }
     let Some(draft) = write(db, mailer, &order, kind).await? else { return Ok(Err(skipped(id, kind))) };
-    // Before the slot, which holds a connection: whoever holds one and waits for another could wait for
-    // others that do the same.
-    let is_unwanted = kind.is_reminder() && order_links::is_unsubscribed(db, id).await?;
-    let is_bouncing = bounces::is_bouncing(db, id).await?;
     let mut slot = match claim_slot(db, mailer, id, kind).await? {
         Ok(slot) => slot,
         Err(outcome) => return Ok(Err(outcome)),
     };
-    if is_unwanted {
-        note_unwanted(slot, id, kind, at).await?;
+    if slot.is_unwanted() {
+        note_unwanted(slot, id, kind, now_or(at)).await?;
         return Ok(Err(MailOutcome::Moot));
     }
-    if is_bouncing {
-        note_rejected(slot, id, kind, &Rejection { code: None, reason: "address_bounces" }, at).await?;
+    // Somebody asked for a new code although mails came back: it is tried in any case.
+    if slot.is_bouncing() && !matches!(kind, MailKind::NewCheckInCode(_)) {
+        let why = Rejection { code: None, reason: "address_bounces" };
+        note_rejected(slot, id, kind, &why, now_or(at)).await?;
         return Ok(Err(MailOutcome::Rejected));
+    }
+    if !slot.asks_as(&order) {
+        anyhow::bail!("the order has changed since its mail was written: it is written anew");
     }
     let letter = match draft {
         Draft::Letter(letter) => letter,
@@ -139,7 +148,7 @@ async fn claim_slot(
     id: OrderId,
     kind: MailKind,
 ) -> anyhow::Result<Result<mails::Slot, MailOutcome>> {
-    let message_id = mailer.full_message_id(&message_id(id, kind));
+    let message_id = mailer.full_message_id(&new_message_id(id, kind));
     Ok(match mails::claim(db, id, kind, &message_id, LONGEST).await? {
         Ok(slot) => Ok(slot),
         Err(Unneeded::AlreadySent) => Err(MailOutcome::AlreadySent),
@@ -159,6 +168,8 @@ enum Draft {
 /// None, if the mail is worth nothing any more.
 async fn write(db: &Db, mailer: &Mailer, order: &Order, kind: MailKind) -> anyhow::Result<Option<Draft>> {
     let about = match kind {
+        // Templates may count on what an order has that awaits its payment.
+        kind if kind.asks_for_payment() && order.status != Status::AwaitingPayment => return Ok(None),
         // A later extension has a mail of its own.
         MailKind::Extended(due) if due != order.payment_due_at => return Ok(None),
         MailKind::CheckIn | MailKind::NewCheckInCode(_) => {
@@ -182,12 +193,7 @@ async fn write(db: &Db, mailer: &Mailer, order: &Order, kind: MailKind) -> anyho
 
 /// The mail server has it. If we or the database fail right here, the mail is sent once more, under the
 /// same Message-ID: the one way to a second mail.
-async fn note_sent(
-    slot: mails::Slot,
-    id: OrderId,
-    kind: MailKind,
-    at: domain::Timestamp,
-) -> Result<(), Fault> {
+async fn note_sent(slot: mails::Slot, id: OrderId, kind: MailKind, at: Timestamp) -> Result<(), Fault> {
     slot.sent(at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "sent"]).inc();
     tracing::info!(order_id = %id, kind = kind.name(), "mail sent");
@@ -201,12 +207,7 @@ fn skipped(id: OrderId, kind: MailKind) -> MailOutcome {
 }
 
 /// Its customer wants no reminders: the shop sees that on the timeline.
-async fn note_unwanted(
-    slot: mails::Slot,
-    id: OrderId,
-    kind: MailKind,
-    at: domain::Timestamp,
-) -> Result<(), Fault> {
+async fn note_unwanted(slot: mails::Slot, id: OrderId, kind: MailKind, at: Timestamp) -> Result<(), Fault> {
     slot.rejected(&Rejection { code: None, reason: "unsubscribed" }, at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "moot"]).inc();
     tracing::info!(order_id = %id, kind = kind.name(), "no reminder: the customer wants none");
@@ -219,7 +220,7 @@ async fn note_rejected(
     id: OrderId,
     kind: MailKind,
     why: &Rejection,
-    at: domain::Timestamp,
+    at: Timestamp,
 ) -> Result<(), Fault> {
     let raised = slot.rejected(why, at).await?;
     telemetry::metrics().mails.with_label_values(&[label(kind), "rejected"]).inc();
@@ -232,9 +233,18 @@ async fn note_rejected(
     Ok(())
 }
 
-/// Stable, so that a mail that is sent again is recognised as the same one.
-fn message_id(order: OrderId, kind: MailKind) -> String {
-    format!("{order}.{}", kind.name())
+/// Under which a mail is claimed for the first time, and sent at every try: it is recognised as the same one.
+/// With something that nobody guesses: who knows an order's id cannot report that its mails came back.
+fn new_message_id(order: OrderId, kind: MailKind) -> String {
+    let (tag, _) = Uuid::new_v4().as_u64_pair();
+    format!("{order}.{}.{tag:016x}", kind.name())
+}
+
+/// When the mail server has answered, and not when it was asked for the first time: that may be days ago. An
+/// order whose time was skipped ahead is ahead of the clock.
+#[expect(clippy::disallowed_methods, reason = "the edge: an answer has the time at which it came")]
+fn now_or(at: Timestamp) -> Timestamp {
+    Timestamp::now().max(at)
 }
 
 /// Metric labels must be few: all reminders are one.

@@ -23,7 +23,7 @@ pub async fn tell_owner(mailer: &Arc<Mailer>, owner: &Customer, untold: &Untold)
     let letter = mailer.writer().webhook_disabled(untold)?;
     // The same at each try: it is the same mail.
     let id = format!("{}.disabled.{}", untold.endpoint, untold.disabled_at.as_microsecond());
-    let message = mailer.compose(&letter, owner, &id)?;
+    let message = mailer.compose(&letter, owner, &mailer.full_message_id(&id))?;
     let (turn, same, endpoint_id) = (mailer.turn().await?, Arc::clone(mailer), untold.endpoint);
     let sending = async move {
         let sent = same.send(&message).await;

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 
+use domain::refusal::{Blame, Refusal};
 use lettre::transport::smtp;
 
 /// Replies to who has not shown who they are: RFC 4954, section 6. Some say 503, a bad sequence of commands.
@@ -46,10 +47,9 @@ impl Fault {
     /// to mend, and the mail waits:
     ///
     /// - replies to who is not logged in, [`NOT_LOGGED_IN`];
-    /// - by RFC 3463, X.1.7 and X.1.8, the sender's address, and X.7, policy: we may not relay, or are on a
-    ///   list. Only of a content that was looked at, X.7.1 is a word on the mail; others are about our keys
-    ///   and DNS (RFC 7372);
-    /// - X.5.1, X.5.2, X.5.4: it does not understand us; and without a code, that it does not relay.
+    /// - the codes of RFC 3463 for which we are to blame, [`Refusal::blame`]. Only of a content that was
+    ///   looked at, X.7.1 is a word on the mail;
+    /// - and without a code, that it does not relay.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::NeedsUtf8 => true,
@@ -75,11 +75,9 @@ impl Fault {
 
 /// By the first code of RFC 3463 in the reply. Many servers have none where they do not relay for us.
 fn is_about_us(stage: Stage, reply: &str) -> bool {
-    match reply.split_ascii_whitespace().find_map(enhanced) {
-        Some((1, 7 | 8) | (5, 1 | 2 | 4)) => true,
-        Some((7, 1)) => stage != Stage::Content,
-        Some((7, _)) => true,
-        Some(_) => false,
+    match reply.split_ascii_whitespace().find_map(refusal) {
+        Some(Refusal::NOT_AUTHORIZED) if stage == Stage::Content => false,
+        Some(refusal) => refusal.blame() == Blame::Us,
         None => stage == Stage::Recipient && reply.split_ascii_whitespace().any(is_about_relaying),
     }
 }
@@ -89,10 +87,7 @@ fn is_about_relaying(word: &str) -> bool {
     ["relay", "relaying", "relayed"].contains(&word.as_str())
 }
 
-/// Subject and detail of such a code: `5.7.1`, `#5.7.1`, `(5.7.1)`.
-fn enhanced(word: &str) -> Option<(u16, u16)> {
-    let word = word.trim_matches(|c: char| !c.is_ascii_digit());
-    let mut numbers = word.split('.').map(str::parse::<u16>);
-    let (class, subject, detail) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
-    (class == 5 && numbers.next().is_none()).then_some((subject, detail))
+/// Such a code: `5.7.1`, `#5.7.1`, `(5.7.1)`.
+fn refusal(word: &str) -> Option<Refusal> {
+    Refusal::parse(word.trim_matches(|c: char| !c.is_ascii_digit()))
 }

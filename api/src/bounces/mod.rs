@@ -3,8 +3,9 @@
 mod report;
 
 use axum::extract::{Request, State};
+use domain::refusal::Blame;
 use serde_json::{Value, json};
-use store::bounces::{self, Bounce};
+use store::bounces::{self, Bounce, Report};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
@@ -20,8 +21,8 @@ pub fn routes() -> OpenApiRouter<App> {
 
 /// Take a report of a mail that came back: a mail of its own (`multipart/report`, RFC 3464), as it came to
 /// the address of our mails, signed by Standard Webhooks 1.0 with `HOLDFAST_BOUNCE_WEBHOOK_SECRET`. If it is
-/// about a mail of ours that will never arrive, its order gets no others, and its timeline says so. What is
-/// none, or only delayed, changes nothing.
+/// about a mail to an order's customer that will never arrive, the order's timeline says so, and if nobody
+/// has that mailbox, the order gets no others. What is none, or only delayed, changes nothing.
 #[utoipa::path(
     post, path = "/v1/webhooks/bounces", operation_id = "receive_bounce", tag = "Webhooks",
     request_body(content = String, content_type = "application/octet-stream"),
@@ -47,11 +48,10 @@ async fn receive_bounce(State(app): State<App>, request: Request) -> Result<axum
     let result = match report::read(&body) {
         None => "ignored",
         Some(report) => {
-            let report::Report { order, kind, message_id, status } = report;
-            tracing::Span::current().record("order_id", tracing::field::display(order));
-            match bounces::note(&app.db, order, kind, &message_id, &status, at).await? {
+            tracing::Span::current().record("order_id", tracing::field::display(report.order));
+            match bounces::note(&app.db, &report, at).await? {
                 Bounce::Noted => {
-                    tracing::warn!(order_id = %order, kind = kind.name(), status, "a mail came back");
+                    tell(&report);
                     "noted"
                 }
                 Bounce::Known => "known",
@@ -60,4 +60,15 @@ async fn receive_bounce(State(app): State<App>, request: Request) -> Result<axum
         }
     };
     Ok(axum::Json(json!({ "result": result })))
+}
+
+/// What is about us concerns all mails, and is for the operator to mend.
+fn tell(Report { order, kind, refusal, .. }: &Report) {
+    let kind = kind.name();
+    match refusal.blame() {
+        Blame::Us => {
+            tracing::error!(order_id = %order, kind, status = %refusal, "a mail came back because of us")
+        }
+        _ => tracing::warn!(order_id = %order, kind, status = %refusal, "a mail came back"),
+    }
 }

@@ -1,18 +1,8 @@
 //! A report of what became of a mail, as mail servers write it: RFC 3464.
 
-use domain::{OrderId, mail::MailKind};
+use domain::{mail::MailKind, refusal::Refusal};
 use mail_parser::{Message, MessageParser, MessagePart, MimeHeaders as _, PartType};
-
-/// A mail of an order that will never arrive.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Report {
-    pub order: OrderId,
-    pub kind: MailKind,
-    /// With its angle brackets, as the mail had it.
-    pub message_id: String,
-    /// RFC 3463: of class 5.
-    pub status: String,
-}
+use store::bounces::Report;
 
 /// None: it is no report, or none about a mail of an order that failed for good.
 pub fn read(mail: &[u8]) -> Option<Report> {
@@ -20,11 +10,12 @@ pub fn read(mail: &[u8]) -> Option<Report> {
     let is = |part: &MessagePart<'_>, subtype: &str| part.is_content_type("message", subtype);
     let told =
         mail.parts.iter().find(|part| is(part, "delivery-status") || is(part, "global-delivery-status"))?;
-    let status = failed(&String::from_utf8_lossy(told.contents()))?;
+    let Failed { refusal, recipients } = failed(&String::from_utf8_lossy(told.contents()))?;
     let id = mail.parts.iter().find_map(returned)?;
-    let (order, kind) = id.split_once('@')?.0.split_once('.')?;
-    let (order, kind) = (order.parse().ok()?, MailKind::parse(kind)?);
-    Some(Report { order, kind, message_id: format!("<{id}>"), status })
+    // Behind the kind there is something that nobody guesses, and an older one has nothing.
+    let mut names = id.split_once('@')?.0.split('.');
+    let (order, kind) = (names.next()?.parse().ok()?, MailKind::parse(names.next()?)?);
+    Some(Report { order, kind, message_id: format!("<{id}>"), recipients, refusal })
 }
 
 /// The Message-ID of the mail that came back: of all of it, or of its header alone.
@@ -41,8 +32,15 @@ fn returned(part: &MessagePart<'_>) -> Option<String> {
     }
 }
 
-/// The status of the first recipient whose mail failed for good. We have one recipient for each mail.
-fn failed(report: &str) -> Option<String> {
+/// A recipient whose mail failed for good.
+struct Failed {
+    refusal: Refusal,
+    /// As we wrote to them, if the report says it, and as the last server knows them.
+    recipients: Vec<String>,
+}
+
+/// The first of them. We have one recipient for each mail.
+fn failed(report: &str) -> Option<Failed> {
     let field = |group: &str, name: &str| {
         group.lines().find_map(|line| {
             let (field, value) = line.split_once(':')?;
@@ -53,15 +51,17 @@ fn failed(report: &str) -> Option<String> {
     report.split("\n\n").find_map(|group| {
         let is_failed = field(group, "Action")?.eq_ignore_ascii_case("failed");
         let status = field(group, "Status")?;
-        let status = status.split([' ', '(']).next().unwrap_or_default().to_owned();
-        (is_failed && is_permanent(&status)).then_some(status)
+        let refusal = Refusal::parse(status.split([' ', '(']).next().unwrap_or_default())?;
+        let recipient = |name| field(group, name).and_then(|value| address(&value));
+        let recipients = ["Original-Recipient", "Final-Recipient"].into_iter().filter_map(recipient);
+        is_failed.then(|| Failed { refusal, recipients: recipients.collect() })
     })
 }
 
-fn is_permanent(status: &str) -> bool {
-    let parts: Vec<&str> = status.split('.').collect();
-    let is_number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-    parts.len() == 3 && parts[0] == "5" && parts.iter().all(is_number)
+/// Of `rfc822; ann@example.org`, whatever the type of the address.
+fn address(value: &str) -> Option<String> {
+    let (_, address) = value.split_once(';')?;
+    Some(address.trim().trim_start_matches('<').trim_end_matches('>').to_owned())
 }
 
 #[cfg(test)]
@@ -75,13 +75,14 @@ mod tests {
              Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n\
              --b\r\nContent-Type: text/plain\r\n\r\nSorry.\r\n\
              --b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.test\r\n\r\n\
-             Final-Recipient: rfc822; ann@example.org\r\nAction: {action}\r\nStatus: {status}\r\n\r\n\
+             Original-Recipient: rfc822;<Ann@example.org>\r\nFinal-Recipient: rfc822; ann@gone.test\r\n\
+             Action: {action}\r\nStatus: {status}\r\n\r\n\
              --b\r\n{returned}\r\n--b--\r\n"
         );
         read(mail.as_bytes())
     }
 
-    const ID: &str = "ord_01920000000070008000000000000001.reminder_1@shop.test";
+    const ID: &str = "ord_01920000000070008000000000000001.reminder_1.00ff00ff00ff00ff@shop.test";
 
     #[test]
     fn what_failed_for_good_is_found_in_either_form() {
@@ -90,14 +91,18 @@ mod tests {
         let header = format!("Content-Type: text/rfc822-headers\r\n\r\nMessage-ID: <{ID}>\r\nSubject: x\r\n");
         for returned in [&whole, &header] {
             let report = report("failed", "5.1.1 (no such user)", returned).expect("it is one");
-            assert_eq!((report.kind, report.status.as_str()), (MailKind::Reminder(1), "5.1.1"));
+            assert_eq!((report.kind, report.refusal.to_string().as_str()), (MailKind::Reminder(1), "5.1.1"));
             assert_eq!(report.message_id, format!("<{ID}>"));
+            assert_eq!(report.recipients, ["Ann@example.org", "ann@gone.test"]);
         }
         for (action, status) in
             [("delayed", "4.4.1"), ("failed", "4.4.7"), ("delivered", "2.0.0"), ("failed", "5")]
         {
             assert_eq!(report(action, status, &whole), None, "{action} {status}");
         }
+        // From before there was something that nobody guesses.
+        let untagged = whole.replace(".00ff00ff00ff00ff", "");
+        assert_eq!(report("failed", "5.1.1", &untagged).map(|it| it.kind), Some(MailKind::Reminder(1)));
         let of_others = whole.replace("ord_", "xyz_");
         assert_eq!(report("failed", "5.1.1", &of_others), None);
         assert_eq!(read(b"Subject: out of office\r\n\r\nI am away.\r\n"), None);

@@ -27,7 +27,8 @@ fn every_sentence_is_there_in_every_language() {
 fn every_mail_can_be_written_in_every_language() {
     let templates = Templates::ours();
     for local in locals() {
-        for mail in templates.samples(&local).expect("samples") {
+        let bare = Case::ALL.map(|case| Mail::bare(case, &templates, &local).expect("a bare sample"));
+        for mail in templates.samples(&local).expect("samples").into_iter().chain(bare) {
             let text = templates.mail(&mail, &local, &Shop::sample()).expect("a mail");
             let case = mail.case().section();
             for part in [&text.subject, &text.plain, &text.html] {
@@ -72,7 +73,7 @@ fn a_shop_has_its_own_words_and_frames() {
     let folder = Folder::new(
         "own",
         &[
-            ("de.toml", "[reminder]\nheadline = \"Psst, {{ name }}!\"\n"),
+            ("de.toml", "[reminder]\nheadline = \"Psst, {{ name or 'Sie' }}!\"\n"),
             ("reminder.de.txt", "{{ headline }} {{ total }} {{ items | count(other='Dinge') }}\n"),
             ("layout.html", "<b>{{ headline }}</b>{% block content %}{% endblock %}"),
             (".gitkeep", "{{"),
@@ -88,6 +89,41 @@ fn a_shop_has_its_own_words_and_frames() {
     assert!(english.html.starts_with("<b>Please pay your order</b>"), "{}", english.html);
 }
 
+/// What a customer need not have, or a mail need not tell, is missing in somebody's mail.
+#[test]
+fn what_a_mail_may_lack_must_be_asked_for() {
+    for (i, (file, source, line, why)) in [
+        ("de.toml", "[paid]\nmessage = \"Danke, {{ name }}!\"\n", 2, "mail `paid` has `name`"),
+        ("de.toml", "[reminder]\nmessage = \"{{ items }}: {{ pay_url }}\"\n", 2, "`reminder` has `pay_url`"),
+        ("fr.toml", "[check_in]\nuse = \"{{ name }}\"\n", 2, "mail `check_in` has `name`"),
+        ("en.toml", "[verify_email]\nmessage = \"{{ name }}\"\n", 2, "mail `verify_email` has `name`"),
+        ("reminder.txt", "{{ came }}\n", 1, "mail `reminder` has `came`"),
+        ("order.txt", "{{ total }}\n{{ refunded }}\n", 2, "mail `reminder` has `refunded`"),
+        ("completed.html", "\n\n{{ gone }}", 3, "mail `completed` has `gone`"),
+        ("account.txt", "{{ code }}", 1, "mail `already_registered` has `code`"),
+        ("layout.txt", "{{ headline }}\n{{ shop.footer }}", 2, "mail `reminder` has `shop.footer`"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = Folder::new(&format!("lacking{i}"), &[(file, source)]);
+        let error = Templates::with_folder(&folder.0).expect_err(source);
+        let at = folder.0.join(file).display().to_string();
+        assert_eq!((error.line, &error.file), (Some(line), &at), "{source}: {error}");
+        assert!(error.why.contains(why), "{source}: {error}");
+    }
+    // What each mail of its kind has need not be asked for.
+    let folder = Folder::new(
+        "whole",
+        &[
+            ("reminder.txt", "{{ due }} {{ unpaid }} {% if came %}{{ came }}{% endif %}"),
+            ("de.toml", "[refunded]\nmessage = \"{{ refunded }}\"\n[undecided]\nmessage = \"{{ came }}\"\n"),
+            ("check_in.html", "{{ code }} {% if free %}0{% endif %} {% if name %}{{ name }}{% endif %}"),
+        ],
+    );
+    assert!(Templates::with_folder(&folder.0).is_ok());
+}
+
 #[test]
 fn what_is_broken_is_named_with_its_line() {
     for (i, (file, source, line, why)) in [
@@ -98,7 +134,7 @@ fn what_is_broken_is_named_with_its_line() {
         ("de.toml", "[reminder\n", Some(1), ""),
         ("de.toml", "[reminder]\nheadline = 7\n", Some(2), "no text"),
         ("order.html", "<p>\n{{ messag }}\n</p>", Some(2), "undefined"),
-        ("order.html", "<p>\n{{ due }}\n</p>", Some(2), "nothing to show"),
+        ("order.html", "<p>\n{{ due }}\n</p>", Some(2), "mail `paid` has `due`"),
         ("order.txt", "{% extends 'nowhere.txt' %}", Some(1), "nowhere.txt"),
         ("reminder.it.html", "", None, "no template of ours"),
         ("it.toml", "", None, "no template of ours"),
