@@ -34,9 +34,7 @@ pub async fn serve(routes: Vec<Route>, settings: Settings, stop: CancellationTok
     for route in routes {
         let service = Arc::new(http::Service::new(&route)?);
         let policy = Policy::of(&route);
-        if let Some(retries) = policy.of_retries() {
-            runners.push(Runner::new(settings.clone(), retries, service.clone()));
-        }
+        runners.push(Runner::new(settings.clone(), policy.of_retries(), service.clone()));
         runners.push(Runner::new(settings.clone(), policy, service));
     }
     // Each in a task of its own, so that none holds up another; dropped, they end.

@@ -111,6 +111,20 @@ impl<H: Handler> Runner<H> {
         }
     }
 
+    /// Which topics are read. None: there are none of those that may be missing.
+    fn topics(&self, watch: &Watch, missing: &mut Vec<String>) -> Option<Vec<String>> {
+        let told = std::mem::replace(missing, watch.missing());
+        let topics = self.policy.topics.iter();
+        if self.policy.may_be_missing {
+            let topics: Vec<String> = topics.filter(|topic| !missing.contains(topic)).cloned().collect();
+            return (!topics.is_empty()).then_some(topics);
+        }
+        for topic in missing.iter().filter(|topic| !told.contains(topic)) {
+            tracing::warn!(route = self.policy.name, topic, "there is no such topic yet");
+        }
+        Some(topics.cloned().collect())
+    }
+
     async fn session(
         &self,
         stop: &CancellationToken,
@@ -127,13 +141,15 @@ impl<H: Handler> Runner<H> {
             sender: Sender::new(cluster.clone()).await?,
         });
         let watch = Watch::new(cluster.clone(), &self.policy.topics).await?;
-        let told = std::mem::replace(missing, watch.missing());
-        for topic in missing.iter().filter(|topic| !told.contains(topic)) {
-            tracing::warn!(route = self.policy.name, topic, "there is no such topic yet");
-        }
+        let Some(topics) = self.topics(&watch, missing) else {
+            return tokio::select! {
+                () = watch.changed() => Ok(Ended::Changed),
+                () = stop.cancelled() => Ok(Ended::Stopped),
+            };
+        };
         let keeper = Keeper { board: session.board.clone(), group: Arc::default() };
         let of_keeper = keeper.group.clone();
-        let group = Arc::new(cluster.group(&self.policy.group, &self.policy.topics, keeper).await?);
+        let group = Arc::new(cluster.group(&self.policy.group, &topics, keeper).await?);
         let _ = of_keeper.set(Arc::downgrade(&group)); // it is set here alone
         let Policy { name: route, group: of, .. } = &self.policy;
         match std::mem::take(is_away) {

@@ -62,6 +62,23 @@ async fn write(cluster: &Cluster, topic: &str, count: usize) {
     producer.close().await;
 }
 
+/// Of a route that tries for ever.
+fn ordered(topic: &str, interval: Duration) -> Policy {
+    let topics = vec![topic.to_owned()];
+    Policy {
+        name: "r".to_owned(),
+        group: "g".to_owned(),
+        mark: "g".to_owned(),
+        created: Policy::of_failures(&topics, Mode::Ordered),
+        topics,
+        mode: Mode::Ordered,
+        concurrency: 4,
+        retries: u32::MAX,
+        interval,
+        may_be_missing: false,
+    }
+}
+
 /// On one thread: a member that asks on and on without waiting would leave nothing to anybody.
 #[tokio::test]
 async fn a_partition_that_is_stuck_holds_up_no_other() {
@@ -72,17 +89,8 @@ async fn a_partition_that_is_stuck_holds_up_no_other() {
     let cluster = Cluster::connect(&settings).await.unwrap();
     write(&cluster, "stuck", MANY).await;
     let topics = vec!["stuck".to_owned(), "free".to_owned()];
-    let policy = Policy {
-        name: "r".to_owned(),
-        group: "g".to_owned(),
-        mark: "g".to_owned(),
-        created: Policy::of_failures(&topics, Mode::Ordered),
-        topics,
-        mode: Mode::Ordered,
-        concurrency: 4,
-        retries: u32::MAX,
-        interval: Duration::from_millis(50),
-    };
+    let created = Policy::of_failures(&topics, Mode::Ordered);
+    let policy = Policy { topics, created, ..ordered("stuck", Duration::from_millis(50)) };
     let (service, stop) = (Arc::new(Service::default()), CancellationToken::new());
     #[expect(clippy::disallowed_methods, reason = "one, and waited for")]
     let running = tokio::spawn(Runner::new(settings, policy, service.clone()).run(stop.clone()));
@@ -115,24 +123,46 @@ async fn a_failure_that_no_topic_takes_is_written_without_its_value() {
     // More than we send at once.
     let _ = producer.send(krafka::Record::new("big", vec![b'x'; 3 * 1024 * 1024])).await.unwrap();
     producer.close().await.unwrap();
-    let topics = vec!["big".to_owned()];
-    let policy = Policy {
-        name: "r".to_owned(),
-        group: "g".to_owned(),
-        mark: "g".to_owned(),
-        created: Policy::of_failures(&topics, Mode::Ordered),
-        topics,
-        mode: Mode::Ordered,
-        concurrency: 1,
-        retries: 0,
-        interval: Duration::ZERO,
-    };
+    let policy = Policy { retries: 0, ..ordered("big", Duration::ZERO) };
     let stop = CancellationToken::new();
     let settings = Settings::plain(broker.bootstrap_servers());
     #[expect(clippy::disallowed_methods, reason = "one, and waited for")]
     let running = tokio::spawn(Runner::new(settings, policy, Arc::new(Refusing)).run(stop.clone()));
     let written = || (0..12).filter_map(|partition| broker.next_offset("fail-big", partition)).sum::<i64>();
     until("its failure is written", || written() == 1).await;
+    stop.cancel();
+    running.await.unwrap();
+}
+
+/// Counts its tries, and takes nothing.
+#[derive(Default)]
+struct Failing(AtomicUsize);
+
+impl Handler for Failing {
+    async fn handle(&self, _: &Incoming, _: u32) -> Verdict {
+        self.0.fetch_add(1, SeqCst);
+        Verdict::Failed("no".to_owned())
+    }
+}
+
+/// A route that was parallel once is ordered now.
+#[tokio::test]
+async fn what_is_left_to_be_tried_again_is_tried_once() {
+    let broker = FakeBroker::start().await.unwrap();
+    broker.create_topic("t", 1);
+    let settings = Settings::plain(broker.bootstrap_servers());
+    let policy = ordered("t", Duration::from_millis(50)).of_retries();
+    let (service, stop) = (Arc::new(Failing::default()), CancellationToken::new());
+    // It is there before the member looks for it, for that is done every half minute.
+    broker.create_topic("retry-t", 1);
+    let cluster = Cluster::connect(&settings).await.unwrap();
+    write(&cluster, "retry-t", 3).await;
+    #[expect(clippy::disallowed_methods, reason = "one, and waited for")]
+    let running = tokio::spawn(Runner::new(settings, policy, service.clone()).run(stop.clone()));
+    let failed = || (0..12).filter_map(|partition| broker.next_offset("fail-t", partition)).sum::<i64>();
+    until("they have failed for good", || failed() == 3).await;
+    assert_eq!(service.0.load(SeqCst), 3);
+    until("that is noted", || broker.committed_offset("g-retry", "retry-t", 0) == Some(3)).await;
     stop.cancel();
     running.await.unwrap();
 }
