@@ -299,8 +299,8 @@ async fn old_events_are_forgotten_once_they_were_carried_away() {
     shop.close();
 }
 
-/// What waits behind an endpoint that is disabled stays, and what comes after it is forgotten all the same: by
-/// several windows.
+/// What waits behind an endpoint that is disabled stays, and what comes after it is forgotten all the same:
+/// by several windows.
 #[tokio::test]
 async fn events_behind_a_disabled_endpoint_stay_and_later_ones_go() {
     let mut shop = Shop::with_env(vec![("HOLDFAST_EVENTS_KEPT", "PT1H".to_owned())]).await;
@@ -313,7 +313,8 @@ async fn events_behind_a_disabled_endpoint_stay_and_later_ones_go() {
     // Every second one of the first thousands is somebody's, and none of the last.
     let mut sql = shop.sql().await;
     let old = "INSERT INTO events (subject, sequence, type, at, data)
-               SELECT 'kept', n, 'stock.low', now() - interval '2 hours', '{}' FROM generate_series(1, 4500) n";
+               SELECT 'kept', n, 'stock.low', now() - interval '2 hours', '{}'
+               FROM generate_series(1, 4500) n";
     sql.execute(old).await.unwrap();
     let kept = "INSERT INTO webhook_deliveries (endpoint_id, event, salt, subject, type, at, created_at)
                 SELECT w.id, e.position, e.salt, e.subject, e.type, e.at, now()

@@ -166,7 +166,7 @@ async fn nothing_goes_to_private_addresses_and_what_is_wrong_is_named() {
     shop.close();
 }
 
-/// Of events that are not kept any more nothing is sent again, and one call does not look through all of them.
+/// Of events that are not kept any more nothing is sent again, and one call does not look through all.
 #[tokio::test]
 async fn a_call_to_redeliver_looks_at_so_many_and_the_next_goes_on() {
     let shop = Shop::without_worker().await;

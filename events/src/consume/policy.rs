@@ -51,9 +51,9 @@ impl Policy {
             .collect()
     }
 
-    /// For what is to be tried again: in a group of its own, so that it holds nothing else up. A route that puts
-    /// nothing there (any more) tries once what is left from before: else nobody would read it, and it would be
-    /// lost when the topic's retention ends.
+    /// For what is to be tried again: in a group of its own, so that it holds nothing else up. A route that
+    /// puts nothing there (any more) tries once what is left from before: else nobody would read it, and it
+    /// would be lost when the topic's retention ends.
     pub fn of_retries(&self) -> Self {
         let retries = if self.mode == Mode::Parallel { self.retries } else { 0 };
         Self {

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::kafka::{Cluster, Incoming, Outgoing};
+use crate::kafka::{Cluster, Incoming, Outgoing, Partition};
 
 /// More of a partition than is taken or held back at once.
 const MANY: usize = 2000;
@@ -165,4 +165,75 @@ async fn what_is_left_to_be_tried_again_is_tried_once() {
     until("that is noted", || broker.committed_offset("g-retry", "retry-t", 0) == Some(3)).await;
     stop.cancel();
     running.await.unwrap();
+}
+
+/// Which tries of one message there were, as they are counted.
+#[derive(Default)]
+struct Counting(Mutex<Vec<u32>>);
+
+impl Handler for Counting {
+    async fn handle(&self, _: &Incoming, attempt: u32) -> Verdict {
+        self.0.lock().unwrap().push(attempt);
+        Verdict::Failed("no".to_owned())
+    }
+}
+
+#[tokio::test]
+async fn tries_go_on_where_another_member_left_off() {
+    let broker = FakeBroker::start().await.unwrap();
+    broker.create_topic("t", 1);
+    let settings = Settings::plain(broker.bootstrap_servers());
+    write(&Cluster::connect(&settings).await.unwrap(), "t", 2).await;
+    let service = Arc::new(Counting::default());
+    let tries = || service.0.lock().unwrap().len();
+    for tried in [3, 6] {
+        let stop = CancellationToken::new();
+        let policy = ordered("t", Duration::from_millis(50));
+        #[expect(clippy::disallowed_methods, reason = "one, and waited for")]
+        let running = tokio::spawn(Runner::new(settings.clone(), policy, service.clone()).run(stop.clone()));
+        until("it is tried", || tries() >= tried).await;
+        stop.cancel();
+        running.await.unwrap();
+    }
+    // The other waits behind it, for they have one key.
+    let tries = service.0.lock().unwrap().clone();
+    assert!(tries.iter().zip(1..).all(|(counted, number)| *counted == number), "{tries:?}");
+}
+
+/// Writes a message of `t` into its fail topic.
+async fn fail(cluster: &Cluster, offset: i64) {
+    let partition = Partition { topic: "t".to_owned(), number: 0 };
+    let (value, headers) = (Some(b"v".to_vec()), Vec::new());
+    let message = Incoming { partition, offset, key: None, value, headers, timestamp: 0 };
+    let sender = cluster.sender().await.unwrap();
+    sender.send(retry::failed(&message, "g", 1, "no")).await.unwrap();
+    sender.close().await;
+}
+
+#[tokio::test]
+async fn what_failed_is_put_back_once_and_never_unknowingly() {
+    let broker = FakeBroker::start().await.unwrap();
+    for topic in ["t", "fail-t"] {
+        broker.create_topic(topic, 1);
+    }
+    let settings = Settings::plain(broker.bootstrap_servers());
+    let cluster = Cluster::connect(&settings).await.unwrap();
+    let route = "[[route]]\nname = \"r\"\ntopics = [\"t\"]\ngroup = \"g\"\nurl = \"http://127.0.0.1:1\"\n\
+                 mode = \"ordered\"\n";
+    let Routes(routes) = Routes::parse(route, false).unwrap();
+    let replay = async |wanted| replay_failed(&routes[0], &settings, wanted).await;
+    let put_back = || broker.next_offset("t", 0).unwrap();
+    assert_eq!(replay(Wanted::New).await.unwrap(), 0, "nothing has failed");
+    fail(&cluster, 1).await;
+    fail(&cluster, 2).await;
+    let unknown = replay(Wanted::New).await;
+    assert!(matches!(unknown, Err(ReplayError::NothingKnown { .. })), "{unknown:?}");
+    assert_eq!(put_back(), 0);
+    assert_eq!(replay(Wanted::All).await.unwrap(), 2);
+    assert_eq!((replay(Wanted::New).await.unwrap(), put_back()), (0, 2));
+    fail(&cluster, 3).await;
+    let later = domain::Timestamp::MAX;
+    assert_eq!(replay(Wanted::Since(later)).await.unwrap(), 0);
+    fail(&cluster, 4).await;
+    assert_eq!((replay(Wanted::New).await.unwrap(), put_back()), (1, 3));
 }

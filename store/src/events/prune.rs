@@ -58,11 +58,11 @@ struct Window {
     last: Option<i64>,
 }
 
-/// What an endpoint has not got yet stays for it. So each run looks at all that stays, but once: a window begins
-/// behind the one before it, and not at the oldest that is kept.
+/// What an endpoint has not got yet stays for it. So each run looks at all that stays, but once: a window
+/// begins behind the one before it, and not at the oldest that is kept.
 async fn forget(db: &Db, after: i64) -> Result<Window> {
-    // Whether somebody needs an event is asked of each by itself: as a join PostgreSQL might go through all that
-    // waits behind endpoints, for each window.
+    // Whether somebody needs an event is asked of each by itself: as a join PostgreSQL might go through all
+    // that waits behind endpoints, for each window.
     let window = sqlx::query!(
         r#"WITH next AS MATERIALIZED (
              SELECT position FROM events

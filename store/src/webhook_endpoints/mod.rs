@@ -106,9 +106,9 @@ fn words(types: &[PublicEventType]) -> Vec<&'static str> {
     types.iter().map(|it| it.as_str()).collect()
 }
 
-/// Stores an endpoint. It gets what happens from now on, and a few events from the moments before: the last number
-/// that was taken would be too much, for a transaction that has a lower one may commit after this. None if there
-/// are [`MAX_ENDPOINTS`].
+/// Stores an endpoint. It gets what happens from now on, and a few events from the moments before: the last
+/// number that was taken would be too much, for a transaction that has a lower one may commit after this.
+/// None if there are [`MAX_ENDPOINTS`].
 pub async fn create(db: &Db, new: &NewEndpoint<'_>) -> Result<Option<Endpoint>> {
     let row = sqlx::query_as!(
         Row,

@@ -57,8 +57,8 @@ pub async fn place(db: &Db, id: WebhookEndpointId, event: EventId) -> Result<Opt
     Ok(at.map(|at| Place { at: at.to_jiff(), event: event.position() }))
 }
 
-/// The same as [`redeliver`] for every delivery of what happened at a time or later, some thousand in one call,
-/// after the one that the last call ended with. None if there is no such endpoint.
+/// The same as [`redeliver`] for every delivery of what happened at a time or later, some thousand in one
+/// call, after the one that the last call ended with. None if there is no such endpoint.
 pub async fn redeliver_since(
     db: &Db,
     id: WebhookEndpointId,
