@@ -141,7 +141,7 @@ impl Consumer {
     }
 
     fn replaying(&self, more: &[&str]) -> Holdfast {
-        Self::process(&self.broker, &self.config, &[&["--replay-failed", "r"], more].concat())
+        Self::process(&self.broker, &self.config, &[&["--replay-failed", "r"][..], more].concat())
     }
 }
 

@@ -14,13 +14,13 @@ pub struct Outgoing {
 impl Outgoing {
     /// About as much as it takes up in a batch.
     pub fn bytes(&self) -> usize {
-        bytes(self.key.as_ref(), self.value.as_ref(), &self.headers)
+        bytes(self.key.as_deref(), self.value.as_deref(), &self.headers)
     }
 }
 
-fn bytes(key: Option<&Vec<u8>>, value: Option<&Vec<u8>>, headers: &[(String, Option<Vec<u8>>)]) -> usize {
-    let of = |bytes: Option<&Vec<u8>>| bytes.map_or(0, Vec::len);
-    let headers: usize = headers.iter().map(|(name, value)| name.len() + of(value.as_ref()) + 8).sum();
+fn bytes(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(String, Option<Vec<u8>>)]) -> usize {
+    let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + of(value.as_deref()) + 8).sum();
     of(key) + of(value) + headers + 32
 }
 
@@ -60,7 +60,7 @@ impl Mark {
 impl Incoming {
     /// About as much memory as it takes up.
     pub fn bytes(&self) -> usize {
-        bytes(self.key.as_ref(), self.value.as_ref(), &self.headers)
+        bytes(self.key.as_deref(), self.value.as_deref(), &self.headers)
     }
 
     /// The first header of this name, if it is text.
