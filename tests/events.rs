@@ -298,3 +298,38 @@ async fn old_events_are_forgotten_once_they_were_carried_away() {
     shop.api.get(&format!("/v1/events?after={first}")).await.problem(410, "events_pruned");
     shop.close();
 }
+
+/// What waits behind an endpoint that is disabled stays, and what comes after it is forgotten all the same:
+/// by several windows.
+#[tokio::test]
+async fn events_behind_a_disabled_endpoint_stay_and_later_ones_go() {
+    let mut shop = Shop::with_env(vec![("HOLDFAST_EVENTS_KEPT", "PT1H".to_owned())]).await;
+    let body = json!({"url": "https://holdfast.invalid/", "types": ["order.placed"]});
+    let made = shop.api.post("/v1/webhook-endpoints", &body).await.is(201);
+    let path = format!("/v1/webhook-endpoints/{}", made["id"].as_str().unwrap());
+    let disabled = shop.api.request(Method::PATCH, &path).json(&json!({"enabled": false}));
+    shop.api.send(disabled).await.is(200);
+    shop.stop_worker().await;
+    // Every second one of the first thousands is somebody's, and none of the last.
+    let mut sql = shop.sql().await;
+    let old = "INSERT INTO events (subject, sequence, type, at, data)
+               SELECT 'kept', n, 'stock.low', now() - interval '2 hours', '{}'
+               FROM generate_series(1, 4500) n";
+    sql.execute(old).await.unwrap();
+    let kept = "INSERT INTO webhook_deliveries (endpoint_id, event, salt, subject, type, at, created_at)
+                SELECT w.id, e.position, e.salt, e.subject, e.type, e.at, now()
+                FROM events e, webhook_endpoints w
+                WHERE e.subject = 'kept' AND e.sequence % 2 = 0 AND e.sequence <= 3000";
+    sql.execute(kept).await.unwrap();
+    shop.start_worker();
+    let carried = "SELECT coalesce(min(c.position), 0) >= (SELECT max(position) FROM events)
+                   FROM event_cursors c WHERE name <> 'pruned'";
+    shop.until_true("all is carried away", carried).await;
+    // Events are forgotten when a worker starts, and then every ten minutes.
+    shop.stop_worker().await;
+    shop.start_worker();
+    let left = "SELECT count(*) = 1500 AND bool_and(sequence % 2 = 0 AND sequence <= 3000)
+                FROM events WHERE subject = 'kept'";
+    shop.until_true("what nobody needs is forgotten, and nothing else", left).await;
+    shop.close();
+}

@@ -326,3 +326,21 @@ async fn workers_share_the_work_and_one_after_the_other_is_killed() {
     received.iter().for_each(|it| it.verify(hook.secret.as_deref().unwrap()));
     shop.close();
 }
+
+/// The event has its number from before the endpoint was made, and happens after that.
+#[tokio::test]
+async fn what_is_committed_after_an_endpoint_was_made_is_sent_there() {
+    let (shop, receiver) = (open().await, Receiver::start().await);
+    shop.api.get("/v1/events").await.is(200); // from here on something is decided
+    let mut sql = shop.sql().await;
+    sql.execute("BEGIN").await.unwrap();
+    let late = "INSERT INTO events (subject, sequence, type, at, data)
+                VALUES ('inventory:late', 1, 'stock.low', now(), '{}')";
+    sql.execute(late).await.unwrap();
+    // Others take higher numbers meanwhile.
+    shop.place(&[("tea", 1)]).await;
+    endpoint(&shop, &receiver.url("/hook"), &["stock.low"]).await;
+    sql.execute("COMMIT").await.unwrap();
+    assert_eq!(receiver.until("/hook", 1).await[0].subject(), "inventory:late");
+    shop.close();
+}

@@ -53,6 +53,7 @@ pub async fn run(db: Db, dispatcher: Dispatcher, settings: Settings, stop: Cance
         concurrency: CONCURRENCY,
         retries: RETRIES,
         interval: RETRY_INTERVAL,
+        may_be_missing: false,
     };
     Runner::new(settings, policy, Arc::new(Commands { db, dispatcher })).run(stop).await;
 }

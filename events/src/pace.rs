@@ -1,5 +1,5 @@
-//! How fast a backlog is carried away: at most a third of the time is spent on it. Whoever catches up reads and
-//! writes as fast as the database can, and would take it from whoever places an order.
+//! How fast a backlog is carried away: a process spends a third of its time on it at most. Whoever catches up
+//! reads and writes as fast as the database can, and would take it from whoever places an order.
 
 use std::time::Duration;
 

@@ -5,7 +5,8 @@ use std::{future::pending, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 use axum::{Router, http::header, routing::get};
-use events::consume::{self, Route, Routes};
+use domain::Timestamp;
+use events::consume::{self, Route, Routes, Wanted};
 use telemetry::SdkMetrics;
 use tokio::net::TcpListener;
 use web::Limits;
@@ -26,6 +27,22 @@ pub struct Args {
     /// Put back what has failed of this route, and end
     #[arg(long, value_name = "ROUTE")]
     replay_failed: Option<String>,
+    /// With --replay-failed: only what failed at this time or later, such as 2027-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME", requires = "replay_failed", conflicts_with = "all")]
+    failed_since: Option<Timestamp>,
+    /// With --replay-failed: also where it is not known what was put back before
+    #[arg(long, requires = "replay_failed")]
+    all: bool,
+}
+
+impl Args {
+    fn wanted(&self) -> Wanted {
+        match self.failed_since {
+            Some(time) => Wanted::Since(time),
+            None if self.all => Wanted::All,
+            None => Wanted::New,
+        }
+    }
 }
 
 pub async fn execute(args: Args) -> anyhow::Result<()> {
@@ -36,7 +53,7 @@ pub async fn execute(args: Args) -> anyhow::Result<()> {
         let route = routes.iter().find(|route| &route.name == name);
         let route =
             route.with_context(|| format!("there is no route `{name}` in {}", args.config.display()))?;
-        let count = consume::replay_failed(route, &settings).await?;
+        let count = consume::replay_failed(route, &settings, args.wanted()).await?;
         tracing::info!(route = name, count, "put back");
         return Ok(());
     }

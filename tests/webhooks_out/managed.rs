@@ -165,3 +165,45 @@ async fn nothing_goes_to_private_addresses_and_what_is_wrong_is_named() {
     assert_eq!(listed.data.iter().map(|it| (&it.id, &it.secret)).collect::<Vec<_>>(), [(&named.id, &None)]);
     shop.close();
 }
+
+/// Of events that are not kept any more nothing is sent again, and one call does not look through all.
+#[tokio::test]
+async fn a_call_to_redeliver_looks_at_so_many_and_the_next_goes_on() {
+    let shop = Shop::without_worker().await;
+    let hook = endpoint(&shop, "https://shop.example/hook", &["order.placed"]).await;
+    let mut sql = shop.sql().await;
+    let forgotten =
+        "INSERT INTO webhook_deliveries (endpoint_id, event, salt, subject, type, at, created_at, state)
+                     SELECT w.id, 1000000 + n, 1, 'gone', 'stock.low',
+                            now() - interval '1 day' + n * interval '1 ms', now(), 'failed'
+                     FROM webhook_endpoints w, generate_series(1, 20500) n";
+    sql.execute(forgotten).await.unwrap();
+    let since = Timestamp::now() - SignedDuration::from_hours(48);
+    let first = redeliver(&shop, &hook.id, &json!({"since": since})).await;
+    assert_eq!((&first["count"], &first["has_more"]), (&json!(0), &json!(true)));
+    let on = json!({"since": since, "starting_after": first["next_cursor"]});
+    let next = redeliver(&shop, &hook.id, &on).await;
+    assert_eq!((&next["count"], &next["has_more"]), (&json!(0), &json!(false)));
+    sql.execute("DELETE FROM webhook_deliveries").await.unwrap();
+    let path = format!("/v1/webhook-endpoints/{}/redeliver", hook.id);
+    assert_eq!(shop.api.post(&path, &on).await.bad_fields(), ["starting_after"]);
+    shop.close();
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_kept_says_nothing_of_the_endpoint() {
+    let (shop, receiver) = (open().await, Receiver::start().await);
+    let hook = endpoint(&shop, &receiver.url("/hook"), &["order.placed"]).await;
+    let of_none =
+        "INSERT INTO webhook_deliveries (endpoint_id, event, salt, subject, type, at, created_at, due_at)
+                   SELECT w.id, 0, 1, 'gone', 'stock.low', now(), now(), now() FROM webhook_endpoints w";
+    shop.sql().await.execute(of_none).await.unwrap();
+    let failed = eventually("it is given up", async || {
+        deliveries(&shop, &hook.id, "&status=failed").await.into_iter().next()
+    })
+    .await;
+    assert_eq!(failed.error.as_deref(), Some("event_forgotten"));
+    let read = read(&shop, &hook.id).await;
+    assert!(read.failing_since.is_none() && receiver.received("/hook").is_empty(), "{read:?}");
+    shop.close();
+}

@@ -73,17 +73,22 @@ async fn list(
         Some(after) => after.position(),
         None => events::pruned(&app.db).await?,
     };
-    let Some(horizon) = app.feed.horizon(PATIENCE).await? else {
-        let detail =
-            "A transaction that writes to this database takes long, and nothing is decided before it.";
-        return Err(Problem::unavailable("events_undecided", detail));
-    };
+    let horizon = decided(&app).await?;
     let up_to = filter.window(from, horizon);
     let found = events::read(&app.db, Range { after: from, up_to, limit: limit + 1 }, &filter).await?;
     refuse_pruned(&app, after).await?; // now: what was read has no hole then
     let page = List::page(found, limit, |event| event.id.to_string());
     let page = if up_to < horizon { page.going_on(EventId::new(up_to, 0).to_string()) } else { page };
     Ok(axum::Json(page.map(|event| json!(event.cloud_event()))))
+}
+
+/// The position up to which nothing can appear any more that is not seen already.
+pub async fn decided(app: &App) -> Result<i64, Problem> {
+    app.feed.horizon(PATIENCE).await?.ok_or_else(|| {
+        let detail =
+            "A transaction that writes to this database takes long, and nothing is decided before it.";
+        Problem::unavailable("events_undecided", detail)
+    })
 }
 
 fn after(text: &str) -> Result<EventId, Invalid> {

@@ -24,6 +24,7 @@ use crate::{
     auth::Caller,
     clock::now,
     error::{Problem, ProblemDocument},
+    events::decided,
     extract::{Json, given},
 };
 
@@ -68,8 +69,16 @@ pub async fn create(
         return Err(invalids.into_vec().into());
     };
     let signed_by = SigningSecret::write(random());
-    let (by, at) = (caller.name(), now());
-    let new = NewEndpoint { url: &url, types: &types, description: &description, secret: &signed_by, by, at };
+    let (by, at, after) = (caller.name(), now(), decided(&app).await?);
+    let new = NewEndpoint {
+        url: &url,
+        types: &types,
+        description: &description,
+        secret: &signed_by,
+        after,
+        by,
+        at,
+    };
     let Some(endpoint) = endpoints::create(&app.db, &new).await? else {
         let detail = format!("There are {MAX_ENDPOINTS} webhook endpoints already.");
         return Err(Problem::conflict("too_many_webhook_endpoints", detail));

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use domain::{Invalid, public_event::EventId};
 use serde::{Deserialize, Serialize};
-use store::webhook_endpoints::{Redelivered, redeliver as send_again, redeliver_since};
+use store::webhook_endpoints::{Redelivered, place, redeliver as send_again, redeliver_since};
 use utoipa::ToSchema;
 
 use super::{EndpointPath, not_found};
@@ -79,8 +79,12 @@ pub async fn redeliver(
         }
         (None, Some(text)) => {
             let since = parse_time(&text).map_err(|why| Invalid::new("since", why))?;
-            let after = request.starting_after.as_deref();
-            let after = after.map(|text| event("starting_after", text)).transpose()?;
+            let after = match request.starting_after {
+                Some(text) => {
+                    Some(place(&app.db, id, event("starting_after", &text)?).await?.ok_or_else(gone)?)
+                }
+                None => None,
+            };
             redeliver_since(&app.db, id, since, after, at).await?.ok_or_else(not_found)?
         }
         _ => return Err(Invalid::new("event_id", "must be there, or `since`, and not both").into()),
@@ -90,4 +94,9 @@ pub async fn redeliver(
     let next_cursor = next.map(|event| event.to_string());
     let has_more = next_cursor.is_some();
     Ok(axum::Json(Document { object: "webhook_redelivery", count, has_more, next_cursor }))
+}
+
+/// Whoever began anew instead would be sent again what was sent again already.
+fn gone() -> Invalid {
+    Invalid::new("starting_after", "is of no delivery that is kept; begin with a later `since`")
 }

@@ -2,14 +2,15 @@
 //! not done may be committed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::kafka::{Incoming, Partition};
+use super::tries::{self, Tries};
+use crate::kafka::{Incoming, Mark, Partition};
 
 type Key = Option<Vec<u8>>;
 
@@ -31,12 +32,15 @@ struct Window {
     id: u64,
     /// What waits is not to be tried any more.
     halt: CancellationToken,
-    pending: BTreeSet<i64>,
+    /// Those that are not done, and how many bytes each has.
+    pending: BTreeMap<i64, usize>,
     /// All before it was taken.
     taken: i64,
-    committed: i64,
+    committed: Mark,
     /// Of an ordered route: keys of which a message is under way, with what waits behind it.
     lanes: HashMap<Key, VecDeque<Incoming>>,
+    /// Of those that are under way, or were with whoever had the partition before.
+    tries: Tries,
     attempts: usize,
 }
 
@@ -68,16 +72,17 @@ impl Windows {
         self.of.get_mut(&place.partition).filter(|window| window.id == place.window)
     }
 
-    fn open(&mut self, partition: &Partition, at: i64) -> &mut Window {
+    fn open(&mut self, partition: &Partition, at: i64, tries: Tries) -> &mut Window {
         self.of.entry(partition.clone()).or_insert_with(|| {
             self.opened += 1;
             Window {
                 id: self.opened,
                 halt: CancellationToken::new(),
-                pending: BTreeSet::new(),
+                pending: BTreeMap::new(),
                 taken: at,
-                committed: at,
+                committed: Mark { offset: at, note: tries::write(tries.range(at..)) },
                 lanes: HashMap::new(),
+                tries,
                 attempts: 0,
             }
         })
@@ -86,7 +91,16 @@ impl Windows {
 
 impl Window {
     fn done(&self) -> i64 {
-        self.pending.first().copied().unwrap_or(self.taken)
+        self.pending.first_key_value().map_or(self.taken, |(offset, _)| *offset)
+    }
+
+    fn mark(&self) -> Mark {
+        let offset = self.done();
+        Mark { offset, note: tries::write(self.tries.range(offset..)) }
+    }
+
+    fn bytes(&self) -> usize {
+        self.pending.values().sum()
     }
 }
 
@@ -98,8 +112,8 @@ impl Board {
     /// Takes a message. Given back, it is to be begun with; otherwise it waits behind another of its key.
     pub fn take(&self, message: Incoming, is_ordered: bool) -> Option<(Place, Incoming)> {
         let mut windows = self.lock();
-        let window = windows.open(&message.partition, message.offset);
-        window.pending.insert(message.offset);
+        let window = windows.open(&message.partition, message.offset, Tries::new());
+        window.pending.insert(message.offset, message.bytes());
         window.taken = window.taken.max(message.offset + 1);
         if is_ordered {
             if let Some(lane) = window.lanes.get_mut(&message.key) {
@@ -116,8 +130,9 @@ impl Board {
     /// Takes a message that is not ours to do anything about.
     pub fn pass(&self, message: &Incoming) {
         let mut windows = self.lock();
-        let window = windows.open(&message.partition, message.offset);
+        let window = windows.open(&message.partition, message.offset, Tries::new());
         window.taken = window.taken.max(message.offset + 1);
+        window.tries.remove(&message.offset);
     }
 
     /// One is done; gives the next of its key.
@@ -125,6 +140,7 @@ impl Board {
         let mut windows = self.lock();
         let window = windows.find(place)?;
         window.pending.remove(&message.offset);
+        window.tries.remove(&message.offset);
         let next = window.lanes.get_mut(&message.key)?.pop_front();
         if next.is_none() {
             window.lanes.remove(&message.key);
@@ -140,31 +156,65 @@ impl Board {
         Some(Attempt { board: self, place })
     }
 
-    pub fn outstanding(&self) -> usize {
-        self.lock().of.values().map(|window| window.pending.len()).sum()
+    /// Whether so many messages, or so many bytes of them, are not done.
+    pub fn is_full(&self, messages: usize, bytes: usize) -> bool {
+        let windows = self.lock();
+        let count: usize = windows.of.values().map(|window| window.pending.len()).sum();
+        count >= messages || windows.of.values().map(Window::bytes).sum::<usize>() >= bytes
     }
 
-    /// Those of which so many messages are not done.
-    pub fn full(&self, limit: usize) -> Vec<Partition> {
+    /// Partitions of which so many messages, or so many bytes, are not done.
+    pub fn full(&self, messages: usize, bytes: usize) -> Vec<Partition> {
         let windows = self.lock();
-        let full = windows.of.iter().filter(|(_, window)| window.pending.len() >= limit);
+        let is_full = |window: &Window| window.pending.len() >= messages || window.bytes() >= bytes;
+        let full = windows.of.iter().filter(|(_, window)| is_full(window));
         full.map(|(partition, _)| partition.clone()).collect()
     }
 
-    /// How far each is done, where that is further than it was.
-    pub fn to_commit(&self, of: Option<&[Partition]>) -> BTreeMap<Partition, i64> {
+    /// Partitions of which nothing was taken since they were assigned, and which message is the first.
+    pub fn new_ones(&self, messages: &[Incoming]) -> BTreeMap<Partition, i64> {
+        let windows = self.lock();
+        let mut first = BTreeMap::new();
+        for message in messages.iter().filter(|message| !windows.of.contains_key(&message.partition)) {
+            first.entry(message.partition.clone()).or_insert(message.offset);
+        }
+        first
+    }
+
+    /// A partition comes, with what whoever had it before noted.
+    pub fn begin(&self, partition: &Partition, at: i64, note: &str) {
+        self.lock().open(partition, at, tries::read(note));
+    }
+
+    /// How often a message was tried by whoever had the partition before.
+    pub fn tries(&self, place: &Place, offset: i64) -> u32 {
+        self.lock().find(place).and_then(|window| window.tries.get(&offset).copied()).unwrap_or(0)
+    }
+
+    /// A message was tried so often by now, and is tried again in its place.
+    pub fn tried(&self, place: &Place, offset: i64, tries: u32) {
+        if let Some(window) = self.lock().find(place) {
+            window.tries.insert(offset, tries);
+        }
+    }
+
+    /// How far each is done, where that is further than it was, or more tries are to be noted.
+    pub fn to_commit(&self, of: Option<&[Partition]>) -> BTreeMap<Partition, Mark> {
         let windows = self.lock();
         let all = windows.of.iter().filter(|(partition, _)| of.is_none_or(|of| of.contains(partition)));
-        all.filter(|(_, window)| window.done() > window.committed)
-            .map(|(partition, window)| (partition.clone(), window.done()))
+        all.map(|(partition, window)| (partition, window.mark(), &window.committed))
+            .filter(|(_, mark, committed)| mark.offset > committed.offset || mark.note != committed.note)
+            .map(|(partition, mark, _)| (partition.clone(), mark))
             .collect()
     }
 
-    pub fn committed(&self, offsets: &BTreeMap<Partition, i64>) {
+    pub fn committed(&self, marks: BTreeMap<Partition, Mark>) {
         let mut windows = self.lock();
-        for (partition, offset) in offsets {
-            if let Some(window) = windows.of.get_mut(partition) {
-                window.committed = window.committed.max(*offset);
+        for (partition, mark) in marks {
+            if let Some(window) = windows.of.get_mut(&partition)
+                && window.committed.offset <= mark.offset
+            {
+                window.committed = mark;
             }
         }
     }
@@ -220,7 +270,7 @@ mod tests {
     }
 
     fn committable(board: &Board) -> Option<i64> {
-        board.to_commit(None).into_values().next()
+        board.to_commit(None).into_values().next().map(|mark| mark.offset)
     }
 
     #[test]
@@ -232,7 +282,7 @@ mod tests {
         assert_eq!(committable(&board), None);
         board.done(&taken[0].0, &taken[0].1);
         assert_eq!(committable(&board), Some(7));
-        board.committed(&board.to_commit(None));
+        board.committed(board.to_commit(None));
         assert_eq!(committable(&board), None);
         board.pass(&message(8, "k"));
         assert_eq!(committable(&board), None, "7 is not done");
@@ -269,6 +319,39 @@ mod tests {
         board.forget(&partitions);
         board.take(message(0, "a"), false).unwrap();
         assert!(board.done(&place, &first).is_none());
-        assert_eq!(board.outstanding(), 1, "another's window is not touched");
+        assert!(board.is_full(1, usize::MAX), "another's window is not touched");
+    }
+
+    #[test]
+    fn what_is_large_fills_it_sooner() {
+        let board = Board::default();
+        let large = Incoming { value: Some(vec![0; 1000]), ..message(0, "a") };
+        let (place, large) = board.take(large, false).unwrap();
+        board.take(message(1, "a"), false).unwrap();
+        assert!(board.is_full(3, 1000) && board.is_full(2, 5000) && !board.is_full(3, 5000));
+        assert_eq!((board.full(3, 1000).len(), board.full(3, 5000).len()), (1, 0));
+        board.done(&place, &large);
+        assert!(!board.is_full(3, 1000) && board.full(3, 1000).is_empty());
+    }
+
+    #[test]
+    fn tries_are_noted_until_their_message_is_done() {
+        let board = Board::default();
+        let partition = message(0, "a").partition;
+        assert_eq!(board.new_ones(&[message(5, "a"), message(6, "b")]), [(partition.clone(), 5)].into());
+        board.begin(&partition, 5, "3:9 5:2 6:1");
+        assert!(board.new_ones(&[message(5, "a")]).is_empty() && committable(&board).is_none());
+        let noted = || board.to_commit(None).remove(&partition);
+        let (place, first) = board.take(message(5, "a"), true).unwrap();
+        let (_, other) = board.take(message(6, "b"), true).unwrap();
+        assert_eq!((board.tries(&place, 5), board.tries(&place, 6), board.tries(&place, 7)), (2, 1, 0));
+        board.tried(&place, 5, 3);
+        assert_eq!(noted(), Some(Mark { offset: 5, note: "5:3 6:1".to_owned() }));
+        board.committed(board.to_commit(None));
+        assert_eq!(noted(), None);
+        board.done(&place, &first);
+        assert_eq!(noted(), Some(Mark { offset: 6, note: "6:1".to_owned() }));
+        board.done(&place, &other);
+        assert_eq!(noted(), Some(Mark::at(7)));
     }
 }

@@ -3,6 +3,7 @@
 
 mod board;
 mod http;
+mod keeper;
 mod policy;
 mod replay;
 mod retry;
@@ -11,6 +12,7 @@ mod runner;
 mod sender;
 #[cfg(test)]
 mod tests;
+mod tries;
 mod watch;
 
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::kafka::Settings;
 
 pub(crate) use policy::Policy;
-pub use replay::replay_failed;
+pub use replay::{Error as ReplayError, Wanted, replay_failed};
 pub use routes::{Mode, Route, Routes};
 pub(crate) use runner::{Handler, Runner, Verdict};
 
@@ -34,9 +36,7 @@ pub async fn serve(routes: Vec<Route>, settings: Settings, stop: CancellationTok
     for route in routes {
         let service = Arc::new(http::Service::new(&route)?);
         let policy = Policy::of(&route);
-        if let Some(retries) = policy.of_retries() {
-            runners.push(Runner::new(settings.clone(), retries, service.clone()));
-        }
+        runners.push(Runner::new(settings.clone(), policy.of_retries(), service.clone()));
         runners.push(Runner::new(settings.clone(), policy, service));
     }
     // Each in a task of its own, so that none holds up another; dropped, they end.

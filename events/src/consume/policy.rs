@@ -21,6 +21,8 @@ pub(crate) struct Policy {
     pub concurrency: usize,
     pub retries: u32,
     pub interval: Duration,
+    /// Topics that are missing are nothing to be told of, and nobody joins the group while all are.
+    pub may_be_missing: bool,
 }
 
 impl Policy {
@@ -35,6 +37,7 @@ impl Policy {
             concurrency: route.concurrency,
             retries: route.retries,
             interval: route.retry_interval,
+            may_be_missing: false,
         }
     }
 
@@ -48,12 +51,18 @@ impl Policy {
             .collect()
     }
 
-    /// For what is to be tried again: in a group of its own, so that it holds nothing else up.
-    pub fn of_retries(&self) -> Option<Self> {
-        (self.mode == Mode::Parallel && self.retries > 0).then(|| Self {
+    /// For what is to be tried again: in a group of its own, so that it holds nothing else up. A route that
+    /// puts nothing there (any more) tries once what is left from before: else nobody would read it, and it
+    /// would be lost when the topic's retention ends.
+    pub fn of_retries(&self) -> Self {
+        let retries = if self.mode == Mode::Parallel { self.retries } else { 0 };
+        Self {
             group: format!("{}-retry", self.group),
             topics: self.topics.iter().map(|topic| format!("{}{topic}", retry::RETRY)).collect(),
+            mode: Mode::Parallel,
+            retries,
+            may_be_missing: retries == 0,
             ..self.clone()
-        })
+        }
     }
 }

@@ -1,10 +1,7 @@
 //! A member of a consumer group: takes messages, has them handled, and notes how far it is. Nothing is
 //! committed that is not done, or in a topic of failures.
 
-use std::{
-    sync::{Arc, OnceLock, Weak},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::Timestamp;
 use tokio::{
@@ -15,13 +12,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     board::{Board, Place},
+    keeper::{Keeper, commit},
     policy::Policy,
     retry,
     routes::Mode,
     sender::Sender,
     watch::Watch,
 };
-use crate::kafka::{Assigned, Cluster, Error, Group, Incoming, Outgoing, Partition, Settings};
+use crate::kafka::{Cluster, Error, Group, Incoming, Outgoing, Settings};
 
 /// How long is waited for messages before what was done is committed.
 const POLL: Duration = Duration::from_millis(200);
@@ -30,8 +28,11 @@ const COMMIT_EVERY: Duration = Duration::from_secs(1);
 const MAX_OUTSTANDING: usize = 1000;
 /// The same of one partition: one whose messages fail does not take the place of the others.
 const MAX_OF_PARTITION: usize = 250;
+/// Or so many bytes of them: a message may have a megabyte.
+const MAX_OUTSTANDING_BYTES: usize = 64 * 1024 * 1024;
+const MAX_OF_PARTITION_BYTES: usize = 16 * 1024 * 1024;
 /// At the end, and before a partition is given up, so long is waited for those that are being handled.
-const DRAIN: Duration = Duration::from_secs(20);
+pub(super) const DRAIN: Duration = Duration::from_secs(20);
 /// The pause after Kafka, or what a handler needs, could not be had: at first and at last.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(10);
@@ -75,6 +76,7 @@ struct Session<H> {
     handler: Arc<H>,
     board: Arc<Board>,
     places: Semaphore,
+    cluster: Cluster,
     sender: Sender,
 }
 
@@ -111,6 +113,20 @@ impl<H: Handler> Runner<H> {
         }
     }
 
+    /// Which topics are read. None: there are none of those that may be missing.
+    fn topics(&self, watch: &Watch, missing: &mut Vec<String>) -> Option<Vec<String>> {
+        let told = std::mem::replace(missing, watch.missing());
+        let topics = self.policy.topics.iter();
+        if self.policy.may_be_missing {
+            let topics: Vec<String> = topics.filter(|topic| !missing.contains(topic)).cloned().collect();
+            return (!topics.is_empty()).then_some(topics);
+        }
+        for topic in missing.iter().filter(|topic| !told.contains(topic)) {
+            tracing::warn!(route = self.policy.name, topic, "there is no such topic yet");
+        }
+        Some(topics.cloned().collect())
+    }
+
     async fn session(
         &self,
         stop: &CancellationToken,
@@ -124,16 +140,19 @@ impl<H: Handler> Runner<H> {
             handler: self.handler.clone(),
             board: Arc::default(),
             places: Semaphore::new(self.policy.concurrency),
+            cluster: cluster.clone(),
             sender: Sender::new(cluster.clone()).await?,
         });
         let watch = Watch::new(cluster.clone(), &self.policy.topics).await?;
-        let told = std::mem::replace(missing, watch.missing());
-        for topic in missing.iter().filter(|topic| !told.contains(topic)) {
-            tracing::warn!(route = self.policy.name, topic, "there is no such topic yet");
-        }
+        let Some(topics) = self.topics(&watch, missing) else {
+            return tokio::select! {
+                () = watch.changed() => Ok(Ended::Changed),
+                () = stop.cancelled() => Ok(Ended::Stopped),
+            };
+        };
         let keeper = Keeper { board: session.board.clone(), group: Arc::default() };
         let of_keeper = keeper.group.clone();
-        let group = Arc::new(cluster.group(&self.policy.group, &self.policy.topics, keeper).await?);
+        let group = Arc::new(cluster.group(&self.policy.group, &topics, keeper).await?);
         let _ = of_keeper.set(Arc::downgrade(&group)); // it is set here alone
         let Policy { name: route, group: of, .. } = &self.policy;
         match std::mem::take(is_away) {
@@ -152,25 +171,13 @@ impl<H: Handler> Runner<H> {
     }
 }
 
-/// Notes how far we are; what cannot be noted now is noted later, or done again.
-async fn commit(board: &Board, group: &Group, of: Option<&[Partition]>) {
-    let offsets = board.to_commit(of);
-    if offsets.is_empty() {
-        return;
-    }
-    match group.commit(&offsets).await {
-        Ok(()) => board.committed(&offsets),
-        Err(error) => tracing::debug!(%error, "not committed"),
-    }
-}
-
 impl<H: Handler> Session<H> {
     /// Takes messages until told to stop.
     async fn take_in(self: Arc<Self>, group: &Group, stop: &CancellationToken) -> Result<(), Error> {
         let (mut paused, mut committed, mut silent_since) = (false, Instant::now(), None::<Instant>);
         loop {
-            let (is_full, full) =
-                (self.board.outstanding() >= MAX_OUTSTANDING, self.board.full(MAX_OF_PARTITION));
+            let is_full = self.board.is_full(MAX_OUTSTANDING, MAX_OUTSTANDING_BYTES);
+            let full = self.board.full(MAX_OF_PARTITION, MAX_OF_PARTITION_BYTES);
             let is_any_full = is_full || !full.is_empty();
             // At every turn: partitions that come meanwhile are to be paused, too.
             if is_any_full || paused {
@@ -185,6 +192,7 @@ impl<H: Handler> Session<H> {
             match polled {
                 Ok(messages) => {
                     silent_since = None;
+                    self.begin(&messages).await;
                     messages.into_iter().for_each(|message| self.clone().take(message));
                 }
                 Err(error) => {
@@ -199,6 +207,25 @@ impl<H: Handler> Session<H> {
                 commit(&self.board, group, None).await;
                 committed = Instant::now();
             }
+        }
+    }
+
+    /// Of partitions that are new here it is asked how often their messages were tried before.
+    async fn begin(&self, messages: &[Incoming]) {
+        if self.policy.mode != Mode::Ordered {
+            return;
+        }
+        let new_ones = self.board.new_ones(messages);
+        if new_ones.is_empty() {
+            return;
+        }
+        let marks = self.cluster.marks(&self.policy.group, new_ones.keys()).await;
+        let marks = marks.unwrap_or_else(|error| {
+            tracing::warn!(route = self.policy.name, %error, "tries are counted anew");
+            BTreeMap::new()
+        });
+        for (partition, at) in new_ones {
+            self.board.begin(&partition, at, marks.get(&partition).map_or("", |mark| mark.note.as_str()));
         }
     }
 
@@ -227,7 +254,12 @@ impl<H: Handler> Session<H> {
 
     /// Whether it is done, or where failures are kept; if not, somebody else will have it.
     async fn settle(&self, place: &Place, message: &Incoming) -> bool {
-        let (mut attempts, mut pause) = (retry::attempts(message), RETRY_FIRST);
+        let before = self.board.tries(place, message.offset);
+        let (mut attempts, mut pause) = (retry::attempts(message).max(before), RETRY_FIRST);
+        // It is not tried sooner because its partition has come to us.
+        if before > 0 && !self.waited(place, self.policy.interval).await {
+            return false;
+        }
         // No longer than we would have said ourselves, whatever the header says.
         if let Some(due) = retry::due(message)
             && !self.waited(place, until(due).min(self.policy.interval)).await
@@ -277,7 +309,12 @@ impl<H: Handler> Session<H> {
             place = self.places.acquire() => place.ok()?,
         };
         let _attempt = self.board.attempt(place)?;
-        Some(self.handler.handle(message, attempt).await)
+        let verdict = self.handler.handle(message, attempt).await;
+        // While it counts as being handled: whoever waits for its end notes this.
+        if self.policy.mode == Mode::Ordered && matches!(verdict, Verdict::Failed(_)) {
+            self.board.tried(place, message.offset, attempt);
+        }
+        Some(verdict)
     }
 
     /// Whether the time has passed, and the message is still ours.
@@ -332,26 +369,4 @@ fn now() -> i64 {
 
 fn until(due: i64) -> Duration {
     Duration::from_millis(u64::try_from(due.saturating_sub(now())).unwrap_or(0))
-}
-
-/// Sees to it that a partition is given up in good order.
-struct Keeper {
-    board: Arc<Board>,
-    group: Arc<OnceLock<Weak<Group>>>,
-}
-
-impl Assigned for Keeper {
-    async fn revoked(&self, partitions: &[Partition]) {
-        self.board.halt(Some(partitions));
-        // So that nobody else has a key's next message while we have this one.
-        let _ = timeout(DRAIN, self.board.quiet(Some(partitions))).await;
-        if let Some(group) = self.group.get().and_then(Weak::upgrade) {
-            commit(&self.board, &group, Some(partitions)).await;
-        }
-        self.board.forget(partitions);
-    }
-
-    fn lost(&self, partitions: &[Partition]) {
-        self.board.forget(partitions);
-    }
 }

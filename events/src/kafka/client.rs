@@ -1,6 +1,7 @@
 //! The Kafka client: the one module that knows which crate it is, so that another can take its place.
 
 mod error;
+mod offsets;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use error::{Error, Result};
 
 use super::{
-    message::{Incoming, Outgoing, Partition},
+    message::{Incoming, Mark, Outgoing, Partition},
     settings::{Mechanism, Settings},
 };
 
@@ -332,11 +333,15 @@ impl Group {
         Ok(polled.into_iter().map(Incoming::from).collect())
     }
 
-    /// Notes that all before these offsets is done.
-    pub async fn commit(&self, offsets: &BTreeMap<Partition, i64>) -> Result<()> {
-        let offsets = offsets.iter().map(|(partition, offset)| {
+    /// Notes how far we are in these.
+    pub async fn commit(&self, marks: &BTreeMap<Partition, Mark>) -> Result<()> {
+        let offsets = marks.iter().map(|(partition, Mark { offset, note })| {
             let partition = TopicPartition::new(partition.topic.clone(), partition.number);
-            (partition, OffsetAndMetadata::new(*offset))
+            let committed = match note.is_empty() {
+                true => OffsetAndMetadata::new(*offset),
+                false => OffsetAndMetadata::with_metadata(*offset, note.as_str()),
+            };
+            (partition, committed)
         });
         let committed = timeout(REQUEST_TIMEOUT * 2, self.consumer.commit_offsets(offsets)).await;
         Ok(committed.map_err(|_| Error::TimedOut("committing offsets"))??)
@@ -350,12 +355,6 @@ impl Group {
             self.consumer.pause(&topic, &paused).await;
             self.consumer.resume(&topic, &others).await;
         }
-    }
-
-    /// How much is left to read of what is assigned; none while that is not known.
-    pub async fn left(&self) -> Option<u64> {
-        let lag = self.consumer.lag().await;
-        lag.values().map(|lag| lag.lag).sum::<Option<u64>>().filter(|_| !lag.is_empty())
     }
 
     pub fn is_closed(&self) -> bool {

@@ -14,10 +14,14 @@ pub struct Outgoing {
 impl Outgoing {
     /// About as much as it takes up in a batch.
     pub fn bytes(&self) -> usize {
-        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + of(value) + 8).sum();
-        of(&self.key) + of(&self.value) + headers + 32
+        bytes(self.key.as_deref(), self.value.as_deref(), &self.headers)
     }
+}
+
+fn bytes(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(String, Option<Vec<u8>>)]) -> usize {
+    let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + of(value.as_deref()) + 8).sum();
+    of(key) + of(value) + headers + 32
 }
 
 /// A part of a topic.
@@ -38,7 +42,27 @@ pub struct Incoming {
     pub timestamp: i64,
 }
 
+/// How far a group is in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// All before it is done.
+    pub offset: i64,
+    /// What its member wrote beside it, for the next one.
+    pub note: String,
+}
+
+impl Mark {
+    pub const fn at(offset: i64) -> Self {
+        Self { offset, note: String::new() }
+    }
+}
+
 impl Incoming {
+    /// About as much memory as it takes up.
+    pub fn bytes(&self) -> usize {
+        bytes(self.key.as_deref(), self.value.as_deref(), &self.headers)
+    }
+
     /// The first header of this name, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(it, _)| it == name)?;

@@ -7,6 +7,6 @@ mod record;
 mod settings;
 
 pub use client::{Assigned, Cluster, Error, Group, Producer};
-pub use message::{Incoming, Outgoing, Partition};
+pub use message::{Incoming, Mark, Outgoing, Partition};
 pub use publisher::Publisher;
 pub use settings::{Mechanism, Sasl, Settings, Tls};

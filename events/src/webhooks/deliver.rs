@@ -170,7 +170,7 @@ async fn deliver(sender: &Sender, claimed: &Claimed, claimed_at: Instant) -> Out
     }
     let trying = AssertUnwindSafe(answer(sender, claimed, claimed_at)).catch_unwind();
     async {
-        let answer = trying.await.unwrap_or(Err("it_panicked"));
+        let answer = trying.await.unwrap_or(Err(PANICKED));
         outcome(claimed, answer)
     }
     .instrument(span)
@@ -205,10 +205,12 @@ async fn answer(sender: &Sender, claimed: &Claimed, claimed_at: Instant) -> Resu
 const TOO_LATE: &str = "too_late_to_send";
 /// Of an event that is not kept any more.
 const FORGOTTEN: &str = "event_forgotten";
+const PANICKED: &str = "it_panicked";
 
 #[expect(clippy::disallowed_methods, reason = "a try ends when it ends")]
 fn outcome(claimed: &Claimed, answer: Result<Answer, &'static str>) -> Outcome {
     let is_forgotten = answer.as_ref().err() == Some(&FORGOTTEN);
+    let is_ours = answer.is_err();
     let answer = answer.unwrap_or_else(|why| Answer { status: Err(why), body: None, retry_after: None });
     let verdict = match answer.status {
         Ok(status) => Verdict::of(status, answer.retry_after),
@@ -235,6 +237,7 @@ fn outcome(claimed: &Claimed, answer: Result<Answer, &'static str>) -> Outcome {
         state,
         due_at: pause.map(|pause| Timestamp::now() + pause),
         is_gone: verdict == Verdict::Gone,
+        is_ours,
         answer_code: answer.status.ok().and_then(|status| i16::try_from(status).ok()),
         error: answer.status.err().map(str::to_owned),
         answer: answer.body,
@@ -257,5 +260,33 @@ fn tell(claimed: &Claimed, answer: &Answer, state: DeliveryState, tries: i32) {
                            "a webhook is given up");
         }
         _ => tracing::debug!(status, tries, result, "webhook"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::public_event::EventId;
+    use store::webhook_endpoints::Target;
+
+    use super::*;
+
+    #[test]
+    fn what_is_our_fault_says_nothing_of_the_endpoint() {
+        let (id, now) = ("whe_01920000000070008000000000000000".parse().unwrap(), Timestamp::UNIX_EPOCH);
+        let (url, secret) = ("http://localhost:1/".to_owned(), "whsec_x".to_owned());
+        let target = Target { id, url, secret, previous_secret: None };
+        let event = EventId::new(1, 2);
+        let claimed = Claimed { target, event, leased_until: now, attempts: 0, content: None };
+        let answered = |status| Ok(Answer { status, body: None, retry_after: None });
+        for (answer, state, is_ours, is_gone) in [
+            (Err(FORGOTTEN), DeliveryState::Failed, true, false),
+            (Err(PANICKED), DeliveryState::Pending, true, false),
+            (answered(Err("timeout")), DeliveryState::Pending, false, false),
+            (answered(Ok(410)), DeliveryState::Pending, false, true),
+            (answered(Ok(204)), DeliveryState::Delivered, false, false),
+        ] {
+            let outcome = outcome(&claimed, answer);
+            assert_eq!((outcome.state, outcome.is_ours, outcome.is_gone), (state, is_ours, is_gone));
+        }
     }
 }

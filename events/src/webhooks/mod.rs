@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 use store::{
     Db,
     events::Horizon,
-    webhook_endpoints::{fan_out, forget},
+    webhook_endpoints::{FannedOut, fan_out, forget},
 };
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -125,13 +125,19 @@ async fn keep_fanning_out(db: &Db, news: &Notify) {
                 if fanned.deliveries > 0 {
                     news.notify_one();
                 }
-                let deliveries = usize::try_from(fanned.deliveries).unwrap_or(usize::MAX);
-                let rest = if fanned.is_behind { rest(deliveries, begun.elapsed()) } else { LOOKED_EVERY };
-                tokio::time::sleep(rest).await;
+                tokio::time::sleep(pause(fanned, begun.elapsed())).await;
             }
             Ok(None) => tokio::time::sleep(LOOKED_EVERY).await,
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
+    }
+}
+
+/// How long to wait after a round that took so long. Events that nobody wants are work, too.
+fn pause(fanned: FannedOut, took: Duration) -> Duration {
+    match fanned.is_behind {
+        true => rest(fanned.looked_through, took),
+        false => LOOKED_EVERY,
     }
 }
 
@@ -143,5 +149,18 @@ async fn keep_forgetting(db: &Db) {
         said.note("forget", forgotten.as_ref().err());
         tokio::time::sleep(if matches!(forgotten, Ok(true)) { FORGOTTEN_ON_AFTER } else { FORGOTTEN_EVERY })
             .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_that_nobody_wants_rests_too() {
+        let took = Duration::from_millis(100);
+        let fanned = FannedOut { deliveries: 0, looked_through: 1000, is_behind: true };
+        assert_eq!(pause(fanned, took), took * 2);
+        assert_eq!(pause(FannedOut { is_behind: false, ..fanned }, took), LOOKED_EVERY);
     }
 }

@@ -1,5 +1,7 @@
 //! A few products to play with, put there once.
 
+use std::time::Duration;
+
 use domain::{
     SignedDuration, Timestamp,
     money::Currency,
@@ -9,12 +11,15 @@ use domain::{
 };
 use store::{
     Db, Idempotency,
+    events::Horizon,
     products::{self, Edit},
     stays, stock, webhook_endpoints as endpoints,
 };
 
 const PIECES: i64 = 1000;
 const NIGHTS: i64 = 60;
+/// So long is waited for what is being written.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// SKU, name, description, cents.
 const PRODUCTS: [(&str, &str, &str, i64); 3] = [
     ("tea-green", "Green tea", "Sencha from the first harvest, 100 g", 1250),
@@ -84,7 +89,9 @@ pub async fn seed_endpoint(db: &Db, url: &str, secret: &str) -> anyhow::Result<(
     match known.iter().find(|endpoint| endpoint.created_by == "dev") {
         None => {
             let description = "The page of `holdfast dev`";
-            let new = endpoints::NewEndpoint { url, types: &[], description, secret, by: "dev", at };
+            // While nothing is decided, it gets what was not carried away before.
+            let after = Horizon::default().reach(db, PATIENCE).await?.unwrap_or(0);
+            let new = endpoints::NewEndpoint { url, types: &[], description, secret, after, by: "dev", at };
             endpoints::create(db, &new).await?;
         }
         Some(endpoint) => {

@@ -18,13 +18,15 @@ pub async fn pruned(db: &Db) -> Result<i64> {
 /// Forgets events from before `cutoff` that everybody who carries events away is done with. Gives how many.
 #[tracing::instrument(name = "sql events.prune", skip_all, err(level = "debug"))]
 pub async fn prune(db: &Db, cutoff: Timestamp) -> Result<u64> {
-    let mut forgotten = 0;
+    let (mut forgotten, mut after) = (0, i64::MIN);
     loop {
         let is_moved = advance(db, cutoff).await?;
-        let now = forget(db).await?;
-        forgotten += now;
-        if !is_moved && now == 0 {
-            return Ok(forgotten);
+        let window = forget(db, after).await?;
+        forgotten += window.forgotten;
+        match window.last {
+            Some(last) => after = last,
+            None if is_moved => {}
+            None => return Ok(forgotten),
         }
     }
 }
@@ -49,17 +51,36 @@ async fn advance(db: &Db, cutoff: Timestamp) -> Result<bool> {
     Ok(moved.execute(db.pool()).await?.rows_affected() == 1)
 }
 
-/// What an endpoint has not got yet stays for it.
-async fn forget(db: &Db) -> Result<u64> {
-    let forgotten = sqlx::query!(
-        "DELETE FROM events WHERE position = ANY(ARRAY(
-             SELECT e.position FROM events e
-             WHERE e.position <= (SELECT position FROM event_cursors WHERE name = $1)
-               AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event = e.position
-                 AND d.state <> 'delivered')
-             ORDER BY e.position LIMIT $2))",
+/// What was looked at in one transaction.
+struct Window {
+    forgotten: u64,
+    /// None: there was nothing more.
+    last: Option<i64>,
+}
+
+/// What an endpoint has not got yet stays for it. So each run looks at all that stays, but once: a window
+/// begins behind the one before it, and not at the oldest that is kept.
+async fn forget(db: &Db, after: i64) -> Result<Window> {
+    // Whether somebody needs an event is asked of each by itself: as a join PostgreSQL might go through all
+    // that waits behind endpoints, for each window.
+    let window = sqlx::query!(
+        r#"WITH next AS MATERIALIZED (
+             SELECT position FROM events
+             WHERE position > $2 AND position <= (SELECT position FROM event_cursors WHERE name = $1)
+             ORDER BY position LIMIT $3
+         ), forgotten AS (
+             DELETE FROM events WHERE position = ANY(ARRAY(
+                 SELECT n.position FROM next n
+                 WHERE (SELECT d.event FROM webhook_deliveries d
+                        WHERE d.event = n.position AND d.state <> 'delivered' LIMIT 1) IS NULL))
+             RETURNING position
+         )
+         SELECT (SELECT max(position) FROM next) AS last, (SELECT count(*) FROM forgotten) AS "forgotten!""#,
         PRUNED,
+        after,
         BATCH
-    );
-    Ok(forgotten.execute(db.pool()).await?.rows_affected())
+    )
+    .fetch_one(db.pool())
+    .await?;
+    Ok(Window { forgotten: u64::try_from(window.forgotten).unwrap_or(0), last: window.last })
 }

@@ -16,6 +16,8 @@ const DELIVERIES: i64 = 5000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FannedOut {
     pub deliveries: u64,
+    /// Events that were looked at, each once for every endpoint, whether it wants them or not.
+    pub looked_through: usize,
     /// Whether there may be more.
     pub is_behind: bool,
 }
@@ -27,11 +29,11 @@ pub async fn fan_out(db: &Db, up_to: i64, at: Timestamp) -> Result<Option<Fanned
         let mut tx = db.begin().await?;
         let Some(after) = cursor(&mut tx).await? else { return Ok(None) };
         if after >= up_to {
-            return Ok(Some(FannedOut { deliveries: 0, is_behind: false }));
+            return Ok(Some(FannedOut { deliveries: 0, looked_through: 0, is_behind: false }));
         }
         let endpoints = sqlx::query_scalar!("SELECT id FROM webhook_endpoints WHERE deleted_at IS NULL");
         let endpoints = endpoints.fetch_all(&mut *tx).await?;
-        let last = last_of_batch(&mut tx, after, up_to, endpoints.len()).await?;
+        let (last, events) = batch(&mut tx, after, up_to, endpoints.len()).await?;
         let deliveries = match endpoints.is_empty() {
             true => 0,
             false => insert(&mut tx, &endpoints, (after, last), at).await?,
@@ -40,7 +42,8 @@ pub async fn fan_out(db: &Db, up_to: i64, at: Timestamp) -> Result<Option<Fanned
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(Some(FannedOut { deliveries, is_behind: last < up_to }))
+        let looked_through = events.saturating_mul(endpoints.len());
+        Ok(Some(FannedOut { deliveries, looked_through, is_behind: last < up_to }))
     })
     .await
 }
@@ -54,19 +57,24 @@ async fn cursor(tx: &mut Tx) -> Result<Option<i64>> {
     Ok(position.fetch_optional(&mut **tx).await?)
 }
 
-async fn last_of_batch(tx: &mut Tx, after: i64, up_to: i64, endpoints: usize) -> Result<i64> {
-    let events = match i64::try_from(endpoints) {
-        Ok(0) | Err(_) => return Ok(up_to),
+/// Where the next batch ends, and how many events it has.
+async fn batch(tx: &mut Tx, after: i64, up_to: i64, endpoints: usize) -> Result<(i64, usize)> {
+    let most = match i64::try_from(endpoints) {
+        Ok(0) | Err(_) => return Ok((up_to, 0)),
         Ok(endpoints) => (DELIVERIES / endpoints).clamp(1, EVENTS),
     };
-    let last = sqlx::query_scalar!(
-        "SELECT position FROM events WHERE position > $1 AND position <= $2 ORDER BY position
-         OFFSET $3::bigint - 1 LIMIT 1",
+    let next = sqlx::query!(
+        r#"SELECT count(*) AS "count!", max(position) AS last
+           FROM (SELECT position FROM events WHERE position > $1 AND position <= $2
+                 ORDER BY position LIMIT $3) AS next"#,
         after,
         up_to,
-        events
-    );
-    Ok(last.fetch_optional(&mut **tx).await?.unwrap_or(up_to))
+        most
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    let last = next.last.filter(|_| next.count == most).unwrap_or(up_to);
+    Ok((last, usize::try_from(next.count).unwrap_or(0)))
 }
 
 /// What has an earlier one of its subject before it is not due yet.

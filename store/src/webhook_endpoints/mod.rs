@@ -19,7 +19,7 @@ pub use claim::{Claimed, Lease, claim};
 pub use fan_out::{CURSOR, FannedOut, fan_out};
 pub use forget::forget;
 pub use note::{Disabled, Outcome, note};
-pub use redeliver::{Redelivered, redeliver, redeliver_since};
+pub use redeliver::{Place, Redelivered, place, redeliver, redeliver_since};
 
 use crate::{Db, Result, SqlTime, locks, random, retry::retry, sql};
 
@@ -50,6 +50,8 @@ pub struct NewEndpoint<'a> {
     pub types: &'a [PublicEventType],
     pub description: &'a str,
     pub secret: &'a str,
+    /// A position up to which all is decided: it gets what comes behind.
+    pub after: i64,
     /// Who makes it.
     pub by: &'a str,
     pub at: Timestamp,
@@ -104,15 +106,16 @@ fn words(types: &[PublicEventType]) -> Vec<&'static str> {
     types.iter().map(|it| it.as_str()).collect()
 }
 
-/// Stores an endpoint. It gets what happens from now on. None if there are [`MAX_ENDPOINTS`].
+/// Stores an endpoint. It gets what happens from now on, and a few events from the moments before: the last
+/// number that was taken would be too much, for a transaction that has a lower one may commit after this.
+/// None if there are [`MAX_ENDPOINTS`].
 pub async fn create(db: &Db, new: &NewEndpoint<'_>) -> Result<Option<Endpoint>> {
     let row = sqlx::query_as!(
         Row,
         "INSERT INTO webhook_endpoints (id, url, types, description, secret, created_at, created_by,
                                         updated_at, begins_after)
-         SELECT $1, $2, $3, $4, $5, $6, $7, $6,
-                (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_position)
-         WHERE (SELECT count(*) FROM webhook_endpoints WHERE deleted_at IS NULL) < $8
+         SELECT $1, $2, $3, $4, $5, $6, $7, $6, $8
+         WHERE (SELECT count(*) FROM webhook_endpoints WHERE deleted_at IS NULL) < $9
          RETURNING id, url, types, description, status, disabled_reason, disabled_at, failing_since,
                    previous_secret_until, created_at, created_by, updated_at",
         WebhookEndpointId::new(new.at, random()).uuid(),
@@ -122,6 +125,7 @@ pub async fn create(db: &Db, new: &NewEndpoint<'_>) -> Result<Option<Endpoint>> 
         new.secret,
         sql(new.at),
         new.by,
+        new.after,
         MAX_ENDPOINTS
     );
     Ok(row.fetch_optional(db.pool()).await?.map(Endpoint::from))

@@ -22,6 +22,8 @@ pub struct Outcome {
     pub due_at: Option<Timestamp>,
     /// The receiver wants nothing any more.
     pub is_gone: bool,
+    /// Nothing was sent, for a reason of ours: it says nothing of the endpoint.
+    pub is_ours: bool,
     pub answer_code: Option<i16>,
     /// How the answer begins.
     pub answer: Option<String>,
@@ -140,7 +142,7 @@ async fn judge_endpoints(tx: &mut Tx, outcomes: &[Outcome], at: Timestamp) -> Re
         outcomes.iter().filter(|outcome| is_so(outcome)).map(|outcome| outcome.endpoint).collect()
     };
     let well = of(|outcome| outcome.state == DeliveryState::Delivered);
-    let (gone, tried) = (of(|outcome| outcome.is_gone), of(|_| true));
+    let (gone, tried) = (of(|outcome| outcome.is_gone), of(|outcome| !outcome.is_ours));
     let failed: Vec<WebhookEndpointId> = tried.difference(&well).copied().collect();
     let (well, gone): (Vec<_>, Vec<_>) = (well.into_iter().collect(), gone.into_iter().collect());
     sqlx::query!(

@@ -7,8 +7,8 @@ use crate::{Db, Result, Tx, locks, retry::retry, sql};
 
 /// So many are made due again in one transaction.
 const CHUNK: i64 = 1000;
-/// So many in one request.
-const AT_ONCE: u64 = 20_000;
+/// So many are looked at in one request, whether they are made due or not.
+const AT_ONCE: usize = 20_000;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -39,24 +39,40 @@ pub async fn redeliver(
     Ok(Some(Redelivered { endpoint, count, next: None }))
 }
 
-/// The same for every delivery of what happened at a time or later, some thousand in one call, after the one
-/// that the last call ended with. None if there is no such endpoint.
+/// Where a call for many goes on: after a delivery that is there.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    at: Timestamp,
+    event: i64,
+}
+
+/// The place of a delivery. None if the endpoint has none of this event, or it is forgotten.
+pub async fn place(db: &Db, id: WebhookEndpointId, event: EventId) -> Result<Option<Place>> {
+    let at = sqlx::query_scalar!(
+        "SELECT at FROM webhook_deliveries WHERE endpoint_id = $1 AND event = $2",
+        id.uuid(),
+        event.position()
+    );
+    let at = at.fetch_optional(db.pool()).await?;
+    Ok(at.map(|at| Place { at: at.to_jiff(), event: event.position() }))
+}
+
+/// The same as [`redeliver`] for every delivery of what happened at a time or later, some thousand in one
+/// call, after the one that the last call ended with. None if there is no such endpoint.
 pub async fn redeliver_since(
     db: &Db,
     id: WebhookEndpointId,
     since: Timestamp,
-    after: Option<EventId>,
+    after: Option<Place>,
     at: Timestamp,
 ) -> Result<Option<Redelivered>> {
     let Some(endpoint) = get(db, id).await? else { return Ok(None) };
-    let (mut count, mut last) = (0, None);
+    let (mut count, mut looked_at, mut last) = (0, 0, None);
     // What happens meanwhile is delivered anyway.
-    let mut from = match after {
-        Some(event) => starts_at(db, id, event).await?.unwrap_or((since, event.position())),
-        None => (since, i64::MIN),
-    };
-    while count < AT_ONCE {
-        let (chunk, next) = retry(async || {
+    let mut from = after.map_or((since, i64::MIN), |Place { at, event }| (at, event));
+    // Of what is not kept any more nothing is made due, and it costs as much to look at.
+    while looked_at < AT_ONCE {
+        let (chunk, found, next) = retry(async || {
             let mut tx = db.begin().await?;
             locks::webhook_endpoints(&mut tx, &[id]).await?;
             let found = sqlx::query!(
@@ -74,10 +90,11 @@ pub async fn redeliver_since(
             let chunk = again(&mut tx, id, &events, at).await?;
             tx.commit().await?;
             let last = found.last().map(|row| (row.at.to_jiff(), EventId::new(row.event, row.salt)));
-            Ok::<_, crate::Fault>((chunk, last))
+            Ok::<_, crate::Fault>((chunk, found.len(), last))
         })
         .await?;
         count += chunk;
+        looked_at += found;
         last = next.map(|(_, event)| event);
         match next {
             Some((at, event)) => from = (at, event.position()),
@@ -85,15 +102,6 @@ pub async fn redeliver_since(
         }
     }
     Ok(Some(Redelivered { endpoint, count, next: last }))
-}
-
-async fn starts_at(db: &Db, id: WebhookEndpointId, event: EventId) -> Result<Option<(Timestamp, i64)>> {
-    let at = sqlx::query_scalar!(
-        "SELECT at FROM webhook_deliveries WHERE endpoint_id = $1 AND event = $2",
-        id.uuid(),
-        event.position()
-    );
-    Ok(at.fetch_optional(db.pool()).await?.map(|at| (at.to_jiff(), event.position())))
 }
 
 /// One that is on its way keeps its lease: what comes of that counts.

@@ -14,6 +14,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// The broker does not take what was to be noted beside an offset.
+    pub fn is_of_note(&self) -> bool {
+        matches!(self, Self::Client(KrafkaError::Broker { code: ErrorCode::OffsetMetadataTooLarge, .. }))
+    }
+
     /// It is the record's fault: as it is, it can never be written.
     pub fn is_of_record(&self) -> bool {
         let Self::Client(error) = self else { return false };
