@@ -1,6 +1,6 @@
 //! The console's pages among as many orders as asked for and 10,000 open exceptions, against what the API
-//! takes for the same data; and the door while a hundred timelines are open, against the door alone. The engine is
-//! out of reach: pages do not need it.
+//! takes for the same data; and the door while a hundred timelines are open, against the door alone. The
+//! engine is out of reach: pages do not need it.
 //!
 //! A page is compared with the API's answers that it is made of, asked for one after the other.
 
@@ -79,10 +79,10 @@ fn of_order(id: &str) -> Vec<String> {
 /// Money for orders that nobody knows.
 async fn raise(house: &House) {
     let raise = sqlx::query(
-        "INSERT INTO exceptions (id, kind, source, data, state, raised_at, provider, provider_payment_id, amount,
-                                 currency)
-         SELECT ('019abc00-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'unknown_order', 'bench/' || n,
-                '{}', 'open', now() - n * interval '1 second', 'sandbox', 'bench-' || n, n, 'EUR'
+        "INSERT INTO exceptions (id, kind, source, data, state, raised_at, provider, provider_payment_id,
+                                 amount, currency)
+         SELECT ('019abc00-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'unknown_order',
+                'bench/' || n, '{}', 'open', now() - n * interval '1 second', 'sandbox', 'bench-' || n, n, 'EUR'
          FROM generate_series(1, $1::bigint) AS n",
     );
     let mut sql = house.shop.sql().await;

@@ -1,8 +1,8 @@
 //! Deliveries: so many events to a hundred endpoints that answer at once, by one worker. How many a second;
 //! and the door's orders per second while a backlog drains, against the same without one.
 //!
-//! Events are inserted by SQL, as the outbox's transactions do it, so that the door is not what is measured. The
-//! worker's engine cannot be reached: it does nothing else.
+//! Events are inserted by SQL, as the outbox's transactions do it, so that the door is not what is measured.
+//! The worker's engine cannot be reached: it does nothing else.
 
 use std::{
     ops::Range,

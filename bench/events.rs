@@ -1,6 +1,6 @@
 //! Events on their way to Kafka:
-//! - a backlog, drained by one publisher: events a second, to Tansu (in memory, in Rust) and to Apache Kafka, where
-//!   that can be had;
+//! - a backlog, drained by one publisher: events a second, to Tansu (in memory, in Rust) and to Apache
+//!   Kafka, where that can be had;
 //! - placing orders while one of a million is drained, against placing with nobody publishing.
 //!
 //! The publisher is a worker whose engine cannot be reached: it does nothing else.
@@ -88,8 +88,8 @@ async fn drained(name: &str, broker: &Broker, events: i64) -> Value {
     json!({ "broker": name, "events": events, "events/s": rate, "events/s / 5,000": ratio(rate, WANTED) })
 }
 
-/// Rounds in turn, with and without somebody who publishes; the backlog lasts for all of them, and is drained at
-/// the end.
+/// Rounds in turn, with and without somebody who publishes; the backlog lasts for all of them, and is
+/// drained at the end.
 async fn beside_the_door(broker: &Option<Broker>, events: i64) -> Value {
     let broker = broker.as_ref().unwrap();
     let house = House::with_door_alone().await;

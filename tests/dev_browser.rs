@@ -1,5 +1,6 @@
-//! `holdfast dev` in a real browser: what somebody sees who starts it and clicks. Webhooks are lost and found, money
-//! that does not fit appears in an open inbox and is decided about, and the mails are looked at.
+//! `holdfast dev` in a real browser: what somebody sees who starts it and clicks. Webhooks are lost and
+//! found, money that does not fit appears in an open inbox and is decided about, and the mails are looked
+//! at.
 
 use serde_json::json;
 

@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
+use serde::Deserialize;
 use serde_json::json;
 use sqlx::Executor as _;
 use temporalio_client::schedules::{
@@ -10,13 +11,29 @@ use temporalio_client::schedules::{
 
 use crate::harness::{
     Shop, StatementLine,
-    documents::{Settlement, UnmatchedLine},
+    documents::Settlement,
     visitor::Visitor,
     wait_until,
     webhook::{Webhook, paid},
 };
 
 const LOSE: &str = "lose";
+
+/// A line of a provider's statement that nothing of ours matches.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UnmatchedLine {
+    object: String,
+    provider: String,
+    kind: String,
+    reference: String,
+    provider_payment_id: String,
+    order_id: Option<String>,
+    amount: i64,
+    currency: String,
+    fee: Option<i64>,
+    at: Timestamp,
+}
 
 /// A shop of which no webhook comes.
 async fn deaf_shop() -> Shop {

@@ -122,7 +122,7 @@ async fn a_phone_scans_how_an_order_is_paid() {
     shop.fast_forward(&order, "PT5H").await;
     let path = hosted_page::link(&shop.mail(&order, "reminder_1").await);
     let page = hosted_page::html(&hosted_page::get(&shop, &path).await, 200);
-    assert!(page.contains("<html lang=\"zh-Hans\">") && !page.contains("<svg"), "{page}");
+    assert!(page.contains("<html lang=\"zh-Hans") && !page.contains("<svg"), "{page}");
     hosted_page::back(&hosted_page::press(&shop, &format!("{path}/pay")).await, &path);
     let page = hosted_page::html(&hosted_page::get(&shop, &path).await, 200);
     assert!(page.contains("<svg") && page.contains("role=\"img\""), "{page}");

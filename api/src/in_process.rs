@@ -17,7 +17,7 @@ use axum::{
 use domain::Timestamp;
 use store::{
     Db, Fault,
-    console_sessions::{self, Token},
+    console_sessions::{self, Session, Token},
     random,
 };
 use tower::ServiceExt as _;
@@ -120,25 +120,32 @@ impl InProcess {
     /// # Errors
     /// If that is not known.
     pub async fn session(&self, token: &Token, request: &Extensions) -> Result<Caller, Unknown> {
-        let caller = self.look_on(token, request).await?;
-        console_sessions::note_seen(&self.db, token, clock::now()).await?;
+        let (caller, session) = self.known_by(token, request).await?;
+        if session.is_to_be_noted {
+            console_sessions::note_seen(&self.db, token, clock::now()).await?;
+        }
         Ok(caller)
     }
 
-    /// The same of who only looks on: that does not keep a session from its end. A token that was not good
-    /// here before is counted before the database is asked: of random ones there is no end.
+    /// The same of who only looks on: that does not keep a session from its end.
     ///
     /// # Errors
     /// If that is not known.
     pub async fn look_on(&self, token: &Token, request: &Extensions) -> Result<Caller, Unknown> {
+        Ok(self.known_by(token, request).await?.0)
+    }
+
+    /// A token that was not good here before is counted before the database is asked: of random ones there is
+    /// no end.
+    async fn known_by(&self, token: &Token, request: &Extensions) -> Result<(Caller, Session), Unknown> {
         let counted = match self.known.has(token) {
             true => None,
             false => self.limiters.count_stranger(request).map_err(Unknown::TooMany)?,
         };
-        match self.whose(token).await? {
-            Some(caller) => {
+        match self.find(token).await? {
+            Some(found) => {
                 self.known.add(token);
-                Ok(caller)
+                Ok(found)
             }
             None => {
                 self.known.remove(token);
@@ -153,10 +160,14 @@ impl InProcess {
     /// # Errors
     /// 503 if nobody can say.
     pub async fn whose(&self, token: &Token) -> Result<Option<Caller>, Problem> {
-        match console_sessions::find(&self.db, token, clock::now()).await? {
-            Some(proof) => self.keys.known_by(&proof, token).await,
-            None => Ok(None),
-        }
+        Ok(self.find(token).await?.map(|(caller, _)| caller))
+    }
+
+    async fn find(&self, token: &Token) -> Result<Option<(Caller, Session)>, Problem> {
+        let found = console_sessions::find(&self.db, token, clock::now()).await?;
+        let Some(session) = found else { return Ok(None) };
+        let caller = self.keys.known_by(&session.key, token).await?;
+        Ok(caller.map(|caller| (caller, session)))
     }
 
     /// Ends a session.

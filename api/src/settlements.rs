@@ -103,8 +103,8 @@ fn cursor(text: &str) -> Result<(String, String, String), Invalid> {
     }
 }
 
-/// A line of a provider's statement of which we have nothing, or something else. Money that stays unknown becomes
-/// an exception.
+/// A line of a provider's statement of which we have nothing, or something else. Money that stays unknown
+/// becomes an exception.
 #[derive(Serialize, ToSchema)]
 #[schema(as = UnmatchedLine)]
 struct UnmatchedDocument {

@@ -44,8 +44,8 @@ impl Part {
                 "Orders go on without it. A mail is tried again until somebody takes it, and is sent once."
             }
             Self::Webhooks => {
-                "The provider has the money, and nobody tells us. Its books are read every hour, or now: the order is \
-                 paid all the same."
+                "The provider has the money, and nobody tells us. Its books are read every hour, or now: the \
+                 order is paid all the same."
             }
             Self::Worker => {
                 "Orders are placed and paid, and wait. When it is back each goes on where it stood."

@@ -122,8 +122,8 @@ impl Sandbox {
         *locked(&self.service.webhook_url) = url;
     }
 
-    /// A switch: while it is on, webhooks are lost. What was lost is not sent later, either: for that there are
-    /// books, which can be read.
+    /// A switch: while it is on, webhooks are lost. What was lost is not sent later, either: for that there
+    /// are books, which can be read.
     pub fn webhooks_are_lost(&self) -> watch::Sender<bool> {
         self.service.webhooks_are_lost.clone()
     }

@@ -55,26 +55,36 @@ pub async fn begin(db: &Db, token: &Token, key: &KeyProof, at: Timestamp) -> Res
     Ok(())
 }
 
-/// The key of a session that has not ended.
+/// A session that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Session {
+    pub key: KeyProof,
+    /// It is a while ago that something was noted to be done in it.
+    pub is_to_be_noted: bool,
+}
+
+/// The session of a token. None if there is none, or it has ended.
 #[tracing::instrument(name = "sql console_sessions.find", skip_all, err(level = "debug"))]
-pub async fn find(db: &Db, token: &Token, at: Timestamp) -> Result<Option<KeyProof>> {
+pub async fn find(db: &Db, token: &Token, at: Timestamp) -> Result<Option<Session>> {
     let found = sqlx::query!(
-        "SELECT key_hash, of_environment FROM console_sessions
-         WHERE token_hash = $1 AND ends_at > $2 AND seen_at > $3",
+        r#"SELECT key_hash, of_environment, seen_at <= $4 AS "is_to_be_noted!" FROM console_sessions
+           WHERE token_hash = $1 AND ends_at > $2 AND seen_at > $3"#,
         hash(token),
         sql(at),
-        sql(at.saturating_sub(SESSION_IDLE).unwrap_or(at))
+        sql(at.saturating_sub(SESSION_IDLE).unwrap_or(at)) as _,
+        sql(at.saturating_sub(SEEN_NOTED_EVERY).unwrap_or(at)) as _
     )
     .fetch_optional(db.pool())
     .await?;
     // The table takes no hash of another length.
     Ok(found.and_then(|found| {
         let hash = <[u8; 32]>::try_from(found.key_hash.as_slice()).ok()?;
-        Some(KeyProof { hash, of_environment: found.of_environment })
+        let key = KeyProof { hash, of_environment: found.of_environment };
+        Some(Session { key, is_to_be_noted: found.is_to_be_noted })
     }))
 }
 
-/// Notes that something is done in a session, unless that was noted a moment ago.
+/// Notes that something is done in a session, unless somebody else has just noted it.
 #[tracing::instrument(name = "sql console_sessions.note_seen", skip_all, err(level = "debug"))]
 pub async fn note_seen(db: &Db, token: &Token, at: Timestamp) -> Result<()> {
     sqlx::query!(

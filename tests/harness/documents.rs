@@ -289,22 +289,6 @@ pub struct Settlement {
     pub unmatched: i64,
 }
 
-/// A line of a provider's statement that nothing of ours matches.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UnmatchedLine {
-    pub object: String,
-    pub provider: String,
-    pub kind: String,
-    pub reference: String,
-    pub provider_payment_id: String,
-    pub order_id: Option<String>,
-    pub amount: i64,
-    pub currency: String,
-    pub fee: Option<i64>,
-    pub at: jiff::Timestamp,
-}
-
 /// Whether an API can serve, and what it lacks.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]

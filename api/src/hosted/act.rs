@@ -30,8 +30,8 @@ use crate::{
 /// How histories tell a cancellation of this page from others.
 const CANCELLED_BY_LINK: &str = "requested by the customer";
 
-/// Loading the page of something that was done shows the order. Of a link that is none of ours there is nothing
-/// that a browser could be sent to.
+/// Loading the page of something that was done shows the order. Of a link that is none of ours there is
+/// nothing that a browser could be sent to.
 pub async fn back(State(app): State<App>, mut visitor: Visitor) -> Response {
     let found = visitor.order(&app).await;
     let answer = found.map(|_| visitor.to_order());

@@ -21,7 +21,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(300);
 /// Between two tries to listen again.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// Serves until it is aborted, which cuts the open connections too. So does being away, and then nobody listens.
+/// Serves until it is aborted, which cuts the open connections too. So does being away, and then nobody
+/// listens.
 pub(super) async fn serve(listener: TcpListener, store: Arc<Store>, mut away: watch::Receiver<bool>) {
     let Ok(address) = listener.local_addr() else { return };
     let mut listener = Some(listener);

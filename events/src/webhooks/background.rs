@@ -1,5 +1,5 @@
-//! A thread on which requests are sent. It gives way: whoever places an order on this machine, or has a workflow that
-//! waits for this process, does not notice that a thousand webhooks are signed and sent.
+//! A thread on which requests are sent. It gives way: whoever places an order on this machine, or has a
+//! workflow that waits for this process, does not notice that a thousand webhooks are signed and sent.
 
 use std::{io, thread};
 

@@ -22,8 +22,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The status is there: so long is waited for the beginning of what follows.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
-/// No host has a bound of its own: many endpoints may be at one, and no more connections are open than requests
-/// were under way at once.
+/// No host has a bound of its own: many endpoints may be at one, and no more connections are open than
+/// requests were under way at once.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a receiver said.

@@ -1,4 +1,5 @@
-//! The worker of `dev`: a process of its own, as in production, so that it can be killed and seen to come back.
+//! The worker of `dev`: a process of its own, as in production, so that it can be killed and seen to come
+//! back.
 
 use std::{env, path::PathBuf, time::Duration};
 

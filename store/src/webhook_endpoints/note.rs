@@ -74,9 +74,9 @@ async fn note_tries(
     let codes: Vec<Option<i16>> = outcomes.iter().map(|it| it.answer_code).collect();
     let answers: Vec<Option<&str>> = outcomes.iter().map(|it| it.answer.as_deref()).collect();
     let errors: Vec<Option<&str>> = outcomes.iter().map(|it| it.error.as_deref()).collect();
-    // Each is looked for by its key, and changed by its place: PostgreSQL could also go through all that is due, and
-    // look each up among the outcomes. (So the row itself is asked for its lease alone: by its state it could be
-    // looked for.) If an earlier one of the subject is to be delivered again meanwhile,
+    // Each is looked for by its key, and changed by its place: PostgreSQL could also go through all that is
+    // due, and look each up among the outcomes. (So the row itself is asked for its lease alone: by its
+    // state it could be looked for.) If an earlier one of the subject is to be delivered again meanwhile,
     // this one goes behind it.
     let noted = sqlx::query!(
         "UPDATE webhook_deliveries d
@@ -112,8 +112,8 @@ async fn note_tries(
     Ok(noted.map(|row| ((row.endpoint_id, row.event), row.subject)).collect())
 }
 
-/// The next of each subject whose first has come to its end. By the order of subject and event, which no other
-/// index has: by that of events all that waits at the endpoint would be looked through.
+/// The next of each subject whose first has come to its end. By the order of subject and event, which no
+/// other index has: by that of events all that waits at the endpoint would be looked through.
 async fn release(tx: &mut Tx, ended: BTreeSet<(WebhookEndpointId, &str)>, at: Timestamp) -> Result<()> {
     let (endpoints, subjects): (Vec<WebhookEndpointId>, Vec<&str>) = ended.into_iter().unzip();
     if subjects.is_empty() {
