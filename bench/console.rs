@@ -82,7 +82,8 @@ async fn raise(house: &House) {
         "INSERT INTO exceptions (id, kind, source, data, state, raised_at, provider, provider_payment_id,
                                  amount, currency)
          SELECT ('019abc00-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'unknown_order',
-                'bench/' || n, '{}', 'open', now() - n * interval '1 second', 'sandbox', 'bench-' || n, n, 'EUR'
+                'bench/' || n, '{}', 'open', now() - n * interval '1 second', 'sandbox', 'bench-' || n, n,
+                'EUR'
          FROM generate_series(1, $1::bigint) AS n",
     );
     let mut sql = house.shop.sql().await;
