@@ -29,7 +29,7 @@ const REQUESTS: usize = 400;
 const TIMELINES: usize = 100;
 const BUYERS: usize = 20;
 const PLACEMENTS: usize = 6000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 
 pub async fn run(orders: usize) -> Report {
     let mut report =

@@ -27,7 +27,7 @@ const ENDPOINTS: i64 = 100;
 const EVENTS: i64 = 500;
 const BUYERS: usize = 20;
 const PLACEMENTS: usize = 12_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 
 pub async fn run(backlog: i64) -> Report {
     let mut report = Report::new(

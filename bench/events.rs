@@ -22,7 +22,7 @@ const DRAINED: i64 = 100_000;
 const SUBJECTS: i64 = 10_000;
 const BUYERS: usize = 20;
 const PLACEMENTS: usize = 6000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 7;
 /// What a consumer of ours is promised.
 const WANTED: f64 = 5000.0;
 

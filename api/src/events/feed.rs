@@ -89,22 +89,26 @@ impl Feed {
     async fn read_for_all(self: Arc<Self>) {
         let mut after = None;
         while self.is_wanted() {
+            let mut is_behind = false;
             match self.read_on(after).await {
-                Ok(up_to) => after = up_to,
+                Ok(read) => (after, is_behind) = read,
                 Err(error) => tracing::debug!(%error, "events cannot be read now"),
             }
-            tokio::time::sleep(LOOKED_EVERY).await;
+            if !is_behind {
+                tokio::time::sleep(LOOKED_EVERY).await;
+            }
         }
     }
 
-    async fn read_on(&self, after: Option<i64>) -> store::Result<Option<i64>> {
-        let Some(after) = after else { return self.begin().await };
-        let Some(chapter) = self.read(after, &Filter::default()).await? else { return Ok(None) };
-        let up_to = chapter.up_to;
+    /// Gives up to where it was read, and whether there is more.
+    async fn read_on(&self, after: Option<i64>) -> store::Result<(Option<i64>, bool)> {
+        let Some(after) = after else { return Ok((self.begin().await?, false)) };
+        let Some(chapter) = self.read(after, &Filter::default()).await? else { return Ok((None, false)) };
+        let (up_to, is_behind) = (chapter.up_to, chapter.is_behind);
         if up_to > after {
             let _ = self.chapters.send(Arc::new(chapter)); // the last one may have gone
         }
-        Ok(Some(up_to))
+        Ok((Some(up_to), is_behind))
     }
 
     /// Says where the reading begins: whoever followed before, and has not come so far, reads up to there by
