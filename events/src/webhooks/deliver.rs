@@ -118,8 +118,8 @@ impl UnderWay {
         for claimed in all_claimed {
             *self.of_each.entry(claimed.target.id).or_default() += 1;
             let sender = sender.clone();
-            #[expect(clippy::disallowed_methods, reason = "bounded by the room that each endpoint has")]
             let delivering = async move { deliver(&sender, &claimed, claimed_at).await };
+            #[expect(clippy::disallowed_methods, reason = "bounded by the room that each endpoint has")]
             self.requests.spawn_on(delivering, background);
         }
         Ok(count)
