@@ -13,12 +13,15 @@ use devstack::port_is_free;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::harness::{
-    Api, Holdfast,
-    documents::{Entry, Order},
-    kafka, mails_at, servers, test_dir, tools_dir,
-    visitor::{Visitor, read},
-    wait_until,
+use crate::{
+    api_keys::key,
+    harness::{
+        Api, Holdfast,
+        documents::{Entry, Order},
+        kafka, mails_at, servers, test_dir, tools_dir,
+        visitor::{Visitor, read},
+        wait_until,
+    },
 };
 
 const FLAGS: [&str; 5] = ["--port", "--temporal-port", "--temporal-ui-port", "--mail-port", "--events-port"];
@@ -206,6 +209,19 @@ async fn break_things(dev: &Dev) {
         let path = format!("/console/dev/faults/{part}");
         visitor.fill_in(&page, &path, &[("away", away)]).await.leads_to().to_owned()
     };
+    // However quickly somebody changes their mind.
+    for away in ["on", "", "on", "", "on", ""] {
+        for part in ["worker", "mail", "webhooks"] {
+            switch(part, away).await;
+        }
+    }
+    dev.api.get("/healthz").await.is(200);
+    let (issued, _) = key(&dev.api, "reader", &["orders:read"]).await;
+    let reader = Visitor::with_key(dev.api.address(), &issued.key).await;
+    let list = reader.get("/console/orders").await.is(200);
+    for path in ["/console/dev/faults/worker", "/console/dev/books"] {
+        assert_eq!(reader.fill_in(&list, path, &[("away", "on")]).await.status, 403, "{path}");
+    }
     for part in ["mail", "webhooks", "worker"] {
         visitor.get(&switch(part, "on").await).await.is(200).shows("It is away.");
     }

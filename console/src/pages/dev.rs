@@ -6,7 +6,10 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use domain::money::{Currency, from_decimal};
+use domain::{
+    api_key::Scope,
+    money::{Currency, from_decimal},
+};
 use serde_json::{Value, json};
 
 use super::{Shown, done, notice, order::path_of, refused, show};
@@ -21,6 +24,8 @@ use crate::{
 };
 
 const ADDRESS: &str = "/console/dev";
+/// What a key must be good for to take parts away.
+const BREAKS: Scope = Scope::Operations;
 const SAID: [(&str, &str); 6] = [
     ("paid", "The payer has paid: the provider tells us by its webhook."),
     ("failed", "The payer's bank said no, and the provider has told us."),
@@ -59,11 +64,22 @@ async fn window(operator: Operator, RawQuery(asked): RawQuery) -> Shown {
     let said = "Place an order as a customer would. Then pay it, too little or twice, let time pass, and see \
                 on its page what becomes of it.";
     sections.extend([Section::text(said), Section::Form(form), Section::Links(links)]);
-    let faults = operator.console.settings.dev.iter().flat_map(|dev| &dev.faults);
-    sections.extend(faults.flat_map(fault_sections));
-    sections.push(Section::heading("The provider's books"));
-    sections.push(Section::Form(Form::new("/console/dev/books", "Read them now")));
+    if operator.may(BREAKS) {
+        let faults = operator.console.settings.dev.iter().flat_map(|dev| &dev.faults);
+        sections.extend(faults.flat_map(fault_sections));
+        sections.push(Section::heading("The provider's books"));
+        sections.push(Section::Form(Form::new("/console/dev/books", "Read them now")));
+    }
     Ok(show(&operator, "Play", sections))
+}
+
+/// No route of the API takes parts away, so nobody else asks for the right to it.
+fn check(operator: &Operator) -> Result<(), Failure> {
+    let detail = format!("Your key is not good for this: it wants `{BREAKS}`.");
+    match operator.may(BREAKS) {
+        true => Ok(()),
+        false => Err(operator.fail(Problem::own(StatusCode::FORBIDDEN, detail))),
+    }
 }
 
 /// A part, and the button that takes it away or brings it back.
@@ -81,6 +97,7 @@ fn fault_sections(Fault { part, is_on }: &Fault) -> [Section; 3] {
 }
 
 async fn switch(Path(name): Path<String>, Sent(operator, fields): Sent) -> Shown {
+    check(&operator)?;
     let faults = operator.console.settings.dev.iter().flat_map(|dev| &dev.faults);
     let Some(fault) = faults.into_iter().find(|fault| fault.part.name() == name) else {
         return Err(operator.fail(Problem::own(StatusCode::NOT_FOUND, "There is no such part here.")));
@@ -153,6 +170,7 @@ async fn place(Sent(operator, fields): Sent) -> Shown {
 }
 
 async fn read_books(Sent(operator, _): Sent) -> Shown {
+    check(&operator)?;
     if let Some(dev) = &operator.console.settings.dev {
         dev.read_books.notify_one();
     }

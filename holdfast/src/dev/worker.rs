@@ -49,7 +49,7 @@ impl Worker {
                     tracing::warn!(%status, "the worker ended, starting it again");
                     tokio::time::sleep(PAUSE).await;
                 }
-                _ = is_away.wait_for(|is_away| *is_away) => {
+                () = turned(&mut is_away, true) => {
                     worker.kill().await;
                     tracing::warn!("the worker was killed, and is away until it is brought back");
                 }
@@ -59,9 +59,16 @@ impl Worker {
                 }
             }
             tokio::select! {
-                _ = is_away.wait_for(|is_away| !is_away) => {}
+                () = turned(&mut is_away, false) => {}
                 () = stop.clone().wait() => return Ok(()),
             }
         }
     }
+}
+
+/// Waits until the switch is turned so. What `wait_for` gives is a lock on the switch, and whoever turns it next
+/// would wait for whoever holds that.
+async fn turned(switch: &mut watch::Receiver<bool>, on: bool) {
+    // An error means that the switch is gone, with the whole program.
+    drop(switch.wait_for(|is_on| *is_on == on).await);
 }
