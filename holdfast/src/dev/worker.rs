@@ -66,8 +66,8 @@ impl Worker {
     }
 }
 
-/// Waits until the switch is turned so. What `wait_for` gives is a lock on the switch, and whoever turns it next
-/// would wait for whoever holds that.
+/// Waits until the switch is turned so. What `wait_for` gives is a lock on the switch, and whoever turns it
+/// next would wait for whoever holds that.
 async fn turned(switch: &mut watch::Receiver<bool>, on: bool) {
     // An error means that the switch is gone, with the whole program.
     drop(switch.wait_for(|is_on| *is_on == on).await);
