@@ -5,18 +5,12 @@ use std::time::Duration;
 use domain::{
     OrderId, Timestamp,
     check_in::Code,
-    event::{Mail, OrderEvent},
+    event::OrderEvent,
     mail::MailKind,
     order::{Order, Status},
 };
-use serde_json::json;
 
-use crate::{
-    Db, Fault, Result, Tx, check_ins, exceptions, order_events,
-    retry::retry,
-    sql,
-    timeline::{self, Entry},
-};
+use crate::{Db, Fault, Result, Tx, check_ins, exceptions, order_events, retry::retry, sql};
 
 /// Beyond the time that sending takes, a transaction that waits for it is ended only after this.
 const SPARE: Duration = Duration::from_secs(30);
@@ -128,10 +122,8 @@ pub struct Recorded {
     pub kind: String,
     pub message_id: String,
     pub sent_at: Option<Timestamp>,
-    /// The mail server will never take it.
+    /// The mail server will never take it; or it did, and then it came back.
     pub rejected_at: Option<Timestamp>,
-    /// It was sent, and came back.
-    pub bounced_at: Option<Timestamp>,
 }
 
 /// The mails of an order, those that are on their way last.
@@ -147,28 +139,8 @@ pub async fn of_order(db: &Db, order: OrderId) -> Result<Vec<Recorded>> {
         message_id: it.message_id,
         sent_at: it.sent_at.map(|at| at.to_jiff()),
         rejected_at: it.rejected_at.map(|at| at.to_jiff()),
-        bounced_at: None,
     });
-    let mut recorded = recorded.fetch_all(db.pool()).await?;
-    if recorded.iter().any(|mail| mail.sent_at.is_some()) {
-        let told = timeline::of_order(db, order).await?;
-        for mail in &mut recorded {
-            mail.bounced_at = mail.sent_at.and_then(|_| came_back(&mail.kind, &told));
-        }
-    }
-    Ok(recorded)
-}
-
-/// When a mail came back. The timeline has it for good; `mail_bounces` says only whether others are sent.
-fn came_back(kind: &str, told: &[Entry]) -> Option<Timestamp> {
-    let mail = json!(Mail::from(MailKind::parse(kind)?));
-    let is_it = |entry: &&Entry| {
-        let mut parts = mail.as_object().into_iter().flatten();
-        entry.kind == "mail.rejected"
-            && entry.data["reason"] == "bounced"
-            && parts.all(|(name, value)| entry.data[name] == *value)
-    };
-    told.iter().find(is_it).map(|entry| entry.at)
+    Ok(recorded.fetch_all(db.pool()).await?)
 }
 
 /// None: nothing is asked for any more. Money counts from the moment its webhook was stored, before the

@@ -67,11 +67,11 @@ pub struct MailDocument {
 
 impl From<mails::Recorded> for MailDocument {
     fn from(mail: mails::Recorded) -> Self {
-        let (state, at) = match (mail.bounced_at, mail.sent_at, mail.rejected_at) {
-            (Some(at), ..) => (MailState::Bounced, Some(at)),
-            (_, Some(at), _) => (MailState::Sent, Some(at)),
-            (.., Some(at)) => (MailState::Rejected, Some(at)),
-            (None, None, None) => (MailState::Sending, None),
+        let (state, at) = match (mail.sent_at, mail.rejected_at) {
+            (Some(_), Some(at)) => (MailState::Bounced, Some(at)),
+            (Some(at), None) => (MailState::Sent, Some(at)),
+            (None, Some(at)) => (MailState::Rejected, Some(at)),
+            (None, None) => (MailState::Sending, None),
         };
         Self { object: "mail", kind: mail.kind, state, message_id: mail.message_id, at }
     }
